@@ -1,0 +1,69 @@
+//! What the figures have to be: for each the goal we are after, and the floor below which a benchmark fails. The one
+//! place for both. Where only a goal is set, the floor is half as good.
+
+/// A figure's goal and floor.
+pub(crate) struct Floor {
+    bench: &'static str,
+    figure: &'static str,
+    better: Better,
+    pub(crate) goal: f64,
+    pub(crate) floor: f64,
+}
+
+enum Better {
+    More,
+    Less,
+}
+
+const FLOORS: [Floor; 7] = [
+    Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
+    Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
+    // Two group commits lie between a request and its answer.
+    Floor::new("chat", "over_proxy_p50_us", Better::Less, 1_000.0, 2_000.0),
+    Floor::new("chat", "over_proxy_p99_us", Better::Less, 3_000.0, 6_000.0),
+    Floor::new("chat", "errors", Better::Less, 0.0, 0.0),
+    Floor::new("chat", "rss_idle_mb", Better::Less, 40.0, 80.0),
+    Floor::new("chat", "rss_1000_per_s_mb", Better::Less, 80.0, 160.0),
+];
+
+/// The floor of a figure, if it has one.
+pub(crate) fn floor(bench: &str, figure: &str) -> Option<&'static Floor> {
+    let mut floors = FLOORS.iter();
+    floors.find(|floor| floor.bench == bench && floor.figure == figure)
+}
+
+// === impl Floor ===
+
+impl Floor {
+    const fn new(
+        bench: &'static str,
+        figure: &'static str,
+        better: Better,
+        goal: f64,
+        floor: f64,
+    ) -> Self {
+        Self {
+            bench,
+            figure,
+            better,
+            goal,
+            floor,
+        }
+    }
+
+    /// Whether `value` is good enough. What could not be measured (NaN) is not.
+    pub(crate) fn is_met_by(&self, value: f64) -> bool {
+        match self.better {
+            Better::More => value >= self.floor,
+            Better::Less => value <= self.floor,
+        }
+    }
+
+    /// On which side of goal and floor a value should be.
+    pub(crate) fn sign(&self) -> &'static str {
+        match self.better {
+            Better::More => "≥",
+            Better::Less => "≤",
+        }
+    }
+}

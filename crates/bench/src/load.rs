@@ -1,0 +1,184 @@
+//! The load generator: keep-alive connections on one thread, a closed or an open loop, and one sample at the end.
+//!
+//! In the open loop each request has a time at which it is due. When the program under test falls behind, latency counts
+//! from that time on, so that waiting in our own queue is not left out (no coordinated omission).
+
+mod connection;
+mod sample;
+
+use connection::Connection;
+pub(crate) use sample::Sample;
+use sample::{Book, Meter};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
+use tokio::{
+    runtime::Runtime,
+    task::LocalSet,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+/// How long an answer may take after the end of the window before it counts as an error.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After an error, so that a program that is down is not hammered.
+const RECOVERY: Duration = Duration::from_millis(20);
+/// How often the memory of the program under test is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What load, on whom, and for how long.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to send the requests.
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// File with the whole request, head and body.
+    #[arg(long)]
+    pub(crate) request: PathBuf,
+    /// Connections.
+    #[arg(long)]
+    pub(crate) connections: u32,
+    /// Requests per second of an open loop; 0 is a closed loop.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate: u32,
+    /// Length of the window that is measured.
+    #[arg(long)]
+    pub(crate) seconds: u32,
+    /// Time before the window.
+    #[arg(long)]
+    pub(crate) warm_seconds: u32,
+    /// Process under test: its CPU time and memory are sampled.
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+    /// Process of the upstream: its CPU time is not noise.
+    #[arg(long)]
+    pub(crate) upstream_pid: Option<u32>,
+}
+
+/// What every connection needs to know.
+struct Plan {
+    address: SocketAddr,
+    request: Vec<u8>,
+    pace: Pace,
+    start: Instant,
+    /// The window that is measured.
+    from: Instant,
+    until: Instant,
+}
+
+enum Pace {
+    /// Each connection sends as soon as it has its answer.
+    Closed,
+    /// One request every `interval`, whichever connection is free.
+    Open { interval: Duration, sent: Cell<u32> },
+}
+
+/// Puts the load on and returns what was seen as one line of JSON.
+pub(crate) fn load(runtime: &Runtime, arguments: Arguments) -> anyhow::Result<String> {
+    let sample = LocalSet::new().block_on(runtime, measure(arguments))?;
+    Ok(serde_json::to_string(&sample)?)
+}
+
+async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
+    let meter = Meter {
+        pid: arguments.pid,
+        upstream_pid: arguments.upstream_pid,
+    };
+    let connections = arguments.connections;
+    let plan = Rc::new(Plan::new(arguments)?);
+    let book = Rc::new(RefCell::new(Book::default()));
+    let workers: Vec<_> = (0..connections)
+        .map(|_| tokio::task::spawn_local(work(Rc::clone(&plan), Rc::clone(&book))))
+        .collect();
+    sleep_until(plan.from).await;
+    let before = meter.read();
+    let mut rss_mb = before.rss_mb;
+    while Instant::now() + LOOK < plan.until {
+        sleep(LOOK).await;
+        rss_mb = rss_mb.max(meter.read().rss_mb);
+    }
+    sleep_until(plan.until).await;
+    let mut used = meter.read().since(&before);
+    used.rss_mb = rss_mb.max(used.rss_mb);
+    for worker in workers {
+        worker.await?;
+    }
+    Ok(book.take().close(&used))
+}
+
+/// One connection's loop, until the window is over.
+async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
+    let mut idle: Option<Connection> = None;
+    while let Some(due) = plan.next().await {
+        let exchange = async {
+            let mut connection = match idle.take() {
+                Some(connection) => connection,
+                None => Connection::open(plan.address).await?,
+            };
+            let answer = connection.exchange(&plan.request).await?;
+            Ok::<_, std::io::Error>((connection, answer))
+        };
+        let outcome = timeout_at(plan.until + PATIENCE, exchange).await;
+        let now = Instant::now();
+        let counts = now >= plan.from && now < plan.until;
+        match outcome {
+            Ok(Ok((connection, answer))) => {
+                if answer.status != 200 {
+                    book.borrow_mut().refused(&connection, answer.status);
+                } else if counts {
+                    book.borrow_mut().answered(now.duration_since(due));
+                }
+                idle = answer.reusable.then_some(connection);
+            }
+            Ok(Err(_)) | Err(_) => {
+                book.borrow_mut().failed();
+                sleep(RECOVERY).await;
+            }
+        }
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn new(arguments: Arguments) -> anyhow::Result<Self> {
+        let start = Instant::now();
+        let from = start + Duration::from_secs(arguments.warm_seconds.into());
+        let interval = Duration::from_secs(1).checked_div(arguments.rate);
+        Ok(Self {
+            address: arguments.address,
+            request: std::fs::read(arguments.request)?,
+            pace: interval.map_or(Pace::Closed, |interval| Pace::Open {
+                interval,
+                sent: Cell::new(0),
+            }),
+            start,
+            from,
+            until: from + Duration::from_secs(arguments.seconds.into()),
+        })
+    }
+
+    /// Waits until a request is due and returns the time from which its latency counts; `None` when the window is over.
+    async fn next(&self) -> Option<Instant> {
+        let due = match &self.pace {
+            Pace::Closed => Instant::now(),
+            Pace::Open { interval, sent } => {
+                let number = sent.get();
+                sent.set(number + 1);
+                self.start + *interval * number
+            }
+        };
+        if due >= self.until {
+            return None;
+        }
+        if due <= Instant::now() {
+            return Some(due);
+        }
+        sleep_until(due).await;
+        // The timer wakes up to a millisecond late; that is nobody's latency.
+        Some(Instant::now())
+    }
+}

@@ -1,0 +1,207 @@
+//! Configuration: one TOML file, overridden by `AIO_<SECTION>__<FIELD>`. The only place that reads the environment.
+//! What a section holds, its service knows; here are only files, variables and how they lie over each other.
+
+use std::path::Path;
+
+use domain::Secret;
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Value},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+pub mod duration;
+
+/// Customary names of providers' credentials, and whose they are.
+const CUSTOMARY: &[(&str, &str)] = &[("GEMINI_API_KEY", "gemini"), ("BFL_API_KEY", "bfl")];
+
+/// Everything configured, not yet read by anyone.
+#[derive(Clone, Debug)]
+pub struct Settings(Figment);
+
+/// How to reach one provider: the section `providers.<name>`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The operator's credential there; without one, live keys cannot use the provider.
+    #[serde(default)]
+    pub api_key: Option<Secret>,
+    /// Where it is, instead of its usual place.
+    #[serde(default)]
+    pub base_url: Option<String>,
+}
+
+/// What is wrong with the configuration, each setting with its name.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file that was asked for is not there or cannot be read.
+    #[error("cannot read configuration file {path}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A setting has a wrong value, or a name nobody knows.
+    #[error("{0}")]
+    Setting(Box<figment::Error>),
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads the file, if one is named, and the environment over it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let mut figment = Figment::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+                path: path.display().to_string(),
+                source,
+            })?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        for (variable, provider) in CUSTOMARY {
+            if let Some(key) = variable_value(variable) {
+                figment = figment.merge(Serialized::default(
+                    &format!("providers.{provider}.api_key"),
+                    key,
+                ));
+            }
+        }
+        Ok(Self(
+            figment.merge(
+                Env::prefixed("AIO_")
+                    .filter(|name| name.as_str().contains("__"))
+                    .split("__"),
+            ),
+        ))
+    }
+
+    /// Reads settings from a text, without the environment: for tests.
+    pub fn from_toml(text: &str) -> Self {
+        Self(Figment::from(Toml::string(text)))
+    }
+
+    /// Lays one more setting over all others: `server.listen`.
+    #[must_use]
+    pub fn with(self, name: &str, value: &str) -> Self {
+        Self(self.0.merge(Serialized::default(name, value)))
+    }
+
+    /// Reads one section. An absent section is an empty one, so that defaults are said in one place: its type.
+    ///
+    /// # Errors
+    /// When a field has a wrong value or a name the section does not know.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let with_default = Figment::from(Serialized::default(name, Dict::new())).merge(&self.0);
+        with_default
+            .extract_inner(name)
+            .map_err(|error| Error::Setting(Box::new(error)))
+    }
+
+    /// How to reach a provider.
+    ///
+    /// # Errors
+    /// When the provider's section does not hold together.
+    pub fn provider(&self, name: &str) -> Result<Provider, Error> {
+        self.section(&format!("providers.{name}"))
+    }
+
+    /// Every section that is set, so that a misspelt one can be named.
+    pub fn sections(&self) -> Vec<String> {
+        self.0
+            .extract::<std::collections::BTreeMap<String, Value>>()
+            .map(|all| all.into_keys().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// One environment variable, unless absent or empty.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+pub fn variable_value(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Limits {
+        #[serde(default = "ten")]
+        items: u32,
+        #[serde(default = "minute", with = "duration")]
+        wait: Duration,
+    }
+
+    fn ten() -> u32 {
+        10
+    }
+
+    fn minute() -> Duration {
+        Duration::from_secs(60)
+    }
+
+    #[test]
+    fn an_absent_section_has_its_defaults() {
+        let limits: Limits = Settings::from_toml("").section("limits").unwrap();
+        assert_eq!(
+            limits,
+            Limits {
+                items: 10,
+                wait: minute()
+            }
+        );
+    }
+
+    #[test]
+    fn a_file_and_a_flag_lie_over_defaults() {
+        let settings = Settings::from_toml(
+            "[limits]\nitems = 3\nwait = '1500ms'\n[providers.bfl]\napi_key = 'k'",
+        );
+        let limits: Limits = settings.section("limits").unwrap();
+        assert_eq!(
+            limits,
+            Limits {
+                items: 3,
+                wait: Duration::from_millis(1500)
+            }
+        );
+        let provider = settings
+            .clone()
+            .with("providers.bfl.base_url", "http://x")
+            .provider("bfl")
+            .unwrap();
+        assert_eq!(provider.base_url.as_deref(), Some("http://x"));
+        assert_eq!(provider.api_key.unwrap().expose(), "k");
+        assert_eq!(settings.sections(), ["limits", "providers"]);
+    }
+
+    #[test]
+    fn a_mistake_names_the_setting() {
+        let error = |text: &str| {
+            Settings::from_toml(text)
+                .section::<Limits>("limits")
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            error("[limits]\nitems = 'many'").contains("items"),
+            "{}",
+            error("[limits]\nitems = 'many'")
+        );
+        assert!(error("[limits]\nitem = 3").contains("item"));
+        assert!(error("[limits]\nwait = 'soon'").contains("wait"));
+    }
+}

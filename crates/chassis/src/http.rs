@@ -1,0 +1,253 @@
+//! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, extract::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use serde::Deserialize;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tower::{ServiceExt as _, service_fn};
+use tracing::{Span, debug, warn};
+
+use crate::{Tasks, config::duration};
+
+/// HTTP/2 frames of one connection that may be open at once.
+const MAX_STREAMS: u32 = 100;
+
+/// The client's address, among a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Limits of a listener.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Limits {
+    /// Open connections.
+    #[serde(default = "default_connections")]
+    pub max_connections: usize,
+    /// From accept to the first byte of a request.
+    #[serde(default = "ten_seconds", with = "duration")]
+    pub first_byte_timeout: Duration,
+    /// From a request's first byte to the end of its head.
+    #[serde(default = "ten_seconds", with = "duration")]
+    pub header_timeout: Duration,
+    /// Bytes of a request's head.
+    #[serde(default = "default_header_bytes")]
+    pub max_header_bytes: usize,
+    /// Header fields of a request.
+    #[serde(default = "default_headers")]
+    pub max_headers: usize,
+}
+
+// === impl Limits ===
+
+impl Limits {
+    fn builder(&self) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_headers(self.max_headers)
+            .max_buf_size(self.max_header_bytes);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(Some(Duration::from_secs(20)))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .max_pending_accept_reset_streams(Some(20));
+        builder
+    }
+}
+
+/// Serves until told to stop; then takes no new connection, and lets open ones finish their request.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let builder = Arc::new(limits.builder());
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&listener, &slots) => accepted,
+            () = tasks.stopping() => return,
+        };
+        let Some((stream, peer, slot)) = accepted else {
+            continue;
+        };
+        let connection = Connection {
+            router: router.clone(),
+            builder: Arc::clone(&builder),
+            first_byte_timeout: limits.first_byte_timeout,
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(Span::none(), async move {
+            connection.run(stream, peer).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Err(error) => {
+            // Out of file descriptors, mostly: a pause lets some connections end.
+            warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+struct Connection {
+    router: Router,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    first_byte_timeout: Duration,
+    tasks: Tasks,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn run(self, stream: TcpStream, peer: SocketAddr) {
+        // Small writes must not wait for an acknowledgement (Nagle), or streams stall by 40 ms.
+        if stream.set_nodelay(true).is_err() || !self.speaks(&stream).await {
+            return;
+        }
+        let router = self.router;
+        let service =
+            TowerToHyperService::new(service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                router.clone().oneshot(request)
+            }));
+        let mut connection = pin!(
+            self.builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.tasks.stopping() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "connection ended early");
+        }
+    }
+
+    /// Waits for the first byte: hyper's look at the protocol has no timeout of its own.
+    async fn speaks(&self, stream: &TcpStream) -> bool {
+        tokio::select! {
+            first = timeout(self.first_byte_timeout, stream.peek(&mut [0])) => matches!(first, Ok(Ok(1))),
+            () = self.tasks.stopping() => false,
+        }
+    }
+}
+
+const fn default_connections() -> usize {
+    20_000
+}
+
+const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+const fn default_header_bytes() -> usize {
+    32 * 1024
+}
+
+const fn default_headers() -> usize {
+    64
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn start(limits: Limits) -> (SocketAddr, Tasks) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tasks = Tasks::default();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        tasks.spawn(Span::none(), serve(listener, router, limits, tasks.clone()));
+        (address, tasks)
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            max_connections: 10,
+            first_byte_timeout: Duration::from_millis(100),
+            header_timeout: Duration::from_millis(100),
+            max_header_bytes: 16 * 1024,
+            max_headers: 16,
+        }
+    }
+
+    async fn talk(address: SocketAddr, text: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(5), stream.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered() {
+        let (address, tasks) = start(limits()).await;
+        let answer = talk(
+            address,
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        )
+        .await;
+        assert!(answer.ends_with("hello"), "{answer}");
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn a_silent_client_and_a_slow_head_are_cut() {
+        let (address, _tasks) = start(limits()).await;
+        assert_eq!(talk(address, "").await, "");
+        let answer = talk(address, "GET / HTTP/1.1\r\nhost:").await;
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+            "{answer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_stopping() {
+        let (address, tasks) = start(Limits {
+            first_byte_timeout: Duration::from_secs(60),
+            ..limits()
+        })
+        .await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut first = [0; 12];
+        kept.read_exact(&mut first).await.unwrap();
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+        assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+}

@@ -1,0 +1,15 @@
+//! A process: configuration, telemetry, tasks, the HTTP listener, calls between services, secrets, the clock.
+//! Nothing here knows what a service does.
+
+pub mod clock;
+pub mod config;
+pub mod http;
+mod link;
+pub mod rpc;
+pub mod secrets;
+mod tasks;
+pub mod telemetry;
+
+pub use clock::mint;
+pub use link::{LinkClaim, LinkSigner};
+pub use tasks::Tasks;

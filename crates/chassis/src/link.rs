@@ -1,0 +1,117 @@
+//! Signed links to outputs: the one capability that may stand in a URL.
+
+use std::fmt::{self, Write as _};
+
+use domain::TaskId;
+use subtle::ConstantTimeEq as _;
+
+use crate::secrets::hmac_sha256;
+
+/// Bytes of the signature that are written: 128 bits.
+const SIGNATURE_LEN: usize = 16;
+
+/// Signs and checks links to outputs.
+#[derive(Clone)]
+pub struct LinkSigner([u8; 32]);
+
+// === impl LinkSigner ===
+
+impl LinkSigner {
+    pub(crate) const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// The query of a link to output `index` of `task`, good until `expires` (seconds UTC): `exp=…&sig=…`.
+    pub fn query(&self, task: TaskId, index: u32, expires: i64) -> String {
+        format!("exp={expires}&sig={}", self.signature(task, index, expires))
+    }
+
+    /// Whether the link is ours and still good at `now` (seconds UTC).
+    pub fn verify(&self, task: TaskId, index: u32, claim: LinkClaim<'_>, now: i64) -> bool {
+        let expected = self.signature(task, index, claim.expires);
+        let ours: bool = expected.as_bytes().ct_eq(claim.signature.as_bytes()).into();
+        ours && now < claim.expires
+    }
+
+    fn signature(&self, task: TaskId, index: u32, expires: i64) -> String {
+        let mac = hmac_sha256(&self.0, format!("{task}/{index}?{expires}").as_bytes());
+        mac.iter()
+            .take(SIGNATURE_LEN)
+            .fold(String::new(), |mut hex, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+    }
+}
+
+/// What a link says of itself.
+#[derive(Clone, Copy)]
+pub struct LinkClaim<'a> {
+    /// Until when it is good, seconds UTC.
+    pub expires: i64,
+    /// The signature, in hex.
+    pub signature: &'a str,
+}
+
+impl fmt::Debug for LinkClaim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link good until {}", self.expires)
+    }
+}
+
+impl fmt::Debug for LinkSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::mint;
+
+    #[test]
+    fn a_link_opens_its_own_output_until_it_expires() {
+        let signer = LinkSigner::new([1; 32]);
+        let task = mint();
+        let query = signer.query(task, 0, 1_000);
+        let signature = query.strip_prefix("exp=1000&sig=").unwrap();
+        let claim = LinkClaim {
+            expires: 1_000,
+            signature,
+        };
+        assert!(signer.verify(task, 0, claim, 999));
+        assert!(!signer.verify(task, 0, claim, 1_000), "expired");
+        assert!(!signer.verify(task, 1, claim, 999), "another output");
+        assert!(!signer.verify(mint(), 0, claim, 999), "another task");
+        assert!(
+            !signer.verify(
+                task,
+                0,
+                LinkClaim {
+                    expires: 2_000,
+                    ..claim
+                },
+                999
+            ),
+            "a longer life"
+        );
+        assert!(
+            !signer.verify(
+                task,
+                0,
+                LinkClaim {
+                    signature: "",
+                    ..claim
+                },
+                999
+            ),
+            "no signature"
+        );
+        assert!(
+            !LinkSigner::new([2; 32]).verify(task, 0, claim, 999),
+            "another key"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The outbox: what must be told to somebody, written in the transaction that made it true, told after it.
+
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
+
+use crate::Migration;
+
+/// The outbox's table, in the database of each service that has something to tell. A service's own schema starts at 2.
+pub const MIGRATION: Migration = Migration {
+    version: 1,
+    name: "outbox",
+    sql: include_str!("../migrations/0001_outbox.sql"),
+};
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRow {
+    /// 16 bytes, made by the writer; whoever is told uses it to notice a repeat.
+    pub id: [u8; 16],
+    /// Who is told, and what it is about.
+    pub topic: &'static str,
+    /// The id of the thing.
+    pub subject: [u8; 16],
+    /// What the topic needs beyond the id. Never customers' content.
+    pub payload: Vec<u8>,
+}
+
+/// A row to be told now: a row type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// 16 bytes; whoever is told uses it to notice a repeat.
+    pub id: [u8; 16],
+    /// Who is told, and what it is about.
+    pub topic: String,
+    /// The id of the thing.
+    pub subject: [u8; 16],
+    /// What the topic needs beyond the id.
+    pub payload: Vec<u8>,
+    /// How often it was tried before.
+    pub attempts: i64,
+}
+
+/// Adds a row, inside the transaction that makes it true. Ring the relay after the commit.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn enqueue(connection: &mut AnyConnection, row: NewRow) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into outbox (id, topic, subject, payload, created_at, due_at, attempts, claimed_until)
+         values ($1, $2, $3, $4, $5, 0, 0, 0)",
+    )
+    .bind(row.id.to_vec())
+    .bind(row.topic)
+    .bind(row.subject.to_vec())
+    .bind(row.payload)
+    .bind(chassis::clock::now_micros())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Takes rows that are due and claimed by nobody, for `claim` microseconds.
+pub(crate) async fn claim(
+    connection: &mut AnyConnection,
+    limit: i64,
+    claim: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let now = chassis::clock::now_micros();
+    let rows = sqlx::query(
+        "update outbox set claimed_until = $1
+         where id in (select id from outbox where due_at <= $2 and claimed_until <= $2 order by id limit $3)
+         returning id, topic, subject, payload, attempts",
+    )
+    .bind(now.saturating_add(claim))
+    .bind(now)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Forgets a row that was told.
+pub(crate) async fn done(connection: &mut AnyConnection, id: [u8; 16]) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from outbox where id = $1")
+        .bind(id.to_vec())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Puts a row off by `wait` microseconds.
+pub(crate) async fn put_off(
+    connection: &mut AnyConnection,
+    id: [u8; 16],
+    wait: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update outbox set attempts = attempts + 1, due_at = $1, claimed_until = 0 where id = $2",
+    )
+    .bind(chassis::clock::now_micros().saturating_add(wait))
+    .bind(id.to_vec())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Ends every claim: for a process that owns the file alone, at its start, when no claim can be alive.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn forget_claims(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("update outbox set claimed_until = 0 where claimed_until > 0")
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn read(row: &AnyRow) -> Result<Row, sqlx::Error> {
+    Ok(Row {
+        id: id(row, "id")?,
+        topic: row.try_get("topic")?,
+        subject: id(row, "subject")?,
+        payload: row.try_get("payload")?,
+        attempts: row.try_get("attempts")?,
+    })
+}
+
+fn id(row: &AnyRow, column: &str) -> Result<[u8; 16], sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    bytes
+        .try_into()
+        .map_err(|_| sqlx::Error::Decode("an id is not 16 bytes".into()))
+}

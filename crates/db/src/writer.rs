@@ -1,0 +1,203 @@
+//! The one writer of a SQLite file. What arrives during one commit shares the next: one fsync for many pieces of work.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use chassis::Tasks;
+use futures::{FutureExt as _, future::BoxFuture};
+use sqlx::{AnyConnection, Executor as _};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{Span, error};
+
+use crate::{Error, Limits};
+
+/// Tells one caller how it ended, once the commit has.
+type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// One piece of work with its types erased.
+type Job = Box<dyn for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, (Keep, Answer)> + Send>;
+
+/// Whether a piece of work stays or is rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+/// The way to the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(crate) fn start(connection: AnyConnection, limits: &Limits, tasks: &Tasks) -> Self {
+        let (jobs, queue) = mpsc::channel(limits.write_queue);
+        let work = run(connection, queue, limits.write_batch);
+        // Cutting it between two commits, or in the middle of one, loses nothing that was answered.
+        tasks.spawn_detached(Span::none(), work);
+        Self { jobs }
+    }
+
+    pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            Box::pin(async move {
+                let outcome = AssertUnwindSafe(work(connection)).catch_unwind().await;
+                let outcome = outcome.unwrap_or_else(|_panic| Err(Error::Panicked.into()));
+                let keep = if outcome.is_ok() { Keep::Yes } else { Keep::No };
+                let answer: Answer = Box::new(move |committed| {
+                    let told = outcome.and_then(|value| committed.map(|()| value).map_err(E::from));
+                    // A caller that went away does not want to know.
+                    let _ = sender.send(told);
+                });
+                (keep, answer)
+            })
+        });
+        self.jobs.send(job).await.map_err(|_| Error::Closed)?;
+        receiver.await.map_err(|_| E::from(Error::Closed))?
+    }
+}
+
+async fn run(mut connection: AnyConnection, mut queue: mpsc::Receiver<Job>, batch_max: usize) {
+    let mut batch = Vec::with_capacity(batch_max);
+    while queue.recv_many(&mut batch, batch_max).await > 0 {
+        let mut answers = Vec::with_capacity(batch.len());
+        let ended = transaction(&mut connection, &mut batch, &mut answers).await;
+        if let Err(failure) = &ended {
+            error!(error = %failure, "a group commit failed");
+            // Whatever state the transaction is in, the next one starts clean.
+            let _ = connection.execute("rollback").await;
+        }
+        for answer in answers {
+            answer(ended.clone());
+        }
+        // Work that never ran is told so by its dropped answer.
+        batch.clear();
+    }
+}
+
+async fn transaction(
+    connection: &mut AnyConnection,
+    batch: &mut Vec<Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), Error> {
+    let sql = |failure| Error::Sql(Arc::new(failure));
+    connection.execute("begin immediate").await.map_err(sql)?;
+    for job in batch.drain(..) {
+        connection.execute("savepoint piece").await.map_err(sql)?;
+        let (keep, answer) = job(connection).await;
+        answers.push(answer);
+        if keep == Keep::No {
+            connection.execute("rollback to piece").await.map_err(sql)?;
+        }
+        connection.execute("release piece").await.map_err(sql)?;
+    }
+    connection.execute("commit").await.map_err(sql)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use crate::{Db, Error, Limits, Migration};
+
+    const SCHEMA: Migration = Migration {
+        version: 1,
+        name: "thing",
+        sql: "create table thing (id bigint primary key, note text, body blob)",
+    };
+
+    async fn open(path: &std::path::Path) -> Db {
+        let limits: Limits = chassis::config::Settings::from_toml("")
+            .section("database")
+            .unwrap();
+        Db::open(path, &[SCHEMA], &limits, &chassis::Tasks::default())
+            .await
+            .unwrap()
+    }
+
+    async fn insert(db: &Db, id: i64) -> Result<(), Error> {
+        db.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("insert into thing (id, note, body) values ($1, $2, $3)")
+                    .bind(id)
+                    .bind(None::<String>)
+                    .bind(vec![1_u8, 2])
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn ids(db: &Db) -> Vec<i64> {
+        let rows = sqlx::query("select id, note, body from thing order by id")
+            .fetch_all(db.reader())
+            .await
+            .unwrap();
+        for row in &rows {
+            assert_eq!(row.get::<Option<String>, _>("note"), None);
+            assert_eq!(row.get::<Vec<u8>, _>("body"), [1, 2]);
+        }
+        rows.iter().map(|row| row.get("id")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_refused_piece_does_not_touch_its_neighbours() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open(&directory.path().join("a.db")).await;
+        let (one, again, two) = tokio::join!(insert(&db, 1), insert(&db, 1), insert(&db, 2));
+        assert!(one.is_ok() && two.is_ok());
+        assert!(matches!(again, Err(Error::Sql(_))));
+        assert_eq!(ids(&db).await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_rolled_back_and_the_writer_lives_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open(&directory.path().join("a.db")).await;
+        let panicked: Result<(), Error> = db
+            .write(|connection| {
+                Box::pin(async move {
+                    sqlx::query("insert into thing (id) values (7)")
+                        .execute(connection)
+                        .await?;
+                    panic!("on purpose")
+                })
+            })
+            .await;
+        assert!(matches!(panicked, Err(Error::Panicked)));
+        insert(&db, 1).await.unwrap();
+        assert_eq!(ids(&db).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_its_caller_goes_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open(&directory.path().join("a.db")).await;
+        for id in 0..50 {
+            let mut call = Box::pin(insert(&db, id));
+            // Polled once, so that it is queued, and dropped.
+            let _ = futures::poll!(&mut call);
+        }
+        insert(&db, 50).await.unwrap();
+        assert_eq!(ids(&db).await.len(), 51);
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        insert(&open(&path).await, 1).await.unwrap();
+        assert_eq!(ids(&open(&path).await).await, [1]);
+    }
+}

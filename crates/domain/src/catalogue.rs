@@ -1,0 +1,200 @@
+//! The catalogue: models are data. One TOML file per model under `catalogue/`; adding a model that an existing adapter can
+//! serve adds a file and no Rust.
+
+mod model;
+mod resolve;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+pub(crate) use model::matches;
+pub use model::{
+    Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Row, Status, When,
+};
+
+/// The files compiled in: name and text.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("gemini.toml", include_str!("../catalogue/gemini.toml")),
+    ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
+];
+
+/// Resolved parameters: every default filled in, every value checked. Keys in the order of the model's file.
+pub type Resolved = Map<String, Value>;
+
+/// Every model, and the version of the whole.
+#[derive(Debug)]
+pub struct Catalogue {
+    models: Vec<Model>,
+    by_name: HashMap<String, usize>,
+    version: String,
+}
+
+/// A model file that does not hold together. The operator's mistake, or ours.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// Not TOML, or not a model.
+    #[error("{file} is not a model file")]
+    Parse {
+        /// The file's name.
+        file: String,
+        /// What the parser says.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// Parses, and contradicts itself.
+    #[error("{file}: {problem}")]
+    Invalid {
+        /// The file's name.
+        file: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+}
+
+/// A model as `GET /models` lists it: OpenAI's shape, and what else a customer wants to know.
+#[derive(Debug, Serialize)]
+pub struct Listing<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'a str,
+    name: &'a str,
+    category: Category,
+    route: &'a str,
+    status: Status,
+    parameters: &'a [Param],
+    price: &'a crate::price::Price,
+    deadline_seconds: u32,
+    webhook: bool,
+    cancel: Cancel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat: Option<&'a ChatLimits>,
+}
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// The models compiled in.
+    ///
+    /// # Errors
+    /// Never, as a test makes sure; the files are data all the same.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        Self::parse(BUILT_IN)
+    }
+
+    /// Reads model files: name and text of each. The version is a hash over all of them.
+    ///
+    /// # Errors
+    /// When a file does not hold together, or two claim one name.
+    pub fn parse(files: &[(&str, &str)]) -> Result<Self, CatalogueError> {
+        let mut models = Vec::with_capacity(files.len());
+        let mut by_name = HashMap::new();
+        let mut hash = Sha256::new();
+        for (file, text) in files {
+            hash.update(text.as_bytes());
+            hash.update([0]);
+            let model: Model = toml::from_str(text).map_err(|source| CatalogueError::Parse {
+                file: (*file).to_owned(),
+                source,
+            })?;
+            let invalid = |problem| CatalogueError::Invalid {
+                file: (*file).to_owned(),
+                problem,
+            };
+            model.check().map_err(invalid)?;
+            let taken = model.names().find(|name| by_name.contains_key(*name));
+            if let Some(name) = taken {
+                return Err(invalid(format!(
+                    "the name {name} is taken by another model"
+                )));
+            }
+            by_name.extend(model.names().map(|name| (name.to_owned(), models.len())));
+            models.push(model);
+        }
+        let version = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(Self {
+            models,
+            by_name,
+            version,
+        })
+    }
+
+    /// Every model, in the order of the files.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// Finds a model by its slug or an alias.
+    pub fn find(&self, name: &str) -> Option<&Model> {
+        self.by_name
+            .get(name)
+            .and_then(|index| self.models.get(*index))
+    }
+
+    /// 16 hex digits: equal catalogues have equal versions. Names the price list a hold was computed with.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    /// The model as customers see it in `GET /models`.
+    pub fn listing(&self) -> Listing<'_> {
+        Listing {
+            id: &self.slug,
+            object: "model",
+            created: self.created,
+            owned_by: &self.owned_by,
+            name: &self.name,
+            category: self.category,
+            route: &self.route,
+            status: self.status,
+            parameters: &self.params,
+            price: &self.price,
+            deadline_seconds: self.deadline_seconds,
+            webhook: self.webhook,
+            cancel: self.cancel,
+            chat: self.chat.as_ref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_files_hold_together() {
+        let catalogue = Catalogue::built_in().unwrap();
+        assert!(catalogue.find("gemini").is_some());
+        assert!(catalogue.find("flux-2").is_some());
+        assert_eq!(
+            catalogue.find("no-such-model").map(|model| &model.slug),
+            None
+        );
+        assert_eq!(
+            catalogue.version(),
+            Catalogue::built_in().unwrap().version()
+        );
+    }
+
+    #[test]
+    fn two_models_cannot_share_a_name() {
+        let text = include_str!("../catalogue/flux-2.toml");
+        let error = Catalogue::parse(&[("a.toml", text), ("b.toml", text)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "b.toml: the name flux-2 is taken by another model"
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! What a model file says.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::price::Price;
+
+/// Conditions on resolved parameters: every named parameter has the given value. Empty: always.
+pub type When = Map<String, Value>;
+
+/// One model: a wire file of the catalogue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name customers send.
+    pub slug: String,
+    /// The name people read.
+    pub name: String,
+    /// Other names that mean the same model.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Who made the model.
+    pub owned_by: String,
+    /// When it joined the catalogue, seconds UTC.
+    pub created: i64,
+    /// What it makes.
+    pub category: Category,
+    /// The route that serves it, below `/api/v1/`.
+    pub route: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Seconds from submit until an unfinished task fails.
+    pub deadline_seconds: u32,
+    /// Whether `callback_url` is taken.
+    pub webhook: bool,
+    /// How far into its life a task can be cancelled.
+    pub cancel: Cancel,
+    /// Limits of a chat model; only chat has them.
+    pub chat: Option<ChatLimits>,
+    /// What customers may send, beside `model` and `callback_url`.
+    #[serde(default)]
+    pub params: Vec<Param>,
+    /// What it costs.
+    pub price: Price,
+    /// Who serves it, tried in order.
+    pub providers: Vec<ProviderRoute>,
+}
+
+/// What a model makes.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// Text, synchronously.
+    Chat,
+    /// Pictures.
+    Image,
+}
+
+/// Where a model is in its life.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Served.
+    Live,
+    /// Served by its successor.
+    Succeeded,
+}
+
+/// How far into its life a task can be cancelled.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Cancel {
+    /// Never.
+    Never,
+    /// Until a provider was asked.
+    Queued,
+}
+
+/// Limits of a chat model, in tokens.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatLimits {
+    /// Output bound, reasoning included, when the request names none.
+    pub default_output_bound: u64,
+    /// The most output a request may ask for.
+    pub max_output: u64,
+    /// What a media part of a message counts as input, whatever its size.
+    pub media_part: u64,
+}
+
+/// One parameter.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Param {
+    /// The field.
+    pub name: String,
+    /// What it holds, and how much of it.
+    #[serde(flatten)]
+    pub of: ParamType,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+    /// What an absent field means; resolved before the price is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// What a parameter holds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ParamType {
+    /// Free text, lengths in characters.
+    Text {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
+    /// One of a few words.
+    Choice {
+        /// The words.
+        values: Vec<String>,
+    },
+    /// A whole number, bounds included.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A list of http(s) URLs.
+    Urls {
+        /// Most URLs.
+        max: usize,
+    },
+}
+
+/// One way to serve a model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderRoute {
+    /// Which code speaks to it: `openai`, `bfl`.
+    pub adapter: String,
+    /// Whose credential and base URL: the name of a `providers.<name>` section.
+    pub provider: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Only for requests whose resolved parameters are these.
+    #[serde(default)]
+    pub when: When,
+}
+
+/// One row of a price table: the first whose `when` matches is the price.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Resolved parameters this row is for.
+    #[serde(default)]
+    pub when: When,
+    /// Micro-credits for one unit.
+    pub microcredits: i64,
+}
+
+/// Whether the resolved parameters have all the given values.
+pub(crate) fn matches(when: &When, resolved: &Map<String, Value>) -> bool {
+    when.iter()
+        .all(|(name, value)| resolved.get(name) == Some(value))
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Slug and aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.slug.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+
+    /// The providers that can serve these resolved parameters, in order.
+    pub fn candidates<'a>(
+        &'a self,
+        resolved: &'a Map<String, Value>,
+    ) -> impl Iterator<Item = &'a ProviderRoute> {
+        self.providers
+            .iter()
+            .filter(move |route| matches(&route.when, resolved))
+    }
+
+    /// What no schema can say: that the file does not contradict itself.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let known = |name: &String| self.params.iter().any(|param| param.name == *name);
+        let conditions = self
+            .providers
+            .iter()
+            .map(|p| &p.when)
+            .chain(self.price.rows().iter().map(|r| &r.when));
+        for name in conditions.flat_map(Map::keys) {
+            if !known(name) {
+                return Err(format!("`when` names {name}, which is not a parameter"));
+            }
+        }
+        if self.providers.is_empty() {
+            return Err("no provider serves this model".to_owned());
+        }
+        if (self.category == Category::Chat) != (self.chat.is_some() && self.price.is_by_token()) {
+            return Err("chat models, and only they, have [chat] and a price by token".to_owned());
+        }
+        self.price.check()
+    }
+}

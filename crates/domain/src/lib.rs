@@ -1,0 +1,22 @@
+//! The words and the sums every room shares: ids, money, keys, usage, the catalogue of models, prices.
+//! Pure: no async, no clock, no IO, no wire formats but the catalogue's own files.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+mod caller;
+pub mod catalogue;
+pub mod ids;
+mod key;
+mod money;
+pub mod price;
+mod problem;
+mod secret;
+mod usage;
+
+pub use caller::{Caller, Mode, Scope};
+pub use catalogue::Catalogue;
+pub use ids::{AccountId, AttemptId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
+pub use key::{ApiKey, KeyFormatError};
+pub use money::{Micros, MoneyError};
+pub use problem::{Problem, ProblemKind};
+pub use secret::Secret;
+pub use usage::Usage;

@@ -1,0 +1,134 @@
+//! The published list of error codes: one stable word per cause, with its kind, cause and remedy.
+//! `docs/errors.md` is this list; a test keeps them equal.
+
+use crate::Kind;
+
+/// One published error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The stable machine word.
+    pub word: &'static str,
+    /// What a caller can do about it; decides the HTTP status.
+    pub kind: Kind,
+    /// What happened, for the docs and as the message where nothing better is known.
+    pub cause: &'static str,
+    /// What the reader should do.
+    pub remedy: &'static str,
+    /// Whether the same request may succeed if sent again.
+    pub retry: Retry,
+}
+
+/// Whether the same request may succeed if sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not before something was changed.
+    No,
+    /// Yes, after `Retry-After` or a short wait.
+    Yes,
+}
+
+macro_rules! codes {
+    ($($name:ident = $word:literal, $kind:ident, $retry:ident, $cause:literal, $remedy:literal;)*) => {
+        /// The codes, by name.
+        pub(crate) mod list {
+            use super::{Code, Retry};
+            use crate::Kind;
+            $(
+                #[doc = $cause]
+                pub const $name: Code = Code {
+                    word: $word, kind: Kind::$kind, cause: $cause, remedy: $remedy, retry: Retry::$retry,
+                };
+            )*
+        }
+        /// Every published code, in the order of the docs.
+        pub const ALL: &[Code] = &[$(list::$name),*];
+    };
+}
+
+codes! {
+    INVALID_JSON = "invalid_json", BadRequest, No, "The body is not valid JSON.", "Send one JSON object, UTF-8, with `content-type: application/json`.";
+    INVALID_PARAMETER = "invalid_parameter", BadRequest, No, "A field has a wrong type or a value that is not allowed.", "The message names the field and what is allowed.";
+    MISSING_PARAMETER = "missing_parameter", BadRequest, No, "A required field is missing.", "Add the field that `param` names.";
+    UNKNOWN_PARAMETER = "unknown_parameter", BadRequest, No, "A field is not known for this model or route.", "Remove the field, or check its spelling; `GET /api/v1/models/{id}` lists the fields.";
+    UNKNOWN_MODEL = "unknown_model", BadRequest, No, "No such model, or not on this route.", "`GET /api/v1/models` lists the models and their routes.";
+    FORBIDDEN_URL = "forbidden_url", BadRequest, No, "A URL in the request points to an address we do not call.", "Use a public http(s) address.";
+    MISSING_KEY = "missing_key", Authentication, No, "The request carries no API key.", "Send `Authorization: Bearer aio_…` or `x-api-key: aio_…`.";
+    INVALID_KEY = "invalid_key", Authentication, No, "The API key is malformed, unknown, expired or revoked.", "Check the key; make a new one if it was revoked.";
+    INSUFFICIENT_CREDITS = "insufficient_credits", InsufficientCredits, No, "The available balance does not cover the highest price of this request.", "Add credits, wait for open holds to end, or ask for less.";
+    MISSING_SCOPE = "missing_scope", Permission, No, "The key does not have the scope this route needs.", "Use a key with the scope that the message names.";
+    MODEL_NOT_ALLOWED = "model_not_allowed", Permission, No, "The key's list of allowed models does not hold this model.", "Use another model, or a key that allows it.";
+    ADDRESS_NOT_ALLOWED = "address_not_allowed", Permission, No, "The key may not be used from this address.", "Call from an address on the key's list.";
+    UNKNOWN_ROUTE = "unknown_route", NotFound, No, "There is no such route.", "Check the path; every route starts with `/api/v1`.";
+    METHOD_NOT_ALLOWED = "method_not_allowed", BadRequest, No, "The route does not take this HTTP method.", "Use the method that the docs name for this route.";
+    NOT_FOUND = "not_found", NotFound, No, "There is no such thing for this key.", "Check the id, and that the key belongs to the account and mode that made it.";
+    NOT_CANCELLABLE = "not_cancellable", Conflict, No, "The task has ended, or its provider has started and cannot cancel.", "Wait for the task to end.";
+    IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, Yes, "The first request with this Idempotency-Key is still running.", "Try again after `Retry-After`.";
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch", Unprocessable, No, "This Idempotency-Key was used with another body.", "Use a new key for a new request.";
+    HOLD_CONFLICT = "hold_conflict", Conflict, No, "This operation id was already used for something else.", "Send the request again; a new id is made for it.";
+    BODY_TOO_LARGE = "body_too_large", PayloadTooLarge, No, "The body is larger than this route takes.", "Send less; the message names the limit.";
+    RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key sent more requests per minute than it may.", "Wait for `Retry-After`.";
+    TOO_MANY_REQUESTS = "too_many_concurrent_requests", RateLimit, Yes, "The key has as many open requests as it may.", "Wait for some to end.";
+    INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
+    UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged.", "Try again.";
+    UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";
+    CONTENT_MODERATED = "content_moderated", BadRequest, No, "The provider refused the content.", "Change the request's content.";
+    UPSTREAM_BUSY = "upstream_busy", Unavailable, Yes, "The provider takes no more requests at the moment; nothing was charged.", "Try again after `Retry-After`.";
+    UPSTREAM_TIMEOUT = "upstream_timeout", Timeout, No, "The provider did not answer in time; nothing was charged.", "Try again if a second run is acceptable.";
+    SUBMIT_OUTCOME_UNKNOWN = "submit_outcome_unknown", Upstream, No, "We lost the provider's answer to a paid submit; nothing was charged.", "Submit a new task.";
+    DEADLINE_EXCEEDED = "deadline_exceeded", Timeout, No, "The task did not finish before its deadline; nothing was charged.", "Submit a new task.";
+    CANCELLED = "cancelled", Conflict, No, "The task was cancelled; nothing was charged.", "Submit a new task.";
+    NO_PROVIDER = "no_provider", Unavailable, No, "No provider is configured for this model.", "The operator sets the credential that the message names, or use a test key.";
+    BILLING_UNAVAILABLE = "billing_unavailable", Unavailable, Yes, "Billing cannot be reached; nothing was charged.", "Try again after `Retry-After`.";
+    OVERLOADED = "overloaded", Unavailable, Yes, "We take no more work at the moment.", "Try again after `Retry-After`.";
+    SERVICE_UNAVAILABLE = "service_unavailable", Unavailable, Yes, "A part of the platform cannot be reached.", "Try again after `Retry-After`.";
+    TIMEOUT = "timeout", Timeout, Yes, "The request took too long inside the platform.", "Try again.";
+}
+
+// === impl Code ===
+
+impl Code {
+    /// Finds a code by its word.
+    pub fn find(word: &str) -> Option<Self> {
+        ALL.iter().copied().find(|code| code.word == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique() {
+        let mut words: Vec<_> = ALL.iter().map(|code| code.word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ALL.len());
+    }
+
+    #[test]
+    fn the_docs_list_exactly_these_codes() {
+        let docs = include_str!("../../../docs/errors.md");
+        let rows: Vec<String> = ALL
+            .iter()
+            .map(|code| {
+                format!(
+                    "| `{}` | {} | `{}` | {} | {} | {} |",
+                    code.word,
+                    code.kind.http_status().as_u16(),
+                    code.kind.error_type(),
+                    code.cause,
+                    code.remedy,
+                    match code.retry {
+                        Retry::No => "no",
+                        Retry::Yes => "yes",
+                    }
+                )
+            })
+            .collect();
+        let listed: Vec<&str> = docs
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        assert_eq!(listed, rows);
+    }
+}

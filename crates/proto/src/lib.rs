@@ -1,0 +1,35 @@
+//! The wire: generated tonic code, conversions between wire and [`domain`], and the one fault table.
+//! Nothing here decides anything.
+
+mod codes;
+mod convert;
+mod fault;
+
+pub use codes::{ALL as CODES, Code};
+pub use convert::{WireError, context_from_wire, id_from_wire, mode_from_wire, mode_to_wire};
+pub use fault::{Fault, Kind, Violation};
+
+/// The published codes, by name.
+pub mod code {
+    pub use crate::codes::list::*;
+}
+
+macro_rules! wire {
+    ($($name:ident ($($lint:path),*))*) => { $(
+        #[doc = concat!("Generated from `proto/aio/", stringify!($name), "/v1`.")]
+        pub mod $name {
+            #[doc = concat!("Generated from `proto/aio/", stringify!($name), "/v1`.")]
+            #[expect(missing_docs, $($lint,)* reason = "generated code; its comments are in the proto files")]
+            pub mod v1 {
+                include!(concat!(env!("OUT_DIR"), "/aio.", stringify!($name), ".v1.rs"));
+            }
+        }
+    )* };
+}
+wire! {
+    common()
+    billing(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
+    chat(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions)
+    media(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
+    webhooks(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
+}

@@ -1,0 +1,93 @@
+//! sandbox: simulated providers that speak the real providers' wire protocols, so that test keys, tests, chaos runs and
+//! benchmarks exercise the real adapters, and a newcomer needs no credentials.
+//!
+//! | file | what |
+//! |---|---|
+//! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
+//! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions` |
+//! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
+//! | `picture.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
+//! | `answer.rs` | answers, the broken ones above all |
+//! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
+//! | `config.rs`, `error.rs` | settings, errors |
+//!
+//! It keeps no state but the bill: a job's id carries all there is to know about the job, so that a restarted sandbox goes
+//! on with the jobs of the one before. It must not call anybody: no provider, no service of ours, no callback. It knows
+//! nothing of accounts, keys or prices of ours. Providers' credentials are checked for presence only.
+
+mod answer;
+mod bfl;
+mod bill;
+mod config;
+pub mod directive;
+mod error;
+mod openai;
+mod picture;
+mod tokens;
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use chassis::Tasks;
+use tokio::sync::Semaphore;
+
+pub use crate::{config::Config, error::Error};
+
+/// What the sandbox is made of.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// The section `sandbox`.
+    pub config: Config,
+    /// The SQLite file of the bill; made if it is not there.
+    pub path: PathBuf,
+    /// The section `database`.
+    pub database: db::Limits,
+    /// Where its work is spawned; silent requests end when these stop.
+    pub tasks: Tasks,
+}
+
+/// The simulated providers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    config: Arc<Config>,
+    bill: bill::Bill,
+    tasks: Tasks,
+    /// Pictures being drawn.
+    renders: Arc<Semaphore>,
+}
+
+/// Opens the bill.
+///
+/// # Errors
+/// When the database cannot be opened.
+pub async fn open(deps: Deps) -> Result<Sandbox, Error> {
+    let bill = bill::Bill::open(&deps.path, &deps.database, &deps.tasks).await?;
+    Ok(Sandbox {
+        renders: Arc::new(Semaphore::new(deps.config.max_renders)),
+        config: Arc::new(deps.config),
+        bill,
+        tasks: deps.tasks,
+    })
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// All simulated providers and the bill, to be served at the root of a listener.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/{provider}/v1/chat/completions", post(openai::complete))
+            .route("/bfl/v1/{model}", post(bfl::submit))
+            .route("/bfl/v1/get_result", get(bfl::get_result))
+            .route("/bfl/v1/credits", get(bfl::credits))
+            .route("/bfl/delivery/{file}", get(bfl::deliver))
+            .route("/bill", get(bill::total))
+            .route("/bill/jobs", get(bill::list))
+            .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
+            .with_state(self.clone())
+    }
+}

@@ -1,0 +1,183 @@
+//! The limits of outgoing calls, each with its default. They are read once, at start, by whoever owns the configuration.
+//!
+//! Durations are written as `"5s"`, `"250ms"` or `"10m"`; sizes are bytes. Every field may be left out; the one place
+//! that says what it then is, is the `Default` of its struct.
+
+mod format;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Limits of calls to configured providers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Name resolution, TCP and TLS together. Default `"5s"`.
+    #[serde(with = "format::duration")]
+    pub connect_timeout: Duration,
+    /// From sending the request to the head of the answer; a call may ask for another. Default `"120s"`.
+    #[serde(with = "format::duration")]
+    pub first_byte_timeout: Duration,
+    /// The longest silence inside a body. Default `"60s"`.
+    #[serde(with = "format::duration")]
+    pub idle_timeout: Duration,
+    /// The whole call, body included. Default `"600s"`.
+    #[serde(with = "format::duration")]
+    pub total_timeout: Duration,
+    /// The largest reply, buffered or streamed. Default 32 MiB.
+    pub max_response_bytes: u64,
+    /// How much of a refusal's body is read in order to classify it. Default 64 KiB.
+    pub max_error_bytes: u64,
+    /// The largest server-sent event. Default 8 MiB: some providers put an image into one event.
+    pub max_event_bytes: usize,
+    /// How long an unused connection is kept. Default `"90s"`.
+    #[serde(with = "format::duration")]
+    pub pool_idle_timeout: Duration,
+    /// How many unused connections are kept per host. Default 256.
+    pub pool_max_idle_per_host: usize,
+    /// Which protocol versions are offered. Default `"http1"`.
+    pub http_versions: HttpVersions,
+}
+
+/// Protocol versions offered to providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpVersions {
+    /// HTTP/1.1 only: one connection per call in flight. The client library opens a single HTTP/2 connection per host and
+    /// queues behind the server's stream limit (often 100), which would cap concurrent chat streams per process.
+    Http1,
+    /// HTTP/2 where the server offers it, else HTTP/1.1: fewer connections, for hosts with a high stream limit.
+    Http2,
+}
+
+/// The section `egress`: which URLs given by customers may be called, and within which limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressConfig {
+    /// Address ranges that are open with `http` and `https` and on any port. A list, or one comma-separated string (which is
+    /// what `AIO_EGRESS__ALLOW` gives). Default: none.
+    #[serde(deserialize_with = "format::networks")]
+    pub allow: Vec<IpNet>,
+    /// Address ranges that stay closed even where `allow` or the address rule would open them. Default: none.
+    #[serde(deserialize_with = "format::networks")]
+    pub deny: Vec<IpNet>,
+    /// Host names that are refused together with everything below them. Default: none (the reserved names are always refused).
+    #[serde(deserialize_with = "format::list")]
+    pub deny_hosts: Vec<String>,
+    /// Schemes accepted outside `allow`. Default `["https"]`.
+    #[serde(deserialize_with = "format::list")]
+    pub schemes: Vec<Scheme>,
+    /// Ports accepted outside `allow`. Default `[443, 80]`.
+    #[serde(deserialize_with = "format::list")]
+    pub ports: Vec<u16>,
+    /// The longest URL. Default 2 048.
+    pub max_url_bytes: usize,
+    /// Name servers to ask (`address:port`) in place of the system's. Default: none.
+    #[serde(deserialize_with = "format::list")]
+    pub nameservers: Vec<SocketAddr>,
+    /// The longest wait for name servers. Default `"3s"`.
+    #[serde(with = "format::duration")]
+    pub resolve_timeout: Duration,
+    /// The most addresses a name may have. Default 16.
+    pub max_answers: usize,
+    /// Name resolution, TCP and TLS together. Default `"5s"`.
+    #[serde(with = "format::duration")]
+    pub connect_timeout: Duration,
+    /// The longest silence before or inside an answer. Default `"30s"`.
+    #[serde(with = "format::duration")]
+    pub idle_timeout: Duration,
+    /// How many redirects a download may follow, where its caller lets it. Default 3.
+    pub max_redirects: usize,
+}
+
+/// A URL scheme that can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+// === impl UpstreamConfig ===
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(60),
+            total_timeout: Duration::from_secs(600),
+            max_response_bytes: 32 * 1024 * 1024,
+            max_error_bytes: 64 * 1024,
+            max_event_bytes: 8 * 1024 * 1024,
+            pool_idle_timeout: Duration::from_secs(90),
+            pool_max_idle_per_host: 256,
+            http_versions: HttpVersions::Http1,
+        }
+    }
+}
+
+// === impl EgressConfig ===
+
+impl Default for EgressConfig {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            deny: Vec::new(),
+            deny_hosts: Vec::new(),
+            schemes: vec![Scheme::Https],
+            ports: vec![443, 80],
+            max_url_bytes: 2_048,
+            nameservers: Vec::new(),
+            resolve_timeout: Duration::from_secs(3),
+            max_answers: 16,
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(30),
+            max_redirects: 3,
+        }
+    }
+}
+
+impl EgressConfig {
+    /// The loopback addresses, to which `localhost` leads where `allow` covers them.
+    pub(crate) const LOOPBACK: [IpAddr; 2] = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+}
+
+// === impl Scheme ===
+
+impl Scheme {
+    /// The scheme as it stands in a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The scheme of a parsed URL, if it is one that can be opened.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            _ => None,
+        }
+    }
+}
+
+impl std::str::FromStr for Scheme {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("not a scheme that can be opened: use http or https")
+    }
+}

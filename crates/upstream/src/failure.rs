@@ -1,0 +1,487 @@
+//! What went wrong with a provider call, in the classes a caller acts on.
+//!
+//! The question that decides about money is whether the provider may have accepted the work: see
+//! [`Failure::outcome_known`]. A failure never carries the URL, the request, or text of the provider other than the bounded
+//! detail of [`Class::Invalid`] and [`Class::Moderated`], which is meant for the customer.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::header::{HeaderMap, RETRY_AFTER};
+use http::{HeaderName, StatusCode};
+
+/// The classes of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The provider does not accept our credentials: our fault, an operator's alarm, another provider may serve.
+    Auth,
+    /// Our account at the provider is empty: as [`Class::Auth`].
+    Balance,
+    /// The provider asks us to slow down; nothing was accepted.
+    RateLimited,
+    /// The provider could not serve; nothing was accepted.
+    Overloaded,
+    /// The request is wrong: the customer's to mend, no other provider will do better.
+    Invalid,
+    /// The provider's content policy refused the request or its result.
+    Moderated,
+    /// The model or the thing asked for is not there.
+    Gone,
+    /// No answer that could be understood arrived after the request left: the work may have been accepted and paid.
+    Unknown,
+    /// The provider answered something outside its own protocol; the work may have been accepted and paid.
+    Malformed,
+    /// The request never left (name resolution, connection, TLS): nothing was accepted.
+    NotSent,
+}
+
+/// What a timed-out call was waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The head of the answer.
+    FirstByte,
+    /// The next piece of the body.
+    NextByte,
+    /// The end of the whole call.
+    End,
+}
+
+/// A provider's refusal as it came: anything but 2xx.
+#[derive(Debug, Clone, Copy)]
+pub struct ProviderAnswer<'a> {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers of the answer.
+    pub headers: &'a HeaderMap,
+    /// The beginning of the body, bounded by `max_error_bytes`.
+    pub body: &'a [u8],
+}
+
+/// What an adapter reads out of its provider's refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The class.
+    pub class: Class,
+    /// The provider's words for the customer; kept for [`Class::Invalid`] and [`Class::Moderated`] only.
+    pub detail: Option<String>,
+}
+
+/// The hook of an adapter: its own reading of a refusal, or `None` for the reading of the bare HTTP status.
+pub type Classify = fn(&ProviderAnswer<'_>) -> Option<Verdict>;
+
+/// One failed provider call.
+pub struct Failure {
+    class: Class,
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    detail: Option<Box<str>>,
+    reason: &'static str,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The longest detail, in characters.
+const MAX_DETAIL_CHARS: usize = 300;
+
+/// The longest pause that is believed when a provider names one.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// The millisecond form of `Retry-After` that several providers send.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+// === impl Class ===
+
+impl Class {
+    /// A stable word for logs, metrics and stored attempts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Balance => "balance",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Invalid => "invalid",
+            Self::Moderated => "moderated",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::NotSent => "not_sent",
+        }
+    }
+
+    /// The class of an HTTP status when the adapter says nothing better.
+    ///
+    /// 502, 504 and the 52x of front proxies come from something between us and the provider, which may have accepted the
+    /// work; 3xx means that the configured address answers something else than its API.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 | 403 | 407 => Self::Auth,
+            402 => Self::Balance,
+            404 | 410 => Self::Gone,
+            408 | 409 | 425 => Self::Overloaded,
+            429 => Self::RateLimited,
+            451 => Self::Moderated,
+            400..=499 => Self::Invalid,
+            502 | 504 | 520..=527 => Self::Unknown,
+            500..=599 => Self::Overloaded,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+// === impl Wait ===
+
+impl Wait {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::FirstByte => "no answer in time",
+            Self::NextByte => "the answer fell silent",
+            Self::End => "the answer did not end in time",
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// A class without words.
+    #[must_use]
+    pub fn of(class: Class) -> Self {
+        Self {
+            class,
+            detail: None,
+        }
+    }
+
+    /// A class with the provider's words.
+    #[must_use]
+    pub fn with_detail(class: Class, detail: impl Into<String>) -> Self {
+        Self {
+            class,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The provider refused with a status other than 2xx.
+    #[must_use]
+    pub fn answered(answer: &ProviderAnswer<'_>, classify: Classify) -> Self {
+        let verdict =
+            classify(answer).unwrap_or_else(|| Verdict::of(Class::of_status(answer.status)));
+        let mut failure = Self::reported(verdict);
+        failure.status = Some(answer.status);
+        failure.retry_after = retry_after(answer.headers);
+        failure
+    }
+
+    /// The provider reported a failure inside an answer (a failed job, an error event in a stream).
+    #[must_use]
+    pub fn reported(verdict: Verdict) -> Self {
+        let mut failure = Self::new(verdict.class, "the provider refused");
+        if matches!(verdict.class, Class::Invalid | Class::Moderated) {
+            failure.detail = verdict.detail.as_deref().and_then(public_detail);
+        }
+        failure
+    }
+
+    /// Sending failed: before the request left if the connection was never made, else with unknown outcome.
+    #[must_use]
+    pub fn sending(error: reqwest::Error) -> Self {
+        let failure = if error.is_builder() {
+            Self::new(Class::NotSent, "the request could not be built")
+        } else if error.is_connect() {
+            Self::new(Class::NotSent, "no connection")
+        } else if error.is_timeout() {
+            Self::new(Class::Unknown, Wait::FirstByte.reason())
+        } else {
+            Self::new(Class::Unknown, "the connection broke before the answer")
+        };
+        failure.caused_by(error.without_url())
+    }
+
+    /// The body of a 2xx answer broke off.
+    #[must_use]
+    pub fn receiving(error: reqwest::Error) -> Self {
+        Self::new(Class::Unknown, "the connection broke inside the answer")
+            .caused_by(error.without_url())
+    }
+
+    /// A limit of time passed after the request left.
+    #[must_use]
+    pub fn timed_out(wait: Wait) -> Self {
+        Self::new(Class::Unknown, wait.reason())
+    }
+
+    /// The answer is outside the provider's protocol; `reason` says how, without quoting it.
+    #[must_use]
+    pub fn malformed(reason: &'static str) -> Self {
+        Self::new(Class::Malformed, reason)
+    }
+
+    /// The same failure with its cause, for the operator's log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What a caller acts on.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The HTTP status of a refusal.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// The pause the provider asked for, at most an hour.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The provider's words for the customer: at most 300 characters in one line, for [`Class::Invalid`] and [`Class::Moderated`] only.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// What happened, in fixed words of ours.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Whether it is certain that the provider did not accept the work, so that nothing was paid. If not, a paid call must
+    /// not be made again blindly.
+    #[must_use]
+    pub fn outcome_known(&self) -> bool {
+        !matches!(self.class, Class::Unknown | Class::Malformed)
+    }
+
+    /// Whether the same call to the same provider is safe to repeat, and may succeed, after a pause.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(
+            self.class,
+            Class::RateLimited | Class::Overloaded | Class::NotSent
+        )
+    }
+
+    /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault.
+    #[must_use]
+    pub fn another_may_serve(&self) -> bool {
+        self.retryable() || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
+    }
+
+    fn new(class: Class, reason: &'static str) -> Self {
+        Self {
+            class,
+            status: None,
+            retry_after: None,
+            detail: None,
+            reason,
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "provider call failed ({}): {}",
+            self.class, self.reason
+        )?;
+        match self.status {
+            Some(status) => write!(out, ", status {}", status.as_u16()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Failure")
+            .field("class", &self.class)
+            .field("status", &self.status)
+            .field("retry_after", &self.retry_after)
+            .field("reason", &self.reason)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
+    }
+}
+
+/// One line of at most [`MAX_DETAIL_CHARS`] printable characters, or nothing.
+fn public_detail(text: &str) -> Option<Box<str>> {
+    let mut line = String::with_capacity(text.len().min(MAX_DETAIL_CHARS));
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+        if word.is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if let Some((cut, _)) = line.char_indices().nth(MAX_DETAIL_CHARS) {
+        line.truncate(cut);
+    }
+    (!line.is_empty()).then(|| line.into_boxed_str())
+}
+
+/// The pause asked for: milliseconds, seconds, or a date.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let pause = if let Some(millis) = text(&RETRY_AFTER_MS).and_then(|t| t.parse().ok()) {
+        Duration::from_millis(millis)
+    } else {
+        let value = text(&RETRY_AFTER)?.trim();
+        match value.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => httpdate::parse_http_date(value)
+                .ok()?
+                .duration_since(SystemTime::now())
+                .unwrap_or(Duration::ZERO),
+        }
+    };
+    Some(pause.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, headers: &HeaderMap, classify: Classify) -> Failure {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let body = b"{}";
+        Failure::answered(
+            &ProviderAnswer {
+                status,
+                headers,
+                body,
+            },
+            classify,
+        )
+    }
+
+    #[test]
+    fn the_bare_status_decides_when_the_adapter_is_silent() {
+        let table = [
+            (400, Class::Invalid),
+            (401, Class::Auth),
+            (402, Class::Balance),
+            (403, Class::Auth),
+            (404, Class::Gone),
+            (413, Class::Invalid),
+            (422, Class::Invalid),
+            (429, Class::RateLimited),
+            (500, Class::Overloaded),
+            (502, Class::Unknown),
+            (503, Class::Overloaded),
+            (504, Class::Unknown),
+            (524, Class::Unknown),
+            (529, Class::Overloaded),
+            (302, Class::Malformed),
+        ];
+        for (status, class) in table {
+            let failure = answered(status, &HeaderMap::new(), |_| None);
+            assert_eq!(failure.class(), class, "status {status}");
+        }
+    }
+
+    #[test]
+    fn only_a_call_that_was_surely_refused_may_be_repeated() {
+        let table = [
+            (Class::Auth, true, false, true),
+            (Class::Balance, true, false, true),
+            (Class::RateLimited, true, true, true),
+            (Class::Overloaded, true, true, true),
+            (Class::Invalid, true, false, false),
+            (Class::Moderated, true, false, false),
+            (Class::Gone, true, false, true),
+            (Class::Unknown, false, false, false),
+            (Class::Malformed, false, false, false),
+            (Class::NotSent, true, true, true),
+        ];
+        for (class, known, retry, another) in table {
+            let failure = Failure::reported(Verdict::of(class));
+            assert_eq!(failure.outcome_known(), known, "{class}");
+            assert_eq!(failure.retryable(), retry, "{class}");
+            assert_eq!(failure.another_may_serve(), another, "{class}");
+        }
+    }
+
+    #[test]
+    fn the_adapter_overrules_the_status() {
+        let failure = answered(429, &HeaderMap::new(), |_| {
+            Some(Verdict::with_detail(
+                Class::Balance,
+                "account acme-42 is empty",
+            ))
+        });
+        assert_eq!(failure.class(), Class::Balance);
+        assert_eq!(
+            failure.detail(),
+            None,
+            "the state of our account is nobody's business"
+        );
+    }
+
+    #[test]
+    fn a_detail_is_one_bounded_line() {
+        let failure = Failure::reported(Verdict::with_detail(
+            Class::Invalid,
+            format!("  a\r\nb\u{7}{}", "é".repeat(400)),
+        ));
+        let detail = failure.detail().expect("a detail");
+        assert!(detail.starts_with("a b éé"), "{detail}");
+        assert_eq!(detail.chars().count(), 300);
+        assert!(
+            !failure.to_string().contains('é'),
+            "a detail is for the customer, not for the log"
+        );
+    }
+
+    #[test]
+    fn the_pause_is_read_in_every_form_and_bounded() {
+        let pause = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().expect("a header"));
+            answered(429, &headers, |_| None).retry_after()
+        };
+        assert_eq!(pause("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(
+            pause("retry-after-ms", "250"),
+            Some(Duration::from_millis(250))
+        );
+        assert_eq!(pause("retry-after", "9999999"), Some(MAX_RETRY_AFTER));
+        assert_eq!(
+            pause("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(pause("retry-after", "soon"), None);
+    }
+}

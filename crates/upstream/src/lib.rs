@@ -1,0 +1,47 @@
+//! upstream: everything about calling out, and no knowledge of any service.
+//!
+//! Two kinds of calls leave this program, and they are trusted differently:
+//!
+//! * to **configured providers**, by [`ProviderClient`]: pooled connections, streamed or bounded replies, and a
+//!   [`Failure`] whose [`Class`] says what a caller may do about it;
+//! * to **URLs that customers give us** (callbacks, input media, results), by [`GuardedClient`]: every URL passes the
+//!   egress [`Policy`] by its form, and every address it resolves to passes it again inside the connector.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config.rs` | the limits, with their defaults |
+//! | `client.rs`, `client/reply.rs` | calls to providers; the reply, buffered or streamed |
+//! | `failure.rs` | what went wrong with a provider call, in classes |
+//! | `sse.rs` | server-sent events out of byte chunks |
+//! | `egress.rs`, `egress/` | the guard: address rule, URL rule, resolver, client |
+//! | `tls.rs` | TLS with the ring provider and the system's certificates |
+//!
+//! What this room may not do: retry (schedules live in SQL, candidates in `chat`), follow the environment's proxies, know
+//! a provider's name, or put a URL, a body or a key into a log line or an error.
+
+mod client;
+mod config;
+mod egress;
+mod failure;
+mod sse;
+mod tls;
+
+pub use crate::client::{Call, ProviderClient, Reply, ReplyBody};
+pub use crate::config::{EgressConfig, HttpVersions, Scheme, UpstreamConfig};
+pub use crate::egress::{
+    Answer, Caps, Download, EgressError, GuardedClient, GuardedUrl, Policy, Redirects, Refusal,
+    Trust,
+};
+pub use crate::failure::{Class, Classify, Failure, ProviderAnswer, Verdict, Wait};
+pub use crate::sse::{Decoder, Event, EventTooLarge, Events};
+
+/// Why a client could not be built. It happens at start only.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The TLS settings were not accepted by the library.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client was not accepted by the library.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+}

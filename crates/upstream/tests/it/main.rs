@@ -1,0 +1,11 @@
+//! The behaviour of this room, against servers of our own on loopback.
+#![expect(clippy::unwrap_used, reason = "a test helper fails by panicking")]
+
+mod client;
+mod config;
+mod dns;
+mod form;
+mod guarded;
+mod names;
+mod server;
+mod sse;

@@ -1,0 +1,35 @@
+//! Running cargo and what cargo has built, with the terminal handed through. It must not interpret any output.
+
+use anyhow::Context;
+use std::process::{Command, ExitCode, Stdio};
+
+/// Runs `program` to its end with our standard streams and passes its exit code on.
+pub(crate) fn run(program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
+    let status = Command::new(program)
+        .args(args)
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    // A program that a signal has ended has no code of its own; any failure will do then.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(1)))
+}
+
+/// Runs cargo and turns a failure into an error, for steps that the next one needs.
+pub(crate) fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new("cargo")
+        .args(args)
+        .status()
+        .context("cannot start cargo")?;
+    anyhow::ensure!(status.success(), "cargo {} failed", args.join(" "));
+    Ok(())
+}
+
+/// Whether `cargo <subcommand>` is installed.
+pub(crate) fn cargo_has(subcommand: &str) -> bool {
+    Command::new("cargo")
+        .args([subcommand, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,69 @@
+//! The ledger's rules: what a batch of operations does to balances and holds. Pure: no await, no clock, no SQL.
+//!
+//! `decide` takes what the store loaded and the operations in the order they came, and says one answer for each and what to
+//! write. Operations of one batch see each other's effects. Every operation carries an id made by its caller: repeated with
+//! the same arguments it gets the same answer and changes nothing; with other arguments it is a conflict.
+//! Nothing here may let `posted - held` of a balance fall below zero, or a capture exceed its hold.
+//!
+//! A hold goes `∅ -> open -> captured | released | expired`, or `∅ -> tombstone`: a release that came before its hold.
+
+mod book;
+mod types;
+
+pub use types::{
+    Balance, BalanceId, Hold, HoldState, Kind, Op, Posting, PostingKind, Refusal, Reply, Stored,
+    Terms, Transfer,
+};
+
+use std::collections::HashMap;
+
+use domain::OperationId;
+
+use self::book::Book;
+
+/// What the store found of everything a batch names. What is not here does not exist.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Balances, by account and mode.
+    pub balances: HashMap<BalanceId, Balance>,
+    /// Holds and tombstones.
+    pub holds: HashMap<OperationId, Stored>,
+    /// Transfers booked before.
+    pub transfers: HashMap<OperationId, Transfer>,
+}
+
+/// What to write, in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Balances as they are now.
+    pub balances: Vec<(BalanceId, Balance)>,
+    /// Holds and tombstones that were not there before, as they are now.
+    pub new_holds: Vec<(OperationId, Stored)>,
+    /// Holds that were there and were closed.
+    pub closed_holds: Vec<(OperationId, Hold)>,
+    /// Credit given or taken by operators.
+    pub transfers: Vec<(OperationId, Transfer)>,
+    /// Movements of posted credit, in order; each stands for two entries that sum to zero.
+    pub postings: Vec<Posting>,
+    /// Captures that asked for more than their hold, and were cut down to it: our loss.
+    pub over_reports: Vec<OperationId>,
+}
+
+/// What a batch comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// One answer for each operation, in its place.
+    pub answers: Vec<Result<Reply, Refusal>>,
+    /// What to write.
+    pub changes: Changes,
+}
+
+/// Decides a whole batch.
+pub fn decide(loaded: Loaded, ops: &[Op]) -> Decision {
+    let mut book = Book::open(loaded);
+    let answers = ops.iter().map(|op| book.apply(op)).collect();
+    Decision {
+        answers,
+        changes: book.close(),
+    }
+}

@@ -1,0 +1,4 @@
+//! billing
+#![warn(clippy::arithmetic_side_effects)]
+
+pub mod ledger;
