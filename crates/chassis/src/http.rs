@@ -150,8 +150,9 @@ impl Connection {
 
     /// Waits for the first byte: hyper's look at the protocol has no timeout of its own.
     async fn speaks(&self, stream: &TcpStream) -> bool {
+        let mut first_byte = [0];
         tokio::select! {
-            first = timeout(self.first_byte_timeout, stream.peek(&mut [0])) => matches!(first, Ok(Ok(1))),
+            first = timeout(self.first_byte_timeout, stream.peek(&mut first_byte)) => matches!(first, Ok(Ok(1))),
             () = self.tasks.stopping() => false,
         }
     }

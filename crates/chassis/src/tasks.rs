@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, info, warn};
 
@@ -33,6 +33,20 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         drop(tokio::spawn(work.instrument(span)));
+    }
+
+    /// Runs `work` to its end even if the caller goes away, and hands over what it made. `None` only when it panicked.
+    pub async fn run_to_end<T, F>(&self, span: Span, work: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.spawn(span, async move {
+            // A caller that went away does not want it.
+            let _ = sender.send(work.await);
+        });
+        receiver.await.ok()
     }
 
     /// Completes when the service should take no new work.

@@ -1,6 +1,6 @@
 //! Logs and metrics of a process.
 
-use std::io::IsTerminal as _;
+use std::{error::Error as StdError, fmt::Display, io::IsTerminal as _};
 
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde::Deserialize;
@@ -83,6 +83,18 @@ pub fn metrics_text(registry: &Registry) -> String {
     // Writing to a String cannot fail.
     let _ = encode(&mut text, registry);
     text
+}
+
+/// An error with its causes, in one line, for a log: `media database failed: disk full`.
+pub fn causes(error: &dyn StdError) -> impl Display + use<> {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        line.push_str(": ");
+        line.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    line
 }
 
 fn default_filter() -> String {

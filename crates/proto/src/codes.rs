@@ -3,9 +3,13 @@
 
 use crate::Kind;
 
-/// One published error code.
+/// One published error code: a row of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
+pub struct Code(&'static Row);
+
+/// What the list says of a code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
     /// The stable machine word.
     pub word: &'static str,
     /// What a caller can do about it; decides the HTTP status.
@@ -31,13 +35,11 @@ macro_rules! codes {
     ($($name:ident = $word:literal, $kind:ident, $retry:ident, $cause:literal, $remedy:literal;)*) => {
         /// The codes, by name.
         pub(crate) mod list {
-            use super::{Code, Retry};
+            use super::{Code, Retry, Row};
             use crate::Kind;
             $(
                 #[doc = $cause]
-                pub const $name: Code = Code {
-                    word: $word, kind: Kind::$kind, cause: $cause, remedy: $remedy, retry: Retry::$retry,
-                };
+                pub const $name: Code = Code(&Row { word: $word, kind: Kind::$kind, cause: $cause, remedy: $remedy, retry: Retry::$retry });
             )*
         }
         /// Every published code, in the order of the docs.
@@ -85,6 +87,14 @@ codes! {
 }
 
 // === impl Code ===
+
+impl std::ops::Deref for Code {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        self.0
+    }
+}
 
 impl Code {
     /// Finds a code by its word.

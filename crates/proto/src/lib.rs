@@ -5,7 +5,7 @@ mod codes;
 mod convert;
 mod fault;
 
-pub use codes::{ALL as CODES, Code};
+pub use codes::{ALL as CODES, Code, Retry};
 pub use convert::{WireError, context_from_wire, id_from_wire, mode_from_wire, mode_to_wire};
 pub use fault::{Fault, Kind, Violation};
 

@@ -13,12 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::{Delivery, Error, Queue, Settle};
 
-/// The section `queue`.
+/// The section `queue`. What a field is when it is left out, its `Default` says, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Messages a topic may hold, those in the hands of receivers included. Default 200 000, as the broker's queues.
-    #[serde(default = "two_hundred_thousand")]
     pub capacity: usize,
 }
 
@@ -59,8 +58,12 @@ struct InHand {
     topic: Arc<Topic>,
 }
 
-fn two_hundred_thousand() -> usize {
-    200_000
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { capacity: 200_000 }
+    }
 }
 
 // === impl MemoryQueue ===
@@ -225,22 +228,7 @@ mod tests {
         let mut receivers = JoinSet::new();
         for _ in 0..8 {
             let (queue, acked) = (Arc::clone(&queue), acked.clone());
-            receivers.spawn(async move {
-                for turn in 0_u32.. {
-                    let patience = Duration::from_micros(u64::from(turn % 50));
-                    let Ok(received) = timeout(patience, queue.receive(TOPIC)).await else {
-                        continue;
-                    };
-                    match received {
-                        Ok(dropped) if turn % 3 == 0 => drop(dropped),
-                        Ok(delivery) => {
-                            acked.send(delivery.id).unwrap();
-                            delivery.ack().await.unwrap();
-                        }
-                        Err(_closed) => return,
-                    }
-                }
-            });
+            receivers.spawn(receive_impatiently(queue, acked));
         }
         for number in 0..MESSAGES {
             queue.publish(TOPIC, bytes(number)).await.unwrap();
@@ -254,6 +242,21 @@ mod tests {
         queue.close();
         while let Some(ended) = receivers.join_next().await {
             ended.unwrap();
+        }
+    }
+
+    async fn receive_impatiently(queue: Arc<MemoryQueue>, acked: mpsc::UnboundedSender<[u8; 16]>) {
+        for turn in 0_u32.. {
+            let patience = Duration::from_micros(u64::from(turn % 50));
+            match timeout(patience, queue.receive(TOPIC)).await {
+                Err(_cancelled) => {}
+                Ok(Ok(dropped)) if turn % 3 == 0 => drop(dropped),
+                Ok(Ok(delivery)) => {
+                    acked.send(delivery.id).unwrap();
+                    delivery.ack().await.unwrap();
+                }
+                Ok(Err(_closed)) => return,
+            }
         }
     }
 
@@ -349,7 +352,7 @@ mod tests {
     #[test]
     fn an_empty_section_has_the_documented_default() {
         let limits: Limits = serde_json::from_str("{}").unwrap();
-        assert_eq!(limits.capacity, 200_000);
+        assert_eq!(limits, Limits { capacity: 200_000 });
         assert!(serde_json::from_str::<Limits>(r#"{"capasity":1}"#).is_err());
     }
 }

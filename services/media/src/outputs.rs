@@ -1,0 +1,158 @@
+//! Files that tasks made: fetched from providers through the guard, kept by us, read by customers.
+
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
+
+use domain::TaskId;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _, WriteMultipart, local::LocalFileSystem, path::Path as Key,
+};
+use prost::bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use upstream::{Caps, GuardedClient, Redirects, Trust};
+use url::Url;
+
+use crate::{Config, Error, task::Output};
+
+/// Bytes kept to read a picture's size from.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Keeps files.
+#[derive(Clone)]
+pub(crate) struct Outputs {
+    store: Arc<dyn ObjectStore>,
+    guard: GuardedClient,
+    caps: Caps,
+    retention: Duration,
+}
+
+/// A file to fetch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) task: TaskId,
+    pub(crate) number: u32,
+    /// Where it is, for a short while.
+    pub(crate) url: &'a str,
+    /// The provider's configured address, which the operator vouches for.
+    pub(crate) origin: &'a Url,
+}
+
+impl Outputs {
+    pub(crate) fn open(
+        directory: &Path,
+        guard: GuardedClient,
+        config: &Config,
+    ) -> Result<Self, Error> {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Error::Setting(format!("cannot make {}: {error}", directory.display()))
+        })?;
+        Ok(Self {
+            store: Arc::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true)),
+            guard,
+            caps: Caps {
+                timeout: config.download_timeout,
+                max_bytes: config.max_output_bytes,
+                redirects: Redirects::Follow,
+            },
+            retention: config.retention,
+        })
+    }
+
+    /// Fetches a file and keeps it. Fetching it again replaces it by the same.
+    pub(crate) async fn keep(&self, source: Source<'_>) -> Result<Output, Error> {
+        let mut download = self
+            .guard
+            .get_to(source.url, Trust::Origin(source.origin), &self.caps)
+            .await?;
+        let declared = download.content_type().map(str::to_owned);
+        let upload = self
+            .store
+            .put_multipart(&key(source.task, source.number))
+            .await?;
+        let mut upload = WriteMultipart::new(upload);
+        let (mut hash, mut bytes, mut head) = (Sha256::new(), 0_u64, Vec::new());
+        while let Some(part) = download.next().await {
+            let part = match part {
+                Ok(part) => part,
+                Err(error) => {
+                    upload.abort().await?;
+                    return Err(error.into());
+                }
+            };
+            hash.update(&part);
+            bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+            head.extend(part.iter().take(HEAD_BYTES.saturating_sub(head.len())));
+            upload.wait_for_capacity(1).await?;
+            upload.write(&part);
+        }
+        upload.finish().await?;
+        let (width, height) = pixels(&head);
+        Ok(Output {
+            number: source.number,
+            content_type: content_type(&head, declared),
+            bytes,
+            sha256: hash
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            width,
+            height,
+            expires_at: chassis::clock::now_micros()
+                .saturating_add(chassis::clock::micros(self.retention)),
+        })
+    }
+
+    /// A file's bytes, or some of them.
+    pub(crate) async fn read(
+        &self,
+        task: TaskId,
+        number: u32,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let options = object_store::GetOptions {
+            range: Some(range.into()),
+            ..Default::default()
+        };
+        let found = self.store.get_opts(&key(task, number), options).await?;
+        Ok(found.into_stream().map_err(Error::from).boxed())
+    }
+
+    /// Deletes a file; one that is gone already is fine.
+    pub(crate) async fn delete(&self, task: TaskId, number: u32) -> Result<(), Error> {
+        match self.store.delete(&key(task, number)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn key(task: TaskId, number: u32) -> Key {
+    Key::from(format!("{task}/{number}"))
+}
+
+fn pixels(head: &[u8]) -> (Option<u32>, Option<u32>) {
+    let size = imagesize::blob_size(head).ok();
+    let side = |side: usize| u32::try_from(side).ok();
+    (
+        size.as_ref().and_then(|size| side(size.width)),
+        size.as_ref().and_then(|size| side(size.height)),
+    )
+}
+
+/// What the bytes say; else what the provider said, if it is a plain media type.
+fn content_type(head: &[u8], declared: Option<String>) -> String {
+    let by_bytes = match imagesize::image_type(head) {
+        Ok(imagesize::ImageType::Png) => Some("image/png"),
+        Ok(imagesize::ImageType::Jpeg) => Some("image/jpeg"),
+        Ok(imagesize::ImageType::Webp) => Some("image/webp"),
+        _ => None,
+    };
+    let plain = |text: &String| {
+        text.starts_with("image/") && text.len() < 64 && text.is_ascii() && !text.contains("svg")
+    };
+    by_bytes
+        .map(str::to_owned)
+        .or_else(|| declared.filter(plain))
+        .unwrap_or_else(|| "application/octet-stream".to_owned())
+}

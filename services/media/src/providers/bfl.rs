@@ -1,0 +1,409 @@
+//! Black Forest Labs, FLUX.2 (docs.bfl.ai, API of November 2026): submit, then poll the URL that the answer names.
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
+use url::Url;
+
+use super::{Access, MediaProvider, Order, Progress, Started};
+
+/// Polling hosts of theirs, besides the configured one, that may be shown the key.
+const OWN_HOSTS: &str = ".bfl.ai";
+/// Width and height at 1K, about a megapixel and multiples of 16; 2K doubles both.
+const SIZES: &[(&str, u32, u32)] = &[
+    ("1:1", 1024, 1024),
+    ("16:9", 1360, 768),
+    ("9:16", 768, 1360),
+    ("4:3", 1184, 880),
+    ("3:4", 880, 1184),
+    ("3:2", 1248, 832),
+    ("2:3", 832, 1248),
+    ("21:9", 1536, 656),
+    ("9:21", 656, 1536),
+];
+
+/// The adapter.
+#[derive(Clone, Debug)]
+pub(super) struct Bfl {
+    client: ProviderClient,
+}
+
+/// The wire shape of an accepted job.
+#[derive(Deserialize)]
+struct Submitted {
+    id: String,
+    polling_url: Option<String>,
+}
+
+/// The wire shape of a job's state. Some clients of theirs met `state` for `status`.
+#[derive(Deserialize)]
+struct Polled {
+    #[serde(alias = "state")]
+    status: String,
+    progress: Option<Value>,
+    result: Option<Sample>,
+}
+
+/// The wire shape of a result.
+#[derive(Deserialize)]
+struct Sample {
+    sample: String,
+}
+
+/// The wire shape of an error: FastAPI's.
+#[derive(Deserialize)]
+struct Refused {
+    #[serde(alias = "message", alias = "error")]
+    detail: Value,
+}
+
+// === impl Bfl ===
+
+impl Bfl {
+    pub(super) fn new(client: ProviderClient) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl MediaProvider for Bfl {
+    async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
+        let url = access
+            .base_url
+            .join(&format!("v1/{}", order.model))
+            .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
+        let mut headers = authorised(access);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = body(order.parameters).to_string().into();
+        let reply = self
+            .client
+            .send(Call::post(url, headers, body), classify)
+            .await?
+            .bytes()
+            .await?;
+        let submitted: Submitted = serde_json::from_slice(&reply)
+            .map_err(|_| Failure::malformed("the answer to a submit has no job"))?;
+        Ok(Started {
+            job: reference(&access.base_url, submitted),
+        })
+    }
+
+    async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
+        let url = access
+            .base_url
+            .join(job)
+            .map_err(|_| Failure::malformed("the polling URL is not one"))?;
+        let headers = if may_see_the_key(&access.base_url, &url) {
+            authorised(access)
+        } else {
+            HeaderMap::new()
+        };
+        let answer = match self.client.send(Call::get(url, headers), classify).await {
+            Ok(reply) => reply.bytes().await?,
+            // Their gateway answers 404 for a job it does not know, where the documents have a status.
+            Err(failure) if failure.class() == Class::Gone => return Ok(Progress::Missing),
+            Err(failure) => return Err(failure),
+        };
+        let polled: Polled = serde_json::from_slice(&answer)
+            .map_err(|_| Failure::malformed("the answer to a poll has no status"))?;
+        progress(polled)
+    }
+}
+
+fn authorised(access: &Access) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(mut key) = HeaderValue::from_str(access.key.expose()) {
+        key.set_sensitive(true);
+        headers.insert("x-key", key);
+    }
+    headers
+}
+
+/// Our parameters in their names. References make it an edit; there is one image a job.
+fn body(parameters: &Map<String, Value>) -> Value {
+    let text = |name: &str| parameters.get(name).and_then(Value::as_str);
+    let (width, height) = size(
+        text("aspect_ratio").unwrap_or_default(),
+        text("resolution").unwrap_or_default(),
+    );
+    let mut body = json!({
+        "prompt": text("prompt"),
+        "width": width,
+        "height": height,
+        "output_format": text("output_format"),
+    });
+    let Some(fields) = body.as_object_mut() else {
+        return body;
+    };
+    if let Some(seed) = parameters.get("seed") {
+        fields.insert("seed".to_owned(), seed.clone());
+    }
+    let references = parameters
+        .get("input_urls")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    for (index, url) in references.enumerate() {
+        let name = match index {
+            0 => "input_image".to_owned(),
+            _ => format!("input_image_{}", index.saturating_add(1)),
+        };
+        fields.insert(name, url.clone());
+    }
+    body
+}
+
+fn size(aspect_ratio: &str, resolution: &str) -> (u32, u32) {
+    let factor = if resolution == "2K" { 2 } else { 1 };
+    let (width, height) = SIZES
+        .iter()
+        .find(|(name, _, _)| *name == aspect_ratio)
+        .map_or((1024, 1024), |(_, width, height)| (*width, *height));
+    (width.saturating_mul(factor), height.saturating_mul(factor))
+}
+
+/// What finds the job again: relative to the configured address if it is there (so that the address may change), else the
+/// whole URL, since their global address answers on regional hosts.
+fn reference(base: &Url, submitted: Submitted) -> String {
+    let by_id = || format!("v1/get_result?id={}", submitted.id);
+    let Some(polling) = submitted
+        .polling_url
+        .as_deref()
+        .and_then(|text| base.join(text).ok())
+    else {
+        return by_id();
+    };
+    match base.make_relative(&polling) {
+        Some(relative) if polling.origin() == base.origin() => relative,
+        _ => polling.to_string(),
+    }
+}
+
+fn may_see_the_key(base: &Url, polling: &Url) -> bool {
+    let theirs = polling
+        .host_str()
+        .is_some_and(|host| host.ends_with(OWN_HOSTS));
+    polling.origin() == base.origin() || (polling.scheme() == "https" && theirs)
+}
+
+fn progress(polled: Polled) -> Result<Progress, Failure> {
+    Ok(match polled.status.as_str() {
+        "Ready" => {
+            let result = polled
+                .result
+                .ok_or_else(|| Failure::malformed("a finished job has no sample"))?;
+            Progress::Done {
+                files: vec![result.sample],
+            }
+        }
+        "Request Moderated" => Progress::Failed(moderated(
+            "the provider's content policy refused the request",
+        )),
+        "Content Moderated" => Progress::Failed(moderated(
+            "the provider's content policy refused the result",
+        )),
+        "Error" | "Failed" => Progress::Failed(Failure::reported(Verdict::of(Class::Overloaded))),
+        "Task not found" => Progress::Missing,
+        // `Pending`, and whatever else they may add: it runs until the deadline.
+        _ => Progress::Running {
+            percent: polled.progress.as_ref().and_then(percent),
+        },
+    })
+}
+
+fn moderated(words: &str) -> Failure {
+    Failure::reported(Verdict::with_detail(Class::Moderated, words))
+}
+
+/// They count from 0.0 to 1.0. Read as text: the house has no floats outside the wire.
+fn percent(progress: &Value) -> Option<i64> {
+    let text = progress.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    if whole == "1" {
+        return Some(100);
+    }
+    let hundredths: String = fraction.chars().chain("00".chars()).take(2).collect();
+    hundredths.parse().ok().filter(|_| whole == "0")
+}
+
+/// Their refusals: FastAPI's validation texts are for the customer, all others are ours.
+fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    let class = Class::of_status(answer.status);
+    if class != Class::Invalid {
+        return None;
+    }
+    let refused: Refused = serde_json::from_slice(answer.body).ok()?;
+    let words = match &refused.detail {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let texts: Vec<&str> = items
+                .iter()
+                .filter_map(|item| item.get("msg")?.as_str())
+                .collect();
+            texts.join("; ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
+    };
+    Some(Verdict::with_detail(class, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Url {
+        Url::parse("https://api.bfl.ai/").unwrap()
+    }
+
+    fn submitted(polling_url: Option<&str>) -> Submitted {
+        Submitted {
+            id: "a b".into(),
+            polling_url: polling_url.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_job_is_found_again_wherever_it_went() {
+        let check = |base: &str, polling: Option<&str>, job: &str| {
+            assert_eq!(
+                reference(&Url::parse(base).unwrap(), submitted(polling)),
+                job
+            );
+        };
+        check(
+            "https://api.bfl.ai/",
+            Some("https://api.eu2.bfl.ai/v1/get_result?id=1"),
+            "https://api.eu2.bfl.ai/v1/get_result?id=1",
+        );
+        check(
+            "http://127.0.0.1:1/bfl/",
+            Some("http://127.0.0.1:1/bfl/v1/get_result?id=1"),
+            "v1/get_result?id=1",
+        );
+        check("https://api.bfl.ai/", None, "v1/get_result?id=a b");
+    }
+
+    #[test]
+    fn the_key_is_shown_to_them_alone() {
+        for (url, shown) in [
+            ("https://api.bfl.ai/v1/get_result", true),
+            ("https://api.eu2.bfl.ai/v1/get_result", true),
+            ("http://api.eu2.bfl.ai/v1/get_result", false),
+            ("https://api.bfl.ai.evil.example/v1", false),
+            ("https://evilbfl.ai/v1", false),
+            ("https://evil.example/.bfl.ai", false),
+        ] {
+            assert_eq!(
+                may_see_the_key(&base(), &Url::parse(url).unwrap()),
+                shown,
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_take_their_names() {
+        let ours = json!({
+            "prompt": "a fox", "aspect_ratio": "16:9", "resolution": "2K", "type": "pro", "seed": 7,
+            "output_format": "png", "input_urls": ["https://a.example/1", "https://a.example/2"],
+        });
+        assert_eq!(
+            body(ours.as_object().unwrap()),
+            json!({
+                "prompt": "a fox", "width": 2720, "height": 1536, "seed": 7, "output_format": "png",
+                "input_image": "https://a.example/1", "input_image_2": "https://a.example/2",
+            })
+        );
+    }
+
+    #[test]
+    fn every_size_is_one_they_take() {
+        for (_, width, height) in SIZES {
+            assert_eq!((width % 16, height % 16), (0, 0));
+            assert!(
+                width * height * 4 <= 4 * 1024 * 1100,
+                "{width}×{height} at 2K"
+            );
+        }
+    }
+
+    #[test]
+    fn states_are_read() {
+        let check = |text: &str, expected: &str| {
+            let outcome = progress(serde_json::from_str(text).unwrap());
+            let told = match outcome {
+                Ok(Progress::Running { percent }) => format!("running {percent:?}"),
+                Ok(Progress::Done { files }) => format!("done {files:?}"),
+                Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
+                Ok(Progress::Missing) => "missing".to_owned(),
+                Err(failure) => failure.class().to_string(),
+            };
+            assert_eq!(told, expected);
+        };
+        check(
+            r#"{"id":"1","status":"Pending","progress":0.25}"#,
+            "running Some(25)",
+        );
+        check(
+            r#"{"id":"1","status":"Pending","progress":null}"#,
+            "running None",
+        );
+        check(r#"{"id":"1","state":"Something new"}"#, "running None");
+        check(
+            r#"{"id":"1","status":"Ready","result":{"sample":"https://x/1.png","seed":1}}"#,
+            r#"done ["https://x/1.png"]"#,
+        );
+        check(r#"{"id":"1","status":"Ready","result":null}"#, "malformed");
+        check(
+            r#"{"id":"1","status":"Request Moderated"}"#,
+            "failed moderated",
+        );
+        check(
+            r#"{"id":"1","status":"Content Moderated","details":{"Moderation Reasons":["x"]}}"#,
+            "failed moderated",
+        );
+        check(r#"{"id":"1","status":"Error"}"#, "failed overloaded");
+        check(r#"{"id":"1","status":"Task not found"}"#, "missing");
+    }
+
+    #[test]
+    fn refusals_are_read() {
+        let check = |status: u16, body: &str, class: Class, detail: Option<&str>| {
+            let answer = ProviderAnswer {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                headers: &HeaderMap::new(),
+                body: body.as_bytes(),
+            };
+            let failure = Failure::answered(&answer, classify);
+            assert_eq!((failure.class(), failure.detail()), (class, detail));
+        };
+        check(
+            422,
+            r#"{"detail":[{"loc":["body","width"],"msg":"too small","type":"x"}]}"#,
+            Class::Invalid,
+            Some("too small"),
+        );
+        check(
+            400,
+            r#"{"detail":"no prompt"}"#,
+            Class::Invalid,
+            Some("no prompt"),
+        );
+        check(
+            402,
+            r#"{"detail":"Insufficient credits"}"#,
+            Class::Balance,
+            None,
+        );
+        check(403, r#"{"detail":"Not authenticated"}"#, Class::Auth, None);
+        check(
+            429,
+            r#"{"detail":"24 active tasks"}"#,
+            Class::RateLimited,
+            None,
+        );
+        check(500, "oops", Class::Overloaded, None);
+    }
+}

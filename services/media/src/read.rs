@@ -1,0 +1,51 @@
+//! Looking at a task, for its own customer alone: another's task does not exist.
+
+use domain::{Caller, TaskId};
+use proto::{Fault, code};
+
+use crate::{
+    Error, Media, store,
+    task::{Output, Task},
+};
+
+/// A task and its files.
+pub(crate) async fn get(
+    media: &Media,
+    caller: &Caller,
+    id: TaskId,
+) -> Result<(Task, Vec<Output>), Error> {
+    let sealer = media.secrets.content();
+    let task = store::task::get(media.db.reader(), id, sealer)
+        .await?
+        .filter(|task| {
+            Media::is_visible(task) && task.account == caller.account && task.mode == caller.mode
+        })
+        .ok_or_else(|| not_found(id))?;
+    let outputs = store::output::of_task(media.db.reader(), id).await?;
+    Ok((task, outputs))
+}
+
+/// One file of a task. Without a caller, a signed link was the permission.
+pub(crate) async fn output(
+    media: &Media,
+    caller: Option<&Caller>,
+    id: TaskId,
+    number: u32,
+) -> Result<Output, Error> {
+    let outputs = match caller {
+        Some(caller) => get(media, caller, id).await?.1,
+        None => store::output::of_task(media.db.reader(), id).await?,
+    };
+    let found = outputs.into_iter().find(|output| output.number == number);
+    found.ok_or_else(|| {
+        let message = format!(
+            "{id} has no file {number}: it may not have ended, or its files are kept no longer"
+        );
+        Fault::new(code::NOT_FOUND, message).into()
+    })
+}
+
+/// The same words for an unknown task and for another's.
+fn not_found(id: TaskId) -> Error {
+    Fault::new(code::NOT_FOUND, format!("no task {id} for this key")).into()
+}

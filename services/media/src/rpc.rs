@@ -1,0 +1,181 @@
+//! The service as others call it: wire to domain, one call, domain to wire. No decisions.
+
+use std::pin::Pin;
+
+use domain::{Caller, TaskId};
+use futures::{Stream, StreamExt as _, stream};
+use proto::{
+    Fault, code, context_from_wire, id_from_wire,
+    media::v1::{
+        CancelTaskRequest, GetTaskRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
+        OutputHead, OutputPart, ReadOutputRequest, SubmitReply, SubmitRequest, TaskSnapshot,
+        UnknownAttempt, media_server, output_part::Part,
+    },
+    mode_to_wire,
+};
+use tonic::{Request, Response, Status};
+use tracing::{Span, info_span};
+
+use crate::{
+    Error, Media, cancel, read, store,
+    submit::{self, Accepted, Submission},
+    task::{Output, Task},
+};
+
+type Parts = Pin<Box<dyn Stream<Item = Result<OutputPart, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl media_server::Media for Media {
+    async fn submit(
+        &self,
+        request: Request<SubmitRequest>,
+    ) -> Result<Response<SubmitReply>, Status> {
+        let request = request.into_inner();
+        let submission = Submission {
+            caller: context_from_wire(request.context)?,
+            task: id_from_wire(&request.task_id)?,
+            route: request.route,
+            body: request.body,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+            models: request.models,
+        };
+        let span = info_span!("submit", task.id = %submission.task, request.id = submission.caller.request_id);
+        // A customer who goes away must not leave a hold without a task.
+        let media = self.clone();
+        let accepted = self
+            .peers
+            .tasks
+            .run_to_end(
+                span,
+                async move { submit::submit(&media, submission).await },
+            )
+            .await;
+        let (task, replayed) = match accepted.ok_or_else(panicked)?.map_err(refuse)? {
+            Accepted::New(task) => (task, false),
+            Accepted::Replayed(task) => (task, true),
+        };
+        Ok(Response::new(SubmitReply {
+            task_id: task.to_vec().into(),
+            replayed,
+        }))
+    }
+
+    async fn get_task(
+        &self,
+        request: Request<GetTaskRequest>,
+    ) -> Result<Response<TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        let (caller, id) = (
+            context_from_wire(request.context)?,
+            id_from_wire(&request.task_id)?,
+        );
+        let (task, outputs) = read::get(self, &caller, id).await.map_err(refuse)?;
+        self.to_wire(&task, &outputs).map(Response::new)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<CancelTaskRequest>,
+    ) -> Result<Response<TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        let (caller, id): (Caller, TaskId) = (
+            context_from_wire(request.context)?,
+            id_from_wire(&request.task_id)?,
+        );
+        let media = self.clone();
+        let cancelled = self
+            .peers
+            .tasks
+            .run_to_end(Span::current(), async move {
+                cancel::cancel(&media, &caller, id).await
+            })
+            .await;
+        let (task, outputs) = cancelled.ok_or_else(panicked)?.map_err(refuse)?;
+        self.to_wire(&task, &outputs).map(Response::new)
+    }
+
+    type ReadOutputStream = Parts;
+
+    async fn read_output(
+        &self,
+        request: Request<ReadOutputRequest>,
+    ) -> Result<Response<Parts>, Status> {
+        let request = request.into_inner();
+        let id = id_from_wire(&request.task_id)?;
+        let caller = request
+            .context
+            .map(|context| context_from_wire(Some(context)))
+            .transpose()?;
+        let output = read::output(self, caller.as_ref(), id, request.index)
+            .await
+            .map_err(refuse)?;
+        let end = request.end.unwrap_or(output.bytes).min(output.bytes);
+        let start = request.start.unwrap_or(0).min(end);
+        let head = OutputHead {
+            content_type: output.content_type,
+            bytes: output.bytes,
+            sha256: output.sha256,
+            start,
+            end,
+        };
+        let head = stream::iter([Ok(OutputPart {
+            part: Some(Part::Head(head)),
+        })]);
+        if start == end {
+            return Ok(Response::new(Box::pin(head)));
+        }
+        let data = self
+            .outputs
+            .read(id, request.index, start..end)
+            .await
+            .map_err(refuse)?;
+        let data = data.map(|part| {
+            Ok(OutputPart {
+                part: Some(Part::Data(part.map_err(refuse)?)),
+            })
+        });
+        Ok(Response::new(Box::pin(head.chain(data))))
+    }
+
+    async fn list_unknown_attempts(
+        &self,
+        request: Request<ListUnknownAttemptsRequest>,
+    ) -> Result<Response<ListUnknownAttemptsReply>, Status> {
+        let limit = i64::from(request.into_inner().limit.clamp(1, 1000));
+        let found = store::attempt::unknown(self.db.reader(), limit)
+            .await
+            .map_err(refuse)?;
+        let attempts = found
+            .into_iter()
+            .map(|attempt| UnknownAttempt {
+                task_id: attempt.task.to_vec().into(),
+                number: u32::try_from(attempt.number).unwrap_or(u32::MAX),
+                provider: attempt.provider,
+                submitted_at: attempt.submitted_at,
+            })
+            .collect();
+        Ok(Response::new(ListUnknownAttemptsReply { attempts }))
+    }
+}
+
+impl Media {
+    fn to_wire(&self, task: &Task, outputs: &[Output]) -> Result<TaskSnapshot, Status> {
+        let snapshot = self.snapshot(task, outputs).map_err(refuse)?;
+        Ok(TaskSnapshot {
+            task_id: task.id.to_vec().into(),
+            account_id: task.account.to_vec().into(),
+            mode: mode_to_wire(task.mode).into(),
+            version: snapshot.version,
+            terminal: task.state.is_terminal(),
+            view: snapshot.view,
+        })
+    }
+}
+
+fn refuse(error: Error) -> Status {
+    Fault::from(error).into()
+}
+
+fn panicked() -> Status {
+    Fault::new(code::INTERNAL, code::INTERNAL.cause).into()
+}

@@ -1,0 +1,46 @@
+//! What the rooms of media share: made once in `lib.rs`, passed down.
+
+use std::sync::Arc;
+
+use chassis::{Tasks, rpc::Channel, secrets::Secrets};
+use db::{Db, Relay};
+use domain::Catalogue;
+use live::SharedLive;
+use proto::{
+    billing::v1::billing_client::BillingClient, webhooks::v1::webhooks_client::WebhooksClient,
+};
+use queue::SharedQueue;
+use upstream::GuardedClient;
+
+use crate::{
+    Config,
+    metrics::Metrics,
+    outputs::Outputs,
+    providers::{Accesses, Providers},
+    view::Viewer,
+};
+
+/// What every room of media needs.
+pub struct Shared {
+    pub(crate) db: Db,
+    pub(crate) relay: Relay,
+    pub(crate) config: Config,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) secrets: Secrets,
+    pub(crate) viewer: Viewer,
+    pub(crate) providers: Providers,
+    pub(crate) accesses: Accesses,
+    pub(crate) outputs: Outputs,
+    pub(crate) guard: GuardedClient,
+    pub(crate) peers: Peers,
+    pub(crate) metrics: Metrics,
+}
+
+/// Whom media talks to.
+pub(crate) struct Peers {
+    pub(crate) billing: BillingClient<Channel>,
+    pub(crate) webhooks: WebhooksClient<Channel>,
+    pub(crate) queue: SharedQueue,
+    pub(crate) live: SharedLive,
+    pub(crate) tasks: Tasks,
+}

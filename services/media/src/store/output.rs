@@ -1,0 +1,87 @@
+//! The table `output`: one function per statement.
+
+use chassis::clock::now_micros;
+use domain::TaskId;
+use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
+
+use crate::{Error, task::Output};
+
+/// Notes a stored file.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    output: &Output,
+) -> Result<(), Error> {
+    sqlx::query(
+        "insert into output (task_id, number, content_type, bytes, sha256, width, height, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(task.to_vec())
+    .bind(i64::from(output.number))
+    .bind(output.content_type.as_str())
+    .bind(i64::try_from(output.bytes).unwrap_or(i64::MAX))
+    .bind(output.sha256.as_str())
+    .bind(output.width.map(i64::from))
+    .bind(output.height.map(i64::from))
+    .bind(output.expires_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A task's files, in order.
+pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Output>, Error> {
+    let rows = sqlx::query(
+        "select number, content_type, bytes, sha256, width, height, expires_at from output
+         where task_id = $1 order by number",
+    )
+    .bind(task.to_vec())
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Files that are kept no longer.
+pub(crate) async fn expired(pool: &AnyPool) -> Result<Vec<(TaskId, u32)>, Error> {
+    let rows = sqlx::query("select task_id, number from output where expires_at <= $1 limit 500")
+        .bind(now_micros())
+        .fetch_all(pool)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((super::task::id(row, "task_id")?, number(row)?)))
+        .collect()
+}
+
+/// Forgets a file that is gone from the store.
+pub(crate) async fn forget(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    number: u32,
+) -> Result<(), Error> {
+    sqlx::query("delete from output where task_id = $1 and number = $2")
+        .bind(task.to_vec())
+        .bind(i64::from(number))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Output, Error> {
+    let pixels = |column| -> Result<Option<u32>, Error> {
+        let value: Option<i64> = row.try_get(column)?;
+        Ok(value.and_then(|value| u32::try_from(value).ok()))
+    };
+    Ok(Output {
+        number: number(row)?,
+        content_type: row.try_get("content_type")?,
+        bytes: u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0),
+        sha256: row.try_get("sha256")?,
+        width: pixels("width")?,
+        height: pixels("height")?,
+        expires_at: row.try_get("expires_at")?,
+    })
+}
+
+fn number(row: &AnyRow) -> Result<u32, Error> {
+    u32::try_from(row.try_get::<i64, _>("number")?).map_err(|_| Error::Damaged("output number"))
+}

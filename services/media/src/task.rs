@@ -1,0 +1,113 @@
+//! A task as media works with it.
+
+use domain::{AccountId, Micros, Mode, TaskId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::state::State;
+
+/// A row of `task`, opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// Also its operation and its hold.
+    pub id: TaskId,
+    /// Whose.
+    pub account: AccountId,
+    /// Which balance.
+    pub mode: Mode,
+    /// The route it came by, below `/api/v1/`.
+    pub route: String,
+    /// The model's slug.
+    pub model: String,
+    /// Where it stands.
+    pub state: State,
+    /// Rises with every change that customers can see.
+    pub version: i64,
+    /// What was asked for.
+    pub request: Request,
+    /// Held for it while it is open.
+    pub held: Micros,
+    /// Charged for it.
+    pub charged: Micros,
+    /// The price list `held` was computed with.
+    pub price_version: String,
+    /// Runs at a provider so far.
+    pub attempts: i64,
+    /// Who runs it.
+    pub provider: Option<String>,
+    /// What the provider calls it.
+    pub job: Option<String>,
+    /// 0 to 100.
+    pub progress: Option<i64>,
+    /// How often the provider was asked about the job.
+    pub polls: i64,
+    /// How often in a row that failed.
+    pub poll_failures: i64,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+    /// Microseconds UTC.
+    pub created_at: i64,
+    /// When the first provider took it.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub completed_at: Option<i64>,
+    /// When it fails if it has not ended.
+    pub deadline_at: i64,
+}
+
+/// What was asked for: kept sealed.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Resolved parameters.
+    pub parameters: Map<String, Value>,
+    /// Where to tell how it ended.
+    pub callback_url: Option<String>,
+}
+
+/// Why a task failed, as the customer reads it: kept sealed, since a provider's words may quote the prompt.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub(crate) struct TaskError {
+    /// A published code.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// Whether a new task may succeed.
+    pub retryable: bool,
+}
+
+/// A file a task made: a row of `output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// From 0.
+    pub number: u32,
+    /// Its media type.
+    pub content_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Hex.
+    pub sha256: String,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Kept until then, microseconds UTC.
+    pub expires_at: i64,
+}
+
+// === impl TaskError ===
+
+impl TaskError {
+    /// A published code and one sentence.
+    pub(crate) fn new(code: proto::Code, message: impl Into<String>) -> Self {
+        Self {
+            code: code.word.to_owned(),
+            message: message.into(),
+            retryable: matches!(code.retry, proto::Retry::Yes),
+        }
+    }
+
+    /// A published code with the sentence that the docs have for it.
+    pub(crate) fn of(code: proto::Code) -> Self {
+        Self::new(code, code.cause)
+    }
+}

@@ -1,0 +1,229 @@
+//! A task as its customer sees it: the object `T` of the contract, the same in polls, events and webhooks.
+
+use chassis::{
+    LinkSigner,
+    clock::{MICROS_PER_SECOND, rfc3339},
+};
+use domain::Micros;
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use crate::task::{Output, Task, TaskError};
+
+/// The most bytes of a request that a task repeats.
+const REQUEST_BYTES: usize = 8_000;
+
+/// Builds views: it knows where we are reached and signs links.
+#[derive(Clone, Debug)]
+pub(crate) struct Viewer {
+    public_url: String,
+    links: LinkSigner,
+}
+
+/// The wire shape of a task.
+#[derive(Serialize)]
+struct View<'a> {
+    task_id: String,
+    object: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    route: &'a str,
+    model: &'a str,
+    mode: &'static str,
+    status: &'static str,
+    progress: Option<i64>,
+    stage: Option<&'static str>,
+    request: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_truncated: Option<bool>,
+    response: Vec<String>,
+    output: Vec<Value>,
+    error: Option<&'a TaskError>,
+    error_message: Option<&'a str>,
+    held_credits: Micros,
+    held_microcredits: i64,
+    consumed_credits: Micros,
+    consumed_microcredits: i64,
+    created_at: String,
+    started_at: Option<String>,
+    completed_at: Option<String>,
+    deadline_at: String,
+    attempts: i64,
+    callback: Option<Value>,
+}
+
+/// The wire shape of a webhook's body.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: String,
+    data: &'a RawValue,
+}
+
+// === impl Viewer ===
+
+impl Viewer {
+    /// `public_url`: where customers reach us, without a slash at the end.
+    pub(crate) fn new(public_url: &str, links: LinkSigner) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            links,
+        }
+    }
+
+    /// The view as JSON.
+    ///
+    /// # Errors
+    /// Never in practice; serde's signature has one.
+    pub(crate) fn view(
+        &self,
+        task: &Task,
+        outputs: &[Output],
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let (request, truncated) = shorten(&task.request.parameters);
+        let held = if task.state.is_terminal() {
+            Micros::ZERO
+        } else {
+            task.held
+        };
+        let links: Vec<String> = outputs
+            .iter()
+            .map(|output| self.link(task, output))
+            .collect();
+        serde_json::to_vec(&View {
+            task_id: task.id.to_string(),
+            object: "task",
+            kind: kind(&task.route),
+            route: &task.route,
+            model: &task.model,
+            mode: task.mode.as_str(),
+            status: task.state.public(),
+            progress: if task.completed_at.is_some() && task.error.is_none() {
+                Some(100)
+            } else {
+                task.progress
+            },
+            stage: None,
+            request: &request,
+            request_truncated: truncated.then_some(true),
+            output: outputs
+                .iter()
+                .zip(&links)
+                .map(|(output, link)| describe(output, link))
+                .collect(),
+            response: links,
+            error: task.error.as_ref(),
+            error_message: task.error.as_ref().map(|error| error.message.as_str()),
+            held_credits: held,
+            held_microcredits: held.get(),
+            consumed_credits: task.charged,
+            consumed_microcredits: task.charged.get(),
+            created_at: rfc3339(task.created_at),
+            started_at: task.started_at.map(rfc3339),
+            completed_at: task.completed_at.map(rfc3339),
+            deadline_at: rfc3339(task.deadline_at),
+            attempts: task.attempts,
+            callback: task
+                .request
+                .callback_url
+                .as_ref()
+                .map(|url| json!({ "url": url })),
+        })
+    }
+
+    /// The body of a webhook (Standard Webhooks: type, timestamp, data).
+    ///
+    /// # Errors
+    /// Never in practice; serde's signature has one.
+    pub(crate) fn event(
+        &self,
+        kind: &str,
+        task: &Task,
+        outputs: &[Output],
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let data = RawValue::from_string(
+            String::from_utf8_lossy(&self.view(task, outputs)?).into_owned(),
+        )?;
+        let timestamp = rfc3339(task.completed_at.unwrap_or(task.created_at));
+        serde_json::to_vec(&Event {
+            kind,
+            timestamp,
+            data: &data,
+        })
+    }
+
+    /// The link lives as long as the output is kept.
+    fn link(&self, task: &Task, output: &Output) -> String {
+        let expires = output
+            .expires_at
+            .checked_div(MICROS_PER_SECOND)
+            .unwrap_or(0);
+        let query = self.links.query(task.id, output.number, expires);
+        format!(
+            "{}/api/v1/tasks/{}/files/{}?{query}",
+            self.public_url, task.id, output.number
+        )
+    }
+}
+
+fn describe(output: &Output, link: &str) -> Value {
+    let mut fields = json!({
+        "url": link,
+        "content_type": output.content_type,
+        "bytes": output.bytes,
+        "sha256": output.sha256,
+        "expires_at": rfc3339(output.expires_at),
+    });
+    if let (Some(width), Some(height), Some(object)) =
+        (output.width, output.height, fields.as_object_mut())
+    {
+        object.insert("width".to_owned(), width.into());
+        object.insert("height".to_owned(), height.into());
+    }
+    fields
+}
+
+/// What a route makes: the first word of it.
+fn kind(route: &str) -> &'static str {
+    match route.split('/').next() {
+        Some("images") => "image",
+        _ => "tool",
+    }
+}
+
+/// Drops the longest parameters until the request fits.
+fn shorten(parameters: &Map<String, Value>) -> (Map<String, Value>, bool) {
+    let mut kept = parameters.clone();
+    let size = |value: &Value| value.to_string().len();
+    while size(&Value::Object(kept.clone())) > REQUEST_BYTES {
+        let longest = kept
+            .iter()
+            .max_by_key(|(_, value)| size(value))
+            .map(|(name, _)| name.clone());
+        let Some(name) = longest else { break };
+        kept.remove(&name);
+    }
+    let truncated = kept.len() < parameters.len();
+    (kept, truncated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_too_long_is_shortened() {
+        let parameters = json!({"prompt": "x".repeat(9_000), "type": "pro"});
+        let (kept, truncated) = shorten(parameters.as_object().unwrap());
+        assert_eq!(
+            (Value::Object(kept), truncated),
+            (json!({"type": "pro"}), true)
+        );
+        let short = json!({"prompt": "a fox"});
+        assert_eq!(
+            shorten(short.as_object().unwrap()),
+            (short.as_object().unwrap().clone(), false)
+        );
+    }
+}
