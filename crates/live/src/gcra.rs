@@ -68,9 +68,24 @@ mod tests {
             (rate(60, 3), millis(0), millis(1_000), allowed(2)),
             (rate(60, 3), millis(1_000), millis(2_000), allowed(1)),
             (rate(60, 3), millis(2_000), millis(3_000), allowed(0)),
-            (rate(60, 3), millis(3_000), millis(3_000), refused(millis(1_000))),
-            (rate(60, 3), millis(2_500), millis(2_500), refused(millis(500))),
-            (rate(60, 3), nanos(2_000_000_001), nanos(2_000_000_001), refused(nanos(1))),
+            (
+                rate(60, 3),
+                millis(3_000),
+                millis(3_000),
+                refused(millis(1_000)),
+            ),
+            (
+                rate(60, 3),
+                millis(2_500),
+                millis(2_500),
+                refused(millis(500)),
+            ),
+            (
+                rate(60, 3),
+                nanos(2_000_000_001),
+                nanos(2_000_000_001),
+                refused(nanos(1)),
+            ),
             // Half an interval past a whole number of calls: half a call does not remain.
             (rate(60, 3), millis(500), millis(1_500), allowed(1)),
             // No burst: the calls are strictly spaced.
@@ -78,22 +93,51 @@ mod tests {
             (rate(60, 1), nanos(1), nanos(1), refused(nanos(1))),
             // Slow, and fast.
             (rate(1, 1), millis(0), millis(60_000), allowed(0)),
-            (rate(1, 2), millis(120_000), millis(120_000), refused(millis(60_000))),
+            (
+                rate(1, 2),
+                millis(120_000),
+                millis(120_000),
+                refused(millis(60_000)),
+            ),
             (rate(60_000, 100), millis(99), millis(100), allowed(0)),
             // An interval that is no whole number of nanoseconds is rounded up.
             (rate(7, 1), nanos(0), nanos(8_571_428_572), allowed(0)),
             // The limit was lowered while the key was far ahead: it waits for the new one.
-            (rate(60, 1), millis(9_000), millis(9_000), refused(millis(9_000))),
+            (
+                rate(60, 1),
+                millis(9_000),
+                millis(9_000),
+                refused(millis(9_000)),
+            ),
             // Nothing at all.
             (rate(0, 5), millis(0), millis(0), refused(MINUTE)),
             (rate(5, 0), millis(0), millis(0), refused(MINUTE)),
             // The extremes do not overflow.
-            (rate(1, u32::MAX), millis(0), millis(60_000), allowed(u32::MAX - 1)),
-            (rate(u32::MAX, u32::MAX), nanos(0), nanos(14), allowed(u32::MAX - 1)),
-            (rate(60, 1), Duration::MAX, Duration::MAX, refused(Duration::MAX - millis(1_000))),
+            (
+                rate(1, u32::MAX),
+                millis(0),
+                millis(60_000),
+                allowed(u32::MAX - 1),
+            ),
+            (
+                rate(u32::MAX, u32::MAX),
+                nanos(0),
+                nanos(14),
+                allowed(u32::MAX - 1),
+            ),
+            (
+                rate(60, 1),
+                Duration::MAX,
+                Duration::MAX,
+                refused(Duration::MAX - millis(1_000)),
+            ),
         ];
         for (rate, ahead, after, said) in table {
-            assert_eq!(admit(ahead, rate), (after, said), "{rate:?}, ahead {ahead:?}");
+            assert_eq!(
+                admit(ahead, rate),
+                (after, said),
+                "{rate:?}, ahead {ahead:?}"
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! A doorbell: publish an id, receive it, settle it. A message is an id and nothing else; the row of that id in SQL says
 //! what to do, so a queue that loses everything costs time and no work (the sweepers ring again).
 //!
-//! What a queue promises, and [`conformance`] checks:
+//! What a queue promises, and `conformance` checks:
 //! - at least once: what was published is delivered until it is acknowledged, and a delivery that is dropped unsettled
 //!   comes back, whoever dropped it and why;
 //! - one receiver at a time: while a delivery is unsettled, nobody else gets that message;

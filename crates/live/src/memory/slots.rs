@@ -14,7 +14,13 @@ pub(super) struct Slots(HashMap<[u8; 16], Instant>);
 
 impl Slots {
     /// Takes a slot, or renews it; `false` when `limit` others are taken.
-    pub(super) fn take(&mut self, slot: [u8; 16], limit: u32, now: Instant, until: Instant) -> bool {
+    pub(super) fn take(
+        &mut self,
+        slot: [u8; 16],
+        limit: u32,
+        now: Instant,
+        until: Instant,
+    ) -> bool {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if self.0.len() >= limit {
             self.0.retain(|_slot, until| *until > now);

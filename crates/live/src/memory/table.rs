@@ -93,7 +93,9 @@ mod tests {
 
     fn put(table: &mut Table<Until>, key: usize, now: Instant, life: u64) -> Result<(), Error> {
         let until = now + Duration::from_secs(life);
-        table.entry(&key.to_string(), now, || Until(until)).map(|_| ())
+        table
+            .entry(&key.to_string(), now, || Until(until))
+            .map(|_| ())
     }
 
     #[test]
