@@ -29,25 +29,36 @@ pub struct Peer(pub SocketAddr);
 
 /// Limits of a listener.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Open connections.
-    #[serde(default = "default_connections")]
     pub max_connections: usize,
     /// From accept to the first byte of a request.
-    #[serde(default = "ten_seconds", with = "duration")]
+    #[serde(with = "duration")]
     pub first_byte_timeout: Duration,
     /// From a request's first byte to the end of its head.
-    #[serde(default = "ten_seconds", with = "duration")]
+    #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// Bytes of a request's head.
-    #[serde(default = "default_header_bytes")]
     pub max_header_bytes: usize,
     /// Header fields of a request.
-    #[serde(default = "default_headers")]
     pub max_headers: usize,
 }
 
 // === impl Limits ===
+
+impl Default for Limits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            first_byte_timeout: ten_seconds(),
+            header_timeout: ten_seconds(),
+            max_header_bytes: 32 * 1024,
+            max_headers: 64,
+        }
+    }
+}
 
 impl Limits {
     fn builder(&self) -> auto::Builder<TokioExecutor> {
@@ -158,20 +169,8 @@ impl Connection {
     }
 }
 
-const fn default_connections() -> usize {
-    20_000
-}
-
 const fn ten_seconds() -> Duration {
     Duration::from_secs(10)
-}
-
-const fn default_header_bytes() -> usize {
-    32 * 1024
-}
-
-const fn default_headers() -> usize {
-    64
 }
 
 #[cfg(test)]

@@ -33,6 +33,13 @@ where
     BoxCloneSyncService::new(Deadline { inner: server }.map_future(|call| call))
 }
 
+/// A way that leads to nobody: every call is answered UNAVAILABLE. For a process that runs only a part of the services.
+pub fn nobody() -> Channel {
+    BoxCloneSyncService::new(tower::service_fn(|_request: Request<Body>| async {
+        Ok(tonic::Status::unavailable("this process does not run that service").into_http())
+    }))
+}
+
 /// A request that must be answered within `deadline`. For a stream, that is until its first message.
 pub fn request<M>(message: M, deadline: Duration) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);

@@ -14,6 +14,14 @@ pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     text(status, "application/json", body.to_string().into())
 }
 
+/// `object` with one more field.
+pub(crate) fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+    object
+}
+
 /// An answer that says it is JSON and breaks off after a few bytes of it.
 pub(crate) fn malformed() -> Response {
     text(
@@ -37,9 +45,7 @@ pub(crate) fn text(status: StatusCode, content_type: &'static str, body: Bytes) 
 /// A connection dropped before any byte of an answer: the HTTP/1 server writes head and first piece together, and a body
 /// that fails at once closes the connection before that.
 pub(crate) fn vanish() -> Response {
-    Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(
-        broken(),
-    )])))
+    Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(broken())])))
 }
 
 /// Silence until the caller gives up or the process stops.

@@ -56,6 +56,8 @@ const MODELS: [(&str, i64, i64); 7] = [
 const MEGAPIXEL: u32 = 1_024 * 1_024;
 /// Micro-US-dollars in one of the provider's credits.
 const CREDIT: i64 = 10_000;
+/// How many times the cost an overreporting job names.
+const OVERREPORTED: i64 = 100;
 /// The provider's credits are never used up here.
 const BALANCE: f64 = 1_000_000.0;
 
@@ -91,7 +93,9 @@ pub(crate) async fn submit(
         delay_millis: u32::try_from(delay.as_millis()).unwrap_or(u32::MAX),
         width: submit.width,
         height: submit.height,
-        seed: submit.seed.unwrap_or_else(|| i64::from(rand::random::<u32>())),
+        seed: submit
+            .seed
+            .unwrap_or_else(|| i64::from(rand::random::<u32>())),
         outcome: directive.outcome,
         format: submit.format,
         directive: match directive.misread.as_slice() {
@@ -177,12 +181,15 @@ pub(crate) async fn deliver(
         return detail(StatusCode::BAD_REQUEST, "The key must not be sent here");
     }
     let now = now_micros();
-    if link.se.is_none_or(|expires| expires < now / MICROS_PER_SECOND) {
+    if link
+        .se
+        .is_none_or(|expires| expires < now / MICROS_PER_SECOND)
+    {
         return detail(StatusCode::FORBIDDEN, "The link has expired");
     }
-    let job = file.split_once('.').and_then(|(id, ending)| {
-        Job::decode(id).filter(|job| ending == extension(job.format))
-    });
+    let job = file
+        .split_once('.')
+        .and_then(|(id, ending)| Job::decode(id).filter(|job| ending == extension(job.format)));
     let Some(job) = job.filter(|job| job.state(now) == JobState::Ready) else {
         return detail(StatusCode::NOT_FOUND, "Not Found");
     };
@@ -205,7 +212,10 @@ pub(crate) async fn deliver(
 
 /// Draws off the async threads, a few pictures at a time.
 async fn draw(sandbox: &Sandbox, job: &Job) -> Result<Bytes, Error> {
-    let mut lines = vec!["SANDBOX".to_owned(), format!("{}x{}", job.width, job.height)];
+    let mut lines = vec![
+        "SANDBOX".to_owned(),
+        format!("{}x{}", job.width, job.height),
+    ];
     if job.directive == Reading::Partly {
         lines.push("directive not understood".to_owned());
     }
@@ -225,7 +235,7 @@ async fn draw(sandbox: &Sandbox, job: &Job) -> Result<Bytes, Error> {
 /// The answer to an accepted submit. With a webhook the provider's does not say where to poll.
 fn accepted(id: &str, submit: &Submit, cost: i64, origin: &str) -> Value {
     let pixels = u32::from(submit.width) * u32::from(submit.height);
-    let mut body = json!({
+    let body = json!({
         "id": id,
         "cost": decimal(cost, CREDIT, 4),
         "input_mp": f64::from(submit.inputs),
@@ -233,12 +243,14 @@ fn accepted(id: &str, submit: &Submit, cost: i64, origin: &str) -> Value {
     });
     match &submit.webhook_url {
         Some(url) => {
-            body["status"] = json!("Pending");
-            body["webhook_url"] = json!(url);
+            let body = answer::with(body, "webhook_url", json!(url));
+            answer::with(body, "status", json!("Pending"))
         }
-        None => body["polling_url"] = json!(format!("{origin}/bfl/v1/get_result?id={id}")),
+        None => {
+            let url = format!("{origin}/bfl/v1/get_result?id={id}");
+            answer::with(body, "polling_url", json!(url))
+        }
     }
-    body
 }
 
 /// The result of a finished job. The prompt is not in the id, so it cannot come back.
@@ -273,7 +285,11 @@ fn progress(state: JobState) -> Option<f64> {
     match state {
         JobState::Pending(percent) => Some(decimal(percent.into(), 100, 2)),
         JobState::Ready => Some(1.0),
-        _ => None,
+        JobState::Failed
+        | JobState::RequestModerated
+        | JobState::ContentModerated
+        | JobState::Unknown
+        | JobState::Malformed => None,
     }
 }
 
@@ -282,10 +298,10 @@ fn cost((_, first, further): (&str, i64, i64), submit: &Submit, outcome: Outcome
     let pixels = u32::from(submit.width) * u32::from(submit.height);
     let more = pixels.div_ceil(MEGAPIXEL).saturating_sub(1) + submit.inputs;
     let cost = first + further * i64::from(more);
-    match outcome {
-        Outcome::Overreport => cost * 100,
-        _ => cost,
+    if outcome == Outcome::Overreport {
+        return cost * OVERREPORTED;
     }
+    cost
 }
 
 /// Whether a job that ends so is charged. What moderation costs, the provider does not say; here it is free.
@@ -295,13 +311,25 @@ fn earns(outcome: Outcome) -> bool {
 
 /// The outcomes that refuse a submit at once.
 fn refusal(outcome: Outcome) -> Option<Response> {
-    let (status, text) = match outcome {
-        Outcome::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many active tasks"),
-        Outcome::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
-        Outcome::OutOfBalance => (StatusCode::PAYMENT_REQUIRED, "Insufficient credits"),
-        _ => return None,
-    };
-    Some(detail(status, text))
+    let table = [
+        (
+            Outcome::RateLimited,
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many active tasks",
+        ),
+        (
+            Outcome::Overloaded,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+        ),
+        (
+            Outcome::OutOfBalance,
+            StatusCode::PAYMENT_REQUIRED,
+            "Insufficient credits",
+        ),
+    ];
+    let row = table.into_iter().find(|row| row.0 == outcome);
+    row.map(|(_, status, text)| detail(status, text))
 }
 
 fn has_key(headers: &HeaderMap) -> bool {
@@ -333,5 +361,7 @@ fn broken(error: &Error) -> Response {
 /// `units / scale` as a JSON number; `scale` is ten to the power of `digits`.
 fn decimal(units: i64, scale: i64, digits: usize) -> f64 {
     let (whole, rest) = (units / scale, units % scale);
-    format!("{whole}.{rest:0digits$}").parse().unwrap_or_default()
+    format!("{whole}.{rest:0digits$}")
+        .parse()
+        .unwrap_or_default()
 }

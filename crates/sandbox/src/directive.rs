@@ -175,7 +175,13 @@ mod tests {
 
     #[test]
     fn a_text_without_a_directive_succeeds() {
-        for text in ["", "a cat", "sandbox outcome=fail", "[sandboxes outcome=fail]", "[sandbox]"] {
+        for text in [
+            "",
+            "a cat",
+            "sandbox outcome=fail",
+            "[sandboxes outcome=fail]",
+            "[sandbox]",
+        ] {
             assert_eq!(check(text), Directive::default(), "{text}");
         }
     }
@@ -212,13 +218,25 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_reported_and_changes_nothing() {
         let words = [
-            "outcome=fial", "outcome=Fail", "outcome=", "delay=soon", "delay=61s", "delay=5",
-            "tokens=1001", "tokens=-1", "chunk_delay=", "colour=red", "fail",
+            "outcome=fial",
+            "outcome=Fail",
+            "outcome=",
+            "delay=soon",
+            "delay=61s",
+            "delay=5",
+            "tokens=1001",
+            "tokens=-1",
+            "chunk_delay=",
+            "colour=red",
+            "fail",
         ];
         for word in words {
             let directive = check(&format!("[sandbox {word}]"));
             assert_eq!(directive.misread, [word]);
-            let silent = Directive { misread: Vec::new(), ..directive };
+            let silent = Directive {
+                misread: Vec::new(),
+                ..directive
+            };
             assert_eq!(silent, Directive::default(), "{word}");
         }
         assert_eq!(check("[sandbox outcome=fail").misread.len(), 1);

@@ -34,7 +34,14 @@ mod tests {
 
     #[test]
     fn four_bytes_are_a_token() {
-        for (text, tokens) in [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("äöü", 2), ("🎈🎈", 2)] {
+        for (text, tokens) in [
+            ("", 0),
+            ("a", 1),
+            ("abcd", 1),
+            ("abcde", 2),
+            ("äöü", 2),
+            ("🎈🎈", 2),
+        ] {
             assert_eq!(count(text), tokens, "{text}");
         }
         assert_eq!(first("abcdefghij", 2), "abcdefgh");

@@ -1,2 +1,49 @@
-//! aio.
-fn main() {}
+//! `aio`: one program, a role a process; without a role, everything in this one. Here are only the command line and the
+//! order in which things start and stop.
+
+mod args;
+mod assemble;
+mod config;
+mod first_start;
+mod operator;
+mod say;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use chassis::{config::Settings, telemetry};
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            say::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let args = Args::parse().with_environment();
+    let settings = args.settings()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let command = args.command.clone().unwrap_or(Command::Up);
+    match command {
+        Command::Up => {
+            start_logging(&settings)?;
+            runtime.block_on(up::up(&settings, &args.data_dir()))
+        }
+        Command::Operator(command) => runtime.block_on(operator::run(&args, &settings, command)),
+    }
+}
+
+fn start_logging(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::start(&settings.section("telemetry")?).context("cannot start logging")
+}

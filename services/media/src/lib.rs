@@ -65,8 +65,8 @@ use crate::{
     view::Viewer,
 };
 
-/// The schema of media, in order.
-const MIGRATIONS: &[Migration] = &[
+/// The schema of media, in order, for [`Db::open`].
+pub const MIGRATIONS: &[Migration] = &[
     db::outbox::MIGRATION,
     Migration {
         version: 2,
@@ -77,8 +77,10 @@ const MIGRATIONS: &[Migration] = &[
 
 /// What media is made of.
 pub struct Deps {
-    /// Where its database and its outputs are.
-    pub directory: PathBuf,
+    /// Its own database, opened with [`MIGRATIONS`].
+    pub db: Db,
+    /// Where it keeps outputs.
+    pub outputs: PathBuf,
     /// Everything configured.
     pub settings: Settings,
     /// The models.
@@ -108,24 +110,16 @@ pub struct Media(Arc<Shared>);
 // === impl Media ===
 
 impl Media {
-    /// Opens the database, repairs what the last process left, and starts the workers.
+    /// Repairs what the last process left, and starts the workers.
     ///
     /// # Errors
-    /// When a setting is wrong or the database cannot be opened.
+    /// When a setting is wrong or the database fails.
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let section = |error: chassis::config::Error| Error::Setting(error.to_string());
         let settings = &deps.settings;
         let config: Config = settings.section("limits.media").map_err(section)?;
-        let limits = settings.section("database").map_err(section)?;
-        let db = Db::open(
-            &deps.directory.join("media.db"),
-            MIGRATIONS,
-            &limits,
-            &deps.tasks,
-        )
-        .await?;
         let relay = Relay::new(
-            db.clone(),
+            deps.db.clone(),
             settings.section("limits.outbox").map_err(section)?,
         );
         let client = ProviderClient::new(&settings.section("limits.upstream").map_err(section)?)?;
@@ -134,10 +128,10 @@ impl Media {
             relay,
             accesses: Accesses::read(settings, &deps.catalogue, &deps.sandbox_url)?,
             providers: providers::all(&client),
-            outputs: Outputs::open(&deps.directory.join("outputs"), guard.clone(), &config)?,
+            outputs: Outputs::open(&deps.outputs, guard.clone(), &config)?,
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
             metrics: Metrics::register(registry),
-            db,
+            db: deps.db,
             config,
             catalogue: deps.catalogue,
             secrets: deps.secrets,

@@ -57,7 +57,13 @@ pub(crate) fn read(body: &[u8]) -> Result<Submit, Vec<Violation>> {
             let msg = "Input should be a valid dictionary or object to extract fields from";
             return Err(vec![Violation::new("model_attributes_type", None, msg)]);
         }
-        Err(_) => return Err(vec![Violation::new("json_invalid", None, "JSON decode error")]),
+        Err(_) => {
+            return Err(vec![Violation::new(
+                "json_invalid",
+                None,
+                "JSON decode error",
+            )]);
+        }
     };
     let mut fields = Fields {
         map: &map,
@@ -94,7 +100,11 @@ impl<'a> Fields<'a> {
         self.integer("steps", 1, 50);
         self.guidance();
         self.boolean("prompt_upsampling");
-        let inputs = INPUTS.map(|name| self.text(name)).into_iter().flatten().count();
+        let inputs = INPUTS
+            .map(|name| self.text(name))
+            .into_iter()
+            .flatten()
+            .count();
         self.text("webhook_secret");
         Submit {
             prompt,
@@ -157,7 +167,10 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get("guidance") else {
             return;
         };
-        if !value.as_f64().is_some_and(|guidance| (1.5..=10.0).contains(&guidance)) {
+        if !value
+            .as_f64()
+            .is_some_and(|guidance| (1.5..=10.0).contains(&guidance))
+        {
             let msg = "Input should be a number from 1.5 to 10";
             self.violation("value_error", "guidance", msg);
         }
@@ -225,7 +238,10 @@ mod tests {
     /// The last part of each violation's place.
     fn wrong(body: &Value) -> Vec<String> {
         let violations = check(body).unwrap_err();
-        violations.into_iter().filter_map(|mut v| v.loc.pop()).collect()
+        violations
+            .into_iter()
+            .filter_map(|mut v| v.loc.pop())
+            .collect()
     }
 
     #[test]
@@ -252,8 +268,14 @@ mod tests {
             "webhook_url": "https://example.com/", "webhook_secret": "s", "unknown": 1,
         });
         let submit = check(&body).unwrap();
-        assert_eq!((submit.width, submit.height, submit.inputs), (2_048, 2_048, 2));
-        assert_eq!((submit.seed, submit.format), (Some(4_294_967_295), Format::Png));
+        assert_eq!(
+            (submit.width, submit.height, submit.inputs),
+            (2_048, 2_048, 2)
+        );
+        assert_eq!(
+            (submit.seed, submit.format),
+            (Some(4_294_967_295), Format::Png)
+        );
         assert_eq!(submit.webhook_url.as_deref(), Some("https://example.com/"));
     }
 
@@ -265,13 +287,25 @@ mod tests {
             (json!({"prompt": "a", "width": 63}), "width"),
             (json!({"prompt": "a", "width": 70_000}), "width"),
             (json!({"prompt": "a", "height": "64"}), "height"),
-            (json!({"prompt": "a", "width": 2_049, "height": 2_048}), "width"),
+            (
+                json!({"prompt": "a", "width": 2_049, "height": 2_048}),
+                "width",
+            ),
             (json!({"prompt": "a", "seed": 1.5}), "seed"),
-            (json!({"prompt": "a", "safety_tolerance": 6}), "safety_tolerance"),
-            (json!({"prompt": "a", "output_format": "gif"}), "output_format"),
+            (
+                json!({"prompt": "a", "safety_tolerance": 6}),
+                "safety_tolerance",
+            ),
+            (
+                json!({"prompt": "a", "output_format": "gif"}),
+                "output_format",
+            ),
             (json!({"prompt": "a", "guidance": 1.4}), "guidance"),
             (json!({"prompt": "a", "steps": 0}), "steps"),
-            (json!({"prompt": "a", "prompt_upsampling": "yes"}), "prompt_upsampling"),
+            (
+                json!({"prompt": "a", "prompt_upsampling": "yes"}),
+                "prompt_upsampling",
+            ),
             (json!({"prompt": "a", "input_image_3": 3}), "input_image_3"),
             (json!({"prompt": "a", "webhook_url": ""}), "webhook_url"),
             (json!([]), "body"),
@@ -279,7 +313,10 @@ mod tests {
         for (body, field) in table {
             assert_eq!(wrong(&body), [field], "{body}");
         }
-        assert_eq!(wrong(&json!({"steps": 0, "width": 1})), ["prompt", "width", "steps"]);
+        assert_eq!(
+            wrong(&json!({"steps": 0, "width": 1})),
+            ["prompt", "width", "steps"]
+        );
         assert_eq!(read(b"{").unwrap_err()[0].r#type, "json_invalid");
     }
 }

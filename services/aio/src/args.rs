@@ -1,0 +1,188 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use chassis::config::{Settings, variable_value};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// One key and one prepaid balance for every generative model.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "aio", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Configuration file (TOML). [env: AIO_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen for customers. [env: AIO_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where everything is kept. [env: AIO_DATA_DIR] [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process (the default).
+    Up,
+    #[command(flatten)]
+    Operator(Operator),
+}
+
+/// What operators do. Each talks to a running `aio up`, to `--url`, or, when nothing runs, to the data directory itself.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Operator {
+    /// The ledger.
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Accounts.
+    #[command(subcommand)]
+    Accounts(Accounts),
+    /// Credits.
+    #[command(subcommand)]
+    Credits(Credits),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Media tasks.
+    #[command(subcommand)]
+    Tasks(Tasks),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Replay every entry and check the promises about money; exit 0 only if all hold.
+    Audit(Reach),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Accounts {
+    /// Make an account.
+    Create {
+        /// What people call it.
+        name: String,
+        /// Play money for test mode, in credits.
+        #[arg(long, value_name = "CREDITS")]
+        test_credits: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// List accounts.
+    List(Reach),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Credits {
+    /// Add credits to an account; a negative number takes them away, never below zero.
+    Add {
+        /// acct_…
+        account: String,
+        /// Credits, up to six decimal places.
+        #[arg(allow_hyphen_values = true)]
+        credits: String,
+        /// Which balance.
+        #[arg(long, value_enum, default_value = "live")]
+        mode: Mode,
+        /// Why, for the ledger.
+        #[arg(long, default_value = "added by the operator")]
+        reason: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key; it is shown this once.
+    Create {
+        /// acct_…
+        account: String,
+        /// What people call it.
+        #[arg(long, default_value = "key")]
+        name: String,
+        /// Which balance it spends.
+        #[arg(long, value_enum, default_value = "live")]
+        mode: Mode,
+        /// What it may do; inference and read unless given.
+        #[arg(long, value_delimiter = ',', value_name = "SCOPE,…")]
+        scopes: Vec<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Revoke a key, everywhere, within five seconds.
+    Revoke {
+        /// key_…
+        key: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Tasks {
+    /// List paid submits whose outcome stayed unknown: the provider may have charged us; the customer was not charged.
+    Unknown(Reach),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    /// Play money.
+    Test,
+    /// Real credit.
+    Live,
+}
+
+/// Whom to talk to, and how to print what they say.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Reach {
+    /// Print JSON, for machines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// A running installation elsewhere; takes the operator's key from AIO_OPERATOR_KEY.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Fills in from the environment what the command line leaves out.
+    pub(crate) fn with_environment(self) -> Self {
+        Self {
+            config: self
+                .config
+                .or_else(|| variable_value("AIO_CONFIG").map(PathBuf::from)),
+            listen: self.listen.or_else(|| variable_value("AIO_LISTEN")),
+            data_dir: self
+                .data_dir
+                .or_else(|| variable_value("AIO_DATA_DIR").map(PathBuf::from)),
+            command: self.command,
+        }
+    }
+
+    /// Everything configured, the command line over all.
+    pub(crate) fn settings(&self) -> Result<Settings, chassis::config::Error> {
+        let settings = Settings::load(self.config.as_deref())?;
+        Ok(match &self.listen {
+            Some(listen) => settings.with("server.listen", listen),
+            None => settings,
+        })
+    }
+
+    /// Where everything is kept.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("data"))
+    }
+}
+
+impl Mode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The first start: the operator's key, an account to play with, and a line to paste.
+
+use anyhow::Context as _;
+use billing::{Billing, NewKey};
+use domain::{Mode, Scope};
+
+use crate::config;
+
+/// Makes what a first start needs, and what to print about it; nothing on later starts.
+pub(crate) async fn prepare(billing: &Billing, url: &str) -> anyhow::Result<Vec<String>> {
+    if let Some(key) = config::bootstrap_key() {
+        billing.bootstrap(&key).await.context("AIO_BOOTSTRAP_KEY")?;
+    }
+    let accounts = billing.list_accounts(None, 2).await?;
+    if accounts
+        .iter()
+        .any(|account| account.id != billing.operator())
+    {
+        return Ok(Vec::new());
+    }
+    let account = billing.create_account("First account", None).await?;
+    let key = billing
+        .create_key(NewKey {
+            name: "first key".to_owned(),
+            account: account.id,
+            mode: Mode::Test,
+            scopes: vec![Scope::Inference, Scope::Read, Scope::Manage],
+            models: Vec::new(),
+            rpm: 0,
+            concurrency: 0,
+            ip_allow: Vec::new(),
+            expires_at: None,
+        })
+        .await?;
+    Ok(welcome(url, key.key.expose()))
+}
+
+fn welcome(url: &str, key: &str) -> Vec<String> {
+    vec![
+        String::new(),
+        "Your first API key, for test mode, shown this once:".to_owned(),
+        String::new(),
+        format!("  {key}"),
+        String::new(),
+        "Try it; it costs play money and needs no provider:".to_owned(),
+        String::new(),
+        format!(
+            "  curl {url}/api/v1/chat/completions -H 'Authorization: Bearer {key}' \
+             -H 'Content-Type: application/json' -d '{}'",
+            r#"{"model":"gemini","messages":[{"role":"user","content":"Hello"}]}"#
+        ),
+        String::new(),
+    ]
+}

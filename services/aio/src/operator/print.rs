@@ -1,0 +1,87 @@
+//! Answers of the admin routes, for people.
+
+use serde_json::Value;
+
+/// One line a field.
+pub(super) fn fields(data: &Value) -> Vec<String> {
+    match data.as_object() {
+        Some(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", plain(value)))
+            .collect(),
+        None => vec!["done".to_owned()],
+    }
+}
+
+/// One line a check, and the verdict.
+pub(super) fn audit(data: &Value) -> Vec<String> {
+    let mut lines: Vec<String> = rows(data, "checks")
+        .map(|check| {
+            let mark = if check.get("ok").and_then(Value::as_bool) == Some(true) {
+                "ok  "
+            } else {
+                "FAIL"
+            };
+            format!(
+                "{mark}  {:<28} {}",
+                text(check, "name"),
+                text(check, "figure")
+            )
+        })
+        .collect();
+    let holds = data.get("ok").and_then(Value::as_bool) == Some(true);
+    lines.push(if holds {
+        "the ledger holds".to_owned()
+    } else {
+        "the ledger does NOT hold".to_owned()
+    });
+    lines
+}
+
+/// One line an account.
+pub(super) fn accounts(data: &Value) -> Vec<String> {
+    table(data, &["account_id", "name"], "no accounts")
+}
+
+/// One line an attempt.
+pub(super) fn unknown(data: &Value) -> Vec<String> {
+    table(
+        data,
+        &["task_id", "provider", "submitted_at"],
+        "no submit has an unknown outcome",
+    )
+}
+
+fn table(data: &Value, columns: &[&str], empty: &str) -> Vec<String> {
+    let lines: Vec<String> = rows(data, "items")
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| text(row, column))
+                .collect::<Vec<_>>()
+                .join("  ")
+        })
+        .collect();
+    if lines.is_empty() {
+        vec![empty.to_owned()]
+    } else {
+        lines
+    }
+}
+
+fn rows<'a>(data: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    data.get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn text(row: &Value, name: &str) -> String {
+    row.get(name).map(plain).unwrap_or_default()
+}
+
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
