@@ -54,7 +54,7 @@ pub enum CatalogueError {
     },
 }
 
-/// A model as `GET /models` lists it: OpenAI's shape, and what else a customer wants to know.
+/// The wire shape of a model as `GET /models` lists it: OpenAI's shape, and what else a customer wants to know.
 #[derive(Debug, Serialize)]
 pub struct Listing<'a> {
     id: &'a str,

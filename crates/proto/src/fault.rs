@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use crate::{Code, common::v1 as wire};
 
-/// What a caller can do about a failure. A new kind needs a caller that acts on it.
+/// What a caller can do about a failure: the words of the wire. A new kind needs a caller that acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The request cannot be understood, or asks for something that is not possible.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use chassis::config::Settings;
 use http::Method;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use self::door::Door;
 use crate::args::{Accounts, Args, Credits, Keys, Ledger, Operator, Reach, Tasks};
@@ -49,56 +49,70 @@ pub(crate) async fn run(
 }
 
 fn call(command: Operator) -> anyhow::Result<Call> {
-    Ok(match command {
-        Operator::Ledger(Ledger::Audit(reach)) => get("/admin/ledger/audit", reach, print::audit),
-        Operator::Accounts(Accounts::List(reach)) => get("/admin/accounts", reach, print::accounts),
-        Operator::Accounts(Accounts::Create {
+    match command {
+        Operator::Ledger(Ledger::Audit(reach)) => {
+            Ok(get("/admin/ledger/audit", reach, print::audit))
+        }
+        Operator::Accounts(command) => accounts(command),
+        Operator::Credits(command) => credits(&command),
+        Operator::Keys(command) => Ok(keys(command)),
+        Operator::Tasks(Tasks::Unknown(reach)) => {
+            Ok(get("/admin/tasks/unknown", reach, print::unknown))
+        }
+    }
+}
+
+fn accounts(command: Accounts) -> anyhow::Result<Call> {
+    match command {
+        Accounts::List(reach) => Ok(get("/admin/accounts", reach, print::accounts)),
+        Accounts::Create {
             name,
             test_credits,
             reach,
-        }) => {
-            let mut body = json!({ "name": name });
-            if let (Some(credits), Some(fields)) = (test_credits, body.as_object_mut()) {
-                fields.insert(
-                    "test_credits".to_owned(),
-                    serde_json::from_str(&number(&credits)?)?,
-                );
-            }
-            post(
+        } => {
+            let credits = test_credits.as_deref().map(number).transpose()?;
+            let credits = credits
+                .map(|credits| format!(r#","test_credits":{credits}"#))
+                .unwrap_or_default();
+            let body = format!(r#"{{"name":{}{credits}}}"#, json!(name));
+            Ok(post(
                 "/admin/accounts".to_owned(),
-                body.to_string(),
-                reach,
-                print::fields,
-            )
-        }
-        Operator::Credits(Credits::Add {
-            account,
-            credits,
-            mode,
-            reason,
-            reach,
-        }) => {
-            // Written as text: a number that went through a float would not be what was typed.
-            let body = format!(
-                r#"{{"credits":{},"mode":{},"reason":{}}}"#,
-                number(&credits)?,
-                json!(mode.as_str()),
-                json!(reason)
-            );
-            post(
-                format!("/admin/accounts/{account}/credits"),
                 body,
                 reach,
                 print::fields,
-            )
+            ))
         }
-        Operator::Keys(Keys::Create {
+    }
+}
+
+fn credits(
+    Credits::Add {
+        account,
+        credits,
+        mode,
+        reason,
+        reach,
+    }: &Credits,
+) -> anyhow::Result<Call> {
+    let (credits, mode, reason) = (number(credits)?, json!(mode.as_str()), json!(reason));
+    let body = format!(r#"{{"credits":{credits},"mode":{mode},"reason":{reason}}}"#);
+    Ok(post(
+        format!("/admin/accounts/{account}/credits"),
+        body,
+        reach.clone(),
+        print::fields,
+    ))
+}
+
+fn keys(command: Keys) -> Call {
+    match command {
+        Keys::Create {
             account,
             name,
             mode,
             scopes,
             reach,
-        }) => {
+        } => {
             let mut body = json!({ "name": name, "mode": mode.as_str() });
             if let (false, Some(fields)) = (scopes.is_empty(), body.as_object_mut()) {
                 fields.insert("scopes".to_owned(), json!(scopes));
@@ -110,17 +124,14 @@ fn call(command: Operator) -> anyhow::Result<Call> {
                 print::fields,
             )
         }
-        Operator::Keys(Keys::Revoke { key, reach }) => Call {
+        Keys::Revoke { key, reach } => Call {
             method: Method::DELETE,
             path: format!("/admin/keys/{key}"),
             body: None,
             reach,
             show: print::fields,
         },
-        Operator::Tasks(Tasks::Unknown(reach)) => {
-            get("/admin/tasks/unknown", reach, print::unknown)
-        }
-    })
+    }
 }
 
 fn get(path: &str, reach: Reach, show: fn(&Value) -> Vec<String>) -> Call {
@@ -143,11 +154,11 @@ fn post(path: String, body: String, reach: Reach, show: fn(&Value) -> Vec<String
     }
 }
 
-/// A decimal number as typed, checked to be one.
-fn number(text: &str) -> anyhow::Result<String> {
-    match RawValue::from_string(text.to_owned()) {
-        Ok(raw) if domain::Micros::parse_credits(raw.get()).is_ok() => Ok(text.to_owned()),
-        Ok(_) | Err(_) => bail!(
+/// A decimal number as typed, checked to be one. It stays text: a number that went through a float would not be what was typed.
+fn number(text: &str) -> anyhow::Result<&str> {
+    match domain::Micros::parse_credits(text) {
+        Ok(_) => Ok(text),
+        Err(_) => bail!(
             "{text:?} is not a number of credits: write 10 or 10.5, at most six decimal places"
         ),
     }

@@ -5,105 +5,109 @@ use std::time::Duration;
 use chassis::config::duration;
 use serde::Deserialize;
 
-/// The section `limits.media`.
+/// The section `limits.media`. What a field is when it is left out, its `Default` says.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Steps (a submit, a look, a download) at once in this process.
-    #[serde(default = "steps")]
+    /// Steps (a submit, a look, a download) at once in this process. Default 64.
     pub max_steps: usize,
-    /// How long a step may take before another worker takes the task over. Longer than any provider call.
-    #[serde(default = "lease", with = "duration")]
+    /// How long a step may take before another worker takes the task over. Longer than any provider call. Default 3 min.
+    #[serde(with = "duration")]
     pub lease: Duration,
-    /// From submit to the first look at a job; each later look waits a quarter longer.
-    #[serde(default = "first_poll", with = "duration")]
-    pub first_poll: Duration,
-    /// The longest wait between two looks.
-    #[serde(default = "max_poll", with = "duration")]
-    pub max_poll: Duration,
-    /// How often due tasks are looked for.
-    #[serde(default = "tick", with = "duration")]
+    /// How often due tasks are looked for. Default 100 ms.
+    #[serde(with = "duration")]
     pub tick: Duration,
-    /// Tasks taken at once when they are due.
-    #[serde(default = "batch")]
+    /// Tasks taken at once when they are due. Default 100.
     pub batch: u32,
-    /// Submits of one task that a provider may certainly refuse, as busy, before it fails.
-    #[serde(default = "max_attempts")]
+    /// Submits of one task that a provider may certainly refuse, as busy, before it fails. Default 5.
     pub max_attempts: i64,
-    /// Looks in a row that may fail before a job counts as lost.
-    #[serde(default = "max_poll_failures")]
-    pub max_poll_failures: i64,
-    /// A provider may not know a job for this long after taking it.
-    #[serde(default = "settle_in", with = "duration")]
-    pub settle_in: Duration,
-    /// A queued task is rung for again after this long.
-    #[serde(default = "ring_again", with = "duration")]
+    /// A queued task is rung for again after this long. Default 1 min.
+    #[serde(with = "duration")]
     pub ring_again: Duration,
-    /// A task whose price was not held after this long is dropped.
-    #[serde(default = "reserve", with = "duration")]
+    /// A task whose price was not held after this long is dropped. Default 1 min.
+    #[serde(with = "duration")]
     pub reserve: Duration,
-    /// How long an Idempotency-Key is guarded.
-    #[serde(default = "idempotency", with = "duration")]
+    /// How long an Idempotency-Key is guarded. Default 24 h.
+    #[serde(with = "duration")]
     pub idempotency: Duration,
-    /// How long outputs are kept.
-    #[serde(default = "retention", with = "duration")]
-    pub retention: Duration,
-    /// Bytes of one output.
-    #[serde(default = "max_output_bytes")]
-    pub max_output_bytes: u64,
-    /// How long one output may take to arrive.
-    #[serde(default = "download_timeout", with = "duration")]
-    pub download_timeout: Duration,
-    /// How long billing may take to answer a hold, tries included.
-    #[serde(default = "hold_timeout", with = "duration")]
+    /// How long billing may take to answer a hold, tries included. Default 2 s.
+    #[serde(with = "duration")]
     pub hold_timeout: Duration,
+    /// Looking how jobs stand.
+    pub poll: Poll,
+    /// Keeping what tasks made.
+    pub outputs: Outputs,
 }
 
-const fn steps() -> usize {
-    64
+/// `limits.media.poll`: looking how jobs stand at their providers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Poll {
+    /// From submit to the first look at a job; each later look waits a quarter longer. Default 500 ms.
+    #[serde(with = "duration")]
+    pub first: Duration,
+    /// The longest wait between two looks. Default 5 s.
+    #[serde(with = "duration")]
+    pub longest: Duration,
+    /// Looks in a row that may fail before a job counts as lost. Default 10.
+    pub max_failures: i64,
+    /// A provider may not know a job for this long after taking it. Default 10 s.
+    #[serde(with = "duration")]
+    pub settle_in: Duration,
 }
-const fn lease() -> Duration {
-    Duration::from_secs(180)
+
+/// `limits.media.outputs`: keeping what tasks made.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outputs {
+    /// How long outputs are kept. Default 14 days.
+    #[serde(with = "duration")]
+    pub retention: Duration,
+    /// Bytes of one output. Default 64 MiB.
+    pub max_bytes: u64,
+    /// How long one output may take to arrive. Default 1 min.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
 }
-const fn first_poll() -> Duration {
-    Duration::from_millis(500)
+
+// === impl Default ===
+
+impl Default for Config {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            max_steps: 64,
+            lease: Duration::from_secs(180),
+            tick: Duration::from_millis(100),
+            batch: 100,
+            max_attempts: 5,
+            ring_again: minute,
+            reserve: minute,
+            idempotency: Duration::from_secs(24 * 3600),
+            hold_timeout: Duration::from_secs(2),
+            poll: Poll::default(),
+            outputs: Outputs::default(),
+        }
+    }
 }
-const fn max_poll() -> Duration {
-    Duration::from_secs(5)
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(5),
+            max_failures: 10,
+            settle_in: Duration::from_secs(10),
+        }
+    }
 }
-const fn tick() -> Duration {
-    Duration::from_millis(100)
-}
-const fn batch() -> u32 {
-    100
-}
-const fn max_attempts() -> i64 {
-    5
-}
-const fn max_poll_failures() -> i64 {
-    10
-}
-const fn settle_in() -> Duration {
-    Duration::from_secs(10)
-}
-const fn ring_again() -> Duration {
-    Duration::from_secs(60)
-}
-const fn reserve() -> Duration {
-    Duration::from_secs(60)
-}
-const fn idempotency() -> Duration {
-    Duration::from_secs(24 * 3600)
-}
-const fn retention() -> Duration {
-    Duration::from_secs(14 * 24 * 3600)
-}
-const fn max_output_bytes() -> u64 {
-    64 * 1024 * 1024
-}
-const fn download_timeout() -> Duration {
-    Duration::from_secs(60)
-}
-const fn hold_timeout() -> Duration {
-    Duration::from_secs(2)
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(14 * 24 * 3600),
+            max_bytes: 64 * 1024 * 1024,
+            timeout: Duration::from_secs(60),
+        }
+    }
 }

@@ -100,7 +100,7 @@ async fn note_submit(media: &Media, task: &Task, provider: &str) -> Result<(), E
 }
 
 async fn accepted(media: &Media, task: Task) -> Result<(), Error> {
-    let due_at = now_micros().saturating_add(micros(media.config.first_poll));
+    let due_at = now_micros().saturating_add(micros(media.config.poll.first));
     let row = task.clone();
     let kept: bool = media
         .db
@@ -213,7 +213,7 @@ async fn check(media: &Media, mut task: Task) -> Result<(), Error> {
 /// A provider may not know a job in the first moments.
 fn is_young(media: &Media, task: &Task) -> bool {
     let since = now_micros().saturating_sub(task.started_at.unwrap_or(0));
-    since < micros(media.config.settle_in)
+    since < micros(media.config.poll.settle_in)
 }
 
 /// The job may well go on while we cannot see it: only many failures in a row count.
@@ -222,7 +222,7 @@ async fn look_failed(media: &Media, task: Task) -> Result<(), Error> {
         poll_failures: task.poll_failures.saturating_add(1),
         ..task
     };
-    if task.poll_failures >= media.config.max_poll_failures {
+    if task.poll_failures >= media.config.poll.max_failures {
         return media
             .fail(
                 task,
@@ -254,8 +254,8 @@ fn pause(media: &Media, task: &Task) -> Duration {
     let longer = |pause: Duration, _| pause.saturating_add(pause.checked_div(4).unwrap_or(pause));
     let looks = 0..task.polls.saturating_add(task.poll_failures).min(16);
     looks
-        .fold(media.config.first_poll, longer)
-        .min(media.config.max_poll)
+        .fold(media.config.poll.first, longer)
+        .min(media.config.poll.longest)
 }
 
 /// Fetches what the provider made; only then is the task a success.

@@ -128,7 +128,7 @@ impl Media {
             relay,
             accesses: Accesses::read(settings, &deps.catalogue, &deps.sandbox_url)?,
             providers: providers::all(&client),
-            outputs: Outputs::open(&deps.outputs, guard.clone(), &config)?,
+            outputs: Outputs::open(&deps.outputs, guard.clone(), &config.outputs)?,
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
             metrics: Metrics::register(registry),
             db: deps.db,

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use upstream::{Caps, GuardedClient, Redirects, Trust};
 use url::Url;
 
-use crate::{Config, Error, task::Output};
+use crate::{Error, config, task::Output};
 
 /// Bytes kept to read a picture's size from.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl Outputs {
     pub(crate) fn open(
         directory: &Path,
         guard: GuardedClient,
-        config: &Config,
+        limits: &config::Outputs,
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(directory).map_err(|error| {
             Error::Setting(format!("cannot make {}: {error}", directory.display()))
@@ -50,11 +50,11 @@ impl Outputs {
             store: Arc::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true)),
             guard,
             caps: Caps {
-                timeout: config.download_timeout,
-                max_bytes: config.max_output_bytes,
+                timeout: limits.timeout,
+                max_bytes: limits.max_bytes,
                 redirects: Redirects::Follow,
             },
-            retention: config.retention,
+            retention: limits.retention,
         })
     }
 

@@ -1,1 +1,124 @@
-//! webhooks: being built.
+//! webhooks: tells customers what happened, and proves that it was us.
+//!
+//! Standard Webhooks 1.0.0: three headers, HMAC-SHA256, the same `webhook-id` on every attempt. What was published is kept
+//! in SQL until it is delivered or given up, so that a crash costs at most one duplicate with the same id, and nothing else.
+//!
+//! Invariants:
+//! * an event is published once, whoever repeats it, and delivered at least once or parked as `dead`;
+//! * an attempt is recorded as `inflight`, with a lease, before its `POST`;
+//! * every attempt passes the egress guard, and a redirect is never followed;
+//! * an origin that hangs occupies its own few slots and no others;
+//! * payloads, URLs and secrets are kept sealed, and are never logged.
+//!
+//! | file | what |
+//! |---|---|
+//! | `rpc.rs` | wire to domain and back |
+//! | `publish.rs` | takes over one event |
+//! | `secret.rs` | the secret of an account and mode |
+//! | `deliver.rs` | one attempt: prepare, send, record |
+//! | `worker.rs` | finds what is due, fairly, and starts attempts |
+//! | `sweep.rs` | ends leases that ran out |
+//! | `sign.rs` | the signature: pure |
+//! | `schedule.rs` | what follows an attempt: pure |
+//! | `store/` | the SQL, a file per table |
+//!
+//! What this room may not do: retry inside an attempt, read a payload, or know what a task is.
+
+mod config;
+mod deliver;
+mod error;
+mod metrics;
+mod publish;
+mod rpc;
+mod schedule;
+mod secret;
+mod sign;
+mod store;
+mod sweep;
+mod worker;
+
+use std::sync::Arc;
+
+use chassis::{Tasks, secrets::Secrets};
+use db::{Db, Migration};
+use prometheus_client::registry::Registry;
+use proto::webhooks::v1::webhooks_server::WebhooksServer;
+use tokio::sync::Notify;
+use upstream::GuardedClient;
+
+pub use crate::config::Config;
+pub use crate::error::Error;
+pub use crate::rpc::Rpc;
+
+use crate::{metrics::Metrics, worker::Worker};
+
+/// The schema, oldest step first.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "webhooks",
+    sql: include_str!("../migrations/0001_webhooks.sql"),
+}];
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Deps<'r> {
+    /// Its own database, opened with [`MIGRATIONS`]. Nobody else works on it.
+    pub db: Db,
+    /// The one way to customers' URLs.
+    pub client: GuardedClient,
+    /// Seals what is kept.
+    pub secrets: Secrets,
+    /// The section `webhooks`.
+    pub config: Config,
+    /// Where its work runs.
+    pub tasks: Tasks,
+    /// Where its metrics are registered.
+    pub registry: &'r mut Registry,
+}
+
+/// The running service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    shared: Arc<Shared>,
+}
+
+/// What the use cases work with: made once, passed down.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) client: GuardedClient,
+    pub(crate) secrets: Secrets,
+    pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
+    /// Rung whenever there may be something to start.
+    pub(crate) bell: Notify,
+}
+
+// === impl Webhooks ===
+
+impl Webhooks {
+    /// Starts the service: what a dead process left in flight is due again, then deliveries begin.
+    ///
+    /// # Errors
+    /// When a setting cannot work, or the database fails.
+    pub async fn start(deps: Deps<'_>) -> Result<Self, Error> {
+        deps.config.check()?;
+        let shared = Arc::new(Shared {
+            db: deps.db,
+            client: deps.client,
+            secrets: deps.secrets,
+            config: deps.config,
+            metrics: Metrics::register(deps.registry),
+            bell: Notify::new(),
+        });
+        sweep::end_all_leases(&shared).await?;
+        Worker::new(Arc::clone(&shared), deps.tasks.clone()).run();
+        sweep::run(Arc::clone(&shared), &deps.tasks);
+        Ok(Self { shared })
+    }
+
+    /// The gRPC server, to be wrapped for calls in this process or over the network.
+    pub fn rpc_server(&self) -> WebhooksServer<Rpc> {
+        WebhooksServer::new(Rpc::new(Arc::clone(&self.shared)))
+    }
+}

@@ -1,0 +1,192 @@
+//! The section `webhooks`: every limit with its default. Durations are written as `"15s"` or `"2h"`.
+
+use std::time::Duration;
+
+use chassis::config::duration;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::Error;
+
+/// Limits of deliveries.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How long to wait before each attempt, the first included: as many attempts as entries. Default: the table of Standard
+    /// Webhooks 1.0.0, `["0s", "5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h"]`, 75 h 35 min in all.
+    #[serde(default = "default_schedule", deserialize_with = "durations")]
+    pub schedule: Vec<Duration>,
+    /// How far a wait is moved at random, up or down, so that failures do not come back as a wave. Default 20.
+    #[serde(default = "default_jitter")]
+    pub jitter_percent: u16,
+    /// The shortest wait after 429, 502, 504 or a timeout: the other side is overloaded. Default `"60s"`.
+    #[serde(default = "default_penalty", with = "duration")]
+    pub penalty: Duration,
+    /// One attempt, from the look-up of the name to the end of the answer. Default `"15s"`.
+    #[serde(default = "default_timeout", with = "duration")]
+    pub timeout: Duration,
+    /// How much of an answer's body is read, in bytes. Default 64 KiB.
+    #[serde(default = "default_response")]
+    pub max_response_bytes: u64,
+    /// Attempts of this process in flight. Default 256.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+    /// Attempts in flight to one origin (scheme, host and port). Default 4.
+    #[serde(default = "default_origin_concurrency")]
+    pub origin_concurrency: u32,
+    /// Deliveries claimed at once, in one transaction. Default 256.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// How often to look for due deliveries without being rung. Default `"500ms"`.
+    #[serde(default = "default_poll", with = "duration")]
+    pub poll: Duration,
+    /// How long an attempt may stay in flight before its process is taken for dead. Default `"60s"`.
+    #[serde(default = "default_lease", with = "duration")]
+    pub lease: Duration,
+    /// How often to look for leases that ran out. Default `"5s"`.
+    #[serde(default = "default_sweep", with = "duration")]
+    pub sweep: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether the settings can work together.
+    ///
+    /// # Errors
+    /// The first setting that cannot, and what is allowed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let problem = if self.schedule.is_empty() {
+            "webhooks.schedule must have at least one entry"
+        } else if self.jitter_percent > 100 {
+            "webhooks.jitter_percent must be at most 100"
+        } else if self.concurrency == 0 {
+            "webhooks.concurrency must be at least 1"
+        } else if self.origin_concurrency == 0 {
+            "webhooks.origin_concurrency must be at least 1"
+        } else if self.batch == 0 {
+            "webhooks.batch must be at least 1"
+        } else if self.lease <= self.timeout {
+            // Else attempts that are merely slow would be made twice.
+            "webhooks.lease must be longer than webhooks.timeout"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Config(problem))
+    }
+}
+
+fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = |text: &String| {
+        duration::parse(text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is not a duration: write 1500ms, 5s, 2m, 1h or 14d"
+            ))
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
+fn default_schedule() -> Vec<Duration> {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    [
+        0,
+        5,
+        5 * MINUTE,
+        30 * MINUTE,
+        2 * HOUR,
+        5 * HOUR,
+        10 * HOUR,
+        14 * HOUR,
+        20 * HOUR,
+        24 * HOUR,
+    ]
+    .map(Duration::from_secs)
+    .to_vec()
+}
+
+const fn default_jitter() -> u16 {
+    20
+}
+
+const fn default_penalty() -> Duration {
+    Duration::from_secs(60)
+}
+
+const fn default_timeout() -> Duration {
+    Duration::from_secs(15)
+}
+
+const fn default_response() -> u64 {
+    64 * 1024
+}
+
+const fn default_concurrency() -> usize {
+    256
+}
+
+const fn default_origin_concurrency() -> u32 {
+    4
+}
+
+const fn default_batch() -> usize {
+    256
+}
+
+const fn default_poll() -> Duration {
+    Duration::from_millis(500)
+}
+
+const fn default_lease() -> Duration {
+    Duration::from_secs(60)
+}
+
+const fn default_sweep() -> Duration {
+    Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::config::Settings;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let settings = Settings::from_toml(&format!("[webhooks]\n{text}"));
+        let config: Config = settings
+            .section("webhooks")
+            .map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_defaults_are_the_published_schedule() {
+        let config = read("").unwrap();
+        let total: Duration = config.schedule.iter().sum();
+        assert_eq!(config.schedule.len(), 10);
+        assert_eq!(total, Duration::from_secs(75 * 3_600 + 35 * 60 + 5));
+        assert_eq!(config.jitter_percent, 20);
+        assert_eq!(config.timeout, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_named() {
+        for (text, named) in [
+            ("schedule = []", "schedule"),
+            ("schedule = ['soon']", "soon"),
+            ("jitter_percent = 101", "jitter_percent"),
+            ("concurrency = 0", "webhooks.concurrency"),
+            ("origin_concurrency = 0", "origin_concurrency"),
+            ("batch = 0", "batch"),
+            ("lease = '15s'", "lease"),
+            ("retries = 3", "retries"),
+        ] {
+            let problem = read(text).unwrap_err();
+            assert!(problem.contains(named), "{text}: {problem}");
+        }
+        let config = read("schedule = ['0s', '20ms']").unwrap();
+        assert_eq!(config.schedule, [Duration::ZERO, Duration::from_millis(20)]);
+    }
+}

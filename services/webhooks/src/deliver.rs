@@ -1,0 +1,259 @@
+//! Use case: one attempt of one delivery, in three phases that are types: [`Prepared`], then [`Sent`], then recorded.
+//!
+//! The attempt was recorded as `inflight` before this begins. Dying anywhere in here leaves a lease that runs out, and then
+//! another attempt with the same id.
+
+use bytes::Bytes;
+use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
+use domain::{DeliveryId, EventId, Secret};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_TYPE, USER_AGENT},
+};
+use rand::RngExt as _;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+use upstream::{Caps, EgressError, Redirects};
+
+use crate::{
+    Error, Shared,
+    schedule::{self, Jitter, Next, Outcome},
+    secret::secret,
+    sign::sign,
+    store::delivery::{self, Claimed, Ended, Held, State},
+};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const SENDER: HeaderValue = HeaderValue::from_static("aio-webhooks/1");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The longest kept reason of a failure, in characters.
+const MAX_ERROR_CHARS: usize = 300;
+
+/// Whose attempt it is.
+#[derive(Clone, Copy)]
+struct Attempt {
+    delivery: DeliveryId,
+    event: EventId,
+    claim: i64,
+    /// Counted from 1.
+    number: usize,
+}
+
+/// Opened and signed: everything that goes over the wire.
+struct Prepared {
+    attempt: Attempt,
+    url: Secret,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// It has been tried, and this is how it ended.
+struct Sent {
+    attempt: Attempt,
+    outcome: Outcome,
+    /// Why it failed, in our words.
+    error: Option<String>,
+}
+
+/// Makes one attempt. What the other side does is never an error here.
+pub(crate) async fn deliver(shared: &Shared, claimed: Claimed) -> Result<Next, Error> {
+    let attempt = Attempt::of(&claimed);
+    let sent = match Prepared::prepare(shared, claimed).await {
+        Ok(prepared) => prepared.send(shared).await,
+        // The database is away: nothing can be recorded either. The lease runs out, and it is tried again.
+        Err(error @ Error::Db(_)) => return Err(error),
+        // Another content key, perhaps only until the operator puts back the right one.
+        Err(error) => Sent::failed(attempt, &error.to_string()),
+    };
+    sent.record(shared).await
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    fn of(claimed: &Claimed) -> Self {
+        Self {
+            delivery: claimed.id,
+            event: claimed.event.id,
+            claim: claimed.claim,
+            number: usize::try_from(claimed.attempts)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1),
+        }
+    }
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    async fn prepare(shared: &Shared, claimed: Claimed) -> Result<Self, Error> {
+        let attempt = Attempt::of(&claimed);
+        let content = shared.secrets.content();
+        let url = content.open(&delivery::url_place(claimed.id), &claimed.url)?;
+        let url = String::from_utf8(url).map_err(|_| Error::Damaged("a URL is not text"))?;
+        let event = claimed.event;
+        let place = crate::store::event::payload_place(event.id);
+        let body = content.open(&place, &event.payload)?;
+        let secret = secret(shared, event.account, event.mode).await?;
+        let headers = headers(&secret, event.id, &body)?;
+        Ok(Self {
+            attempt,
+            url: Secret::new(url),
+            headers,
+            body: body.into(),
+        })
+    }
+
+    async fn send(self, shared: &Shared) -> Sent {
+        let begun = Instant::now();
+        let caps = Caps {
+            timeout: shared.config.timeout,
+            max_bytes: shared.config.max_response_bytes,
+            redirects: Redirects::Refuse,
+        };
+        let admitted = shared.client.policy().admit(self.url.expose());
+        let answer = match admitted.map_err(EgressError::Refused) {
+            Ok(url) => {
+                let post = shared.client.post(&url, self.headers, self.body, &caps);
+                post.await
+            }
+            Err(refused) => Err(refused),
+        };
+        shared.metrics.took(begun.elapsed());
+        match answer {
+            Ok(answer) => Sent::answered(self.attempt, &answer),
+            Err(error) => {
+                if let EgressError::Refused(refusal) = &error {
+                    shared.metrics.refused(refusal.reason());
+                }
+                Sent::unanswered(self.attempt, &error)
+            }
+        }
+    }
+}
+
+/// The three headers of Standard Webhooks, and who sends what. The id is the event's, the time this attempt's.
+fn headers(secret: &Secret, event: EventId, body: &[u8]) -> Result<HeaderMap, Error> {
+    let id = event.to_string();
+    let timestamp = now_micros().div_euclid(MICROS_PER_SECOND);
+    let signature = sign(secret, &id, timestamp, body)
+        .map_err(|_| Error::Damaged("a secret is not whsec_ and base64"))?;
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|_| Error::Damaged("a header is not plain text"))
+    };
+    Ok(HeaderMap::from_iter([
+        (WEBHOOK_ID, value(&id)?),
+        (WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp)),
+        (WEBHOOK_SIGNATURE, value(&signature)?),
+        (CONTENT_TYPE, JSON),
+        (USER_AGENT, SENDER),
+    ]))
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn answered(attempt: Attempt, answer: &upstream::Answer) -> Self {
+        let status = answer.status.as_u16();
+        let error = match status {
+            200..=299 => None,
+            300..=399 => Some(format!(
+                "answered {status}; redirects of callbacks are not followed"
+            )),
+            _ => Some(format!("answered {status}")),
+        };
+        Self {
+            attempt,
+            outcome: Outcome::Answered {
+                status,
+                retry_after: answer.retry_after,
+            },
+            error,
+        }
+    }
+
+    fn unanswered(attempt: Attempt, error: &EgressError) -> Self {
+        let timed_out = match error {
+            EgressError::TimedOut => true,
+            EgressError::Connect(cause) | EgressError::Interrupted(cause) => cause.is_timeout(),
+            EgressError::Refused(_)
+            | EgressError::Unresolved
+            | EgressError::TooLarge { .. }
+            | EgressError::Status { .. } => false,
+        };
+        let mut sent = Self::failed(attempt, &error.to_string());
+        if timed_out {
+            sent.outcome = Outcome::TimedOut;
+        }
+        sent
+    }
+
+    fn failed(attempt: Attempt, why: &str) -> Self {
+        Self {
+            attempt,
+            outcome: Outcome::Failed,
+            error: Some(why.chars().take(MAX_ERROR_CHARS).collect()),
+        }
+    }
+
+    async fn record(self, shared: &Shared) -> Result<Next, Error> {
+        let attempt = self.attempt;
+        let next = schedule::next(
+            &shared.config,
+            attempt.number,
+            self.outcome,
+            jitter(shared.config.jitter_percent),
+        );
+        let ended = Ended {
+            id: attempt.delivery,
+            claim: attempt.claim,
+            state: match next {
+                Next::Delivered => State::Delivered,
+                Next::Retry(wait) => State::Due(now_micros().saturating_add(micros(wait))),
+                Next::Gone | Next::Exhausted => State::Dead,
+            },
+            last_status: match self.outcome {
+                Outcome::Answered { status, .. } => Some(status),
+                Outcome::TimedOut | Outcome::Failed => None,
+            },
+            last_error: self.error.clone(),
+        };
+        let write = shared
+            .db
+            .write(move |connection| Box::pin(delivery::end(connection, ended)));
+        match write.await? {
+            Held::Yes => {
+                shared.metrics.ended(next);
+                self.log(next);
+            }
+            // Whoever has it now records its own end.
+            Held::No => debug!("the lease had run out before the attempt ended"),
+        }
+        Ok(next)
+    }
+
+    fn log(&self, next: Next) {
+        let Attempt { event, number, .. } = self.attempt;
+        let error = self.error.as_deref().unwrap_or_default();
+        let follows = next.as_str();
+        match next {
+            Next::Delivered => debug!(%event, attempt = number, "delivered"),
+            Next::Retry(wait) => {
+                info!(%event, attempt = number, error, ?wait, "delivery failed");
+            }
+            // Nobody will be told any more: the operator should see it.
+            Next::Gone | Next::Exhausted => {
+                warn!(%event, attempt = number, error, follows, "delivery given up");
+            }
+        }
+    }
+}
+
+/// A throw of the dice, within the configured part.
+fn jitter(percent: u16) -> Jitter {
+    let most = i32::from(percent) * 10;
+    Jitter(rand::rng().random_range(-most..=most))
+}

@@ -1,0 +1,38 @@
+//! Use case: the secret that signs the callbacks of an account and mode, made when first needed.
+
+use domain::{AccountId, Mode, Secret};
+use rand::Rng as _;
+
+use crate::{Error, Shared, sign, store};
+
+/// The secret, the same for everyone who asks: of several first callers, one makes it and all get it.
+pub(crate) async fn secret(
+    shared: &Shared,
+    account: AccountId,
+    mode: Mode,
+) -> Result<Secret, Error> {
+    let place = store::secret::place(account, mode);
+    let content = shared.secrets.content();
+    let found = store::secret::find(shared.db.reader(), account, mode).await?;
+    let sealed = match found {
+        Some(sealed) => sealed,
+        None => {
+            let sealed = content.seal(&place, fresh().expose().as_bytes())?;
+            shared
+                .db
+                .write(move |connection| {
+                    Box::pin(store::secret::keep(connection, account, mode, sealed))
+                })
+                .await?
+        }
+    };
+    let plain = content.open(&place, &sealed)?;
+    let text = String::from_utf8(plain).map_err(|_| Error::Damaged("a secret is not text"))?;
+    Ok(Secret::new(text))
+}
+
+fn fresh() -> Secret {
+    let mut random = [0; sign::SECRET_BYTES];
+    rand::rng().fill_bytes(&mut random);
+    sign::secret_of(&random)
+}

@@ -1,0 +1,81 @@
+//! The table `event`: what happened. Written once, never changed.
+
+use domain::{AccountId, EventId, Mode, TaskId};
+use sqlx::{AnyConnection, Row as _};
+
+use super::{id, mode};
+use crate::Error;
+
+/// A new event: a row type.
+pub(crate) struct NewRow {
+    pub(crate) id: EventId,
+    pub(crate) account: AccountId,
+    pub(crate) mode: Mode,
+    pub(crate) task: TaskId,
+    pub(crate) kind: String,
+    /// Sealed.
+    pub(crate) payload: Vec<u8>,
+    pub(crate) created_at: i64,
+}
+
+/// What an attempt needs of an event: a row type.
+pub(crate) struct ToSend {
+    pub(crate) id: EventId,
+    pub(crate) account: AccountId,
+    pub(crate) mode: Mode,
+    /// Sealed.
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Whether an event was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It is new.
+    New,
+    /// It was there; nothing was changed.
+    Known,
+}
+
+/// Writes an event, unless it is there.
+pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<Inserted, Error> {
+    let done = sqlx::query(
+        "insert into event (id, account_id, mode, task_id, type, payload, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (id) do nothing",
+    )
+    .bind(row.id.to_vec())
+    .bind(row.account.to_vec())
+    .bind(row.mode.as_str())
+    .bind(row.task.to_vec())
+    .bind(row.kind)
+    .bind(row.payload)
+    .bind(row.created_at)
+    .execute(connection)
+    .await?;
+    Ok(match done.rows_affected() {
+        0 => Inserted::Known,
+        _ => Inserted::New,
+    })
+}
+
+/// Reads what an attempt needs. Deliveries refer to events, so it is there.
+pub(crate) async fn to_send(
+    connection: &mut AnyConnection,
+    event: EventId,
+) -> Result<ToSend, Error> {
+    let row = sqlx::query("select account_id, mode, payload from event where id = $1")
+        .bind(event.to_vec())
+        .fetch_one(connection)
+        .await?;
+    Ok(ToSend {
+        id: event,
+        account: id(&row, "account_id")?,
+        mode: mode(&row, "mode")?,
+        payload: row.try_get("payload")?,
+    })
+}
+
+/// The place a payload is sealed for.
+pub(crate) fn payload_place(event: EventId) -> Vec<u8> {
+    format!("event/{event}/payload").into_bytes()
+}

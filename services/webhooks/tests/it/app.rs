@@ -1,0 +1,222 @@
+//! One life of the service over a data directory, and a look into its tables.
+
+use std::{path::Path, time::Duration};
+
+use chassis::{Tasks, config::Settings, mint, rpc, secrets::Secrets};
+use db::Db;
+use domain::{AccountId, EventId};
+use prometheus_client::registry::Registry;
+use proto::{
+    common::v1::{Context, Mode},
+    webhooks::v1::{GetSecretRequest, PublishRequest, webhooks_client::WebhooksClient},
+};
+use sqlx::Row as _;
+use standardwebhooks::Webhook;
+use upstream::{EgressConfig, GuardedClient};
+use webhooks::{Deps, MIGRATIONS, Webhooks};
+
+use crate::sink::Seen;
+
+/// How long a test waits for something that must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Settings under which a test's retries come at once.
+pub(crate) const FAST: &str = "schedule = ['0s', '20ms', '40ms', '60ms', '80ms']
+    penalty = '50ms'
+    poll = '5ms'
+    sweep = '20ms'";
+
+/// What outlives a process.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    secrets: Secrets,
+}
+
+/// One life of the service.
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) registry: Registry,
+    pub(crate) client: WebhooksClient<rpc::Channel>,
+}
+
+/// A delivery as its table shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) state: String,
+    pub(crate) attempts: i64,
+    pub(crate) claims: i64,
+    pub(crate) status: Option<i64>,
+    pub(crate) error: Option<String>,
+}
+
+// === impl Home ===
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            secrets: Secrets::random(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts the service with these lines in the section `webhooks`; `allow` opens ranges of addresses.
+    pub(crate) async fn start(&self, webhooks: &str, allow: &str) -> App {
+        let settings = Settings::from_toml(&format!(
+            "[webhooks]\n{webhooks}\n[egress]\nallow = '{allow}'"
+        ));
+        let tasks = Tasks::default();
+        let mut registry = Registry::default();
+        let db = Db::open(
+            &self.path().join("webhooks.db"),
+            MIGRATIONS,
+            &settings.section("database").unwrap(),
+            &tasks,
+        )
+        .await
+        .unwrap();
+        let egress: EgressConfig = settings.section("egress").unwrap();
+        let service = Webhooks::start(Deps {
+            db: db.clone(),
+            client: GuardedClient::new(&egress).unwrap(),
+            secrets: self.secrets.clone(),
+            config: settings.section("webhooks").unwrap(),
+            tasks,
+            registry: &mut registry,
+        })
+        .await
+        .unwrap();
+        App {
+            db,
+            registry,
+            client: WebhooksClient::new(rpc::in_process(service.rpc_server())),
+        }
+    }
+
+    /// Every byte in the data directory.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.path()).unwrap();
+        files
+            .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect()
+    }
+}
+
+/// An app that may call loopback, and its home.
+pub(crate) async fn start(webhooks: &str) -> (Home, App) {
+    let home = Home::new();
+    let app = home.start(webhooks, "127.0.0.1/32").await;
+    (home, app)
+}
+
+// === impl App ===
+
+impl App {
+    /// Publishes a new event of a new account.
+    pub(crate) async fn publish(&self, url: &str, payload: &str) -> Published {
+        let event = Published {
+            event: mint(),
+            account: mint(),
+            url: url.to_owned(),
+            payload: payload.to_owned(),
+        };
+        self.publish_again(&event).await;
+        event
+    }
+
+    pub(crate) async fn publish_again(&self, event: &Published) {
+        let request = PublishRequest {
+            event_id: event.event.to_vec().into(),
+            account_id: event.account.to_vec().into(),
+            mode: Mode::Test.into(),
+            task_id: mint::<domain::ids::Task>().to_vec().into(),
+            r#type: "task.completed".to_owned(),
+            url: event.url.clone(),
+            payload: event.payload.clone().into(),
+        };
+        self.client.clone().publish(request).await.unwrap();
+    }
+
+    pub(crate) async fn secret(&self, account: AccountId, mode: Mode) -> String {
+        let context = Context {
+            account_id: account.to_vec().into(),
+            mode: mode.into(),
+            ..Context::default()
+        };
+        let request = GetSecretRequest {
+            context: Some(context),
+        };
+        let reply = self.client.clone().get_secret(request).await.unwrap();
+        reply.into_inner().secret
+    }
+
+    /// Whether an unmodified public library takes what an endpoint saw.
+    pub(crate) async fn verifies(&self, event: &Published, seen: &Seen) -> bool {
+        let secret = self.secret(event.account, Mode::Test).await;
+        let library = Webhook::new(&secret).unwrap();
+        library.verify(&seen.body, &seen.headers).is_ok()
+    }
+
+    pub(crate) async fn delivery(&self, event: EventId) -> Delivery {
+        let rows = sqlx::query(
+            "select state, attempts, claims, last_status, last_error from delivery where event_id = $1",
+        )
+        .bind(event.to_vec())
+        .fetch_all(self.db.reader())
+        .await
+        .unwrap();
+        let [row] = rows.as_slice() else {
+            panic!("{} deliveries of one event", rows.len());
+        };
+        Delivery {
+            state: row.get("state"),
+            attempts: row.get("attempts"),
+            claims: row.get("claims"),
+            status: row.get("last_status"),
+            error: row.get("last_error"),
+        }
+    }
+
+    /// Waits until a delivery is in this state.
+    pub(crate) async fn reaches(&self, event: EventId, state: &str) -> Delivery {
+        until(state, async || {
+            let delivery = self.delivery(event).await;
+            (delivery.state == state).then_some(delivery)
+        })
+        .await
+    }
+
+    /// The metrics as Prometheus would read them.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+}
+
+/// An event that was published.
+pub(crate) struct Published {
+    pub(crate) event: EventId,
+    pub(crate) account: AccountId,
+    pub(crate) url: String,
+    pub(crate) payload: String,
+}
+
+/// Waits for a condition, or panics at the deadline.
+pub(crate) async fn until<T>(what: &str, condition: impl AsyncFn() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    match tokio::time::timeout(DEADLINE, looking).await {
+        Ok(value) => value,
+        Err(_elapsed) => panic!("waited in vain: {what}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! A customer's endpoint: a real server on loopback that remembers what it was sent and answers as it is told.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use chassis::Tasks;
+use http::HeaderMap;
+use tracing::Span;
+
+use crate::app::until;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) at: Instant,
+}
+
+/// What to answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Status(u16),
+    /// A status and one header.
+    With(u16, &'static str, String),
+    /// Nothing, for ever.
+    Hang,
+}
+
+type Script = dyn Fn(usize) -> Reply + Send + Sync;
+
+/// The endpoint.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    script: Arc<Script>,
+}
+
+// === impl Sink ===
+
+impl Sink {
+    /// Starts an endpoint whose answer depends on how many requests came before.
+    pub(crate) async fn start(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sink = Self {
+            address: listener.local_addr().unwrap(),
+            seen: Arc::default(),
+            script: Arc::new(script),
+        };
+        let router = Router::new().fallback(receive).with_state(sink.clone());
+        Tasks::default().spawn_detached(Span::none(), async move {
+            axum::serve(listener, router).await.unwrap();
+        });
+        sink
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits for as many requests.
+    pub(crate) async fn saw(&self, count: usize) -> Vec<Seen> {
+        until("requests at an endpoint", async || {
+            Some(self.seen()).filter(|seen| seen.len() >= count)
+        })
+        .await
+    }
+}
+
+async fn receive(State(sink): State<Sink>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let before = {
+        let mut seen = sink.seen.lock().unwrap();
+        seen.push(Seen {
+            headers: head.headers,
+            body,
+            at: Instant::now(),
+        });
+        seen.len() - 1
+    };
+    let answer = match (sink.script)(before) {
+        Reply::Status(status) => Response::builder().status(status),
+        Reply::With(status, name, value) => Response::builder().status(status).header(name, value),
+        Reply::Hang => std::future::pending().await,
+    };
+    answer.body(Body::empty()).unwrap()
+}
