@@ -266,8 +266,8 @@ impl Bench {
         let output = output.await?;
         ensure!(output.status.success(), "the load generator failed");
         let sample: Sample = serde_json::from_slice(&output.stdout)?;
-        if let Some(refusal) = &sample.first_refusal {
-            progress(&format!("{} refused a request: {refusal}", target.name));
+        if let Some(error) = &sample.first_error {
+            progress(&format!("{}: the first error: {error}", target.name));
         }
         ensure!(sample.requests > 0, "{} answered no request", target.name);
         Ok(sample)

@@ -7,8 +7,8 @@ mod connection;
 mod sample;
 
 use connection::Connection;
-pub(crate) use sample::Sample;
 use sample::{Book, Meter};
+pub(crate) use sample::{Sample, percentile_us};
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
@@ -133,10 +133,11 @@ async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
                 }
                 idle = answer.reusable.then_some(connection);
             }
-            Ok(Err(_)) | Err(_) => {
-                book.borrow_mut().failed();
+            Ok(Err(broken)) => {
+                book.borrow_mut().failed(&broken);
                 sleep(RECOVERY).await;
             }
+            Err(late) => book.borrow_mut().failed(&late),
         }
     }
 }

@@ -13,6 +13,7 @@ mod chat;
 mod figures;
 mod floors;
 mod gateway;
+mod ledger;
 mod load;
 mod mock;
 mod process;
@@ -56,6 +57,8 @@ enum Part {
 enum Name {
     /// Chat completions through `aio up` with money on, beside a bare proxy.
     Chat,
+    /// Hold and capture on one hot account, every answer on disk.
+    Ledger,
 }
 
 /// How much time a benchmark takes.
@@ -114,6 +117,9 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     let mut report = Report::default();
     if wanted(Name::Chat) {
         report.add("chat", chat::chat(length).await?);
+    }
+    if wanted(Name::Ledger) {
+        report.add("ledger", ledger::ledger(length).await?);
     }
     Ok(report)
 }

@@ -16,8 +16,8 @@ pub(crate) struct Sample {
     pub(crate) failed: u64,
     /// Answers with another status than 200.
     pub(crate) refused: u64,
-    /// The first of those.
-    pub(crate) first_refusal: Option<String>,
+    /// The first of those, or of the failures.
+    pub(crate) first_error: Option<String>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     /// CPU time of the process under test per answered request.
@@ -34,7 +34,7 @@ pub(crate) struct Book {
     latencies: Vec<Duration>,
     failed: u64,
     refused: u64,
-    first_refusal: Option<String>,
+    first_error: Option<String>,
 }
 
 /// Looks at the processes that take part.
@@ -74,12 +74,13 @@ impl Book {
     pub(crate) fn refused(&mut self, connection: &Connection, status: u16) {
         self.refused += 1;
         let text = || format!("status {status}: {}", connection.text());
-        self.first_refusal.get_or_insert_with(text);
+        self.first_error.get_or_insert_with(text);
     }
 
-    /// Notes that there was no answer.
-    pub(crate) fn failed(&mut self) {
+    /// Notes that there was no answer, and why.
+    pub(crate) fn failed(&mut self, why: &dyn std::fmt::Display) {
         self.failed += 1;
+        self.first_error.get_or_insert_with(|| why.to_string());
     }
 
     /// Makes the sample.
@@ -96,13 +97,13 @@ impl Book {
             cpu_us: used.cpu_ns as f64 / 1e3 / requests.max(1) as f64,
             rss_mb: used.rss_mb,
             noise: used.others_ns as f64 / 1e9 / used.seconds,
-            first_refusal: self.first_refusal,
+            first_error: self.first_error,
         }
     }
 }
 
 /// The smallest latency that `percent` of all do not exceed; 0 when there is none.
-fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
+pub(crate) fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     let latency = sorted.get(rank).map(Duration::as_secs_f64);
     latency.unwrap_or_default() * 1e6

@@ -1,0 +1,107 @@
+//! A process that dies, and another that starts on the same folder. The dead one's work goes on in the background, like that of
+//! a process that was only paused: it must not do harm either.
+
+use proto::code;
+use serde_json::json;
+
+use crate::{
+    fakes::Submit,
+    house::{House, eventually},
+};
+
+#[tokio::test]
+async fn a_task_that_was_running_goes_on() {
+    let house = House::new(vec![]).await;
+    house.provider.answer_polls("Pending");
+    let dead = house.start().await;
+    let task = dead.accepted().await;
+    dead.reaches(task, "processing").await;
+    eventually("submitted", async || house.provider.submits().len() == 1).await;
+
+    let running = house.start().await;
+    house.provider.finish();
+    let view = running.reaches(task, "completed").await;
+    assert_eq!(
+        (&view["consumed_credits"], &view["attempts"]),
+        (&json!(5), &json!(1))
+    );
+    eventually("settled", async || {
+        !house.billing.settled(&task.to_bytes()).is_empty()
+    })
+    .await;
+    assert!(
+        house
+            .billing
+            .settled(&task.to_bytes())
+            .iter()
+            .all(|amount| *amount == 5_000_000)
+    );
+    assert_eq!(house.provider.submits().len(), 1, "submitted once");
+}
+
+#[tokio::test]
+async fn a_submit_that_was_under_way_is_not_made_again() {
+    let house = House::new(vec![Submit::Silent]).await;
+    let dead = house.start().await;
+    let task = dead.accepted().await;
+    eventually("submitted", async || house.provider.submits().len() == 1).await;
+
+    let running = house.start().await;
+    let view = running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::SUBMIT_OUTCOME_UNKNOWN.word);
+    assert_eq!(running.unknown_attempts().await.len(), 1);
+    eventually("released", async || {
+        house.billing.settled(&task.to_bytes()) == [0]
+    })
+    .await;
+    assert_eq!(house.provider.submits().len(), 1, "never a second time");
+}
+
+#[tokio::test]
+async fn what_was_queued_is_rung_for() {
+    // No steps: nothing is ever taken by the first process.
+    let mut house = House::new(vec![]).await.with_media("max_steps = 0");
+    let dead = house.start().await;
+    let tasks = [
+        dead.accepted().await,
+        dead.accepted().await,
+        dead.accepted().await,
+    ];
+    house = house.with_other("max_steps = 0", "max_steps = 4");
+    let running = house.start().await;
+    for task in tasks {
+        running.reaches(task, "completed").await;
+    }
+}
+
+#[tokio::test]
+async fn cancelling_and_starting_have_one_winner() {
+    let house = House::new(vec![]).await;
+    let running = house.start().await;
+    let mut cancelled = 0;
+    for _ in 0..100 {
+        let task = running.accepted().await;
+        let outcome = running.cancel(task).await;
+        let (view, expected) = match outcome {
+            Ok(view) => {
+                cancelled += 1;
+                assert_eq!(view["error"]["code"], code::CANCELLED.word);
+                (view, 0)
+            }
+            Err(fault) => {
+                assert_eq!(fault.code, code::NOT_CANCELLABLE);
+                (running.reaches(task, "completed").await, 5_000_000)
+            }
+        };
+        assert_eq!(view["consumed_microcredits"], expected);
+        eventually("settled", async || {
+            house.billing.settled(&task.to_bytes()) == [expected]
+        })
+        .await;
+    }
+    assert_eq!(
+        house.provider.submits().len(),
+        100 - cancelled,
+        "a cancelled task was never submitted"
+    );
+}

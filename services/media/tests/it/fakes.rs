@@ -1,0 +1,315 @@
+//! Whom media talks to, scripted: a provider that speaks Black Forest Labs' wire, billing, webhooks.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use proto::{
+    Fault,
+    billing::v1::{self as billing, billing_server},
+    code,
+    webhooks::v1::{self as webhooks, webhooks_server},
+};
+use serde_json::{Value, json};
+use tonic::{Request, Response as Reply, Status};
+
+/// A picture of one pixel.
+pub(crate) const PNG: &[u8] = &[
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T',
+    0x78, 0x9c, 0x63, 0, 0, 0, 2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, b'I', b'E', b'N', b'D',
+    0xae, 0x42, 0x60, 0x82,
+];
+
+/// What the provider answers to a submit.
+#[derive(Clone, Debug)]
+pub(crate) enum Submit {
+    Accept,
+    Refuse(u16, Value),
+    /// Takes the job and says nothing, ever.
+    Silent,
+    /// Takes the job and closes the connection.
+    Drop,
+}
+
+/// The provider: submits are answered from the script, then accepted; polls by the state of the moment.
+#[derive(Clone, Default)]
+pub(crate) struct Provider(Arc<Mutex<Book>>);
+
+#[derive(Default)]
+struct Book {
+    script: Vec<Submit>,
+    submits: Vec<Value>,
+    polled: Value,
+    origin: String,
+}
+
+impl Provider {
+    pub(crate) async fn start(script: Vec<Submit>) -> Self {
+        let provider = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        {
+            let mut book = provider.0.lock().unwrap();
+            book.polled =
+                json!({"status": "Ready", "result": {"sample": format!("{origin}/sample.png")}});
+            book.script = script;
+            book.origin = origin;
+        }
+        let router = Router::new()
+            .route("/bfl/v1/{model}", post(submit))
+            .route("/bfl/v1/get_result", get(poll))
+            .route(
+                "/sample.png",
+                get(|| async { ([("content-type", "image/png")], PNG) }),
+            )
+            .with_state(provider.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test's server ends with the test"
+        )]
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        provider
+    }
+
+    pub(crate) fn origin(&self) -> String {
+        self.0.lock().unwrap().origin.clone()
+    }
+
+    /// The bodies of all submits so far.
+    pub(crate) fn submits(&self) -> Vec<Value> {
+        self.0.lock().unwrap().submits.clone()
+    }
+
+    /// What polls answer from now on.
+    pub(crate) fn answer_polls(&self, status: &str) {
+        self.0.lock().unwrap().polled = json!({ "status": status });
+    }
+
+    /// Polls answer that the picture is there.
+    pub(crate) fn finish(&self) {
+        let mut book = self.0.lock().unwrap();
+        book.polled =
+            json!({"status": "Ready", "result": {"sample": format!("{}/sample.png", book.origin)}});
+    }
+}
+
+async fn submit(State(provider): State<Provider>, Json(body): Json<Value>) -> Response {
+    let (next, id, origin) = {
+        let mut book = provider.0.lock().unwrap();
+        book.submits.push(body);
+        let next = if book.script.is_empty() {
+            Submit::Accept
+        } else {
+            book.script.remove(0)
+        };
+        (next, book.submits.len(), book.origin.clone())
+    };
+    match next {
+        Submit::Accept => {
+            Json(json!({"id": id.to_string(), "polling_url": format!("{origin}/bfl/v1/get_result?id={id}"), "cost": 3.0}))
+                .into_response()
+        }
+        Submit::Refuse(status, body) => (StatusCode::from_u16(status).unwrap(), Json(body)).into_response(),
+        Submit::Silent => std::future::pending().await,
+        Submit::Drop => {
+            let broken = futures::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut"))]);
+            Body::from_stream(broken).into_response()
+        }
+    }
+}
+
+async fn poll(
+    State(provider): State<Provider>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Json<Value> {
+    assert!(query.contains_key("id"));
+    Json(provider.0.lock().unwrap().polled.clone())
+}
+
+/// What billing does with a hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Holds {
+    #[default]
+    Grant,
+    Refuse,
+    Away,
+}
+
+/// Billing: grants or refuses, and writes down what it was told.
+#[derive(Clone, Default)]
+pub(crate) struct Billing(Arc<Mutex<Ledger>>);
+
+#[derive(Default)]
+struct Ledger {
+    holds: Holds,
+    held: HashMap<Vec<u8>, i64>,
+    settled: HashMap<Vec<u8>, Vec<i64>>,
+    receipts: Vec<Value>,
+}
+
+impl Billing {
+    pub(crate) fn answer_holds(&self, holds: Holds) {
+        self.0.lock().unwrap().holds = holds;
+    }
+
+    /// Micro-credits held for a task.
+    pub(crate) fn held(&self, id: &[u8]) -> Option<i64> {
+        self.0.lock().unwrap().held.get(id).copied()
+    }
+
+    /// Every amount a task was settled with.
+    pub(crate) fn settled(&self, id: &[u8]) -> Vec<i64> {
+        self.0
+            .lock()
+            .unwrap()
+            .settled
+            .get(id)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn settlements(&self) -> usize {
+        self.0.lock().unwrap().settled.len()
+    }
+
+    pub(crate) fn receipts(&self) -> Vec<Value> {
+        self.0.lock().unwrap().receipts.clone()
+    }
+}
+
+fn not_played<T>() -> Result<T, Status> {
+    Err(Status::unimplemented("media does not call this"))
+}
+
+#[tonic::async_trait]
+impl billing_server::Billing for Billing {
+    async fn hold(
+        &self,
+        request: Request<billing::HoldRequest>,
+    ) -> Result<Reply<billing::HoldReply>, Status> {
+        let request = request.into_inner();
+        let mut ledger = self.0.lock().unwrap();
+        match ledger.holds {
+            Holds::Grant => {
+                assert_eq!(request.amount, request.floor, "media holds all or nothing");
+                ledger.held.insert(request.hold_id.to_vec(), request.amount);
+                Ok(Reply::new(billing::HoldReply {
+                    granted: request.amount,
+                    available: 0,
+                }))
+            }
+            Holds::Refuse => Err(Fault::new(
+                code::INSUFFICIENT_CREDITS,
+                "this needs 5 credits; 0 are available",
+            )
+            .into()),
+            Holds::Away => Err(Status::unavailable("away")),
+        }
+    }
+
+    async fn settle(
+        &self,
+        request: Request<billing::SettleRequest>,
+    ) -> Result<Reply<billing::SettleReply>, Status> {
+        let request = request.into_inner();
+        let mut ledger = self.0.lock().unwrap();
+        ledger
+            .settled
+            .entry(request.hold_id.to_vec())
+            .or_default()
+            .push(request.amount);
+        ledger
+            .receipts
+            .push(serde_json::from_slice(&request.receipt).unwrap());
+        Ok(Reply::new(billing::SettleReply {
+            captured: request.amount,
+        }))
+    }
+
+    async fn authenticate(
+        &self,
+        _: Request<billing::AuthenticateRequest>,
+    ) -> Result<Reply<billing::Identity>, Status> {
+        not_played()
+    }
+    async fn get_balance(
+        &self,
+        _: Request<billing::GetBalanceRequest>,
+    ) -> Result<Reply<billing::Balance>, Status> {
+        not_played()
+    }
+    async fn create_account(
+        &self,
+        _: Request<billing::CreateAccountRequest>,
+    ) -> Result<Reply<billing::Account>, Status> {
+        not_played()
+    }
+    async fn list_accounts(
+        &self,
+        _: Request<billing::ListAccountsRequest>,
+    ) -> Result<Reply<billing::ListAccountsReply>, Status> {
+        not_played()
+    }
+    async fn add_credits(
+        &self,
+        _: Request<billing::AddCreditsRequest>,
+    ) -> Result<Reply<billing::Balance>, Status> {
+        not_played()
+    }
+    async fn create_key(
+        &self,
+        _: Request<billing::CreateKeyRequest>,
+    ) -> Result<Reply<billing::CreatedKey>, Status> {
+        not_played()
+    }
+    async fn revoke_key(
+        &self,
+        _: Request<billing::RevokeKeyRequest>,
+    ) -> Result<Reply<billing::RevokeKeyReply>, Status> {
+        not_played()
+    }
+    async fn audit(
+        &self,
+        _: Request<billing::AuditRequest>,
+    ) -> Result<Reply<billing::AuditReply>, Status> {
+        not_played()
+    }
+}
+
+/// Webhooks: writes down what it took over.
+#[derive(Clone, Default)]
+pub(crate) struct Webhooks(Arc<Mutex<Vec<webhooks::PublishRequest>>>);
+
+impl Webhooks {
+    pub(crate) fn published(&self) -> Vec<webhooks::PublishRequest> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tonic::async_trait]
+impl webhooks_server::Webhooks for Webhooks {
+    async fn publish(
+        &self,
+        request: Request<webhooks::PublishRequest>,
+    ) -> Result<Reply<webhooks::PublishReply>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Reply::new(webhooks::PublishReply {}))
+    }
+
+    async fn get_secret(
+        &self,
+        _: Request<webhooks::GetSecretRequest>,
+    ) -> Result<Reply<webhooks::Secret>, Status> {
+        not_played()
+    }
+}

@@ -1,0 +1,249 @@
+//! A media service on a folder of its own, and the customer in front of it.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chassis::{Tasks, clock::mint, config::Settings, rpc, secrets::Secrets};
+use db::Db;
+use domain::{Caller, Catalogue, Mode, Scope, TaskId};
+use media::{Deps, Media};
+use proto::{
+    Fault,
+    billing::v1::billing_server::BillingServer,
+    media::v1::{self as wire, media_client::MediaClient},
+    webhooks::v1::webhooks_server::WebhooksServer,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fakes::{Billing, Provider, Submit, Webhooks};
+
+/// Quick steps, so that tests do not wait.
+const SETTINGS: &str = "
+    [egress]
+    allow = '127.0.0.1/32'
+    [limits.media]
+    tick = '5ms'
+    hold_timeout = '100ms'
+    [limits.media.poll]
+    first = '5ms'
+    longest = '20ms'
+    [limits.outbox]
+    poll = '5ms'
+    [limits.upstream]
+    first_byte_timeout = '2s'
+";
+
+/// What outlives a process.
+pub(crate) struct House {
+    directory: TempDir,
+    pub(crate) provider: Provider,
+    pub(crate) billing: Billing,
+    pub(crate) webhooks: Webhooks,
+    secrets: Secrets,
+    catalogue: Arc<Catalogue>,
+    settings: String,
+    caller: Caller,
+}
+
+/// A running process.
+pub(crate) struct Running {
+    pub(crate) client: MediaClient<rpc::Channel>,
+    caller: Caller,
+    /// Work that was never told to stop just ends with the test, as if killed.
+    pub(crate) tasks: Tasks,
+}
+
+impl House {
+    pub(crate) async fn new(script: Vec<Submit>) -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            provider: Provider::start(script).await,
+            billing: Billing::default(),
+            webhooks: Webhooks::default(),
+            secrets: Secrets::random(),
+            catalogue: Arc::new(Catalogue::built_in().unwrap()),
+            settings: SETTINGS.to_owned(),
+            caller: caller(Mode::Test),
+        }
+    }
+
+    /// One more setting of `limits.media`.
+    pub(crate) fn with_media(mut self, setting: &str) -> Self {
+        self.settings = self
+            .settings
+            .replace("[limits.media]", &format!("[limits.media]\n{setting}"));
+        self
+    }
+
+    /// Another setting in the place of one: for the next process.
+    pub(crate) fn with_other(mut self, setting: &str, other: &str) -> Self {
+        assert!(self.settings.contains(setting));
+        self.settings = self.settings.replace(setting, other);
+        self
+    }
+
+    /// Tasks end after so many seconds.
+    pub(crate) fn with_deadline(mut self, seconds: u32) -> Self {
+        let text = include_str!("../../../../crates/domain/catalogue/flux-2.toml");
+        let text = text.replace(
+            "deadline_seconds = 300",
+            &format!("deadline_seconds = {seconds}"),
+        );
+        self.catalogue = Arc::new(Catalogue::parse(&[("flux-2.toml", &text)]).unwrap());
+        self
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("media.db")
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        let settings = Settings::from_toml(&self.settings);
+        let tasks = Tasks::default();
+        let limits = settings.section("database").unwrap();
+        let db = Db::open(&self.database(), media::MIGRATIONS, &limits, &tasks)
+            .await
+            .unwrap();
+        let deps = Deps {
+            db,
+            outputs: self.directory.path().join("outputs"),
+            settings,
+            catalogue: Arc::clone(&self.catalogue),
+            secrets: self.secrets.clone(),
+            public_url: "http://us.example".to_owned(),
+            sandbox_url: self.provider.origin(),
+            billing: rpc::in_process(BillingServer::new(self.billing.clone())),
+            webhooks: rpc::in_process(WebhooksServer::new(self.webhooks.clone())),
+            queue: Arc::new(queue::memory::MemoryQueue::new(1000)),
+            live: Arc::new(live::memory::MemoryLive::new(
+                &live::memory::Limits::default(),
+            )),
+            tasks: tasks.clone(),
+        };
+        let media = Media::start(deps, &mut prometheus_client::registry::Registry::default())
+            .await
+            .unwrap();
+        let client = MediaClient::new(rpc::in_process(media.rpc_server()));
+        Running {
+            client,
+            caller: self.caller.clone(),
+            tasks,
+        }
+    }
+}
+
+impl Running {
+    /// As another account.
+    pub(crate) fn stranger(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            caller: caller(Mode::Test),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    pub(crate) async fn submit(&self, body: &Value, key: &str) -> Result<wire::SubmitReply, Fault> {
+        let request = wire::SubmitRequest {
+            context: Some((&self.caller).into()),
+            task_id: mint::<domain::ids::Task>().to_vec().into(),
+            route: "images/generations".to_owned(),
+            body: body.to_string().into(),
+            idempotency_key: key.to_owned(),
+            models: Vec::new(),
+        };
+        self.client
+            .clone()
+            .submit(request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(Fault::from)
+    }
+
+    /// Submits a fox and hands back its id.
+    pub(crate) async fn accepted(&self) -> TaskId {
+        self.accepted_with(&json!({"model": "flux-2", "prompt": "a fox"}))
+            .await
+    }
+
+    pub(crate) async fn accepted_with(&self, body: &Value) -> TaskId {
+        TaskId::from_slice(&self.submit(body, "").await.unwrap().task_id).unwrap()
+    }
+
+    pub(crate) async fn view(&self, task: TaskId) -> Result<Value, Fault> {
+        let request = wire::GetTaskRequest {
+            context: Some((&self.caller).into()),
+            task_id: task.to_vec().into(),
+        };
+        let snapshot = self
+            .client
+            .clone()
+            .get_task(request)
+            .await
+            .map_err(Fault::from)?
+            .into_inner();
+        Ok(serde_json::from_slice(&snapshot.view).unwrap())
+    }
+
+    pub(crate) async fn cancel(&self, task: TaskId) -> Result<Value, Fault> {
+        let request = wire::CancelTaskRequest {
+            context: Some((&self.caller).into()),
+            task_id: task.to_vec().into(),
+        };
+        let snapshot = self
+            .client
+            .clone()
+            .cancel_task(request)
+            .await
+            .map_err(Fault::from)?
+            .into_inner();
+        Ok(serde_json::from_slice(&snapshot.view).unwrap())
+    }
+
+    /// Waits until the task has this status.
+    pub(crate) async fn reaches(&self, task: TaskId, status: &str) -> Value {
+        let mut view = Value::Null;
+        eventually(&format!("{task} {status}"), async || {
+            view = self.view(task).await.unwrap();
+            view["status"] == status
+        })
+        .await;
+        view
+    }
+
+    pub(crate) async fn unknown_attempts(&self) -> Vec<wire::UnknownAttempt> {
+        let request = wire::ListUnknownAttemptsRequest { limit: 100 };
+        self.client
+            .clone()
+            .list_unknown_attempts(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .attempts
+    }
+}
+
+fn caller(mode: Mode) -> Caller {
+    Caller {
+        account: mint::<domain::ids::Account>(),
+        mode,
+        key: None,
+        scopes: vec![Scope::Inference, Scope::Read],
+        request_id: "req_test".to_owned(),
+    }
+}
+
+/// Waits for a condition; a minute is long enough on any machine.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "never happened: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,12 @@
+//! Media as its callers see it: over its RPC, with a scripted provider, billing and webhooks beside it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking"
+)]
+
+mod crash;
+mod fakes;
+mod house;
+mod life;
+mod money;
