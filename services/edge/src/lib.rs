@@ -1,1 +1,198 @@
-//! edge: being built.
+//! The edge: HTTP in, HTTP out. It knows keys, limits, the shapes of requests, statuses and event streams; what a request
+//! costs and what becomes of it, other services decide. It keeps nothing: it may be killed and replaced at any time.
+//!
+//! A request passes, in this order:
+//!
+//! 1. [`router`]: the one table of URLs.
+//! 2. `observe`: the request's id, and at the end the answer's headers, its failure in words, and the count.
+//! 3. `auth` (with `keys`, what is remembered of them): who asks. A handler's signature says what it needs.
+//! 4. `limits`: requests per minute, open requests.
+//! 5. `http/*`: one handler per route, with `body` to read and `sse` to stream.
+//! 6. `error`: the only place where a failure becomes a status, by the table in `proto`.
+
+mod auth;
+mod body;
+mod config;
+mod error;
+mod http;
+mod keys;
+mod limits;
+mod metrics;
+mod observe;
+pub mod router;
+mod sse;
+mod ticket;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef};
+use chassis::{LinkSigner, Tasks, rpc::Channel};
+use domain::Catalogue;
+use live::SharedLive;
+use proto::{
+    billing::v1::billing_client::BillingClient, chat::v1::chat_client::ChatClient,
+    media::v1::media_client::MediaClient, webhooks::v1::webhooks_client::WebhooksClient,
+};
+use tracing::info_span;
+
+use self::{auth::Identity, http::models::Listings, keys::Keys};
+pub use self::{
+    config::{Bodies, Config, Deadlines, KeyCache, Limits, Rates, Server, Streams},
+    http::health::{MetricsText, Readiness, Ready, health_router},
+    metrics::Metrics,
+};
+
+/// Bytes of the largest message another service may answer with: a whole chat answer with pictures in it.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// What the edge is made of.
+pub struct Deps {
+    /// Billing.
+    pub billing: Channel,
+    /// Chat. Its server must take messages of [`Bodies::chat`] and a little more.
+    pub chat: Channel,
+    /// Media.
+    pub media: Channel,
+    /// Webhooks.
+    pub webhooks: Channel,
+    /// Snapshots of tasks, rates, slots, notices.
+    pub live: SharedLive,
+    /// The models.
+    pub catalogue: Arc<Catalogue>,
+    /// Checks links to outputs.
+    pub links: LinkSigner,
+    /// What it was told.
+    pub config: Config,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Whether the process can serve, for `/readyz`.
+    pub ready: Ready,
+    /// Where its work runs.
+    pub tasks: Tasks,
+}
+
+/// Why the edge could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A model cannot be written as JSON.
+    #[error("cannot write the list of models")]
+    Listing(#[from] serde_json::Error),
+}
+
+/// The edge.
+#[derive(Clone)]
+pub struct Edge {
+    app: Arc<App>,
+}
+
+/// What every request may use.
+struct App {
+    clients: Clients,
+    live: SharedLive,
+    catalogue: Arc<Catalogue>,
+    listings: Listings,
+    links: LinkSigner,
+    keys: Arc<Keys>,
+    operator: Arc<Identity>,
+    page_policy: String,
+    config: Config,
+    metrics: Metrics,
+    ready: Ready,
+    tasks: Tasks,
+}
+
+/// The other services. A call takes a client of its own: cloning one costs next to nothing.
+struct Clients {
+    billing: BillingClient<Channel>,
+    chat: ChatClient<Channel>,
+    media: MediaClient<Channel>,
+    webhooks: WebhooksClient<Channel>,
+}
+
+/// Which listener a request came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Anybody's: a key says who asks.
+    Public,
+    /// The operator's socket: who can open it is the operator.
+    Operator,
+}
+
+/// The state of a router.
+#[derive(Clone)]
+struct Gate {
+    app: Arc<App>,
+    door: Door,
+}
+
+// === impl Edge ===
+
+impl Edge {
+    /// Makes the edge, and follows revocations of keys until told to stop.
+    ///
+    /// # Errors
+    /// When the list of models cannot be written.
+    pub fn new(deps: Deps) -> Result<Self, Error> {
+        let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
+        let limits = &deps.config.limits;
+        let keys = Arc::new(Keys::new(
+            &limits.key_cache,
+            billing.clone(),
+            limits.deadlines.billing,
+            deps.metrics.clone(),
+        ));
+        let following = Arc::clone(&keys).follow(deps.live.notices(), deps.tasks.clone());
+        deps.tasks.spawn(info_span!("revocations"), following);
+        let app = App {
+            clients: Clients {
+                billing,
+                chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
+                media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
+                webhooks: WebhooksClient::new(deps.webhooks),
+            },
+            live: deps.live,
+            listings: Listings::new(&deps.catalogue)?,
+            catalogue: deps.catalogue,
+            links: deps.links,
+            keys,
+            operator: Arc::new(Identity::operator()),
+            page_policy: http::welcome::policy(),
+            config: deps.config,
+            metrics: deps.metrics,
+            ready: deps.ready,
+            tasks: deps.tasks,
+        };
+        Ok(Self { app: Arc::new(app) })
+    }
+
+    /// Everything, for the public listener.
+    pub fn router(&self) -> Router {
+        self.behind(Door::Public)
+    }
+
+    /// The operator's routes, without a key: only for a socket that nobody but the operator can open.
+    pub fn operator_router(&self) -> Router {
+        self.behind(Door::Operator)
+    }
+
+    fn behind(&self, door: Door) -> Router {
+        router::router(Gate {
+            app: Arc::clone(&self.app),
+            door,
+        })
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").finish_non_exhaustive()
+    }
+}
+
+// === impl Gate ===
+
+impl FromRef<Gate> for Arc<App> {
+    fn from_ref(gate: &Gate) -> Self {
+        Self::clone(&gate.app)
+    }
+}

@@ -1,0 +1,230 @@
+//! What the edge can be told: where it is seen from, and every limit it enforces. Nothing here acts.
+
+use std::time::Duration;
+
+use chassis::config::{Error, Settings, duration};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// Everything the edge can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the outside reaches it.
+    pub server: Server,
+    /// What it lets through, and how long it waits.
+    pub limits: Limits,
+}
+
+/// The fields of the section `server` that the edge reads.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Server {
+    /// How customers reach us, such as `https://api.example.com`. Default: the address of each request.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// Proxies whose `x-forwarded-for` is believed. Default: none.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The section `limits`, as far as it is the edge's. What a field is when it is left out, its `Default` says, and nothing else.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// What a request's body may hold.
+    pub bodies: Bodies,
+    /// What a key may do that sets no limits of its own.
+    pub rates: Rates,
+    /// What is remembered about keys.
+    pub key_cache: KeyCache,
+    /// Streamed answers.
+    pub streams: Streams,
+    /// How long other services may take.
+    pub deadlines: Deadlines,
+}
+
+/// `limits.bodies`: what a request's body may hold.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bodies {
+    /// Bytes of a chat request. Default 8 MiB.
+    pub chat: usize,
+    /// Bytes of a media request. Default 2 MiB.
+    pub media: usize,
+    /// Bytes of any other request. Default 64 KiB.
+    pub other: usize,
+    /// From the end of the head to the end of the body. Default `30s`.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Bytes of a body that is too large which are read and thrown away, so that the client sees our answer instead of a
+    /// connection cut in the middle of its sending. Default 32 MiB.
+    pub discard: usize,
+    /// How long such a body is thrown away. Default `2s`.
+    #[serde(with = "duration")]
+    pub discard_time: Duration,
+}
+
+/// `limits.rates`: what a key may do that sets no limits of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rates {
+    /// Requests per minute; as many may come at once. Default 60 000.
+    pub per_minute: u32,
+    /// Open HTTP requests. Default 1 000.
+    pub concurrency: u32,
+    /// After this a request no longer counts as open, so that a process that dies blocks no key for long. Default `30m`.
+    #[serde(with = "duration")]
+    pub slot_life: Duration,
+}
+
+/// `limits.key_cache`: what is remembered about keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyCache {
+    /// How long a good key is believed without asking billing; a revocation tells us sooner. Default `5s`.
+    #[serde(with = "duration")]
+    pub life: Duration,
+    /// How long a refused key stays refused without asking billing. Default `2s`.
+    #[serde(with = "duration")]
+    pub refused_life: Duration,
+    /// Good keys remembered, and refused ones as many. Default 10 000.
+    pub entries: u64,
+}
+
+/// `limits.streams`: streamed answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// The longest silence on an open stream. Default `10s`.
+    #[serde(with = "duration")]
+    pub heartbeat: Duration,
+    /// How long a request for a stream waits for its first event before the head is sent all the same. Default `10s`.
+    #[serde(with = "duration")]
+    pub first_event_wait: Duration,
+    /// The longest silence of the chat service within one answer. Default `5m`.
+    #[serde(with = "duration")]
+    pub chat_silence: Duration,
+}
+
+/// `limits.deadlines`: how long other services may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deadlines {
+    /// Billing: keys, balances, accounts. Default `2s`.
+    #[serde(with = "duration")]
+    pub billing: Duration,
+    /// Billing: the audit of the whole ledger. Default `5m`.
+    #[serde(with = "duration")]
+    pub audit: Duration,
+    /// Chat: until the first byte of its answer. Default `120s`.
+    #[serde(with = "duration")]
+    pub chat: Duration,
+    /// Media: until a task is accepted. Default `10s`.
+    #[serde(with = "duration")]
+    pub submit: Duration,
+    /// Media: looks, cancellations, the first byte of an output. Default `5s`.
+    #[serde(with = "duration")]
+    pub media: Duration,
+    /// Webhooks. Default `2s`.
+    #[serde(with = "duration")]
+    pub webhooks: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the edge's sections.
+    ///
+    /// # Errors
+    /// When a setting has a wrong value.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self {
+            server: settings.section("server")?,
+            limits: settings.section("limits")?,
+        })
+    }
+}
+
+// === impl Default ===
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self {
+            chat: 8 * 1024 * 1024,
+            media: 2 * 1024 * 1024,
+            other: 64 * 1024,
+            timeout: Duration::from_secs(30),
+            discard: 32 * 1024 * 1024,
+            discard_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            per_minute: 60_000,
+            concurrency: 1_000,
+            slot_life: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+impl Default for KeyCache {
+    fn default() -> Self {
+        Self {
+            life: Duration::from_secs(5),
+            refused_life: Duration::from_secs(2),
+            entries: 10_000,
+        }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(10),
+            first_event_wait: Duration::from_secs(10),
+            chat_silence: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            billing: Duration::from_secs(2),
+            audit: Duration::from_secs(5 * 60),
+            chat: Duration::from_secs(120),
+            submit: Duration::from_secs(10),
+            media: Duration::from_secs(5),
+            webhooks: Duration::from_secs(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_configured_is_the_documented_defaults() {
+        let config = Config::read(&Settings::from_toml("")).unwrap();
+        assert_eq!(config.limits.bodies.chat, 8 << 20);
+        assert_eq!(config.limits.bodies.media, 2 << 20);
+        assert_eq!(config.limits.bodies.other, 64 << 10);
+        assert_eq!(config.limits.key_cache.life, Duration::from_secs(5));
+        assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
+        assert_eq!(config.server.public_url, None);
+    }
+
+    #[test]
+    fn some_fields_may_be_configured() {
+        let text = "[server]\nlisten = 'x'\ntrusted_proxies = ['10.0.0.0/8']\n\
+                    [limits.bodies]\nchat = 10\n[limits.deadlines]\nchat = '1m'";
+        let config = Config::read(&Settings::from_toml(text)).unwrap();
+        assert_eq!(config.limits.bodies.chat, 10);
+        assert_eq!(config.limits.bodies.media, 2 << 20);
+        assert_eq!(config.limits.deadlines.chat, Duration::from_secs(60));
+        assert_eq!(config.server.trusted_proxies.len(), 1);
+    }
+}

@@ -1,0 +1,190 @@
+//! The one way a failure leaves the house: a [`Fault`] becomes an HTTP status, by the table in `proto`, and the error object
+//! OpenAI's SDKs know. Nothing is decided here.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use proto::{Code, Fault, WireError, code};
+use serde::Serialize;
+
+/// Codes after which an upstream may already have been paid: SDKs must not send the request again by themselves.
+const PAID_PERHAPS: [Code; 3] = [
+    code::SUBMIT_OUTCOME_UNKNOWN,
+    code::UPSTREAM_TIMEOUT,
+    code::TIMEOUT,
+];
+
+/// A failure of a handler. Boxed, because it travels through many results that are mostly good.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError(Box<Fault>);
+
+/// The failure behind a response, until the outermost layer, which knows the request's id, writes it down.
+#[derive(Clone)]
+pub(crate) struct Failure(Box<Fault>);
+
+/// The wire form of a failure.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: ErrorObject<'a>,
+}
+
+/// The wire form of a failure's inside, after OpenAI's.
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    code: &'a str,
+    param: Option<&'a str>,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<Violation<'a>>,
+}
+
+/// The wire form of one of several things wrong.
+#[derive(Serialize)]
+struct Violation<'a> {
+    param: &'a str,
+    message: &'a str,
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    /// A failure with its published code and one sentence for the reader.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Fault::new(code, message).into()
+    }
+
+    /// Something of ours does not hold together.
+    pub(crate) fn internal() -> Self {
+        Self::new(code::INTERNAL, code::INTERNAL.cause)
+    }
+
+    /// What happened.
+    pub(crate) fn fault(&self) -> &Fault {
+        &self.0
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Self(Box::new(fault))
+    }
+}
+
+impl From<tonic::Status> for ApiError {
+    fn from(status: tonic::Status) -> Self {
+        Fault::from(status).into()
+    }
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> Self {
+        tracing::error!(%error, "another service sent what it should not");
+        Fault::from(error).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(&self.0);
+        response.extensions_mut().insert(Failure(self.0));
+        response
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Writes the failure into its response.
+    pub(crate) fn render(&self, response: &mut Response, request_id: &str) {
+        let fault = &self.0;
+        *response.body_mut() = Body::from(json(fault, request_id));
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some(wait) = fault.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds(wait).into());
+        }
+        if PAID_PERHAPS.contains(&fault.code) {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+    }
+
+    /// The published code, for metrics and logs.
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+}
+
+/// The error object as JSON.
+pub(crate) fn json(fault: &Fault, request_id: &str) -> Bytes {
+    let envelope = Envelope {
+        error: ErrorObject {
+            message: &fault.message,
+            kind: fault.kind().error_type(),
+            code: fault.code.word,
+            param: fault.param.as_deref(),
+            request_id,
+            violations: fault
+                .violations
+                .iter()
+                .map(|violation| Violation {
+                    param: &violation.param,
+                    message: &violation.message,
+                })
+                .collect(),
+        },
+    };
+    // Texts alone always serialise.
+    serde_json::to_vec(&envelope)
+        .map(Bytes::from)
+        .unwrap_or_default()
+}
+
+/// The status of a failure: the table's, but for the method, for which HTTP has a word of its own.
+fn status(fault: &Fault) -> StatusCode {
+    if fault.code == code::METHOD_NOT_ALLOWED {
+        StatusCode::METHOD_NOT_ALLOWED
+    } else {
+        fault.kind().http_status()
+    }
+}
+
+/// Whole seconds, rounded up, at least one: `Retry-After` knows no fractions.
+fn seconds(wait: Duration) -> u64 {
+    let rounded = wait
+        .as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0));
+    rounded.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_written_as_openai_writes_it() {
+        let fault = Fault::new(code::UNKNOWN_MODEL, "model \"x\" is not known").param("model");
+        assert_eq!(
+            json(&fault, "req_1"),
+            r#"{"error":{"message":"model \"x\" is not known","type":"bad_request","code":"unknown_model","param":"model","request_id":"req_1"}}"#
+        );
+    }
+
+    #[test]
+    fn waiting_is_told_in_whole_seconds() {
+        for (millis, expected) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_000, 60)] {
+            assert_eq!(seconds(Duration::from_millis(millis)), expected, "{millis}");
+        }
+    }
+}

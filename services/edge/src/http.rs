@@ -1,0 +1,102 @@
+//! The handlers, one file per thing a customer talks about. They read a request's shape, call one service, and write its
+//! answer; they decide nothing.
+
+pub(crate) mod account;
+pub(crate) mod admin;
+pub(crate) mod chat;
+pub(crate) mod fields;
+pub(crate) mod file;
+pub(crate) mod health;
+pub(crate) mod media;
+pub(crate) mod models;
+pub(crate) mod range;
+pub(crate) mod task;
+pub(crate) mod webhooks;
+pub(crate) mod welcome;
+
+use std::convert::Infallible;
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Path},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use proto::code;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::ApiError;
+
+/// The name of the header by which a client makes a request safe to repeat.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Characters of the longest Idempotency-Key.
+const IDEMPOTENCY_KEY_LEN: usize = 255;
+
+/// The parts of a path that vary. What is not UTF-8 becomes empty, which is no id of anything: the handler's own 404.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Segments<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default + Send,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        Ok(Self(
+            path.map(|Path(segments)| segments).unwrap_or_default(),
+        ))
+    }
+}
+
+/// Answers in the envelope of our own routes.
+fn success<T: Serialize>(status: StatusCode, data: &T) -> Result<Response, ApiError> {
+    let data = serde_json::to_vec(data).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        ApiError::internal()
+    })?;
+    Ok(enveloped(status, &data))
+}
+
+/// Answers in the envelope, around JSON that is there already.
+fn enveloped(status: StatusCode, data: &[u8]) -> Response {
+    let parts: [&[u8]; 3] = [br#"{"code":200,"message":"success","data":"#, data, b"}"];
+    json(status, parts.concat().into())
+}
+
+/// Answers with JSON.
+fn json(status: StatusCode, body: Bytes) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (status, headers, Body::from(body)).into_response()
+}
+
+/// Forbids to keep an answer that holds a secret.
+fn not_kept(mut response: Response) -> Response {
+    let value = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, value);
+    response
+}
+
+/// Writes a header whose value may not be one; then it is left out.
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The client's Idempotency-Key; empty means none.
+fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(String::new());
+    };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_LEN {
+        let message =
+            format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LEN} visible ASCII characters");
+        let fault = proto::Fault::new(code::INVALID_PARAMETER, message).param("Idempotency-Key");
+        return Err(fault.into());
+    }
+    Ok(text.to_owned())
+}

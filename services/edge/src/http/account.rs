@@ -1,0 +1,77 @@
+//! `GET /credits`: what a balance holds. The sums are billing's; here they are only written down.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use chassis::rpc;
+use domain::{AccountId, Micros};
+use http::StatusCode;
+use proto::{
+    billing::v1::{self as wire, GetBalanceRequest},
+    id_from_wire, mode_from_wire,
+};
+use serde::Serialize;
+
+use crate::{
+    App,
+    auth::{Read, Scoped},
+    error::ApiError,
+    http::success,
+};
+
+/// The wire form of a balance.
+#[derive(Serialize)]
+pub(crate) struct Credits {
+    account_id: String,
+    mode: &'static str,
+    available_credits: Micros,
+    held_credits: Micros,
+    posted_credits: Micros,
+    available_microcredits: i64,
+    held_microcredits: i64,
+    posted_microcredits: i64,
+    open_holds: i64,
+}
+
+// === impl Credits ===
+
+impl TryFrom<wire::Balance> for Credits {
+    type Error = ApiError;
+
+    fn try_from(balance: wire::Balance) -> Result<Self, ApiError> {
+        let account: AccountId = id_from_wire(&balance.account_id)?;
+        let posted = Micros::new(balance.posted);
+        let held = Micros::new(balance.held);
+        let available = posted.minus(held).map_err(|_| ApiError::internal())?;
+        Ok(Self {
+            account_id: account.to_string(),
+            mode: mode_from_wire(balance.mode)?.as_str(),
+            available_credits: available,
+            held_credits: held,
+            posted_credits: posted,
+            available_microcredits: available.get(),
+            held_microcredits: held.get(),
+            posted_microcredits: posted.get(),
+            open_holds: balance.open_holds,
+        })
+    }
+}
+
+/// The balance of the key's account and mode.
+pub(crate) async fn credits(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+) -> Result<Response, ApiError> {
+    let request = GetBalanceRequest {
+        context: Some(caller.context()),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let balance = app
+        .clients
+        .billing
+        .clone()
+        .get_balance(request)
+        .await?
+        .into_inner();
+    success(StatusCode::OK, &Credits::try_from(balance)?)
+}

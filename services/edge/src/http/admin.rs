@@ -1,0 +1,412 @@
+//! The operator's routes: accounts, credits, keys, the audit, tasks with an unknown outcome. Served to keys with scope
+//! `admin`, and on the operator's own socket.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, Request, State},
+    response::Response,
+};
+use chassis::{clock, rpc};
+use domain::{AccountId, KeyId, Mode, Scope, TaskId, ids};
+use http::{StatusCode, Uri};
+use live::Notice;
+use proto::{
+    Fault,
+    billing::v1::{
+        AddCreditsRequest, AuditRequest, CreateAccountRequest, CreateKeyRequest,
+        ListAccountsRequest, RevokeKeyRequest,
+    },
+    code, id_from_wire,
+    media::v1::ListUnknownAttemptsRequest,
+    mode_to_wire,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    App,
+    auth::{Admin, Scoped, network},
+    body,
+    error::ApiError,
+    http::{Segments, account::Credits, fields::Fields, idempotency_key, not_kept, success},
+};
+
+/// Characters of the longest name or reason.
+const TEXT_LEN: usize = 200;
+/// Rows of a page, unless the request says so, and at most.
+const PAGE: (u32, u32) = (100, 1000);
+
+/// The wire form of a list.
+#[derive(Serialize)]
+struct List<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+/// The wire form of an account.
+#[derive(Serialize)]
+struct Account {
+    account_id: String,
+    name: String,
+    created_at: String,
+}
+
+/// The wire form of a new account.
+#[derive(Serialize)]
+struct NewAccount {
+    account_id: String,
+    name: String,
+}
+
+/// The wire form of a new key.
+#[derive(Serialize)]
+struct NewKey {
+    key_id: String,
+    key: String,
+}
+
+/// The wire form of a revoked key.
+#[derive(Serialize)]
+struct RevokedKey {
+    key_id: String,
+    revoked: bool,
+}
+
+/// The wire form of an audit.
+#[derive(Serialize)]
+struct Audit {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+/// The wire form of one check of an audit.
+#[derive(Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    figure: i64,
+}
+
+/// The wire form of an attempt whose outcome is unknown.
+#[derive(Serialize)]
+struct UnknownAttempt {
+    task_id: String,
+    attempt: u32,
+    provider: String,
+    submitted_at: String,
+}
+
+/// The wire form of a page's query.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// `POST /admin/accounts`.
+pub(crate) async fn create_account(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = read(&app, request).await?;
+    let mut fields = Fields::parse(&body)?;
+    let name = fields.text("name", 1, TEXT_LEN);
+    fields.require("name", name.as_ref());
+    let test_credits = fields.credits("test_credits").map(domain::Micros::get);
+    if test_credits.is_some_and(i64::is_negative) {
+        fields.invalid("test_credits", "not be negative");
+    }
+    fields.finish()?;
+    let request = CreateAccountRequest {
+        name: name.unwrap_or_default(),
+        test_credits,
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let account = app
+        .clients
+        .billing
+        .clone()
+        .create_account(request)
+        .await?
+        .into_inner();
+    let id: AccountId = id_from_wire(&account.account_id)?;
+    let account = NewAccount {
+        account_id: id.to_string(),
+        name: account.name,
+    };
+    success(StatusCode::CREATED, &account)
+}
+
+/// `GET /admin/accounts`.
+pub(crate) async fn list_accounts(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (limit, cursor) = page(&uri)?;
+    let after: Option<AccountId> = cursor.as_deref().map(cursor_of).transpose()?;
+    let request = ListAccountsRequest {
+        limit,
+        after: after.map(AccountId::to_vec).unwrap_or_default().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let accounts = app
+        .clients
+        .billing
+        .clone()
+        .list_accounts(request)
+        .await?
+        .into_inner()
+        .accounts;
+    let items = accounts.into_iter().map(|account| {
+        let id: AccountId = id_from_wire(&account.account_id)?;
+        Ok(Account {
+            account_id: id.to_string(),
+            name: account.name,
+            created_at: clock::rfc3339(account.created_at),
+        })
+    });
+    let items: Vec<Account> = items.collect::<Result<_, ApiError>>()?;
+    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
+    let last = items.last().filter(|_| full);
+    let next_cursor = last.map(|account| account.account_id.clone());
+    success(StatusCode::OK, &List { items, next_cursor })
+}
+
+/// `POST /admin/accounts/{id}/credits`.
+pub(crate) async fn add_credits(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Admin>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let account = account_of(&id)?;
+    let idempotency_key = idempotency_key(request.headers())?;
+    let body = read(&app, request).await?;
+    let mut fields = Fields::parse(&body)?;
+    let amount = fields.credits("credits");
+    fields.require("credits", amount.as_ref());
+    let mode = fields.word("mode", "test or live", Mode::parse);
+    fields.require("mode", mode.as_ref());
+    let reason = fields.text("reason", 1, TEXT_LEN);
+    fields.require("reason", reason.as_ref());
+    fields.finish()?;
+    let mode = mode.unwrap_or(Mode::Test);
+    let request = AddCreditsRequest {
+        account_id: account.to_vec().into(),
+        mode: mode_to_wire(mode).into(),
+        amount: amount.unwrap_or_default().get(),
+        reason: reason.unwrap_or_default(),
+        transfer_id: transfer_id(account, mode, &idempotency_key).to_vec().into(),
+        actor: caller.identity.actor(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let balance = app
+        .clients
+        .billing
+        .clone()
+        .add_credits(request)
+        .await?
+        .into_inner();
+    success(StatusCode::OK, &Credits::try_from(balance)?)
+}
+
+/// `POST /admin/accounts/{id}/keys`.
+pub(crate) async fn create_key(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let account = account_of(&id)?;
+    let body = read(&app, request).await?;
+    let request = new_key(&app, account, &body)?;
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let created = app
+        .clients
+        .billing
+        .clone()
+        .create_key(request)
+        .await?
+        .into_inner();
+    let id: KeyId = id_from_wire(&created.key_id)?;
+    let key = NewKey {
+        key_id: id.to_string(),
+        key: created.key,
+    };
+    Ok(not_kept(success(StatusCode::CREATED, &key)?))
+}
+
+/// `DELETE /admin/keys/{id}`. In this process the key is dead when this answers, in others when the notice arrives.
+pub(crate) async fn revoke_key(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let key = KeyId::parse(&id).ok_or_else(|| nothing("key"))?;
+    let request = RevokeKeyRequest {
+        key_id: key.to_vec().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    app.clients.billing.clone().revoke_key(request).await?;
+    app.keys.forget(key).await;
+    if let Err(error) = app.live.notify(Notice::KeyRevoked(key)).await {
+        // Other processes find out when their entries end.
+        tracing::warn!(%error, "cannot tell other processes that a key was revoked");
+    }
+    let revoked = RevokedKey {
+        key_id: key.to_string(),
+        revoked: true,
+    };
+    success(StatusCode::OK, &revoked)
+}
+
+/// `GET /admin/ledger/audit`.
+pub(crate) async fn audit(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+) -> Result<Response, ApiError> {
+    let request = rpc::request(AuditRequest {}, app.config.limits.deadlines.audit);
+    let reply = app
+        .clients
+        .billing
+        .clone()
+        .audit(request)
+        .await?
+        .into_inner();
+    let checks = reply.checks.into_iter().map(|check| Check {
+        name: check.name,
+        ok: check.ok,
+        figure: check.figure,
+    });
+    let audit = Audit {
+        ok: reply.ok,
+        checks: checks.collect(),
+    };
+    success(StatusCode::OK, &audit)
+}
+
+/// `GET /admin/tasks/unknown`: what was submitted to a provider whose answer we never saw.
+pub(crate) async fn unknown_attempts(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (limit, _) = page(&uri)?;
+    let request = ListUnknownAttemptsRequest { limit };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let reply = app
+        .clients
+        .media
+        .clone()
+        .list_unknown_attempts(request)
+        .await?
+        .into_inner();
+    let items = reply.attempts.into_iter().map(|attempt| {
+        let task: TaskId = id_from_wire(&attempt.task_id)?;
+        Ok(UnknownAttempt {
+            task_id: task.to_string(),
+            attempt: attempt.number,
+            provider: attempt.provider,
+            submitted_at: clock::rfc3339(attempt.submitted_at),
+        })
+    });
+    let list = List {
+        items: items.collect::<Result<Vec<_>, ApiError>>()?,
+        next_cursor: None,
+    };
+    success(StatusCode::OK, &list)
+}
+
+/// Reads the body of a new key.
+fn new_key(app: &App, account: AccountId, body: &[u8]) -> Result<CreateKeyRequest, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let name = fields.text("name", 1, TEXT_LEN);
+    fields.require("name", name.as_ref());
+    let mode = fields.word("mode", "test or live", Mode::parse);
+    fields.require("mode", mode.as_ref());
+    let scopes = fields.words("scopes", "inference, read, manage, admin", |word| {
+        Scope::parse(word).is_some()
+    });
+    let models = fields.words("models", "models that GET /api/v1/models lists", |name| {
+        app.catalogue.find(name).is_some()
+    });
+    let rpm = fields.count("rpm");
+    let concurrency = fields.count("concurrency");
+    let ip_allow = fields.words(
+        "ip_allow",
+        "addresses or networks, such as 10.0.0.0/8",
+        |text| network(text).is_some(),
+    );
+    let expires_at = fields.moment("expires_at");
+    if expires_at.is_some_and(|at| at <= clock::now_micros()) {
+        fields.invalid("expires_at", "lie in the future");
+    }
+    fields.finish()?;
+    let usual = || [Scope::Inference, Scope::Read].map(|scope| scope.as_str().to_owned());
+    Ok(CreateKeyRequest {
+        account_id: account.to_vec().into(),
+        name: name.unwrap_or_default(),
+        mode: mode_to_wire(mode.unwrap_or(Mode::Test)).into(),
+        scopes: scopes.unwrap_or_else(|| usual().to_vec()),
+        models: models.unwrap_or_default(),
+        rpm: rpm.unwrap_or_default(),
+        concurrency: concurrency.unwrap_or_default(),
+        ip_allow: ip_allow.unwrap_or_default(),
+        expires_at: expires_at.unwrap_or_default(),
+    })
+}
+
+async fn read(app: &App, request: Request) -> Result<bytes::Bytes, ApiError> {
+    let bodies = &app.config.limits.bodies;
+    body::read(request, bodies.other, bodies).await
+}
+
+/// The transfer's id: the same for the same Idempotency-Key, so that a repeat books nothing twice.
+fn transfer_id(account: AccountId, mode: Mode, idempotency_key: &str) -> domain::OperationId {
+    let hash = Sha256::new()
+        .chain_update(account.to_bytes())
+        .chain_update(mode.as_str())
+        .chain_update([0])
+        .chain_update(idempotency_key)
+        .finalize();
+    let derived = (!idempotency_key.is_empty())
+        .then(|| hash.get(..16))
+        .flatten()
+        .and_then(domain::OperationId::from_slice);
+    derived.unwrap_or_else(chassis::mint::<ids::Operation>)
+}
+
+fn account_of(id: &str) -> Result<AccountId, ApiError> {
+    AccountId::parse(id).ok_or_else(|| nothing("account"))
+}
+
+fn nothing(noun: &str) -> ApiError {
+    ApiError::new(code::NOT_FOUND, format!("there is no such {noun}"))
+}
+
+fn cursor_of(text: &str) -> Result<AccountId, ApiError> {
+    let message = "cursor must be the next_cursor of the page before";
+    let wrong = || Fault::new(code::INVALID_PARAMETER, message).param("cursor");
+    AccountId::parse(text).ok_or_else(|| wrong().into())
+}
+
+/// Which page is asked for.
+fn page(uri: &Uri) -> Result<(u32, Option<String>), ApiError> {
+    let (usual, most) = PAGE;
+    let wrong = || {
+        let message =
+            format!("the query takes limit, a number from 1 to {most}, and cursor, nothing else");
+        ApiError::from(Fault::new(code::INVALID_PARAMETER, message).param("limit"))
+    };
+    let Query(query) = Query::<PageQuery>::try_from_uri(uri).map_err(|_| wrong())?;
+    let limit = query.limit.unwrap_or(usual);
+    if (1..=most).contains(&limit) {
+        Ok((limit, query.cursor))
+    } else {
+        Err(wrong())
+    }
+}

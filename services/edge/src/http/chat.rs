@@ -1,0 +1,129 @@
+//! `POST /chat/completions`. The body goes to chat as it came; what comes back leaves as it came.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use chassis::rpc;
+use domain::{Micros, ids::Operation};
+use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+use proto::{
+    Fault,
+    chat::v1::{CompleteEvent, CompleteRequest, Tail, complete_event::Event},
+    code,
+};
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use crate::{
+    App,
+    auth::{Inference, Scoped},
+    body,
+    error::ApiError,
+    http::{json, put},
+    sse::{self, Opened, Opening, Stage},
+};
+
+/// Runs one chat completion.
+pub(crate) async fn complete(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let limits = &app.config.limits;
+    let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
+    let operation = chassis::mint::<Operation>();
+    let mut opening = open(
+        &app,
+        CompleteRequest {
+            context: Some(caller.context()),
+            operation_id: operation.to_vec().into(),
+            body: body.clone(),
+            models: caller.identity.models.clone(),
+        },
+    );
+    let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {
+        Ok(opened) => opened?,
+        Err(_elapsed) if sse::wants_stream(&body) => {
+            let mut response = sse::respond(&app, caller.request_id, Stage::Opening(opening));
+            put(
+                response.headers_mut(),
+                "x-aio-operation-id",
+                &operation.to_string(),
+            );
+            return Ok(response);
+        }
+        Err(_elapsed) => opening.await?,
+    };
+    // A whole answer may take minutes: what it was asked is no longer needed here.
+    drop(body);
+    let Opened { head, events } = opened;
+    let mut response = if head.stream {
+        sse::respond(&app, caller.request_id, Stage::Events(events))
+    } else {
+        whole(&app, events).await?
+    };
+    let headers: &mut HeaderMap = response.headers_mut();
+    put(headers, "x-aio-operation-id", &operation.to_string());
+    put(headers, "x-aio-provider", &head.provider);
+    Ok(response)
+}
+
+/// Asks chat, and waits until it says who answers.
+fn open(app: &Arc<App>, request: CompleteRequest) -> Opening {
+    let app = Arc::clone(app);
+    Box::pin(async move {
+        let limits = &app.config.limits;
+        let request = rpc::request(request, limits.deadlines.chat);
+        let mut events = app
+            .clients
+            .chat
+            .clone()
+            .complete(request)
+            .await?
+            .into_inner();
+        let first = next(&app, &mut events).await?;
+        match first {
+            Event::Head(head) => Ok(Opened { head, events }),
+            Event::Failed(fault) => Err(Fault::from_wire(fault, code::INTERNAL).into()),
+            Event::Data(_) | Event::Tail(_) => Err(ApiError::internal()),
+        }
+    })
+}
+
+/// Waits for the whole answer.
+async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<Response, ApiError> {
+    loop {
+        match next(app, &mut events).await? {
+            Event::Tail(Tail { data, charged }) => {
+                let body = data.into_iter().next().ok_or_else(ApiError::internal)?;
+                let mut response = json(StatusCode::OK, body);
+                let cost = Micros::new(charged).to_string();
+                put(response.headers_mut(), "x-aio-cost-credits", &cost);
+                return Ok(response);
+            }
+            Event::Failed(fault) => return Err(Fault::from_wire(fault, code::INTERNAL).into()),
+            Event::Head(_) | Event::Data(_) => {}
+        }
+    }
+}
+
+/// The next event; a stream that ends without its tail is a failure of ours.
+async fn next(app: &App, events: &mut Streaming<CompleteEvent>) -> Result<Event, ApiError> {
+    loop {
+        match timeout(app.config.limits.streams.chat_silence, events.next()).await {
+            Ok(Some(Ok(CompleteEvent { event: Some(event) }))) => return Ok(event),
+            // An event of a later version.
+            Ok(Some(Ok(CompleteEvent { event: None }))) => {}
+            Ok(Some(Err(status))) => return Err(status.into()),
+            Ok(None) => return Err(ApiError::internal()),
+            Err(_elapsed) => {
+                let message = "the model said nothing for too long";
+                return Err(ApiError::new(code::TIMEOUT, message));
+            }
+        }
+    }
+}

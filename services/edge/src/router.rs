@@ -1,0 +1,180 @@
+//! The one table of URLs, and the routers made of it. Every route of the API is served below `/api/v1` and below `/v1`.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{MethodRouter, delete, get, post},
+};
+use domain::Scope;
+use http::Method;
+use proto::code;
+
+use crate::{
+    Door, Gate,
+    error::ApiError,
+    http::{account, admin, chat, file, health, media, models, task, webhooks, welcome},
+    observe::ObserveLayer,
+};
+
+/// Where the routes of the API are served.
+const PREFIXES: [&str; 2] = ["/api/v1", "/v1"];
+
+/// One route, as the outside sees it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path: of the API's routes below `/api/v1`, of others as it is.
+    pub path: &'static str,
+    /// What it needs. The handler's signature demands the same; a test compares.
+    pub access: Access,
+    serve: fn() -> MethodRouter<Gate>,
+}
+
+/// What a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing, and it is served beside the API.
+    Open,
+    /// Any good key.
+    Key,
+    /// A key with this scope.
+    Scope(Scope),
+    /// A signed link, or a key with scope `read`.
+    Link,
+}
+
+const INFERENCE: Access = Access::Scope(Scope::Inference);
+const READ: Access = Access::Scope(Scope::Read);
+const MANAGE: Access = Access::Scope(Scope::Manage);
+const ADMIN: Access = Access::Scope(Scope::Admin);
+
+/// The table.
+static ROUTES: [Route; 21] = [
+    row(Method::GET, "/", Access::Open, || get(welcome::page)),
+    row(Method::GET, "/docs/errors.md", Access::Open, || {
+        get(welcome::errors)
+    }),
+    row(Method::GET, "/healthz", Access::Open, || get(health::alive)),
+    row(Method::GET, "/readyz", Access::Open, || get(health::ready)),
+    row(Method::POST, "/chat/completions", INFERENCE, || {
+        post(chat::complete)
+    }),
+    row(Method::POST, "/images/generations", INFERENCE, || {
+        post(media::images)
+    }),
+    row(Method::GET, "/models", Access::Key, || get(models::list)),
+    row(Method::GET, "/models/{id}", Access::Key, || {
+        get(models::get)
+    }),
+    row(Method::GET, "/tasks/{id}", READ, || get(task::get)),
+    row(Method::POST, "/tasks/{id}/cancel", INFERENCE, || {
+        post(task::cancel)
+    }),
+    row(Method::GET, "/tasks/{id}/events", READ, || {
+        get(task::events)
+    }),
+    row(Method::GET, "/tasks/{id}/files/{n}", Access::Link, || {
+        get(file::get)
+    }),
+    row(Method::GET, "/credits", READ, || get(account::credits)),
+    row(Method::GET, "/webhooks/secret", MANAGE, || {
+        get(webhooks::secret)
+    }),
+    row(Method::POST, "/admin/accounts", ADMIN, || {
+        post(admin::create_account)
+    }),
+    row(Method::GET, "/admin/accounts", ADMIN, || {
+        get(admin::list_accounts)
+    }),
+    row(Method::POST, "/admin/accounts/{id}/credits", ADMIN, || {
+        post(admin::add_credits)
+    }),
+    row(Method::POST, "/admin/accounts/{id}/keys", ADMIN, || {
+        post(admin::create_key)
+    }),
+    row(Method::DELETE, "/admin/keys/{id}", ADMIN, || {
+        delete(admin::revoke_key)
+    }),
+    row(Method::GET, "/admin/ledger/audit", ADMIN, || {
+        get(admin::audit)
+    }),
+    row(Method::GET, "/admin/tasks/unknown", ADMIN, || {
+        get(admin::unknown_attempts)
+    }),
+];
+
+const fn row(
+    method: Method,
+    path: &'static str,
+    access: Access,
+    serve: fn() -> MethodRouter<Gate>,
+) -> Route {
+    Route {
+        method,
+        path,
+        access,
+        serve,
+    }
+}
+
+/// Every route, in the order of the table.
+pub fn routes() -> &'static [Route] {
+    &ROUTES
+}
+
+/// Every path of the table; one that takes several methods comes as often.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.path)
+}
+
+/// A served path as the table has it.
+pub(crate) fn below_prefix(path: &str) -> &str {
+    PREFIXES
+        .iter()
+        .find_map(|prefix| path.strip_prefix(prefix))
+        .unwrap_or(path)
+}
+
+/// The router of one door.
+pub(crate) fn router(gate: Gate) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES.iter().filter(|route| route.is_behind(gate.door)) {
+        router = match route.access {
+            Access::Open => router.route(route.path, (route.serve)()),
+            Access::Key | Access::Scope(_) | Access::Link => {
+                PREFIXES.iter().fold(router, |router, prefix| {
+                    router.route(&format!("{prefix}{}", route.path), (route.serve)())
+                })
+            }
+        };
+    }
+    // The layer goes last, around everything: also around what no route took.
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(ObserveLayer(Arc::clone(&gate.app)))
+        .with_state(gate)
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::new(code::UNKNOWN_ROUTE, code::UNKNOWN_ROUTE.cause)
+}
+
+async fn wrong_method() -> ApiError {
+    let message = "the route does not take this method; the header Allow names those it takes";
+    ApiError::new(code::METHOD_NOT_ALLOWED, message)
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The operator's socket has the operator's routes, and health; the public listener has all.
+    fn is_behind(&self, door: Door) -> bool {
+        match door {
+            Door::Public => true,
+            Door::Operator => self.access == ADMIN || matches!(self.path, "/healthz" | "/readyz"),
+        }
+    }
+}

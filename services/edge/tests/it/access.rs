@@ -1,0 +1,230 @@
+//! Who may do what, over every route of the table: a route without a row here fails the test.
+
+use std::collections::BTreeSet;
+
+use domain::{ApiKey, Mode, Scope};
+use edge::router::{Access, routes};
+use reqwest::Method;
+
+use crate::house::{House, read, refusal};
+
+/// One call of every route: how the table writes it, and a body.
+const CALLS: [(&str, &str, &str); 21] = [
+    ("GET", "/", ""),
+    ("GET", "/docs/errors.md", ""),
+    ("GET", "/healthz", ""),
+    ("GET", "/readyz", ""),
+    ("POST", "/chat/completions", "{}"),
+    ("POST", "/images/generations", "{}"),
+    ("GET", "/models", ""),
+    ("GET", "/models/{id}", ""),
+    ("GET", "/tasks/{id}", ""),
+    ("POST", "/tasks/{id}/cancel", ""),
+    ("GET", "/tasks/{id}/events", ""),
+    ("GET", "/tasks/{id}/files/{n}", ""),
+    ("GET", "/credits", ""),
+    ("GET", "/webhooks/secret", ""),
+    ("POST", "/admin/accounts", r#"{"name":"a"}"#),
+    ("GET", "/admin/accounts", ""),
+    (
+        "POST",
+        "/admin/accounts/{id}/credits",
+        r#"{"credits":1,"mode":"test","reason":"r"}"#,
+    ),
+    (
+        "POST",
+        "/admin/accounts/{id}/keys",
+        r#"{"name":"k","mode":"test"}"#,
+    ),
+    ("DELETE", "/admin/keys/{id}", ""),
+    ("GET", "/admin/ledger/audit", ""),
+    ("GET", "/admin/tasks/unknown", ""),
+];
+
+/// A served path, with ids in it that this house knows.
+fn filled(house: &House, path: &str) -> String {
+    let id = if path.starts_with("/models") {
+        "gemini".to_owned()
+    } else if path.starts_with("/tasks") {
+        house.task().to_string()
+    } else if path.starts_with("/admin/keys") {
+        chassis::mint::<domain::ids::Key>().to_string()
+    } else {
+        house.account.to_string()
+    };
+    path.replace("{id}", &id).replace("{n}", "0")
+}
+
+#[tokio::test]
+async fn the_table_of_routes_and_this_one_are_equal() {
+    let listed: BTreeSet<(String, &str)> = routes()
+        .iter()
+        .map(|route| (route.method.to_string(), route.path))
+        .collect();
+    let called: BTreeSet<(String, &str)> = CALLS
+        .iter()
+        .map(|(method, path, _)| ((*method).to_owned(), *path))
+        .collect();
+    assert_eq!(listed, called);
+}
+
+#[tokio::test]
+async fn every_route_demands_what_it_says() {
+    let house = House::start().await;
+    let nobody = ApiKey::from_random(Mode::Test, &[61; 36]);
+    let typo = nobody
+        .expose()
+        .replace("aio_test_", "aio_test_1")
+        .replace("_11", "_1");
+    for route in routes() {
+        let (_, _, body) = CALLS
+            .into_iter()
+            .find(|(m, p, _)| *m == route.method.as_str() && *p == route.path)
+            .unwrap();
+        if route.access == Access::Open {
+            let answer = house
+                .request(route.method.clone(), route.path)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 200, "{}", route.path);
+            continue;
+        }
+        for prefix in ["/api/v1", "/v1"] {
+            let path = format!("{prefix}{}", filled(&house, route.path));
+            let call = || house.request(route.method.clone(), &path).body(body);
+            let asked = |key: &str| call().bearer_auth(key);
+            assert_eq!(refusal(call()).await, (401, "missing_key".into()), "{path}");
+            assert_eq!(
+                refusal(asked("aio_x")).await,
+                (401, "invalid_key".into()),
+                "{path}"
+            );
+            assert_eq!(
+                refusal(asked(&typo)).await,
+                (401, "invalid_key".into()),
+                "{path}"
+            );
+            assert_eq!(
+                refusal(asked(nobody.expose())).await,
+                (401, "invalid_key".into()),
+                "{path}"
+            );
+            let needed = match route.access {
+                Access::Open | Access::Key => None,
+                Access::Scope(scope) => Some(scope),
+                Access::Link => Some(Scope::Read),
+            };
+            if let Some(needed) = needed {
+                let others: Vec<Scope> = Scope::ALL.into_iter().filter(|s| *s != needed).collect();
+                let without = house.key(&others);
+                assert_eq!(
+                    refusal(asked(&without)).await,
+                    (403, "missing_scope".into()),
+                    "{path}"
+                );
+            }
+            let with = house.key(needed.as_slice());
+            let answer = asked(&with).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+            let id = answer.headers()["x-request-id"].to_str().unwrap();
+            assert!(id.starts_with("req_") && id.len() == 30, "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_tenants_task_and_an_unknown_one_are_the_same() {
+    let house = House::start().await;
+    let mine = house.task();
+    // The other has seen it, so it is in the shared state too.
+    assert_eq!(
+        read(house.get(&format!("/v1/tasks/{mine}"), &house.usual_key()))
+            .await
+            .0,
+        200
+    );
+    let all = [Scope::Inference, Scope::Read];
+    let stranger = house
+        .key_with(&all, |identity| identity.account_id = vec![1; 16].into())
+        .0;
+    let live = house
+        .key_with(&all, |identity| {
+            identity.mode = proto::mode_to_wire(Mode::Live).into();
+        })
+        .0;
+    let unknown = chassis::mint::<domain::ids::Task>().to_string();
+    for (method, rest) in [
+        (Method::GET, ""),
+        (Method::POST, "/cancel"),
+        (Method::GET, "/events"),
+        (Method::GET, "/files/0"),
+    ] {
+        let mut answers = BTreeSet::new();
+        for (key, id) in [
+            (&stranger, mine.to_string()),
+            (&live, mine.to_string()),
+            (&stranger, unknown.clone()),
+            (&stranger, "task_nonsense".to_owned()),
+            (&stranger, "%ff".to_owned()),
+            (&stranger, "'; drop table task".to_owned()),
+        ] {
+            let path = format!("/api/v1/tasks/{id}{rest}");
+            let answer = house
+                .request(method.clone(), &path)
+                .bearer_auth(key)
+                .send()
+                .await
+                .unwrap();
+            let status = answer.status().as_u16();
+            let request_id = answer.headers()["x-request-id"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let text = answer.text().await.unwrap();
+            answers.insert((status, text.replace(&request_id, "ID")));
+        }
+        assert_eq!(answers.len(), 1, "{rest}: {answers:?}");
+        assert_eq!(answers.first().unwrap().0, 404);
+    }
+}
+
+#[tokio::test]
+async fn the_operators_door_has_only_the_operators_routes() {
+    let house = House::start().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for route in routes() {
+        let (_, _, body) = CALLS
+            .into_iter()
+            .find(|(m, p, _)| *m == route.method.as_str() && *p == route.path)
+            .unwrap();
+        let prefix = if route.access == Access::Open {
+            ""
+        } else {
+            "/api/v1"
+        };
+        let url = format!(
+            "http://{}{prefix}{}",
+            house.operator,
+            filled(&house, route.path)
+        );
+        let answer = client
+            .request(route.method.clone(), url)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let behind =
+            route.path.starts_with("/admin") || ["/healthz", "/readyz"].contains(&route.path);
+        assert_eq!(
+            answer.status().is_success(),
+            behind,
+            "{} {}",
+            route.method,
+            route.path
+        );
+        assert!(behind || answer.status() == 404, "{}", route.path);
+    }
+    let transfers = house.world.transfers.lock().unwrap();
+    assert_eq!(transfers.first().unwrap().actor, "operator");
+}

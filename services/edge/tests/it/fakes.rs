@@ -1,0 +1,363 @@
+//! Scripted services: they answer what a test told them, and remember what they were asked.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use domain::TaskId;
+use futures::{Stream, StreamExt as _, stream};
+use proto::{
+    Fault, billing::v1 as billing, chat::v1 as chat, code, common::v1 as common,
+    media::v1 as media, webhooks::v1 as webhooks,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// What all scripted services know and remember.
+#[derive(Default)]
+pub(crate) struct World {
+    /// Who is behind which key.
+    pub(crate) identities: Mutex<HashMap<String, billing::Identity>>,
+    /// How often billing was asked about a key.
+    pub(crate) authentications: AtomicUsize,
+    /// What chat does next.
+    pub(crate) plans: Mutex<VecDeque<Plan>>,
+    /// What chat was asked.
+    pub(crate) completions: Mutex<Vec<chat::CompleteRequest>>,
+    /// Tasks that media knows.
+    pub(crate) tasks: Mutex<HashMap<TaskId, media::TaskSnapshot>>,
+    /// How often media was asked about a task.
+    pub(crate) looks: AtomicUsize,
+    /// What media was asked to make.
+    pub(crate) submits: Mutex<Vec<media::SubmitRequest>>,
+    /// Every operator's transfer.
+    pub(crate) transfers: Mutex<Vec<billing::AddCreditsRequest>>,
+    /// Every new key.
+    pub(crate) new_keys: Mutex<Vec<billing::CreateKeyRequest>>,
+}
+
+/// What chat does with one request.
+pub(crate) struct Plan {
+    /// Chat answers when this is told.
+    pub(crate) gate: Option<Arc<Notify>>,
+    /// The events, or why there are none.
+    pub(crate) answer: Result<mpsc::Receiver<Result<chat::CompleteEvent, Status>>, Fault>,
+}
+
+/// The bytes of every output.
+pub(crate) const OUTPUT: &[u8] = b"0123456789";
+
+/// An event of chat.
+pub(crate) fn event(event: chat::complete_event::Event) -> chat::CompleteEvent {
+    chat::CompleteEvent { event: Some(event) }
+}
+
+pub(crate) struct FakeBilling(pub(crate) Arc<World>);
+pub(crate) struct FakeChat(pub(crate) Arc<World>);
+pub(crate) struct FakeMedia(pub(crate) Arc<World>);
+pub(crate) struct FakeWebhooks;
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn balance(account: &Bytes, mode: i32) -> billing::Balance {
+    billing::Balance {
+        account_id: account.clone(),
+        mode,
+        posted: 10_500_000,
+        held: 500_001,
+        open_holds: 2,
+    }
+}
+
+#[tonic::async_trait]
+impl billing::billing_server::Billing for FakeBilling {
+    async fn authenticate(
+        &self,
+        request: Request<billing::AuthenticateRequest>,
+    ) -> Result<Response<billing::Identity>, Status> {
+        self.0.authentications.fetch_add(1, Ordering::SeqCst);
+        let key = request.into_inner().key;
+        let known = self.0.identities.lock().unwrap().get(&key).cloned();
+        known
+            .map(Response::new)
+            .ok_or_else(|| Fault::new(code::INVALID_KEY, "the API key is not known").into())
+    }
+
+    async fn hold(
+        &self,
+        _request: Request<billing::HoldRequest>,
+    ) -> Result<Response<billing::HoldReply>, Status> {
+        panic!("the edge does not hold")
+    }
+
+    async fn settle(
+        &self,
+        _request: Request<billing::SettleRequest>,
+    ) -> Result<Response<billing::SettleReply>, Status> {
+        panic!("the edge does not settle")
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<billing::GetBalanceRequest>,
+    ) -> Result<Response<billing::Balance>, Status> {
+        let context = request.into_inner().context.unwrap();
+        Ok(Response::new(balance(&context.account_id, context.mode)))
+    }
+
+    async fn create_account(
+        &self,
+        request: Request<billing::CreateAccountRequest>,
+    ) -> Result<Response<billing::Account>, Status> {
+        Ok(Response::new(billing::Account {
+            account_id: vec![7; 16].into(),
+            name: request.into_inner().name,
+            created_at: 0,
+        }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<billing::ListAccountsRequest>,
+    ) -> Result<Response<billing::ListAccountsReply>, Status> {
+        let limit = request.into_inner().limit.min(2);
+        let account = billing::Account {
+            account_id: vec![7; 16].into(),
+            name: "one".into(),
+            created_at: 1_500_000,
+        };
+        let accounts = (0..limit).map(|_| account.clone()).collect();
+        Ok(Response::new(billing::ListAccountsReply { accounts }))
+    }
+
+    async fn add_credits(
+        &self,
+        request: Request<billing::AddCreditsRequest>,
+    ) -> Result<Response<billing::Balance>, Status> {
+        let request = request.into_inner();
+        let answer = balance(&request.account_id, request.mode);
+        self.0.transfers.lock().unwrap().push(request);
+        Ok(Response::new(answer))
+    }
+
+    async fn create_key(
+        &self,
+        request: Request<billing::CreateKeyRequest>,
+    ) -> Result<Response<billing::CreatedKey>, Status> {
+        self.0.new_keys.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(billing::CreatedKey {
+            key_id: vec![8; 16].into(),
+            key: "aio_shown_once".into(),
+        }))
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<billing::RevokeKeyRequest>,
+    ) -> Result<Response<billing::RevokeKeyReply>, Status> {
+        let key = request.into_inner().key_id;
+        let mut identities = self.0.identities.lock().unwrap();
+        identities.retain(|_, identity| identity.key_id != key);
+        Ok(Response::new(billing::RevokeKeyReply {}))
+    }
+
+    async fn audit(
+        &self,
+        _request: Request<billing::AuditRequest>,
+    ) -> Result<Response<billing::AuditReply>, Status> {
+        let check = billing::AuditCheck {
+            name: "entries_sum".into(),
+            ok: true,
+            figure: 0,
+        };
+        Ok(Response::new(billing::AuditReply {
+            ok: true,
+            checks: vec![check],
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl chat::chat_server::Chat for FakeChat {
+    type CompleteStream = ReceiverStream<Result<chat::CompleteEvent, Status>>;
+
+    async fn complete(
+        &self,
+        request: Request<chat::CompleteRequest>,
+    ) -> Result<Response<Self::CompleteStream>, Status> {
+        self.0
+            .completions
+            .lock()
+            .unwrap()
+            .push(request.into_inner());
+        let plan = self.0.plans.lock().unwrap().pop_front();
+        let Some(plan) = plan else {
+            return Ok(Response::new(ReceiverStream::new(whole(r#"{"ok":true}"#))));
+        };
+        if let Some(gate) = plan.gate {
+            gate.notified().await;
+        }
+        let events = plan.answer.map_err(Status::from)?;
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+}
+
+/// The events of an answer in one piece.
+pub(crate) fn whole(body: &'static str) -> mpsc::Receiver<Result<chat::CompleteEvent, Status>> {
+    let (sender, receiver) = mpsc::channel(2);
+    let head = chat::complete_event::Event::Head(chat::Head {
+        provider: "gemini".into(),
+        stream: false,
+    });
+    let tail = chat::complete_event::Event::Tail(chat::Tail {
+        data: vec![Bytes::from_static(body.as_bytes())],
+        charged: 1_250_000,
+    });
+    sender.try_send(Ok(event(head))).unwrap();
+    sender.try_send(Ok(event(tail))).unwrap();
+    receiver
+}
+
+// === impl FakeMedia ===
+
+impl FakeMedia {
+    /// A task, if it is this caller's. What it says of unknown ones must not reach customers.
+    fn owned(
+        &self,
+        task: &Bytes,
+        context: Option<common::Context>,
+    ) -> Result<media::TaskSnapshot, Status> {
+        self.0.looks.fetch_add(1, Ordering::SeqCst);
+        let id = TaskId::from_slice(task).unwrap();
+        let found = self.0.tasks.lock().unwrap().get(&id).cloned();
+        let unknown =
+            || Fault::new(code::NOT_FOUND, format!("{id} is not in the table")).param("x");
+        let task = found.ok_or_else(unknown)?;
+        match context {
+            Some(context) if context.account_id != task.account_id || context.mode != task.mode => {
+                Err(Fault::new(code::NOT_FOUND, "it is another's").into())
+            }
+            Some(_) | None => Ok(task),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl media::media_server::Media for FakeMedia {
+    async fn submit(
+        &self,
+        request: Request<media::SubmitRequest>,
+    ) -> Result<Response<media::SubmitReply>, Status> {
+        let request = request.into_inner();
+        if request.body.as_ref() == b"refuse" {
+            let fault = Fault::new(code::INSUFFICIENT_CREDITS, "the balance has 1 credit");
+            return Err(fault.into());
+        }
+        let mut submits = self.0.submits.lock().unwrap();
+        let key = &request.idempotency_key;
+        let before = submits
+            .iter()
+            .find(|s| !key.is_empty() && s.idempotency_key == *key);
+        let reply = media::SubmitReply {
+            task_id: before
+                .map_or(&request.task_id, |before| &before.task_id)
+                .clone(),
+            replayed: before.is_some(),
+        };
+        submits.push(request);
+        Ok(Response::new(reply))
+    }
+
+    async fn get_task(
+        &self,
+        request: Request<media::GetTaskRequest>,
+    ) -> Result<Response<media::TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        self.owned(&request.task_id, request.context)
+            .map(Response::new)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<media::CancelTaskRequest>,
+    ) -> Result<Response<media::TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        let task = self.owned(&request.task_id, request.context)?;
+        if task.terminal {
+            return Err(Fault::new(code::NOT_CANCELLABLE, "the task has ended").into());
+        }
+        Ok(Response::new(task))
+    }
+
+    type ReadOutputStream = Streamed<media::OutputPart>;
+
+    async fn read_output(
+        &self,
+        request: Request<media::ReadOutputRequest>,
+    ) -> Result<Response<Self::ReadOutputStream>, Status> {
+        let request = request.into_inner();
+        self.owned(&request.task_id, request.context)?;
+        if request.index > 0 {
+            return Err(Fault::new(code::NOT_FOUND, "no such output").into());
+        }
+        let size = u64::try_from(OUTPUT.len()).unwrap();
+        let (start, end) = (request.start.unwrap_or(0), request.end.unwrap_or(size));
+        let bytes = OUTPUT
+            .get(usize::try_from(start).unwrap()..usize::try_from(end).unwrap())
+            .unwrap()
+            .to_vec();
+        let head = media::output_part::Part::Head(media::OutputHead {
+            content_type: "image/png".into(),
+            bytes: size,
+            sha256: "abc".into(),
+            start,
+            end,
+        });
+        let data = bytes
+            .chunks(4)
+            .map(|chunk| media::output_part::Part::Data(chunk.to_vec().into()));
+        let parts: Vec<_> = std::iter::once(head).chain(data).collect();
+        let parts = stream::iter(parts).map(|part| Ok(media::OutputPart { part: Some(part) }));
+        Ok(Response::new(Box::pin(parts)))
+    }
+
+    async fn list_unknown_attempts(
+        &self,
+        _request: Request<media::ListUnknownAttemptsRequest>,
+    ) -> Result<Response<media::ListUnknownAttemptsReply>, Status> {
+        let attempt = media::UnknownAttempt {
+            task_id: vec![9; 16].into(),
+            number: 1,
+            provider: "bfl".into(),
+            submitted_at: 0,
+        };
+        Ok(Response::new(media::ListUnknownAttemptsReply {
+            attempts: vec![attempt],
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl webhooks::webhooks_server::Webhooks for FakeWebhooks {
+    async fn publish(
+        &self,
+        _request: Request<webhooks::PublishRequest>,
+    ) -> Result<Response<webhooks::PublishReply>, Status> {
+        panic!("the edge does not publish")
+    }
+
+    async fn get_secret(
+        &self,
+        _request: Request<webhooks::GetSecretRequest>,
+    ) -> Result<Response<webhooks::Secret>, Status> {
+        let secret = "whsec_c2VjcmV0".into();
+        Ok(Response::new(webhooks::Secret { secret }))
+    }
+}

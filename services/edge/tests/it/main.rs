@@ -1,0 +1,18 @@
+//! The edge as clients see it: a real listener before it, scripted services behind it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test they help"
+)]
+
+mod access;
+mod admin;
+mod broken;
+mod chat;
+mod fakes;
+mod files;
+mod house;
+mod keys;
+mod shapes;
+mod tasks;

@@ -1,0 +1,177 @@
+//! Media tasks: submit, look, cancel, follow.
+
+use std::sync::atomic::Ordering;
+
+use domain::{Mode, TaskId};
+use live::{TaskSnapshot, Terminal};
+
+use crate::house::{House, read, refusal};
+
+const IMAGES: &str = "/api/v1/images/generations";
+
+#[tokio::test]
+async fn an_accepted_task_is_answered_as_the_contract_says() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let answer = house
+        .post(IMAGES, &key, r#"{"prompt": "x"}"#)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 202);
+    assert!(!answer.headers().contains_key("idempotent-replayed"));
+    let operation = answer.headers()["x-aio-operation-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let submit = house.world.submits.lock().unwrap().first().unwrap().clone();
+    let task = TaskId::from_slice(&submit.task_id).unwrap();
+    assert_eq!(operation, task.cast::<domain::ids::Operation>().to_string());
+    assert_eq!(
+        answer.text().await.unwrap(),
+        format!(
+            r#"{{"code":200,"message":"success","data":{{"task_id":"{task}","status":"IN_PROGRESS"}}}}"#
+        )
+    );
+    assert_eq!(
+        (submit.route.as_str(), submit.body.as_ref()),
+        ("images/generations", br#"{"prompt": "x"}"#.as_ref())
+    );
+}
+
+#[tokio::test]
+async fn a_repeat_with_the_same_idempotency_key_says_so() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let submit = || {
+        house
+            .post(IMAGES, &key, "{}")
+            .header("idempotency-key", "one")
+    };
+    let first = submit().send().await.unwrap().text().await.unwrap();
+    let second = submit().send().await.unwrap();
+    assert_eq!(second.headers()["idempotent-replayed"], "true");
+    assert_eq!(second.text().await.unwrap(), first);
+    for bad in ["", &"x".repeat(256)] {
+        let request = house
+            .post(IMAGES, &key, "{}")
+            .header("idempotency-key", bad);
+        assert_eq!(refusal(request).await, (400, "invalid_parameter".into()));
+    }
+    let longest = house
+        .post(IMAGES, &key, "{}")
+        .header("idempotency-key", "x".repeat(255));
+    assert_eq!(longest.send().await.unwrap().status(), 202);
+}
+
+#[tokio::test]
+async fn a_refusal_of_media_reaches_the_customer() {
+    let house = House::start().await;
+    let (status, body) = read(house.post(IMAGES, &house.usual_key(), "refuse")).await;
+    assert_eq!(status, 402);
+    assert_eq!(body["error"]["type"], "insufficient_credits");
+    assert_eq!(body["error"]["message"], "the balance has 1 credit");
+}
+
+#[tokio::test]
+async fn a_task_is_answered_byte_for_byte_and_kept() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let task = house.task();
+    for _ in 0..3 {
+        let answer = house
+            .get(&format!("/api/v1/tasks/{task}"), &key)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(
+            answer.text().await.unwrap(),
+            r#"{"code":200,"message":"success","data":{"status": "queued"}}"#
+        );
+    }
+    assert_eq!(house.world.looks.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn cancelling_answers_with_the_task_or_why_not() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let task = house.task();
+    let path = format!("/api/v1/tasks/{task}/cancel");
+    let (status, body) = read(house.post(&path, &key, "")).await;
+    assert_eq!(
+        (status, body["data"]["status"].as_str()),
+        (200, Some("queued"))
+    );
+    house
+        .world
+        .tasks
+        .lock()
+        .unwrap()
+        .get_mut(&task)
+        .unwrap()
+        .terminal = true;
+    assert_eq!(
+        refusal(house.post(&path, &key, "")).await,
+        (409, "not_cancellable".into())
+    );
+}
+
+/// How a task of the house stands at a version.
+fn stands(house: &House, task: TaskId, version: i64, terminal: Terminal) -> TaskSnapshot {
+    TaskSnapshot {
+        task,
+        account: house.account,
+        mode: Mode::Test,
+        version,
+        terminal,
+        view: format!(r#"{{"v":{version}}}"#).into(),
+    }
+}
+
+#[tokio::test]
+async fn a_follower_sees_every_state_until_the_end() {
+    let house = House::start().await;
+    let task = house.task();
+    let path = format!("/api/v1/tasks/{task}/events");
+    let mut answer = house.get(&path, &house.usual_key()).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let first = "event: task\nid: 1\ndata: {\"status\": \"queued\"}\n\n";
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), first);
+    house
+        .live
+        .put_task(stands(&house, task, 2, Terminal::Open))
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.chunk().await.unwrap().unwrap(),
+        "event: task\nid: 2\ndata: {\"v\":2}\n\n"
+    );
+    house
+        .live
+        .put_task(stands(&house, task, 3, Terminal::Ended))
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.text().await.unwrap(),
+        "event: task\nid: 3\ndata: {\"v\":3}\n\n"
+    );
+}
+
+#[tokio::test]
+async fn a_follower_of_a_quiet_task_hears_a_heartbeat() {
+    let house = House::with(|config| {
+        config.limits.streams.heartbeat = std::time::Duration::from_millis(20);
+    })
+    .await;
+    let task = house.task();
+    let path = format!("/api/v1/tasks/{task}/events");
+    let mut answer = house.get(&path, &house.usual_key()).send().await.unwrap();
+    answer.chunk().await.unwrap().unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), ": heartbeat\n\n");
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), ": heartbeat\n\n");
+    // Stopping does not wait for followers.
+    assert!(house.tasks.stop(std::time::Duration::from_secs(10)).await);
+}
