@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderMap, Request, Response};
 use tonic::body::Body;
-use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
+use tower::{Service, util::BoxCloneSyncService};
 
 /// How long a call may take when its caller names no deadline.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(Deadline { inner: server }.map_future(|call| call))
+    BoxCloneSyncService::new(Deadline { inner: server })
 }
 
 /// A way that leads to nobody: every call is answered UNAVAILABLE. For a process that runs only a part of the services.
@@ -102,7 +102,7 @@ fn deadline_of(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use std::convert::Infallible;
 
-    use tower::service_fn;
+    use tower::{ServiceExt as _, service_fn};
 
     use super::*;
 

@@ -124,7 +124,7 @@ mod tests {
                 format!(
                     "| `{}` | {} | `{}` | {} | {} | {} |",
                     code.word,
-                    code.kind.http_status().as_u16(),
+                    code.http_status().as_u16(),
                     code.kind.error_type(),
                     code.cause,
                     code.remedy,

@@ -127,7 +127,7 @@ impl Kind {
         self.row().0
     }
 
-    /// The HTTP status a customer gets.
+    /// The HTTP status of this kind.
     pub const fn http_status(self) -> http::StatusCode {
         self.row().1
     }
@@ -141,6 +141,19 @@ impl Kind {
             .into_iter()
             .find(|kind| kind.grpc() == code)
             .unwrap_or(Self::Internal)
+    }
+}
+
+// === impl Code ===
+
+impl Code {
+    /// The HTTP status a customer gets: the kind's, but for a wrong method, which HTTP gives a status of its own.
+    pub fn http_status(self) -> http::StatusCode {
+        if self == crate::code::METHOD_NOT_ALLOWED {
+            http::StatusCode::METHOD_NOT_ALLOWED
+        } else {
+            self.kind.http_status()
+        }
     }
 }
 

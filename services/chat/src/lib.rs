@@ -1,1 +1,138 @@
-//! chat: being built.
+//! chat: one chat request, from the customer's JSON to the charged answer.
+//!
+//! | file | what |
+//! |---|---|
+//! | `rpc.rs` | wire to domain and back; no decisions |
+//! | `complete.rs` | **the use case**: plan, hold, ask, meter, charge, answer; all the branching |
+//! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
+//! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
+//! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
+//! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
+//! | `route.rs` | which providers can serve a model, in order |
+//! | `hold.rs`, `charge.rs` | billing: set credit aside; capture or release it, exactly once |
+//! | `attempt.rs` | one candidate after another, only before the first byte |
+//! | `meter.rs` | hands the stream on and counts; keeps the last events back |
+//! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
+//! | `reply.rs` | `credits_consumed` beside `usage`. Pure |
+//! | `client.rs` | the way back to whoever asked: bounded, patient for a while |
+//! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
+//! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start, failures that may leave the house, figures |
+//!
+//! Invariants:
+//! * Nothing is asked of a provider before its highest price is held, and nothing is charged beyond the hold.
+//! * The last bytes (usage event and `[DONE]`, or the JSON body) leave only after the charge is booked.
+//! * After the hold the work lives in a task of its own: a caller that goes away stops the provider and pays for what came.
+//! * A hold is settled exactly once: [`charge`] releases what nobody settled.
+//! * Customers' content is in no log, metric, receipt or error.
+
+mod attempt;
+mod bill;
+mod bound;
+mod charge;
+mod client;
+mod complete;
+mod config;
+mod edit;
+mod error;
+mod fault;
+mod hold;
+mod meter;
+mod metrics;
+mod plan;
+mod providers;
+mod reply;
+mod request;
+mod route;
+mod rpc;
+mod scan;
+mod usage;
+
+use std::sync::Arc;
+
+use chassis::{Tasks, config::Settings};
+use domain::Catalogue;
+use prometheus_client::registry::Registry;
+use proto::chat::v1::chat_server::ChatServer;
+use upstream::ProviderClient;
+
+pub use crate::{
+    config::{BillingLimits, Config},
+    error::Error,
+    rpc::Rpc,
+};
+use crate::{hold::Billing, metrics::Metrics, route::Routes};
+
+/// What the service is made of.
+pub struct Deps<'a> {
+    /// Every model; only those of category chat are served here.
+    pub catalogue: Arc<Catalogue>,
+    /// The way to billing.
+    pub billing: chassis::rpc::Channel,
+    /// Where `limits.chat` and `providers.<name>` are read from.
+    pub settings: &'a Settings,
+    /// Where the sandbox is, without a path: `http://127.0.0.1:9105`. `None`: test keys are not served.
+    pub sandbox_origin: Option<String>,
+    /// Where the work is spawned.
+    pub tasks: Tasks,
+    /// Where the figures are registered.
+    pub registry: &'a mut Registry,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Chat {
+    service: Arc<Service>,
+}
+
+/// What every request needs.
+pub(crate) struct Service {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) routes: Routes,
+    pub(crate) billing: Arc<Billing>,
+    pub(crate) config: Config,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Metrics,
+}
+
+// === impl Chat ===
+
+impl Chat {
+    /// Reads the settings and puts the service together. It has no worker of its own: each request brings its task.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or a chat model of the catalogue names an adapter that does not exist.
+    pub fn start(deps: Deps<'_>) -> Result<Self, Error> {
+        let config = Config::read(deps.settings)?;
+        let metrics = Metrics::register(deps.registry);
+        let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
+        let routes = Routes::build(
+            &deps.catalogue,
+            deps.settings,
+            deps.sandbox_origin.as_deref(),
+            &providers::adapters(&client, &config),
+        )?;
+        let billing = Billing::new(
+            deps.billing,
+            config.billing.clone(),
+            deps.tasks.clone(),
+            metrics.clone(),
+        );
+        let service = Service {
+            catalogue: deps.catalogue,
+            routes,
+            billing: Arc::new(billing),
+            config,
+            tasks: deps.tasks,
+            metrics,
+        };
+        Ok(Self {
+            service: Arc::new(service),
+        })
+    }
+
+    /// The server side of `aio.chat.v1.Chat`, to be wrapped by `chassis::rpc::in_process` or put on a listener.
+    pub fn rpc_server(&self) -> ChatServer<Rpc> {
+        ChatServer::new(Rpc::new(Arc::clone(&self.service)))
+            .max_decoding_message_size(self.service.config.max_message_bytes)
+    }
+}

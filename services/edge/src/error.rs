@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use proto::{Code, Fault, WireError, code};
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ impl From<WireError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = status(&self.0);
+        *response.status_mut() = self.0.code.http_status();
         response.extensions_mut().insert(Failure(self.0));
         response
     }
@@ -149,15 +149,6 @@ pub(crate) fn json(fault: &Fault, request_id: &str) -> Bytes {
     serde_json::to_vec(&envelope)
         .map(Bytes::from)
         .unwrap_or_default()
-}
-
-/// The status of a failure: the table's, but for the method, for which HTTP has a word of its own.
-fn status(fault: &Fault) -> StatusCode {
-    if fault.code == code::METHOD_NOT_ALLOWED {
-        StatusCode::METHOD_NOT_ALLOWED
-    } else {
-        fault.kind().http_status()
-    }
 }
 
 /// Whole seconds, rounded up, at least one: `Retry-After` knows no fractions.

@@ -1,0 +1,137 @@
+//! An open hold, which ends exactly once: captured or released. One that is dropped is released.
+
+use std::{mem, sync::Arc};
+
+use domain::{Micros, OperationId};
+use proto::{
+    Fault,
+    billing::v1::{Outcome, SettleRequest},
+};
+use tokio::runtime::Handle;
+use tracing::error;
+
+use crate::hold::{Billing, release_request, unavailable};
+
+/// Credit set aside, and not yet settled.
+pub(crate) struct Charge {
+    billing: Arc<Billing>,
+    hold: OperationId,
+    granted: Micros,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Settled,
+}
+
+// === impl Charge ===
+
+impl Charge {
+    /// Takes responsibility for an open hold.
+    pub(crate) fn new(billing: Arc<Billing>, hold: OperationId, granted: Micros) -> Self {
+        Self {
+            billing,
+            hold,
+            granted,
+            state: State::Open,
+        }
+    }
+
+    /// The most that can be charged.
+    pub(crate) fn granted(&self) -> Micros {
+        self.granted
+    }
+
+    /// Charges `amount`, trying for as long as `settle_window`. Returns what was charged.
+    ///
+    /// # Errors
+    /// BILLING_UNAVAILABLE; a release is then on its way, and nothing that is not yet delivered may be delivered.
+    pub(crate) async fn capture(
+        mut self,
+        amount: Micros,
+        receipt: Vec<u8>,
+    ) -> Result<Micros, Fault> {
+        let request = SettleRequest {
+            hold_id: self.hold.to_vec().into(),
+            outcome: Outcome::Capture.into(),
+            amount: amount.get(),
+            receipt: receipt.into(),
+        };
+        let settled = self.billing.settle(request).await;
+        self.state = State::Settled;
+        settled.map_err(|fault| {
+            error!(hold = %self.hold, code = fault.code.word, amount = amount.get(), "an answer could not be charged");
+            self.billing.metrics.unbilled.inc();
+            self.billing.release_later(self.hold, br#"{"free":"billing_unavailable"}"#.to_vec());
+            unavailable(self.billing.retry_after())
+        })
+    }
+
+    /// Gives everything back: at once if billing answers, else in the background.
+    pub(crate) async fn release(mut self, receipt: Vec<u8>) {
+        let request = release_request(self.hold, receipt.clone());
+        let released = self.billing.settle_once(request).await;
+        self.state = State::Settled;
+        if released.is_err() {
+            self.billing.release_later(self.hold, receipt);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if mem::replace(&mut self.state, State::Settled) == State::Settled {
+            return;
+        }
+        error!(hold = %self.hold, "a hold was dropped without being settled");
+        self.billing.metrics.dropped.inc();
+        // Without a runtime the process is ending: then the hold ends by itself.
+        if Handle::try_current().is_ok() {
+            self.billing
+                .release_later(self.hold, br#"{"free":"dropped"}"#.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use chassis::{Tasks, mint, rpc};
+    use tokio::sync::mpsc;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{BillingLimits, metrics::Metrics};
+
+    #[tokio::test]
+    async fn what_nobody_settles_is_released() {
+        let (seen, mut calls) = mpsc::unbounded_channel();
+        let channel = rpc::in_process(service_fn(
+            move |request: http::Request<tonic::body::Body>| {
+                seen.send(request.uri().path().to_owned()).unwrap();
+                async {
+                    Ok::<_, Infallible>(
+                        tonic::Status::from(Fault::new(proto::code::HOLD_CONFLICT, "")).into_http(),
+                    )
+                }
+            },
+        ));
+        let (tasks, metrics) = (Tasks::default(), Metrics::default());
+        let billing = Billing::new(
+            channel,
+            BillingLimits::default(),
+            tasks.clone(),
+            metrics.clone(),
+        );
+        drop(Charge::new(Arc::new(billing), mint(), Micros::new(7)));
+        assert_eq!(metrics.dropped.get(), 1);
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+        assert_eq!(
+            calls.recv().await.as_deref(),
+            Some("/aio.billing.v1.Billing/Settle")
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! The use case: one chat request. All the branching of it is in this file.
+//!
+//! ```text
+//! plan ─> hold ─> first answer ─┬─ whole ───> charge ─> body
+//!                               └─ stream ──> meter ──> charge ─> tail
+//! ```
+//!
+//! Everything from the hold on runs in a task of its own, which a caller cannot cancel. A failure before the first byte is
+//! free. Of a stream that was cut, by whichever side, what had arrived is charged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::Micros;
+use proto::{
+    Fault,
+    chat::v1::{Head, Tail, complete_event::Event},
+};
+use tokio::sync::mpsc::Receiver;
+use tracing::info_span;
+
+use crate::{
+    Service,
+    attempt::{Asked, first_stream},
+    bill::{Bill, Subject, Tally},
+    charge::Charge,
+    client::{Begun, Client, Item, Lost},
+    fault::{before_answer, inside_answer},
+    hold::{Holding, hold},
+    meter::{End, Metered, metered},
+    plan::{Order, Plan, plan},
+    providers::{Answer, Chunk, Pieces},
+    reply::{usage_event, with_credits},
+    request::Wanted,
+};
+
+/// Starts a request; its events come out of the receiver, the first of them a head or a failure.
+///
+/// # Errors
+/// What is wrong with the request, before any money moves.
+pub(crate) fn complete(service: &Arc<Service>, order: Order) -> Result<Receiver<Item>, Fault> {
+    let plan = plan(service, order)?;
+    let config = &service.config;
+    let (client, events) = Client::new(config.buffered_events, config.slow_reader_timeout);
+    let span = info_span!("chat", request = plan.caller.request_id, operation = %plan.operation);
+    let work = Work {
+        subject: plan.subject(service.catalogue.version()),
+        service: Arc::clone(service),
+        plan,
+        client,
+    };
+    service.tasks.spawn(span, work.run());
+    Ok(events)
+}
+
+/// One request on its way.
+struct Work {
+    service: Arc<Service>,
+    plan: Plan,
+    client: Client,
+    subject: Subject,
+}
+
+/// Why nothing is charged for a request, or what is said of its end: the words of receipts and metrics.
+mod outcome {
+    pub(super) const COMPLETED: &str = "completed";
+    pub(super) const REFUSED: &str = "hold_refused";
+    pub(super) const FAILED: &str = "upstream_failed";
+    pub(super) const CUT: &str = "upstream_cut";
+    pub(super) const LEFT: &str = "client_left";
+    pub(super) const SLOW: &str = "slow_reader";
+    pub(super) const UNBILLED: &str = "unbilled";
+    /// Why a whole answer's usage is an estimate.
+    pub(super) const NO_USAGE: &str = "no_usage";
+}
+
+// === impl Work ===
+
+impl Work {
+    async fn run(mut self) {
+        let outcome = self.serve().await;
+        self.service.metrics.ended(&self.plan.model, outcome);
+    }
+
+    async fn serve(&mut self) -> &'static str {
+        let holding = Holding {
+            caller: &self.plan.caller,
+            operation: self.plan.operation,
+            ask: self.plan.ask,
+            price_version: &self.subject.price_version,
+        };
+        let charge = match hold(&self.service.billing, holding).await {
+            Ok(charge) => charge,
+            Err(fault) => return self.refuse(fault, outcome::REFUSED).await,
+        };
+        let max_output = self
+            .plan
+            .bound
+            .affordable(&self.plan.price, charge.granted());
+        let asked = tokio::select! {
+            biased;
+            () = self.client.left() => None,
+            asked = first_stream(&self.service, &self.plan, max_output) => Some(asked),
+        };
+        let Some(Asked { attempts, answer }) = asked else {
+            charge.release(self.subject.free(outcome::LEFT)).await;
+            return outcome::LEFT;
+        };
+        self.subject.provider = attempts
+            .last()
+            .map(|last| last.provider.clone())
+            .unwrap_or_default();
+        self.subject.attempts = attempts;
+        match answer {
+            Ok(Answer::Whole(body)) => self.whole(body, charge).await,
+            Ok(Answer::Stream(first, rest)) => self.stream(first, rest, charge).await,
+            Err(failure) => {
+                charge
+                    .release(self.subject.free(failure.class().as_str()))
+                    .await;
+                let fault = before_answer(&failure, self.service.config.retry_after);
+                self.refuse(fault, outcome::FAILED).await
+            }
+        }
+    }
+
+    /// One JSON body: charged, then sent.
+    async fn whole(&self, body: Chunk, charge: Charge) -> &'static str {
+        let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
+        let bill = self.bill(&tally, &charge, outcome::NO_USAGE);
+        let charged = match self.capture(&bill, charge).await {
+            Ok(charged) => charged,
+            Err(fault) => return self.refuse(fault, outcome::UNBILLED).await,
+        };
+        let data = vec![with_credits(&body.data, charged)];
+        let head = self.head(Wanted::Whole);
+        self.finish(Some(head), data, charged).await
+    }
+
+    /// Events as they come; the last ones once they are charged.
+    async fn stream(&self, first: Chunk, rest: Pieces, charge: Charge) -> &'static str {
+        let wanted = self.plan.request.answer;
+        // A reader who is gone already is noticed at the first event, which counts what came.
+        let _ = self.client.send(self.head(wanted)).await;
+        let metered = metered(first, rest, &self.client, wanted).await;
+        let Metered {
+            tally,
+            held,
+            first,
+            end,
+        } = metered;
+        match end {
+            End::Done => {
+                let bill = self.bill(&tally, &charge, outcome::NO_USAGE);
+                match self.capture(&bill, charge).await {
+                    Ok(charged) => {
+                        self.finish(None, tail(held, &first, &bill, charged, wanted), charged)
+                            .await
+                    }
+                    Err(fault) => self.fail(fault, outcome::UNBILLED).await,
+                }
+            }
+            End::Broken(failure) => match self.settle_cut(&tally, charge, outcome::CUT).await {
+                Ok(charged) => {
+                    self.fail(inside_answer(&failure, charged), outcome::CUT)
+                        .await
+                }
+                Err(fault) => self.fail(fault, outcome::UNBILLED).await,
+            },
+            End::Lost(lost) => {
+                let reason = match lost {
+                    Lost::Left => outcome::LEFT,
+                    Lost::Slow => outcome::SLOW,
+                };
+                let fault = match self.settle_cut(&tally, charge, reason).await {
+                    Ok(charged) => slow_reader(charged),
+                    Err(fault) => fault,
+                };
+                self.fail(fault, reason).await
+            }
+        }
+    }
+
+    fn head(&self, wanted: Wanted) -> Event {
+        Event::Head(Head {
+            provider: self.subject.provider.clone(),
+            stream: wanted != Wanted::Whole,
+        })
+    }
+
+    /// What had arrived of a cut stream is charged; nothing is free.
+    async fn settle_cut(
+        &self,
+        tally: &Tally,
+        charge: Charge,
+        reason: &'static str,
+    ) -> Result<Micros, Fault> {
+        if tally.content_bytes == 0 {
+            charge.release(self.subject.free(reason)).await;
+            return Ok(Micros::ZERO);
+        }
+        let bill = self.bill(tally, &charge, reason);
+        self.capture(&bill, charge).await
+    }
+
+    fn bill(&self, tally: &Tally, charge: &Charge, reason: &'static str) -> Bill {
+        Bill::of(
+            tally,
+            &self.plan.bound,
+            &self.plan.price,
+            charge.granted(),
+            reason,
+        )
+    }
+
+    async fn capture(&self, bill: &Bill, charge: Charge) -> Result<Micros, Fault> {
+        if let Some(reason) = bill.estimated {
+            self.service.metrics.estimate(reason);
+        }
+        if bill.over {
+            self.service.metrics.overreported.inc();
+        }
+        charge
+            .capture(bill.amount, bill.receipt(&self.subject))
+            .await
+    }
+
+    /// The end of a request that went well. That nobody may be there to read it changes nothing any more.
+    async fn finish(&self, head: Option<Event>, data: Vec<Bytes>, charged: Micros) -> &'static str {
+        let tail = Event::Tail(Tail {
+            data,
+            charged: charged.get(),
+        });
+        for event in head.into_iter().chain([tail]) {
+            if self.client.send(event).await.is_err() {
+                break;
+            }
+        }
+        outcome::COMPLETED
+    }
+
+    /// A failure before the first byte.
+    async fn refuse(&self, fault: Fault, outcome: &'static str) -> &'static str {
+        self.client.fail(fault, Begun::No).await;
+        outcome
+    }
+
+    /// A failure behind the first byte.
+    async fn fail(&self, fault: Fault, outcome: &'static str) -> &'static str {
+        if !self.client.has_left() {
+            self.client.fail(fault, Begun::Yes).await;
+        }
+        outcome
+    }
+}
+
+/// The last events, with the charge beside the usage.
+fn tail(
+    mut held: Vec<Bytes>,
+    first: &Bytes,
+    bill: &Bill,
+    charged: Micros,
+    wanted: Wanted,
+) -> Vec<Bytes> {
+    let last = match held.pop() {
+        Some(last) => last,
+        None if wanted == Wanted::StreamWithUsage => usage_event(first, bill.usage),
+        None => return held,
+    };
+    held.push(with_credits(&last, charged));
+    held
+}
+
+fn slow_reader(charged: Micros) -> Fault {
+    let message = format!(
+        "The answer was not read for too long and was stopped; {charged} credits were charged for what had arrived."
+    );
+    Fault::new(proto::code::TIMEOUT, message)
+}

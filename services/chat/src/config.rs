@@ -1,0 +1,206 @@
+//! The section `limits.chat`: every limit of the service with its default.
+
+use std::time::Duration;
+
+use chassis::config::{Settings, duration};
+use serde::Deserialize;
+use upstream::UpstreamConfig;
+
+use crate::Error;
+
+/// The section `limits.chat`. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How many providers are asked for one request, one after another. Default 3.
+    #[serde(default = "max_candidates")]
+    pub max_candidates: usize,
+    /// The largest `n`. Default 8.
+    #[serde(default = "max_choices")]
+    pub max_choices: u64,
+    /// The output, in tokens, below which a request is refused for want of credit instead of being shortened. Default 256.
+    #[serde(default = "least_output")]
+    pub least_output: u64,
+    /// How long a provider may think before the head of an answer that is not streamed: the whole generation. Default `"600s"`.
+    /// Streamed answers have `upstream.first_byte_timeout`.
+    #[serde(default = "whole_answer_timeout", with = "duration")]
+    pub whole_answer_timeout: Duration,
+    /// After this long no further candidate is asked. Default `"120s"`.
+    #[serde(default = "failover_window", with = "duration")]
+    pub failover_window: Duration,
+    /// How many events wait for a slow reader before the provider has to wait too. Default 32.
+    #[serde(default = "buffered_events")]
+    pub buffered_events: usize,
+    /// How long a reader may take nothing before the stream is stopped and charged. Default `"30s"`.
+    #[serde(default = "slow_reader_timeout", with = "duration")]
+    pub slow_reader_timeout: Duration,
+    /// The largest request message, in bytes: the edge's body limit and its envelope. Default 9 MiB.
+    #[serde(default = "max_message_bytes")]
+    pub max_message_bytes: usize,
+    /// How customers are told to wait when nobody said for how long. Default `"2s"`.
+    #[serde(default = "retry_after", with = "duration")]
+    pub retry_after: Duration,
+    /// Calls to billing.
+    #[serde(default = "BillingLimits::default")]
+    pub billing: BillingLimits,
+    /// Calls to providers.
+    #[serde(default)]
+    pub upstream: UpstreamConfig,
+}
+
+/// The section `limits.chat.billing`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BillingLimits {
+    /// How long a hold lives when this process dies. More than the longest request and its settlement. Default `"15m"`.
+    #[serde(default = "hold_ttl", with = "duration")]
+    pub hold_ttl: Duration,
+    /// How long one try of a hold may take. Default `"500ms"`.
+    #[serde(default = "hold_try", with = "duration")]
+    pub hold_try: Duration,
+    /// How long a hold is tried before the request is refused. Default `"2s"`.
+    #[serde(default = "hold_window", with = "duration")]
+    pub hold_window: Duration,
+    /// How long one try of a capture or release may take. Default `"2s"`.
+    #[serde(default = "settle_try", with = "duration")]
+    pub settle_try: Duration,
+    /// How long a capture or release is tried. Default `"30s"`.
+    #[serde(default = "settle_window", with = "duration")]
+    pub settle_window: Duration,
+    /// The first pause between two tries; it doubles up to `settle_try`. Default `"50ms"`.
+    #[serde(default = "first_pause", with = "duration")]
+    pub first_pause: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the section and checks what no field says alone.
+    ///
+    /// # Errors
+    /// When a field has a wrong value or a name nobody knows, or a hold could end before its request.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let config: Self = settings.section("limits.chat")?;
+        if config.buffered_events == 0 || config.max_candidates == 0 || config.least_output == 0 {
+            return Err(Error::Setting(
+                "limits.chat: buffered_events, max_candidates and least_output must be at least 1",
+            ));
+        }
+        if config.billing.hold_ttl < config.longest_request() {
+            return Err(Error::Setting(
+                "limits.chat.billing.hold_ttl must be longer than failover_window, upstream.total_timeout, \
+                 slow_reader_timeout and settle_window together",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// From the hold to the end of the capture, at worst.
+    fn longest_request(&self) -> Duration {
+        [
+            self.upstream.total_timeout,
+            self.slow_reader_timeout,
+            self.billing.settle_window,
+        ]
+        .into_iter()
+        .fold(self.failover_window, Duration::saturating_add)
+    }
+}
+
+// === impl BillingLimits ===
+
+impl Default for BillingLimits {
+    fn default() -> Self {
+        Self {
+            hold_ttl: hold_ttl(),
+            hold_try: hold_try(),
+            hold_window: hold_window(),
+            settle_try: settle_try(),
+            settle_window: settle_window(),
+            first_pause: first_pause(),
+        }
+    }
+}
+
+const fn max_candidates() -> usize {
+    3
+}
+
+const fn max_choices() -> u64 {
+    8
+}
+
+const fn least_output() -> u64 {
+    256
+}
+
+const fn whole_answer_timeout() -> Duration {
+    Duration::from_secs(600)
+}
+
+const fn failover_window() -> Duration {
+    Duration::from_secs(120)
+}
+
+const fn buffered_events() -> usize {
+    32
+}
+
+const fn slow_reader_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn max_message_bytes() -> usize {
+    9 * 1_024 * 1_024
+}
+
+const fn retry_after() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn hold_ttl() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+
+const fn hold_try() -> Duration {
+    Duration::from_millis(500)
+}
+
+const fn hold_window() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn settle_try() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn settle_window() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn first_pause() -> Duration {
+    Duration::from_millis(50)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_default() {
+        let config = Config::read(&Settings::from_toml("")).unwrap();
+        assert_eq!(config.billing.hold_ttl, Duration::from_secs(900));
+        assert_eq!(config.least_output, 256);
+        let config = Config::read(&Settings::from_toml(
+            "[limits.chat.billing]\nhold_try = '10ms'",
+        ));
+        assert_eq!(config.unwrap().billing.settle_window, settle_window());
+    }
+
+    #[test]
+    fn a_hold_must_outlive_its_request() {
+        let text = "[limits.chat.billing]\nhold_ttl = '5m'";
+        let error = Config::read(&Settings::from_toml(text)).unwrap_err();
+        assert!(error.to_string().contains("hold_ttl"), "{error}");
+    }
+}

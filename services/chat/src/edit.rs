@@ -1,0 +1,371 @@
+//! The provider's body: the customer's bytes with the fewest edits, spliced by byte ranges. Pure; at most one copy.
+//!
+//! Messages, tools and everything unknown are never read back and written again: what the customer sent is what the provider
+//! gets, to the byte.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::request::{Request, Wanted};
+
+/// What one provider needs changed.
+pub(crate) struct Wishes<'a> {
+    /// What the provider calls the model.
+    pub(crate) model: &'a str,
+    /// The most output of one choice, in tokens.
+    pub(crate) max_output: u64,
+    /// How the provider spells `include_thoughts`.
+    pub(crate) thoughts: Thoughts,
+}
+
+/// How a provider spells our `include_thoughts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thoughts {
+    /// It has no such thing: the field is dropped.
+    Unknown,
+    /// Google: `extra_body.google.thinking_config.include_thoughts`. A customer's own `extra_body` stays as it is, and wins.
+    Google,
+}
+
+/// One edit: this range becomes that text.
+type Cut<'a> = (Range<usize>, Cow<'a, str>);
+
+/// The body for a provider.
+pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>) -> Bytes {
+    let mut cuts: Vec<Cut<'_>> = Vec::with_capacity(4);
+    cuts.push((
+        request.spans.model.clone(),
+        Cow::Owned(quoted(wishes.model)),
+    ));
+    output_limit(body, request, wishes.max_output, &mut cuts);
+    if request.answer != Wanted::Whole {
+        include_usage(body, request, &mut cuts);
+    }
+    if let Some(value) = &request.spans.include_thoughts {
+        cuts.push(thoughts(body, request, value, wishes.thoughts));
+    }
+    cuts.retain(|(range, text)| body.get(range.clone()) != Some(text.as_bytes()));
+    splice(body, cuts)
+}
+
+/// The limit goes into the field the customer used, else into `max_tokens`, which every compatible server knows.
+fn output_limit(body: &Bytes, request: &Request, limit: u64, cuts: &mut Vec<Cut<'_>>) {
+    let limit = limit.to_string();
+    let spans = &request.spans;
+    let given: Vec<_> = [&spans.max_tokens, &spans.max_completion_tokens]
+        .into_iter()
+        .flatten()
+        .collect();
+    // A `null` beside a number stays: `null` means "not given" to both sides.
+    let is_null = |range: &Range<usize>| body.get(range.clone()) == Some(b"null".as_slice());
+    let numbers: Vec<_> = given.iter().filter(|range| !is_null(range)).collect();
+    if !numbers.is_empty() {
+        cuts.extend(
+            numbers
+                .into_iter()
+                .map(|range| ((*range).clone(), Cow::Owned(limit.clone()))),
+        );
+    } else if let Some(null) = given.first() {
+        cuts.push(((*null).clone(), Cow::Owned(limit)));
+    } else {
+        cuts.push(first_member(body, 0, &format!("\"max_tokens\":{limit}")));
+    }
+}
+
+/// The charge needs the usage, whether the customer wants to see it or not.
+fn include_usage(body: &Bytes, request: &Request, cuts: &mut Vec<Cut<'_>>) {
+    const OPTIONS: &str = r#"{"include_usage":true}"#;
+    let spans = &request.spans;
+    match (&spans.stream_options, &spans.include_usage) {
+        (_, Some(value)) => cuts.push((value.clone(), Cow::Borrowed("true"))),
+        (Some(options), None) if body.get(options.start) == Some(&b'{') => {
+            cuts.push(first_member(body, options.start, "\"include_usage\":true"));
+        }
+        (Some(null), None) => cuts.push((null.clone(), Cow::Borrowed(OPTIONS))),
+        (None, None) => cuts.push(first_member(
+            body,
+            0,
+            &format!("\"stream_options\":{OPTIONS}"),
+        )),
+    }
+}
+
+fn thoughts<'a>(
+    body: &Bytes,
+    request: &Request,
+    value: &Range<usize>,
+    spelling: Thoughts,
+) -> Cut<'a> {
+    let wanted = request
+        .thoughts
+        .filter(|_| spelling == Thoughts::Google && request.spans.extra_body.is_none());
+    match wanted {
+        Some(include) => {
+            let config = format!(
+                r#""extra_body":{{"google":{{"thinking_config":{{"include_thoughts":{include}}}}}}}"#
+            );
+            (name_start(body, value.start)..value.end, Cow::Owned(config))
+        }
+        None => (whole_member(body, value), Cow::Borrowed("")),
+    }
+}
+
+/// Puts a member in front of all others of the first object at or behind `from`.
+fn first_member<'a>(body: &Bytes, from: usize, member: &str) -> Cut<'a> {
+    let rest = body.get(from..).unwrap_or_default();
+    let open = memchr::memchr(b'{', rest).unwrap_or(0);
+    let inside = from.saturating_add(open).saturating_add(1);
+    let empty = next(body, inside).is_none_or(|(_, byte)| byte == b'}');
+    let comma = if empty { "" } else { "," };
+    (inside..inside, Cow::Owned(format!("{member}{comma}")))
+}
+
+/// A member with the comma that would be left over.
+fn whole_member(body: &Bytes, value: &Range<usize>) -> Range<usize> {
+    let start = name_start(body, value.start);
+    match next(body, value.end) {
+        Some((comma, b',')) => start..comma.saturating_add(1),
+        Some(_) | None => match previous(body, start) {
+            Some((comma, b',')) => comma..value.end,
+            Some(_) | None => start..value.end,
+        },
+    }
+}
+
+/// Where the name of the member with this value begins. The names that are edited hold no quotation mark, however written.
+fn name_start(body: &Bytes, value: usize) -> usize {
+    let before = body.get(..value).unwrap_or_default();
+    let closing = memchr::memrchr(b'"', before).unwrap_or(0);
+    let name = before.get(..closing).unwrap_or_default();
+    memchr::memrchr(b'"', name).unwrap_or(closing)
+}
+
+/// The first byte at or behind `at` that is not white space, with its place.
+fn next(body: &Bytes, at: usize) -> Option<(usize, u8)> {
+    let rest = body.get(at..)?;
+    let skipped = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let place = at.saturating_add(skipped);
+    body.get(place).map(|byte| (place, *byte))
+}
+
+/// The last byte before `at` that is not white space, with its place.
+fn previous(body: &Bytes, at: usize) -> Option<(usize, u8)> {
+    let place = body
+        .get(..at)?
+        .iter()
+        .rposition(|byte| !byte.is_ascii_whitespace())?;
+    body.get(place).map(|byte| (place, *byte))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The body with its edits. The ranges do not overlap: each is the inside of a member of its own.
+fn splice(body: &Bytes, mut cuts: Vec<Cut<'_>>) -> Bytes {
+    if cuts.is_empty() {
+        return body.clone();
+    }
+    cuts.sort_by_key(|(range, _)| range.start);
+    let added: usize = cuts.iter().map(|(_, text)| text.len()).sum();
+    let mut edited = BytesMut::with_capacity(body.len().saturating_add(added));
+    let mut at = 0;
+    for (range, text) in &cuts {
+        edited.extend_from_slice(body.get(at..range.start).unwrap_or_default());
+        edited.extend_from_slice(text.as_bytes());
+        at = range.end;
+    }
+    edited.extend_from_slice(body.get(at..).unwrap_or_default());
+    edited.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::request;
+
+    const HI: &str = r#""messages": [ {"role":"user","content":"h\u00efi, \"max_tokens\": 7"} ]"#;
+
+    fn edited(body: &str, thoughts: Thoughts) -> String {
+        let body = Bytes::from(body.to_owned());
+        let request = request::parse(&body, 8).unwrap();
+        let wishes = Wishes {
+            model: "up",
+            max_output: 99,
+            thoughts,
+        };
+        String::from_utf8(provider_body(&body, &request, &wishes).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_body_that_needs_nothing_is_not_copied() {
+        let body = Bytes::from(format!(r#"{{"model":"up",{HI},"max_tokens":99}}"#));
+        let request = request::parse(&body, 8).unwrap();
+        let wishes = Wishes {
+            model: "up",
+            max_output: 99,
+            thoughts: Thoughts::Unknown,
+        };
+        assert_eq!(
+            provider_body(&body, &request, &wishes).as_ptr(),
+            body.as_ptr()
+        );
+    }
+
+    #[test]
+    fn only_the_intended_bytes_change() {
+        for (body, expected) in [
+            (
+                format!(r#" {{ {HI} , "model" : "gemini" }} "#),
+                format!(r#" {{"max_tokens":99, {HI} , "model" : "up" }} "#),
+            ),
+            (
+                format!(
+                    r#"{{"model":"gemini",{HI},"max_completion_tokens":5000,"max_tokens":null}}"#
+                ),
+                format!(r#"{{"model":"up",{HI},"max_completion_tokens":99,"max_tokens":null}}"#),
+            ),
+            (
+                format!(
+                    r#"{{"model":"gemini",{HI},"max_tokens":null,"stream":true,"stream_options":null}}"#
+                ),
+                format!(
+                    r#"{{"model":"up",{HI},"max_tokens":99,"stream":true,"stream_options":{{"include_usage":true}}}}"#
+                ),
+            ),
+            (
+                format!(
+                    r#"{{"model":"gemini",{HI},"max_tokens":9,"stream":true,"stream_options":{{ }}}}"#
+                ),
+                format!(
+                    r#"{{"model":"up",{HI},"max_tokens":99,"stream":true,"stream_options":{{"include_usage":true }}}}"#
+                ),
+            ),
+            (
+                format!(
+                    r#"{{"model":"gemini",{HI},"max_tokens":9,"stream":true,"stream_options":{{"x":1,"include_usage":false}}}}"#
+                ),
+                format!(
+                    r#"{{"model":"up",{HI},"max_tokens":99,"stream":true,"stream_options":{{"x":1,"include_usage":true}}}}"#
+                ),
+            ),
+            (
+                format!(r#"{{"model":"gemini",{HI},"stream":true}}"#),
+                format!(
+                    r#"{{"max_tokens":99,"stream_options":{{"include_usage":true}},"model":"up",{HI},"stream":true}}"#
+                ),
+            ),
+        ] {
+            assert_eq!(edited(&body, Thoughts::Unknown), expected);
+        }
+    }
+
+    #[test]
+    fn our_own_extra_is_spelled_for_google_and_dropped_for_others() {
+        let google = r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#;
+        for (body, for_google, for_others) in [
+            (
+                format!(r#"{{"include_thoughts" : true , "model":"up",{HI},"max_tokens":99}}"#),
+                format!(r#"{{{google} , "model":"up",{HI},"max_tokens":99}}"#),
+                format!(r#"{{ "model":"up",{HI},"max_tokens":99}}"#),
+            ),
+            (
+                format!(r#"{{"model":"up",{HI},"max_tokens":99 , "incl\u0075de_thoughts":true }}"#),
+                format!(r#"{{"model":"up",{HI},"max_tokens":99 , {google} }}"#),
+                format!(r#"{{"model":"up",{HI},"max_tokens":99  }}"#),
+            ),
+            (
+                format!(
+                    r#"{{"model":"up","include_thoughts":true,"extra_body":{{}},{HI},"max_tokens":99}}"#
+                ),
+                format!(r#"{{"model":"up","extra_body":{{}},{HI},"max_tokens":99}}"#),
+                format!(r#"{{"model":"up","extra_body":{{}},{HI},"max_tokens":99}}"#),
+            ),
+        ] {
+            assert_eq!(edited(&body, Thoughts::Google), for_google);
+            assert_eq!(edited(&body, Thoughts::Unknown), for_others);
+        }
+    }
+
+    /// A JSON value of moderate size.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[ -~äß\\n\\t{}\",:]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"{},]{0,6}", inner, 0..3)
+                    .prop_map(|map| Value::from(map.into_iter().collect::<Map<_, _>>())),
+            ]
+        })
+    }
+
+    fn body() -> impl Strategy<Value = Map<String, Value>> {
+        let options = prop_oneof![
+            Just(json!(null)),
+            Just(json!({})),
+            Just(json!({"include_usage": false})),
+            Just(json!({"a": [1], "include_usage": null}))
+        ];
+        (
+            prop::collection::btree_map("x_[a-z\"{},]{0,6}", value(), 0..4),
+            "[ -~äß\\n]{0,20}",
+            prop::option::of(1_u64..100),
+            prop::option::of(prop::option::of(1_u64..100)),
+            prop::option::of(any::<bool>()),
+            prop::option::of(options),
+            prop::option::of(any::<bool>()),
+        )
+            .prop_map(
+                |(extras, text, tokens, completion, stream, options, thoughts)| {
+                    let mut body: Map<_, _> = extras.into_iter().collect();
+                    body.insert("model".into(), json!("gemini"));
+                    body.insert(
+                        "messages".into(),
+                        json!([{"role": "user", "content": text}]),
+                    );
+                    let mut put = |name: &str, value: Option<Value>| {
+                        value.map(|value| body.insert(name.into(), value));
+                    };
+                    put("max_tokens", tokens.map(Value::from));
+                    put("max_completion_tokens", completion.map(Value::from));
+                    put("stream", stream.map(Value::from));
+                    put("stream_options", options);
+                    put("include_thoughts", thoughts.map(Value::from));
+                    body
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn the_edited_body_differs_only_in_the_intended_fields(sent in body(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&sent) } else { serde_json::to_string(&sent) }.unwrap();
+            let got: Map<String, Value> = serde_json::from_str(&edited(&text, Thoughts::Unknown)).unwrap();
+            let mut expected = sent.clone();
+            expected.insert("model".into(), json!("up"));
+            expected.remove("include_thoughts");
+            let number = |name: &str| sent.get(name).is_some_and(Value::is_number);
+            if number("max_tokens") || !number("max_completion_tokens") && !sent.contains_key("max_completion_tokens") {
+                expected.insert("max_tokens".into(), json!(99));
+            }
+            if number("max_completion_tokens") || !number("max_tokens") && sent.contains_key("max_completion_tokens") {
+                expected.insert("max_completion_tokens".into(), json!(99));
+            }
+            if sent.get("stream") == Some(&json!(true)) {
+                let mut options = sent.get("stream_options").and_then(Value::as_object).cloned().unwrap_or_default();
+                options.insert("include_usage".into(), json!(true));
+                expected.insert("stream_options".into(), options.into());
+            }
+            prop_assert_eq!(got, expected);
+        }
+    }
+}

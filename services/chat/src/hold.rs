@@ -1,0 +1,189 @@
+//! Sets credit aside before a provider is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{Tasks, rpc};
+use domain::{Caller, Micros, OperationId};
+use proto::{
+    Fault, Kind,
+    billing::v1::{HoldKind, HoldRequest, Outcome, SettleRequest, billing_client::BillingClient},
+    code,
+};
+use tokio::time::Instant;
+use tracing::{Span, warn};
+
+use crate::{BillingLimits, bound::Ask, charge::Charge, fault::internal, metrics::Metrics};
+
+/// Billing, as this service uses it.
+pub(crate) struct Billing {
+    client: BillingClient<rpc::Channel>,
+    limits: BillingLimits,
+    tasks: Tasks,
+    pub(crate) metrics: Metrics,
+}
+
+/// Whose credit is set aside, and for what.
+pub(crate) struct Holding<'a> {
+    /// Who pays.
+    pub(crate) caller: &'a Caller,
+    /// The operation, which is also the hold.
+    pub(crate) operation: OperationId,
+    /// How much.
+    pub(crate) ask: Ask,
+    /// The price list it was computed with.
+    pub(crate) price_version: &'a str,
+}
+
+/// Sets credit aside: as much as asked, or what there is if that is at least the floor.
+///
+/// # Errors
+/// Billing's refusal as it came (no credit, a spent cap); BILLING_UNAVAILABLE when it does not answer in time, with a release
+/// on its way in case it did hold.
+pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<Charge, Fault> {
+    let request = HoldRequest {
+        context: Some(wanted.caller.into()),
+        hold_id: wanted.operation.to_vec().into(),
+        kind: HoldKind::Chat.into(),
+        amount: wanted.ask.amount.get(),
+        floor: wanted.ask.floor.get(),
+        ttl_ms: i64::try_from(billing.limits.hold_ttl.as_millis()).unwrap_or(i64::MAX),
+        price_version: wanted.price_version.to_owned(),
+    };
+    let limits = &billing.limits;
+    let until = Instant::now() + limits.hold_window;
+    let mut pause = limits.first_pause;
+    let mut tries = 0_u32;
+    let refusal = loop {
+        tries = tries.saturating_add(1);
+        let left = until.saturating_duration_since(Instant::now());
+        let message = rpc::request(request.clone(), limits.hold_try.min(left));
+        match billing.client.clone().hold(message).await {
+            Ok(reply) => {
+                let granted = Micros::new(reply.into_inner().granted);
+                let charge = Charge::new(Arc::clone(billing), wanted.operation, granted);
+                return accept(charge, wanted.ask.floor).await;
+            }
+            Err(status) => {
+                let fault = Fault::from(status);
+                if !is_transient(&fault) || until.saturating_duration_since(Instant::now()) <= pause
+                {
+                    break fault;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = billing.next_pause(pause);
+    };
+    // A try that was answered late, or not at all, may have held.
+    if tries > 1 || is_transient(&refusal) {
+        let operation = wanted.operation;
+        billing.release_later(operation, br#"{"free":"hold_unanswered"}"#.to_vec());
+    }
+    if is_transient(&refusal) {
+        warn!(code = refusal.code.word, "billing does not answer a hold");
+        return Err(unavailable(limits.hold_window));
+    }
+    Err(refusal)
+}
+
+/// Billing must not grant less than the floor; what it does not grant cannot be used.
+async fn accept(charge: Charge, floor: Micros) -> Result<Charge, Fault> {
+    if charge.granted() >= floor {
+        return Ok(charge);
+    }
+    charge
+        .release(br#"{"free":"hold_below_floor"}"#.to_vec())
+        .await;
+    Err(internal())
+}
+
+/// Whether the same call may go through a moment later.
+pub(crate) fn is_transient(fault: &Fault) -> bool {
+    matches!(
+        fault.kind(),
+        Kind::Unavailable | Kind::Timeout | Kind::Internal | Kind::RateLimit
+    )
+}
+
+/// Billing is away, and nothing was charged.
+pub(crate) fn unavailable(wait: Duration) -> Fault {
+    const AWAY: proto::Code = code::BILLING_UNAVAILABLE;
+    Fault::new(AWAY, AWAY.cause).retry_after(wait)
+}
+
+// === impl Billing ===
+
+impl Billing {
+    pub(crate) fn new(
+        channel: rpc::Channel,
+        limits: BillingLimits,
+        tasks: Tasks,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            client: BillingClient::new(channel),
+            limits,
+            tasks,
+            metrics,
+        }
+    }
+
+    /// How customers are told to wait while billing is away.
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.limits.hold_window
+    }
+
+    /// Settles until it is answered, for as long as `settle_window`: the amount charged.
+    ///
+    /// # Errors
+    /// What billing said last.
+    pub(crate) async fn settle(&self, request: SettleRequest) -> Result<Micros, Fault> {
+        let until = Instant::now() + self.limits.settle_window;
+        let mut pause = self.limits.first_pause;
+        loop {
+            match self.settle_once(request.clone()).await {
+                Ok(captured) => return Ok(captured),
+                Err(fault) if !is_transient(&fault) => return Err(fault),
+                Err(fault) if until.saturating_duration_since(Instant::now()) <= pause => {
+                    return Err(fault);
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = self.next_pause(pause);
+        }
+    }
+
+    /// One try.
+    pub(crate) async fn settle_once(&self, request: SettleRequest) -> Result<Micros, Fault> {
+        let message = rpc::request(request, self.limits.settle_try);
+        match self.client.clone().settle(message).await {
+            Ok(reply) => Ok(Micros::new(reply.into_inner().captured)),
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// Releases a hold in the background. If that fails too, the hold ends by itself.
+    pub(crate) fn release_later(self: &Arc<Self>, hold: OperationId, receipt: Vec<u8>) {
+        let billing = Arc::clone(self);
+        self.tasks.spawn(Span::current(), async move {
+            if let Err(fault) = billing.settle(release_request(hold, receipt)).await {
+                warn!(%hold, code = fault.code.word, "a hold could not be released; it ends by itself");
+            }
+        });
+    }
+
+    fn next_pause(&self, pause: Duration) -> Duration {
+        pause.saturating_mul(2).min(self.limits.settle_try)
+    }
+}
+
+/// The end of a hold without a charge.
+pub(crate) fn release_request(hold: OperationId, receipt: Vec<u8>) -> SettleRequest {
+    SettleRequest {
+        hold_id: hold.to_vec().into(),
+        outcome: Outcome::Release.into(),
+        amount: 0,
+        receipt: receipt.into(),
+    }
+}

@@ -1,0 +1,133 @@
+//! Hands a stream on, event by event, and counts. Keeps back what may leave only after the charge is booked.
+//!
+//! The usage event is always kept back; so is an event that carries usage and a finish reason together (Google's do). If more
+//! follows, it was not the last one, and is sent. `[DONE]` is never sent from here: the edge writes it behind the tail.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use proto::chat::v1::complete_event::Event;
+use upstream::Failure;
+
+use crate::{
+    bill::Tally,
+    client::{Client, Lost},
+    providers::{Chunk, Piece, Pieces},
+    request::Wanted,
+    scan::Choices,
+};
+
+/// Usage events of one stream that are kept back at most; a provider that sends more of them sends running totals.
+const MAX_HELD: usize = 4;
+
+/// What came of a stream.
+pub(crate) struct Metered {
+    /// What was counted.
+    pub(crate) tally: Tally,
+    /// The last events, not yet sent.
+    pub(crate) held: Vec<Bytes>,
+    /// The first event: what all of them have in common.
+    pub(crate) first: Bytes,
+    /// Why it ended.
+    pub(crate) end: End,
+}
+
+/// Why a stream ended.
+pub(crate) enum End {
+    /// The provider said so.
+    Done,
+    /// The provider failed, or fell silent, or broke off.
+    Broken(Failure),
+    /// Nobody reads any more, or not fast enough.
+    Lost(Lost),
+}
+
+/// The state of one stream.
+struct Meter<'a> {
+    client: &'a Client,
+    wanted: Wanted,
+    metered: Metered,
+    /// Whether a finish reason came.
+    finished: bool,
+}
+
+/// Sends everything but the end of a stream to the client. Stops the provider by dropping it when the client is lost.
+pub(crate) async fn metered(
+    first: Chunk,
+    mut rest: Pieces,
+    client: &Client,
+    wanted: Wanted,
+) -> Metered {
+    let mut meter = Meter {
+        client,
+        wanted,
+        finished: false,
+        metered: Metered {
+            tally: Tally::default(),
+            held: Vec::new(),
+            first: first.data.clone(),
+            end: End::Done,
+        },
+    };
+    let mut left = pin!(client.left());
+    let mut sent = meter.take(first).await;
+    loop {
+        if let Err(lost) = sent {
+            return meter.end(End::Lost(lost));
+        }
+        let piece = tokio::select! {
+            biased;
+            () = &mut left => return meter.end(End::Lost(Lost::Left)),
+            piece = rest.next() => piece,
+        };
+        sent = match piece {
+            Some(Ok(Piece::Chunk(chunk))) => meter.take(chunk).await,
+            Some(Ok(Piece::Done)) => return meter.end(End::Done),
+            Some(Err(failure)) => return meter.end(End::Broken(failure)),
+            // Some servers leave [DONE] out; what is finished and accounted for is whole.
+            None if meter.finished && meter.metered.tally.is_reported() => {
+                return meter.end(End::Done);
+            }
+            None => return meter.end(End::Broken(Failure::malformed("the stream broke off"))),
+        };
+    }
+}
+
+// === impl Meter ===
+
+impl Meter<'_> {
+    /// Counts an event, and sends it or keeps it back.
+    async fn take(&mut self, chunk: Chunk) -> Result<(), Lost> {
+        let Chunk { data, signs } = chunk;
+        let tally = &mut self.metered.tally;
+        tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);
+        self.finished |= signs.choices == Choices::Finished;
+        if signs.usage {
+            tally.report(&data);
+        }
+        let usage_only = signs.usage && signs.choices == Choices::Empty;
+        if usage_only && self.wanted != Wanted::StreamWithUsage {
+            return Ok(());
+        }
+        if usage_only && self.metered.held.len() < MAX_HELD {
+            self.metered.held.push(data);
+            return Ok(());
+        }
+        for held in std::mem::take(&mut self.metered.held) {
+            self.client.send(Event::Data(held)).await?;
+        }
+        if signs.usage && signs.choices != Choices::Open {
+            self.metered.held.push(data);
+            return Ok(());
+        }
+        self.client.send(Event::Data(data)).await
+    }
+
+    fn end(self, end: End) -> Metered {
+        Metered {
+            end,
+            ..self.metered
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The figures of the service. Labels come from small sets: models and providers of the catalogue, words of ours.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+/// Every figure. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    requests: Family<Outcome, Counter>,
+    attempts: Family<Attempt, Counter>,
+    estimated: Family<Reason, Counter>,
+    /// Charges cut to the hold because a provider reported more.
+    pub(crate) overreported: Counter,
+    /// Answers that could not be charged because billing was away.
+    pub(crate) unbilled: Counter,
+    /// Holds that nobody settled before they were dropped: a mistake of ours, or a process that stops.
+    pub(crate) dropped: Counter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    model: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Attempt {
+    provider: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "aio_chat_requests",
+            "Requests that reached billing, by model and how they ended",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "aio_chat_attempts",
+            "Calls to providers, by provider and how they began",
+            metrics.attempts.clone(),
+        );
+        registry.register(
+            "aio_chat_estimated",
+            "Charges by estimated usage, by why the provider's was not there",
+            metrics.estimated.clone(),
+        );
+        registry.register(
+            "aio_chat_overreported",
+            "Charges cut to the hold because a provider reported more",
+            metrics.overreported.clone(),
+        );
+        registry.register(
+            "aio_chat_unbilled",
+            "Answers that could not be charged because billing was away",
+            metrics.unbilled.clone(),
+        );
+        registry.register(
+            "aio_chat_dropped_charges",
+            "Holds released because nobody settled them",
+            metrics.dropped.clone(),
+        );
+        metrics
+    }
+
+    /// A request ended.
+    pub(crate) fn ended(&self, model: &str, outcome: &'static str) {
+        let labels = Outcome {
+            model: model.to_owned(),
+            outcome,
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// A provider was asked.
+    pub(crate) fn asked(&self, provider: &str, outcome: &'static str) {
+        let labels = Attempt {
+            provider: provider.to_owned(),
+            outcome,
+        };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// A charge rests on an estimate.
+    pub(crate) fn estimate(&self, reason: &'static str) {
+        self.estimated.get_or_create(&Reason { reason }).inc();
+    }
+}

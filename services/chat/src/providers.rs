@@ -1,0 +1,87 @@
+//! The seam to providers: ask once, and get OpenAI's objects back, whatever the provider speaks. One file per wire protocol.
+
+mod openai;
+mod refusal;
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::HeaderMap;
+use upstream::{Failure, ProviderClient};
+use url::Url;
+
+use crate::{Config, edit::Thoughts, request::Request, scan::Signs};
+
+/// Where one model is at one provider, and what opens the door. Its headers hold the credential.
+pub(crate) struct Endpoint {
+    /// The whole address.
+    pub(crate) url: Url,
+    /// Every header of a call.
+    pub(crate) headers: HeaderMap,
+    /// What the provider calls the model.
+    pub(crate) model: String,
+    /// How the provider spells `include_thoughts`.
+    pub(crate) thoughts: Thoughts,
+}
+
+/// One request, as every candidate is asked it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// The customer's JSON.
+    pub(crate) body: &'a Bytes,
+    /// What was read out of it.
+    pub(crate) request: &'a Request,
+    /// The most output of one choice, in tokens: what the hold pays for.
+    pub(crate) max_output: u64,
+}
+
+/// A provider's answer.
+pub(crate) enum Answer {
+    /// One JSON object, with what it holds.
+    Whole(Chunk),
+    /// A stream that has begun well: its first event, and the others.
+    Stream(Chunk, Pieces),
+}
+
+/// The rest of a stream. It ends after [`Piece::Done`] or a failure; one that ends without either was cut.
+pub(crate) type Pieces = BoxStream<'static, Result<Piece, Failure>>;
+
+/// What a stream consists of.
+pub(crate) enum Piece {
+    /// The data of one event.
+    Chunk(Chunk),
+    /// The provider said that nothing follows.
+    Done,
+}
+
+/// One JSON object of a provider, and what it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) data: Bytes,
+    pub(crate) signs: Signs,
+}
+
+/// A wire protocol.
+#[async_trait]
+pub(crate) trait Adapter: Send + Sync {
+    /// The path of chat below a provider's base URL.
+    fn path(&self) -> &'static str;
+
+    /// Asks once. Dropping the future or the answer's stream stops the provider.
+    ///
+    /// # Errors
+    /// When the provider fails before anything of its answer is good: see [`Failure::another_may_serve`].
+    async fn ask(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, Failure>;
+}
+
+/// Adapters by the name that model files use.
+pub(crate) type Adapters = HashMap<&'static str, Arc<dyn Adapter>>;
+
+/// Every adapter there is.
+pub(crate) fn adapters(client: &ProviderClient, config: &Config) -> Adapters {
+    let openai = openai::OpenAi::new(client.clone(), config.whole_answer_timeout);
+    let openai: Arc<dyn Adapter> = Arc::new(openai);
+    Adapters::from([("openai", openai)])
+}

@@ -1,0 +1,142 @@
+//! `credits_consumed` beside `usage`, spliced into the provider's bytes; and the usage event where a provider sent none. Pure.
+
+use bytes::{Bytes, BytesMut};
+use domain::{Micros, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The parts of an answer or event that are looked at.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow, default)]
+    credits_consumed: Option<&'a RawValue>,
+}
+
+/// What all events of one stream have in common.
+#[derive(Default, Deserialize, Serialize)]
+struct Common<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct UsageEvent<'a> {
+    #[serde(flatten)]
+    common: Common<'a>,
+    object: &'static str,
+    choices: [(); 0],
+    usage: WireUsage,
+}
+
+#[derive(Serialize)]
+struct WireUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+/// The JSON object with `credits_consumed` as its last member; one that a provider put there itself is overwritten.
+/// What is not an object stays as it is.
+pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return json.clone();
+    }
+    let own = serde_json::from_slice::<Parts<'_>>(json)
+        .ok()
+        .and_then(|parts| parts.credits_consumed)
+        .map(RawValue::get);
+    if let Some(own) = own {
+        let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());
+        return splice(
+            json,
+            start,
+            start.saturating_add(own.len()),
+            &charged.to_string(),
+        );
+    }
+    let Some(close) = json.iter().rposition(|byte| !byte.is_ascii_whitespace()) else {
+        return json.clone();
+    };
+    let before = json.get(..close).unwrap_or_default().trim_ascii_end();
+    if json.get(close) != Some(&b'}') || before.is_empty() {
+        return json.clone();
+    }
+    let comma = if before.ends_with(b"{") { "" } else { "," };
+    splice(
+        json,
+        close,
+        close,
+        &format!("{comma}\"credits_consumed\":{charged}"),
+    )
+}
+
+/// A usage event for a stream whose provider sent none, in the words of its first event.
+pub(crate) fn usage_event(first: &[u8], usage: Usage) -> Bytes {
+    let prompt_tokens = usage.input.saturating_add(usage.cached);
+    let completion_tokens = usage.output.saturating_add(usage.reasoning);
+    let event = UsageEvent {
+        common: serde_json::from_slice(first).unwrap_or_default(),
+        object: "chat.completion.chunk",
+        choices: [],
+        usage: WireUsage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+        },
+    };
+    serde_json::to_vec(&event).unwrap_or_default().into()
+}
+
+fn splice(json: &Bytes, start: usize, end: usize, text: &str) -> Bytes {
+    let mut spliced = BytesMut::with_capacity(json.len().saturating_add(text.len()));
+    spliced.extend_from_slice(json.get(..start).unwrap_or_default());
+    spliced.extend_from_slice(text.as_bytes());
+    spliced.extend_from_slice(json.get(end..).unwrap_or_default());
+    spliced.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_stand_beside_usage_and_nothing_else_changes() {
+        for (json, expected) in [
+            (r#"{"a": 1}"#, r#"{"a": 1,"credits_consumed":1.5}"#),
+            (
+                "{\"a\":{\"credits_consumed\":2}\n}\n",
+                "{\"a\":{\"credits_consumed\":2}\n,\"credits_consumed\":1.5}\n",
+            ),
+            (
+                r#"{"credits_consumed": 7, "a": 1}"#,
+                r#"{"credits_consumed": 1.5, "a": 1}"#,
+            ),
+            ("{}", r#"{"credits_consumed":1.5}"#),
+            ("[1]", "[1]"),
+            ("", ""),
+        ] {
+            let spliced =
+                with_credits(&Bytes::from_static(json.as_bytes()), Micros::new(1_500_000));
+            assert_eq!(spliced, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_missing_usage_event_is_made_of_the_first_event() {
+        let first = br#"{"id":"c1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"delta":{}}]}"#;
+        let usage = Usage {
+            input: 3,
+            output: 4,
+            ..Usage::default()
+        };
+        let event = usage_event(first, usage);
+        assert_eq!(
+            event,
+            r#"{"id":"c1","created":7,"model":"m","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#
+        );
+    }
+}

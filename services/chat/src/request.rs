@@ -1,0 +1,266 @@
+//! The customer's JSON: what routing, price and the edits need, and all that is wrong with the rest of it. Pure.
+//!
+//! There is no tree of the request: a few members are found, everything else is skipped and later forwarded as it came.
+//! OpenAI's further parameters (`temperature`, `tools`, `response_format`, …) and unknown ones pass unchecked: the provider
+//! knows them better.
+
+mod messages;
+mod pick;
+
+use std::ops::Range;
+
+use domain::Problem;
+use serde_json::value::RawValue;
+
+use self::{
+    messages::Messages,
+    pick::{Pick, Picked, span, string},
+};
+
+/// The members of the body that are read.
+const NAMES: [&str; 9] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "include_thoughts",
+    "extra_body",
+];
+
+/// What a request says, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// The model as the customer named it.
+    pub(crate) model: String,
+    /// How the answer is wanted.
+    pub(crate) answer: Wanted,
+    /// The most output of one choice, if the request names it.
+    pub(crate) max_output: Option<u64>,
+    /// How many choices (`n`).
+    pub(crate) choices: u64,
+    /// Bytes that may be text the model reads: all but media.
+    pub(crate) text_bytes: usize,
+    /// Media parts.
+    pub(crate) media_parts: u64,
+    /// `include_thoughts`, our own extra.
+    pub(crate) thoughts: Option<bool>,
+    /// Where the members are that may be edited.
+    pub(crate) spans: Spans,
+}
+
+/// How the answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// One JSON body.
+    Whole,
+    /// Events, without a usage event.
+    Stream,
+    /// Events, the last of which holds the usage.
+    StreamWithUsage,
+}
+
+/// Byte ranges of values in the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spans {
+    pub(crate) model: Range<usize>,
+    pub(crate) max_tokens: Option<Range<usize>>,
+    pub(crate) max_completion_tokens: Option<Range<usize>>,
+    pub(crate) stream_options: Option<Range<usize>>,
+    /// `stream_options.include_usage`.
+    pub(crate) include_usage: Option<Range<usize>>,
+    pub(crate) include_thoughts: Option<Range<usize>>,
+    pub(crate) extra_body: Option<Range<usize>>,
+}
+
+/// Why a body cannot be used.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Not one JSON object; says why, without quoting it.
+    NotJson(String),
+    /// An object with wrong members.
+    Problems(Vec<Problem>),
+}
+
+/// Collects what is wrong, so that a customer learns all of it at once.
+#[derive(Default)]
+struct Reader(Vec<Problem>);
+
+/// Reads a body. `max_choices` bounds `n`.
+///
+/// # Errors
+/// Everything wrong with it, as far as no model need be known.
+pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refusal::NotJson(format!(
+            "the body is not UTF-8 at byte {}",
+            error.valid_up_to()
+        ))
+    })?;
+    let picked = Pick(NAMES)
+        .read(text)
+        .map_err(|error| not_json(text, &error))?;
+    let [
+        _,
+        messages,
+        stream,
+        options,
+        max_tokens,
+        max_completion_tokens,
+        n,
+        ..,
+    ] = picked;
+    let mut reader = Reader::default();
+    let model = reader.model(&picked);
+    let messages = reader.messages(messages);
+    let include_usage = reader.include_usage(options);
+    let max_tokens = reader.count("max_tokens", max_tokens, u64::MAX);
+    let max_completion_tokens =
+        reader.count("max_completion_tokens", max_completion_tokens, u64::MAX);
+    let answer = match (reader.flag("stream", stream), include_usage) {
+        (Some(true), Some((_, true))) => Wanted::StreamWithUsage,
+        (Some(true), _) => Wanted::Stream,
+        (Some(false) | None, _) => Wanted::Whole,
+    };
+    let request = Request {
+        model,
+        answer,
+        max_output: max_tokens.into_iter().chain(max_completion_tokens).min(),
+        choices: reader.count("n", n, max_choices).unwrap_or(1),
+        text_bytes: body.len().saturating_sub(messages.media_bytes),
+        media_parts: messages.media_parts,
+        thoughts: reader.thoughts(&picked),
+        spans: Spans {
+            include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
+            ..spans(text, &picked)
+        },
+    };
+    if reader.0.is_empty() {
+        Ok(request)
+    } else {
+        Err(Refusal::Problems(reader.0))
+    }
+}
+
+fn spans(text: &str, picked: &Picked<'_, 9>) -> Spans {
+    let at = |raw: &Option<&RawValue>| raw.map(|raw| span(text, raw.get()));
+    let [
+        model,
+        _,
+        _,
+        stream_options,
+        max_tokens,
+        max_completion_tokens,
+        _,
+        include_thoughts,
+        extra_body,
+    ] = picked;
+    Spans {
+        model: at(model).unwrap_or_default(),
+        max_tokens: at(max_tokens),
+        max_completion_tokens: at(max_completion_tokens),
+        stream_options: at(stream_options),
+        include_usage: None,
+        include_thoughts: at(include_thoughts),
+        extra_body: at(extra_body),
+    }
+}
+
+fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
+    let (line, column) = (error.line(), error.column());
+    let why = if error.is_data() && !text.trim_start().starts_with('{') {
+        "the body must be one JSON object".to_owned()
+    } else if error.is_data() {
+        format!("the body names a field twice, at line {line} column {column}")
+    } else if error.is_eof() {
+        format!("the body is not valid JSON: it ends too early, at line {line} column {column}")
+    } else {
+        format!("the body is not valid JSON at line {line} column {column}")
+    };
+    Refusal::NotJson(why)
+}
+
+/// A value, unless it is `null`, which OpenAI's SDKs send for "not given".
+fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
+    raw.filter(|raw| raw.get() != "null")
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn model(&mut self, [model, ..]: &Picked<'_, 9>) -> String {
+        let Some(raw) = given(*model) else {
+            self.0.push(Problem::missing("model"));
+            return String::new();
+        };
+        string(raw).map_or_else(
+            || {
+                self.0
+                    .push(Problem::invalid("model", "be a text, the name of a model"));
+                String::new()
+            },
+            std::borrow::Cow::into_owned,
+        )
+    }
+
+    fn messages(&mut self, raw: Option<&RawValue>) -> Messages {
+        let Some(raw) = given(raw) else {
+            self.0.push(Problem::missing("messages"));
+            return Messages::default();
+        };
+        let mut messages = Messages::read(raw);
+        self.0.append(&mut messages.problems);
+        messages
+    }
+
+    fn thoughts(&mut self, [.., thoughts, _]: &Picked<'_, 9>) -> Option<bool> {
+        self.flag("include_thoughts", *thoughts)
+    }
+
+    fn flag(&mut self, name: &str, raw: Option<&RawValue>) -> Option<bool> {
+        match given(raw)?.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.0.push(Problem::invalid(name, "be true or false"));
+                None
+            }
+        }
+    }
+
+    fn count(&mut self, name: &str, raw: Option<&RawValue>, max: u64) -> Option<u64> {
+        let count = given(raw)?
+            .get()
+            .parse()
+            .ok()
+            .filter(|count| (1..=max).contains(count));
+        if count.is_none() {
+            let allowed = if max == u64::MAX {
+                "be a whole number of at least 1".to_owned()
+            } else {
+                format!("be a whole number from 1 to {max}")
+            };
+            self.0.push(Problem::invalid(name, allowed));
+        }
+        count
+    }
+
+    /// The value of `stream_options.include_usage`, as it stands and as it is meant.
+    fn include_usage<'a>(&mut self, options: Option<&'a RawValue>) -> Option<(&'a RawValue, bool)> {
+        let options = given(options)?;
+        let Ok([include_usage]) = Pick(["include_usage"]).read(options.get()) else {
+            self.0.push(Problem::invalid(
+                "stream_options",
+                "be one object that names no field twice",
+            ));
+            return None;
+        };
+        let flag = self.flag("stream_options.include_usage", include_usage);
+        include_usage.map(|raw| (raw, flag.unwrap_or(false)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

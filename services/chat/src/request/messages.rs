@@ -1,0 +1,234 @@
+//! Checks `messages` and counts what is media in them. Pure, in one pass over the text; contents are not unescaped.
+
+use std::fmt;
+
+use domain::Problem;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::pick::{Pick, string};
+
+/// The roles of OpenAI's chat protocol.
+const ROLES: [&str; 6] = [
+    "system",
+    "developer",
+    "user",
+    "assistant",
+    "tool",
+    "function",
+];
+/// Parts whose payload is media: counted as a fixed sum, not by their bytes. A type we do not know counts both ways.
+const MEDIA: [&str; 4] = ["image_url", "input_audio", "file", "video_url"];
+/// Parts that are text.
+const TEXT: [&str; 2] = ["text", "refusal"];
+/// So many problems are told; a request with more of them has one cause.
+const MAX_PROBLEMS: usize = 16;
+
+/// What the messages hold.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    /// How many there are.
+    pub(crate) count: usize,
+    /// Media parts.
+    pub(crate) media_parts: u64,
+    /// Bytes of the media parts, which are not text.
+    pub(crate) media_bytes: usize,
+    /// What is wrong.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// A list whose elements are objects with these members, each handed to `take` with its index.
+struct Each<const N: usize, F> {
+    pick: Pick<N>,
+    /// The index of the element being read: where an error is.
+    at: usize,
+    take: F,
+}
+
+// === impl Messages ===
+
+impl Messages {
+    /// Reads the value of `messages`.
+    pub(crate) fn read(raw: &RawValue) -> Self {
+        let mut messages = Self::default();
+        if !raw.get().starts_with('[') {
+            messages.problem("messages", "be a list of messages");
+            return messages;
+        }
+        let list = Each {
+            pick: Pick(["role", "content"]),
+            at: 0,
+            take: |index: usize, [role, content]: [Option<&RawValue>; 2]| {
+                messages.count = index.saturating_add(1);
+                messages.message(&format_args!("messages[{index}]"), role, content);
+            },
+        };
+        if let Err(index) = list.read(raw.get()) {
+            messages.problem(&format!("messages[{index}]"), ONE_OBJECT);
+        } else if messages.count == 0 {
+            messages.problem("messages", "hold at least one message");
+        }
+        messages
+    }
+
+    fn message(
+        &mut self,
+        path: &fmt::Arguments<'_>,
+        role: Option<&RawValue>,
+        content: Option<&RawValue>,
+    ) {
+        let role = match role.map(|raw| string(raw).ok_or(())) {
+            None => {
+                self.push(Problem::missing(format!("{path}.role")));
+                return;
+            }
+            Some(Ok(role)) if ROLES.contains(&role.as_ref()) => role,
+            Some(_) => {
+                let allowed = format!("be one of {}", ROLES.join(", "));
+                self.problem(&format!("{path}.role"), &allowed);
+                return;
+            }
+        };
+        // An assistant's message may hold tool calls, a refusal or audio instead.
+        let optional = matches!(role.as_ref(), "assistant" | "function");
+        match content.map(|raw| (raw, raw.get().as_bytes().first())) {
+            Some((_, Some(b'"'))) => {}
+            Some((raw, Some(b'['))) => self.parts(path, raw),
+            None | Some((_, Some(b'n'))) if optional => {}
+            None | Some((_, Some(b'n'))) => self.push(Problem::missing(format!("{path}.content"))),
+            Some(_) => self.problem(&format!("{path}.content"), "be a text or a list of parts"),
+        }
+    }
+
+    fn parts(&mut self, path: &fmt::Arguments<'_>, raw: &RawValue) {
+        let mut sizes = Vec::new();
+        // The size of a part is needed, which only its raw text has.
+        let parts: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+        for (index, part) in parts.into_iter().enumerate() {
+            let size = part.get().len();
+            match Pick(["type", "text"]).read(part.get()) {
+                Err(_) => self.problem(&format!("{path}.content[{index}]"), ONE_OBJECT),
+                Ok([kind, text]) => {
+                    if let Some(kind) =
+                        self.part(&format_args!("{path}.content[{index}]"), kind, text)
+                    {
+                        sizes.push((kind, size));
+                    }
+                }
+            }
+        }
+        for (kind, size) in sizes {
+            self.count_part(kind, size);
+        }
+    }
+
+    fn part(
+        &mut self,
+        path: &fmt::Arguments<'_>,
+        kind: Option<&RawValue>,
+        text: Option<&RawValue>,
+    ) -> Option<PartKind> {
+        let Some(kind) = kind else {
+            self.push(Problem::missing(format!("{path}.type")));
+            return None;
+        };
+        let Some(kind) = string(kind) else {
+            self.problem(
+                &format!("{path}.type"),
+                "be a text, such as text or image_url",
+            );
+            return None;
+        };
+        if kind == "text" && text.and_then(string).is_none() {
+            self.problem(&format!("{path}.text"), "be a text");
+        }
+        Some(PartKind::of(&kind))
+    }
+
+    fn count_part(&mut self, kind: PartKind, size: usize) {
+        match kind {
+            PartKind::Text => return,
+            PartKind::Media => self.media_bytes = self.media_bytes.saturating_add(size),
+            PartKind::Other => {}
+        }
+        self.media_parts = self.media_parts.saturating_add(1);
+    }
+
+    fn problem(&mut self, param: &str, allowed: &str) {
+        self.push(Problem::invalid(param, allowed));
+    }
+
+    fn push(&mut self, problem: Problem) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// What the text of a list's element must be.
+const ONE_OBJECT: &str = "be one object that names no field twice";
+
+/// How a part of a message is counted.
+#[derive(Clone, Copy)]
+enum PartKind {
+    Text,
+    Media,
+    Other,
+}
+
+// === impl PartKind ===
+
+impl PartKind {
+    fn of(word: &str) -> Self {
+        if TEXT.contains(&word) {
+            Self::Text
+        } else if MEDIA.contains(&word) {
+            Self::Media
+        } else {
+            Self::Other
+        }
+    }
+}
+
+// === impl Each ===
+
+impl<'de, const N: usize, F> Each<N, F>
+where
+    F: FnMut(usize, [Option<&'de RawValue>; N]),
+{
+    /// Reads a list; the error is the index of the element that is not such an object.
+    fn read(mut self, text: &'de str) -> Result<(), usize> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        (&mut self).deserialize(&mut reader).map_err(|_| self.at)
+    }
+}
+
+impl<'de, const N: usize, F> DeserializeSeed<'de> for &mut Each<N, F>
+where
+    F: FnMut(usize, [Option<&'de RawValue>; N]),
+{
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de, const N: usize, F> Visitor<'de> for &mut Each<N, F>
+where
+    F: FnMut(usize, [Option<&'de RawValue>; N]),
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(picked) = list.next_element_seed(self.pick)? {
+            (self.take)(self.at, picked);
+            self.at = self.at.saturating_add(1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Reads a few members of a JSON object and skips the rest, without a tree and without copies. Pure.
+//!
+//! A member that is read may be there once only: what we check must be what the provider will see, whichever of two it would take.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Which members are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Pick<const N: usize>(pub(crate) [&'static str; N]);
+
+/// The values found, in the order of the names; `null` is a value.
+pub(crate) type Picked<'a, const N: usize> = [Option<&'a RawValue>; N];
+
+/// One name: its place among those that are read.
+struct Name<'n>(&'n [&'static str]);
+
+// === impl Pick ===
+
+impl<const N: usize> Pick<N> {
+    /// Reads one JSON text.
+    ///
+    /// # Errors
+    /// When the text is not one JSON object, or names a member twice.
+    pub(crate) fn read(self, text: &str) -> Result<Picked<'_, N>, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let picked = self.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(picked)
+    }
+}
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Pick<N> {
+    type Value = Picked<'de, N>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Pick<N> {
+    type Value = Picked<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut picked = [None; N];
+        while let Some(place) = members.next_key_seed(Name(&self.0))? {
+            let Some(slot) = place.and_then(|place| picked.get_mut(place)) else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if slot.replace(members.next_value::<&RawValue>()?).is_some() {
+                return Err(A::Error::custom("a field is given twice"));
+            }
+        }
+        Ok(picked)
+    }
+}
+
+// === impl Name ===
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|known| *known == name))
+    }
+}
+
+/// The text of a JSON string; `None` for any other value. Copied only where it holds escapes.
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Where `part` stands in `whole`, of which it must be a slice.
+pub(crate) fn span(whole: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start.saturating_add(part.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PICK: Pick<2> = Pick(["a", "b"]);
+
+    #[test]
+    fn members_are_found_wherever_they_stand_and_however_they_are_written() {
+        let text = r#" {"x":{"a":1}, "\u0061" : [ 1 ] ,"b":null} "#;
+        let [a, b] = PICK.read(text).unwrap();
+        assert_eq!((a.unwrap().get(), b.unwrap().get()), ("[ 1 ]", "null"));
+        assert_eq!(text.get(span(text, a.unwrap().get())), Some("[ 1 ]"));
+        assert!(PICK.read("{}").unwrap()[0].is_none());
+    }
+
+    #[test]
+    fn only_one_object_without_repetition_is_read() {
+        for text in [
+            "[1,2]",
+            "null",
+            "",
+            "{",
+            r#"{"a":1}x"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+        ] {
+            assert!(PICK.read(text).is_err(), "{text}");
+        }
+        assert!(PICK.read(r#"{"x":1,"x":2}"#).is_ok());
+    }
+
+    #[test]
+    fn strings_are_unescaped() {
+        let string_of = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            string(raw).map(Cow::into_owned)
+        };
+        assert_eq!(string_of(r#""user""#).as_deref(), Some("user"));
+        assert_eq!(string_of(r#""us\u0065r""#).as_deref(), Some("user"));
+        assert_eq!(string_of("7"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! What is read out of a request, and what is said about a wrong one.
+
+use super::*;
+
+const HI: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
+
+fn read(body: &str) -> Request {
+    parse(body.as_bytes(), 8).unwrap()
+}
+
+/// What is wrong with a body, in one text.
+fn wrong(body: &str) -> String {
+    match parse(body.as_bytes(), 8).unwrap_err() {
+        Refusal::NotJson(why) => why,
+        Refusal::Problems(problems) => {
+            let lines: Vec<_> = problems
+                .iter()
+                .map(|p| format!("{}: {}", p.param, p.message))
+                .collect();
+            lines.join("\n")
+        }
+    }
+}
+
+#[test]
+fn what_is_needed_is_found_and_the_rest_passes() {
+    let body = format!(
+        r#"{{"temperature":7,"model":"gem\u0069ni",{HI},"stream":true,"n":2,"max_tokens":50,
+        "max_completion_tokens":40,"stream_options":{{"x":1,"include_usage":true}},"whatever":[{{}}]}}"#
+    );
+    let request = read(&body);
+    assert_eq!(request.model, "gemini");
+    assert_eq!(request.answer, Wanted::StreamWithUsage);
+    assert_eq!((request.max_output, request.choices), (Some(40), 2));
+    assert_eq!(request.text_bytes, body.len());
+    assert_eq!(body.get(request.spans.max_tokens.unwrap()), Some("50"));
+    assert_eq!(body.get(request.spans.include_usage.unwrap()), Some("true"));
+    assert_eq!(body.get(request.spans.model), Some(r#""gem\u0069ni""#));
+}
+
+#[test]
+fn null_means_not_given() {
+    let request = read(&format!(
+        r#"{{"model":"m",{HI},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#
+    ));
+    assert_eq!(
+        (request.answer, request.choices, request.max_output),
+        (Wanted::Whole, 1, None)
+    );
+    assert!(request.spans.max_tokens.is_some());
+}
+
+#[test]
+fn media_counts_as_parts_and_an_unknown_type_as_both() {
+    let image =
+        r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAAAAAAAAAAAAAA"}}"#;
+    let other = r#"{"type":"thing","text":"long"}"#;
+    let text = r#"{"type":"text","text":"look"}"#;
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{text},{image},{other}]}}]}}"#
+    );
+    let request = read(&body);
+    assert_eq!(request.media_parts, 2);
+    assert_eq!(request.text_bytes, body.len() - image.len());
+}
+
+#[test]
+fn what_is_not_a_json_object_is_told_without_quoting_it() {
+    for (body, says) in [
+        ("", "ends too early"),
+        ("{\"model\":", "ends too early"),
+        ("[1]", "one JSON object"),
+        ("\"secret\"", "one JSON object"),
+        ("{secret}", "not valid JSON at line 1 column 2"),
+        ("{\"model\":\"a\"}{", "not valid JSON"),
+        ("{\"model\":\"a\",\"model\":\"b\"}", "names a field twice"),
+    ] {
+        let told = wrong(body);
+        assert!(
+            told.contains(says) && !told.contains("secret"),
+            "{body}: {told}"
+        );
+    }
+    let told = parse(b"{\"a\":\"\xff\"}", 8).unwrap_err();
+    assert!(matches!(told, Refusal::NotJson(why) if why.contains("UTF-8 at byte 6")));
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    assert_eq!(
+        wrong(
+            r#"{"model":5,"messages":[],"stream":"yes","n":9,"max_tokens":0,"max_completion_tokens":1.5,
+            "stream_options":7,"include_thoughts":1}"#
+        ),
+        "model: model must be a text, the name of a model\n\
+         messages: messages must hold at least one message\n\
+         stream_options: stream_options must be one object that names no field twice\n\
+         max_tokens: max_tokens must be a whole number of at least 1\n\
+         max_completion_tokens: max_completion_tokens must be a whole number of at least 1\n\
+         stream: stream must be true or false\n\
+         n: n must be a whole number from 1 to 8\n\
+         include_thoughts: include_thoughts must be true or false"
+    );
+    assert_eq!(
+        wrong("{}"),
+        "model: model is required\nmessages: messages is required"
+    );
+}
+
+#[test]
+fn a_wrong_message_is_named_by_its_path() {
+    for (messages, says) in [
+        ("5", "messages: messages must be a list of messages"),
+        ("{}", "messages: messages must be a list of messages"),
+        (
+            "[5]",
+            "messages[0]: messages[0] must be one object that names no field twice",
+        ),
+        (
+            r#"[["user","hi"]]"#,
+            "messages[0]: messages[0] must be one object that names no field twice",
+        ),
+        (
+            r#"[{"content":"hi"}]"#,
+            "messages[0].role: messages[0].role is required",
+        ),
+        (
+            r#"[{"role":"user","content":"hi"},{"role":"boss","content":"hi"}]"#,
+            "messages[1].role: messages[1].role must be one of system, developer, user, assistant, tool, function",
+        ),
+        (
+            r#"[{"role":"user"}]"#,
+            "messages[0].content: messages[0].content is required",
+        ),
+        (
+            r#"[{"role":"user","content":null}]"#,
+            "messages[0].content: messages[0].content is required",
+        ),
+        (
+            r#"[{"role":"user","content":7}]"#,
+            "messages[0].content: messages[0].content must be a text or a list of parts",
+        ),
+        (
+            r#"[{"role":"user","content":[{"text":"a"}]}]"#,
+            "messages[0].content[0].type: messages[0].content[0].type is required",
+        ),
+        (
+            r#"[{"role":"user","content":["a"]}]"#,
+            "messages[0].content[0]: messages[0].content[0] must be one object that names no field twice",
+        ),
+        (
+            r#"[{"role":"user","content":[{"type":"text"}]}]"#,
+            "messages[0].content[0].text: messages[0].content[0].text must be a text",
+        ),
+        (
+            r#"[{"role":"user","content":"a","content":"b"}]"#,
+            "messages[0]: messages[0] must be one object that names no field twice",
+        ),
+    ] {
+        assert_eq!(
+            wrong(&format!(r#"{{"model":"m","messages":{messages}}}"#)),
+            says
+        );
+    }
+}
+
+#[test]
+fn an_assistant_may_hold_tool_calls_only() {
+    read(
+        r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[]},{"role":"assistant","content":null},
+        {"role":"tool","tool_call_id":"c","content":"7"}]}"#,
+    );
+}

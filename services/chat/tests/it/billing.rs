@@ -1,0 +1,213 @@
+//! A billing that books in memory, and fails as it is told.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use proto::{
+    Fault,
+    billing::v1::{billing_server::Billing, *},
+    code,
+};
+use tonic::{Request, Response, Status};
+
+/// What happens to the next call of a kind.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan {
+    /// It is answered.
+    Answer,
+    /// It is refused, and nothing is booked.
+    Refuse(Fault),
+    /// It is booked, and never answered.
+    BookAndStall,
+    /// It is neither booked nor answered.
+    Stall,
+}
+
+/// What was booked.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// Micro-credits that are not held.
+    pub(crate) available: i64,
+    pub(crate) open: HashMap<Vec<u8>, i64>,
+    pub(crate) holds: Vec<HoldRequest>,
+    pub(crate) settles: Vec<SettleRequest>,
+    pub(crate) hold_plans: VecDeque<Plan>,
+    /// The last one stays.
+    pub(crate) settle_plans: VecDeque<Plan>,
+}
+
+/// The fake. Clones share their books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FakeBilling(Arc<Mutex<Books>>);
+
+// === impl FakeBilling ===
+
+impl FakeBilling {
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap()
+    }
+
+    /// The one charge: micro-credits, and the receipt.
+    pub(crate) fn captured(&self) -> (i64, serde_json::Value) {
+        let books = self.books();
+        let [settle] = books.settles.as_slice() else {
+            panic!("{} settlements", books.settles.len());
+        };
+        assert_eq!(settle.outcome(), Outcome::Capture);
+        (
+            settle.amount,
+            serde_json::from_slice(&settle.receipt).unwrap(),
+        )
+    }
+
+    /// Why nothing was charged: the receipt of the one release.
+    pub(crate) fn released(&self) -> serde_json::Value {
+        let books = self.books();
+        let [settle] = books.settles.as_slice() else {
+            panic!("{} settlements", books.settles.len());
+        };
+        assert_eq!((settle.outcome(), settle.amount), (Outcome::Release, 0));
+        serde_json::from_slice(&settle.receipt).unwrap()
+    }
+
+    async fn follow<T>(
+        plan: Plan,
+        book: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<Response<T>, Status> {
+        match plan {
+            Plan::Answer => Ok(Response::new(book()?)),
+            Plan::Refuse(fault) => Err(fault.into()),
+            Plan::BookAndStall => {
+                book()?;
+                std::future::pending().await
+            }
+            Plan::Stall => std::future::pending().await,
+        }
+    }
+}
+
+// === impl Books ===
+
+impl Books {
+    fn hold(&mut self, request: HoldRequest) -> Result<HoldReply, Fault> {
+        let id = request.hold_id.to_vec();
+        if let Some(granted) = self.open.get(&id) {
+            return Ok(HoldReply {
+                granted: *granted,
+                available: self.available,
+            });
+        }
+        let granted = request.amount.min(self.available);
+        if granted < request.floor {
+            let message = format!(
+                "this request needs {} micro-credits, {} are available",
+                request.floor, self.available
+            );
+            return Err(Fault::new(code::INSUFFICIENT_CREDITS, message));
+        }
+        self.available -= granted;
+        self.open.insert(id, granted);
+        self.holds.push(request);
+        Ok(HoldReply {
+            granted,
+            available: self.available,
+        })
+    }
+
+    fn settle(&mut self, request: SettleRequest) -> SettleReply {
+        let captured = match self.open.remove(request.hold_id.as_ref()) {
+            Some(held) => {
+                let captured = request.amount.min(held);
+                self.available += held - captured;
+                captured
+            }
+            None => 0,
+        };
+        self.settles.push(request);
+        SettleReply { captured }
+    }
+}
+
+#[tonic::async_trait]
+impl Billing for FakeBilling {
+    async fn hold(&self, request: Request<HoldRequest>) -> Result<Response<HoldReply>, Status> {
+        let plan = self.books().hold_plans.pop_front().unwrap_or(Plan::Answer);
+        Self::follow(plan, || self.books().hold(request.into_inner())).await
+    }
+
+    async fn settle(
+        &self,
+        request: Request<SettleRequest>,
+    ) -> Result<Response<SettleReply>, Status> {
+        let plan = {
+            let plans = &mut self.books().settle_plans;
+            let last = plans.len() <= 1;
+            let plan = if last {
+                plans.front().cloned()
+            } else {
+                plans.pop_front()
+            };
+            plan.unwrap_or(Plan::Answer)
+        };
+        Self::follow(plan, || Ok(self.books().settle(request.into_inner()))).await
+    }
+
+    async fn authenticate(
+        &self,
+        _: Request<AuthenticateRequest>,
+    ) -> Result<Response<Identity>, Status> {
+        Err(not_here())
+    }
+
+    async fn get_balance(
+        &self,
+        _: Request<GetBalanceRequest>,
+    ) -> Result<Response<Balance>, Status> {
+        Err(not_here())
+    }
+
+    async fn create_account(
+        &self,
+        _: Request<CreateAccountRequest>,
+    ) -> Result<Response<Account>, Status> {
+        Err(not_here())
+    }
+
+    async fn list_accounts(
+        &self,
+        _: Request<ListAccountsRequest>,
+    ) -> Result<Response<ListAccountsReply>, Status> {
+        Err(not_here())
+    }
+
+    async fn add_credits(
+        &self,
+        _: Request<AddCreditsRequest>,
+    ) -> Result<Response<Balance>, Status> {
+        Err(not_here())
+    }
+
+    async fn create_key(
+        &self,
+        _: Request<CreateKeyRequest>,
+    ) -> Result<Response<CreatedKey>, Status> {
+        Err(not_here())
+    }
+
+    async fn revoke_key(
+        &self,
+        _: Request<RevokeKeyRequest>,
+    ) -> Result<Response<RevokeKeyReply>, Status> {
+        Err(not_here())
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditReply>, Status> {
+        Err(not_here())
+    }
+}
+
+fn not_here() -> Status {
+    Status::unimplemented("chat has no business with this")
+}

@@ -1,0 +1,17 @@
+//! The service as its callers see it, over the generated client, between a billing that can fail and a provider that can misbehave.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod app;
+mod billing;
+mod cuts;
+mod failures;
+mod money;
+mod provider;
+mod requests;
+mod streams;
+mod whole;
