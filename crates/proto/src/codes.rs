@@ -71,7 +71,7 @@ codes! {
     RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key sent more requests per minute than it may.", "Wait for `Retry-After`.";
     TOO_MANY_REQUESTS = "too_many_concurrent_requests", RateLimit, Yes, "The key has as many open requests as it may.", "Wait for some to end.";
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
-    UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged.", "Try again.";
+    UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";
     CONTENT_MODERATED = "content_moderated", BadRequest, No, "The provider refused the content.", "Change the request's content.";
     UPSTREAM_BUSY = "upstream_busy", Unavailable, Yes, "The provider takes no more requests at the moment; nothing was charged.", "Try again after `Retry-After`.";

@@ -115,7 +115,7 @@ pub struct Deadlines {
     /// Billing: the audit of the whole ledger. Default `5m`.
     #[serde(with = "duration")]
     pub audit: Duration,
-    /// Chat: until the first byte of its answer. Default `120s`.
+    /// Chat: until its first message; of an answer that is not streamed, that is its end. Default 750 s.
     #[serde(with = "duration")]
     pub chat: Duration,
     /// Media: until a task is accepted. Default `10s`.
@@ -194,7 +194,8 @@ impl Default for Deadlines {
         Self {
             billing: Duration::from_secs(2),
             audit: Duration::from_secs(5 * 60),
-            chat: Duration::from_secs(120),
+            // A whole answer of a slow model, a second provider, and the time that booking it may take.
+            chat: Duration::from_secs(750),
             submit: Duration::from_secs(10),
             media: Duration::from_secs(5),
             webhooks: Duration::from_secs(2),
