@@ -1,4 +1,214 @@
-//! billing
+//! Billing: accounts, keys and the ledger. Owns every table in `migrations/`.
+//!
+//! What is always true: a balance's `posted - held` never falls below zero; a hold is closed once, and charges at most what
+//! it set aside; every change of posted credit has two entries that sum to zero; whatever comes twice happens once.
+//!
+//! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `key`, `audit`;
+//! operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
+//! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled.
 #![warn(clippy::arithmetic_side_effects)]
 
+mod account;
+mod audit;
+mod authenticate;
+mod balance;
+mod config;
+mod credits;
+mod error;
+mod hold;
+mod key;
+mod lane;
 pub mod ledger;
+mod metrics;
+mod rpc;
+mod settle;
+mod store;
+mod sweep;
+
+pub use account::{create_account, list_accounts};
+pub use audit::{Check, Verdict, audit, verdict};
+pub use authenticate::{Identity, authenticate};
+pub use balance::balance;
+pub use config::{Accounts, Config, Limits};
+pub use credits::{CreditsRequest, credits};
+pub use error::Error;
+pub use hold::{Held, HoldRequest, Life, hold};
+pub use key::{CreatedKey, NewKey, create_key, revoke_key};
+pub use lane::Ledger;
+pub use metrics::Metrics;
+pub use settle::{Outcome, SettleRequest, settle};
+pub use store::AccountRow;
+
+use std::sync::Arc;
+
+use chassis::{Tasks, secrets::KeyMac};
+use db::{Db, Migration};
+use domain::{AccountId, KeyId, Micros, Secret};
+use proto::billing::v1::billing_server::BillingServer;
+
+use crate::ledger::{Balance, BalanceId};
+
+/// The schema, for [`Db::open`].
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2,
+        name: "billing",
+        sql: include_str!("../migrations/0002_billing.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "append_only",
+        sql: include_str!("../migrations/0003_append_only.sql"),
+    },
+];
+
+/// What billing needs.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Billing's own database, opened with [`MIGRATIONS`].
+    pub db: Db,
+    /// Computes the MACs under which keys are kept.
+    pub key_mac: KeyMac,
+    /// Billing's settings.
+    pub config: Config,
+    /// What billing counts.
+    pub metrics: Metrics,
+    /// Where its workers run.
+    pub tasks: Tasks,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Billing {
+    db: Db,
+    key_mac: KeyMac,
+    config: Arc<Config>,
+    ledger: Ledger,
+    operator: AccountId,
+}
+
+// === impl Billing ===
+
+impl Billing {
+    /// Makes the operator's account if there is none, and starts the lanes and the sweeper.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn open(deps: Deps) -> Result<Self, Error> {
+        let limits = Arc::new(deps.config.limits.clone());
+        let operator = account::operator_account(&deps.db, &deps.config).await?;
+        let ledger = Ledger::start(&deps.db, &limits, &deps.metrics, &deps.tasks);
+        ledger.count_open_holds(&deps.db).await?;
+        sweep::run(&deps.db, &ledger, &deps.tasks);
+        Ok(Self {
+            db: deps.db,
+            key_mac: deps.key_mac,
+            config: Arc::new(deps.config),
+            ledger,
+            operator,
+        })
+    }
+
+    /// The generated server, to be called in process or over the network.
+    pub fn rpc_server(&self) -> BillingServer<Self> {
+        BillingServer::new(self.clone())
+    }
+
+    /// The way to the ledger: `hold` and `settle`.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The operator's own account.
+    pub fn operator(&self) -> AccountId {
+        self.operator
+    }
+
+    /// Makes the value of `AIO_BOOTSTRAP_KEY` the operator's key, once; later changes are ignored with a warning.
+    ///
+    /// # Errors
+    /// When the text is not a well-formed live key, or the database failed.
+    pub async fn bootstrap(&self, key: &Secret) -> Result<(), Error> {
+        account::bootstrap_key(&self.db, &self.key_mac, key).await
+    }
+
+    /// Says who is behind a key.
+    ///
+    /// # Errors
+    /// See [`authenticate`].
+    pub async fn authenticate(&self, key: &str) -> Result<Identity, Error> {
+        authenticate(&self.db, &self.key_mac, key).await
+    }
+
+    /// Looks at a balance.
+    ///
+    /// # Errors
+    /// See [`balance`].
+    pub async fn balance(&self, id: BalanceId) -> Result<Balance, Error> {
+        balance(&self.db, id).await
+    }
+
+    /// Makes an account; without `test_credits` it gets the configured play money.
+    ///
+    /// # Errors
+    /// See [`create_account`].
+    pub async fn create_account(
+        &self,
+        name: &str,
+        test_credits: Option<Micros>,
+    ) -> Result<AccountRow, Error> {
+        create_account(&self.db, &self.config, name, test_credits).await
+    }
+
+    /// Lists accounts in the order they were made.
+    ///
+    /// # Errors
+    /// See [`list_accounts`].
+    pub async fn list_accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<AccountRow>, Error> {
+        list_accounts(&self.db, after, limit).await
+    }
+
+    /// Gives or takes credit.
+    ///
+    /// # Errors
+    /// See [`credits`].
+    pub async fn add_credits(&self, request: CreditsRequest) -> Result<(), Error> {
+        credits(&self.ledger, request).await
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// See [`create_key`].
+    pub async fn create_key(&self, wanted: NewKey) -> Result<CreatedKey, Error> {
+        create_key(&self.db, &self.key_mac, &self.config.limits, wanted).await
+    }
+
+    /// Revokes a key.
+    ///
+    /// # Errors
+    /// See [`revoke_key`].
+    pub async fn revoke_key(&self, id: KeyId) -> Result<(), Error> {
+        revoke_key(&self.db, id).await
+    }
+
+    /// Replays every entry and checks the promises about money.
+    ///
+    /// # Errors
+    /// See [`audit`].
+    pub async fn audit(&self) -> Result<Vec<Check>, Error> {
+        audit(&self.db, &self.config.limits).await
+    }
+
+    /// Ends chat holds that are past their moment at `now`, and says how many. The sweeper does this by itself.
+    ///
+    /// # Errors
+    /// When the database failed or the ledger is away.
+    pub async fn sweep(&self, now: i64) -> Result<u64, Error> {
+        sweep::sweep(&self.db, &self.ledger, now).await
+    }
+}

@@ -147,10 +147,10 @@ impl Book {
             HoldState::Open => {}
         }
         let balance = hold.terms.balance;
+        self.end(id, HoldState::Captured, captured)?;
         if captured < amount {
             self.over_reports.push(id);
         }
-        self.end(id, HoldState::Captured, captured)?;
         if captured > Micros::ZERO {
             self.postings.push(Posting {
                 cause: id,

@@ -1,0 +1,199 @@
+//! Use cases: make an account, list accounts, and the operator's own account with its first key.
+
+use chassis::clock::now_micros;
+use db::Db;
+use domain::{AccountId, ApiKey, Micros, Mode, Scope, Secret};
+use sqlx::AnyConnection;
+use tracing::{info, warn};
+
+use crate::{
+    Error,
+    config::{Config, Limits},
+    key::{self, NewKey},
+    ledger::{BalanceId, Op, Transfer},
+    store::{self, AccountRow},
+};
+
+/// Who books what nobody asked for.
+const ACTOR: &str = "operator";
+
+/// What a new account starts with.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    test: Micros,
+    live: Micros,
+}
+
+/// Makes an account with its two balances and its opening credit, in one transaction.
+///
+/// # Errors
+/// When the name or the credit is not allowed, or the database failed.
+pub async fn create_account(
+    db: &Db,
+    config: &Config,
+    name: &str,
+    test_credits: Option<Micros>,
+) -> Result<AccountRow, Error> {
+    let name = checked_text("name", name, &config.limits)?;
+    let test = test_credits.unwrap_or_else(|| config.accounts.test_amount());
+    if test < Micros::ZERO {
+        return Err(Error::invalid("test_credits", "not be negative"));
+    }
+    let opening = Opening {
+        test,
+        live: config.accounts.bonus_amount(),
+    };
+    db.write(move |connection| Box::pin(open_account(connection, name, opening)))
+        .await
+}
+
+/// Lists accounts in the order they were made, after the one named.
+///
+/// # Errors
+/// When the database failed.
+pub async fn list_accounts(
+    db: &Db,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<AccountRow>, Error> {
+    let mut connection = db.reader().acquire().await?;
+    store::account::list(&mut connection, after, i64::from(limit.clamp(1, 1_000))).await
+}
+
+/// The operator's own account, made at the first start.
+///
+/// # Errors
+/// When the database failed.
+pub(crate) async fn operator_account(db: &Db, config: &Config) -> Result<AccountId, Error> {
+    let opening = Opening {
+        test: config.accounts.test_amount(),
+        live: Micros::ZERO,
+    };
+    db.write(move |connection| {
+        Box::pin(async move {
+            if let Some(operator) = store::account::operator(connection).await? {
+                return Ok(operator.account);
+            }
+            let account = open_account(connection, ACTOR.to_owned(), opening).await?;
+            store::account::insert_operator(connection, account.id).await?;
+            info!(account.id = %account.id, "made the operator's account");
+            Ok(account.id)
+        })
+    })
+    .await
+}
+
+/// Makes `key` the operator's key, with scope `admin` and without `inference`. The first one stays: another one later is
+/// ignored with a warning.
+///
+/// # Errors
+/// When the text is not a live key, or the database failed.
+pub(crate) async fn bootstrap_key(
+    db: &Db,
+    macs: &chassis::secrets::KeyMac,
+    text: &Secret,
+) -> Result<(), Error> {
+    let given = ApiKey::parse(text.expose()).map_err(|error| Error::BootstrapKey(Some(error)))?;
+    if given.mode() != Mode::Live {
+        return Err(Error::BootstrapKey(None));
+    }
+    let mac = macs.mac(given.expose());
+    let last_four = given.last_four().to_owned();
+    db.write(move |connection| {
+        Box::pin(async move {
+            let operator = store::account::operator(connection).await?;
+            let operator = operator.ok_or(Error::Corrupt("there is no operator account"))?;
+            if let Some(first) = operator.bootstrap_key {
+                let known = store::key::by_mac(connection, &mac).await?;
+                if known.is_none_or(|known| known.id != first) {
+                    warn!(
+                        "AIO_BOOTSTRAP_KEY was changed after the first start; the change is ignored"
+                    );
+                }
+                return Ok(());
+            }
+            let row = key::row(
+                NewKey {
+                    account: operator.account,
+                    name: "bootstrap".to_owned(),
+                    mode: Mode::Live,
+                    scopes: vec![Scope::Read, Scope::Manage, Scope::Admin],
+                    models: Vec::new(),
+                    rpm: 0,
+                    concurrency: 0,
+                    ip_allow: Vec::new(),
+                    expires_at: None,
+                },
+                mac,
+                last_four,
+            );
+            store::key::insert(connection, &row).await?;
+            store::account::set_bootstrap_key(connection, row.id).await?;
+            info!(key.id = %row.id, "AIO_BOOTSTRAP_KEY is now the operator's key");
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// A text somebody typed, for the books: not empty, not too long, one line.
+pub(crate) fn checked_text(
+    param: &'static str,
+    text: &str,
+    limits: &Limits,
+) -> Result<String, Error> {
+    let text = text.trim();
+    if text.is_empty()
+        || text.chars().count() > limits.text_chars
+        || text.chars().any(char::is_control)
+    {
+        let allowed = format!(
+            "have 1 to {} characters, without line breaks",
+            limits.text_chars
+        );
+        return Err(Error::invalid(param, allowed));
+    }
+    Ok(text.to_owned())
+}
+
+async fn open_account(
+    connection: &mut AnyConnection,
+    name: String,
+    opening: Opening,
+) -> Result<AccountRow, Error> {
+    let at = now_micros();
+    let account = AccountRow {
+        id: chassis::mint(),
+        name,
+        created_at: at,
+    };
+    store::account::insert(connection, &account).await?;
+    let mut ops = Vec::new();
+    for (mode, amount) in [(Mode::Test, opening.test), (Mode::Live, opening.live)] {
+        let balance = BalanceId {
+            account: account.id,
+            mode,
+        };
+        store::ledger::open_balance(connection, balance).await?;
+        if amount > Micros::ZERO {
+            ops.push(opening_credit(balance, amount));
+        }
+    }
+    let decision = store::ledger::apply(connection, &ops, Vec::new(), at).await?;
+    for answer in decision.answers {
+        answer?;
+    }
+    Ok(account)
+}
+
+fn opening_credit(balance: BalanceId, amount: Micros) -> Op {
+    Op::Transfer {
+        id: chassis::mint(),
+        transfer: Transfer {
+            balance,
+            amount,
+            actor: ACTOR.to_owned(),
+            reason: "opening credit".to_owned(),
+        },
+    }
+}

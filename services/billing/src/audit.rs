@@ -1,0 +1,82 @@
+//! Use case: replay every entry and check the promises about money. One consistent view of the database; nothing is changed.
+
+use chassis::clock::{micros, now_micros};
+use db::Db;
+use sqlx::Connection as _;
+
+use crate::{
+    Error,
+    config::Limits,
+    store::audit::{CHECKS, FIGURES, STUCK, ask},
+};
+
+/// One promise, looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether the promise holds. What is merely counted always does.
+    pub holds: Verdict,
+    /// What was counted, or the sum that should be zero.
+    pub figure: i64,
+}
+
+/// Whether a promise holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds.
+    Kept,
+    /// It does not.
+    Broken,
+}
+
+/// Checks everything.
+///
+/// # Errors
+/// When the database failed.
+pub async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
+    let mut connection = db.reader().acquire().await?;
+    // One transaction, so that every question sees the same moment.
+    let mut view = connection.begin().await?;
+    let mut checks = Vec::new();
+    for question in CHECKS {
+        let figure = ask(&mut view, *question, None).await?;
+        checks.push(promise(question.name, figure));
+    }
+    let overdue = now_micros().saturating_sub(micros(limits.stuck_after));
+    checks.push(promise(
+        STUCK.name,
+        ask(&mut view, STUCK, Some(overdue)).await?,
+    ));
+    for question in FIGURES {
+        checks.push(Check {
+            name: question.name,
+            holds: Verdict::Kept,
+            figure: ask(&mut view, *question, None).await?,
+        });
+    }
+    view.rollback().await?;
+    Ok(checks)
+}
+
+/// Whether every promise holds.
+pub fn verdict(checks: &[Check]) -> Verdict {
+    if checks.iter().all(|check| check.holds == Verdict::Kept) {
+        Verdict::Kept
+    } else {
+        Verdict::Broken
+    }
+}
+
+fn promise(name: &'static str, figure: i64) -> Check {
+    let holds = if figure == 0 {
+        Verdict::Kept
+    } else {
+        Verdict::Broken
+    };
+    Check {
+        name,
+        holds,
+        figure,
+    }
+}

@@ -1,0 +1,57 @@
+//! Use case: who is behind this key?
+
+use chassis::{clock::now_micros, secrets::KeyMac};
+use db::Db;
+use domain::{AccountId, ApiKey, KeyId, Mode};
+use subtle::ConstantTimeEq as _;
+
+use crate::{Error, store};
+
+/// Who a key stands for, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whose key.
+    pub account: AccountId,
+    /// Which balance it spends.
+    pub mode: Mode,
+    /// The key.
+    pub key: KeyId,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Models it may use; empty means all.
+    pub models: Vec<String>,
+    /// Requests per minute; 0 means the configured default.
+    pub rpm: u32,
+    /// Open HTTP requests; 0 means the configured default.
+    pub concurrency: u32,
+    /// Addresses or networks it may be used from; empty means all.
+    pub ip_allow: Vec<String>,
+}
+
+/// Says who is behind a key. Malformed, unknown, revoked and expired keys are all the same to the caller.
+///
+/// # Errors
+/// When the key opens nothing, or the database failed.
+pub async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<Identity, Error> {
+    let key = ApiKey::parse(text).map_err(|_| Error::InvalidKey)?;
+    let mac = macs.mac(key.expose());
+    let mut connection = db.reader().acquire().await?;
+    let row = store::key::by_mac(&mut connection, &mac)
+        .await?
+        .ok_or(Error::InvalidKey)?;
+    let same = bool::from(row.mac.as_slice().ct_eq(mac.as_slice()));
+    let expired = row.expires_at.is_some_and(|moment| moment <= now_micros());
+    if !same || expired || row.revoked_at.is_some() {
+        return Err(Error::InvalidKey);
+    }
+    Ok(Identity {
+        account: row.account,
+        mode: row.mode,
+        key: row.id,
+        scopes: row.scopes,
+        models: row.models,
+        rpm: row.rpm,
+        concurrency: row.concurrency,
+        ip_allow: row.ip_allow,
+    })
+}

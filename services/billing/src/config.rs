@@ -1,0 +1,167 @@
+//! Billing's settings. Every limit has its name and its default here.
+
+use std::time::Duration;
+
+use chassis::config::{Error, Settings, duration};
+use domain::Micros;
+use serde::Deserialize;
+
+/// Everything billing is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The section `accounts`.
+    pub accounts: Accounts,
+    /// The section `limits.billing`.
+    pub limits: Limits,
+}
+
+/// What a new account gets: the section `accounts`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// Whole credits of play money in test mode. Default 10 000.
+    #[serde(default = "default_test_credits")]
+    pub test_credits: u32,
+    /// Whole live credits as a welcome. Default 0.
+    #[serde(default)]
+    pub bonus: u32,
+}
+
+/// Limits of the ledger and of what operators may enter: the section `limits.billing`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Lanes that apply batches side by side. One is right for SQLite, which has one writer. Default 1.
+    #[serde(default = "default_lanes")]
+    pub lanes: usize,
+    /// Operations that may wait for a lane; more are refused with `overloaded`. Default 4 096.
+    #[serde(default = "default_queue")]
+    pub queue: usize,
+    /// Operations in one batch at most. Default 256.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// What a refused caller is told to wait. Default 1 s.
+    #[serde(default = "default_retry_after", with = "duration")]
+    pub retry_after: Duration,
+    /// The longest life of a chat hold. Default 15 min.
+    #[serde(default = "default_chat_life", with = "duration")]
+    pub chat_life: Duration,
+    /// How long after its moment a chat hold may stay open before the audit calls it stuck. Default 15 min.
+    #[serde(default = "default_stuck_after", with = "duration")]
+    pub stuck_after: Duration,
+    /// How often to look for chat holds past their moment. Default 2 s.
+    #[serde(default = "default_sweep_every", with = "duration")]
+    pub sweep_every: Duration,
+    /// Holds expired in one go. Default 500.
+    #[serde(default = "default_sweep_batch")]
+    pub sweep_batch: u32,
+    /// Bytes of a receipt; a longer one is not kept, but the charge is made. Default 16 384.
+    #[serde(default = "default_receipt_bytes")]
+    pub receipt_bytes: usize,
+    /// Whole credits that one transfer may give or take. Default 1 000 000 000.
+    #[serde(default = "default_transfer_credits")]
+    pub transfer_credits: u32,
+    /// Characters of a name or a reason. Default 200.
+    #[serde(default = "default_text_chars")]
+    pub text_chars: usize,
+    /// Models or addresses on a key's lists. Default 100.
+    #[serde(default = "default_list_items")]
+    pub list_items: usize,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads billing's sections.
+    ///
+    /// # Errors
+    /// When a setting has a wrong value or an unknown name.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self {
+            accounts: settings.section("accounts")?,
+            limits: settings.section("limits.billing")?,
+        })
+    }
+}
+
+// === impl Accounts ===
+
+impl Accounts {
+    /// Play money of a new account.
+    pub fn test_amount(&self) -> Micros {
+        credits(self.test_credits)
+    }
+
+    /// The live welcome of a new account.
+    pub fn bonus_amount(&self) -> Micros {
+        credits(self.bonus)
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// The most that one transfer may give or take. It keeps every sum of the books far within 64 bits.
+    pub fn transfer_amount(&self) -> Micros {
+        credits(self.transfer_credits)
+    }
+}
+
+/// 2^32 credits fit in 53 bits of micro-credits.
+fn credits(count: u32) -> Micros {
+    Micros::from_credits(1)
+        .times(u64::from(count))
+        .unwrap_or(Micros::ZERO)
+}
+
+const fn default_test_credits() -> u32 {
+    10_000
+}
+
+const fn default_lanes() -> usize {
+    1
+}
+
+const fn default_queue() -> usize {
+    4_096
+}
+
+const fn default_batch() -> usize {
+    256
+}
+
+const fn default_retry_after() -> Duration {
+    Duration::from_secs(1)
+}
+
+const fn default_chat_life() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+
+const fn default_stuck_after() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+
+const fn default_sweep_every() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn default_sweep_batch() -> u32 {
+    500
+}
+
+const fn default_receipt_bytes() -> usize {
+    16_384
+}
+
+const fn default_transfer_credits() -> u32 {
+    1_000_000_000
+}
+
+const fn default_text_chars() -> usize {
+    200
+}
+
+const fn default_list_items() -> usize {
+    100
+}

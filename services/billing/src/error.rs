@@ -1,0 +1,152 @@
+//! What can go wrong in billing, and what of it leaves the house.
+
+use std::time::Duration;
+
+use domain::{KeyFormatError, Micros};
+use proto::{Fault, code};
+
+use crate::ledger::{HoldState, Refusal};
+
+/// What can go wrong. Refusals of the ledger are answers, but here they end a request all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed; nothing of the request was kept, or it can safely be sent again.
+    #[error("billing's database failed")]
+    Db(#[from] db::Error),
+    /// What the database holds does not hold together.
+    #[error("billing's database does not hold together: {0}")]
+    Corrupt(&'static str),
+    /// The ledger's queue is full.
+    #[error("the ledger's queue is full")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The process is stopping.
+    #[error("the ledger has stopped")]
+    Stopped,
+    /// The ledger said no.
+    #[error("the ledger refused: {0:?}")]
+    Refused(Refusal),
+    /// The balance does not cover what was asked for.
+    #[error("not enough credit")]
+    Insufficient {
+        /// The least that was asked for.
+        needed: Micros,
+        /// What there is.
+        available: Micros,
+    },
+    /// The transfer's id was used before, to book something else.
+    #[error("the transfer's id was used for something else")]
+    TransferConflict,
+    /// A field has a value that is not allowed. The message completes "`param` must …".
+    #[error("{param} must {allowed}")]
+    Invalid {
+        /// The field.
+        param: &'static str,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// There is no such account, key or balance.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// Unknown, revoked or expired: the caller is not told which.
+    #[error("the API key opens nothing")]
+    InvalidKey,
+    /// The key given for the operator cannot be a key.
+    #[error("AIO_BOOTSTRAP_KEY must be a well-formed live key (aio_…)")]
+    BootstrapKey(#[source] Option<KeyFormatError>),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// A field has a value that is not allowed.
+    pub(crate) fn invalid(param: &'static str, allowed: impl Into<String>) -> Self {
+        Self::Invalid {
+            param,
+            allowed: allowed.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Db(_) | Error::Stopped => {
+                let wait = Duration::from_secs(1);
+                Self::new(code::BILLING_UNAVAILABLE, code::BILLING_UNAVAILABLE.cause)
+                    .retry_after(wait)
+            }
+            Error::Corrupt(_) | Error::BootstrapKey(_) => {
+                Self::new(code::INTERNAL, code::INTERNAL.cause)
+            }
+            Error::Overloaded { retry_after } => {
+                Self::new(code::OVERLOADED, code::OVERLOADED.cause).retry_after(retry_after)
+            }
+            Error::Refused(refusal) => refused(refusal),
+            Error::Insufficient { needed, available } => insufficient(needed, available),
+            Error::Invalid { param, allowed } => {
+                Self::new(code::INVALID_PARAMETER, format!("{param} must {allowed}")).param(param)
+            }
+            Error::TransferConflict => {
+                Self::new(code::IDEMPOTENCY_MISMATCH, code::IDEMPOTENCY_MISMATCH.cause)
+            }
+            Error::NotFound(what) => Self::new(code::NOT_FOUND, format!("there is no such {what}")),
+            Error::InvalidKey => Self::new(code::INVALID_KEY, code::INVALID_KEY.cause),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Insufficient { available } => insufficient(Micros::ZERO, available),
+        Refusal::UnknownBalance => Fault::new(code::NOT_FOUND, "there is no such account"),
+        Refusal::UnknownHold => Fault::new(code::NOT_FOUND, "there is no such hold"),
+        Refusal::InvalidAmount => Fault::new(
+            code::INVALID_PARAMETER,
+            "the amount must not be zero, and the balance must stay within 9 223 372 036 854 credits",
+        ),
+        Refusal::Conflict | Refusal::NotDue => {
+            Fault::new(code::HOLD_CONFLICT, code::HOLD_CONFLICT.cause)
+        }
+        Refusal::Closed(state) => Fault::new(
+            code::HOLD_CONFLICT,
+            match state {
+                HoldState::Open => "the operation's hold is still open",
+                HoldState::Captured => "the operation has already been charged",
+                HoldState::Released | HoldState::Tombstone => {
+                    "the operation has already ended, free of charge"
+                }
+                HoldState::Expired => "the operation took too long; its hold has expired",
+            },
+        ),
+    }
+}
+
+fn insufficient(needed: Micros, available: Micros) -> Fault {
+    let message = if needed > Micros::ZERO {
+        format!("this needs {needed} credits; {available} are available")
+    } else {
+        format!("only {available} credits are available")
+    };
+    Fault::new(code::INSUFFICIENT_CREDITS, message)
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Fault::from(error).into()
+    }
+}

@@ -1,0 +1,93 @@
+//! Use case: set credit aside for one paid request.
+
+use std::time::Duration;
+
+use chassis::clock::{micros, now_micros};
+use domain::{Micros, OperationId};
+use tracing::instrument;
+
+use crate::{
+    Error,
+    lane::Ledger,
+    ledger::{BalanceId, Kind, Op, Refusal, Reply, Terms},
+};
+
+/// How a hold ends when nobody settles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// By itself, after this time.
+    Chat(Duration),
+    /// Never: its task settles it.
+    Media,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldRequest {
+    /// Made by the caller; the operation's id. Repeats of it hold once.
+    pub hold: OperationId,
+    /// Which balance pays.
+    pub balance: BalanceId,
+    /// The amount wanted; more than nothing.
+    pub amount: Micros,
+    /// The least that is worth having: from one micro-credit up to `amount`.
+    pub floor: Micros,
+    /// How it ends when nobody settles it.
+    pub life: Life,
+    /// The version of the price list the amount was computed with.
+    pub price_version: String,
+}
+
+/// What was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What was set aside: between `floor` and `amount`.
+    pub granted: Micros,
+    /// What is left beside it.
+    pub available: Micros,
+}
+
+impl Ledger {
+    /// Sets credit aside, durably.
+    ///
+    /// # Errors
+    /// See [`hold`].
+    pub async fn hold(&self, request: HoldRequest) -> Result<Held, Error> {
+        hold(self, request).await
+    }
+}
+
+/// Sets credit aside, durably. Idempotent by `hold`.
+///
+/// # Errors
+/// When the balance does not cover the floor, the id is taken or closed, the life is too long, or the ledger is away.
+#[instrument(level = "debug", skip_all, fields(hold = %request.hold))]
+pub async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, Error> {
+    let needed = request.floor;
+    let kind = match request.life {
+        Life::Media => Kind::Media,
+        Life::Chat(life) if life.is_zero() || life > ledger.limits.chat_life => {
+            let longest = ledger.limits.chat_life.as_millis();
+            return Err(Error::invalid("ttl_ms", format!("be from 1 to {longest}")));
+        }
+        Life::Chat(life) => Kind::Chat {
+            expires_at: now_micros().saturating_add(micros(life)),
+        },
+    };
+    let op = Op::Hold {
+        hold: request.hold,
+        terms: Terms {
+            balance: request.balance,
+            amount: request.amount,
+            floor: request.floor,
+            kind,
+            price_version: request.price_version,
+        },
+    };
+    match ledger.apply(op, None).await? {
+        Ok(Reply::Held { granted, available }) => Ok(Held { granted, available }),
+        Ok(_) => Err(Error::Corrupt("a hold was answered by something else")),
+        Err(Refusal::Insufficient { available }) => Err(Error::Insufficient { needed, available }),
+        Err(refusal) => Err(refusal.into()),
+    }
+}

@@ -1,0 +1,241 @@
+//! The way to the ledger: operations wait in a bounded queue, a lane takes all that are there as one batch, one commit makes
+//! them durable, and then everyone is answered. What arrives during a commit is the next batch.
+//! The work happens in the lane, never in a caller's future: a caller that goes away loses the answer, not the operation.
+
+use std::{sync::Arc, time::Instant};
+
+use chassis::{Tasks, clock::now_micros};
+use db::Db;
+use domain::OperationId;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info_span};
+
+use crate::{
+    Error,
+    config::Limits,
+    ledger::{Decision, Op, Refusal, Reply},
+    metrics::Metrics,
+    store,
+};
+
+/// What the ledger says to one operation.
+type Answer = Result<Reply, Refusal>;
+
+/// The way to the ledger. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    lanes: Arc<[mpsc::Sender<Job>]>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
+}
+
+/// One operation on its way.
+#[derive(Debug)]
+struct Job {
+    op: Op,
+    /// What explains it, kept beside it when it takes effect.
+    receipt: Option<String>,
+    answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+/// One lane's worker.
+struct Lane {
+    db: Db,
+    queue: mpsc::Receiver<Job>,
+    batch: usize,
+    metrics: Metrics,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Opens the lanes.
+    pub(crate) fn start(db: &Db, limits: &Arc<Limits>, metrics: &Metrics, tasks: &Tasks) -> Self {
+        let lanes = (0..limits.lanes.max(1)).map(|_| {
+            let (jobs, queue) = mpsc::channel(limits.queue);
+            let lane = Lane {
+                db: db.clone(),
+                queue,
+                batch: limits.batch,
+                metrics: metrics.clone(),
+            };
+            // A lane outlives the word to stop: what is still running then has holds to settle. It may be cut at any
+            // instruction: what was not answered was not promised.
+            tasks.spawn_detached(info_span!("lane"), lane.run());
+            jobs
+        });
+        let ledger = Self {
+            lanes: lanes.collect(),
+            limits: Arc::clone(limits),
+            metrics: metrics.clone(),
+        };
+        let (last, stop) = (ledger.clone(), tasks.clone());
+        tasks.spawn(info_span!("lane"), async move {
+            stop.stopping().await;
+            last.finish_queued().await;
+        });
+        ledger
+    }
+
+    /// Applies one operation, and answers when it is on disk.
+    ///
+    /// # Errors
+    /// When the queue is full, the process is stopping, or the database failed. Sending the same operation again is safe.
+    pub(crate) async fn apply(&self, op: Op, receipt: Option<String>) -> Result<Answer, Error> {
+        let lane = self.lane(&op).ok_or(Error::Stopped)?;
+        let (answer, told) = oneshot::channel();
+        let job = Job {
+            op,
+            receipt,
+            answer,
+        };
+        lane.try_send(job).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded {
+                retry_after: self.limits.retry_after,
+            },
+            mpsc::error::TrySendError::Closed(_) => Error::Stopped,
+        })?;
+        told.await.map_err(|_| Error::Stopped)?
+    }
+
+    /// Sets the metric of open holds to what the database says. From then on each batch adds its own.
+    pub(crate) async fn count_open_holds(&self, db: &Db) -> Result<(), Error> {
+        let mut connection = db.reader().acquire().await?;
+        let open = store::ledger::open_holds(&mut connection).await?;
+        self.metrics.open_holds.set(open);
+        Ok(())
+    }
+
+    /// Operations of one hold share a lane, so that they keep their order.
+    fn lane(&self, op: &Op) -> Option<&mpsc::Sender<Job>> {
+        let id = match op {
+            Op::Hold { hold, .. }
+            | Op::Capture { hold, .. }
+            | Op::Release { hold }
+            | Op::Expire { hold, .. } => hold,
+            Op::Transfer { id, .. } => id,
+        };
+        // The last bits of a UUIDv7 are random.
+        let last = id.to_bytes().last().copied().map_or(0, usize::from);
+        self.lanes.get(last.checked_rem(self.lanes.len())?)
+    }
+
+    /// Waits until everything queued so far is on disk.
+    async fn finish_queued(&self) {
+        for lane in self.lanes.iter() {
+            // A capture of a hold that cannot exist is refused and changes nothing, but it waits its turn.
+            let (answer, told) = oneshot::channel();
+            let op = Op::Capture {
+                hold: nobody(),
+                amount: domain::Micros::ZERO,
+            };
+            let last = Job {
+                op,
+                receipt: None,
+                answer,
+            };
+            if lane.send(last).await.is_ok() {
+                // However it ends, everything before it has ended.
+                let _ = told.await;
+            }
+        }
+    }
+}
+
+/// An id that no operation has.
+fn nobody() -> OperationId {
+    OperationId::from_slice(&[0; 16]).unwrap_or_else(chassis::mint)
+}
+
+// === impl Lane ===
+
+impl Lane {
+    async fn run(mut self) {
+        while let Some(first) = self.queue.recv().await {
+            let mut batch = Vec::with_capacity(self.batch);
+            batch.push(first);
+            // Whoever was answered by the last commit gets a turn to ask again, or every second batch would be tiny.
+            tokio::task::yield_now().await;
+            while batch.len() < self.batch
+                && let Ok(job) = self.queue.try_recv()
+            {
+                batch.push(job);
+            }
+            self.commit(batch).await;
+        }
+    }
+
+    async fn commit(&self, batch: Vec<Job>) {
+        let mut ops = Vec::with_capacity(batch.len());
+        let mut receipts = Vec::with_capacity(batch.len());
+        let mut callers = Vec::with_capacity(batch.len());
+        for job in batch {
+            ops.push(job.op);
+            receipts.push(job.receipt);
+            callers.push(job.answer);
+        }
+        let started = Instant::now();
+        let decided = self.write(ops, receipts).await;
+        self.metrics
+            .commit_seconds
+            .observe(started.elapsed().as_secs_f64());
+        match decided {
+            Ok(decision) => {
+                self.count(&decision);
+                for (caller, answer) in callers.into_iter().zip(decision.answers) {
+                    // A caller that went away does not want to know.
+                    let _ = caller.send(Ok(answer));
+                }
+            }
+            Err(failure) => {
+                error!(error = ?failure, operations = callers.len(), "a batch of the ledger failed");
+                for caller in callers {
+                    let _ = caller.send(Err(same_for_all(&failure)));
+                }
+            }
+        }
+    }
+
+    async fn write(&self, ops: Vec<Op>, receipts: Vec<Option<String>>) -> Result<Decision, Error> {
+        self.db
+            .write(move |connection| {
+                Box::pin(async move {
+                    store::ledger::apply(connection, &ops, receipts, now_micros()).await
+                })
+            })
+            .await
+    }
+
+    fn count(&self, decision: &Decision) {
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let operations = u32::try_from(decision.answers.len()).unwrap_or(u32::MAX);
+        self.metrics.batch_operations.observe(operations.into());
+        let refused = decision
+            .answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(Refusal::Insufficient { .. })));
+        self.metrics.refused_holds.inc_by(count(refused.count()));
+        let (opened, closed) = decision.changes.opened_and_closed();
+        self.metrics.open_holds.inc_by(opened);
+        self.metrics.open_holds.dec_by(closed);
+        let over = count(decision.changes.over_reports.len());
+        self.metrics.over_reports.inc_by(over);
+    }
+}
+
+/// The one failure of a batch, for each of its operations.
+fn same_for_all(failure: &Error) -> Error {
+    match failure {
+        Error::Db(cause) => Error::Db(cause.clone()),
+        Error::Corrupt(what) => Error::Corrupt(what),
+        Error::Overloaded { .. }
+        | Error::Stopped
+        | Error::Refused(_)
+        | Error::Insufficient { .. }
+        | Error::TransferConflict
+        | Error::Invalid { .. }
+        | Error::NotFound(_)
+        | Error::InvalidKey
+        | Error::BootstrapKey(_) => Error::Stopped,
+    }
+}

@@ -1,0 +1,82 @@
+//! What billing counts.
+
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// What billing counts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Holds that are open.
+    pub(crate) open_holds: Gauge,
+    /// Holds refused because the balance does not cover them.
+    pub(crate) refused_holds: Counter,
+    /// Captures that asked for more than their hold: our loss.
+    pub(crate) over_reports: Counter,
+    /// Captures of holds nobody knows: our loss.
+    pub(crate) unknown_captures: Counter,
+    /// Chat holds that ended by time.
+    pub(crate) expired_holds: Counter,
+    /// Operations in one batch.
+    pub(crate) batch_operations: Histogram,
+    /// From taking a batch until it is on disk.
+    pub(crate) commit_seconds: Histogram,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Makes the metrics known.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            open_holds: Gauge::default(),
+            refused_holds: Counter::default(),
+            over_reports: Counter::default(),
+            unknown_captures: Counter::default(),
+            expired_holds: Counter::default(),
+            batch_operations: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+        };
+        registry.register(
+            "aio_holds_open",
+            "Holds that are open",
+            metrics.open_holds.clone(),
+        );
+        registry.register(
+            "aio_holds_refused",
+            "Holds refused for want of credit",
+            metrics.refused_holds.clone(),
+        );
+        registry.register(
+            "aio_holds_expired",
+            "Chat holds that ended by time",
+            metrics.expired_holds.clone(),
+        );
+        registry.register(
+            "aio_captures_over_reported",
+            "Captures cut down to their hold",
+            metrics.over_reports.clone(),
+        );
+        registry.register(
+            "aio_captures_unknown",
+            "Captures of holds nobody knows",
+            metrics.unknown_captures.clone(),
+        );
+        registry.register(
+            "aio_ledger_batch_operations",
+            "Ledger operations in one batch",
+            metrics.batch_operations.clone(),
+        );
+        registry.register(
+            "aio_ledger_commit_seconds",
+            "From taking a batch until it is on disk",
+            metrics.commit_seconds.clone(),
+        );
+        metrics
+    }
+}

@@ -1,0 +1,228 @@
+//! The service on the wire: wire -> domain, call, domain -> wire. No decisions.
+
+use std::time::Duration;
+
+use domain::{KeyId, Micros, Scope, ids};
+use proto::{Fault, billing::v1 as wire, code, id_from_wire, mode_from_wire, mode_to_wire};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Billing, Error,
+    audit::{Verdict, verdict},
+    credits::CreditsRequest,
+    hold::{HoldRequest, Life},
+    key::NewKey,
+    ledger::BalanceId,
+    settle::{Outcome, SettleRequest},
+};
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl wire::billing_server::Billing for Billing {
+    async fn authenticate(
+        &self,
+        request: Request<wire::AuthenticateRequest>,
+    ) -> Reply<wire::Identity> {
+        let identity = self.authenticate(&request.into_inner().key).await?;
+        Ok(Response::new(wire::Identity {
+            account_id: identity.account.to_vec().into(),
+            mode: mode_to_wire(identity.mode).into(),
+            key_id: identity.key.to_vec().into(),
+            scopes: identity.scopes,
+            models: identity.models,
+            rpm: identity.rpm,
+            concurrency: identity.concurrency,
+            ip_allow: identity.ip_allow,
+        }))
+    }
+
+    async fn hold(&self, request: Request<wire::HoldRequest>) -> Reply<wire::HoldReply> {
+        let held = self
+            .ledger()
+            .hold(hold_from_wire(request.into_inner())?)
+            .await?;
+        Ok(Response::new(wire::HoldReply {
+            granted: held.granted.get(),
+            available: held.available.get(),
+        }))
+    }
+
+    async fn settle(&self, request: Request<wire::SettleRequest>) -> Reply<wire::SettleReply> {
+        let captured = self
+            .ledger()
+            .settle(settle_from_wire(request.into_inner())?)
+            .await?;
+        Ok(Response::new(wire::SettleReply {
+            captured: captured.get(),
+        }))
+    }
+
+    async fn get_balance(&self, request: Request<wire::GetBalanceRequest>) -> Reply<wire::Balance> {
+        let caller = proto::context_from_wire(request.into_inner().context)?;
+        let id = BalanceId {
+            account: caller.account,
+            mode: caller.mode,
+        };
+        self.balance_to_wire(id).await
+    }
+
+    async fn create_account(
+        &self,
+        request: Request<wire::CreateAccountRequest>,
+    ) -> Reply<wire::Account> {
+        let request = request.into_inner();
+        let test_credits = request.test_credits.map(Micros::new);
+        let account = self.create_account(&request.name, test_credits).await?;
+        Ok(Response::new(account_to_wire(account)))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<wire::ListAccountsRequest>,
+    ) -> Reply<wire::ListAccountsReply> {
+        let request = request.into_inner();
+        let after = Some(request.after).filter(|after| !after.is_empty());
+        let after = after.map(|after| id_from_wire(&after)).transpose()?;
+        let accounts = self.list_accounts(after, request.limit).await?;
+        Ok(Response::new(wire::ListAccountsReply {
+            accounts: accounts.into_iter().map(account_to_wire).collect(),
+        }))
+    }
+
+    async fn add_credits(&self, request: Request<wire::AddCreditsRequest>) -> Reply<wire::Balance> {
+        let request = request.into_inner();
+        let balance = BalanceId {
+            account: id_from_wire(&request.account_id)?,
+            mode: mode_from_wire(request.mode)?,
+        };
+        let wanted = CreditsRequest {
+            transfer: id_from_wire(&request.transfer_id)?,
+            balance,
+            amount: Micros::new(request.amount),
+            reason: request.reason,
+            actor: request.actor,
+        };
+        self.add_credits(wanted).await?;
+        self.balance_to_wire(balance).await
+    }
+
+    async fn create_key(
+        &self,
+        request: Request<wire::CreateKeyRequest>,
+    ) -> Reply<wire::CreatedKey> {
+        let created = self
+            .create_key(key_from_wire(request.into_inner())?)
+            .await?;
+        Ok(Response::new(wire::CreatedKey {
+            key_id: created.id.to_vec().into(),
+            key: created.key.expose().to_owned(),
+        }))
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<wire::RevokeKeyRequest>,
+    ) -> Reply<wire::RevokeKeyReply> {
+        let key: KeyId = id_from_wire(&request.into_inner().key_id)?;
+        self.revoke_key(key).await?;
+        Ok(Response::new(wire::RevokeKeyReply {}))
+    }
+
+    async fn audit(&self, _: Request<wire::AuditRequest>) -> Reply<wire::AuditReply> {
+        let checks = self.audit().await?;
+        Ok(Response::new(wire::AuditReply {
+            ok: verdict(&checks) == Verdict::Kept,
+            checks: checks
+                .into_iter()
+                .map(|check| wire::AuditCheck {
+                    name: check.name.to_owned(),
+                    ok: check.holds == Verdict::Kept,
+                    figure: check.figure,
+                })
+                .collect(),
+        }))
+    }
+}
+
+impl Billing {
+    async fn balance_to_wire(&self, id: BalanceId) -> Reply<wire::Balance> {
+        let balance = self.balance(id).await?;
+        Ok(Response::new(wire::Balance {
+            account_id: id.account.to_vec().into(),
+            mode: mode_to_wire(id.mode).into(),
+            posted: balance.posted.get(),
+            held: balance.held.get(),
+            open_holds: balance.open_holds,
+        }))
+    }
+}
+
+fn hold_from_wire(request: wire::HoldRequest) -> Result<HoldRequest, Status> {
+    let kind = request.kind();
+    let caller = proto::context_from_wire(request.context)?;
+    let life = match kind {
+        wire::HoldKind::Media => Life::Media,
+        // A negative time is none at all, and refused as such.
+        wire::HoldKind::Chat => Life::Chat(Duration::from_millis(
+            u64::try_from(request.ttl_ms).unwrap_or(0),
+        )),
+        wire::HoldKind::Unspecified => return Err(malformed()),
+    };
+    Ok(HoldRequest {
+        hold: id_from_wire::<ids::Operation>(&request.hold_id)?,
+        balance: BalanceId {
+            account: caller.account,
+            mode: caller.mode,
+        },
+        amount: Micros::new(request.amount),
+        floor: Micros::new(request.floor),
+        life,
+        price_version: request.price_version,
+    })
+}
+
+fn settle_from_wire(request: wire::SettleRequest) -> Result<SettleRequest, Status> {
+    let outcome = match request.outcome() {
+        wire::Outcome::Capture => Outcome::Capture(Micros::new(request.amount)),
+        wire::Outcome::Release => Outcome::Release,
+        wire::Outcome::Unspecified => return Err(malformed()),
+    };
+    Ok(SettleRequest {
+        hold: id_from_wire(&request.hold_id)?,
+        outcome,
+        // JSON is UTF-8. What is not cannot be kept, and must not stand in the way of the charge.
+        receipt: String::from_utf8(request.receipt.to_vec()).unwrap_or_default(),
+    })
+}
+
+fn key_from_wire(request: wire::CreateKeyRequest) -> Result<NewKey, Status> {
+    let scopes = request.scopes.iter().map(|word| {
+        let words = Scope::ALL.map(Scope::as_str).join(", ");
+        Scope::parse(word).ok_or_else(|| Error::invalid("scopes", format!("hold only {words}")))
+    });
+    Ok(NewKey {
+        scopes: scopes.collect::<Result<_, _>>()?,
+        account: id_from_wire(&request.account_id)?,
+        name: request.name,
+        mode: mode_from_wire(request.mode)?,
+        models: request.models,
+        rpm: request.rpm,
+        concurrency: request.concurrency,
+        ip_allow: request.ip_allow,
+        expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
+    })
+}
+
+fn account_to_wire(account: crate::AccountRow) -> wire::Account {
+    wire::Account {
+        account_id: account.id.to_vec().into(),
+        name: account.name,
+        created_at: account.created_at,
+    }
+}
+
+/// An enum without a value: never a customer's fault.
+fn malformed() -> Status {
+    Fault::new(code::INTERNAL, code::INTERNAL.cause).into()
+}

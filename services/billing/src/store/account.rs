@@ -1,0 +1,99 @@
+//! Accounts, and which of them is the operator's.
+
+use domain::{AccountId, KeyId};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
+
+use super::row::{self, AccountRow};
+use crate::Error;
+
+/// A row of `operator`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OperatorRow {
+    pub(crate) account: AccountId,
+    pub(crate) bootstrap_key: Option<KeyId>,
+}
+
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    account: &AccountRow,
+) -> Result<(), Error> {
+    sqlx::query("insert into account (id, name, created_at) values ($1, $2, $3)")
+        .bind(account.id.to_vec())
+        .bind(account.name.clone())
+        .bind(account.created_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn exists(connection: &mut AnyConnection, id: AccountId) -> Result<bool, Error> {
+    let found = sqlx::query("select id from account where id = $1")
+        .bind(id.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// A page of accounts, in the order of their ids.
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    after: Option<AccountId>,
+    limit: i64,
+) -> Result<Vec<AccountRow>, Error> {
+    // No id is shorter than an empty one.
+    let after = after.map(AccountId::to_vec).unwrap_or_default();
+    let rows =
+        sqlx::query("select id, name, created_at from account where id > $1 order by id limit $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(crate) async fn operator(connection: &mut AnyConnection) -> Result<Option<OperatorRow>, Error> {
+    let row = sqlx::query("select account, bootstrap_key from operator where one = 1")
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_operator).transpose()
+}
+
+pub(crate) async fn insert_operator(
+    connection: &mut AnyConnection,
+    account: AccountId,
+) -> Result<(), Error> {
+    sqlx::query("insert into operator (one, account) values (1, $1)")
+        .bind(account.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn set_bootstrap_key(
+    connection: &mut AnyConnection,
+    key: KeyId,
+) -> Result<(), Error> {
+    sqlx::query("update operator set bootstrap_key = $1 where bootstrap_key is null")
+        .bind(key.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<AccountRow, Error> {
+    Ok(AccountRow {
+        id: row::id(row, "id")?,
+        name: row.try_get("name")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
+
+fn read_operator(row: &AnyRow) -> Result<OperatorRow, Error> {
+    let key: Option<Vec<u8>> = row.try_get("bootstrap_key")?;
+    let key =
+        key.map(|bytes| KeyId::from_slice(&bytes).ok_or(Error::Corrupt("an id is not 16 bytes")));
+    Ok(OperatorRow {
+        account: row::id(row, "account")?,
+        bootstrap_key: key.transpose()?,
+    })
+}

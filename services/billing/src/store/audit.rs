@@ -1,0 +1,120 @@
+//! What the audit asks of the whole database. Each statement comes to one figure; in a check, anything but zero is a breach.
+
+use sqlx::AnyConnection;
+
+use crate::Error;
+
+/// A question about the whole database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+/// What must be zero.
+pub(crate) const CHECKS: &[Question] = &[
+    Question {
+        name: "entries_sum_to_zero",
+        sql: "select cast(coalesce(sum(amount), 0) as bigint) from entry",
+    },
+    Question {
+        name: "entries_of_each_cause_sum_to_zero",
+        sql: "select count(*) from (select cause from entry group by cause, mode having sum(amount) <> 0) as breach",
+    },
+    Question {
+        name: "balances_equal_entries",
+        sql: "select count(*) from balance left join
+                (select account, mode, sum(amount) as total from entry group by account, mode) as booked
+                on booked.account = balance.account and booked.mode = balance.mode
+              where balance.posted <> coalesce(booked.total, 0)",
+    },
+    Question {
+        name: "held_equals_open_holds",
+        sql: "select count(*) from balance left join
+                (select account, mode, sum(granted) as total, count(*) as holds from hold where state = 'open'
+                 group by account, mode) as running
+                on running.account = balance.account and running.mode = balance.mode
+              where balance.held <> coalesce(running.total, 0) or balance.open_holds <> coalesce(running.holds, 0)",
+    },
+    Question {
+        name: "no_hold_without_balance",
+        sql: "select count(*) from hold left join balance
+                on balance.account = hold.account and balance.mode = hold.mode
+              where hold.state <> 'tombstone' and balance.account is null",
+    },
+    Question {
+        name: "no_negative_available",
+        sql: "select count(*) from balance where held < 0 or posted - held < 0",
+    },
+    Question {
+        name: "captures_within_holds",
+        sql: "select count(*) from hold
+              where captured < 0 or captured > granted or (captured <> 0 and state <> 'captured')",
+    },
+    Question {
+        name: "captures_booked_exactly_once",
+        sql: "select count(*) from
+                (select id, sum(captured) as charged, sum(booked) as booked, max(known) as known from
+                   (select id, captured, 0 as booked, 1 as known from hold where captured <> 0
+                    union all
+                    select cause, 0, -amount, 0 from entry where kind = 'capture' and amount < 0) as side
+                 group by id) as charge
+              where charged <> booked or known = 0",
+    },
+    Question {
+        name: "transfers_booked_exactly_once",
+        sql: "select count(*) from
+                (select id, sum(amount) as ordered, sum(booked) as booked from
+                   (select id, amount, 0 as booked from transfer
+                    union all
+                    select entry.cause, 0, entry.amount from entry join balance
+                      on balance.account = entry.account and balance.mode = entry.mode
+                    where entry.kind <> 'capture') as side
+                 group by id) as booking
+              where ordered <> booked",
+    },
+];
+
+/// Chat holds that are open long past their moment. `$1`: the moment before which a hold should have expired.
+pub(crate) const STUCK: Question = Question {
+    name: "no_stuck_holds",
+    sql: "select count(*) from hold where state = 'open' and kind = 'chat' and expires_at < $1",
+};
+
+/// What is told beside the checks.
+pub(crate) const FIGURES: &[Question] = &[
+    Question {
+        name: "accounts",
+        sql: "select count(*) from account",
+    },
+    Question {
+        name: "holds",
+        sql: "select count(*) from hold",
+    },
+    Question {
+        name: "open_holds",
+        sql: "select cast(coalesce(sum(open_holds), 0) as bigint) from balance",
+    },
+    Question {
+        name: "entries",
+        sql: "select count(*) from entry",
+    },
+    Question {
+        name: "receipts",
+        sql: "select count(*) from receipt",
+    },
+];
+
+/// Asks for one figure.
+pub(crate) async fn ask(
+    connection: &mut AnyConnection,
+    question: Question,
+    moment: Option<i64>,
+) -> Result<i64, Error> {
+    let query = sqlx::query_scalar(question.sql);
+    let query = match moment {
+        Some(moment) => query.bind(moment),
+        None => query,
+    };
+    Ok(query.fetch_one(connection).await?)
+}

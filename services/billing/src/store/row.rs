@@ -1,0 +1,195 @@
+//! Row types, and how ids, modes and states are written in SQL.
+
+use std::{borrow::Cow, fmt};
+
+use domain::{AccountId, Id, KeyId, Micros, Mode, ids::Kind as IdKind};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sqlx::{Row as _, any::AnyRow};
+
+use crate::{
+    Error,
+    ledger::{BalanceId, HoldState, PostingKind},
+};
+
+/// A row of `account`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its id.
+    pub id: AccountId,
+    /// By which operators know it.
+    pub name: String,
+    /// Microseconds UTC.
+    pub created_at: i64,
+}
+
+/// A row of `api_key`.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRow {
+    pub(crate) id: KeyId,
+    pub(crate) account: AccountId,
+    pub(crate) mode: Mode,
+    pub(crate) name: String,
+    pub(crate) mac: Vec<u8>,
+    pub(crate) last_four: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) models: Vec<String>,
+    pub(crate) ip_allow: Vec<String>,
+    pub(crate) rpm: u32,
+    pub(crate) concurrency: u32,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) revoked_at: Option<i64>,
+}
+
+/// 16 bytes as 32 hex digits in JSON.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hex(pub(super) [u8; 16]);
+
+/// A row of `hold` as it is loaded.
+#[derive(Debug, Deserialize)]
+pub(super) struct HoldJson<'a> {
+    pub(super) id: Hex,
+    pub(super) account: Option<Hex>,
+    pub(super) mode: Option<&'a str>,
+    pub(super) state: &'a str,
+    pub(super) amount: i64,
+    pub(super) floor: i64,
+    pub(super) granted: i64,
+    pub(super) captured: i64,
+    #[serde(borrow)]
+    pub(super) price_version: Cow<'a, str>,
+    pub(super) expires_at: Option<i64>,
+}
+
+/// A row of `balance` as it is loaded: account, mode, posted, held, open holds.
+pub(super) type BalanceJson<'a> = (Hex, &'a str, i64, i64, i64);
+
+/// A row of `transfer` as it is loaded: id, account, mode, amount, actor, reason.
+pub(super) type TransferJson<'a> = (Hex, Hex, &'a str, i64, Cow<'a, str>, Cow<'a, str>);
+
+// === impl Hex ===
+
+impl<K: IdKind> From<Id<K>> for Hex {
+    fn from(id: Id<K>) -> Self {
+        Self(id.to_bytes())
+    }
+}
+
+impl<K: IdKind> From<Hex> for Id<K> {
+    fn from(hex: Hex) -> Self {
+        Self::from_uuid(uuid::Uuid::from_bytes(hex.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        let nibble = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|n| u8::try_from(n).ok())
+        };
+        let mut bytes = [0; 16];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(D::Error::custom("an id is not 32 hex digits"));
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let digits = nibble(*high).zip(nibble(*low));
+            let (high, low) = digits.ok_or_else(|| D::Error::custom("not a hex digit"))?;
+            *byte = high << 4 | low;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Hex {
+    fn with_text<T>(self, write: impl FnOnce(&str) -> T) -> T {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut text = [0; 32];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        write(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| f.write_str(text))
+    }
+}
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.with_text(|text| serializer.serialize_str(text))
+    }
+}
+
+/// Reads an id.
+pub(super) fn id<K: IdKind>(row: &AnyRow, column: &str) -> Result<Id<K>, Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Id::from_slice(&bytes).ok_or(Error::Corrupt("an id is not 16 bytes"))
+}
+
+/// Reads an amount.
+pub(super) fn micros(row: &AnyRow, column: &str) -> Result<Micros, Error> {
+    Ok(Micros::new(row.try_get(column)?))
+}
+
+/// Reads a mode.
+pub(super) fn mode(row: &AnyRow) -> Result<Mode, Error> {
+    mode_of(&row.try_get::<String, _>("mode")?)
+}
+
+fn mode_of(word: &str) -> Result<Mode, Error> {
+    Mode::parse(word).ok_or(Error::Corrupt("a mode is neither test nor live"))
+}
+
+/// Which balance a row belongs to.
+pub(super) fn balance_id(account: Hex, mode: &str) -> Result<BalanceId, Error> {
+    Ok(BalanceId {
+        account: account.into(),
+        mode: mode_of(mode)?,
+    })
+}
+
+/// A state's word in SQL.
+pub(super) const fn state_word(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Open => "open",
+        HoldState::Captured => "captured",
+        HoldState::Released => "released",
+        HoldState::Expired => "expired",
+        HoldState::Tombstone => "tombstone",
+    }
+}
+
+/// Reads a hold's state.
+pub(super) fn state(word: &str) -> Result<HoldState, Error> {
+    [
+        HoldState::Open,
+        HoldState::Captured,
+        HoldState::Released,
+        HoldState::Expired,
+        HoldState::Tombstone,
+    ]
+    .into_iter()
+    .find(|state| state_word(*state) == word)
+    .ok_or(Error::Corrupt("a hold's state is not known"))
+}
+
+/// A posting kind's word in SQL, and the platform account on its other side.
+pub(super) const fn posting_words(kind: PostingKind) -> (&'static str, Hex) {
+    match kind {
+        PostingKind::Capture => ("capture", REVENUE),
+        PostingKind::TopUp => ("top_up", ISSUED),
+        PostingKind::Adjustment => ("adjustment", ISSUED),
+    }
+}
+
+/// The platform account that charges go to.
+const REVENUE: Hex = Hex([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+/// The platform account that given credit comes from.
+const ISSUED: Hex = Hex([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);

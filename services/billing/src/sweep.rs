@@ -1,0 +1,62 @@
+//! Periodic repair: ends chat holds whose request never came back. Safe to run at any time, anywhere.
+
+use std::sync::Arc;
+
+use chassis::{Tasks, clock::now_micros};
+use db::Db;
+use futures::future::join_all;
+use tracing::{info, info_span, warn};
+
+use crate::{
+    Error,
+    config::Limits,
+    lane::Ledger,
+    ledger::{Op, Reply},
+    store,
+};
+
+/// Sweeps again and again until told to stop.
+pub(crate) fn run(db: &Db, ledger: &Ledger, tasks: &Tasks) {
+    let (db, ledger, stop) = (db.clone(), ledger.clone(), tasks.clone());
+    tasks.spawn(info_span!("sweep"), async move {
+        let limits: Arc<Limits> = Arc::clone(&ledger.limits);
+        while !stop.is_stopping() {
+            if let Err(error) = sweep(&db, &ledger, now_micros()).await {
+                warn!(error = ?error, "cannot sweep holds");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(limits.sweep_every) => {}
+                () = stop.stopping() => {}
+            }
+        }
+    });
+}
+
+/// Ends chat holds past their moment, and says how many.
+pub(crate) async fn sweep(db: &Db, ledger: &Ledger, now: i64) -> Result<u64, Error> {
+    let limit = i64::from(ledger.limits.sweep_batch);
+    let mut expired: u64 = 0;
+    loop {
+        let mut connection = db.reader().acquire().await?;
+        let due = store::ledger::due_holds(&mut connection, now, limit).await?;
+        drop(connection);
+        let ops = due.into_iter().map(|hold| Op::Expire { hold, now });
+        let answers = join_all(ops.map(|op| ledger.apply(op, None))).await;
+        let mut ended: u64 = 0;
+        for answer in answers {
+            if matches!(answer?, Ok(Reply::Expired)) {
+                ended = ended.saturating_add(1);
+            }
+        }
+        expired = expired.saturating_add(ended);
+        // Nothing ended: whatever is still due was settled meanwhile.
+        if ended == 0 {
+            break;
+        }
+    }
+    if expired > 0 {
+        ledger.metrics.expired_holds.inc_by(expired);
+        info!(holds = expired, "expired chat holds");
+    }
+    Ok(expired)
+}

@@ -1,0 +1,156 @@
+//! Many at once on one balance: exactly what there is can be spent, whoever comes first.
+
+use std::{sync::Arc, time::Duration};
+
+use billing::{Outcome, ledger::BalanceId};
+use domain::OperationId;
+use futures::future::join_all;
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+
+use crate::house::{House, capture, code};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_holds_on_a_balance_for_ten() {
+    let house = House::open().await;
+    let alice = house.account_with(10).await;
+    let holds = (0..200).map(|_| house.hold(chassis::mint(), alice, 1));
+    let answers = join_all(holds).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 10);
+    for refused in answers.into_iter().filter(Result::is_err) {
+        assert_eq!(code(refused), "insufficient_credits");
+    }
+    assert_eq!(house.figures(alice).await, (10, 10, 10));
+    house.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_ids_from_eight_tasks_happen_once() {
+    let house = Arc::new(House::open().await);
+    let alice = house.account_with(1_000).await;
+    let ids: Arc<Vec<OperationId>> = Arc::new((0..50).map(|_| chassis::mint()).collect());
+    let runs = (0..8_usize).map(|start| {
+        let (house, ids) = (Arc::clone(&house), Arc::clone(&ids));
+        async move {
+            for step in 0..ids.len() {
+                // Each task in another order.
+                let id = ids[(start * 7 + step * 3) % ids.len()];
+                let held = house.hold(id, alice, 10).await;
+                assert!(
+                    held.is_ok() || code(held) == "hold_conflict",
+                    "closed by another"
+                );
+                assert_eq!(house.settle(id, capture(4)).await.unwrap(), 4);
+            }
+        }
+    });
+    join_all(runs).await;
+    assert_eq!(house.figures(alice).await, (800, 0, 0));
+    house.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn capture_release_and_expiry_race_for_one_ending() {
+    let house = House::open().await;
+    let alice = house.account_with(1_000).await;
+    for _ in 0..50 {
+        let hold = chassis::mint();
+        house.hold(hold, alice, 10).await.unwrap();
+        let before = house.figures(alice).await;
+        let (charged, freed) = tokio::join!(
+            house.settle(hold, capture(10)),
+            house.settle(hold, Outcome::Release)
+        );
+        assert_ne!(charged.is_ok(), freed.is_ok(), "one of them wins");
+        let paid = if charged.is_ok() { 10 } else { 0 };
+        assert_eq!(house.figures(alice).await, (before.0 - paid, 0, 0));
+    }
+    house.audit().await;
+}
+
+/// What one of many does with one of few ids.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Hold(i64),
+    Capture(i64),
+    Release,
+    Give(i64),
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_random_crowd_leaves_the_books_straight() {
+    let house = House::open().await;
+    let accounts = [house.account_with(300).await, house.account_with(200).await];
+    let ids: Vec<OperationId> = (0..300).map(|_| chassis::mint()).collect();
+    let step = prop_oneof![
+        4 => (1..12_i64).prop_map(Step::Hold),
+        3 => (0..14_i64).prop_map(Step::Capture),
+        2 => Just(Step::Release),
+        1 => (-9..9_i64).prop_map(Step::Give),
+    ];
+    let mut runner = TestRunner::deterministic();
+    let plan = prop::collection::vec((0..accounts.len(), 0..ids.len(), step), 4_000)
+        .new_tree(&mut runner)
+        .unwrap()
+        .current();
+    let run = |(account, id, step): (usize, usize, Step)| {
+        let (house, balance, id): (&House, BalanceId, _) = (&house, accounts[account], ids[id]);
+        async move {
+            // Refusals are answers too; what counts is the audit.
+            match step {
+                Step::Hold(amount) => drop(house.hold(id, balance, amount).await),
+                Step::Capture(amount) => drop(house.settle(id, capture(amount)).await),
+                Step::Release => drop(house.settle(id, Outcome::Release).await),
+                Step::Give(amount) => drop(house.give(id, balance, amount).await),
+            }
+        }
+    };
+    for crowd in plan.chunks(500) {
+        join_all(crowd.iter().copied().map(run)).await;
+        house.audit().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_loses_nothing() {
+    let house = House::with("queue = 3\nbatch = 2").await;
+    let alice = house.account_with(100).await;
+    // On one thread the lane gets its turn only after all have asked.
+    let answers = join_all((0..10).map(|_| house.hold(chassis::mint(), alice, 1))).await;
+    let (held, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((held.len(), refused.len()), (3, 7));
+    for answer in refused {
+        let fault = proto::Fault::from(answer.unwrap_err());
+        assert_eq!(fault.code.word, "overloaded");
+        assert_eq!(fault.retry_after, Some(Duration::from_secs(1)));
+    }
+    assert_eq!(house.figures(alice).await, (100, 3, 3));
+    house.hold(chassis::mint(), alice, 1).await.unwrap();
+    house.audit().await;
+}
+
+#[tokio::test]
+async fn an_operation_outlives_its_caller() {
+    let house = House::open().await;
+    let alice = house.account_with(100).await;
+    for _ in 0..20 {
+        let mut call = Box::pin(house.hold(chassis::mint(), alice, 1));
+        // Asked once, so that it is queued; then the caller goes away.
+        let _ = futures::poll!(&mut call);
+    }
+    // Asked after them, so answered after them.
+    house.hold(chassis::mint(), alice, 1).await.unwrap();
+    assert_eq!(house.figures(alice).await, (100, 21, 21));
+    house.audit().await;
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_queued() {
+    let house = House::open().await;
+    let alice = house.account_with(100).await;
+    for _ in 0..20 {
+        let mut call = Box::pin(house.hold(chassis::mint(), alice, 1));
+        let _ = futures::poll!(&mut call);
+    }
+    let house = house.reopen().await;
+    assert_eq!(house.figures(alice).await, (100, 20, 20));
+}
