@@ -88,18 +88,46 @@ async fn transaction(
     batch: &mut Vec<Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), Error> {
-    let sql = |failure| Error::Sql(Arc::new(failure));
-    connection.execute("begin immediate").await.map_err(sql)?;
+    // Alone in its commit, a piece needs no savepoint: each statement is a trip to the database's thread.
+    if batch.len() == 1
+        && let Some(job) = batch.pop()
+    {
+        return alone(connection, job, answers).await;
+    }
+    say(connection, "begin immediate").await?;
     for job in batch.drain(..) {
-        connection.execute("savepoint piece").await.map_err(sql)?;
+        say(connection, "savepoint piece").await?;
         let (keep, answer) = job(connection).await;
         answers.push(answer);
-        if keep == Keep::No {
-            connection.execute("rollback to piece").await.map_err(sql)?;
-        }
-        connection.execute("release piece").await.map_err(sql)?;
+        let end = match keep {
+            Keep::Yes => "release piece",
+            Keep::No => "rollback to piece; release piece",
+        };
+        say(connection, end).await?;
     }
-    connection.execute("commit").await.map_err(sql)?;
+    say(connection, "commit").await
+}
+
+async fn alone(
+    connection: &mut AnyConnection,
+    job: Job,
+    answers: &mut Vec<Answer>,
+) -> Result<(), Error> {
+    say(connection, "begin immediate").await?;
+    let (keep, answer) = job(connection).await;
+    answers.push(answer);
+    let end = match keep {
+        Keep::Yes => "commit",
+        Keep::No => "rollback",
+    };
+    say(connection, end).await
+}
+
+async fn say(connection: &mut AnyConnection, sql: &'static str) -> Result<(), Error> {
+    connection
+        .execute(sql)
+        .await
+        .map_err(|failure| Error::Sql(Arc::new(failure)))?;
     Ok(())
 }
 

@@ -40,7 +40,10 @@ async fn start(media: &Media, mut task: Task) -> Result<(), Error> {
     let mut refusal = None;
     for candidate in candidates(media, &task)? {
         task.provider = Some(candidate.route.provider.clone());
-        note_submit(media, &task, &candidate.route.provider).await?;
+        if !note_submit(media, &task, &candidate.route.provider).await? {
+            // This worker slept past its lease, and another one has the task.
+            return Ok(());
+        }
         let order = Order {
             model: &candidate.route.model,
             parameters: &task.request.parameters,
@@ -88,8 +91,8 @@ fn candidates<'a>(media: &'a Media, task: &Task) -> Result<Vec<Candidate<'a>>, E
         .collect()
 }
 
-/// From here on the provider may have it.
-async fn note_submit(media: &Media, task: &Task, provider: &str) -> Result<(), Error> {
+/// From here on the provider may have it. `false`: the task is no longer this worker's.
+async fn note_submit(media: &Media, task: &Task, provider: &str) -> Result<bool, Error> {
     let (task, provider) = (task.clone(), provider.to_owned());
     media
         .db
@@ -289,7 +292,7 @@ async fn store_outputs(
 }
 
 /// Shows the row as it is now: its version was raised by the statement.
-async fn show_again(media: &Media, task: &Task) -> Result<(), Error> {
+pub(crate) async fn show_again(media: &Media, task: &Task) -> Result<(), Error> {
     if let Some(task) =
         store::task::get(media.db.reader(), task.id, media.secrets.content()).await?
     {

@@ -8,6 +8,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, WriteMultipart, local::LocalFileSystem, path::Path as Key,
 };
 use prost::bytes::Bytes;
+use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
 use upstream::{Caps, GuardedClient, Redirects, Trust};
 use url::Url;
@@ -114,8 +115,14 @@ impl Outputs {
             range: Some(range.into()),
             ..Default::default()
         };
-        let found = self.store.get_opts(&key(task, number), options).await?;
-        Ok(found.into_stream().map_err(Error::from).boxed())
+        match self.store.get_opts(&key(task, number), options).await {
+            Ok(found) => Ok(found.into_stream().map_err(Error::from).boxed()),
+            // Deleted since we looked.
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(Fault::new(code::NOT_FOUND, code::NOT_FOUND.cause).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Deletes a file; one that is gone already is fine.

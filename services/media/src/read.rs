@@ -1,5 +1,6 @@
 //! Looking at a task, for its own customer alone: another's task does not exist.
 
+use chassis::clock::now_micros;
 use domain::{Caller, TaskId};
 use proto::{Fault, code};
 
@@ -36,7 +37,10 @@ pub(crate) async fn output(
         Some(caller) => get(media, caller, id).await?.1,
         None => store::output::of_task(media.db.reader(), id).await?,
     };
-    let found = outputs.into_iter().find(|output| output.number == number);
+    let now = now_micros();
+    let found = outputs
+        .into_iter()
+        .find(|output| output.number == number && output.expires_at > now);
     found.ok_or_else(|| {
         let message = format!(
             "{id} has no file {number}: it may not have ended, or its files are kept no longer"

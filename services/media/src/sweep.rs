@@ -12,6 +12,7 @@ use tracing::{error, info_span, warn};
 
 use crate::{
     Error, Media,
+    execute::show_again,
     store::{self, task::Find},
     task::TaskError,
 };
@@ -38,27 +39,32 @@ pub(crate) fn start(media: &Media, tasks: &Tasks) {
 impl Media {
     /// At the start of a process that owns the file alone: what the last one was at, nobody is at now.
     pub(crate) async fn forget_the_dead(&self) -> Result<(), Error> {
-        self.db
+        let forgotten: Result<(), Error> = self
+            .db
             .write(|connection| {
                 Box::pin(async move {
                     db::outbox::forget_claims(&mut *connection).await?;
                     store::task::forget_leases(connection).await
                 })
             })
-            .await
+            .await;
+        forgotten?;
+        // So that a customer who sends such a request again, with the same Idempotency-Key, need not wait.
+        self.drop_never_accepted(now_micros()).await
     }
 
     async fn sweep(&self) -> Result<(), Error> {
-        self.drop_never_accepted().await?;
+        let before = now_micros().saturating_sub(micros(self.config.reserve));
+        self.drop_never_accepted(before).await?;
+        self.take_up_untouched().await?;
         self.ring_for_queued().await?;
         self.fail_lost_submits().await?;
         self.fail_late().await?;
         self.delete_expired_outputs().await
     }
 
-    /// Written down, and the process died before the hold was answered.
-    async fn drop_never_accepted(&self) -> Result<(), Error> {
-        let before = now_micros().saturating_sub(micros(self.config.reserve));
+    /// Written down by that moment, and the process died before the hold was answered.
+    async fn drop_never_accepted(&self, before: i64) -> Result<(), Error> {
         for task in store::task::find(
             self.db.reader(),
             Find::Reserving,
@@ -69,6 +75,26 @@ impl Media {
         {
             warn!(task.id = %task.id, "dropping a task that was never accepted");
             self.abandon(task.id).await?;
+        }
+        Ok(())
+    }
+
+    /// A process died between taking a task and submitting it. Nobody has it: it waits in the queue again.
+    async fn take_up_untouched(&self) -> Result<(), Error> {
+        let now = now_micros();
+        let sealer = self.secrets.content();
+        for task in store::task::find(self.db.reader(), Find::Untouched, now, sealer).await? {
+            warn!(task.id = %task.id, "taking up a task that was never submitted");
+            let row = task.clone();
+            let put_back: Result<bool, Error> = self
+                .db
+                .write(move |connection| {
+                    Box::pin(async move { store::task::put_back(connection, &row, now).await })
+                })
+                .await;
+            if put_back? {
+                show_again(self, &task).await?;
+            }
         }
         Ok(())
     }

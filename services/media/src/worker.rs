@@ -56,9 +56,9 @@ impl Worker {
         }
     }
 
-    /// Waits for a free step, then for the bell; claims the task, and only then settles with the queue.
+    /// Waits for the bell, then for a free step: a step that waited for the bell would be one less for running tasks, and with only
+    /// one there would be none. Claims the task, and only then settles with the queue.
     async fn take(&self) -> Result<Option<(Task, OwnedSemaphorePermit)>, Error> {
-        let step = self.free_step().await?;
         let delivery = self
             .media
             .peers
@@ -67,6 +67,7 @@ impl Worker {
             .await
             .map_err(|error| Error::Setting(format!("the queue gives nothing: {error}")))?;
         let id = TaskId::from_slice(&delivery.id).ok_or(Error::Damaged("queued id"))?;
+        let step = self.free_step().await?;
         let claimed = self.claim(id).await?;
         if let Err(error) = delivery.ack().await {
             // It rings again, and the claim says that nothing is to be done.

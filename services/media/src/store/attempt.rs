@@ -43,14 +43,16 @@ impl Outcome {
     }
 }
 
-/// Written before a paid submit: from now on the provider may have it.
+/// Written before a paid submit: from now on the provider may have it. `false`: the run is no longer the task's latest, because
+/// its worker slept past its lease, and must not be submitted.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     task: &Task,
     provider: &str,
-) -> Result<(), Error> {
-    sqlx::query(
-        "insert into attempt (task_id, number, provider, outcome, submitted_at) values ($1, $2, $3, 'unknown', $4)
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "insert into attempt (task_id, number, provider, outcome, submitted_at)
+         select id, attempts, $3, 'unknown', $4 from task where id = $1 and attempts = $2 and state = 'starting'
          on conflict (task_id, number) do update set provider = excluded.provider, submitted_at = excluded.submitted_at",
     )
     .bind(task.id.to_vec())
@@ -59,7 +61,7 @@ pub(crate) async fn begin(
     .bind(now_micros())
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Notes how the task's latest run stands.

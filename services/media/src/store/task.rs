@@ -350,7 +350,9 @@ pub(crate) async fn get(
 pub(crate) enum Find {
     /// Written down before the moment, and never accepted.
     Reserving,
-    /// Being submitted by a process whose lease has run out by the moment.
+    /// Taken to be submitted, by a process whose lease ran out by the moment before it did: no provider has it.
+    Untouched,
+    /// Perhaps submitted, by a process whose lease has run out by the moment.
     Lost,
     /// Past its deadline at the moment, with nobody at it.
     Late,
@@ -367,9 +369,20 @@ pub(crate) async fn find(
         Find::Reserving => {
             concat!("select ", columns!(), " from task where state = 'reserving' and created_at <= $1 limit 500")
         }
-        Find::Lost => {
-            concat!("select ", columns!(), " from task where state = 'starting' and lease_until <= $1 limit 500")
-        }
+        Find::Untouched => concat!(
+            "select ",
+            columns!(),
+            " from task where state = 'starting' and lease_until <= $1 and not exists
+                (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts)
+              limit 500"
+        ),
+        Find::Lost => concat!(
+            "select ",
+            columns!(),
+            " from task where state = 'starting' and lease_until <= $1 and exists
+                (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts)
+              limit 500"
+        ),
         Find::Late => concat!(
             "select ",
             columns!(),

@@ -3,6 +3,7 @@
 
 use proto::code;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::{
     fakes::Submit,
@@ -55,6 +56,27 @@ async fn a_submit_that_was_under_way_is_not_made_again() {
     })
     .await;
     assert_eq!(house.provider.submits().len(), 1, "never a second time");
+}
+
+#[tokio::test]
+async fn a_task_that_was_taken_and_not_submitted_is_taken_up() {
+    let mut house = House::new(vec![]).await.with_media("max_steps = 0");
+    let dead = house.start().await;
+    let task = dead.accepted().await;
+    // It died right behind the claim: no attempt was written down, so no provider can have the task.
+    let url = format!("sqlite:{}", house.database().display());
+    let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+    sqlx::query("update task set state = 'starting', attempts = 1, lease_until = 1 where id = $1")
+        .bind(task.to_vec())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    house = house.with_other("max_steps = 0", "max_steps = 4");
+    let running = house.start().await;
+    let view = running.reaches(task, "completed").await;
+    assert_eq!(view["consumed_credits"], 5);
+    assert_eq!(house.provider.submits().len(), 1);
+    assert_eq!(running.unknown_attempts().await, []);
 }
 
 #[tokio::test]
