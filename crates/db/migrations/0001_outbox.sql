@@ -11,4 +11,4 @@ create table outbox (
     -- A relay is at it until then.
     claimed_until bigint not null
 );
-create index outbox_due on outbox (due_at, claimed_until);
+create index outbox_due on outbox (topic, due_at, claimed_until);

@@ -54,9 +54,10 @@ impl Db {
         limits: &Limits,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let (connection, reader) = open::sqlite(path, migrations, limits).await?;
+        let url = open::url(path);
+        let (connection, reader) = open::sqlite(&url, migrations, limits).await?;
         Ok(Self {
-            writer: Writer::start(connection, limits, tasks),
+            writer: Writer::start(connection, url, limits, tasks),
             reader,
         })
     }
@@ -78,6 +79,13 @@ impl Db {
     /// Connections for reading. They see what was committed.
     pub fn reader(&self) -> &AnyPool {
         &self.reader
+    }
+}
+
+impl Error {
+    /// Whether too many were waiting for a connection: nothing is wrong but the moment.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Sql(error) if matches!(**error, sqlx::Error::PoolTimedOut))
     }
 }
 

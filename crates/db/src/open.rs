@@ -45,16 +45,26 @@ pub struct Limits {
     pub acquire_timeout: Duration,
 }
 
+/// The address of a file, as sqlx takes it.
+pub(crate) fn url(path: &Path) -> String {
+    format!("sqlite://{}?mode=rwc", path.display())
+}
+
+/// Opens the writer's connection.
+pub(crate) async fn writer(url: &str) -> Result<AnyConnection, Error> {
+    let mut writer = AnyConnection::connect(url).await?;
+    writer.execute(PRAGMAS).await?;
+    Ok(writer)
+}
+
 /// Opens the writer's connection, migrates, and opens the readers.
 pub(crate) async fn sqlite(
-    path: &Path,
+    url: &str,
     migrations: &[Migration],
     limits: &Limits,
 ) -> Result<(AnyConnection, AnyPool), Error> {
     sqlx::any::install_default_drivers();
-    let url = format!("sqlite://{}?mode=rwc", path.display());
-    let mut writer = AnyConnection::connect(&url).await?;
-    writer.execute(PRAGMAS).await?;
+    let mut writer = writer(url).await?;
     migrate(&mut writer, migrations).await?;
     let readers = AnyPoolOptions::new()
         .max_connections(limits.readers)
@@ -66,7 +76,7 @@ pub(crate) async fn sqlite(
                 Ok(())
             })
         })
-        .connect(&url)
+        .connect(url)
         .await?;
     Ok((writer, readers))
 }

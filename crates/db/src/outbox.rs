@@ -1,6 +1,6 @@
 //! The outbox: what must be told to somebody, written in the transaction that made it true, told after it.
 
-use sqlx::{AnyConnection, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use crate::Migration;
 
@@ -46,7 +46,7 @@ pub struct Row {
 pub async fn enqueue(connection: &mut AnyConnection, row: NewRow) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into outbox (id, topic, subject, payload, created_at, due_at, attempts, claimed_until)
-         values ($1, $2, $3, $4, $5, 0, 0, 0)",
+         values ($1, $2, $3, $4, $5, $5, 0, 0)",
     )
     .bind(row.id.to_vec())
     .bind(row.topic)
@@ -58,24 +58,39 @@ pub async fn enqueue(connection: &mut AnyConnection, row: NewRow) -> Result<(), 
     .map(drop)
 }
 
-/// Takes rows that are due and claimed by nobody, for `claim` microseconds.
+/// Takes rows of a topic that are due and claimed by nobody, for `claim` microseconds, those due first before the others.
 pub(crate) async fn claim(
     connection: &mut AnyConnection,
+    topic: &str,
     limit: i64,
     claim: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let now = chassis::clock::now_micros();
     let rows = sqlx::query(
         "update outbox set claimed_until = $1
-         where id in (select id from outbox where due_at <= $2 and claimed_until <= $2 order by id limit $3)
+         where id in (select id from outbox where topic = $4 and due_at <= $2 and claimed_until <= $2
+                      order by due_at limit $3)
          returning id, topic, subject, payload, attempts",
     )
     .bind(now.saturating_add(claim))
     .bind(now)
     .bind(limit)
+    .bind(topic)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()
+}
+
+/// Whether a row of a topic is due and claimed by nobody.
+pub(crate) async fn any_due(pool: &AnyPool, topic: &str) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select 1 from outbox where topic = $1 and due_at <= $2 and claimed_until <= $2 limit 1",
+    )
+    .bind(topic)
+    .bind(chassis::clock::now_micros())
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Forgets a row that was told.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::{Tasks, clock::micros, config::duration};
+use chassis::{Tasks, clock::micros, config::duration, telemetry::causes};
 use futures::{StreamExt as _, future::BoxFuture, stream};
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -46,67 +46,72 @@ pub struct RelayLimits {
 pub struct Relay {
     db: Db,
     limits: RelayLimits,
-    bell: Arc<Notify>,
+    bells: Arc<[(&'static str, Notify)]>,
 }
 
 // === impl Relay ===
 
 impl Relay {
-    /// A relay that is not running yet.
-    pub fn new(db: Db, limits: RelayLimits) -> Self {
-        Self {
-            db,
-            limits,
-            bell: Arc::default(),
-        }
+    /// A relay for these topics that is not running yet. Each topic has a loop of its own: one that cannot be told now does not
+    /// hold up the others.
+    pub fn new(db: Db, limits: RelayLimits, topics: &[&'static str]) -> Self {
+        let bells = topics.iter().map(|topic| (*topic, Notify::new())).collect();
+        Self { db, limits, bells }
     }
 
     /// There is something to tell. Call it after the commit.
     pub fn ring(&self) {
-        self.bell.notify_one();
+        for (_, bell) in self.bells.iter() {
+            bell.notify_one();
+        }
     }
 
     /// Tells rows until told to stop.
-    pub fn run(&self, tasks: &Tasks, deliver: Deliver) {
-        let (relay, stop) = (self.clone(), tasks.clone());
-        tasks.spawn(info_span!("outbox"), async move {
-            while !stop.is_stopping() {
-                let told = relay.step(&deliver).await.unwrap_or_else(|error| {
-                    warn!(%error, "cannot read the outbox");
-                    0
-                });
-                if told > 0 {
-                    continue;
+    pub fn run(&self, tasks: &Tasks, deliver: &Deliver) {
+        for index in 0..self.bells.len() {
+            let (relay, stop, deliver) = (self.clone(), tasks.clone(), Arc::clone(deliver));
+            tasks.spawn_loop(info_span!("outbox"), move || {
+                let (relay, stop, deliver) = (relay.clone(), stop.clone(), Arc::clone(&deliver));
+                async move {
+                    if let Some((topic, bell)) = relay.bells.get(index) {
+                        relay.tell_topic(topic, bell, &stop, &deliver).await;
+                    }
                 }
-                tokio::select! {
-                    () = relay.bell.notified() => {}
-                    () = tokio::time::sleep(relay.limits.poll) => {}
-                    () = stop.stopping() => {}
-                }
-            }
-        });
+            });
+        }
     }
 
-    /// Tells what is due now, and says how many rows that were.
+    async fn tell_topic(&self, topic: &str, bell: &Notify, stop: &Tasks, deliver: &Deliver) {
+        while !stop.is_stopping() {
+            match self.step(topic, deliver).await {
+                Ok(0) => {}
+                // There may be more.
+                Ok(_) => continue,
+                Err(error) => warn!(error = %causes(&error), topic, "cannot read the outbox"),
+            }
+            tokio::select! {
+                () = bell.notified() => {}
+                () = tokio::time::sleep(self.limits.poll) => {}
+                () = stop.stopping() => {}
+            }
+        }
+    }
+
+    /// Tells what of a topic is due now, and says how many rows that were.
     ///
     /// # Errors
     /// When the outbox cannot be read or written.
-    pub async fn step(&self, deliver: &Deliver) -> Result<usize, Error> {
-        let (limit, claim) = (i64::from(self.limits.batch), micros(self.limits.claim));
-        let due: Option<i64> = sqlx::query_scalar(
-            "select 1 from outbox where due_at <= $1 and claimed_until <= $1 limit 1",
-        )
-        .bind(chassis::clock::now_micros())
-        .fetch_optional(self.db.reader())
-        .await?;
-        if due.is_none() {
+    pub async fn step(&self, topic: &str, deliver: &Deliver) -> Result<usize, Error> {
+        if !outbox::any_due(self.db.reader(), topic).await? {
             return Ok(0);
         }
+        let (limit, claim) = (i64::from(self.limits.batch), micros(self.limits.claim));
+        let topic = topic.to_owned();
         let rows = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
-                    outbox::claim(connection, limit, claim)
+                    outbox::claim(connection, &topic, limit, claim)
                         .await
                         .map_err(Error::from)
                 })
@@ -139,7 +144,7 @@ impl Relay {
             .await;
         if let Err(error) = noted {
             // The claim runs out, and it is told once more.
-            warn!(%error, "cannot note what was told");
+            warn!(error = %causes(&error), "cannot note what was told");
         }
     }
 
@@ -187,7 +192,7 @@ mod tests {
         let db = Db::open(path, &[outbox::MIGRATION], &limits, &Tasks::default())
             .await
             .unwrap();
-        Relay::new(db, settings.section("outbox").unwrap())
+        Relay::new(db, settings.section("outbox").unwrap(), &["settle"])
     }
 
     async fn enqueue(relay: &Relay, id: u8) {
@@ -227,10 +232,10 @@ mod tests {
             })
         };
         while seen.lock().unwrap().len() < 4 {
-            relay.step(&deliver).await.unwrap();
+            relay.step("settle", &deliver).await.unwrap();
             tokio::task::yield_now().await;
         }
-        assert_eq!(relay.step(&deliver).await.unwrap(), 0);
+        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 0);
         let mut seen = seen.lock().unwrap().clone();
         seen.sort_unstable();
         assert_eq!(seen, [(1, 0), (1, 1), (1, 2), (2, 0)]);
@@ -244,12 +249,14 @@ mod tests {
         let claimed: Result<Vec<Row>, Error> = relay
             .db
             .write(|connection| {
-                Box::pin(async move { Ok(outbox::claim(connection, 10, 60_000_000).await?) })
+                Box::pin(
+                    async move { Ok(outbox::claim(connection, "settle", 10, 60_000_000).await?) },
+                )
             })
             .await;
         assert_eq!(claimed.unwrap().len(), 1);
         let deliver: Deliver = Arc::new(|_row| Box::pin(std::future::ready(Ok(()))));
-        assert_eq!(relay.step(&deliver).await.unwrap(), 0);
+        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 0);
         let forgot: Result<(), Error> = relay
             .db
             .write(|connection| {
@@ -257,6 +264,6 @@ mod tests {
             })
             .await;
         forgot.unwrap();
-        assert_eq!(relay.step(&deliver).await.unwrap(), 1);
+        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 1);
     }
 }

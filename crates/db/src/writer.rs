@@ -2,13 +2,13 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use chassis::Tasks;
+use chassis::{Tasks, telemetry::causes};
 use futures::{FutureExt as _, future::BoxFuture};
 use sqlx::{AnyConnection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Span, error};
 
-use crate::{Error, Limits};
+use crate::{Error, Limits, open};
 
 /// Tells one caller how it ended, once the commit has.
 type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -32,9 +32,14 @@ pub(crate) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    pub(crate) fn start(connection: AnyConnection, limits: &Limits, tasks: &Tasks) -> Self {
+    pub(crate) fn start(
+        connection: AnyConnection,
+        url: String,
+        limits: &Limits,
+        tasks: &Tasks,
+    ) -> Self {
         let (jobs, queue) = mpsc::channel(limits.write_queue);
-        let work = run(connection, queue, limits.write_batch);
+        let work = run(connection, url, queue, limits.write_batch);
         // Cutting it between two commits, or in the middle of one, loses nothing that was answered.
         tasks.spawn_detached(Span::none(), work);
         Self { jobs }
@@ -65,15 +70,23 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: AnyConnection, mut queue: mpsc::Receiver<Job>, batch_max: usize) {
+async fn run(
+    mut connection: AnyConnection,
+    url: String,
+    mut queue: mpsc::Receiver<Job>,
+    batch_max: usize,
+) {
     let mut batch = Vec::with_capacity(batch_max);
     while queue.recv_many(&mut batch, batch_max).await > 0 {
         let mut answers = Vec::with_capacity(batch.len());
         let ended = transaction(&mut connection, &mut batch, &mut answers).await;
         if let Err(failure) = &ended {
-            error!(error = %failure, "a group commit failed");
-            // Whatever state the transaction is in, the next one starts clean.
-            let _ = connection.execute("rollback").await;
+            error!(error = %causes(failure), "a group commit failed");
+            // Whatever state the connection is in, the next commit starts on a fresh one.
+            match open::writer(&url).await {
+                Ok(fresh) => connection = fresh,
+                Err(failure) => error!(error = %causes(&failure), "cannot reopen the database"),
+            }
         }
         for answer in answers {
             answer(ended.clone());

@@ -32,12 +32,12 @@ create table task (
     poll_failures bigint not null default 0,
     -- Queued: when to ring for it again. Running: when to look next.
     due_at bigint not null,
+    -- Queued: not to be taken before, because a provider asked for a pause.
+    not_before bigint not null default 0,
     -- A process is at it until then.
     lease_until bigint not null default 0,
-    -- Failed: the published code; code, message and retry as JSON, sealed.
-    error_code text,
+    -- Failed: code, message and retry as JSON, sealed.
     error blob,
-    has_callback bigint not null,
     created_at bigint not null,
     started_at bigint,
     completed_at bigint,
@@ -45,8 +45,8 @@ create table task (
 );
 -- An Idempotency-Key makes one task per account, mode and route.
 create unique index task_idempotency on task (account, mode, route, idempotency_key);
--- What is not over, by when it needs attention.
-create index task_due on task (state, due_at) where state in ('reserving', 'queued', 'starting', 'running');
+-- What needs attention, by state and moment. Not a partial index: SQLite would not use it for one state of several.
+create index task_due on task (state, due_at);
 create index task_deadline on task (deadline_at) where state in ('queued', 'starting', 'running');
 
 -- One run of a task at a provider.

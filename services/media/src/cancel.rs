@@ -16,7 +16,7 @@ pub(crate) async fn cancel(
     id: TaskId,
 ) -> Result<(Task, Vec<Output>), Error> {
     let (task, _) = read::get(media, caller, id).await?;
-    if task.state == State::Queued && media.withdraw(task, code::CANCELLED).await? {
+    if task.state == State::Queued && media.withdraw(task).await? {
         return read::get(media, caller, id).await;
     }
     let (task, _) = read::get(media, caller, id).await?;

@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Steps (a submit, a look, a download) at once in this process. Default 64.
     pub max_steps: usize,
-    /// How long a step may take before another worker takes the task over. Longer than any provider call. Default 3 min.
+    /// How long a step may take before another worker takes the task over. A provider's answer may take half of it, a file's
+    /// download a third at most. Default 3 min.
     #[serde(with = "duration")]
     pub lease: Duration,
     /// How often due tasks are looked for. Default 100 ms.
@@ -19,7 +20,7 @@ pub struct Config {
     pub tick: Duration,
     /// Tasks taken at once when they are due. Default 100.
     pub batch: u32,
-    /// Submits of one task that a provider may certainly refuse, as busy, before it fails. Default 5.
+    /// Submits of one task that providers may certainly refuse, because they are down, before it fails. Default 5.
     pub max_attempts: i64,
     /// A queued task is rung for again after this long. Default 1 min.
     #[serde(with = "duration")]
@@ -49,8 +50,6 @@ pub struct Poll {
     /// The longest wait between two looks. Default 5 s.
     #[serde(with = "duration")]
     pub longest: Duration,
-    /// Looks in a row that may fail before a job counts as lost. Default 10.
-    pub max_failures: i64,
     /// A provider may not know a job for this long after taking it. Default 10 s.
     #[serde(with = "duration")]
     pub settle_in: Duration,
@@ -68,6 +67,25 @@ pub struct Outputs {
     /// How long one output may take to arrive. Default 1 min.
     #[serde(with = "duration")]
     pub timeout: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether the settings hold together.
+    ///
+    /// # Errors
+    /// What is wrong, naming the settings.
+    pub fn check(&self) -> Result<(), String> {
+        let third = self.lease.checked_div(3).unwrap_or_default();
+        if self.outputs.timeout > third {
+            return Err(
+                "limits.media.outputs.timeout must be at most a third of limits.media.lease"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
 }
 
 // === impl Default ===
@@ -96,7 +114,6 @@ impl Default for Poll {
         Self {
             first: Duration::from_millis(500),
             longest: Duration::from_secs(5),
-            max_failures: 10,
             settle_in: Duration::from_secs(10),
         }
     }

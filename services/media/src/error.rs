@@ -15,8 +15,8 @@ pub enum Error {
     /// A row does not hold together.
     #[error("a stored task is damaged: {0}")]
     Damaged(&'static str),
-    /// Sealed content does not open: the content key was changed.
-    #[error("stored content does not open")]
+    /// Content could not be sealed.
+    #[error("content cannot be sealed")]
     Seal(#[from] chassis::secrets::SealError),
     /// JSON of ours does not parse.
     #[error("stored JSON is damaged")]
@@ -30,6 +30,12 @@ pub enum Error {
     /// A client for outgoing calls could not be built.
     #[error("cannot make an HTTP client")]
     Client(#[from] upstream::Error),
+    /// The queue takes or gives nothing.
+    #[error("the queue failed")]
+    Queue(#[from] queue::Error),
+    /// A file is not what the model makes.
+    #[error("an output is not a picture of a kind we know")]
+    NotAPicture,
     /// A setting is wrong.
     #[error("{0}")]
     Setting(String),
@@ -60,6 +66,10 @@ impl From<Error> for Fault {
                 "the platform is restarting; try again in a moment",
             )
             .retry_after(Duration::from_secs(1)),
+            Error::Database(error) if error.is_busy() => {
+                Self::new(code::OVERLOADED, code::OVERLOADED.cause)
+                    .retry_after(Duration::from_secs(1))
+            }
             other @ (Error::Database(_)
             | Error::Damaged(_)
             | Error::Seal(_)
@@ -67,6 +77,8 @@ impl From<Error> for Fault {
             | Error::Store(_)
             | Error::Fetch(_)
             | Error::Client(_)
+            | Error::Queue(_)
+            | Error::NotAPicture
             | Error::Setting(_)) => {
                 error!(error = %causes(&other), "media failed");
                 Self::new(code::INTERNAL, code::INTERNAL.cause)

@@ -1,20 +1,23 @@
 //! One step of one task: submit it, or look how it stands. All the branching of a task's life at a provider is here.
 
-use chassis::telemetry::causes;
 use std::time::Duration;
 
-use chassis::clock::{micros, now_micros};
+use chassis::{
+    clock::{micros, now_micros},
+    telemetry::causes,
+};
 use domain::catalogue::ProviderRoute;
 use proto::code;
 use tracing::{error, warn};
-use upstream::{Class, Failure};
+use upstream::{Class, EgressError, Failure, Wait};
 use url::Url;
 
 use crate::{
     Error, Media,
+    moves::Move,
     outputs::Source,
     providers::{Access, MediaProvider, Order, Progress},
-    state::Step,
+    state::{Event, State, Step},
     store::{self, attempt::Outcome},
     task::{Output, Task, TaskError},
 };
@@ -37,164 +40,166 @@ struct Candidate<'a> {
 
 /// Submits a task to the first provider that does not certainly refuse it.
 async fn start(media: &Media, mut task: Task) -> Result<(), Error> {
+    let Some(request) = task.request.clone() else {
+        return media
+            .fail(task, TaskError::of(code::INTERNAL), None)
+            .await
+            .map(drop);
+    };
     let mut refusal = None;
-    for candidate in candidates(media, &task)? {
-        task.provider = Some(candidate.route.provider.clone());
-        if !note_submit(media, &task, &candidate.route.provider).await? {
+    for candidate in candidates(media, &task) {
+        let Some(noted) = note_submit(media, task, &candidate.route.provider).await? else {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
-        }
+        };
+        task = noted;
         let order = Order {
             model: &candidate.route.model,
-            parameters: &task.request.parameters,
+            parameters: &request.parameters,
         };
-        match candidate.adapter.start(&candidate.access, &order).await {
-            Ok(started) => {
-                task.job = Some(started.job);
-                return accepted(media, task).await;
-            }
-            Err(failure) if failure.outcome_known() && failure.another_may_serve() => {
-                log_failure(&task, &failure, "submit refused");
+        let provider = candidate.route.provider.clone();
+        match in_time(media, candidate.adapter.start(&candidate.access, &order)).await {
+            Ok(started) => return accepted(media, task, provider, started.job).await,
+            Err(failure) => {
+                log_failure(&task, &provider, &failure, "submit failed");
+                if !failure.outcome_known() || !failure.another_may_serve() {
+                    return refused(media, task, &failure).await;
+                }
                 refusal = Some(failure);
             }
-            Err(failure) => return refused(media, task, failure).await,
         }
     }
     match refusal {
-        Some(failure) => refused(media, task, failure).await,
-        None => Err(Error::Damaged("no provider")),
+        Some(failure) => refused(media, task, &failure).await,
+        None => media
+            .fail(task, TaskError::of(code::NO_PROVIDER), None)
+            .await
+            .map(drop),
     }
 }
 
-fn candidates<'a>(media: &'a Media, task: &Task) -> Result<Vec<Candidate<'a>>, Error> {
-    let model = media
-        .catalogue
-        .find(&task.model)
-        .ok_or(Error::Damaged("unknown model"))?;
-    let routes = model.providers.iter().filter(|route| {
-        model
-            .candidates(&task.request.parameters)
-            .any(|c| std::ptr::eq(c, *route))
-    });
-    routes
-        .map(|route| {
-            let adapter = media
-                .providers
-                .get(route.adapter.as_str())
-                .ok_or(Error::Damaged("unknown adapter"))?;
-            Ok(Candidate {
+/// The providers that can be asked, in order. One that is no longer configured is passed over.
+fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>> {
+    let Some(model) = media.catalogue.find(&task.model) else {
+        return Vec::new();
+    };
+    let parameters = task.parameters();
+    model
+        .candidates(&parameters)
+        .filter_map(|route| {
+            let adapter = media.providers.get(route.adapter.as_str())?;
+            let access = media.accesses.of(task.mode, &route.provider).ok()?;
+            Some(Candidate {
                 route,
                 adapter: adapter.as_ref(),
-                access: media.accesses.of(task.mode, &route.provider)?,
+                access,
             })
         })
         .collect()
 }
 
-/// From here on the provider may have it. `false`: the task is no longer this worker's.
-async fn note_submit(media: &Media, task: &Task, provider: &str) -> Result<bool, Error> {
-    let (task, provider) = (task.clone(), provider.to_owned());
-    media
-        .db
-        .write(move |connection| {
-            Box::pin(async move { store::attempt::begin(connection, &task, &provider).await })
-        })
-        .await
-}
-
-async fn accepted(media: &Media, task: Task) -> Result<(), Error> {
-    let due_at = now_micros().saturating_add(micros(media.config.poll.first));
-    let row = task.clone();
-    let kept: bool = media
+/// From here on the provider may have it. `None`: the task is no longer this worker's.
+async fn note_submit(media: &Media, mut task: Task, provider: &str) -> Result<Option<Task>, Error> {
+    let (before, provider) = (task.clone(), provider.to_owned());
+    task.lease_until = now_micros().saturating_add(micros(media.config.lease));
+    let lease_until = task.lease_until;
+    let noted: bool = media
         .db
         .write(move |connection| {
             Box::pin(async move {
-                store::attempt::note(connection, &row, Outcome::Accepted).await?;
-                store::task::running(connection, &row, due_at).await
+                store::attempt::begin(connection, &before, &provider, lease_until).await
             })
         })
         .await?;
-    if kept {
-        show_again(media, &task).await?;
-    }
-    Ok(())
+    Ok(noted.then_some(task))
+}
+
+/// A call to a provider must end well before the lease does.
+async fn in_time<T>(
+    media: &Media,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let limit = media.config.lease.checked_div(2).unwrap_or_default();
+    tokio::time::timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
+}
+
+async fn accepted(media: &Media, task: Task, provider: String, job: String) -> Result<(), Error> {
+    let now = now_micros();
+    let Some(mut taken) = Move::of(task, Event::Accepted) else {
+        return Ok(());
+    };
+    taken.after.provider = Some(provider);
+    taken.after.job = Some(job);
+    taken.after.polls = 0;
+    taken.after.poll_failures = 0;
+    taken.after.started_at = taken.after.started_at.or(Some(now));
+    taken.after.due_at = now.saturating_add(micros(media.config.poll.first));
+    taken.outcome = Some(Outcome::Accepted);
+    media.make(taken).await.map(drop)
 }
 
 /// No provider took the task. Busy ones are asked again later; what may have been taken is not submitted twice.
-async fn refused(media: &Media, task: Task, failure: Failure) -> Result<(), Error> {
-    log_failure(&task, &failure, "submit failed");
+async fn refused(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
     if !failure.outcome_known() {
-        media.metrics.unknown_submits.inc();
-        return media
+        if media
             .fail(task, TaskError::of(code::SUBMIT_OUTCOME_UNKNOWN), None)
-            .await
-            .map(drop);
+            .await?
+        {
+            media.metrics.unknown_submits.inc();
+        }
+        return Ok(());
     }
-    if failure.retryable() && task.attempts < media.config.max_attempts {
+    // A provider that only asks for patience gets it, until the deadline.
+    let patience =
+        failure.class() == Class::RateLimited || task.attempts < media.config.max_attempts;
+    if failure.retryable() && patience {
         return put_back(media, task, failure.retry_after()).await;
     }
     media
-        .fail(task, explain(&failure), Some(Outcome::Refused))
+        .fail(task, explain(failure), Some(Outcome::Refused))
         .await
         .map(drop)
 }
 
 async fn put_back(media: &Media, task: Task, asked: Option<Duration>) -> Result<(), Error> {
-    let doublings = u32::try_from(task.attempts).unwrap_or(u32::MAX).min(6);
+    let doublings = u32::try_from(task.attempts).unwrap_or(u32::MAX).min(5);
     let backoff = Duration::from_millis(250).saturating_mul(2_u32.saturating_pow(doublings));
-    let due_at = now_micros().saturating_add(micros(asked.unwrap_or(backoff)));
-    let row = task.clone();
-    let kept: bool = media
-        .db
-        .write(move |connection| {
-            Box::pin(async move {
-                store::attempt::note(connection, &row, Outcome::Refused).await?;
-                store::task::put_back(connection, &row, due_at).await
-            })
-        })
-        .await?;
-    if kept {
-        show_again(media, &task).await?;
-    }
-    Ok(())
+    let Some(mut back) = Move::of(task, Event::PutBack) else {
+        return Ok(());
+    };
+    back.after.not_before = now_micros().saturating_add(micros(asked.unwrap_or(backoff)));
+    back.after.due_at = back.after.not_before;
+    back.outcome = Some(Outcome::Refused);
+    media.make(back).await.map(drop)
 }
 
 /// Looks how a task stands at its provider.
-async fn check(media: &Media, mut task: Task) -> Result<(), Error> {
-    let Some(job) = task.job.clone() else {
-        return Err(Error::Damaged("no job"));
+async fn check(media: &Media, task: Task) -> Result<(), Error> {
+    let by = |candidate: &Candidate<'_>| {
+        Some(candidate.route.provider.as_str()) == task.provider.as_deref()
     };
-    let candidate = candidates(media, &task)?
-        .into_iter()
-        .find(|candidate| Some(candidate.route.provider.as_str()) == task.provider.as_deref())
-        .ok_or(Error::Damaged("provider is gone from the catalogue"))?;
-    task.polls = task.polls.saturating_add(1);
-    match candidate.adapter.check(&candidate.access, &job).await {
-        Ok(Progress::Running { percent }) => {
-            let moved = percent.is_some() && percent != task.progress;
-            let version = task.version.saturating_add(i64::from(moved));
-            look_later(
-                media,
-                Task {
-                    progress: percent.or(task.progress),
-                    poll_failures: 0,
-                    version,
-                    ..task
-                },
-            )
-            .await
-        }
+    let (Some(job), Some(candidate)) = (
+        task.job.clone(),
+        candidates(media, &task).into_iter().find(by),
+    ) else {
+        // The provider is configured no longer: it may be again before the deadline.
+        return look_failed(media, task).await;
+    };
+    match in_time(media, candidate.adapter.check(&candidate.access, &job)).await {
+        Ok(Progress::Running { percent }) => still_running(media, task, percent).await,
         Ok(Progress::Done { files }) => {
             store_outputs(media, task, &files, &candidate.access.base_url).await
         }
         Ok(Progress::Failed(failure)) => {
-            log_failure(&task, &failure, "job failed");
+            log_failure(&task, &candidate.route.provider, &failure, "job failed");
             media
                 .fail(task, explain(&failure), Some(Outcome::Failed))
                 .await
                 .map(drop)
         }
-        Ok(Progress::Missing) if is_young(media, &task) => look_later(media, task).await,
+        Ok(Progress::Missing) if is_young(media, &task) => still_running(media, task, None).await,
         Ok(Progress::Missing) => {
             warn!(task.id = %task.id, "the provider lost the job");
             media
@@ -207,7 +212,12 @@ async fn check(media: &Media, mut task: Task) -> Result<(), Error> {
                 .map(drop)
         }
         Err(failure) => {
-            log_failure(&task, &failure, "cannot look at the job");
+            log_failure(
+                &task,
+                &candidate.route.provider,
+                &failure,
+                "cannot look at the job",
+            );
             look_failed(media, task).await
         }
     }
@@ -219,37 +229,31 @@ fn is_young(media: &Media, task: &Task) -> bool {
     since < micros(media.config.poll.settle_in)
 }
 
-/// The job may well go on while we cannot see it: only many failures in a row count.
-async fn look_failed(media: &Media, task: Task) -> Result<(), Error> {
-    let task = Task {
-        poll_failures: task.poll_failures.saturating_add(1),
-        ..task
+async fn still_running(media: &Media, task: Task, percent: Option<i64>) -> Result<(), Error> {
+    let due_at = now_micros().saturating_add(micros(pause(media, &task)));
+    let looked = |task: &mut Task| {
+        task.polls = task.polls.saturating_add(1);
+        task.poll_failures = 0;
+        task.due_at = due_at;
+        task.progress = percent.or(task.progress);
     };
-    if task.poll_failures >= media.config.poll.max_failures {
-        return media
-            .fail(
-                task,
-                TaskError::of(code::UPSTREAM_FAILED),
-                Some(Outcome::Failed),
-            )
-            .await
-            .map(drop);
-    }
-    look_later(media, task).await
+    let moved = percent.is_some() && percent != task.progress;
+    let change = if moved {
+        Move::seen(task, looked)
+    } else {
+        Move::unseen(task, looked)
+    };
+    media.make(change).await.map(drop)
 }
 
-async fn look_later(media: &Media, task: Task) -> Result<(), Error> {
+/// The job may well go on, or be done, while we cannot see it: only the deadline ends it.
+async fn look_failed(media: &Media, task: Task) -> Result<(), Error> {
     let due_at = now_micros().saturating_add(micros(pause(media, &task)));
-    let row = task.clone();
-    let looked: Result<(), Error> = media
-        .db
-        .write(move |connection| {
-            Box::pin(async move { store::task::looked(connection, &row, due_at).await })
-        })
-        .await;
-    looked?;
-    media.show(&task, &[]).await;
-    Ok(())
+    let change = Move::unseen(task, |task| {
+        task.poll_failures = task.poll_failures.saturating_add(1);
+        task.due_at = due_at;
+    });
+    media.make(change).await.map(drop)
 }
 
 /// Each look waits a quarter longer than the one before.
@@ -281,38 +285,48 @@ async fn store_outputs(
             .await
         {
             Ok(output) => outputs.push(output),
-            Err(error @ (Error::Fetch(_) | Error::Store(_))) => {
+            Err(error @ Error::Fetch(EgressError::TooLarge { .. } | EgressError::Refused(_))) => {
+                error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
+                return media
+                    .fail(
+                        task,
+                        TaskError::of(code::UPSTREAM_FAILED),
+                        Some(Outcome::Failed),
+                    )
+                    .await
+                    .map(drop);
+            }
+            Err(error) => {
                 warn!(task.id = %task.id, error = %causes(&error), "cannot keep an output yet");
                 return look_failed(media, task).await;
             }
-            Err(error) => return Err(error),
         }
     }
-    media.complete(task, outputs).await.map(drop)
+    let (id, count) = (task.id, outputs.len());
+    if !media.complete(task, outputs).await? {
+        drop_orphans(media, id, count).await?;
+    }
+    Ok(())
 }
 
-/// Shows the row as it is now: its version was raised by the statement.
-pub(crate) async fn show_again(media: &Media, task: &Task) -> Result<(), Error> {
-    if let Some(task) =
-        store::task::get(media.db.reader(), task.id, media.secrets.content()).await?
-    {
-        media.show(&task, &[]).await;
+/// Files of a task that failed meanwhile belong to nobody.
+async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Result<(), Error> {
+    let now = store::task::get(media.db.reader(), task, media.secrets.content()).await?;
+    if now.is_some_and(|task| task.state == State::Failed) {
+        for (number, _) in (0_u32..).zip(0..count) {
+            media.outputs.delete(task, number).await?;
+        }
     }
     Ok(())
 }
 
 /// What the customer reads when a provider failed us.
 fn explain(failure: &Failure) -> TaskError {
+    let said = |code: proto::Code| TaskError::new(code, failure.detail().unwrap_or(code.cause));
     match failure.class() {
-        Class::Invalid => TaskError::new(
-            code::UPSTREAM_REFUSED,
-            failure.detail().unwrap_or(code::UPSTREAM_REFUSED.cause),
-        ),
-        Class::Moderated => TaskError::new(
-            code::CONTENT_MODERATED,
-            failure.detail().unwrap_or(code::CONTENT_MODERATED.cause),
-        ),
-        Class::RateLimited | Class::Overloaded | Class::NotSent if failure.status().is_some() => {
+        Class::Invalid => said(code::UPSTREAM_REFUSED),
+        Class::Moderated => said(code::CONTENT_MODERATED),
+        Class::RateLimited | Class::Overloaded if failure.status().is_some() => {
             TaskError::of(code::UPSTREAM_BUSY)
         }
         Class::Auth
@@ -327,12 +341,8 @@ fn explain(failure: &Failure) -> TaskError {
 }
 
 /// Our credentials and our balance at a provider are the operator's alarm; the rest is weather.
-fn log_failure(task: &Task, failure: &Failure, what: &'static str) {
-    let (provider, class, reason) = (
-        task.provider.as_deref(),
-        failure.class().as_str(),
-        failure.reason(),
-    );
+fn log_failure(task: &Task, provider: &str, failure: &Failure, what: &'static str) {
+    let (class, reason) = (failure.class().as_str(), failure.reason());
     let status = failure.status().map(|status| status.as_u16());
     if matches!(failure.class(), Class::Auth | Class::Balance) {
         error!(task.id = %task.id, provider.name = provider, class, status, reason, what, "provider refuses our account");

@@ -11,6 +11,7 @@
 //! | `submit.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `execute.rs` | one step of one task |
+//! | `moves.rs` | every change of a task, in one transaction, fenced |
 //! | `finish.rs` | the end of a task, whichever |
 //! | `sweep.rs` | repairs what a crash left |
 //! | `tell.rs` | the outbox: the queue, billing, webhooks |
@@ -26,6 +27,7 @@ mod error;
 mod execute;
 mod finish;
 mod metrics;
+mod moves;
 mod outputs;
 mod providers;
 mod read;
@@ -118,9 +120,11 @@ impl Media {
         let section = |error: chassis::config::Error| Error::Setting(error.to_string());
         let settings = &deps.settings;
         let config: Config = settings.section("limits.media").map_err(section)?;
+        config.check().map_err(Error::Setting)?;
         let relay = Relay::new(
             deps.db.clone(),
             settings.section("limits.outbox").map_err(section)?,
+            &tell::TOPICS,
         );
         let client = ProviderClient::new(&settings.section("limits.upstream").map_err(section)?)?;
         let guard = GuardedClient::new(&settings.section("egress").map_err(section)?)?;
@@ -156,7 +160,7 @@ impl Media {
 
     fn run(&self) {
         let tasks = &self.0.peers.tasks;
-        self.0.relay.run(tasks, self.teller());
+        self.0.relay.run(tasks, &self.teller());
         worker::start(self, tasks);
         sweep::start(self, tasks);
     }

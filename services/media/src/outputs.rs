@@ -65,7 +65,6 @@ impl Outputs {
             .guard
             .get_to(source.url, Trust::Origin(source.origin), &self.caps)
             .await?;
-        let declared = download.content_type().map(str::to_owned);
         let upload = self
             .store
             .put_multipart(&key(source.task, source.number))
@@ -90,7 +89,7 @@ impl Outputs {
         let (width, height) = pixels(&head);
         Ok(Output {
             number: source.number,
-            content_type: content_type(&head, declared),
+            content_type: content_type(&head)?.to_owned(),
             bytes,
             sha256: hash
                 .finalize()
@@ -147,19 +146,12 @@ fn pixels(head: &[u8]) -> (Option<u32>, Option<u32>) {
     )
 }
 
-/// What the bytes say; else what the provider said, if it is a plain media type.
-fn content_type(head: &[u8], declared: Option<String>) -> String {
-    let by_bytes = match imagesize::image_type(head) {
-        Ok(imagesize::ImageType::Png) => Some("image/png"),
-        Ok(imagesize::ImageType::Jpeg) => Some("image/jpeg"),
-        Ok(imagesize::ImageType::Webp) => Some("image/webp"),
-        _ => None,
-    };
-    let plain = |text: &String| {
-        text.starts_with("image/") && text.len() < 64 && text.is_ascii() && !text.contains("svg")
-    };
-    by_bytes
-        .map(str::to_owned)
-        .or_else(|| declared.filter(plain))
-        .unwrap_or_else(|| "application/octet-stream".to_owned())
+/// What the bytes say: a provider's word is not enough to charge for a picture, or to serve it.
+fn content_type(head: &[u8]) -> Result<&'static str, Error> {
+    match imagesize::image_type(head) {
+        Ok(imagesize::ImageType::Png) => Ok("image/png"),
+        Ok(imagesize::ImageType::Jpeg) => Ok("image/jpeg"),
+        Ok(imagesize::ImageType::Webp) => Ok("image/webp"),
+        _ => Err(Error::NotAPicture),
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::clock::{micros, mint, now_micros};
-use db::outbox::{self, NewRow};
+use chassis::clock::{micros, now_micros};
+use db::outbox;
 use domain::{
-    Caller, Micros, Mode, Problem, ProblemKind, TaskId,
+    Caller, Micros, Mode, TaskId,
     catalogue::{Model, Resolved},
 };
 use proto::{
@@ -18,8 +18,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Error, Media,
-    state::State,
-    store::task::{self as table, Guard, Guarded, NewTask},
+    moves::Move,
+    state::{Event, State},
+    store::task::{self as table, Earlier, IdempotencyKey, NewTask},
     task::{Request, Task},
     tell,
 };
@@ -51,14 +52,29 @@ pub(crate) enum Accepted {
 /// What the insert found.
 enum Inserted {
     New,
-    Guarded(Guarded),
+    Earlier(Earlier),
 }
 
 /// Accepts a task, or says why not. A refusal leaves no task and frees the key.
 pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Accepted, Error> {
-    let new = prepare(media, &submission).await?;
-    let (id, body_hash) = (new.task.id, new.body_hash);
-    if let Inserted::Guarded(earlier) = insert(media, &submission, new.clone()).await? {
+    let (key, body_hash) = (
+        idempotency_key(&submission),
+        Sha256::digest(&submission.body).into(),
+    );
+    // A repeat is answered as before, whatever has changed since: models, prices, addresses.
+    if let Some(earlier) = earlier(media, key.clone()).await? {
+        return replay(&earlier, body_hash);
+    }
+    let (task, request) = prepare(media, &submission).await?;
+    let idempotency_key = key.as_ref().map(|key| key.hash);
+    let new = NewTask {
+        task,
+        request,
+        idempotency_key,
+        body_hash,
+    };
+    let id = new.task.id;
+    if let Inserted::Earlier(earlier) = insert(media, key, new.clone()).await? {
         return replay(&earlier, body_hash);
     }
     match hold(media, &submission.caller, &new.task).await {
@@ -73,17 +89,17 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
             return Err(fault.into());
         }
     }
-    accept(media, &new.task).await?;
+    accept(media, new.task).await?;
     media.metrics.accepted.inc();
     Ok(Accepted::New(id))
 }
 
 /// Everything that can be refused without writing anything down.
-async fn prepare(media: &Media, submission: &Submission) -> Result<NewTask, Error> {
+async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Request), Error> {
     let mut fields: Map<String, Value> = parse(&submission.body)?;
     let model = model(media, submission, fields.remove("model"))?;
     let callback_url = callback(model, fields.remove("callback_url"))?;
-    let parameters = model.resolve(fields).map_err(refuse)?;
+    let parameters = model.resolve(fields).map_err(Fault::from_problems)?;
     let held = model
         .price
         .call(&parameters)
@@ -102,42 +118,40 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<NewTask, Erro
         callback_url.as_deref(),
     )
     .await?;
+    let request = Request {
+        parameters,
+        callback_url,
+    };
     let created_at = now_micros();
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
-    Ok(NewTask {
-        idempotency_key: submission
-            .idempotency_key
-            .as_deref()
-            .map(|key| Sha256::digest(key.as_bytes()).into()),
-        body_hash: Sha256::digest(&submission.body).into(),
-        task: Task {
-            id: submission.task,
-            account: submission.caller.account,
-            mode: submission.caller.mode,
-            route: submission.route.clone(),
-            model: model.slug.clone(),
-            state: State::Reserving,
-            version: 1,
-            request: Request {
-                parameters,
-                callback_url,
-            },
-            held,
-            charged: Micros::ZERO,
-            price_version: media.catalogue.version().to_owned(),
-            attempts: 0,
-            provider: None,
-            job: None,
-            progress: None,
-            polls: 0,
-            poll_failures: 0,
-            error: None,
-            created_at,
-            started_at: None,
-            completed_at: None,
-            deadline_at: created_at.saturating_add(micros(deadline)),
-        },
-    })
+    let task = Task {
+        id: submission.task,
+        account: submission.caller.account,
+        mode: submission.caller.mode,
+        route: submission.route.clone(),
+        model: model.slug.clone(),
+        state: State::Reserving,
+        version: 1,
+        request: Some(request.clone()),
+        held,
+        charged: Micros::ZERO,
+        price_version: media.catalogue.version().to_owned(),
+        attempts: 0,
+        provider: None,
+        job: None,
+        progress: None,
+        polls: 0,
+        poll_failures: 0,
+        due_at: created_at,
+        not_before: 0,
+        lease_until: 0,
+        error: None,
+        created_at,
+        started_at: None,
+        completed_at: None,
+        deadline_at: created_at.saturating_add(micros(deadline)),
+    };
+    Ok((task, request))
 }
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
@@ -190,11 +204,7 @@ fn model<'a>(
         );
         return Err(Fault::new(code::UNKNOWN_MODEL, message).param("model"));
     };
-    if !submission.models.is_empty()
-        && !model
-            .names()
-            .any(|name| submission.models.iter().any(|may| may == name))
-    {
+    if !model.allowed_by(&submission.models) {
         let message = format!("this key may use {}", submission.models.join(", "));
         return Err(Fault::new(code::MODEL_NOT_ALLOWED, message).param("model"));
     }
@@ -215,50 +225,35 @@ fn callback(model: &Model, url: Option<Value>) -> Result<Option<String>, Fault> 
     }
 }
 
-fn refuse(problems: Vec<Problem>) -> Fault {
-    let code = match problems.first().map(|problem| problem.kind) {
-        Some(ProblemKind::Missing) => code::MISSING_PARAMETER,
-        Some(ProblemKind::Unknown) => code::UNKNOWN_PARAMETER,
-        Some(ProblemKind::Invalid) | None => code::INVALID_PARAMETER,
-    };
-    let violations = problems
-        .into_iter()
-        .map(|p| Violation {
-            param: p.param,
-            message: p.message,
-        })
-        .collect();
-    Fault::from_violations(code, violations)
-}
-
-/// A callback is called in both modes. Inputs are fetched for live keys alone: for test keys their form is enough.
+/// A callback is called in both modes. Inputs are fetched for live keys alone: for test keys their form is enough. Names are
+/// resolved side by side, so that many take no longer than one.
 async fn check_urls(
     media: &Media,
     mode: Mode,
     parameters: &Resolved,
     callback: Option<&str>,
 ) -> Result<(), Fault> {
-    let mut violations = Vec::new();
-    let mut note = |param: String, refusal: upstream::Refusal| {
-        violations.push(Violation {
-            message: format!("{param} is refused: {refusal}"),
-            param,
+    let callback = callback.map(|url| ("callback_url".to_owned(), url, Mode::Live));
+    let inputs = inputs(parameters).map(|(param, url)| (param, url, mode));
+    let checks = callback
+        .into_iter()
+        .chain(inputs)
+        .map(|(param, url, depth)| async move {
+            let checked = match depth {
+                Mode::Live => media.guard.check(url).await.map(drop),
+                Mode::Test => media.guard.policy().admit(url).map(drop),
+            };
+            let refusal = checked.err()?;
+            Some(Violation {
+                message: format!("{param} is refused: {refusal}"),
+                param,
+            })
         });
-    };
-    if let Some(url) = callback
-        && let Err(refusal) = media.guard.check(url).await
-    {
-        note("callback_url".to_owned(), refusal);
-    }
-    for (param, url) in inputs(parameters) {
-        let checked = match mode {
-            Mode::Live => media.guard.check(url).await.map(drop),
-            Mode::Test => media.guard.policy().admit(url).map(drop),
-        };
-        if let Err(refusal) = checked {
-            note(param, refusal);
-        }
-    }
+    let violations: Vec<Violation> = futures::future::join_all(checks)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
     if violations.is_empty() {
         Ok(())
     } else {
@@ -274,24 +269,53 @@ fn inputs(parameters: &Resolved) -> impl Iterator<Item = (String, &str)> {
     })
 }
 
-async fn insert(media: &Media, submission: &Submission, new: NewTask) -> Result<Inserted, Error> {
+fn idempotency_key(submission: &Submission) -> Option<IdempotencyKey> {
+    submission
+        .idempotency_key
+        .as_deref()
+        .map(|key| IdempotencyKey {
+            account: submission.caller.account,
+            mode: submission.caller.mode,
+            route: submission.route.clone(),
+            hash: Sha256::digest(key.as_bytes()).into(),
+        })
+}
+
+/// What an earlier request with this key made, if the key is guarded still.
+async fn earlier(media: &Media, key: Option<IdempotencyKey>) -> Result<Option<Earlier>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    let since = now_micros().saturating_sub(micros(media.config.idempotency));
+    let mut connection = media.db.reader().acquire().await?;
+    let earlier = table::by_key(&mut connection, &key).await?;
+    Ok(earlier.filter(|earlier| is_guarded(earlier, since)))
+}
+
+/// A key is guarded for a day; that of a task which is not accepted yet, until that is settled.
+fn is_guarded(earlier: &Earlier, since: i64) -> bool {
+    earlier.created_at >= since || earlier.state == State::Reserving
+}
+
+async fn insert(
+    media: &Media,
+    key: Option<IdempotencyKey>,
+    new: NewTask,
+) -> Result<Inserted, Error> {
     let sealer = media.secrets.content().clone();
-    let before = now_micros().saturating_sub(micros(media.config.idempotency));
-    let guard = new.idempotency_key.map(|key| Guard {
-        account: submission.caller.account,
-        mode: submission.caller.mode,
-        route: submission.route.clone(),
-        key,
-    });
+    let since = now_micros().saturating_sub(micros(media.config.idempotency));
     media
         .db
         .write(move |connection| {
             Box::pin(async move {
-                if let Some(guard) = &guard {
-                    table::free_old_key(connection, guard, before).await?;
-                    if let Some(earlier) = table::guarded(connection, guard).await? {
-                        return Ok(Inserted::Guarded(earlier));
+                let earlier = match &key {
+                    Some(key) => table::by_key(connection, key).await?,
+                    None => None,
+                };
+                match earlier {
+                    Some(earlier) if is_guarded(&earlier, since) => {
+                        return Ok(Inserted::Earlier(earlier));
                     }
+                    Some(earlier) => table::free_key(connection, earlier.id).await?,
+                    None => {}
                 }
                 table::insert(connection, &new, &sealer).await?;
                 Ok(Inserted::New)
@@ -300,7 +324,7 @@ async fn insert(media: &Media, submission: &Submission, new: NewTask) -> Result<
         .await
 }
 
-fn replay(earlier: &Guarded, body_hash: [u8; 32]) -> Result<Accepted, Error> {
+fn replay(earlier: &Earlier, body_hash: [u8; 32]) -> Result<Accepted, Error> {
     if earlier.body_hash != body_hash {
         let message =
             "this Idempotency-Key was used with another body; use a new key for a new request";
@@ -354,45 +378,23 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), Fault> 
 }
 
 /// The task is accepted: from here on nothing may lose it.
-async fn accept(media: &Media, task: &Task) -> Result<(), Error> {
+async fn accept(media: &Media, task: Task) -> Result<(), Error> {
     let id = task.id;
-    let due_at = now_micros().saturating_add(micros(media.config.ring_again));
-    let row = NewRow {
-        id: mint::<domain::ids::Event>().to_bytes(),
-        topic: tell::RUN,
-        subject: id.to_bytes(),
-        payload: Vec::new(),
+    let accepted = match Move::of(task, Event::Held) {
+        Some(mut held) => {
+            held.after.due_at = now_micros().saturating_add(micros(media.config.ring_again));
+            held.tell.push(tell::run(id));
+            media.make(held).await?
+        }
+        None => false,
     };
-    let accepted: bool = media
-        .db
-        .write(move |connection| {
-            Box::pin(async move {
-                let accepted = table::accept(connection, id, due_at).await?;
-                if accepted {
-                    outbox::enqueue(connection, row).await?;
-                }
-                Ok::<_, Error>(accepted)
-            })
-        })
-        .await?;
-    if !accepted {
-        // A sweep took it for dead in the meantime and gave the hold back.
-        return Err(Fault::new(code::OVERLOADED, code::OVERLOADED.cause)
-            .retry_after(Duration::from_secs(1))
-            .into());
+    if accepted {
+        return Ok(());
     }
-    media.relay.ring();
-    media
-        .show(
-            &Task {
-                state: State::Queued,
-                version: task.version.saturating_add(1),
-                ..task.clone()
-            },
-            &[],
-        )
-        .await;
-    Ok(())
+    // A sweep took it for dead in the meantime and gave the hold back.
+    Err(Fault::new(code::OVERLOADED, code::OVERLOADED.cause)
+        .retry_after(Duration::from_secs(1))
+        .into())
 }
 
 impl Media {

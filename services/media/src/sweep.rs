@@ -1,36 +1,41 @@
 //! Repairs, every second, what a crash or a lost message left behind. Takes no input, and may run twice.
 
-use chassis::telemetry::causes;
 use std::time::Duration;
 
 use chassis::{
     Tasks,
     clock::{micros, now_micros},
+    telemetry::causes,
 };
+use futures::{StreamExt as _, stream};
 use proto::code;
 use tracing::{error, info_span, warn};
 
 use crate::{
     Error, Media,
-    execute::show_again,
+    moves::Move,
+    state::Event,
     store::{self, task::Find},
-    task::TaskError,
+    task::{Task, TaskError},
 };
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
+/// Tasks looked after at once, so that their commits are shared.
+const AT_ONCE: usize = 64;
 
 /// Starts the sweeper.
 pub(crate) fn start(media: &Media, tasks: &Tasks) {
-    let (media, tasks_seen) = (media.clone(), tasks.clone());
-    tasks.spawn(info_span!("sweep"), async move {
-        while !tasks_seen.is_stopping() {
-            if let Err(failure) = media.sweep().await {
-                error!(error = %causes(&failure), "sweep failed");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = tasks_seen.stopping() => {}
+    let (media, stop) = (media.clone(), tasks.clone());
+    tasks.spawn_loop(info_span!("sweep"), move || {
+        let (media, stop) = (media.clone(), stop.clone());
+        async move {
+            while !stop.is_stopping() {
+                media.sweep().await;
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = stop.stopping() => {}
+                }
             }
         }
     });
@@ -53,50 +58,74 @@ impl Media {
         self.drop_never_accepted(now_micros()).await
     }
 
-    async fn sweep(&self) -> Result<(), Error> {
+    /// Each part by itself: one that cannot be done does not keep the others from being done.
+    async fn sweep(&self) {
         let before = now_micros().saturating_sub(micros(self.config.reserve));
-        self.drop_never_accepted(before).await?;
-        self.take_up_untouched().await?;
-        self.ring_for_queued().await?;
-        self.fail_lost_submits().await?;
-        self.fail_late().await?;
-        self.delete_expired_outputs().await
+        note("drop", self.drop_never_accepted(before).await);
+        note("take up", self.look_after(Find::Untouched).await);
+        note("lost", self.look_after(Find::Lost).await);
+        note("late", self.look_after(Find::Late).await);
+        note("ring", self.ring_for_queued().await);
+        note("outputs", self.delete_expired_outputs().await);
     }
 
     /// Written down by that moment, and the process died before the hold was answered.
     async fn drop_never_accepted(&self, before: i64) -> Result<(), Error> {
-        for task in store::task::find(
+        let found = store::task::find(
             self.db.reader(),
             Find::Reserving,
             before,
             self.secrets.content(),
         )
-        .await?
-        {
+        .await?;
+        for task in found {
             warn!(task.id = %task.id, "dropping a task that was never accepted");
             self.abandon(task.id).await?;
         }
         Ok(())
     }
 
-    /// A process died between taking a task and submitting it. Nobody has it: it waits in the queue again.
-    async fn take_up_untouched(&self) -> Result<(), Error> {
-        let now = now_micros();
-        let sealer = self.secrets.content();
-        for task in store::task::find(self.db.reader(), Find::Untouched, now, sealer).await? {
-            warn!(task.id = %task.id, "taking up a task that was never submitted");
-            let row = task.clone();
-            let put_back: Result<bool, Error> = self
-                .db
-                .write(move |connection| {
-                    Box::pin(async move { store::task::put_back(connection, &row, now).await })
-                })
-                .await;
-            if put_back? {
-                show_again(self, &task).await?;
-            }
-        }
+    async fn look_after(&self, what: Find) -> Result<(), Error> {
+        let found =
+            store::task::find(self.db.reader(), what, now_micros(), self.secrets.content()).await?;
+        let mended = stream::iter(found)
+            .map(|task| self.mend(what, task))
+            .buffer_unordered(AT_ONCE);
+        mended
+            .for_each(|mended| async move { note("mend", mended) })
+            .await;
         Ok(())
+    }
+
+    async fn mend(&self, what: Find, task: Task) -> Result<(), Error> {
+        match what {
+            Find::Reserving => Ok(()),
+            // The process died between taking a task and submitting it. Nobody has it: it waits in the queue again.
+            Find::Untouched => {
+                warn!(task.id = %task.id, "taking up a task that was never submitted");
+                let Some(mut back) = Move::of(task, Event::PutBack) else {
+                    return Ok(());
+                };
+                back.after.due_at = now_micros();
+                self.make(back).await.map(drop)
+            }
+            // The process died between a paid submit and its answer. The provider may have it, and has no way to ask: the task
+            // fails, free, and its attempt stays listed as unknown.
+            Find::Lost => {
+                warn!(task.id = %task.id, provider.name = task.provider, "a submit has an unknown outcome");
+                if self
+                    .fail(task, TaskError::of(code::SUBMIT_OUTCOME_UNKNOWN), None)
+                    .await?
+                {
+                    self.metrics.unknown_submits.inc();
+                }
+                Ok(())
+            }
+            Find::Late => self
+                .fail(task, TaskError::of(code::DEADLINE_EXCEEDED), None)
+                .await
+                .map(drop),
+        }
     }
 
     /// The bell was not heard, or a task that was put back is due.
@@ -112,41 +141,11 @@ impl Media {
             })
             .await;
         for task in due? {
-            self.ring_for(task).await?;
-        }
-        Ok(())
-    }
-
-    /// A process died between a paid submit and its answer. The provider may have it, and has no way to ask: the task fails,
-    /// free, and its attempt stays listed as unknown.
-    async fn fail_lost_submits(&self) -> Result<(), Error> {
-        for task in store::task::find(
-            self.db.reader(),
-            Find::Lost,
-            now_micros(),
-            self.secrets.content(),
-        )
-        .await?
-        {
-            warn!(task.id = %task.id, provider.name = task.provider, "a submit has an unknown outcome");
-            self.metrics.unknown_submits.inc();
-            self.fail(task, TaskError::of(code::SUBMIT_OUTCOME_UNKNOWN), None)
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn fail_late(&self) -> Result<(), Error> {
-        for task in store::task::find(
-            self.db.reader(),
-            Find::Late,
-            now_micros(),
-            self.secrets.content(),
-        )
-        .await?
-        {
-            self.fail(task, TaskError::of(code::DEADLINE_EXCEEDED), None)
-                .await?;
+            match self.ring_for(task).await {
+                // Enough bells are ringing; these are rung for again.
+                Err(Error::Queue(queue::Error::Full)) => return Ok(()),
+                rung => rung?,
+            }
         }
         Ok(())
     }
@@ -163,5 +162,11 @@ impl Media {
             forgot?;
         }
         Ok(())
+    }
+}
+
+fn note(part: &str, outcome: Result<(), Error>) {
+    if let Err(failure) = outcome {
+        error!(error = %causes(&failure), part, "a sweep failed");
     }
 }

@@ -23,8 +23,8 @@ pub(crate) struct Task {
     pub state: State,
     /// Rises with every change that customers can see.
     pub version: i64,
-    /// What was asked for.
-    pub request: Request,
+    /// What was asked for; `None` when it does not open any more, because the content key was changed.
+    pub request: Option<Request>,
     /// Held for it while it is open.
     pub held: Micros,
     /// Charged for it.
@@ -43,6 +43,12 @@ pub(crate) struct Task {
     pub polls: i64,
     /// How often in a row that failed.
     pub poll_failures: i64,
+    /// Queued: when to ring for it again. Running: when to look next. Microseconds UTC.
+    pub due_at: i64,
+    /// Queued: not to be taken before.
+    pub not_before: i64,
+    /// A process is at it until then.
+    pub lease_until: i64,
     /// Why it failed.
     pub error: Option<TaskError>,
     /// Microseconds UTC.
@@ -92,6 +98,23 @@ pub(crate) struct Output {
     pub height: Option<u32>,
     /// Kept until then, microseconds UTC.
     pub expires_at: i64,
+}
+
+// === impl Task ===
+
+impl Task {
+    /// What was asked for; nothing when it does not open any more.
+    pub(crate) fn parameters(&self) -> Map<String, Value> {
+        self.request
+            .as_ref()
+            .map(|request| request.parameters.clone())
+            .unwrap_or_default()
+    }
+
+    /// Where to tell how it ended.
+    pub(crate) fn callback_url(&self) -> Option<&str> {
+        self.request.as_ref()?.callback_url.as_deref()
+    }
 }
 
 // === impl TaskError ===

@@ -8,7 +8,7 @@ use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
 };
-use domain::{Micros, TaskId, ids};
+use domain::{Catalogue, Micros, TaskId, catalogue::ParamType, ids};
 use proto::{
     billing::v1::{Outcome, SettleRequest},
     webhooks::v1::PublishRequest,
@@ -25,6 +25,8 @@ pub(crate) const RUN: &str = "run";
 const SETTLE: &str = "settle";
 /// Tells the customer how a task ended.
 const ENDED: &str = "ended";
+/// Every topic: one that cannot be told does not hold up the others.
+pub(crate) const TOPICS: [&str; 3] = [RUN, SETTLE, ENDED];
 /// How long billing or webhooks may take to take something over.
 const TAKE_OVER: Duration = Duration::from_secs(5);
 
@@ -36,15 +38,20 @@ struct Settlement {
     receipt: Value,
 }
 
+/// The row that rings for a queued task.
+pub(crate) fn run(task: TaskId) -> NewRow {
+    row(RUN, task, Vec::new())
+}
+
 /// The row that settles a task which has ended.
-pub(crate) fn settle(task: &Task) -> Result<NewRow, Error> {
+pub(crate) fn settle(task: &Task, catalogue: &Catalogue) -> Result<NewRow, Error> {
     let receipt = json!({
         "route": task.route,
         "model": task.model,
         "provider": task.provider,
         "attempts": task.attempts,
         "price_version": task.price_version,
-        "parameters": priced(task),
+        "parameters": priced(task, catalogue),
         "outcome": task.state.as_str(),
         "error_code": task.error.as_ref().map(|error| error.code.clone()),
         "unit": "call",
@@ -60,12 +67,7 @@ pub(crate) fn release(task: TaskId) -> Result<NewRow, Error> {
 
 /// The row that tells the customer. Its id is the event's.
 pub(crate) fn ended(task: TaskId) -> NewRow {
-    NewRow {
-        id: mint::<ids::Event>().to_bytes(),
-        topic: ENDED,
-        subject: task.to_bytes(),
-        payload: Vec::new(),
-    }
+    row(ENDED, task, Vec::new())
 }
 
 fn settlement(task: TaskId, amount: Micros, receipt: Value) -> Result<NewRow, Error> {
@@ -73,21 +75,33 @@ fn settlement(task: TaskId, amount: Micros, receipt: Value) -> Result<NewRow, Er
         amount: amount.get(),
         receipt,
     })?;
-    Ok(NewRow {
-        id: mint::<ids::Event>().to_bytes(),
-        topic: SETTLE,
-        subject: task.to_bytes(),
-        payload,
-    })
+    Ok(row(SETTLE, task, payload))
 }
 
-/// The parameters a price may depend on: short words and numbers, never content.
-fn priced(task: &Task) -> Value {
-    const CONTENT: [&str; 2] = ["prompt", "input_urls"];
-    let parameters = task.request.parameters.iter();
-    parameters
-        .filter(|(name, _)| !CONTENT.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
+fn row(topic: &'static str, task: TaskId, payload: Vec<u8>) -> NewRow {
+    NewRow {
+        id: mint::<ids::Event>().to_bytes(),
+        topic,
+        subject: task.to_bytes(),
+        payload,
+    }
+}
+
+/// The parameters a price may depend on: words of a list and numbers, never content.
+fn priced(task: &Task, catalogue: &Catalogue) -> Value {
+    let params = catalogue
+        .find(&task.model)
+        .map(|model| model.params.as_slice())
+        .unwrap_or_default();
+    let plain = params.iter().filter(|param| {
+        matches!(
+            param.of,
+            ParamType::Choice { .. } | ParamType::Integer { .. }
+        )
+    });
+    let parameters = task.parameters();
+    plain
+        .filter_map(|param| Some((param.name.clone(), parameters.get(&param.name)?.clone())))
         .collect()
 }
 
@@ -116,9 +130,9 @@ impl Media {
         }
     }
 
+    /// Rings for a queued task. A queue that is full keeps its rings: the row stays, and so does the sweep.
     pub(crate) async fn ring_for(&self, task: TaskId) -> Result<(), Error> {
-        let rung = self.peers.queue.publish(RUN, task.to_bytes()).await;
-        rung.map_err(|error| Error::Setting(format!("the queue takes nothing: {error}")))
+        Ok(self.peers.queue.publish(RUN, task.to_bytes()).await?)
     }
 
     async fn tell_billing(&self, task: TaskId, row: &Row) -> Result<(), Error> {
@@ -148,7 +162,7 @@ impl Media {
         let task = store::task::get(self.db.reader(), id, sealer)
             .await?
             .ok_or(Error::Damaged("no such task"))?;
-        let Some(url) = task.request.callback_url.clone() else {
+        let Some(url) = task.callback_url().map(str::to_owned) else {
             return Ok(());
         };
         let outputs = store::output::of_task(self.db.reader(), id).await?;

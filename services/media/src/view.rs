@@ -1,4 +1,4 @@
-//! A task as its customer sees it: the object `T` of the contract, the same in polls, events and webhooks.
+//! A task as its customer sees it: one object, the same in polls, events and webhooks (docs/api.md).
 
 use chassis::{
     LinkSigner,
@@ -81,7 +81,7 @@ impl Viewer {
         task: &Task,
         outputs: &[Output],
     ) -> Result<Vec<u8>, serde_json::Error> {
-        let (request, truncated) = shorten(&task.request.parameters);
+        let (request, truncated) = shorten(task.parameters());
         let held = if task.state.is_terminal() {
             Micros::ZERO
         } else {
@@ -124,11 +124,7 @@ impl Viewer {
             completed_at: task.completed_at.map(rfc3339),
             deadline_at: rfc3339(task.deadline_at),
             attempts: task.attempts,
-            callback: task
-                .request
-                .callback_url
-                .as_ref()
-                .map(|url| json!({ "url": url })),
+            callback: task.callback_url().map(|url| json!({ "url": url })),
         })
     }
 
@@ -193,8 +189,8 @@ fn kind(route: &str) -> &'static str {
 }
 
 /// Drops the longest parameters until the request fits.
-fn shorten(parameters: &Map<String, Value>) -> (Map<String, Value>, bool) {
-    let mut kept = parameters.clone();
+fn shorten(parameters: Map<String, Value>) -> (Map<String, Value>, bool) {
+    let (count, mut kept) = (parameters.len(), parameters);
     let size = |value: &Value| value.to_string().len();
     while size(&Value::Object(kept.clone())) > REQUEST_BYTES {
         let longest = kept
@@ -204,7 +200,7 @@ fn shorten(parameters: &Map<String, Value>) -> (Map<String, Value>, bool) {
         let Some(name) = longest else { break };
         kept.remove(&name);
     }
-    let truncated = kept.len() < parameters.len();
+    let truncated = kept.len() < count;
     (kept, truncated)
 }
 
@@ -215,14 +211,14 @@ mod tests {
     #[test]
     fn a_request_that_is_too_long_is_shortened() {
         let parameters = json!({"prompt": "x".repeat(9_000), "type": "pro"});
-        let (kept, truncated) = shorten(parameters.as_object().unwrap());
+        let (kept, truncated) = shorten(parameters.as_object().unwrap().clone());
         assert_eq!(
             (Value::Object(kept), truncated),
             (json!({"type": "pro"}), true)
         );
         let short = json!({"prompt": "a fox"});
         assert_eq!(
-            shorten(short.as_object().unwrap()),
+            shorten(short.as_object().unwrap().clone()),
             (short.as_object().unwrap().clone(), false)
         );
     }

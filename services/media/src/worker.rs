@@ -1,12 +1,12 @@
 //! Takes tasks: new ones when the bell rings, running ones when their next look is due. Each step runs in a task of its own,
 //! and there are only so many steps at once.
 
-use chassis::telemetry::causes;
 use std::sync::Arc;
 
 use chassis::{
     Tasks,
     clock::{micros, now_micros},
+    telemetry::causes,
 };
 use domain::TaskId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,13 +23,14 @@ pub(crate) fn start(media: &Media, tasks: &Tasks) {
         tasks: tasks.clone(),
     };
     let looker = worker.clone();
-    tasks.spawn(info_span!("worker"), async move {
-        worker.answer_the_bell().await;
+    tasks.spawn_loop(info_span!("worker"), move || {
+        let worker = worker.clone();
+        async move { worker.answer_the_bell().await }
     });
-    tasks.spawn(
-        info_span!("looker"),
-        async move { looker.look_when_due().await },
-    );
+    tasks.spawn_loop(info_span!("looker"), move || {
+        let looker = looker.clone();
+        async move { looker.look_when_due().await }
+    });
 }
 
 #[derive(Clone)]
@@ -59,13 +60,7 @@ impl Worker {
     /// Waits for the bell, then for a free step: a step that waited for the bell would be one less for running tasks, and with only
     /// one there would be none. Claims the task, and only then settles with the queue.
     async fn take(&self) -> Result<Option<(Task, OwnedSemaphorePermit)>, Error> {
-        let delivery = self
-            .media
-            .peers
-            .queue
-            .receive(RUN)
-            .await
-            .map_err(|error| Error::Setting(format!("the queue gives nothing: {error}")))?;
+        let delivery = self.media.peers.queue.receive(RUN).await?;
         let id = TaskId::from_slice(&delivery.id).ok_or(Error::Damaged("queued id"))?;
         let step = self.free_step().await?;
         let claimed = self.claim(id).await?;
@@ -73,7 +68,9 @@ impl Worker {
             // It rings again, and the claim says that nothing is to be done.
             error!(%error, "cannot settle with the queue");
         }
-        Ok(claimed.map(|task| (task, step)))
+        let Some(task) = claimed else { return Ok(None) };
+        self.media.show(&task, &[]).await;
+        Ok(Some((task, step)))
     }
 
     async fn claim(&self, id: TaskId) -> Result<Option<Task>, Error> {

@@ -43,17 +43,30 @@ impl Outcome {
     }
 }
 
-/// Written before a paid submit: from now on the provider may have it. `false`: the run is no longer the task's latest, because
-/// its worker slept past its lease, and must not be submitted.
+/// Written before a paid submit: from now on the provider may have it. Renews the lease, which moves the fence: nobody who saw the
+/// task before can take it for untouched. `false`: the task is no longer this worker's, and must not be submitted.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     task: &Task,
     provider: &str,
+    lease_until: i64,
 ) -> Result<bool, Error> {
-    let done = sqlx::query(
-        "insert into attempt (task_id, number, provider, outcome, submitted_at)
-         select id, attempts, $3, 'unknown', $4 from task where id = $1 and attempts = $2 and state = 'starting'
-         on conflict (task_id, number) do update set provider = excluded.provider, submitted_at = excluded.submitted_at",
+    let renewed = sqlx::query(
+        "update task set lease_until = $1 where id = $2 and version = $3 and lease_until = $4",
+    )
+    .bind(lease_until)
+    .bind(task.id.to_vec())
+    .bind(task.version)
+    .bind(task.lease_until)
+    .execute(&mut *connection)
+    .await?;
+    if renewed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "insert into attempt (task_id, number, provider, outcome, submitted_at) values ($1, $2, $3, 'unknown', $4)
+         on conflict (task_id, number) do update
+         set provider = excluded.provider, outcome = 'unknown', submitted_at = excluded.submitted_at",
     )
     .bind(task.id.to_vec())
     .bind(task.attempts)
@@ -61,7 +74,7 @@ pub(crate) async fn begin(
     .bind(now_micros())
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(true)
 }
 
 /// Notes how the task's latest run stands.

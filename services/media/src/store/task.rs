@@ -3,6 +3,7 @@
 use chassis::{clock::now_micros, secrets::Sealer};
 use domain::{AccountId, Id, Micros, Mode, TaskId, ids::Kind};
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
+use tracing::error;
 
 use crate::{
     Error,
@@ -14,7 +15,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, account, mode, route, model, state, version, request, held, charged, price_version, attempts, provider, job, \
-         progress, polls, poll_failures, error, created_at, started_at, completed_at, deadline_at"
+         progress, polls, poll_failures, due_at, not_before, lease_until, error, created_at, started_at, completed_at, deadline_at"
     };
 }
 
@@ -22,31 +23,40 @@ macro_rules! columns {
 #[derive(Clone, Debug)]
 pub(crate) struct NewTask {
     pub(crate) task: Task,
+    pub(crate) request: Request,
     pub(crate) idempotency_key: Option<[u8; 32]>,
     pub(crate) body_hash: [u8; 32],
 }
 
 /// What an Idempotency-Key was used for: a row of `task`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Guarded {
+pub(crate) struct Earlier {
     pub(crate) id: TaskId,
     pub(crate) state: State,
     pub(crate) body_hash: Vec<u8>,
+    pub(crate) created_at: i64,
 }
 
 /// An account's Idempotency-Key.
 #[derive(Clone, Debug)]
-pub(crate) struct Guard {
+pub(crate) struct IdempotencyKey {
     pub(crate) account: AccountId,
     pub(crate) mode: Mode,
     pub(crate) route: String,
-    pub(crate) key: [u8; 32],
+    pub(crate) hash: [u8; 32],
 }
 
-/// The two ends of a move that [`State`] allows.
-fn moved(from: State, event: Event) -> Result<(&'static str, &'static str), Error> {
-    let to = from.apply(event).ok_or(Error::Damaged("move"))?;
-    Ok((from.as_str(), to.as_str()))
+/// What a sweep looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Find {
+    /// Written down before the moment, and never accepted.
+    Reserving,
+    /// Taken to be submitted, by a process whose lease ran out by the moment before it did: no provider has it.
+    Untouched,
+    /// Perhaps submitted, by a process whose lease has run out by the moment.
+    Lost,
+    /// Past its deadline at the moment, with nobody at it.
+    Late,
 }
 
 /// The place a sealed column belongs to.
@@ -54,7 +64,7 @@ fn place(id: TaskId, column: &str) -> Vec<u8> {
     format!("task/{id}/{column}").into_bytes()
 }
 
-/// Writes a task down, unguarded or with its key free.
+/// Writes a task down; its Idempotency-Key, if it has one, must be free.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     new: &NewTask,
@@ -63,12 +73,12 @@ pub(crate) async fn insert(
     let task = &new.task;
     let request = sealer.seal(
         &place(task.id, "request"),
-        &serde_json::to_vec(&task.request)?,
+        &serde_json::to_vec(&new.request)?,
     )?;
     sqlx::query(
         "insert into task (id, account, mode, route, model, state, version, request, idempotency_key, body_hash, held,
-                           price_version, due_at, has_callback, created_at, deadline_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                           price_version, due_at, created_at, deadline_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(task.id.to_vec())
     .bind(task.account.to_vec())
@@ -82,8 +92,7 @@ pub(crate) async fn insert(
     .bind(new.body_hash.to_vec())
     .bind(task.held.get())
     .bind(task.price_version.as_str())
-    .bind(task.created_at)
-    .bind(i64::from(task.request.callback_url.is_some()))
+    .bind(task.due_at)
     .bind(task.created_at)
     .bind(task.deadline_at)
     .execute(connection)
@@ -91,49 +100,38 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// What this key was used for, if it is guarded still.
-pub(crate) async fn guarded(
+/// What this key was used for.
+pub(crate) async fn by_key(
     connection: &mut AnyConnection,
-    guard: &Guard,
-) -> Result<Option<Guarded>, Error> {
+    key: &IdempotencyKey,
+) -> Result<Option<Earlier>, Error> {
     let row = sqlx::query(
-        "select id, state, body_hash from task
+        "select id, state, body_hash, created_at from task
          where account = $1 and mode = $2 and route = $3 and idempotency_key = $4",
     )
-    .bind(guard.account.to_vec())
-    .bind(guard.mode.as_str())
-    .bind(guard.route.as_str())
-    .bind(guard.key.to_vec())
+    .bind(key.account.to_vec())
+    .bind(key.mode.as_str())
+    .bind(key.route.as_str())
+    .bind(key.hash.to_vec())
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
-        Ok(Guarded {
+        Ok(Earlier {
             id: id(&row, "id")?,
             state: state(&row)?,
             body_hash: row.try_get("body_hash")?,
+            created_at: row.try_get("created_at")?,
         })
     })
     .transpose()
 }
 
-/// Frees a key whose task is older than `before`.
-pub(crate) async fn free_old_key(
-    connection: &mut AnyConnection,
-    guard: &Guard,
-    before: i64,
-) -> Result<(), Error> {
-    sqlx::query(
-        "update task set idempotency_key = null
-         where account = $1 and mode = $2 and route = $3 and idempotency_key = $4 and created_at < $5
-           and state <> 'reserving'",
-    )
-    .bind(guard.account.to_vec())
-    .bind(guard.mode.as_str())
-    .bind(guard.route.as_str())
-    .bind(guard.key.to_vec())
-    .bind(before)
-    .execute(connection)
-    .await?;
+/// Frees the key of a task.
+pub(crate) async fn free_key(connection: &mut AnyConnection, task: TaskId) -> Result<(), Error> {
+    sqlx::query("update task set idempotency_key = null where id = $1")
+        .bind(task.to_vec())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -149,42 +147,26 @@ pub(crate) async fn drop_reserving(
     Ok(done.rows_affected() == 1)
 }
 
-/// Accepts a task: its price is held. It is rung for again at `due_at`.
-pub(crate) async fn accept(
-    connection: &mut AnyConnection,
-    task: TaskId,
-    due_at: i64,
-) -> Result<bool, Error> {
-    let (from, to) = moved(State::Reserving, Event::Held)?;
-    let done = sqlx::query(
-        "update task set state = $1, version = version + 1, due_at = $2 where id = $3 and state = $4",
-    )
-    .bind(to)
-    .bind(due_at)
-    .bind(task.to_vec())
-    .bind(from)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Takes a queued task to submit it. `None`: somebody else has it, or it is over.
+/// Takes a queued task to submit it, unless it must wait. `None`: somebody else has it, it is over, or its time has not come.
 pub(crate) async fn claim(
     connection: &mut AnyConnection,
     task: TaskId,
     lease_until: i64,
     sealer: &Sealer,
 ) -> Result<Option<Task>, Error> {
-    let (from, to) = moved(State::Queued, Event::Claimed)?;
+    let to = State::Queued
+        .apply(Event::Claimed)
+        .ok_or(Error::Damaged("move"))?;
     let row = sqlx::query(concat!(
         "update task set state = $1, version = version + 1, attempts = attempts + 1, lease_until = $2
-         where id = $3 and state = $4 returning ",
+         where id = $3 and state = $4 and not_before <= $5 and deadline_at > $5 returning ",
         columns!()
     ))
-    .bind(to)
+    .bind(to.as_str())
     .bind(lease_until)
     .bind(task.to_vec())
-    .bind(from)
+    .bind(State::Queued.as_str())
+    .bind(now_micros())
     .fetch_optional(connection)
     .await?;
     row.map(|row| read(&row, sealer)).transpose()
@@ -200,7 +182,7 @@ pub(crate) async fn claim_due(
     let rows = sqlx::query(concat!(
         "update task set lease_until = $1
          where id in (select id from task where state = 'running' and due_at <= $2 and lease_until <= $2
-                      order by due_at limit $3)
+                      and deadline_at > $2 order by due_at limit $3)
          returning ",
         columns!()
     ))
@@ -215,7 +197,7 @@ pub(crate) async fn claim_due(
 /// Whether a running task is due.
 pub(crate) async fn any_due(pool: &AnyPool) -> Result<bool, Error> {
     let found: Option<i64> = sqlx::query_scalar(
-        "select 1 from task where state = 'running' and due_at <= $1 and lease_until <= $1 limit 1",
+        "select 1 from task where state = 'running' and due_at <= $1 and lease_until <= $1 and deadline_at > $1 limit 1",
     )
     .bind(now_micros())
     .fetch_optional(pool)
@@ -223,113 +205,45 @@ pub(crate) async fn any_due(pool: &AnyPool) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-/// The provider took the task.
-pub(crate) async fn running(
+/// Makes a task what it is in `after`, if it still is what it was in `before`: the version and the lease are the fence. `false`:
+/// somebody else moved it or took it, and nothing was changed. Gives the lease back.
+pub(crate) async fn save(
     connection: &mut AnyConnection,
-    task: &Task,
-    due_at: i64,
-) -> Result<bool, Error> {
-    let (from, to) = moved(State::Starting, Event::Accepted)?;
-    let done = sqlx::query(
-        "update task set provider = $1, job = $2, polls = 0, poll_failures = 0, started_at = coalesce(started_at, $3),
-                due_at = $4, lease_until = 0, version = version + 1, state = $7
-         where id = $5 and attempts = $6 and state = $8",
-    )
-    .bind(task.provider.as_deref())
-    .bind(task.job.as_deref())
-    .bind(now_micros())
-    .bind(due_at)
-    .bind(task.id.to_vec())
-    .bind(task.attempts)
-    .bind(to)
-    .bind(from)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// The provider certainly did not take the task: it waits until `due_at`.
-pub(crate) async fn put_back(
-    connection: &mut AnyConnection,
-    task: &Task,
-    due_at: i64,
-) -> Result<bool, Error> {
-    let (from, to) = moved(State::Starting, Event::PutBack)?;
-    let done = sqlx::query(
-        "update task set due_at = $1, lease_until = 0, version = version + 1, state = $4
-         where id = $2 and attempts = $3 and state = $5",
-    )
-    .bind(due_at)
-    .bind(task.id.to_vec())
-    .bind(task.attempts)
-    .bind(to)
-    .bind(from)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Notes a look at a job and when to look again. The version rises only when customers can see the difference.
-pub(crate) async fn looked(
-    connection: &mut AnyConnection,
-    task: &Task,
-    due_at: i64,
-) -> Result<(), Error> {
-    sqlx::query(
-        "update task set polls = $1, poll_failures = $2, due_at = $3, lease_until = 0, version = $4, progress = $5
-         where id = $6 and state = 'running' and version <= $4",
-    )
-    .bind(task.polls)
-    .bind(task.poll_failures)
-    .bind(due_at)
-    .bind(task.version)
-    .bind(task.progress)
-    .bind(task.id.to_vec())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends a task: the first end wins. `false`: it ended before, and nothing was changed.
-pub(crate) async fn end(
-    connection: &mut AnyConnection,
-    task: &Task,
+    before: &Task,
+    after: &Task,
     sealer: &Sealer,
 ) -> Result<bool, Error> {
-    let error = task
-        .error
-        .as_ref()
+    let error = after.error.as_ref();
+    let error = error
         .map(|error| {
-            Ok::<_, Error>(sealer.seal(&place(task.id, "error"), &serde_json::to_vec(error)?)?)
+            Ok::<_, Error>(sealer.seal(&place(after.id, "error"), &serde_json::to_vec(error)?)?)
         })
         .transpose()?;
     let done = sqlx::query(
-        "update task set state = $1, version = version + 1, charged = $2, error_code = $3, error = $4,
-                completed_at = $5, lease_until = 0
-         where id = $6 and state in ('queued', 'starting', 'running')",
+        "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
+                poll_failures = $8, due_at = $9, not_before = $10, error = $11, started_at = $12, completed_at = $13,
+                lease_until = 0
+         where id = $14 and version = $15 and lease_until = $16",
     )
-    .bind(task.state.as_str())
-    .bind(task.charged.get())
-    .bind(task.error.as_ref().map(|error| error.code.clone()))
+    .bind(after.state.as_str())
+    .bind(after.version)
+    .bind(after.charged.get())
+    .bind(after.provider.as_deref())
+    .bind(after.job.as_deref())
+    .bind(after.progress)
+    .bind(after.polls)
+    .bind(after.poll_failures)
+    .bind(after.due_at)
+    .bind(after.not_before)
     .bind(error)
-    .bind(task.completed_at)
-    .bind(task.id.to_vec())
+    .bind(after.started_at)
+    .bind(after.completed_at)
+    .bind(after.id.to_vec())
+    .bind(before.version)
+    .bind(before.lease_until)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Ends a task that no worker has touched yet. `false`: one has.
-pub(crate) async fn still_queued(
-    connection: &mut AnyConnection,
-    task: TaskId,
-) -> Result<bool, Error> {
-    let found: Option<i64> =
-        sqlx::query_scalar("select 1 from task where id = $1 and state = 'queued'")
-            .bind(task.to_vec())
-            .fetch_optional(connection)
-            .await?;
-    Ok(found.is_some())
 }
 
 /// One task, by its id.
@@ -343,19 +257,6 @@ pub(crate) async fn get(
         .fetch_optional(pool)
         .await?;
     row.map(|row| read(&row, sealer)).transpose()
-}
-
-/// What a sweep looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Find {
-    /// Written down before the moment, and never accepted.
-    Reserving,
-    /// Taken to be submitted, by a process whose lease ran out by the moment before it did: no provider has it.
-    Untouched,
-    /// Perhaps submitted, by a process whose lease has run out by the moment.
-    Lost,
-    /// Past its deadline at the moment, with nobody at it.
-    Late,
 }
 
 /// Up to 500 tasks that a sweep must look after at `moment`.
@@ -432,19 +333,11 @@ pub(crate) async fn forget_leases(connection: &mut AnyConnection) -> Result<(), 
     Ok(())
 }
 
+/// Reads a row. Content that does not open is left out and logged: the task must still be able to end.
 fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
     let task: TaskId = id(row, "id")?;
     let request: Vec<u8> = row.try_get("request")?;
-    let request: Request =
-        serde_json::from_slice(&sealer.open(&place(task, "request"), &request)?)?;
     let error: Option<Vec<u8>> = row.try_get("error")?;
-    let error = error
-        .map(|sealed| {
-            Ok::<TaskError, Error>(serde_json::from_slice(
-                &sealer.open(&place(task, "error"), &sealed)?,
-            )?)
-        })
-        .transpose()?;
     Ok(Task {
         id: task,
         account: id(row, "account")?,
@@ -453,7 +346,7 @@ fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         model: row.try_get("model")?,
         state: state(row)?,
         version: row.try_get("version")?,
-        request,
+        request: opened::<Request>(sealer, task, "request", &request),
         held: Micros::new(row.try_get("held")?),
         charged: Micros::new(row.try_get("charged")?),
         price_version: row.try_get("price_version")?,
@@ -463,12 +356,29 @@ fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         progress: row.try_get("progress")?,
         polls: row.try_get("polls")?,
         poll_failures: row.try_get("poll_failures")?,
-        error,
+        due_at: row.try_get("due_at")?,
+        not_before: row.try_get("not_before")?,
+        lease_until: row.try_get("lease_until")?,
+        error: error.and_then(|sealed| opened::<TaskError>(sealer, task, "error", &sealed)),
         created_at: row.try_get("created_at")?,
         started_at: row.try_get("started_at")?,
         completed_at: row.try_get("completed_at")?,
         deadline_at: row.try_get("deadline_at")?,
     })
+}
+
+fn opened<T: serde::de::DeserializeOwned>(
+    sealer: &Sealer,
+    task: TaskId,
+    column: &str,
+    sealed: &[u8],
+) -> Option<T> {
+    let plain = sealer.open(&place(task, column), sealed).ok();
+    let value = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    if value.is_none() {
+        error!(task.id = %task, column, "stored content does not open: was secrets.content_key changed?");
+    }
+    value
 }
 
 fn state(row: &AnyRow) -> Result<State, Error> {

@@ -1,9 +1,12 @@
 //! A process that dies, and another that starts on the same folder. The dead one's work goes on in the background, like that of
 //! a process that was only paused: it must not do harm either.
 
+use std::sync::Arc;
+
 use proto::code;
 use serde_json::json;
 use sqlx::Connection as _;
+use tokio::sync::Notify;
 
 use crate::{
     fakes::Submit,
@@ -77,6 +80,51 @@ async fn a_task_that_was_taken_and_not_submitted_is_taken_up() {
     assert_eq!(view["consumed_credits"], 5);
     assert_eq!(house.provider.submits().len(), 1);
     assert_eq!(running.unknown_attempts().await, []);
+}
+
+#[tokio::test]
+async fn a_late_answer_to_a_process_taken_for_dead_changes_nothing() {
+    let word = Arc::new(Notify::new());
+    let house = House::new(vec![Submit::Late(Arc::clone(&word))]).await;
+    let paused = house.start().await;
+    let task = paused.accepted().await;
+    eventually("submitted", async || house.provider.submits().len() == 1).await;
+
+    let running = house.start().await;
+    running.reaches(task, "failed").await;
+    word.notify_one();
+    // Another task of the paused process shows that its answer has come and gone.
+    let other = paused.accepted().await;
+    paused.reaches(other, "completed").await;
+    let view = running.view(task).await.unwrap();
+    assert_eq!(view["error"]["code"], code::SUBMIT_OUTCOME_UNKNOWN.word);
+    assert_eq!(
+        running.unknown_attempts().await.len(),
+        1,
+        "the provider may have been paid: it stays listed"
+    );
+    assert_eq!(house.billing.settled(&task.to_bytes()), [0]);
+}
+
+#[tokio::test]
+async fn a_task_whose_content_does_not_open_still_ends() {
+    let mut house = House::new(vec![]).await.with_deadline(2);
+    house.provider.answer_polls("Pending");
+    let dead = house.start().await;
+    let task = dead.accepted().await;
+    dead.reaches(task, "processing").await;
+    dead.tasks.stop(std::time::Duration::from_secs(10)).await;
+
+    house = house.with_other_secrets();
+    let running = house.start().await;
+    let view = running.reaches(task, "failed").await;
+    assert_eq!(
+        (&view["request"], &view["consumed_credits"]),
+        (&json!({}), &json!(0))
+    );
+    let next = running.accepted().await;
+    house.provider.finish();
+    running.reaches(next, "completed").await;
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use proto::{
     webhooks::v1::{self as webhooks, webhooks_server},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tonic::{Request, Response as Reply, Status};
 
 /// A picture of one pixel.
@@ -39,6 +40,8 @@ pub(crate) enum Submit {
     Silent,
     /// Takes the job and closes the connection.
     Drop,
+    /// Takes the job, and answers when told to.
+    Late(Arc<Notify>),
 }
 
 /// The provider: submits are answered from the script, then accepted; polls by the state of the moment.
@@ -72,6 +75,10 @@ impl Provider {
                 "/sample.png",
                 get(|| async { ([("content-type", "image/png")], PNG) }),
             )
+            .route(
+                "/error.html",
+                get(|| async { ([("content-type", "image/png")], "<h1>Sorry</h1>") }),
+            )
             .with_state(provider.clone());
         #[expect(
             clippy::disallowed_methods,
@@ -93,6 +100,13 @@ impl Provider {
     /// What polls answer from now on.
     pub(crate) fn answer_polls(&self, status: &str) {
         self.0.lock().unwrap().polled = json!({ "status": status });
+    }
+
+    /// Polls answer that something is there which is no picture.
+    pub(crate) fn finish_badly(&self) {
+        let mut book = self.0.lock().unwrap();
+        book.polled =
+            json!({"status": "Ready", "result": {"sample": format!("{}/error.html", book.origin)}});
     }
 
     /// Polls answer that the picture is there.
@@ -120,6 +134,10 @@ async fn submit(State(provider): State<Provider>, Json(body): Json<Value>) -> Re
                 .into_response()
         }
         Submit::Refuse(status, body) => (StatusCode::from_u16(status).unwrap(), Json(body)).into_response(),
+        Submit::Late(word) => {
+            word.notified().await;
+            Json(json!({"id": id.to_string()})).into_response()
+        }
         Submit::Silent => std::future::pending().await,
         Submit::Drop => {
             let broken = futures::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut"))]);

@@ -79,6 +79,12 @@ impl House {
         self
     }
 
+    /// Another content key: what was sealed before does not open any more.
+    pub(crate) fn with_other_secrets(mut self) -> Self {
+        self.secrets = Secrets::random();
+        self
+    }
+
     /// Another setting in the place of one: for the next process.
     pub(crate) fn with_other(mut self, setting: &str, other: &str) -> Self {
         assert!(self.settings.contains(setting));
