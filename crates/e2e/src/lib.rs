@@ -1,1 +1,1 @@
-//! e2e: being built.
+//! The black-box suite: the real program, spoken to by HTTP alone. Everything is in `tests/it`; nothing here is shipped.

@@ -1,1 +1,23 @@
-//! testkit: being built.
+//! What black-box tests are made with: the real program as a child process, a client for its API, an endpoint for its calls
+//! to the outside, and patience. Never shipped, and knows nothing of the program but its commands and its HTTP.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "only JSON values are indexed, where what is absent is null"
+)]
+
+mod account;
+mod aio;
+mod api;
+mod binary;
+mod events;
+mod sink;
+mod wait;
+
+pub use account::Account;
+pub use aio::{Aio, FirstStart, Signal};
+pub use api::{Api, Credits, Reply, micros};
+pub use binary::binary;
+pub use events::{Event, Events};
+pub use sink::{Answer, Received, Sink};
+pub use wait::{PATIENCE, eventually};

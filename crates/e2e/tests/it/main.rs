@@ -1,0 +1,24 @@
+//! The black-box suite, one file a subject. It knows the contract and nothing of the inside.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON values are indexed, where what is absent is null, and a test may end by an index"
+)]
+
+mod admin;
+mod callback_url;
+mod chat;
+mod chat_outcomes;
+mod crash_chat;
+mod crash_media;
+mod crash_storm;
+mod errors;
+mod files;
+mod idempotency;
+mod keys;
+mod media;
+mod money;
+mod provider;
+mod say;
+mod start;
+mod stop;
+mod webhooks;

@@ -1,0 +1,138 @@
+//! Callbacks: delivered, verified by the public library, tried again, and the same as a poll.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use standardwebhooks::Webhook;
+use testkit::{Aio, Answer, Api, Received, Sink};
+
+use crate::say::image_calling;
+
+/// Retries come soon.
+const SOON: (&str, &str) = (
+    "AIO_WEBHOOKS__SCHEDULE",
+    r#"["0s", "100ms", "100ms", "100ms", "100ms"]"#,
+);
+
+/// Checks a delivery as a customer does: by the public library and the secret.
+pub(crate) async fn verify(api: &Api, received: &Received) -> Result<Value> {
+    let secret = api.get("/webhooks/secret").await?.data(200)?;
+    let secret = secret["secret"].as_str().context("no secret")?;
+    anyhow::ensure!(secret.starts_with("whsec_"), "not a secret");
+    let library = Webhook::new(secret)?;
+    library.verify(&received.body, &received.headers)?;
+    received.json()
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_is_told_once_and_verifiably() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let sink = Sink::start(Answer::Status(204)).await?;
+    for (outcome, kind) in [("success", "task.completed"), ("fail", "task.failed")] {
+        let prompt = format!("a fox [sandbox outcome={outcome} delay=100ms]");
+        let before = sink.received().len();
+        let id = api
+            .image(&image_calling(&prompt, &sink.url("/hook?mine=1")))
+            .await?;
+        let received = sink.wait_for(before + 1).await?.pop().context("nothing")?;
+        assert_eq!(received.path, "/hook?mine=1");
+        assert_eq!(received.header("content-type"), "application/json");
+        assert!(received.header("webhook-id").starts_with("evt_"));
+        let event = verify(&api, &received).await?;
+        assert_eq!(event["type"], kind);
+        assert!(event["timestamp"].is_string());
+        assert_eq!(event["data"], api.task(&id).await?, "what a poll says");
+        assert_eq!(event["data"]["callback"]["url"], sink.url("/hook?mine=1"));
+    }
+    // Another account's secret verifies nothing of this.
+    let stranger = aio.account(1).await?.api;
+    let received = sink.received();
+    assert!(
+        verify(&stranger, received.first().context("nothing")?)
+            .await
+            .is_err()
+    );
+    // By the time a third is there, no second copy of the others has come.
+    api.image(&image_calling(
+        "a bear [sandbox delay=0s]",
+        &sink.url("/third"),
+    ))
+    .await?;
+    let all = sink.wait_for(3).await?;
+    let mut ids: Vec<&str> = all.iter().map(|r| r.header("webhook-id")).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn a_failing_endpoint_is_tried_again_with_the_same_id() -> Result<()> {
+    let aio = Aio::with(&[SOON]).await?;
+    let api = aio.account(100).await?.api;
+    let sink = Sink::start(Answer::Status(200)).await?;
+    sink.script([
+        Answer::Status(500),
+        Answer::Status(404),
+        Answer::Status(500),
+    ]);
+    let id = api
+        .image(&image_calling("a fox [sandbox delay=0s]", &sink.url("/")))
+        .await?;
+    let all = sink.wait_for(4).await?;
+    let first = all.first().context("nothing")?;
+    for received in &all {
+        assert_eq!(received.header("webhook-id"), first.header("webhook-id"));
+        assert_eq!(received.body, first.body);
+        assert_eq!(
+            verify(&api, received).await?["data"]["task_id"],
+            id.as_str()
+        );
+    }
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_holds_up_nobody_else() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(500).await?.api;
+    let hanging = Sink::start(Answer::Hang).await?;
+    let good = Sink::start(Answer::Status(200)).await?;
+    for _ in 0..10 {
+        api.image(&image_calling(
+            "a fox [sandbox delay=0s]",
+            &hanging.url("/"),
+        ))
+        .await?;
+    }
+    hanging.wait_for(1).await?;
+    let id = api
+        .image(&image_calling("a fox [sandbox delay=0s]", &good.url("/")))
+        .await?;
+    let received = good.wait_for(1).await?.pop().context("nothing")?;
+    assert_eq!(
+        verify(&api, &received).await?["data"]["task_id"],
+        id.as_str()
+    );
+    // What hangs is cut, and goes on at the next start.
+    let mut aio = aio;
+    aio.kill()?;
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn an_undelivered_callback_is_delivered_after_a_restart() -> Result<()> {
+    let mut aio = Aio::with(&[SOON]).await?;
+    let api = aio.account(100).await?.api;
+    let sink = Sink::start(Answer::Hang).await?;
+    let id = api
+        .image(&image_calling("a fox [sandbox delay=0s]", &sink.url("/")))
+        .await?;
+    sink.wait_for(1).await?;
+    aio.kill()?;
+    sink.answer(Answer::Status(200));
+    aio.restart().await?;
+    let all = sink.wait_for(2).await?;
+    assert_eq!(all[0].header("webhook-id"), all[1].header("webhook-id"));
+    assert_eq!(verify(&api, &all[1]).await?["data"]["task_id"], id.as_str());
+    aio.finish().await
+}
