@@ -7,7 +7,7 @@ use domain::Secret;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
-    value::{Dict, Value},
+    value::Dict,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -47,6 +47,14 @@ pub enum Error {
     /// A setting has a wrong value, or a name nobody knows.
     #[error("{0}")]
     Setting(Box<figment::Error>),
+    /// A section that nobody reads.
+    #[error("there is no section {name}; the sections are {known}")]
+    Unknown {
+        /// The section.
+        name: String,
+        /// Those that are read.
+        known: String,
+    },
 }
 
 // === impl Settings ===
@@ -112,12 +120,39 @@ impl Settings {
         self.section(&format!("providers.{name}"))
     }
 
-    /// Every section that is set, so that a misspelt one can be named.
-    pub fn sections(&self) -> Vec<String> {
-        self.0
-            .extract::<std::collections::BTreeMap<String, Value>>()
-            .map(|all| all.into_keys().collect())
-            .unwrap_or_default()
+    /// Refuses sections that nobody reads: they are misspelt.
+    ///
+    /// # Errors
+    /// When a section is set that is not among `known`.
+    pub fn only_sections(&self, known: &[&str]) -> Result<(), Error> {
+        let set: Dict = self
+            .0
+            .extract()
+            .map_err(|error| Error::Setting(Box::new(error)))?;
+        only(set, "", known)
+    }
+
+    /// Refuses what stands below one section and nobody reads: for a section that several read in part.
+    ///
+    /// # Errors
+    /// When something is set below `section` that is not among `known`.
+    pub fn only_below(&self, section: &str, known: &[&str]) -> Result<(), Error> {
+        only(self.section(section)?, &format!("{section}."), known)
+    }
+}
+
+fn only(set: Dict, above: &str, known: &[&str]) -> Result<(), Error> {
+    let named = |name: &str| format!("{above}{name}");
+    match set.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::Unknown {
+            name: named(name),
+            known: known
+                .iter()
+                .map(|name| named(name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
     }
 }
 
@@ -185,7 +220,28 @@ mod tests {
             .unwrap();
         assert_eq!(provider.base_url.as_deref(), Some("http://x"));
         assert_eq!(provider.api_key.unwrap().expose(), "k");
-        assert_eq!(settings.sections(), ["limits", "providers"]);
+    }
+
+    #[test]
+    fn a_misspelt_section_is_named_with_those_there_are() {
+        let settings = Settings::from_toml("[server]\n[limits.rates]\nper_minute = 1");
+        assert!(settings.only_sections(&["limits", "server"]).is_ok());
+        assert_eq!(
+            settings
+                .only_sections(&["limits", "serve"])
+                .unwrap_err()
+                .to_string(),
+            "there is no section server; the sections are limits, serve"
+        );
+        assert!(settings.only_below("limits", &["rates"]).is_ok());
+        assert_eq!(
+            settings
+                .only_below("limits", &["bodies", "chat"])
+                .unwrap_err()
+                .to_string(),
+            "there is no section limits.rates; the sections are limits.bodies, limits.chat"
+        );
+        assert!(settings.only_below("egress", &[]).is_ok());
     }
 
     #[test]

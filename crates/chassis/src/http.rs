@@ -1,6 +1,6 @@
 //! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
 use hyper::body::Incoming;
@@ -10,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use serde::Deserialize;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -39,6 +40,10 @@ pub struct Limits {
     /// From a request's first byte to the end of its head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
+    /// How long what we sent may stay unread before the connection is cut (`TCP_USER_TIMEOUT`), so that a client that
+    /// stops reading cannot hold one for ever. Default `60s`.
+    #[serde(with = "duration")]
+    pub write_timeout: Duration,
     /// Bytes of a request's head.
     pub max_header_bytes: usize,
     /// Header fields of a request.
@@ -54,6 +59,7 @@ impl Default for Limits {
             max_connections: 20_000,
             first_byte_timeout: ten_seconds(),
             header_timeout: ten_seconds(),
+            write_timeout: Duration::from_secs(60),
             max_header_bytes: 32 * 1024,
             max_headers: 64,
         }
@@ -97,6 +103,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, tasks:
             router: router.clone(),
             builder: Arc::clone(&builder),
             first_byte_timeout: limits.first_byte_timeout,
+            write_timeout: limits.write_timeout,
             tasks: tasks.clone(),
         };
         tasks.spawn(Span::none(), async move {
@@ -126,6 +133,7 @@ struct Connection {
     router: Router,
     builder: Arc<auto::Builder<TokioExecutor>>,
     first_byte_timeout: Duration,
+    write_timeout: Duration,
     tasks: Tasks,
 }
 
@@ -133,8 +141,7 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, peer: SocketAddr) {
-        // Small writes must not wait for an acknowledgement (Nagle), or streams stall by 40 ms.
-        if stream.set_nodelay(true).is_err() || !self.speaks(&stream).await {
+        if self.prepare(&stream).is_err() || !self.speaks(&stream).await {
             return;
         }
         let router = self.router;
@@ -157,6 +164,12 @@ impl Connection {
         if let Err(error) = ended {
             debug!(%error, "connection ended early");
         }
+    }
+
+    fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
+        // Small writes must not wait for an acknowledgement (Nagle), or streams stall by 40 ms.
+        stream.set_nodelay(true)?;
+        SockRef::from(stream).set_tcp_user_timeout(Some(self.write_timeout))
     }
 
     /// Waits for the first byte: hyper's look at the protocol has no timeout of its own.
@@ -184,7 +197,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tasks = Tasks::default();
-        let router = Router::new().route("/", get(|| async { "hello" }));
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/large", get(|| async { vec![0_u8; 64 << 20] }));
         tasks.spawn(Span::none(), serve(listener, router, limits, tasks.clone()));
         (address, tasks)
     }
@@ -194,6 +209,7 @@ mod tests {
             max_connections: 10,
             first_byte_timeout: Duration::from_millis(100),
             header_timeout: Duration::from_millis(100),
+            write_timeout: Duration::from_millis(200),
             max_header_bytes: 16 * 1024,
             max_headers: 16,
         }
@@ -231,6 +247,18 @@ mod tests {
             answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
             "{answer}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_is_cut() {
+        let (address, tasks) = start(limits()).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        stream.readable().await.unwrap();
+        assert!(tasks.stop(Duration::from_secs(20)).await);
     }
 
     #[tokio::test]

@@ -17,6 +17,8 @@ use crate::LinkSigner;
 
 /// The file in the data directory that holds the secrets `aio up` makes for itself.
 const FILE: &str = "secrets.toml";
+/// Its name until it is whole.
+const UNFINISHED: &str = "secrets.toml.new";
 /// XChaCha20's nonce: 192 bits, so random ones do not collide.
 const NONCE_LEN: usize = 24;
 
@@ -62,6 +64,12 @@ pub enum Error {
     /// The file cannot be read or written.
     #[error("cannot read or write {FILE}")]
     Io(#[from] io::Error),
+    /// There are databases, and no secrets that belong to them.
+    #[error(
+        "{FILE} is missing, and there are databases that were made with it: put it back from a backup, or set secrets.key_mac, \
+         secrets.content_key and secrets.link_key; with new secrets every key would be invalid and all content unreadable"
+    )]
+    Lost,
     /// The file is not what we wrote.
     #[error("{FILE} is damaged")]
     Damaged(#[source] toml::de::Error),
@@ -76,12 +84,20 @@ impl Secrets {
     /// Takes configured secrets; the ones not configured come from the data directory, made there (mode 0600) at first start.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or a secret is not 32 bytes in base64.
+    /// When the file cannot be read or written, is missing beside databases that need it, or a secret is not 32 bytes in
+    /// base64.
     pub fn load_or_create(directory: &Path, configured: &Config) -> Result<Self, Error> {
-        let path = directory.join(FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match fs::read_to_string(directory.join(FILE)) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if configured.is_whole() {
+                    String::new()
+                } else if has_databases(directory)? {
+                    return Err(Error::Lost);
+                } else {
+                    create(directory)?
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let kept: Config = toml::from_str(&text).map_err(Error::Damaged)?;
@@ -126,6 +142,15 @@ impl Secrets {
     /// Signs links to outputs.
     pub fn links(&self) -> &LinkSigner {
         &self.links
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether nothing is left to be kept in the data directory.
+    fn is_whole(&self) -> bool {
+        self.key_mac.is_some() && self.content_key.is_some() && self.link_key.is_some()
     }
 }
 
@@ -195,7 +220,17 @@ fn random_key() -> [u8; 32] {
     key
 }
 
-fn create(path: &Path) -> io::Result<String> {
+fn has_databases(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if entry?.path().extension().is_some_and(|end| end == "db") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes the file whole or not at all: a half of it would be taken for damage, and databases would follow it.
+fn create(directory: &Path) -> io::Result<String> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let line = |name: &str| format!("{name} = \"{}\"\n", BASE64.encode(random_key()));
     let text = format!(
@@ -204,13 +239,22 @@ fn create(path: &Path) -> io::Result<String> {
         line("content_key"),
         line("link_key")
     );
+    let unfinished = directory.join(UNFINISHED);
+    // What a process left that died here is worth nothing.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    fs::rename(&unfinished, directory.join(FILE))?;
+    // The name is on disk only when its directory is.
+    fs::File::open(directory)?.sync_all()?;
     Ok(text)
 }
 
@@ -258,6 +302,35 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn secrets_are_not_made_anew_beside_databases() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("billing.db"), "").unwrap();
+        let configured = |key: Option<&str>| Config {
+            key_mac: key.map(Secret::new),
+            content_key: key.map(Secret::new),
+            link_key: key.map(Secret::new),
+        };
+        let error = Secrets::load_or_create(directory.path(), &configured(None)).unwrap_err();
+        assert!(error.to_string().starts_with("secrets.toml is missing"));
+        let key = BASE64.encode([7; 32]);
+        assert!(Secrets::load_or_create(directory.path(), &configured(Some(&key))).is_ok());
+        assert!(!directory.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(UNFINISHED), "half").unwrap();
+        let none = Config {
+            key_mac: None,
+            content_key: None,
+            link_key: None,
+        };
+        assert!(Secrets::load_or_create(directory.path(), &none).is_ok());
+        assert!(!directory.path().join(UNFINISHED).exists());
     }
 
     #[test]

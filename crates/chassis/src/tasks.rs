@@ -4,7 +4,10 @@ use std::{future::Future, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, Span, info, warn};
+use tracing::{Instrument, Span, error, info, warn};
+
+/// How long a loop that panicked stays away.
+const LOOP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The running tasks of one service, and the word to stop.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,25 @@ impl Tasks {
         receiver.await.ok()
     }
 
+    /// Keeps a worker's loop running: one that panics is logged and made again after a second, unless the service is
+    /// stopping. It ends when the loop returns, which a loop does when it hears [`Tasks::stopping`].
+    pub fn spawn_loop<F>(&self, span: Span, make: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
+        let inner = span.clone();
+        self.spawn(span, async move {
+            while tasks.run_to_end(inner.clone(), make()).await.is_none() {
+                error!("a loop panicked; it starts again in a second");
+                // Stopping ends the pause: then nothing more is started.
+                if timeout(LOOP_PAUSE, tasks.stopping()).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Completes when the service should take no new work.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
@@ -83,7 +105,50 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use super::*;
+
+    /// A loop that panics on its first run and waits to be stopped on every later one.
+    fn panics_once(tasks: &Tasks) -> Arc<AtomicUsize> {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let (counted, told) = (Arc::clone(&runs), tasks.clone());
+        tasks.spawn_loop(Span::none(), move || {
+            let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+            let told = told.clone();
+            async move {
+                assert!(!first, "the panic of this test");
+                told.stopping().await;
+            }
+        });
+        runs
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panics_is_started_again() {
+        let tasks = Tasks::default();
+        let runs = panics_once(&tasks);
+        timeout(Duration::from_secs(5), async {
+            while runs.load(Ordering::SeqCst) < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap();
+        assert!(tasks.stop(Duration::from_secs(1)).await);
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panicked_is_not_started_again_while_stopping() {
+        let tasks = Tasks::default();
+        let runs = panics_once(&tasks);
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+    }
 
     #[tokio::test]
     async fn stop_waits_for_a_task_and_gives_up_on_a_stuck_one() {

@@ -182,10 +182,34 @@ mod tests {
             catalogue.find("no-such-model").map(|model| &model.slug),
             None
         );
-        assert_eq!(
-            catalogue.version(),
-            Catalogue::built_in().unwrap().version()
+    }
+
+    #[test]
+    fn the_version_follows_the_text() {
+        let text = include_str!("../catalogue/flux-2.toml");
+        let version = |text: &str| Catalogue::parse(&[("a.toml", text)]).unwrap().version;
+        assert_eq!(version(text).len(), 16);
+        assert_eq!(version(text), version(text));
+        assert_ne!(version(text), version(&format!("{text}# dearer\n")));
+    }
+
+    #[test]
+    fn a_list_of_models_may_hold_any_of_a_models_names() {
+        let text = include_str!("../catalogue/flux-2.toml").replacen(
+            "slug = \"flux-2\"",
+            "slug = \"flux-2\"\naliases = [\"flux\"]",
+            1,
         );
+        let catalogue = Catalogue::parse(&[("a.toml", &text)]).unwrap();
+        let model = catalogue.find("flux").unwrap();
+        let allowed = |names: &[&str]| {
+            let listed: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            model.allowed_by(&listed)
+        };
+        assert!(allowed(&[]));
+        assert!(allowed(&["gemini", "flux"]));
+        assert!(allowed(&["flux-2"]));
+        assert!(!allowed(&["gemini"]));
     }
 
     #[test]

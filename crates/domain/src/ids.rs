@@ -42,8 +42,6 @@ kinds! {
     Operation OperationId "op"
     /// A media task; the same 128 bits as its operation and hold.
     Task TaskId "task"
-    /// One run of a task at a provider.
-    Attempt AttemptId "att"
     /// An event told to customers.
     Event EventId "evt"
     /// The delivery of one event to one endpoint.

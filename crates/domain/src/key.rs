@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matches_the_vectors_of_the_contract() {
+    fn matches_the_published_vectors() {
         for (text, mode) in [
             ("aio_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4JxuOd", Mode::Live),
             (

@@ -14,7 +14,7 @@ mod usage;
 
 pub use caller::{Caller, Mode, Scope};
 pub use catalogue::Catalogue;
-pub use ids::{AccountId, AttemptId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
+pub use ids::{AccountId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
 pub use key::{ApiKey, KeyFormatError};
 pub use money::{Micros, MoneyError};
 pub use problem::{Problem, ProblemKind};

@@ -29,6 +29,22 @@ pub enum Retry {
     No,
     /// Yes, after `Retry-After` or a short wait.
     Yes,
+    /// The first may have run, and a provider may have been paid for it: only by somebody who takes a second run.
+    /// Programs must not do it by themselves.
+    PerhapsPaid,
+}
+
+// === impl Retry ===
+
+impl Retry {
+    /// The words of the docs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::PerhapsPaid => "only if a second run is acceptable",
+        }
+    }
 }
 
 macro_rules! codes {
@@ -53,7 +69,7 @@ codes! {
     MISSING_PARAMETER = "missing_parameter", BadRequest, No, "A required field is missing.", "Add the field that `param` names.";
     UNKNOWN_PARAMETER = "unknown_parameter", BadRequest, No, "A field is not known for this model or route.", "Remove the field, or check its spelling; `GET /api/v1/models/{id}` lists the fields.";
     UNKNOWN_MODEL = "unknown_model", BadRequest, No, "No such model, or not on this route.", "`GET /api/v1/models` lists the models and their routes.";
-    FORBIDDEN_URL = "forbidden_url", BadRequest, No, "A URL in the request points to an address we do not call.", "Use a public http(s) address.";
+    FORBIDDEN_URL = "forbidden_url", BadRequest, No, "A URL in the request points to an address we do not call.", "Use a public `https` address.";
     MISSING_KEY = "missing_key", Authentication, No, "The request carries no API key.", "Send `Authorization: Bearer aio_…` or `x-api-key: aio_…`.";
     INVALID_KEY = "invalid_key", Authentication, No, "The API key is malformed, unknown, expired or revoked.", "Check the key; make a new one if it was revoked.";
     INSUFFICIENT_CREDITS = "insufficient_credits", InsufficientCredits, No, "The available balance does not cover the highest price of this request.", "Add credits, wait for open holds to end, or ask for less.";
@@ -69,21 +85,22 @@ codes! {
     HOLD_CONFLICT = "hold_conflict", Conflict, No, "This operation id was already used for something else.", "Send the request again; a new id is made for it.";
     BODY_TOO_LARGE = "body_too_large", PayloadTooLarge, No, "The body is larger than this route takes.", "Send less; the message names the limit.";
     RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key sent more requests per minute than it may.", "Wait for `Retry-After`.";
-    TOO_MANY_REQUESTS = "too_many_concurrent_requests", RateLimit, Yes, "The key has as many open requests as it may.", "Wait for some to end.";
+    TOO_MANY_CONCURRENT = "too_many_concurrent_requests", RateLimit, Yes, "The key has as many open requests as it may.", "Wait for some to end.";
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
     UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";
     CONTENT_MODERATED = "content_moderated", BadRequest, No, "The provider refused the content.", "Change the request's content.";
     UPSTREAM_BUSY = "upstream_busy", Unavailable, Yes, "The provider takes no more requests at the moment; nothing was charged.", "Try again after `Retry-After`.";
-    UPSTREAM_TIMEOUT = "upstream_timeout", Timeout, No, "The provider did not answer in time; nothing was charged.", "Try again if a second run is acceptable.";
-    SUBMIT_OUTCOME_UNKNOWN = "submit_outcome_unknown", Upstream, No, "We lost the provider's answer to a paid submit; nothing was charged.", "Submit a new task.";
+    UPSTREAM_TIMEOUT = "upstream_timeout", Timeout, PerhapsPaid, "The provider did not answer in time; nothing was charged.", "Try again if a second run is acceptable.";
+    SUBMIT_OUTCOME_UNKNOWN = "submit_outcome_unknown", Upstream, PerhapsPaid, "We lost the provider's answer to a paid submit; nothing was charged.", "Submit a new task if a second run is acceptable.";
     DEADLINE_EXCEEDED = "deadline_exceeded", Timeout, No, "The task did not finish before its deadline; nothing was charged.", "Submit a new task.";
     CANCELLED = "cancelled", Conflict, No, "The task was cancelled; nothing was charged.", "Submit a new task.";
     NO_PROVIDER = "no_provider", Unavailable, No, "No provider is configured for this model.", "The operator sets the credential that the message names, or use a test key.";
     BILLING_UNAVAILABLE = "billing_unavailable", Unavailable, Yes, "Billing cannot be reached; nothing was charged.", "Try again after `Retry-After`.";
     OVERLOADED = "overloaded", Unavailable, Yes, "We take no more work at the moment.", "Try again after `Retry-After`.";
     SERVICE_UNAVAILABLE = "service_unavailable", Unavailable, Yes, "A part of the platform cannot be reached.", "Try again after `Retry-After`.";
-    TIMEOUT = "timeout", Timeout, Yes, "The request took too long inside the platform.", "Try again.";
+    TIMEOUT = "timeout", Timeout, PerhapsPaid, "The request took too long inside the platform; it may still have run.", "Try again if a second run is acceptable.";
+    REQUEST_TIMEOUT = "request_timeout", Timeout, Yes, "The request's body did not come in time.", "Send it again, faster; nothing of it was done.";
 }
 
 // === impl Code ===
@@ -128,10 +145,7 @@ mod tests {
                     code.kind.error_type(),
                     code.cause,
                     code.remedy,
-                    match code.retry {
-                        Retry::No => "no",
-                        Retry::Yes => "yes",
-                    }
+                    code.retry.as_str()
                 )
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use domain::{AccountId, Caller, Id, Mode, Scope, ids::Kind as IdKind};
 
-use crate::{Code, Fault, code, common::v1 as wire};
+use crate::{Fault, code, common::v1 as wire};
 
 /// A message from a peer that does not hold together. Never a customer's fault.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +11,7 @@ pub struct WireError(&'static str);
 
 impl From<WireError> for Fault {
     fn from(_: WireError) -> Self {
-        const INTERNAL: Code = code::INTERNAL;
-        Self::new(INTERNAL, INTERNAL.cause)
+        Self::of(code::INTERNAL)
     }
 }
 

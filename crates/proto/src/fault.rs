@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use domain::{Problem, ProblemKind};
 use prost::Message as _;
 
 use crate::{Code, common::v1 as wire};
@@ -64,7 +65,7 @@ pub struct Fault {
 // === impl Kind ===
 
 impl Kind {
-    /// Every kind, in the order of `contract.md`'s list of error types.
+    /// Every kind, in the order of the statuses in `docs/errors.md`.
     pub const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::Authentication,
@@ -171,6 +172,11 @@ impl Fault {
         }
     }
 
+    /// A failure about which nothing better is known than its code: the message is the code's published cause.
+    pub fn of(code: Code) -> Self {
+        Self::new(code, code.cause)
+    }
+
     /// Names the field at fault.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
@@ -200,6 +206,20 @@ impl Fault {
             violations: listed,
             ..Self::new(code, first.message).param(first.param)
         }
+    }
+
+    /// A request whose parameters are wrong. The first problem gives the code.
+    pub fn from_problems(problems: Vec<Problem>) -> Self {
+        let code = match problems.first().map(|problem| problem.kind) {
+            Some(ProblemKind::Missing) => crate::code::MISSING_PARAMETER,
+            Some(ProblemKind::Unknown) => crate::code::UNKNOWN_PARAMETER,
+            Some(ProblemKind::Invalid) | None => crate::code::INVALID_PARAMETER,
+        };
+        let violations = problems.into_iter().map(|problem| Violation {
+            param: problem.param,
+            message: problem.message,
+        });
+        Self::from_violations(code, violations.collect())
     }
 
     /// What a caller can do about it.
@@ -284,7 +304,7 @@ impl From<tonic::Status> for Fault {
         };
         match wire::Fault::decode(status.details()) {
             Ok(fault) if !fault.code.is_empty() => Self::from_wire(fault, fallback),
-            Ok(_) | Err(_) => Self::new(fallback, fallback.cause),
+            Ok(_) | Err(_) => Self::of(fallback),
         }
     }
 }
@@ -325,6 +345,21 @@ mod tests {
         .retry_after(Duration::from_secs(3));
         let status = tonic::Status::from(fault.clone());
         assert_eq!(Fault::from(status), fault);
+    }
+
+    #[test]
+    fn the_first_problem_gives_the_code() {
+        let fault = Fault::from_problems(vec![Problem::missing("prompt")]);
+        assert_eq!(fault.code, code::MISSING_PARAMETER);
+        assert_eq!(fault.param.as_deref(), Some("prompt"));
+        assert!(fault.violations.is_empty());
+        let two = vec![
+            Problem::invalid("type", "be pro or flex"),
+            Problem::missing("prompt"),
+        ];
+        let fault = Fault::from_problems(two);
+        assert_eq!(fault.code, code::INVALID_PARAMETER);
+        assert_eq!(fault.violations.len(), 2);
     }
 
     #[test]

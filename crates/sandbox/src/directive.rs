@@ -20,7 +20,7 @@ pub struct Directive {
     pub misread: Vec<String>,
 }
 
-/// How a request ends. A wire type: the words are part of the public contract.
+/// How a request ends. A wire type: the words are published in `docs/api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Outcome {
     /// As it should.
@@ -141,7 +141,7 @@ impl Outcome {
         (Self::Cut, "cut"),
     ];
 
-    /// The word of the contract.
+    /// The published word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         let row = Self::ALL.iter().find(|(outcome, _)| *outcome == self);

@@ -116,12 +116,6 @@ impl ProviderClient {
         })
     }
 
-    /// The limits this client keeps.
-    #[must_use]
-    pub fn limits(&self) -> &UpstreamConfig {
-        &self.limits
-    }
-
     /// Makes the call once. A 2xx answer is the reply, with its body still to be read; anything else is a failure, read
     /// by `classify` first.
     ///

@@ -30,7 +30,8 @@ pub(crate) enum Command {
     Operator(Operator),
 }
 
-/// What operators do. Each talks to a running `aio up`, to `--url`, or, when nothing runs, to the data directory itself.
+/// What operators do. Each talks to `--url`, or to the `aio up` that runs on the data directory. When nothing runs, those that
+/// need billing alone open the data directory themselves; `tasks unknown` needs a running process.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Operator {
     /// The ledger.
@@ -122,6 +123,7 @@ pub(crate) enum Keys {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Tasks {
     /// List paid submits whose outcome stayed unknown: the provider may have charged us; the customer was not charged.
+    /// Needs a running `aio up`.
     Unknown(Reach),
 }
 

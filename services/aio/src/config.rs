@@ -1,10 +1,51 @@
-//! The section `server`: where the process listens, and how it stops.
+//! The section `server`: where the process listens, and how it stops. And what no section can check alone: that every section
+//! is one somebody reads, and that settings of different services agree.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use chassis::{config::duration, http::Limits};
+use anyhow::ensure;
+use chassis::{
+    config::{Settings, duration},
+    http::Limits,
+};
 use domain::Secret;
 use serde::{Deserialize, de::IgnoredAny};
+
+/// Every section somebody reads.
+const SECTIONS: &[&str] = &[
+    "server",
+    "database",
+    "queue",
+    "live",
+    "sandbox",
+    "providers",
+    "egress",
+    "limits",
+    "secrets",
+    "accounts",
+    "webhooks",
+    "telemetry",
+];
+
+/// Every section below `limits` somebody reads.
+const LIMITS: &[&str] = &[
+    "bodies",
+    "rates",
+    "key_cache",
+    "streams",
+    "deadlines",
+    "chat",
+    "media",
+    "billing",
+    "upstream",
+    "outbox",
+];
+
+/// Bytes of a message between services beside the customer's body: who asks, and the key's list of models.
+const ENVELOPE: usize = 64 * 1024;
+
+/// Bytes of the largest message that media's server takes: tonic's own default.
+const MEDIA_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// The section `server`.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,6 +101,38 @@ fn host(address: SocketAddr) -> String {
     }
 }
 
+/// Refuses sections that nobody reads: they are misspelt.
+pub(crate) fn check_names(settings: &Settings) -> Result<(), chassis::config::Error> {
+    settings.only_sections(SECTIONS)?;
+    settings.only_below("limits", LIMITS)
+}
+
+/// Refuses settings of different services that contradict each other.
+pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
+    let bodies = edge::Config::read(settings)?.limits.bodies;
+    let chat = chat::Config::read(settings)?;
+    let billing = billing::Config::read(settings)?.limits;
+    ensure!(
+        bodies.chat.saturating_add(ENVELOPE) <= chat.max_message_bytes,
+        "limits.chat.max_message_bytes ({}) must be at least limits.bodies.chat ({}) and {ENVELOPE}",
+        chat.max_message_bytes,
+        bodies.chat
+    );
+    ensure!(
+        bodies.media.saturating_add(ENVELOPE) <= MEDIA_MESSAGE,
+        "limits.bodies.media ({}) must be at most {}",
+        bodies.media,
+        MEDIA_MESSAGE.saturating_sub(ENVELOPE)
+    );
+    ensure!(
+        chat.billing.hold_ttl <= billing.chat_life,
+        "limits.chat.billing.hold_ttl ({:?}) must be at most limits.billing.chat_life ({:?})",
+        chat.billing.hold_ttl,
+        billing.chat_life
+    );
+    Ok(())
+}
+
 /// The operator's key for the first start, if one was given.
 pub(crate) fn bootstrap_key() -> Option<Secret> {
     chassis::config::variable_value("AIO_BOOTSTRAP_KEY").map(Secret::new)
@@ -80,4 +153,52 @@ const fn default_admin_listen() -> SocketAddr {
 
 const fn default_grace() -> Duration {
     Duration::from_secs(30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_that_nobody_reads_is_named() {
+        let refusal = |text: &str| check_names(&Settings::from_toml(text)).err();
+        assert!(refusal("[server]\n[limits.outbox]\n[limits.chat.billing]").is_none());
+        for (text, named) in [
+            (
+                "[sever]",
+                "there is no section sever; the sections are server,",
+            ),
+            ("[redis]", "there is no section redis"),
+            (
+                "[limits.bodys]",
+                "there is no section limits.bodys; the sections are limits.bodies,",
+            ),
+        ] {
+            let message = refusal(text).unwrap().to_string();
+            assert!(message.starts_with(named), "{message}");
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let refusal = |text: &str| check_agreement(&Settings::from_toml(text)).err();
+        assert!(refusal("").is_none());
+        for (text, named) in [
+            (
+                "[limits.bodies]\nchat = 9437184",
+                "limits.chat.max_message_bytes (9437184) must be at least limits.bodies.chat (9437184)",
+            ),
+            (
+                "[limits.bodies]\nmedia = 4194304",
+                "limits.bodies.media (4194304) must be at most",
+            ),
+            (
+                "[limits.billing]\nchat_life = '14m'",
+                "limits.chat.billing.hold_ttl (900s) must be at most limits.billing.chat_life (840s)",
+            ),
+        ] {
+            let message = refusal(text).unwrap().to_string();
+            assert!(message.starts_with(named), "{message}");
+        }
+    }
 }

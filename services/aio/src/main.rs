@@ -1,5 +1,5 @@
-//! `aio`: one program, a role a process; without a role, everything in this one. Here are only the command line and the
-//! order in which things start and stop.
+//! `aio`: one program that runs everything in one process (`aio up`), and the operator's commands. Here are only the command
+//! line and the order in which things start and stop.
 
 mod args;
 mod assemble;
@@ -17,6 +17,10 @@ use clap::Parser as _;
 
 use crate::args::{Args, Command};
 
+/// Much of a request is making and freeing small things, on one thread and another: glibc's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse().with_environment();
     let settings = args.settings()?;
+    config::check_names(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

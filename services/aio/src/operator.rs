@@ -19,7 +19,17 @@ struct Call {
     path: String,
     body: Option<String>,
     reach: Reach,
+    needs: Needs,
     show: fn(&Value) -> Vec<String>,
+}
+
+/// What must run to answer a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// Billing, which a command can run by itself when nothing else does.
+    Billing,
+    /// The whole of `aio up`.
+    Everything,
 }
 
 /// Runs one command. Exits 1 when the answer is bad news.
@@ -30,7 +40,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let audit = matches!(command, Operator::Ledger(Ledger::Audit(_)));
     let call = call(command)?;
-    let door = Door::open(&args.data_dir(), settings, call.reach.url.as_deref()).await?;
+    let door = Door::open(&args.data_dir(), settings, &call).await?;
     let answer = door.call(&call.method, &call.path, call.body).await?;
     let data = answer.get("data").cloned().unwrap_or(Value::Null);
     if call.reach.json {
@@ -56,9 +66,10 @@ fn call(command: Operator) -> anyhow::Result<Call> {
         Operator::Accounts(command) => accounts(command),
         Operator::Credits(command) => credits(&command),
         Operator::Keys(command) => Ok(keys(command)),
-        Operator::Tasks(Tasks::Unknown(reach)) => {
-            Ok(get("/admin/tasks/unknown", reach, print::unknown))
-        }
+        Operator::Tasks(Tasks::Unknown(reach)) => Ok(Call {
+            needs: Needs::Everything,
+            ..get("/admin/tasks/unknown", reach, print::unknown)
+        }),
     }
 }
 
@@ -129,6 +140,7 @@ fn keys(command: Keys) -> Call {
             path: format!("/admin/keys/{key}"),
             body: None,
             reach,
+            needs: Needs::Billing,
             show: print::fields,
         },
     }
@@ -140,6 +152,7 @@ fn get(path: &str, reach: Reach, show: fn(&Value) -> Vec<String>) -> Call {
         path: path.to_owned(),
         body: None,
         reach,
+        needs: Needs::Billing,
         show,
     }
 }
@@ -150,6 +163,7 @@ fn post(path: String, body: String, reach: Reach, show: fn(&Value) -> Vec<String
         path,
         body: Some(body),
         reach,
+        needs: Needs::Billing,
         show,
     }
 }

@@ -18,6 +18,7 @@ use axum::Router;
 use chassis::{Tasks, config::Settings, http, telemetry};
 use edge::{MetricsText, Readiness, Ready, health_router};
 use prometheus_client::registry::Registry;
+use rustix::fs::Mode;
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
@@ -36,6 +37,7 @@ const LEDGER_GRACE: Duration = Duration::from_secs(10);
 /// Runs until told to stop.
 pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let config: Config = settings.section("server")?;
+    config::check_agreement(settings)?;
     say::line(format!(
         "aio {} starts, data in {}",
         env!("CARGO_PKG_VERSION"),
@@ -88,6 +90,8 @@ pub(crate) fn own(data_dir: &Path) -> anyhow::Result<File> {
         .mode(0o700)
         .create(data_dir)
         .with_context(|| format!("cannot make the data directory {shown}"))?;
+    // The directory may have been there before, open to others, and is not ours to close; what we make in it is.
+    rustix::process::umask(Mode::RWXG.union(Mode::RWXO));
     let lock =
         File::create(data_dir.join("lock")).with_context(|| format!("cannot write in {shown}"))?;
     match lock.try_lock() {

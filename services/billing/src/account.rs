@@ -28,7 +28,7 @@ struct Opening {
 ///
 /// # Errors
 /// When the name or the credit is not allowed, or the database failed.
-pub async fn create_account(
+pub(crate) async fn create_account(
     db: &Db,
     config: &Config,
     name: &str,
@@ -51,7 +51,7 @@ pub async fn create_account(
 ///
 /// # Errors
 /// When the database failed.
-pub async fn list_accounts(
+pub(crate) async fn list_accounts(
     db: &Db,
     after: Option<AccountId>,
     limit: u32,

@@ -34,7 +34,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// When the database failed.
-pub async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
+pub(crate) async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
     let mut connection = db.reader().acquire().await?;
     // One transaction, so that every question sees the same moment.
     let mut view = connection.begin().await?;

@@ -32,7 +32,7 @@ pub struct Identity {
 ///
 /// # Errors
 /// When the key opens nothing, or the database failed.
-pub async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<Identity, Error> {
+pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<Identity, Error> {
     let key = ApiKey::parse(text).map_err(|_| Error::InvalidKey)?;
     let mac = macs.mac(key.expose());
     let mut connection = db.reader().acquire().await?;

@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Errors
 /// When there is no such account, or the database failed.
-pub async fn balance(db: &Db, id: BalanceId) -> Result<Balance, Error> {
+pub(crate) async fn balance(db: &Db, id: BalanceId) -> Result<Balance, Error> {
     let mut connection = db.reader().acquire().await?;
     store::ledger::balance(&mut connection, id)
         .await?

@@ -30,7 +30,7 @@ pub struct CreditsRequest {
 /// # Errors
 /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is away.
 #[instrument(skip_all, fields(transfer = %request.transfer))]
-pub async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<(), Error> {
+pub(crate) async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<(), Error> {
     let most = ledger.limits.transfer_amount();
     if request.amount > most || request.amount.negate().is_ok_and(|taken| taken > most) {
         let allowed = format!("be from -{most} to {most}");

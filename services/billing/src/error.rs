@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use chassis::telemetry::causes;
 use domain::{KeyFormatError, Micros};
 use proto::{Fault, code};
+use tracing::error;
 
 use crate::ledger::{HoldState, Refusal};
+
+/// When to come again after a moment's trouble of the database.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What can go wrong. Refusals of the ledger are answers, but here they end a request all the same.
 #[derive(Debug, thiserror::Error)]
@@ -83,29 +88,32 @@ impl From<Refusal> for Error {
 }
 
 impl From<Error> for Fault {
+    /// The one place where billing's own failures are logged on their way out.
     fn from(error: Error) -> Self {
         match error {
-            Error::Db(_) | Error::Stopped => {
-                let wait = Duration::from_secs(1);
-                Self::new(code::BILLING_UNAVAILABLE, code::BILLING_UNAVAILABLE.cause)
-                    .retry_after(wait)
+            Error::Db(ref busy) if busy.is_busy() => Self::of(code::OVERLOADED).retry_after(SOON),
+            Error::Db(db::Error::Closed) | Error::Stopped => {
+                Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
+            }
+            Error::Db(_) => {
+                error!(error = %causes(&error), "billing failed");
+                Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
             }
             Error::Corrupt(_) | Error::BootstrapKey(_) => {
-                Self::new(code::INTERNAL, code::INTERNAL.cause)
+                error!(error = %causes(&error), "billing failed");
+                Self::of(code::INTERNAL)
             }
             Error::Overloaded { retry_after } => {
-                Self::new(code::OVERLOADED, code::OVERLOADED.cause).retry_after(retry_after)
+                Self::of(code::OVERLOADED).retry_after(retry_after)
             }
             Error::Refused(refusal) => refused(refusal),
             Error::Insufficient { needed, available } => insufficient(needed, available),
             Error::Invalid { param, allowed } => {
                 Self::new(code::INVALID_PARAMETER, format!("{param} must {allowed}")).param(param)
             }
-            Error::TransferConflict => {
-                Self::new(code::IDEMPOTENCY_MISMATCH, code::IDEMPOTENCY_MISMATCH.cause)
-            }
+            Error::TransferConflict => Self::of(code::IDEMPOTENCY_MISMATCH),
             Error::NotFound(what) => Self::new(code::NOT_FOUND, format!("there is no such {what}")),
-            Error::InvalidKey => Self::new(code::INVALID_KEY, code::INVALID_KEY.cause),
+            Error::InvalidKey => Self::of(code::INVALID_KEY),
         }
     }
 }
@@ -119,9 +127,7 @@ fn refused(refusal: Refusal) -> Fault {
             code::INVALID_PARAMETER,
             "the amount must not be zero, and the balance must stay within 9 223 372 036 854 credits",
         ),
-        Refusal::Conflict | Refusal::NotDue => {
-            Fault::new(code::HOLD_CONFLICT, code::HOLD_CONFLICT.cause)
-        }
+        Refusal::Conflict | Refusal::NotDue => Fault::of(code::HOLD_CONFLICT),
         Refusal::Closed(state) => Fault::new(
             code::HOLD_CONFLICT,
             match state {
@@ -148,5 +154,19 @@ fn insufficient(needed: Micros, available: Micros) -> Fault {
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
         Fault::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_readers_is_a_moments_trouble() {
+        let fault = Fault::from(Error::from(sqlx::Error::PoolTimedOut));
+        assert_eq!(fault.code, code::OVERLOADED);
+        assert_eq!(fault.retry_after, Some(Duration::from_secs(1)));
+        let fault = Fault::from(Error::from(sqlx::Error::WorkerCrashed));
+        assert_eq!(fault.code, code::BILLING_UNAVAILABLE);
     }
 }

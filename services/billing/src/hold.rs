@@ -51,7 +51,7 @@ impl Ledger {
     /// Sets credit aside, durably.
     ///
     /// # Errors
-    /// See [`hold`].
+    /// When the balance does not cover the floor, the id is taken or closed, the life is too long, or the ledger is away.
     pub async fn hold(&self, request: HoldRequest) -> Result<Held, Error> {
         hold(self, request).await
     }
@@ -62,7 +62,7 @@ impl Ledger {
 /// # Errors
 /// When the balance does not cover the floor, the id is taken or closed, the life is too long, or the ledger is away.
 #[instrument(level = "debug", skip_all, fields(hold = %request.hold))]
-pub async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, Error> {
+pub(crate) async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, Error> {
     let needed = request.floor;
     let kind = match request.life {
         Life::Media => Kind::Media,

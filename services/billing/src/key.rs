@@ -14,7 +14,7 @@ use crate::{
     store::{self, KeyRow},
 };
 
-/// What a key made without scopes may do (the contract, §7).
+/// What a key made without scopes may do (`docs/api.md`, "Keys and modes").
 const DEFAULT_SCOPES: [Scope; 2] = [Scope::Inference, Scope::Read];
 
 /// What a new key may do.
@@ -54,7 +54,7 @@ pub struct CreatedKey {
 /// # Errors
 /// When there is no such account, a field has a value that is not allowed, or the database failed.
 #[instrument(skip_all, fields(account.id = %wanted.account))]
-pub async fn create_key(
+pub(crate) async fn create_key(
     db: &Db,
     macs: &KeyMac,
     limits: &Limits,
@@ -82,7 +82,7 @@ pub async fn create_key(
 /// # Errors
 /// When there is no such key, or the database failed.
 #[instrument(skip_all, fields(key.id = %id))]
-pub async fn revoke_key(db: &Db, id: KeyId) -> Result<(), Error> {
+pub(crate) async fn revoke_key(db: &Db, id: KeyId) -> Result<(), Error> {
     let known = db
         .write(move |connection| Box::pin(store::key::revoke(connection, id, now_micros())))
         .await?;

@@ -8,7 +8,7 @@ use chassis::{Tasks, clock::now_micros};
 use db::Db;
 use domain::OperationId;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info_span};
+use tracing::{info_span, warn};
 
 use crate::{
     Error,
@@ -188,7 +188,8 @@ impl Lane {
                 }
             }
             Err(failure) => {
-                error!(error = ?failure, operations = callers.len(), "a batch of the ledger failed");
+                // The cause stands in the log of every request of the batch.
+                warn!(operations = callers.len(), "a batch of the ledger failed");
                 for caller in callers {
                     let _ = caller.send(Err(same_for_all(&failure)));
                 }

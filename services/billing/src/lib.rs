@@ -25,18 +25,16 @@ mod settle;
 mod store;
 mod sweep;
 
-pub use account::{create_account, list_accounts};
-pub use audit::{Check, Verdict, audit, verdict};
-pub use authenticate::{Identity, authenticate};
-pub use balance::balance;
+pub use audit::{Check, Verdict, verdict};
+pub use authenticate::Identity;
 pub use config::{Accounts, Config, Limits};
-pub use credits::{CreditsRequest, credits};
+pub use credits::CreditsRequest;
 pub use error::Error;
-pub use hold::{Held, HoldRequest, Life, hold};
-pub use key::{CreatedKey, NewKey, create_key, revoke_key};
+pub use hold::{Held, HoldRequest, Life};
+pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use metrics::Metrics;
-pub use settle::{Outcome, SettleRequest, settle};
+pub use settle::{Outcome, SettleRequest};
 pub use store::AccountRow;
 
 use std::sync::Arc;
@@ -135,73 +133,74 @@ impl Billing {
     /// Says who is behind a key.
     ///
     /// # Errors
-    /// See [`authenticate`].
+    /// When the key opens nothing, or the database failed.
     pub async fn authenticate(&self, key: &str) -> Result<Identity, Error> {
-        authenticate(&self.db, &self.key_mac, key).await
+        authenticate::authenticate(&self.db, &self.key_mac, key).await
     }
 
     /// Looks at a balance.
     ///
     /// # Errors
-    /// See [`balance`].
+    /// When there is no such account, or the database failed.
     pub async fn balance(&self, id: BalanceId) -> Result<Balance, Error> {
-        balance(&self.db, id).await
+        balance::balance(&self.db, id).await
     }
 
     /// Makes an account; without `test_credits` it gets the configured play money.
     ///
     /// # Errors
-    /// See [`create_account`].
+    /// When the name or the credit is not allowed, or the database failed.
     pub async fn create_account(
         &self,
         name: &str,
         test_credits: Option<Micros>,
     ) -> Result<AccountRow, Error> {
-        create_account(&self.db, &self.config, name, test_credits).await
+        account::create_account(&self.db, &self.config, name, test_credits).await
     }
 
     /// Lists accounts in the order they were made.
     ///
     /// # Errors
-    /// See [`list_accounts`].
+    /// When the database failed.
     pub async fn list_accounts(
         &self,
         after: Option<AccountId>,
         limit: u32,
     ) -> Result<Vec<AccountRow>, Error> {
-        list_accounts(&self.db, after, limit).await
+        account::list_accounts(&self.db, after, limit).await
     }
 
     /// Gives or takes credit.
     ///
     /// # Errors
-    /// See [`credits`].
+    /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is
+    /// away.
     pub async fn add_credits(&self, request: CreditsRequest) -> Result<(), Error> {
-        credits(&self.ledger, request).await
+        credits::credits(&self.ledger, request).await
     }
 
     /// Makes a key.
     ///
     /// # Errors
-    /// See [`create_key`].
+    /// When there is no such account, a field has a value that is not allowed, or the database failed.
     pub async fn create_key(&self, wanted: NewKey) -> Result<CreatedKey, Error> {
-        create_key(&self.db, &self.key_mac, &self.config.limits, wanted).await
+        key::create_key(&self.db, &self.key_mac, &self.config.limits, wanted).await
     }
 
     /// Revokes a key.
     ///
     /// # Errors
-    /// See [`revoke_key`].
+    /// When there is no such key, or the database failed.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), Error> {
-        revoke_key(&self.db, id).await
+        key::revoke_key(&self.db, id).await
     }
 
     /// Replays every entry and checks the promises about money.
     ///
     /// # Errors
-    /// See [`audit`].
+    /// When the database failed.
     pub async fn audit(&self) -> Result<Vec<Check>, Error> {
-        audit(&self.db, &self.config.limits).await
+        audit::audit(&self.db, &self.config.limits).await
     }
 
     /// Ends chat holds that are past their moment at `now`, and says how many. The sweeper does this by itself.

@@ -43,37 +43,37 @@ impl Metrics {
             commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
         };
         registry.register(
-            "aio_holds_open",
+            "aio_billing_holds_open",
             "Holds that are open",
             metrics.open_holds.clone(),
         );
         registry.register(
-            "aio_holds_refused",
+            "aio_billing_holds_refused",
             "Holds refused for want of credit",
             metrics.refused_holds.clone(),
         );
         registry.register(
-            "aio_holds_expired",
+            "aio_billing_holds_expired",
             "Chat holds that ended by time",
             metrics.expired_holds.clone(),
         );
         registry.register(
-            "aio_captures_over_reported",
+            "aio_billing_captures_over_reported",
             "Captures cut down to their hold",
             metrics.over_reports.clone(),
         );
         registry.register(
-            "aio_captures_unknown",
+            "aio_billing_captures_unknown",
             "Captures of holds nobody knows",
             metrics.unknown_captures.clone(),
         );
         registry.register(
-            "aio_ledger_batch_operations",
+            "aio_billing_batch_operations",
             "Ledger operations in one batch",
             metrics.batch_operations.clone(),
         );
         registry.register(
-            "aio_ledger_commit_seconds",
+            "aio_billing_commit_seconds",
             "From taking a batch until it is on disk",
             metrics.commit_seconds.clone(),
         );

@@ -224,5 +224,5 @@ fn account_to_wire(account: crate::AccountRow) -> wire::Account {
 
 /// An enum without a value: never a customer's fault.
 fn malformed() -> Status {
-    Fault::new(code::INTERNAL, code::INTERNAL.cause).into()
+    Fault::of(code::INTERNAL).into()
 }

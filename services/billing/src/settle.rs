@@ -33,7 +33,7 @@ impl Ledger {
     /// Ends a hold, durably, and says what was charged.
     ///
     /// # Errors
-    /// See [`settle`].
+    /// When the hold ended otherwise before, or the ledger is away.
     pub async fn settle(&self, request: SettleRequest) -> Result<Micros, Error> {
         settle(self, request).await
     }
@@ -45,7 +45,7 @@ impl Ledger {
 /// # Errors
 /// When the hold ended otherwise before, or the ledger is away.
 #[instrument(level = "debug", skip_all, fields(hold = %request.hold))]
-pub async fn settle(ledger: &Ledger, request: SettleRequest) -> Result<Micros, Error> {
+pub(crate) async fn settle(ledger: &Ledger, request: SettleRequest) -> Result<Micros, Error> {
     let hold = request.hold;
     let op = match request.outcome {
         Outcome::Capture(amount) => Op::Capture { hold, amount },

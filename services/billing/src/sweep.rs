@@ -1,15 +1,12 @@
 //! Periodic repair: ends chat holds whose request never came back. Safe to run at any time, anywhere.
 
-use std::sync::Arc;
-
-use chassis::{Tasks, clock::now_micros};
+use chassis::{Tasks, clock::now_micros, telemetry::causes};
 use db::Db;
 use futures::future::join_all;
 use tracing::{info, info_span, warn};
 
 use crate::{
     Error,
-    config::Limits,
     lane::Ledger,
     ledger::{Op, Reply},
     store,
@@ -18,18 +15,21 @@ use crate::{
 /// Sweeps again and again until told to stop.
 pub(crate) fn run(db: &Db, ledger: &Ledger, tasks: &Tasks) {
     let (db, ledger, stop) = (db.clone(), ledger.clone(), tasks.clone());
-    tasks.spawn(info_span!("sweep"), async move {
-        let limits: Arc<Limits> = Arc::clone(&ledger.limits);
-        while !stop.is_stopping() {
-            if let Err(error) = sweep(&db, &ledger, now_micros()).await {
-                warn!(error = ?error, "cannot sweep holds");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(limits.sweep_every) => {}
-                () = stop.stopping() => {}
-            }
-        }
+    tasks.spawn_loop(info_span!("billing.sweep"), move || {
+        sweep_on(db.clone(), ledger.clone(), stop.clone())
     });
+}
+
+async fn sweep_on(db: Db, ledger: Ledger, stop: Tasks) {
+    while !stop.is_stopping() {
+        if let Err(error) = sweep(&db, &ledger, now_micros()).await {
+            warn!(error = %causes(&error), "cannot sweep holds");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ledger.limits.sweep_every) => {}
+            () = stop.stopping() => {}
+        }
+    }
 }
 
 /// Ends chat holds past their moment, and says how many.

@@ -1,4 +1,4 @@
-//! The section `limits.chat`: every limit of the service with its default.
+//! The sections `limits.chat` and `limits.upstream`: every limit of the service with its default.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Config {
     #[serde(default = "least_output")]
     pub least_output: u64,
     /// How long a provider may think before the head of an answer that is not streamed: the whole generation. Default `"600s"`.
-    /// Streamed answers have `upstream.first_byte_timeout`.
+    /// Streamed answers have `limits.upstream.first_byte_timeout`.
     #[serde(default = "whole_answer_timeout", with = "duration")]
     pub whole_answer_timeout: Duration,
     /// After this long no further candidate is asked. Default `"120s"`.
@@ -43,8 +43,8 @@ pub struct Config {
     /// Calls to billing.
     #[serde(default = "BillingLimits::default")]
     pub billing: BillingLimits,
-    /// Calls to providers.
-    #[serde(default)]
+    /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
+    #[serde(skip)]
     pub upstream: UpstreamConfig,
 }
 
@@ -80,7 +80,10 @@ impl Config {
     /// # Errors
     /// When a field has a wrong value or a name nobody knows, or a hold could end before its request.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        let config: Self = settings.section("limits.chat")?;
+        let config = Self {
+            upstream: settings.section("limits.upstream")?,
+            ..settings.section("limits.chat")?
+        };
         if config.buffered_events == 0 || config.max_candidates == 0 || config.least_output == 0 {
             return Err(Error::Setting(
                 "limits.chat: buffered_events, max_candidates and least_output must be at least 1",
@@ -88,8 +91,8 @@ impl Config {
         }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
-                "limits.chat.billing.hold_ttl must be longer than failover_window, upstream.total_timeout, \
-                 slow_reader_timeout and settle_window together",
+                "limits.chat.billing.hold_ttl must be at least limits.chat.failover_window, slow_reader_timeout and \
+                 billing.settle_window and limits.upstream.total_timeout together",
             ));
         }
         Ok(config)

@@ -4,41 +4,23 @@
 
 use std::time::Duration;
 
-use domain::{Problem, ProblemKind};
 use http::StatusCode;
-use proto::{Code, Fault, Violation, code};
+use proto::{Code, Fault, code};
 use upstream::{Class, Failure, Wait};
 
 use crate::request::Refusal;
 
 /// We are wrong.
 pub(crate) fn internal() -> Fault {
-    const INTERNAL: Code = code::INTERNAL;
-    Fault::new(INTERNAL, INTERNAL.cause)
+    Fault::of(code::INTERNAL)
 }
 
 /// A body that cannot be used. The first problem gives the code.
 pub(crate) fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::NotJson(why) => Fault::new(code::INVALID_JSON, why),
-        Refusal::Problems(problems) => problem_code(&problems),
+        Refusal::Problems(problems) => Fault::from_problems(problems),
     }
-}
-
-fn problem_code(problems: &[Problem]) -> Fault {
-    let code = match problems.first().map(|problem| problem.kind) {
-        Some(ProblemKind::Missing) => code::MISSING_PARAMETER,
-        Some(ProblemKind::Unknown) => code::UNKNOWN_PARAMETER,
-        Some(ProblemKind::Invalid) | None => code::INVALID_PARAMETER,
-    };
-    let violations = problems
-        .iter()
-        .map(|problem| Violation {
-            param: problem.param.clone(),
-            message: problem.message.clone(),
-        })
-        .collect();
-    Fault::from_violations(code, violations)
 }
 
 /// A provider failed before anything of its answer was good: nothing is charged.
@@ -49,7 +31,7 @@ pub(crate) fn before_answer(failure: &Failure, retry_after: Duration) -> Fault {
         Class::Overloaded if is_busy(failure.status()) => busy(wait),
         Class::Invalid => told(code::UPSTREAM_REFUSED, failure),
         Class::Moderated => told(code::CONTENT_MODERATED, failure),
-        Class::Unknown if is_timeout(failure) => plain(code::UPSTREAM_TIMEOUT),
+        Class::Unknown if is_timeout(failure) => Fault::of(code::UPSTREAM_TIMEOUT),
         Class::NotSent => Fault::new(
             code::UPSTREAM_FAILED,
             "The provider cannot be reached; nothing was charged.",
@@ -59,7 +41,7 @@ pub(crate) fn before_answer(failure: &Failure, retry_after: Duration) -> Fault {
             "The provider's answer could not be understood; nothing was charged.",
         ),
         Class::Auth | Class::Balance | Class::Gone | Class::Overloaded | Class::Unknown => {
-            plain(code::UPSTREAM_FAILED)
+            Fault::of(code::UPSTREAM_FAILED)
         }
     }
 }
@@ -81,19 +63,15 @@ pub(crate) fn inside_answer(failure: &Failure, charged: domain::Micros) -> Fault
     )
 }
 
-fn plain(code: Code) -> Fault {
-    Fault::new(code, code.cause)
-}
-
 fn busy(wait: Duration) -> Fault {
-    plain(code::UPSTREAM_BUSY).retry_after(wait)
+    Fault::of(code::UPSTREAM_BUSY).retry_after(wait)
 }
 
 /// With the provider's words, which are bounded and meant for the customer.
 fn told(code: Code, failure: &Failure) -> Fault {
     match failure.detail() {
         Some(detail) => Fault::new(code, format!("The provider refused the request: {detail}")),
-        None => plain(code),
+        None => Fault::of(code),
     }
 }
 

@@ -107,8 +107,7 @@ pub(crate) fn is_transient(fault: &Fault) -> bool {
 
 /// Billing is away, and nothing was charged.
 pub(crate) fn unavailable(wait: Duration) -> Fault {
-    const AWAY: proto::Code = code::BILLING_UNAVAILABLE;
-    Fault::new(AWAY, AWAY.cause).retry_after(wait)
+    Fault::of(code::BILLING_UNAVAILABLE).retry_after(wait)
 }
 
 // === impl Billing ===

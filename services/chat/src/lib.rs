@@ -68,7 +68,7 @@ pub struct Deps<'a> {
     pub catalogue: Arc<Catalogue>,
     /// The way to billing.
     pub billing: chassis::rpc::Channel,
-    /// Where `limits.chat` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
     pub settings: &'a Settings,
     /// Where the sandbox is, without a path: `http://127.0.0.1:9105`. `None`: test keys are not served.
     pub sandbox_origin: Option<String>,

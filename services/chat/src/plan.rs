@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 pub(crate) fn plan(service: &Service, order: Order) -> Result<Plan, Fault> {
     let request = request::parse(&order.body, service.config.max_choices).map_err(refused)?;
     let (model, limits) = chat_model(&service.catalogue, &request.model)?;
-    allowed(&service.catalogue, model, &order.models)?;
+    allowed(model, &order.models)?;
     within(&request, model, &limits)?;
     let candidates = service.routes.candidates(&model.slug, order.caller.mode)?;
     let bound = Bound::of(&request, &limits);
@@ -100,14 +100,9 @@ fn chat_model<'a>(catalogue: &'a Catalogue, name: &str) -> Result<(&'a Model, Ch
 /// So much of an unknown name is said back.
 const MAX_QUOTED: usize = 60;
 
-/// A key's list may name slugs and aliases.
-fn allowed(catalogue: &Catalogue, model: &Model, names: &[String]) -> Result<(), Fault> {
-    let is_it = |name: &String| {
-        catalogue
-            .find(name)
-            .is_some_and(|listed| listed.slug == model.slug)
-    };
-    if names.is_empty() || names.iter().any(is_it) {
+/// The key's own list of models.
+fn allowed(model: &Model, names: &[String]) -> Result<(), Fault> {
+    if model.allowed_by(names) {
         return Ok(());
     }
     let message = format!(

@@ -37,7 +37,7 @@ pub(crate) async fn read(
         Err(_elapsed) => {
             let seconds = bodies.timeout.as_secs();
             let message = format!("the body did not come within {seconds} seconds");
-            Err(ApiError::new(code::TIMEOUT, message))
+            Err(ApiError::new(code::REQUEST_TIMEOUT, message))
         }
     }
 }

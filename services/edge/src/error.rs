@@ -9,15 +9,8 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use proto::{Code, Fault, WireError, code};
+use proto::{Code, Fault, Retry, WireError, code};
 use serde::Serialize;
-
-/// Codes after which an upstream may already have been paid: SDKs must not send the request again by themselves.
-const PAID_PERHAPS: [Code; 3] = [
-    code::SUBMIT_OUTCOME_UNKNOWN,
-    code::UPSTREAM_TIMEOUT,
-    code::TIMEOUT,
-];
 
 /// A failure of a handler. Boxed, because it travels through many results that are mostly good.
 #[derive(Clone, Debug)]
@@ -63,7 +56,7 @@ impl ApiError {
 
     /// Something of ours does not hold together.
     pub(crate) fn internal() -> Self {
-        Self::new(code::INTERNAL, code::INTERNAL.cause)
+        Fault::of(code::INTERNAL).into()
     }
 
     /// What happened.
@@ -115,7 +108,8 @@ impl Failure {
         if let Some(wait) = fault.retry_after {
             headers.insert(header::RETRY_AFTER, seconds(wait).into());
         }
-        if PAID_PERHAPS.contains(&fault.code) {
+        // SDKs send again by themselves what answered 5xx, unless told not to.
+        if fault.code.retry == Retry::PerhapsPaid {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
     }

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{auth::Identity, config::KeyCache, error::ApiError, metrics::Metrics};
 
-/// Bytes of the longest key: `aio_test_` and 42 characters. Longer texts are not even hashed.
+/// Bytes of the longest key: `aio_test_` and 42 characters. Longer texts are not even read.
 const LONGEST: usize = 51;
 /// How often billing is asked again when a key is revoked, or changed, while it answers.
 const ATTEMPTS: u32 = 3;
@@ -74,11 +74,12 @@ impl Keys {
         }
     }
 
-    /// Who is behind a key.
+    /// Who is behind a key. The checksum goes first: it refuses what was mistyped without any look-up.
     pub(crate) async fn identify(&self, text: &str) -> Result<Arc<Identity>, ApiError> {
         if text.len() > LONGEST {
             return Err(malformed("it is longer than a key can be"));
         }
+        let key = ApiKey::parse(text).map_err(|error| malformed(&error.to_string()))?;
         let digest: Digest = Sha256::digest(text).into();
         if let Some(entry) = self.known.get(&digest).await
             && self.is_fresh(&entry).await
@@ -86,7 +87,6 @@ impl Keys {
             self.metrics.key_hits.inc();
             return Ok(Arc::clone(&entry.identity));
         }
-        let key = ApiKey::parse(text).map_err(|error| malformed(&error.to_string()))?;
         if let Some(refusal) = self.refused.get(&digest).await {
             self.metrics.key_refusals.inc();
             return Err(refusal);

@@ -141,8 +141,14 @@ impl Edge {
             limits.deadlines.billing,
             deps.metrics.clone(),
         ));
-        let following = Arc::clone(&keys).follow(deps.live.notices(), deps.tasks.clone());
-        deps.tasks.spawn(info_span!("revocations"), following);
+        let (follower, live, tasks) = (
+            Arc::clone(&keys),
+            Arc::clone(&deps.live),
+            deps.tasks.clone(),
+        );
+        deps.tasks.spawn_loop(info_span!("revocations"), move || {
+            Arc::clone(&follower).follow(live.notices(), tasks.clone())
+        });
         let app = App {
             clients: Clients {
                 billing,

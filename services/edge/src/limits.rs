@@ -92,7 +92,7 @@ async fn take_slot(app: &App, ticket: &Ticket, identity: &Arc<Identity>) -> Resu
         }
         Ok(false) => {
             let message = format!("this key may have {limit} requests open at once, and has them");
-            Err(Fault::new(code::TOO_MANY_REQUESTS, message)
+            Err(Fault::new(code::TOO_MANY_CONCURRENT, message)
                 .retry_after(OPEN_REQUESTS_WAIT)
                 .into())
         }

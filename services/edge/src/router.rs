@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::Scope;
 use http::Method;
-use proto::code;
+use proto::{Fault, code};
 
 use crate::{
     Door, Gate,
@@ -159,7 +159,7 @@ pub(crate) fn router(gate: Gate) -> Router {
 }
 
 async fn unknown_route() -> ApiError {
-    ApiError::new(code::UNKNOWN_ROUTE, code::UNKNOWN_ROUTE.cause)
+    Fault::of(code::UNKNOWN_ROUTE).into()
 }
 
 async fn wrong_method() -> ApiError {

@@ -67,8 +67,7 @@ impl From<Error> for Fault {
             )
             .retry_after(Duration::from_secs(1)),
             Error::Database(error) if error.is_busy() => {
-                Self::new(code::OVERLOADED, code::OVERLOADED.cause)
-                    .retry_after(Duration::from_secs(1))
+                Self::of(code::OVERLOADED).retry_after(Duration::from_secs(1))
             }
             other @ (Error::Database(_)
             | Error::Damaged(_)
@@ -81,7 +80,7 @@ impl From<Error> for Fault {
             | Error::NotAPicture
             | Error::Setting(_)) => {
                 error!(error = %causes(&other), "media failed");
-                Self::new(code::INTERNAL, code::INTERNAL.cause)
+                Self::of(code::INTERNAL)
             }
         }
     }

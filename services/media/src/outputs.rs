@@ -117,9 +117,7 @@ impl Outputs {
         match self.store.get_opts(&key(task, number), options).await {
             Ok(found) => Ok(found.into_stream().map_err(Error::from).boxed()),
             // Deleted since we looked.
-            Err(object_store::Error::NotFound { .. }) => {
-                Err(Fault::new(code::NOT_FOUND, code::NOT_FOUND.cause).into())
-            }
+            Err(object_store::Error::NotFound { .. }) => Err(Fault::of(code::NOT_FOUND).into()),
             Err(error) => Err(error.into()),
         }
     }

@@ -177,5 +177,5 @@ fn refuse(error: Error) -> Status {
 }
 
 fn panicked() -> Status {
-    Fault::new(code::INTERNAL, code::INTERNAL.cause).into()
+    Fault::of(code::INTERNAL).into()
 }

@@ -368,10 +368,7 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), Fault> 
             return Err(fault);
         }
         if until.is_none_or(|until| tokio::time::Instant::now() >= until) {
-            return Err(
-                Fault::new(code::BILLING_UNAVAILABLE, code::BILLING_UNAVAILABLE.cause)
-                    .retry_after(Duration::from_secs(2)),
-            );
+            return Err(Fault::of(code::BILLING_UNAVAILABLE).retry_after(Duration::from_secs(2)));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -392,7 +389,7 @@ async fn accept(media: &Media, task: Task) -> Result<(), Error> {
         return Ok(());
     }
     // A sweep took it for dead in the meantime and gave the hold back.
-    Err(Fault::new(code::OVERLOADED, code::OVERLOADED.cause)
+    Err(Fault::of(code::OVERLOADED)
         .retry_after(Duration::from_secs(1))
         .into())
 }

@@ -1,7 +1,13 @@
 //! What can go wrong in this room itself. A customer's endpoint that fails is not an error: it is an answer.
 
-use chassis::secrets::SealError;
+use std::time::Duration;
+
+use chassis::{secrets::SealError, telemetry::causes};
 use proto::{Fault, code};
+use tracing::error;
+
+/// When to come again after a moment's trouble of the database.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What can go wrong in this room.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +24,6 @@ pub enum Error {
     /// A row does not hold what was written into it.
     #[error("damaged webhook row: {0}")]
     Damaged(&'static str),
-}
-
-/// An error with its causes, as the log takes it.
-pub(crate) fn with_causes(error: &Error) -> &(dyn std::error::Error + 'static) {
-    error
 }
 
 // === impl Error ===
@@ -46,18 +47,40 @@ impl From<SealError> for Error {
 }
 
 impl From<Error> for Fault {
-    /// A database that does not answer may answer later; the rest is ours to mend.
+    /// The one place where the failures of this room are logged on their way out. A database that does not answer may
+    /// answer later; the rest is ours to mend.
     fn from(error: Error) -> Self {
-        let public = match error {
-            Error::Db(_) => code::SERVICE_UNAVAILABLE,
-            Error::Config(_) | Error::Seal(_) | Error::Damaged(_) => code::INTERNAL,
-        };
-        Self::new(public, public.cause)
+        match error {
+            Error::Db(ref busy) if busy.is_busy() => Self::of(code::OVERLOADED).retry_after(SOON),
+            Error::Db(db::Error::Closed) => Self::of(code::SERVICE_UNAVAILABLE).retry_after(SOON),
+            Error::Db(_) => {
+                error!(error = %causes(&error), "webhooks failed");
+                Self::of(code::SERVICE_UNAVAILABLE).retry_after(SOON)
+            }
+            Error::Config(_) | Error::Seal(_) | Error::Damaged(_) => {
+                error!(error = %causes(&error), "webhooks failed");
+                Self::of(code::INTERNAL)
+            }
+        }
     }
 }
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
         Fault::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_readers_is_a_moments_trouble() {
+        let fault = Fault::from(Error::from(sqlx::Error::PoolTimedOut));
+        assert_eq!(fault.code, code::OVERLOADED);
+        assert_eq!(fault.retry_after, Some(Duration::from_secs(1)));
+        let fault = Fault::from(Error::Damaged("x"));
+        assert_eq!(fault.code, code::INTERNAL);
     }
 }

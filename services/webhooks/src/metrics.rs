@@ -50,27 +50,27 @@ impl Metrics {
             swept: Counter::default(),
         };
         registry.register(
-            "aio_webhook_attempts",
+            "aio_webhooks_attempts",
             "Attempts that ended, by what follows",
             metrics.attempts.clone(),
         );
         registry.register(
-            "aio_webhook_attempt_seconds",
+            "aio_webhooks_attempt_seconds",
             "How long the other side took",
             metrics.seconds.clone(),
         );
         registry.register(
-            "aio_webhook_attempts_in_flight",
+            "aio_webhooks_attempts_in_flight",
             "Attempts in flight",
             metrics.in_flight.clone(),
         );
         registry.register(
-            "aio_webhook_egress_refusals",
+            "aio_webhooks_egress_refusals",
             "Attempts that the egress guard refused, by reason",
             metrics.refusals.clone(),
         );
         registry.register(
-            "aio_webhook_leases_expired",
+            "aio_webhooks_leases_expired",
             "Attempts that a dead process left in flight",
             metrics.swept.clone(),
         );

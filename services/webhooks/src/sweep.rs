@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
-use chassis::{Tasks, clock::now_micros};
+use chassis::{Tasks, clock::now_micros, telemetry::causes};
 use tracing::{info, info_span, warn};
 
-use crate::{Error, Shared, error::with_causes, store::delivery};
+use crate::{Error, Shared, store::delivery};
 
 /// Sweeps now and then until told to stop.
 pub(crate) fn run(shared: Arc<Shared>, tasks: &Tasks) {
     let stop = tasks.clone();
-    tasks.spawn(info_span!("webhooks.sweep"), async move {
-        while !stop.is_stopping() {
-            if let Err(error) = sweep(&shared).await {
-                warn!(error = with_causes(&error), "cannot sweep deliveries");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(shared.config.sweep) => {}
-                () = stop.stopping() => {}
-            }
-        }
+    tasks.spawn_loop(info_span!("webhooks.sweep"), move || {
+        sweep_on(Arc::clone(&shared), stop.clone())
     });
+}
+
+async fn sweep_on(shared: Arc<Shared>, stop: Tasks) {
+    while !stop.is_stopping() {
+        if let Err(error) = sweep(&shared).await {
+            warn!(error = %causes(&error), "cannot sweep deliveries");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(shared.config.sweep) => {}
+            () = stop.stopping() => {}
+        }
+    }
 }
 
 /// Ends every lease: at the start of a process that owns the database alone, when no attempt can be alive.

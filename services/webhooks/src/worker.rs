@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use chassis::{Tasks, clock::micros};
+use chassis::{Tasks, clock::micros, telemetry::causes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info_span, warn};
 
 use crate::{
     Error, Shared,
     deliver::deliver,
-    error::with_causes,
     store::delivery::{self, Claimed},
 };
 
@@ -35,23 +34,29 @@ impl Worker {
 
     /// Starts attempts until told to stop. Attempts in flight then run to their end.
     pub(crate) fn run(self) {
-        let tasks = self.tasks.clone();
-        tasks.spawn(info_span!("webhooks"), async move {
-            while !self.tasks.is_stopping() {
-                let started = self.step().await.unwrap_or_else(|error| {
-                    warn!(error = with_causes(&error), "cannot start deliveries");
-                    0
-                });
-                if started > 0 {
-                    continue;
-                }
-                tokio::select! {
-                    () = self.shared.bell.notified() => {}
-                    () = tokio::time::sleep(self.shared.config.poll) => {}
-                    () = self.tasks.stopping() => {}
-                }
-            }
+        let worker = Arc::new(self);
+        let tasks = worker.tasks.clone();
+        tasks.spawn_loop(info_span!("webhooks"), move || {
+            let worker = Arc::clone(&worker);
+            async move { worker.work().await }
         });
+    }
+
+    async fn work(&self) {
+        while !self.tasks.is_stopping() {
+            let started = self.step().await.unwrap_or_else(|error| {
+                warn!(error = %causes(&error), "cannot start deliveries");
+                0
+            });
+            if started > 0 {
+                continue;
+            }
+            tokio::select! {
+                () = self.shared.bell.notified() => {}
+                () = tokio::time::sleep(self.shared.config.poll) => {}
+                () = self.tasks.stopping() => {}
+            }
+        }
     }
 
     /// Starts what is due now and has a slot, and says how many attempts that were.
@@ -100,7 +105,7 @@ impl Worker {
             let in_flight = shared.metrics.in_flight();
             if let Err(error) = Box::pin(deliver(&shared, claimed)).await {
                 // The lease runs out, and it is tried again.
-                warn!(error = with_causes(&error), "cannot record a delivery");
+                warn!(error = %causes(&error), "cannot record a delivery");
             }
             drop((slot, in_flight));
             // A slot is free, and perhaps this origin's turn has come.

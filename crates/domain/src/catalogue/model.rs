@@ -174,11 +174,19 @@ impl Model {
         std::iter::once(self.slug.as_str()).chain(self.aliases.iter().map(String::as_str))
     }
 
+    /// Whether a key's list of models lets it use this one, under any of its names. An empty list lets it use all.
+    pub fn allowed_by(&self, listed: &[String]) -> bool {
+        listed.is_empty()
+            || self
+                .names()
+                .any(|name| listed.iter().any(|item| item == name))
+    }
+
     /// The providers that can serve these resolved parameters, in order.
-    pub fn candidates<'a>(
-        &'a self,
-        resolved: &'a Map<String, Value>,
-    ) -> impl Iterator<Item = &'a ProviderRoute> {
+    pub fn candidates<'m>(
+        &'m self,
+        resolved: &Map<String, Value>,
+    ) -> impl Iterator<Item = &'m ProviderRoute> {
         self.providers
             .iter()
             .filter(move |route| matches(&route.when, resolved))

@@ -1,4 +1,4 @@
-//! The black-box suite, one file a subject. It knows the contract and nothing of the inside.
+//! The black-box suite, one file a subject. It knows what docs/api.md promises and nothing of the inside.
 #![expect(
     clippy::indexing_slicing,
     reason = "JSON values are indexed, where what is absent is null, and a test may end by an index"

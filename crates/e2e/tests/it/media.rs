@@ -54,7 +54,7 @@ async fn a_task_is_accepted_polled_and_completed() -> Result<()> {
     aio.finish().await
 }
 
-/// The object `T` of the contract, field by field.
+/// The task as docs/api.md describes it, field by field.
 fn check_completed(task: &Value, id: &str) {
     let request = json!({
         "prompt": "a fox [sandbox delay=1500ms]", "aspect_ratio": "1:1", "type": "pro",

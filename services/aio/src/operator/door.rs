@@ -3,18 +3,19 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use axum::{Router, body::Body};
 use chassis::config::{Settings, variable_value};
 use domain::Secret;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tower::ServiceExt as _;
-use upstream::{Call, ProviderClient};
+use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 
+use super::Needs;
 use crate::{assemble::Parts, config, up};
 
 /// Where the API's routes are.
@@ -44,16 +45,12 @@ impl Door {
     pub(super) async fn open(
         data_dir: &Path,
         settings: &Settings,
-        url: Option<&str>,
+        call: &super::Call,
     ) -> anyhow::Result<Self> {
-        if let Some(url) = url {
+        if let Some(url) = &call.reach.url {
             let key = variable_value("AIO_OPERATOR_KEY")
                 .context("--url needs the operator's key in AIO_OPERATOR_KEY")?;
-            return Ok(Self::Url {
-                base: url.trim_end_matches('/').to_owned(),
-                key: Secret::new(key),
-                client: ProviderClient::new(&settings.section("limits.upstream")?)?,
-            });
+            return Self::elsewhere(url, Secret::new(key), settings);
         }
         if let Ok(stream) = UnixStream::connect(config::socket(data_dir)).await {
             return Ok(Self::Socket(stream));
@@ -64,6 +61,12 @@ impl Door {
                 data_dir.display()
             );
         }
+        if call.needs == Needs::Everything {
+            bail!(
+                "nothing runs on {}, and this command needs a running aio: start `aio up`, or name an installation by --url",
+                data_dir.display()
+            );
+        }
         let lock = up::own(data_dir)?;
         let parts = Box::new(Parts::read(settings, data_dir)?);
         let house = parts.start_billing(up::ready(&Arc::default())).await?;
@@ -71,6 +74,14 @@ impl Door {
             router: house.edge.operator_router(),
             _lock: lock,
             _parts: parts,
+        })
+    }
+
+    fn elsewhere(url: &str, key: Secret, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self::Url {
+            base: url.trim_end_matches('/').to_owned(),
+            key,
+            client: ProviderClient::new(&settings.section("limits.upstream")?)?,
         })
     }
 
@@ -88,46 +99,52 @@ impl Door {
                 read(router.oneshot(request(method, &path, body)?).await?).await?
             }
             Self::Url { base, key, client } => {
-                let mut headers = http::HeaderMap::new();
-                let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
-                bearer.set_sensitive(true);
-                headers.insert(header::AUTHORIZATION, bearer);
-                headers.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
                 let url = format!("{base}{path}")
                     .parse()
                     .context("--url is not a URL")?;
-                let call = Call::new(
-                    method.clone(),
-                    url,
-                    headers,
-                    body.unwrap_or_default().into(),
-                );
-                let reply = client
-                    .send(call, |_| None)
-                    .await
-                    .map_err(|failure| anyhow::anyhow!(failure.reason()))?;
-                (
-                    reply.status(),
-                    reply
-                        .bytes()
-                        .await
-                        .map_err(|failure| anyhow::anyhow!(failure.reason()))?
-                        .to_vec(),
-                )
+                let body = body.unwrap_or_default().into();
+                let call = Call::new(method.clone(), url, headers(&key)?, body);
+                let reply = client.send(call, verdict).await.map_err(|f| told(&f))?;
+                let status = reply.status();
+                (status, reply.bytes().await.map_err(|f| told(&f))?.to_vec())
             }
         };
         let answer: Value = serde_json::from_slice(&text).context("the answer is not JSON")?;
         if !status.is_success() {
-            let message = answer
-                .pointer("/error/message")
-                .and_then(Value::as_str)
-                .unwrap_or("no reason was given");
-            bail!("{message} ({status})");
+            bail!("{} ({status})", reason(&answer));
         }
         Ok(answer)
+    }
+}
+
+fn headers(key: &Secret) -> anyhow::Result<HeaderMap> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
+    bearer.set_sensitive(true);
+    let json = HeaderValue::from_static("application/json");
+    Ok(HeaderMap::from_iter([
+        (header::AUTHORIZATION, bearer),
+        (header::CONTENT_TYPE, json),
+    ]))
+}
+
+/// What the API says is wrong.
+fn reason(answer: &Value) -> &str {
+    let message = answer.pointer("/error/message").and_then(Value::as_str);
+    message.unwrap_or("no reason was given")
+}
+
+/// Keeps the API's own words of a refusal: they are meant for whoever reads this.
+fn verdict(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    let body: Value = serde_json::from_slice(answer.body).ok()?;
+    Some(Verdict::with_detail(Class::Invalid, reason(&body)))
+}
+
+/// A failed call, in the API's words if it answered.
+fn told(failure: &Failure) -> anyhow::Error {
+    match (failure.status(), failure.detail()) {
+        (Some(status), Some(words)) => anyhow!("{words} ({status})"),
+        (Some(status), None) => anyhow!("the answer is not the API's ({status})"),
+        (None, _) => anyhow!("{}", failure.reason()),
     }
 }
 
@@ -160,4 +177,51 @@ async fn over_socket(
 async fn read(answer: Response<Body>) -> anyhow::Result<(http::StatusCode, Vec<u8>)> {
     let (head, body) = answer.into_parts();
     Ok((head.status, body.collect().await?.to_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{http::StatusCode, routing::get};
+    use chassis::Tasks;
+    use tokio::net::TcpListener;
+    use tracing::Span;
+
+    use super::*;
+
+    /// A door to an installation that answers everything like this.
+    async fn door(status: StatusCode, body: &'static str) -> (Door, Tasks) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let tasks = Tasks::default();
+        let router = Router::new().route("/api/v1/x", get(move || async move { (status, body) }));
+        let serving = chassis::http::serve(listener, router, Default::default(), tasks.clone());
+        tasks.spawn(Span::none(), serving);
+        let settings = Settings::from_toml("");
+        let door = Door::elsewhere(&url, Secret::new("aio_k"), &settings).unwrap();
+        (door, tasks)
+    }
+
+    #[tokio::test]
+    async fn what_an_installation_elsewhere_says_is_shown() {
+        let said = r#"{"error":{"message":"this key does not have the scope `admin`"}}"#;
+        for (status, body, shown) in [
+            (
+                StatusCode::FORBIDDEN,
+                said,
+                "this key does not have the scope `admin` (403 Forbidden)",
+            ),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "<html>",
+                "the answer is not the API's (503 Service Unavailable)",
+            ),
+        ] {
+            let (door, _tasks) = door(status, body).await;
+            let error = door.call(&Method::GET, "/x", None).await.unwrap_err();
+            assert_eq!(error.to_string(), shown);
+        }
+        let (door, _tasks) = door(StatusCode::OK, r#"{"data":1}"#).await;
+        let answer = door.call(&Method::GET, "/x", None).await.unwrap();
+        assert_eq!(answer["data"], 1);
+    }
 }

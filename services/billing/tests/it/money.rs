@@ -32,8 +32,8 @@ async fn a_refused_hold_says_what_is_available() {
     assert_eq!(fault.message, "this needs 3 credits; 2.5 are available");
     assert_eq!(house.figures(alice).await, (2_500_000, 0, 0));
     assert_eq!(
-        house.metric("aio_holds_refused_total"),
-        "aio_holds_refused_total 1"
+        house.metric("aio_billing_holds_refused_total"),
+        "aio_billing_holds_refused_total 1"
     );
 }
 
@@ -73,8 +73,8 @@ async fn a_provider_that_reports_too_much_is_our_loss_and_counted() {
     assert_eq!(house.settle(hold, capture(i64::MAX)).await.unwrap(), 60);
     assert_eq!(house.figures(alice).await, (40, 0, 0));
     assert_eq!(
-        house.metric("aio_captures_over_reported_total"),
-        "aio_captures_over_reported_total 1"
+        house.metric("aio_billing_captures_over_reported_total"),
+        "aio_billing_captures_over_reported_total 1"
     );
     house.audit().await;
 }
@@ -84,8 +84,8 @@ async fn a_capture_of_an_unknown_hold_charges_nothing_and_is_counted() {
     let house = House::open().await;
     assert_eq!(house.settle(chassis::mint(), capture(5)).await.unwrap(), 0);
     assert_eq!(
-        house.metric("aio_captures_unknown_total"),
-        "aio_captures_unknown_total 1"
+        house.metric("aio_billing_captures_unknown_total"),
+        "aio_billing_captures_unknown_total 1"
     );
     house.audit().await;
 }
@@ -117,7 +117,10 @@ async fn chat_holds_expire_and_media_holds_do_not() {
     assert_eq!(house.billing.sweep(later).await.unwrap(), 1);
     assert_eq!(house.billing.sweep(later).await.unwrap(), 0);
     assert_eq!(house.figures(alice).await, (100, 20, 1));
-    assert_eq!(house.metric("aio_holds_open"), "aio_holds_open 1");
+    assert_eq!(
+        house.metric("aio_billing_holds_open"),
+        "aio_billing_holds_open 1"
+    );
     assert_eq!(code(house.settle(chat, capture(30)).await), "hold_conflict");
     house.audit().await;
 }

@@ -11,7 +11,7 @@ use crate::{
 const ASK: &str =
     r#"{"model":"gemini","messages":[{"role":"user","content":"foxes?"}],"stream":true}"#;
 const QUICK: &str = "[limits.chat]\nbuffered_events = 4\nslow_reader_timeout = '300ms'\n\
-                     [limits.chat.upstream]\nfirst_byte_timeout = '500ms'\nidle_timeout = '500ms'";
+                     [limits.upstream]\nfirst_byte_timeout = '500ms'\nidle_timeout = '500ms'";
 
 /// A stream of this many events of four bytes of text, one token each.
 fn tokens(count: usize) -> String {

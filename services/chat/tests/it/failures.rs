@@ -119,7 +119,7 @@ async fn a_stream_that_does_not_begin_is_a_status() {
 
 #[tokio::test]
 async fn silence_ends_at_a_limit() {
-    let settings = "[limits.chat]\nwhole_answer_timeout = '200ms'\n[limits.chat.upstream]\nfirst_byte_timeout = '200ms'";
+    let settings = "[limits.chat]\nwhole_answer_timeout = '200ms'\n[limits.upstream]\nfirst_byte_timeout = '200ms'";
     for ask in [ASK, STREAM] {
         let app = App::with(settings, Catalogue::built_in().unwrap()).await;
         app.provider.will(Reply::silence());

@@ -124,7 +124,7 @@ async fn read(app: &App, request: ReadOutputRequest) -> Result<Output, ApiError>
     let mut parts = answer.map_err(task::unknown_alike)?.into_inner();
     let first = tokio::time::timeout(deadline, parts.next())
         .await
-        .map_err(|_elapsed| Fault::new(code::TIMEOUT, code::TIMEOUT.cause))?;
+        .map_err(|_elapsed| Fault::of(code::TIMEOUT))?;
     match first.transpose().map_err(task::unknown_alike)? {
         Some(OutputPart {
             part: Some(Part::Head(head)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use bytes::Bytes;
-use domain::{Catalogue, catalogue::Model};
+use domain::Catalogue;
 use http::StatusCode;
 use proto::{Fault, code};
 
@@ -34,7 +34,7 @@ impl Listings {
 /// `GET /models`.
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Scoped<AnyKey>) -> Response {
     let models = app.catalogue.models().iter().zip(&app.listings.0);
-    let allowed = models.filter(|(model, _)| allows(&caller.identity.models, model));
+    let allowed = models.filter(|(model, _)| model.allowed_by(&caller.identity.models));
     let listings: Vec<&[u8]> = allowed.map(|(_, listing)| listing.as_ref()).collect();
     let parts: [&[u8]; 3] = [
         br#"{"object":"list","data":["#,
@@ -51,7 +51,7 @@ pub(crate) async fn get(
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let found = app.catalogue.find(&id);
-    let model = found.filter(|model| allows(&caller.identity.models, model));
+    let model = found.filter(|model| model.allowed_by(&caller.identity.models));
     let mut listed = app.catalogue.models().iter().zip(&app.listings.0);
     let listing = model.and_then(|model| listed.find(|(other, _)| other.slug == model.slug));
     match listing {
@@ -61,9 +61,4 @@ pub(crate) async fn get(
             Err(Fault::new(code::NOT_FOUND, message).param("id").into())
         }
     }
-}
-
-/// Whether a key's list of models, empty for all, has this one under any of its names.
-fn allows(models: &[String], model: &Model) -> bool {
-    models.is_empty() || model.names().any(|name| models.iter().any(|m| m == name))
 }

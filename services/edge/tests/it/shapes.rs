@@ -108,7 +108,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         .unwrap()
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
-    assert!(answer.contains(r#""code":"timeout""#), "{answer}");
+    assert!(answer.contains(r#""code":"request_timeout""#), "{answer}");
 }
 
 #[tokio::test]

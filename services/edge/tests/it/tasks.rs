@@ -10,7 +10,7 @@ use crate::house::{House, read, refusal};
 const IMAGES: &str = "/api/v1/images/generations";
 
 #[tokio::test]
-async fn an_accepted_task_is_answered_as_the_contract_says() {
+async fn an_accepted_task_is_answered_as_the_docs_say() {
     let house = House::start().await;
     let key = house.usual_key();
     let answer = house

@@ -40,7 +40,7 @@ async fn an_event_is_delivered_once_and_the_public_library_verifies_it() {
     assert_eq!(seen.headers["content-type"], "application/json");
     assert_eq!(seen.headers["user-agent"], "aio-webhooks/1");
     until("two counted deliveries", async || {
-        let counted = "aio_webhook_attempts_total{outcome=\"delivered\"} 2";
+        let counted = "aio_webhooks_attempts_total{outcome=\"delivered\"} 2";
         app.metrics().contains(counted).then_some(())
     })
     .await;

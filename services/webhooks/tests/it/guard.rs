@@ -32,5 +32,5 @@ async fn a_forbidden_address_is_never_connected_and_the_refusal_is_recorded() {
     }
     let accepted = listener.accept().map(drop).map_err(|error| error.kind());
     assert_eq!(accepted, Err(ErrorKind::WouldBlock));
-    assert!(app.metrics().contains("aio_webhook_egress_refusals_total"));
+    assert!(app.metrics().contains("aio_webhooks_egress_refusals_total"));
 }

@@ -98,7 +98,7 @@ async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id() {
 
     // The first attempt is still out; its end, a timeout, comes late and changes nothing.
     until("the late end", async || {
-        let over = app.metrics().contains("aio_webhook_attempts_in_flight 0");
+        let over = app.metrics().contains("aio_webhooks_attempts_in_flight 0");
         over.then_some(())
     })
     .await;
