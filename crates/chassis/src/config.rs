@@ -44,9 +44,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A setting has a wrong value, or a name nobody knows.
+    /// A setting has a wrong value, or a name nobody knows: all mistakes of a section, each with the setting's name.
     #[error("{0}")]
-    Setting(Box<figment::Error>),
+    Setting(String),
     /// A section that nobody reads.
     #[error("there is no section {name}; the sections are {known}")]
     Unknown {
@@ -109,7 +109,7 @@ impl Settings {
         let with_default = Figment::from(Serialized::default(name, Dict::new())).merge(&self.0);
         with_default
             .extract_inner(name)
-            .map_err(|error| Error::Setting(Box::new(error)))
+            .map_err(|error| mistakes(name, error))
     }
 
     /// How to reach a provider.
@@ -125,10 +125,7 @@ impl Settings {
     /// # Errors
     /// When a section is set that is not among `known`.
     pub fn only_sections(&self, known: &[&str]) -> Result<(), Error> {
-        let set: Dict = self
-            .0
-            .extract()
-            .map_err(|error| Error::Setting(Box::new(error)))?;
+        let set: Dict = self.0.extract().map_err(|error| mistakes("", error))?;
         only(set, "", known)
     }
 
@@ -154,6 +151,30 @@ fn only(set: Dict, above: &str, known: &[&str]) -> Result<(), Error> {
                 .join(", "),
         }),
     }
+}
+
+/// What is wrong below a section, in words that name each setting and where it was set.
+fn mistakes(section: &str, error: figment::Error) -> Error {
+    let told = error.into_iter().map(|mistake| {
+        let below = mistake
+            .path
+            .iter()
+            .filter(|part| *part != section && !part.is_empty());
+        let name: Vec<&str> = std::iter::once(section)
+            .chain(below.map(String::as_str))
+            .collect();
+        let place = mistake
+            .metadata
+            .as_ref()
+            .map(|place| format!(" ({})", place.name))
+            .unwrap_or_default();
+        format!(
+            "{}: {}{place}",
+            name.join(".").trim_matches('.'),
+            mistake.kind
+        )
+    });
+    Error::Setting(told.collect::<Vec<_>>().join("; "))
 }
 
 /// One environment variable, unless absent or empty.
@@ -252,12 +273,14 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert!(
-            error("[limits]\nitems = 'many'").contains("items"),
-            "{}",
-            error("[limits]\nitems = 'many'")
+        assert_eq!(
+            error("[limits]\nitems = 'many'"),
+            "limits.items: invalid type: found string \"many\", expected u32 (TOML source string)"
         );
-        assert!(error("[limits]\nitem = 3").contains("item"));
-        assert!(error("[limits]\nwait = 'soon'").contains("wait"));
+        assert!(error("[limits]\nitem = 3").starts_with("limits.item: unknown field"));
+        assert_eq!(
+            error("[limits]\nwait = 'soon'"),
+            "limits.wait: \"soon\" is not a duration: write 1500ms, 5s, 2m, 1h or 14d (TOML source string)"
+        );
     }
 }

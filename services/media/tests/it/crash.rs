@@ -1,7 +1,7 @@
 //! A process that dies, and another that starts on the same folder. The dead one's work goes on in the background, like that of
 //! a process that was only paused: it must not do harm either.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use proto::code;
 use serde_json::json;
@@ -21,6 +21,7 @@ async fn a_task_that_was_running_goes_on() {
     let task = dead.accepted().await;
     dead.reaches(task, "processing").await;
     eventually("submitted", async || house.provider.submits().len() == 1).await;
+    dead.tasks.stop(Duration::from_secs(10)).await;
 
     let running = house.start().await;
     house.provider.finish();
@@ -113,7 +114,7 @@ async fn a_task_whose_content_does_not_open_still_ends() {
     let dead = house.start().await;
     let task = dead.accepted().await;
     dead.reaches(task, "processing").await;
-    dead.tasks.stop(std::time::Duration::from_secs(10)).await;
+    dead.tasks.stop(Duration::from_secs(10)).await;
 
     house = house.with_other_secrets();
     let running = house.start().await;
