@@ -1,6 +1,11 @@
 //! Generates the wire types from `proto/`, without an installed protoc.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
@@ -12,6 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "aio/webhooks/v1/webhooks.proto",
     ];
     let descriptors = protox::compile(files, [root])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut prost = tonic_prost_build::Config::new();
     prost.bytes(["."]);
     tonic_prost_build::configure()

@@ -1,6 +1,7 @@
 //! The catalogue: models are data. One TOML file per model under `catalogue/`; adding a model that an existing adapter can
-//! serve adds a file and no Rust.
+//! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
+mod choose;
 mod model;
 mod resolve;
 
@@ -10,12 +11,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use choose::Unserved;
 pub(crate) use model::matches;
 pub use model::{
-    Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Row, Status, When,
+    CHAT_ROUTE, Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Row, Status,
+    When,
 };
 
-/// The files compiled in: name and text.
+/// The files compiled in, name and text: every file of the folder, as a test makes sure.
 const BUILT_IN: &[(&str, &str)] = &[
     ("gemini.toml", include_str!("../catalogue/gemini.toml")),
     ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
@@ -65,6 +68,8 @@ pub struct Listing<'a> {
     category: Category,
     route: &'a str,
     status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<&'a str>,
     parameters: &'a [Param],
     price: &'a crate::price::Price,
     deadline_seconds: u32,
@@ -114,6 +119,25 @@ impl Catalogue {
             by_name.extend(model.names().map(|name| (name.to_owned(), models.len())));
             models.push(model);
         }
+        // Names of succeeded models lead to their successors, never further.
+        for (model, (file, _)) in models.iter().zip(files) {
+            let Some(name) = &model.successor else {
+                continue;
+            };
+            let index = by_name.get(name).copied();
+            let next = index.and_then(|index| models.get(index));
+            let live = next.filter(|next| next.status == Status::Live && next.route == model.route);
+            let (Some(index), Some(_)) = (index, live) else {
+                return Err(CatalogueError::Invalid {
+                    file: (*file).to_owned(),
+                    problem: format!(
+                        "the successor {name} is not a live model of {}",
+                        model.route
+                    ),
+                });
+            };
+            by_name.extend(model.names().map(|name| (name.to_owned(), index)));
+        }
         let version = hash
             .finalize()
             .iter()
@@ -132,7 +156,7 @@ impl Catalogue {
         &self.models
     }
 
-    /// Finds a model by its slug or an alias.
+    /// Finds a model by its slug or an alias; of a succeeded model, its successor.
     pub fn find(&self, name: &str) -> Option<&Model> {
         self.by_name
             .get(name)
@@ -159,6 +183,7 @@ impl Model {
             category: self.category,
             route: &self.route,
             status: self.status,
+            successor: self.successor.as_deref(),
             parameters: &self.params,
             price: &self.price,
             deadline_seconds: self.deadline_seconds,
@@ -182,6 +207,19 @@ mod tests {
             catalogue.find("no-such-model").map(|model| &model.slug),
             None
         );
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogue");
+        let mut there: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        there.sort();
+        let mut listed: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, there, "left: BUILT_IN, right: the folder");
     }
 
     #[test]

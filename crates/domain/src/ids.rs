@@ -51,6 +51,9 @@ kinds! {
 // === impl Id ===
 
 impl<K: Kind> Id<K> {
+    /// The id of nobody: sixteen zeros.
+    pub const NIL: Self = Self::from_uuid(Uuid::nil());
+
     /// Wraps a UUID.
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self {

@@ -5,8 +5,6 @@ use crate::{Mode, Secret};
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const LIVE_PREFIX: &str = "aio_";
 const TEST_PREFIX: &str = "aio_test_";
-/// Random characters: about 214 bits.
-const RANDOM_LEN: usize = 36;
 const CHECKSUM_LEN: usize = 6;
 
 /// A well-formed API key: its checksum is right. Whether it opens anything, billing knows.
@@ -30,8 +28,13 @@ pub enum KeyFormatError {
 // === impl ApiKey ===
 
 impl ApiKey {
+    /// Random characters: about 214 bits.
+    pub const RANDOM_LEN: usize = 36;
+    /// Bytes of the longest key.
+    pub const MAX_LEN: usize = TEST_PREFIX.len() + Self::RANDOM_LEN + CHECKSUM_LEN;
+
     /// Makes a key of random numbers, each taken modulo 62.
-    pub fn from_random(mode: Mode, random: &[u8; RANDOM_LEN]) -> Self {
+    pub fn from_random(mode: Mode, random: &[u8; Self::RANDOM_LEN]) -> Self {
         let mut text = String::from(prefix(mode));
         text.extend(random.iter().map(|byte| base62(u32::from(*byte))));
         let checksum = checksum(&text);
@@ -55,7 +58,7 @@ impl ApiKey {
         let body = text
             .strip_prefix(prefix(mode))
             .ok_or(KeyFormatError::Shape)?;
-        if body.len() != RANDOM_LEN.saturating_add(CHECKSUM_LEN)
+        if body.len() != Self::RANDOM_LEN.saturating_add(CHECKSUM_LEN)
             || !body.bytes().all(|b| b.is_ascii_alphanumeric())
         {
             return Err(KeyFormatError::Shape);
@@ -136,6 +139,7 @@ mod tests {
             let key = ApiKey::from_random(mode, &random);
             let again = ApiKey::parse(key.expose()).unwrap();
             assert_eq!((again.expose(), again.mode()), (key.expose(), mode));
+            assert!(key.expose().len() <= ApiKey::MAX_LEN);
         }
     }
 

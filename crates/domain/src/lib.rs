@@ -9,6 +9,7 @@ mod key;
 mod money;
 pub mod price;
 mod problem;
+mod provider;
 mod secret;
 mod usage;
 
@@ -18,5 +19,6 @@ pub use ids::{AccountId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
 pub use key::{ApiKey, KeyFormatError};
 pub use money::{Micros, MoneyError};
 pub use problem::{Problem, ProblemKind};
+pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
 pub use secret::Secret;
 pub use usage::Usage;

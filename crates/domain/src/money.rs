@@ -97,31 +97,50 @@ impl Micros {
         self.0.checked_neg().map(Self).ok_or(MoneyError::Overflow)
     }
 
-    /// Reads credits as written in JSON: `10`, `10.5`, `-0.000001`. No exponent, at most six places.
+    /// Reads credits as written in JSON: `10`, `10.5`, `-0.000001`, `1e-06` (so Python writes the smallest amount). At most six
+    /// decimal places, and no float on the way.
     ///
     /// # Errors
     /// When the text is something else, or too large.
     pub fn parse_credits(text: &str) -> Result<Self, MoneyError> {
-        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let (digits, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !plain(whole) || !plain(fraction) {
+        let exponent_digits = exponent.trim_start_matches(['+', '-']);
+        if !plain(whole) || !plain(fraction) || !plain(exponent_digits) {
             return Err(MoneyError::NotANumber);
         }
-        if fraction.len() > PLACES {
-            return Err(MoneyError::TooPrecise);
-        }
-        let whole: i64 = whole.parse().map_err(|_| MoneyError::Overflow)?;
-        let fraction: i64 = format!("{fraction:0<PLACES$}")
-            .parse()
-            .map_err(|_| MoneyError::Overflow)?;
-        whole
-            .checked_mul(PER_CREDIT)
-            .and_then(|micros| micros.checked_add(fraction))
-            .and_then(|micros| micros.checked_mul(sign))
+        let exponent: i32 = exponent.parse().map_err(|_| MoneyError::NotANumber)?;
+        shifted(whole, fraction, exponent)?
+            .checked_mul(sign)
             .map(Self)
             .ok_or(MoneyError::Overflow)
     }
+}
+
+/// Micro-credits of `whole.fraction` credits with the point moved by `exponent` places.
+fn shifted(whole: &str, fraction: &str, exponent: i32) -> Result<i64, MoneyError> {
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Ok(0);
+    }
+    // How many zeros stand between the last digit that counts and the place of the micro-credit.
+    let length = |text: &str| i32::try_from(text.len()).map_err(|_| MoneyError::Overflow);
+    let dropped = length(digits)?.saturating_sub(length(significant)?);
+    let places = i32::try_from(PLACES).map_err(|_| MoneyError::Overflow)?;
+    let zeros = places
+        .saturating_add(exponent)
+        .saturating_sub(length(fraction)?)
+        .saturating_add(dropped);
+    let zeros = u32::try_from(zeros).map_err(|_| MoneyError::TooPrecise)?;
+    let significant: i64 = significant.parse().map_err(|_| MoneyError::Overflow)?;
+    10_i64
+        .checked_pow(zeros)
+        .and_then(|power| significant.checked_mul(power))
+        .ok_or(MoneyError::Overflow)
 }
 
 impl fmt::Display for Micros {
@@ -163,6 +182,11 @@ mod tests {
         check("10.5", 10_500_000, "10.5");
         check("-0.000001", -1, "-0.000001");
         check("0.1", 100_000, "0.1");
+        check("1e-06", 1, "0.000001");
+        check("-2.5E+1", -25_000_000, "-25");
+        check("1.50e0", 1_500_000, "1.5");
+        check("0e9", 0, "0");
+        check("100e-8", 1, "0.000001");
         check("9223372036854.775807", i64::MAX, "9223372036854.775807");
     }
 
@@ -170,7 +194,11 @@ mod tests {
     fn what_is_not_an_amount_is_refused() {
         for (text, error) in [
             ("", MoneyError::NotANumber),
-            ("1e3", MoneyError::NotANumber),
+            ("1e", MoneyError::NotANumber),
+            ("1e+-3", MoneyError::NotANumber),
+            ("1e-7", MoneyError::TooPrecise),
+            ("1e13", MoneyError::Overflow),
+            ("1e2000000000", MoneyError::Overflow),
             ("1.", MoneyError::NotANumber),
             (".5", MoneyError::NotANumber),
             ("+1", MoneyError::NotANumber),

@@ -96,10 +96,6 @@ impl Price {
         }
     }
 
-    pub(crate) const fn is_by_token(&self) -> bool {
-        matches!(self, Self::Token { .. })
-    }
-
     /// What no schema can say: no price below zero, no free class that would lift the ceiling, a row for everything.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {

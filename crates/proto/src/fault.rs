@@ -2,10 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use domain::{Problem, ProblemKind};
+use domain::{Problem, ProblemKind, catalogue::Unserved};
 use prost::Message as _;
 
 use crate::{Code, common::v1 as wire};
+
+/// How long to wait for a service that cannot be reached: replicas are found again within that time.
+const PEER_AWAY: Duration = Duration::from_secs(1);
 
 /// What a caller can do about a failure: the words of the wire. A new kind needs a caller that acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -277,6 +280,16 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+impl From<Unserved> for Fault {
+    fn from(unserved: Unserved) -> Self {
+        let code = match &unserved {
+            Unserved::Unknown { .. } | Unserved::Elsewhere { .. } => crate::code::UNKNOWN_MODEL,
+            Unserved::NotAllowed { .. } => crate::code::MODEL_NOT_ALLOWED,
+        };
+        Self::new(code, unserved.to_string()).param("model")
+    }
+}
+
 impl From<Fault> for tonic::Status {
     fn from(fault: Fault) -> Self {
         let details = fault.to_wire().encode_to_vec();
@@ -285,25 +298,28 @@ impl From<Fault> for tonic::Status {
 }
 
 impl From<tonic::Status> for Fault {
-    /// A status that carries no fault of ours came from the transport: its text stays inside.
+    /// A status that carries no fault of ours came from the transport: its text stays inside. That a service is full, or does
+    /// not let another one in, is nothing a customer did: to them a part of the platform is away.
     fn from(status: tonic::Status) -> Self {
         let fallback = match Kind::from_grpc(status.code()) {
-            Kind::Unavailable => crate::code::SERVICE_UNAVAILABLE,
+            Kind::Unavailable | Kind::Authentication | Kind::Permission | Kind::RateLimit => {
+                crate::code::SERVICE_UNAVAILABLE
+            }
             Kind::Timeout => crate::code::TIMEOUT,
             Kind::BadRequest
-            | Kind::Authentication
             | Kind::InsufficientCredits
-            | Kind::Permission
             | Kind::NotFound
             | Kind::Conflict
             | Kind::PayloadTooLarge
             | Kind::Unprocessable
-            | Kind::RateLimit
             | Kind::Internal
             | Kind::Upstream => crate::code::INTERNAL,
         };
         match wire::Fault::decode(status.details()) {
             Ok(fault) if !fault.code.is_empty() => Self::from_wire(fault, fallback),
+            Ok(_) | Err(_) if fallback.kind == Kind::Unavailable => {
+                Self::of(fallback).retry_after(PEER_AWAY)
+            }
             Ok(_) | Err(_) => Self::of(fallback),
         }
     }
@@ -363,9 +379,39 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_not_served_has_its_code() {
+        let catalogue = domain::Catalogue::built_in().unwrap();
+        for (name, allowed, code) in [
+            ("flux-9", "flux-2", code::UNKNOWN_MODEL),
+            ("gemini", "flux-2", code::UNKNOWN_MODEL),
+            ("flux-2", "gemini", code::MODEL_NOT_ALLOWED),
+        ] {
+            let allowed = [allowed.to_owned()];
+            let chosen = catalogue.choose("images/generations", name, &allowed);
+            let fault = Fault::from(chosen.unwrap_err());
+            assert_eq!((fault.code, fault.param.as_deref()), (code, Some("model")));
+        }
+    }
+
+    #[test]
     fn a_foreign_status_keeps_its_text_inside() {
         let fault = Fault::from(tonic::Status::internal("connection to 10.1.2.3 lost"));
         assert_eq!(fault.kind(), Kind::Internal);
         assert!(!fault.message.contains("10.1.2.3"));
+    }
+
+    #[test]
+    fn what_services_refuse_each_other_is_not_the_customers_fault() {
+        for code in [
+            tonic::Code::Unavailable,
+            tonic::Code::Unauthenticated,
+            tonic::Code::PermissionDenied,
+            tonic::Code::ResourceExhausted,
+        ] {
+            let fault = Fault::from(tonic::Status::new(code, "a service's token is needed"));
+            assert_eq!(fault.code, code::SERVICE_UNAVAILABLE);
+            assert_eq!(fault.retry_after, Some(Duration::from_secs(1)));
+            assert!(!fault.message.contains("token"));
+        }
     }
 }

@@ -9,6 +9,9 @@ pub use codes::{ALL as CODES, Code, Retry};
 pub use convert::{WireError, context_from_wire, id_from_wire, mode_from_wire, mode_to_wire};
 pub use fault::{Fault, Kind, Violation};
 
+/// The services as an encoded `FileDescriptorSet`: what gRPC's reflection tells.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// The published codes, by name.
 pub mod code {
     pub use crate::codes::list::*;

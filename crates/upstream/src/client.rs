@@ -27,6 +27,16 @@ pub struct Call {
     headers: HeaderMap,
     body: Bytes,
     first_byte_timeout: Option<Duration>,
+    refusal: Refusal,
+}
+
+/// How a refusal is read where the adapter says nothing.
+#[derive(Clone, Copy)]
+enum Refusal {
+    /// By its status: see [`Class::of_status`](crate::Class::of_status).
+    Plain,
+    /// More carefully: see [`Class::of_submit_status`](crate::Class::of_submit_status).
+    Submit,
 }
 
 /// The client for configured providers. Cheap to clone; all clones share one connection pool.
@@ -54,6 +64,16 @@ impl Call {
         Self::new(Method::POST, url, headers, body)
     }
 
+    /// A `POST` that is paid once the provider accepts it, and therefore never made twice: a refusal that may come after the
+    /// acceptance leaves its outcome unknown, unless the adapter knows better.
+    #[must_use]
+    pub fn submit(url: Url, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            refusal: Refusal::Submit,
+            ..Self::post(url, headers, body)
+        }
+    }
+
     /// Any method.
     #[must_use]
     pub fn new(method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Self {
@@ -63,6 +83,7 @@ impl Call {
             headers,
             body,
             first_byte_timeout: None,
+            refusal: Refusal::Plain,
         }
     }
 
@@ -127,6 +148,7 @@ impl ProviderClient {
             .first_byte_timeout
             .unwrap_or(self.limits.first_byte_timeout)
             .min(self.limits.total_timeout);
+        let refusal = call.refusal;
         let response = timeout(wait, self.http.execute(call.into_request()))
             .await
             .map_err(|_| Failure::timed_out(Wait::FirstByte))?
@@ -142,6 +164,9 @@ impl ProviderClient {
             headers: &headers,
             body: &body,
         };
-        Err(Failure::answered(&answer, classify))
+        Err(match refusal {
+            Refusal::Plain => Failure::answered(&answer, classify),
+            Refusal::Submit => Failure::answered_submit(&answer, classify),
+        })
     }
 }

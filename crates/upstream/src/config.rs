@@ -1,6 +1,6 @@
 //! The limits of outgoing calls, each with its default. They are read once, at start, by whoever owns the configuration.
 //!
-//! Durations are written as `"5s"`, `"250ms"` or `"10m"`; sizes are bytes. Every field may be left out; the one place
+//! Durations are written as `"5s"`, `"250ms"` or `"10m"`, and are more than zero; sizes are bytes. Every field may be left out; the one place
 //! that says what it then is, is the `Default` of its struct.
 
 mod format;
@@ -8,6 +8,7 @@ mod format;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use chassis::config::duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -16,16 +17,16 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
     /// Name resolution, TCP and TLS together. Default `"5s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub connect_timeout: Duration,
     /// From sending the request to the head of the answer; a call may ask for another. Default `"120s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub first_byte_timeout: Duration,
     /// The longest silence inside a body. Default `"60s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub idle_timeout: Duration,
     /// The whole call, body included. Default `"600s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub total_timeout: Duration,
     /// The largest reply, buffered or streamed. Default 32 MiB.
     pub max_response_bytes: u64,
@@ -34,7 +35,7 @@ pub struct UpstreamConfig {
     /// The largest server-sent event. Default 8 MiB: some providers put an image into one event.
     pub max_event_bytes: usize,
     /// How long an unused connection is kept. Default `"90s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub pool_idle_timeout: Duration,
     /// How many unused connections are kept per host. Default 256.
     pub pool_max_idle_per_host: usize,
@@ -79,15 +80,15 @@ pub struct EgressConfig {
     #[serde(deserialize_with = "format::list")]
     pub nameservers: Vec<SocketAddr>,
     /// The longest wait for name servers. Default `"3s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub resolve_timeout: Duration,
     /// The most addresses a name may have. Default 16.
     pub max_answers: usize,
     /// Name resolution, TCP and TLS together. Default `"5s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub connect_timeout: Duration,
     /// The longest silence before or inside an answer. Default `"30s"`.
-    #[serde(with = "format::duration")]
+    #[serde(with = "duration::positive")]
     pub idle_timeout: Duration,
     /// How many redirects a download may follow, where its caller lets it. Default 3.
     pub max_redirects: usize,

@@ -77,6 +77,7 @@ pub struct Failure {
     retry_after: Option<Duration>,
     detail: Option<Box<str>>,
     reason: &'static str,
+    wait: Option<Wait>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -128,6 +129,16 @@ impl Class {
             _ => Self::Malformed,
         }
     }
+
+    /// As [`Class::of_status`], for a submit that is paid once it is accepted: an answer that may come after the acceptance
+    /// leaves the outcome unknown.
+    #[must_use]
+    pub fn of_submit_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            408 | 409 | 425 | 500 => Self::Unknown,
+            _ => Self::of_status(status),
+        }
+    }
 }
 
 impl fmt::Display for Class {
@@ -176,12 +187,13 @@ impl Failure {
     /// The provider refused with a status other than 2xx.
     #[must_use]
     pub fn answered(answer: &ProviderAnswer<'_>, classify: Classify) -> Self {
-        let verdict =
-            classify(answer).unwrap_or_else(|| Verdict::of(Class::of_status(answer.status)));
-        let mut failure = Self::reported(verdict);
-        failure.status = Some(answer.status);
-        failure.retry_after = retry_after(answer.headers);
-        failure
+        Self::judged(answer, classify(answer), Class::of_status)
+    }
+
+    /// The provider refused a paid submit: where the adapter says nothing, see [`Class::of_submit_status`].
+    #[must_use]
+    pub fn answered_submit(answer: &ProviderAnswer<'_>, classify: Classify) -> Self {
+        Self::judged(answer, classify(answer), Class::of_submit_status)
     }
 
     /// The provider reported a failure inside an answer (a failed job, an error event in a stream).
@@ -202,7 +214,7 @@ impl Failure {
         } else if error.is_connect() {
             Self::new(Class::NotSent, "no connection")
         } else if error.is_timeout() {
-            Self::new(Class::Unknown, Wait::FirstByte.reason())
+            Self::timed_out(Wait::FirstByte)
         } else {
             Self::new(Class::Unknown, "the connection broke before the answer")
         };
@@ -219,7 +231,9 @@ impl Failure {
     /// A limit of time passed after the request left.
     #[must_use]
     pub fn timed_out(wait: Wait) -> Self {
-        Self::new(Class::Unknown, wait.reason())
+        let mut failure = Self::new(Class::Unknown, wait.reason());
+        failure.wait = Some(wait);
+        failure
     }
 
     /// The answer is outside the provider's protocol; `reason` says how, without quoting it.
@@ -265,6 +279,12 @@ impl Failure {
         self.reason
     }
 
+    /// What the call was waiting for when its time was up.
+    #[must_use]
+    pub fn wait(&self) -> Option<Wait> {
+        self.wait
+    }
+
     /// Whether it is certain that the provider did not accept the work, so that nothing was paid. If not, a paid call must
     /// not be made again blindly.
     #[must_use]
@@ -287,6 +307,19 @@ impl Failure {
         self.retryable() || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
     }
 
+    /// The adapter's verdict, else that of the status.
+    fn judged(
+        answer: &ProviderAnswer<'_>,
+        verdict: Option<Verdict>,
+        by_status: fn(StatusCode) -> Class,
+    ) -> Self {
+        let verdict = verdict.unwrap_or_else(|| Verdict::of(by_status(answer.status)));
+        let mut failure = Self::reported(verdict);
+        failure.status = Some(answer.status);
+        failure.retry_after = retry_after(answer.headers);
+        failure
+    }
+
     fn new(class: Class, reason: &'static str) -> Self {
         Self {
             class,
@@ -294,6 +327,7 @@ impl Failure {
             retry_after: None,
             detail: None,
             reason,
+            wait: None,
             source: None,
         }
     }
@@ -371,117 +405,4 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answered(status: u16, headers: &HeaderMap, classify: Classify) -> Failure {
-        let status = StatusCode::from_u16(status).expect("a status");
-        let body = b"{}";
-        Failure::answered(
-            &ProviderAnswer {
-                status,
-                headers,
-                body,
-            },
-            classify,
-        )
-    }
-
-    #[test]
-    fn the_bare_status_decides_when_the_adapter_is_silent() {
-        let table = [
-            (400, Class::Invalid),
-            (401, Class::Auth),
-            (402, Class::Balance),
-            (403, Class::Auth),
-            (404, Class::Gone),
-            (413, Class::Invalid),
-            (422, Class::Invalid),
-            (429, Class::RateLimited),
-            (500, Class::Overloaded),
-            (502, Class::Unknown),
-            (503, Class::Overloaded),
-            (504, Class::Unknown),
-            (524, Class::Unknown),
-            (529, Class::Overloaded),
-            (302, Class::Malformed),
-        ];
-        for (status, class) in table {
-            let failure = answered(status, &HeaderMap::new(), |_| None);
-            assert_eq!(failure.class(), class, "status {status}");
-        }
-    }
-
-    #[test]
-    fn only_a_call_that_was_surely_refused_may_be_repeated() {
-        let table = [
-            (Class::Auth, true, false, true),
-            (Class::Balance, true, false, true),
-            (Class::RateLimited, true, true, true),
-            (Class::Overloaded, true, true, true),
-            (Class::Invalid, true, false, false),
-            (Class::Moderated, true, false, false),
-            (Class::Gone, true, false, true),
-            (Class::Unknown, false, false, false),
-            (Class::Malformed, false, false, false),
-            (Class::NotSent, true, true, true),
-        ];
-        for (class, known, retry, another) in table {
-            let failure = Failure::reported(Verdict::of(class));
-            assert_eq!(failure.outcome_known(), known, "{class}");
-            assert_eq!(failure.retryable(), retry, "{class}");
-            assert_eq!(failure.another_may_serve(), another, "{class}");
-        }
-    }
-
-    #[test]
-    fn the_adapter_overrules_the_status() {
-        let failure = answered(429, &HeaderMap::new(), |_| {
-            Some(Verdict::with_detail(
-                Class::Balance,
-                "account acme-42 is empty",
-            ))
-        });
-        assert_eq!(failure.class(), Class::Balance);
-        assert_eq!(
-            failure.detail(),
-            None,
-            "the state of our account is nobody's business"
-        );
-    }
-
-    #[test]
-    fn a_detail_is_one_bounded_line() {
-        let failure = Failure::reported(Verdict::with_detail(
-            Class::Invalid,
-            format!("  a\r\nb\u{7}{}", "é".repeat(400)),
-        ));
-        let detail = failure.detail().expect("a detail");
-        assert!(detail.starts_with("a b éé"), "{detail}");
-        assert_eq!(detail.chars().count(), 300);
-        assert!(
-            !failure.to_string().contains('é'),
-            "a detail is for the customer, not for the log"
-        );
-    }
-
-    #[test]
-    fn the_pause_is_read_in_every_form_and_bounded() {
-        let pause = |name: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().expect("a header"));
-            answered(429, &headers, |_| None).retry_after()
-        };
-        assert_eq!(pause("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(
-            pause("retry-after-ms", "250"),
-            Some(Duration::from_millis(250))
-        );
-        assert_eq!(pause("retry-after", "9999999"), Some(MAX_RETRY_AFTER));
-        assert_eq!(
-            pause("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(pause("retry-after", "soon"), None);
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@
 //! | `config.rs` | the limits, with their defaults |
 //! | `client.rs`, `client/reply.rs` | calls to providers; the reply, buffered or streamed |
 //! | `failure.rs` | what went wrong with a provider call, in classes |
+//! | `fault.rs` | what of it a customer reads and an operator is told: one table |
+//! | `span.rs` | a call to a provider, as a trace tells of it |
 //! | `sse.rs` | server-sent events out of byte chunks |
 //! | `egress.rs`, `egress/` | the guard: address rule, URL rule, resolver, client |
 //! | `tls.rs` | TLS with the ring provider and the system's certificates |
@@ -23,6 +25,8 @@ mod client;
 mod config;
 mod egress;
 mod failure;
+mod fault;
+mod span;
 mod sse;
 mod tls;
 
@@ -33,6 +37,8 @@ pub use crate::egress::{
     Trust,
 };
 pub use crate::failure::{Class, Classify, Failure, ProviderAnswer, Verdict, Wait};
+pub use crate::fault::{fault, report};
+pub use crate::span::traced;
 pub use crate::sse::{Decoder, Event, EventTooLarge, Events};
 
 /// Why a client could not be built. It happens at start only.

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::price::Price;
 
+/// The route of chat, and of nothing else.
+pub const CHAT_ROUTE: &str = "chat/completions";
+
 /// Conditions on resolved parameters: every named parameter has the given value. Empty: always.
 pub type When = Map<String, Value>;
 
@@ -29,6 +32,8 @@ pub struct Model {
     pub route: String,
     /// Where it is in its life.
     pub status: Status,
+    /// The model that serves what is asked of this one, once this one is succeeded.
+    pub successor: Option<String>,
     /// Seconds from submit until an unfinished task fails.
     pub deadline_seconds: u32,
     /// Whether `callback_url` is taken.
@@ -62,7 +67,7 @@ pub enum Category {
 pub enum Status {
     /// Served.
     Live,
-    /// Served by its successor.
+    /// Served, and charged, as its successor.
     Succeeded,
 }
 
@@ -127,6 +132,8 @@ pub enum ParamType {
         /// Largest.
         max: i64,
     },
+    /// One http(s) URL.
+    Url,
     /// A list of http(s) URLs.
     Urls {
         /// Most URLs.
@@ -208,9 +215,84 @@ impl Model {
         if self.providers.is_empty() {
             return Err("no provider serves this model".to_owned());
         }
-        if (self.category == Category::Chat) != (self.chat.is_some() && self.price.is_by_token()) {
-            return Err("chat models, and only they, have [chat] and a price by token".to_owned());
+        if (self.status == Status::Succeeded) != self.successor.is_some() {
+            return Err("succeeded models, and only they, name their successor".to_owned());
         }
+        self.check_category()?;
         self.price.check()
+    }
+
+    /// That its category can be served at its price.
+    fn check_category(&self) -> Result<(), String> {
+        let by_chat = self.route == CHAT_ROUTE;
+        match (self.category, &self.price, self.chat.is_some()) {
+            (Category::Chat, Price::Token { .. }, true) if by_chat => Ok(()),
+            (Category::Image, Price::Call { .. }, false) if !by_chat => Ok(()),
+            (Category::Chat, Price::Call { .. } | Price::Token { .. }, _) => Err(format!(
+                "a chat model is served by {CHAT_ROUTE}, priced by token, and has [chat]"
+            )),
+            (Category::Image, Price::Call { .. } | Price::Token { .. }, _) => Err(format!(
+                "an image model is not served by {CHAT_ROUTE}, is priced by call, and has no [chat]"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Catalogue;
+
+    const CHAT: &str = include_str!("../../catalogue/gemini.toml");
+    const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
+    const LIMITS: &str =
+        "[chat]\ndefault_output_bound = 1\nmax_output = 1\nmedia_part = 1\n\n[price]\n";
+
+    #[test]
+    fn what_cannot_be_served_is_refused_with_what_is_allowed() {
+        for (file, from, to, told) in [
+            (
+                CHAT,
+                "\"chat/completions\"",
+                "\"images/generations\"",
+                "a chat model is",
+            ),
+            (
+                CHAT,
+                "category = \"chat\"",
+                "category = \"image\"",
+                "an image model is",
+            ),
+            (
+                IMAGE,
+                "category = \"image\"",
+                "category = \"chat\"",
+                "a chat model is",
+            ),
+            (
+                IMAGE,
+                "\"images/generations\"",
+                "\"chat/completions\"",
+                "an image model is",
+            ),
+            (IMAGE, "[price]\n", LIMITS, "an image model is"),
+            (IMAGE, "\"live\"", "\"succeeded\"", "name their successor"),
+            (
+                IMAGE,
+                "\"live\"",
+                "\"live\"\nsuccessor = \"x\"",
+                "name their successor",
+            ),
+            (
+                IMAGE,
+                "\"live\"",
+                "\"succeeded\"\nsuccessor = \"x\"",
+                "not a live model",
+            ),
+        ] {
+            assert!(file.contains(from), "{from}");
+            let text = file.replacen(from, to, 1);
+            let error = Catalogue::parse(&[("a.toml", &text)]).unwrap_err();
+            assert!(error.to_string().contains(told), "{to}: {error}");
+        }
     }
 }

@@ -33,6 +33,14 @@ impl Model {
         }
     }
 
+    /// Every URL among resolved parameters, with its path: `input_urls[2]`. Nobody calls one that was not checked.
+    pub fn urls<'a>(&'a self, resolved: &'a Resolved) -> impl Iterator<Item = (String, &'a str)> {
+        self.params.iter().flat_map(move |param| {
+            let value = resolved.get(&param.name);
+            value.map_or_else(Vec::new, |value| param.urls(value))
+        })
+    }
+
     fn unknown(&self, name: &str) -> Problem {
         let known: Vec<&str> = self
             .params
@@ -72,19 +80,42 @@ impl Param {
             {
                 Vec::new()
             }
+            (ParamType::Url, value) if is_url(value) => Vec::new(),
             (ParamType::Urls { max }, Value::Array(items)) if items.len() <= *max => {
                 url_problems(name, items)
             }
             (of, _) => wrong(of.allowed()),
         }
     }
+
+    fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
+        let name = &self.name;
+        match self.of {
+            ParamType::Url => value
+                .as_str()
+                .map(|url| (name.clone(), url))
+                .into_iter()
+                .collect(),
+            ParamType::Urls { .. } => {
+                let items = value.as_array().into_iter().flatten().enumerate();
+                items
+                    .filter_map(|(index, item)| Some((format!("{name}[{index}]"), item.as_str()?)))
+                    .collect()
+            }
+            ParamType::Text { .. } | ParamType::Choice { .. } | ParamType::Integer { .. } => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn is_url(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|url| url.starts_with("https://") || url.starts_with("http://"))
 }
 
 fn url_problems(name: &str, items: &[Value]) -> Vec<Problem> {
-    let is_url = |item: &Value| {
-        item.as_str()
-            .is_some_and(|url| url.starts_with("https://") || url.starts_with("http://"))
-    };
     items
         .iter()
         .enumerate()
@@ -100,6 +131,7 @@ impl ParamType {
             Self::Text { min, max } => format!("be a text of {min} to {max} characters"),
             Self::Choice { values } => format!("be one of {}", values.join(", ")),
             Self::Integer { min, max } => format!("be a whole number from {min} to {max}"),
+            Self::Url => "be an http(s) URL".to_owned(),
             Self::Urls { max } => format!("be a list of at most {max} URLs"),
         }
     }
@@ -158,5 +190,34 @@ mod tests {
             &json!({"prompt": "a fox", "input_urls": (0..9).map(|_| "https://a.example/x.png").collect::<Vec<_>>()}),
             "input_urls must be a list of at most 8 URLs",
         );
+    }
+
+    #[test]
+    fn urls_are_found_by_what_a_parameter_is_and_not_by_its_looks() {
+        let file = include_str!("../../catalogue/flux-2.toml");
+        let more = "[[params]]\nname = \"image_url\"\ntype = \"url\"\n\n[price]\n";
+        let text = file.replacen("[price]\n", more, 1);
+        let catalogue = Catalogue::parse(&[("a.toml", &text)]).unwrap();
+        let model = catalogue.find("flux-2").unwrap();
+        let sent = json!({
+            "prompt": "https://no.example/url",
+            "image_url": "https://a.example/1.png",
+            "input_urls": ["https://b.example/2.png", "http://c.example/3.png"],
+        });
+        let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();
+        let urls: Vec<_> = model.urls(&resolved).collect();
+        assert_eq!(
+            urls,
+            [
+                ("input_urls[0]".to_owned(), "https://b.example/2.png"),
+                ("input_urls[1]".to_owned(), "http://c.example/3.png"),
+                ("image_url".to_owned(), "https://a.example/1.png"),
+            ]
+        );
+        let wrong = json!({"prompt": "a fox", "image_url": ["https://a.example/1.png"]});
+        let problems = model
+            .resolve(wrong.as_object().unwrap().clone())
+            .unwrap_err();
+        assert_eq!(problems[0].message, "image_url must be an http(s) URL");
     }
 }

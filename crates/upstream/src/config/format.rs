@@ -1,5 +1,4 @@
-//! How settings are written: durations as `"5s"`, and lists also as one comma-separated string, which is all that an
-//! environment variable can hold.
+//! How lists are written: also as one comma-separated string, which is all that an environment variable can hold.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,31 +7,6 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-
-/// Durations as text with a unit, more than zero.
-pub(crate) mod duration {
-    use std::time::Duration;
-
-    use serde::de::{Deserialize, Deserializer, Error as _};
-    use serde::ser::Serializer;
-
-    /// Reads `"5s"`, `"250ms"`, `"1m 30s"`.
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(input)?;
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(duration),
-            Ok(_) => Err(D::Error::custom("a duration must be more than zero")),
-            Err(error) => Err(D::Error::custom(format!(
-                "not a duration ({error}): write a number and a unit, such as \"5s\" or \"250ms\""
-            ))),
-        }
-    }
-
-    /// Writes what [`deserialize`] reads.
-    pub(crate) fn serialize<S: Serializer>(value: &Duration, output: S) -> Result<S::Ok, S::Error> {
-        output.collect_str(&humantime::format_duration(*value))
-    }
-}
 
 /// A list, or its items in one string, separated by commas.
 pub(crate) fn list<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>

@@ -83,6 +83,36 @@ async fn a_refusal_is_read_by_the_adapter_first() {
 }
 
 #[tokio::test]
+async fn a_paid_submit_is_refused_for_certain_only_by_a_certain_answer() {
+    let server = Server::start(|request, _| {
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        vec![answer(&format!("{} Refused", &path[1..]), "", "{}")]
+    })
+    .await;
+    let client = ProviderClient::new(&limits()).unwrap();
+    for (status, plain, submit) in [
+        (400, Class::Invalid, Class::Invalid),
+        (408, Class::Overloaded, Class::Unknown),
+        (409, Class::Overloaded, Class::Unknown),
+        (425, Class::Overloaded, Class::Unknown),
+        (429, Class::RateLimited, Class::RateLimited),
+        (500, Class::Overloaded, Class::Unknown),
+        (503, Class::Overloaded, Class::Overloaded),
+    ] {
+        let url = || server.url(&format!("/{status}")).parse().unwrap();
+        let post = Call::post(url(), HeaderMap::new(), Bytes::from("{}"));
+        let paid = Call::submit(url(), HeaderMap::new(), Bytes::from("{}"));
+        let failure = client.send(post, |_| None).await.unwrap_err();
+        assert_eq!(failure.class(), plain, "{status}");
+        let failure = client.send(paid.clone(), |_| None).await.unwrap_err();
+        assert_eq!(failure.class(), submit, "{status}");
+        let known = |_: &upstream::ProviderAnswer<'_>| Some(Verdict::of(Class::Balance));
+        let failure = client.send(paid, known).await.unwrap_err();
+        assert_eq!(failure.class(), Class::Balance, "the adapter knows better");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let server = Server::start(|_, addr| {
         vec![answer(
@@ -136,6 +166,7 @@ async fn silence_after_sending_leaves_the_outcome_unknown() {
     assert_eq!(failure.class(), Class::Unknown);
     assert!(!failure.outcome_known());
     assert_eq!(failure.reason(), "no answer in time");
+    assert_eq!(failure.wait(), Some(upstream::Wait::FirstByte));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn what_is_printed_can_be_read_again() {
     assert_eq!(egress.ports, [443, 8443]);
     assert_eq!(egress.resolve_timeout, Duration::from_millis(1500));
     let printed = serde_json::to_value(&egress).unwrap();
-    assert_eq!(printed["resolve_timeout"], "1s 500ms");
+    assert_eq!(printed["resolve_timeout"], "1500ms");
     assert_eq!(
         serde_json::from_value::<EgressConfig>(printed).unwrap(),
         egress
@@ -51,7 +51,11 @@ fn a_mistake_is_named_with_what_is_allowed() {
             "`somewhere`: not an address range",
         ),
         (json!({"schemes": "ftp"}), "use http or https"),
-        (json!({"idle_timeout": "5"}), "such as \"5s\""),
+        (
+            json!({"idle_timeout": "5"}),
+            "write 1500ms, 5s, 2m, 1h or 14d",
+        ),
+        (json!({"idle_timeout": "1m 30s"}), "is not a duration"),
         (json!({"idle_timeout": "0s"}), "more than zero"),
         (json!({"alow": []}), "unknown field `alow`"),
     ] {

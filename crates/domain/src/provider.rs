@@ -1,0 +1,126 @@
+//! The providers we know by name: where each usually is, and which environment variable customarily holds its credential.
+//! A provider that is not in this table is reached by configuration alone (`providers.<name>`).
+
+/// One provider we know by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownProvider {
+    /// Its name in model files and in the configuration.
+    pub name: &'static str,
+    /// Where it is, unless `providers.<name>.base_url` says otherwise.
+    pub base_url: &'static str,
+    /// The environment variable that customarily holds its credential.
+    pub variable: &'static str,
+    /// What follows the sandbox's address in its simulation's base URL.
+    pub sandbox_path: &'static str,
+    /// Where it leaves the common ground of OpenAI's chat protocol.
+    pub dialect: Dialect,
+}
+
+/// What compatible servers of OpenAI's chat protocol spell differently. The default is what a server takes that we do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// How our `include_thoughts` is spelled.
+    pub thoughts: Thoughts,
+    /// Where the limit of output goes that a customer did not name.
+    pub output_limit: OutputLimit,
+}
+
+/// How a provider spells our `include_thoughts`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thoughts {
+    /// It has no such thing: the field is dropped.
+    #[default]
+    Unknown,
+    /// Google: `extra_body.google.thinking_config.include_thoughts`. A customer's own `extra_body` stays as it is, and wins.
+    Google,
+}
+
+/// The field of a provider's limit of output tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputLimit {
+    /// `max_tokens`: every compatible server knows it.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`: OpenAI, whose reasoning models refuse the other.
+    MaxCompletionTokens,
+}
+
+/// The common ground.
+const COMMON: Dialect = Dialect {
+    thoughts: Thoughts::Unknown,
+    output_limit: OutputLimit::MaxTokens,
+};
+
+/// Every provider we know by name. A new adapter for another one adds a row.
+pub const PROVIDERS: &[KnownProvider] = &[
+    KnownProvider {
+        name: "bfl",
+        base_url: "https://api.bfl.ai",
+        variable: "BFL_API_KEY",
+        sandbox_path: "bfl",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "gemini",
+        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+        variable: "GEMINI_API_KEY",
+        sandbox_path: "gemini/v1",
+        dialect: Dialect {
+            thoughts: Thoughts::Google,
+            ..COMMON
+        },
+    },
+    KnownProvider {
+        name: "openai",
+        base_url: "https://api.openai.com/v1",
+        variable: "OPENAI_API_KEY",
+        sandbox_path: "openai/v1",
+        dialect: Dialect {
+            output_limit: OutputLimit::MaxCompletionTokens,
+            ..COMMON
+        },
+    },
+];
+
+// === impl OutputLimit ===
+
+impl OutputLimit {
+    /// The field's name.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+// === impl KnownProvider ===
+
+impl KnownProvider {
+    /// The provider of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_we_do_not_know_speaks_the_common_ground() {
+        assert_eq!(Dialect::default(), COMMON);
+    }
+
+    #[test]
+    fn every_provider_of_the_built_in_models_is_known() {
+        let catalogue = crate::Catalogue::built_in().unwrap();
+        for route in catalogue.models().iter().flat_map(|model| &model.providers) {
+            assert!(
+                KnownProvider::find(&route.provider).is_some(),
+                "{}",
+                route.provider
+            );
+        }
+    }
+}
