@@ -1,4 +1,5 @@
-//! Configuration: one TOML file, overridden by `AIO_<SECTION>__<FIELD>`. The only place that reads the environment.
+//! Configuration: one TOML file, overridden by `AIO_<SECTION>__<FIELD>`, or `AIO_<SECTION>__<FIELD>_FILE` that names a file with the
+//! value. The only place that reads the environment.
 //! What a section holds, its service knows; here are only files, variables and how they lie over each other.
 
 use std::path::Path;
@@ -12,9 +13,14 @@ use figment::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 pub mod duration;
+mod providers;
 
-/// Customary names of providers' credentials, and whose they are.
-const CUSTOMARY: &[(&str, &str)] = &[("GEMINI_API_KEY", "gemini"), ("BFL_API_KEY", "bfl")];
+pub use providers::{Access, Providers};
+
+/// How the name of a setting's variable begins.
+const PREFIX: &str = "AIO_";
+/// How the name of a variable ends that names a file with the value.
+const OF_FILE: &str = "_FILE";
 
 /// Everything configured, not yet read by anyone.
 #[derive(Clone, Debug)]
@@ -35,8 +41,8 @@ pub struct Provider {
 /// What is wrong with the configuration, each setting with its name.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file that was asked for is not there or cannot be read.
-    #[error("cannot read configuration file {path}")]
+    /// A file that was asked for is not there or cannot be read.
+    #[error("cannot read {path}")]
     File {
         /// The file.
         path: String,
@@ -63,7 +69,7 @@ impl Settings {
     /// Reads the file, if one is named, and the environment over it.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file, or one that a variable names, cannot be read.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
         let mut figment = Figment::new();
         if let Some(path) = file {
@@ -73,21 +79,24 @@ impl Settings {
             })?;
             figment = figment.merge(Toml::string(&text));
         }
-        for (variable, provider) in CUSTOMARY {
-            if let Some(key) = variable_value(variable) {
-                figment = figment.merge(Serialized::default(
-                    &format!("providers.{provider}.api_key"),
-                    key,
-                ));
+        for known in domain::PROVIDERS {
+            if let Some(key) = secret_value(known.variable)? {
+                let name = format!("providers.{}.api_key", known.name);
+                figment = figment.merge(Serialized::default(&name, key.expose()));
             }
         }
-        Ok(Self(
-            figment.merge(
-                Env::prefixed("AIO_")
-                    .filter(|name| name.as_str().contains("__"))
-                    .split("__"),
-            ),
-        ))
+        let by_value = Env::prefixed(PREFIX)
+            .filter(|name| is_set(name.as_str()) && !is_of_file(name.as_str()))
+            .split("__");
+        figment = figment.merge(by_value);
+        let by_file =
+            Env::prefixed(PREFIX).filter(|name| is_set(name.as_str()) && is_of_file(name.as_str()));
+        for (name, path) in by_file.iter() {
+            let name = name.as_str().to_lowercase().replace("__", ".");
+            let name = name.strip_suffix("_file").unwrap_or(&name);
+            figment = figment.merge(Serialized::default(name, content(&path)?));
+        }
+        Ok(Self(figment))
     }
 
     /// Reads settings from a text, without the environment: for tests.
@@ -175,6 +184,39 @@ fn mistakes(section: &str, error: figment::Error) -> Error {
         )
     });
     Error::Setting(told.collect::<Vec<_>>().join("; "))
+}
+
+/// Whether a variable, without its prefix, is a setting with a value. An empty one is none: compose files write those.
+fn is_set(name: &str) -> bool {
+    let whole = || format!("{PREFIX}{}", name.to_uppercase());
+    name.contains("__") && variable_value(&whole()).is_some()
+}
+
+/// Whether a variable names a file that holds the value, as container platforms hand out secrets.
+fn is_of_file(name: &str) -> bool {
+    let end = name.len().checked_sub(OF_FILE.len());
+    end.and_then(|end| name.get(end..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(OF_FILE))
+}
+
+/// A secret out of its file, without the line's end that editors add.
+fn content(path: &str) -> Result<String, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A secret from the environment: `NAME`, or the content of the file that `NAME_FILE` names.
+///
+/// # Errors
+/// When that file cannot be read.
+pub fn secret_value(name: &str) -> Result<Option<Secret>, Error> {
+    match variable_value(&format!("{name}{OF_FILE}")) {
+        Some(path) => Ok(Some(Secret::new(content(&path)?))),
+        None => Ok(variable_value(name).map(Secret::new)),
+    }
 }
 
 /// One environment variable, unless absent or empty.

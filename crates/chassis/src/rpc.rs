@@ -1,24 +1,87 @@
-//! Calls between services: one channel type, whether the other side is in this process or not, with the same deadline on both.
+//! Calls between services: one channel type, whether the other side is in this process or behind the network.
+//!
+//! The same stack stands around both: the trace context, the deadline, panics (`rpc/trace.rs`, `rpc/deadline.rs`, `rpc/panics.rs`). Over the
+//! network, [`network`] chooses a connection for each call, and [`serve`] lets callers in by their role's token. There is no TLS
+//! here yet: between machines, the network must be one's own.
+//!
+//! What a service must know:
+//! - A deadline bounds the time until an answer begins. A stream may go on after it; a peer that dies under it is noticed
+//!   by the connection's keepalive.
+//! - A handler is dropped when its deadline passes or its caller goes away. What must not be cut runs in a task of its own
+//!   ([`crate::Tasks::run_to_end`]), and is then free of the deadline too.
+//! - A call that was sent is never sent again: after UNAVAILABLE, it may have been done. Only who knows that a second time
+//!   does no harm may repeat it.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Service, util::BoxCloneSyncService};
 
-/// How long a call may take when its caller names no deadline.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// The header of gRPC that carries the deadline over HTTP/2.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+mod callers;
+mod config;
+mod connection;
+mod deadline;
+mod keeper;
+mod metrics;
+mod network;
+mod open;
+mod panics;
+mod resolve;
+mod roster;
+mod server;
+mod trace;
+
+pub use callers::Callers;
+pub use config::{ClientLimits, ConnectionAge, PeersConfig, Role, ServerLimits};
+pub use deadline::time_left;
+pub use metrics::Metrics;
+pub use network::{Peer, network};
+pub use resolve::{Resolve, SystemResolver};
+pub use server::{Serving, serve};
 
 /// A way to call another service. Generated clients are made over it: `BillingClient::new(channel)`.
 pub type Channel = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// The answer to a call. What goes wrong is a status in it.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Why calls between services cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is not of the form that is taken. It is not repeated here: it may hold a password.
+    #[error(
+        "the address of {peer} must be http://host:port, several with commas between, without a path or a password"
+    )]
+    Address {
+        /// Whose.
+        peer: &'static str,
+    },
+    /// A role has no token.
+    #[error("peers.tokens.{role} is missing")]
+    NoToken {
+        /// Whose.
+        role: Role,
+    },
+    /// A token is too short, or does not fit a header.
+    #[error("peers.tokens.{role} must be at least 32 visible ASCII characters")]
+    WeakToken {
+        /// Whose.
+        role: Role,
+    },
+    /// A token that was given without its role does not fit a header.
+    #[error("the token must be visible ASCII characters")]
+    Token,
+    /// Nobody calls this role by gRPC.
+    #[error("{role} takes no calls from other services")]
+    NotCallable {
+        /// Which.
+        role: Role,
+    },
+    /// The descriptors of the services are not a `FileDescriptorSet`.
+    #[error("the descriptors of the services cannot be read")]
+    Descriptors(#[source] tonic_reflection::server::Error),
+}
 
 /// Wraps a generated server, so that calling it needs no socket (measured: 1.9 µs a call).
 pub fn in_process<S>(server: S) -> Channel
@@ -30,7 +93,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(Deadline { inner: server })
+    BoxCloneSyncService::new(outgoing(incoming(server)))
 }
 
 /// A way that leads to nobody: every call is answered UNAVAILABLE. For a process that runs only a part of the services.
@@ -40,104 +103,20 @@ pub fn nobody() -> Channel {
     }))
 }
 
-/// A request that must be answered within `deadline`. For a stream, that is until its first message.
-pub fn request<M>(message: M, deadline: Duration) -> tonic::Request<M> {
+/// A request that must be answered within `budget`, or within what is left to the call being handled, if that is less. For
+/// a stream, that is until it begins.
+pub fn request<M>(message: M, budget: Duration) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
-    request.set_timeout(deadline);
+    request.set_timeout(time_left().map_or(budget, |left| left.min(budget)));
     request
 }
 
-/// Ends a call at its deadline with DEADLINE_EXCEEDED.
-#[derive(Clone)]
-struct Deadline<S> {
-    inner: S,
+/// The stack around every call that leaves.
+const fn outgoing<S>(inner: S) -> trace::Inject<deadline::Send<S>> {
+    trace::Inject(deadline::Send(inner))
 }
 
-type Call = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-impl<S> Service<Request<Body>> for Deadline<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Call;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Call {
-        let deadline = deadline_of(request.headers()).unwrap_or(DEFAULT_DEADLINE);
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            match tokio::time::timeout(deadline, answer).await {
-                Ok(answer) => answer,
-                Err(_elapsed) => {
-                    Ok(tonic::Status::deadline_exceeded("the call took too long").into_http())
-                }
-            }
-        })
-    }
-}
-
-/// Reads `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2 specification).
-fn deadline_of(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => count.checked_mul(3600).map(Duration::from_secs),
-        "M" => count.checked_mul(60).map(Duration::from_secs),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use tower::{ServiceExt as _, service_fn};
-
-    use super::*;
-
-    #[test]
-    fn deadlines_are_read_in_every_unit() {
-        for (text, expected) in [
-            ("1H", Some(Duration::from_secs(3600))),
-            ("2M", Some(Duration::from_secs(120))),
-            ("3S", Some(Duration::from_secs(3))),
-            ("4m", Some(Duration::from_millis(4))),
-            ("5u", Some(Duration::from_micros(5))),
-            ("6n", Some(Duration::from_nanos(6))),
-            ("7", None),
-            ("", None),
-            ("S", None),
-        ] {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static(GRPC_TIMEOUT),
-                text.parse().unwrap(),
-            )]);
-            assert_eq!(deadline_of(&headers), expected, "{text}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_ends_at_its_deadline() {
-        let stuck = service_fn(|_request: Request<Body>| {
-            std::future::pending::<Result<Response<Body>, Infallible>>()
-        });
-        let mut request = Request::new(Body::empty());
-        request
-            .headers_mut()
-            .insert(GRPC_TIMEOUT, "20m".parse().unwrap());
-        let answer = in_process(stuck).oneshot(request).await.unwrap();
-        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
-        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
-    }
+/// The stack around every call that arrives.
+const fn incoming<S>(inner: S) -> trace::Adopt<deadline::Keep<panics::Catch<S>>> {
+    trace::Adopt(deadline::Keep(panics::Catch(inner)))
 }

@@ -76,6 +76,11 @@ pub enum Error {
     /// A secret is not 32 bytes in base64.
     #[error("secrets.{0} must be 32 bytes in base64")]
     Malformed(&'static str),
+    /// A secret that all processes share is not configured.
+    #[error(
+        "secrets.{0} is not set: 32 bytes in base64, the same for every process (`openssl rand -base64 32`)"
+    )]
+    Missing(&'static str),
 }
 
 // === impl Secrets ===
@@ -101,18 +106,28 @@ impl Secrets {
             Err(error) => return Err(error.into()),
         };
         let kept: Config = toml::from_str(&text).map_err(Error::Damaged)?;
-        let pick = |name, configured: &Option<Secret>, kept: &Option<Secret>| {
-            configured
-                .as_ref()
-                .or(kept.as_ref())
-                .and_then(|secret| BASE64.decode(secret.expose()).ok())
-                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-                .ok_or(Error::Malformed(name))
+        Self::configured(&Config {
+            key_mac: configured.key_mac.clone().or(kept.key_mac),
+            content_key: configured.content_key.clone().or(kept.content_key),
+            link_key: configured.link_key.clone().or(kept.link_key),
+        })
+    }
+
+    /// Takes configured secrets alone, and makes none: for a process that shares its databases with others, which need the same.
+    ///
+    /// # Errors
+    /// When a secret is missing or is not 32 bytes in base64.
+    pub fn configured(config: &Config) -> Result<Self, Error> {
+        let read = |name, secret: &Option<Secret>| {
+            let secret = secret.as_ref().ok_or(Error::Missing(name))?;
+            let bytes = BASE64.decode(secret.expose()).ok();
+            let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+            key.ok_or(Error::Malformed(name))
         };
         Ok(Self::from_keys(
-            pick("key_mac", &configured.key_mac, &kept.key_mac)?,
-            pick("content_key", &configured.content_key, &kept.content_key)?,
-            pick("link_key", &configured.link_key, &kept.link_key)?,
+            read("key_mac", &config.key_mac)?,
+            read("content_key", &config.content_key)?,
+            read("link_key", &config.link_key)?,
         ))
     }
 
@@ -348,6 +363,12 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "secrets.key_mac must be 32 bytes in base64"
+        );
+        let error = Secrets::configured(&with(&good)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("secrets.content_key is not set")
         );
     }
 }

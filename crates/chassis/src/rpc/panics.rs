@@ -1,0 +1,47 @@
+//! A handler that panics answers INTERNAL, in process and over the network alike. Left alone, the panic would end the caller
+//! too in process, and look like a broken connection over the network.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    task::{Context, Poll},
+};
+
+use futures::FutureExt as _;
+use http::{Request, Response};
+use tonic::{Status, body::Body};
+use tower::Service;
+use tracing::error;
+
+use super::Answer;
+
+/// Around a handler: a panic becomes a failure. What the handler shared with others it must have left whole, as with any
+/// other early end.
+#[derive(Clone)]
+pub(super) struct Catch<S>(pub(super) S);
+
+// === impl Catch ===
+
+impl<S> Service<Request<Body>> for Catch<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind();
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_panic| {
+                error!("a handler panicked");
+                Ok(Status::internal("the handler panicked").into_http())
+            })
+        })
+    }
+}
