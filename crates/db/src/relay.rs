@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::{Tasks, clock::micros, config::duration, telemetry::causes};
+use chassis::{
+    Tasks,
+    clock::micros,
+    config::duration,
+    telemetry::{self, causes},
+};
 use futures::{StreamExt as _, future::BoxFuture, stream};
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tracing::{Instrument as _, info_span, warn};
+use tracing::{Instrument as _, debug_span, info_span, warn};
 
 use crate::{
     Db, Error,
@@ -49,6 +54,14 @@ pub struct Relay {
     bells: Arc<[(&'static str, Notify)]>,
 }
 
+/// How it went with a row.
+#[derive(Debug)]
+struct Told {
+    id: [u8; 16],
+    attempts: i64,
+    outcome: Result<(), RetryLater>,
+}
+
 // === impl Relay ===
 
 impl Relay {
@@ -82,16 +95,25 @@ impl Relay {
     }
 
     async fn tell_topic(&self, topic: &str, bell: &Notify, stop: &Tasks, deliver: &Deliver) {
+        let mut failures = 0;
         while !stop.is_stopping() {
+            let mut pause = self.limits.poll;
             match self.step(topic, deliver).await {
-                Ok(0) => {}
+                Ok(0) => failures = 0,
                 // There may be more.
-                Ok(_) => continue,
-                Err(error) => warn!(error = %causes(&error), topic, "cannot read the outbox"),
+                Ok(_) => {
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => {
+                    warn!(error = %causes(&error), topic, "cannot read the outbox");
+                    pause = pause.max(self.backoff(failures));
+                    failures += 1;
+                }
             }
             tokio::select! {
-                () = bell.notified() => {}
-                () = tokio::time::sleep(self.limits.poll) => {}
+                () = bell.notified(), if failures == 0 => {}
+                () = tokio::time::sleep(pause) => {}
                 () = stop.stopping() => {}
             }
         }
@@ -102,41 +124,54 @@ impl Relay {
     /// # Errors
     /// When the outbox cannot be read or written.
     pub async fn step(&self, topic: &str, deliver: &Deliver) -> Result<usize, Error> {
-        if !outbox::any_due(self.db.reader(), topic).await? {
+        let now = self.db.now_micros();
+        let due = self.db.read(outbox::any_due(self.db.reader(), topic, now));
+        if !due.await? {
             return Ok(0);
         }
-        let (limit, claim) = (i64::from(self.limits.batch), micros(self.limits.claim));
+        let limit = i64::from(self.limits.batch);
+        let until = now.saturating_add(micros(self.limits.claim));
         let topic = topic.to_owned();
-        let rows = self
+        let claimed: Result<Vec<Row>, Error> = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
-                    outbox::claim(connection, &topic, limit, claim)
-                        .await
-                        .map_err(Error::from)
+                    Ok(outbox::claim(connection, &topic, limit, (now, until)).await?)
                 })
             })
-            .await?;
+            .await;
+        let rows = claimed?;
         let count = rows.len();
+        // What is told at about the same time is noted in one commit, while others are being told.
         stream::iter(rows)
-            .for_each_concurrent(self.limits.concurrency, |row| {
-                self.tell(row, deliver).in_current_span()
-            })
+            .map(|row| tell(row, deliver).in_current_span())
+            .buffer_unordered(self.limits.concurrency)
+            .ready_chunks(self.limits.concurrency)
+            .for_each_concurrent(2, |told| self.note(told, until).in_current_span())
             .await;
         Ok(count)
     }
 
-    async fn tell(&self, row: Row, deliver: &Deliver) {
-        let (id, attempts) = (row.id, row.attempts);
-        let told = deliver(row).await;
-        let wait = micros(self.backoff(attempts));
+    async fn note(&self, mut told: Vec<Told>, claimed: i64) {
+        // In one order everywhere: after a claim ran out, two relays may note the same rows.
+        told.sort_unstable_by_key(|told| told.id);
+        let now = self.db.now_micros();
+        let due = |told: &Told| now.saturating_add(micros(self.backoff(told.attempts)));
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|told| (told.id, told.outcome, due(&told)))
+            .collect();
         let noted: Result<(), Error> = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
-                    match told {
-                        Ok(()) => outbox::done(connection, id).await?,
-                        Err(RetryLater) => outbox::put_off(connection, id, wait).await?,
+                    for (id, outcome, due) in told {
+                        match outcome {
+                            Ok(()) => outbox::done(connection, id).await?,
+                            Err(RetryLater) => {
+                                outbox::put_off(connection, id, claimed, due).await?;
+                            }
+                        }
                     }
                     Ok(())
                 })
@@ -154,6 +189,24 @@ impl Relay {
         Duration::from_millis(100)
             .saturating_mul(2_u32.saturating_pow(doublings))
             .min(self.limits.max_backoff)
+    }
+}
+
+/// In the trace of whoever wrote the row.
+async fn tell(row: Row, deliver: &Deliver) -> Told {
+    let (id, attempts) = (row.id, row.attempts);
+    let span = debug_span!(
+        "tell",
+        otel.name = %format_args!("tell {}", row.topic),
+        otel.kind = "producer",
+        messaging.system = "outbox",
+        messaging.destination.name = row.topic,
+    );
+    telemetry::adopt_text(&span, &row.trace);
+    Told {
+        id,
+        attempts,
+        outcome: deliver(row).instrument(span).await,
     }
 }
 
@@ -175,95 +228,4 @@ const fn default_claim() -> Duration {
 
 const fn default_backoff() -> Duration {
     Duration::from_secs(10)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use chassis::config::Settings;
-
-    use super::*;
-    use crate::outbox::NewRow;
-
-    async fn relay(path: &std::path::Path) -> Relay {
-        let settings = Settings::from_toml("[outbox]\nmax_backoff = '1ms'");
-        let limits = settings.section("database").unwrap();
-        let db = Db::open(path, &[outbox::MIGRATION], &limits, &Tasks::default())
-            .await
-            .unwrap();
-        Relay::new(db, settings.section("outbox").unwrap(), &["settle"])
-    }
-
-    async fn enqueue(relay: &Relay, id: u8) {
-        let row = NewRow {
-            id: [id; 16],
-            topic: "settle",
-            subject: [9; 16],
-            payload: vec![id],
-        };
-        let written: Result<(), Error> = relay
-            .db
-            .write(move |connection| {
-                Box::pin(async move { Ok(outbox::enqueue(connection, row).await?) })
-            })
-            .await;
-        written.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_row_is_told_until_it_is_taken_and_then_no_more() {
-        let directory = tempfile::tempdir().unwrap();
-        let relay = relay(&directory.path().join("a.db")).await;
-        enqueue(&relay, 1).await;
-        enqueue(&relay, 2).await;
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let deliver: Deliver = {
-            let seen = Arc::clone(&seen);
-            Arc::new(move |row| {
-                seen.lock().unwrap().push((row.payload[0], row.attempts));
-                // The first row is refused twice.
-                let outcome = if row.payload == [1] && row.attempts < 2 {
-                    Err(RetryLater)
-                } else {
-                    Ok(())
-                };
-                Box::pin(std::future::ready(outcome))
-            })
-        };
-        while seen.lock().unwrap().len() < 4 {
-            relay.step("settle", &deliver).await.unwrap();
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 0);
-        let mut seen = seen.lock().unwrap().clone();
-        seen.sort_unstable();
-        assert_eq!(seen, [(1, 0), (1, 1), (1, 2), (2, 0)]);
-    }
-
-    #[tokio::test]
-    async fn a_claim_of_a_dead_process_can_be_ended() {
-        let directory = tempfile::tempdir().unwrap();
-        let relay = relay(&directory.path().join("a.db")).await;
-        enqueue(&relay, 1).await;
-        let claimed: Result<Vec<Row>, Error> = relay
-            .db
-            .write(|connection| {
-                Box::pin(
-                    async move { Ok(outbox::claim(connection, "settle", 10, 60_000_000).await?) },
-                )
-            })
-            .await;
-        assert_eq!(claimed.unwrap().len(), 1);
-        let deliver: Deliver = Arc::new(|_row| Box::pin(std::future::ready(Ok(()))));
-        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 0);
-        let forgot: Result<(), Error> = relay
-            .db
-            .write(|connection| {
-                Box::pin(async move { Ok(outbox::forget_claims(connection).await?) })
-            })
-            .await;
-        forgot.unwrap();
-        assert_eq!(relay.step("settle", &deliver).await.unwrap(), 1);
-    }
 }

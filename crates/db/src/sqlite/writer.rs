@@ -6,9 +6,10 @@ use chassis::{Tasks, telemetry::causes};
 use futures::{FutureExt as _, future::BoxFuture};
 use sqlx::{AnyConnection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{Span, error};
+use tracing::{Instrument as _, Span, error};
 
-use crate::{Error, Limits, open};
+use super::writing;
+use crate::{Error, Limits};
 
 /// Tells one caller how it ended, once the commit has.
 type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -52,8 +53,10 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
+        // What the work writes down of its trace is its caller's, not the writer's.
+        let span = Span::current();
         let job: Job = Box::new(move |connection| {
-            Box::pin(async move {
+            let piece = async move {
                 let outcome = AssertUnwindSafe(work(connection)).catch_unwind().await;
                 let outcome = outcome.unwrap_or_else(|_panic| Err(Error::Panicked.into()));
                 let keep = if outcome.is_ok() { Keep::Yes } else { Keep::No };
@@ -63,7 +66,8 @@ impl Writer {
                     let _ = sender.send(told);
                 });
                 (keep, answer)
-            })
+            };
+            Box::pin(piece.instrument(span))
         });
         self.jobs.send(job).await.map_err(|_| Error::Closed)?;
         receiver.await.map_err(|_| E::from(Error::Closed))?
@@ -83,7 +87,7 @@ async fn run(
         if let Err(failure) = &ended {
             error!(error = %causes(failure), "a group commit failed");
             // Whatever state the connection is in, the next commit starts on a fresh one.
-            match open::writer(&url).await {
+            match writing(&url).await {
                 Ok(fresh) => connection = fresh,
                 Err(failure) => error!(error = %causes(&failure), "cannot reopen the database"),
             }
@@ -142,103 +146,4 @@ async fn say(connection: &mut AnyConnection, sql: &'static str) -> Result<(), Er
         .await
         .map_err(|failure| Error::Sql(Arc::new(failure)))?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::Row as _;
-
-    use crate::{Db, Error, Limits, Migration};
-
-    const SCHEMA: Migration = Migration {
-        version: 1,
-        name: "thing",
-        sql: "create table thing (id bigint primary key, note text, body blob)",
-    };
-
-    async fn open(path: &std::path::Path) -> Db {
-        let limits: Limits = chassis::config::Settings::from_toml("")
-            .section("database")
-            .unwrap();
-        Db::open(path, &[SCHEMA], &limits, &chassis::Tasks::default())
-            .await
-            .unwrap()
-    }
-
-    async fn insert(db: &Db, id: i64) -> Result<(), Error> {
-        db.write(move |connection| {
-            Box::pin(async move {
-                sqlx::query("insert into thing (id, note, body) values ($1, $2, $3)")
-                    .bind(id)
-                    .bind(None::<String>)
-                    .bind(vec![1_u8, 2])
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    async fn ids(db: &Db) -> Vec<i64> {
-        let rows = sqlx::query("select id, note, body from thing order by id")
-            .fetch_all(db.reader())
-            .await
-            .unwrap();
-        for row in &rows {
-            assert_eq!(row.get::<Option<String>, _>("note"), None);
-            assert_eq!(row.get::<Vec<u8>, _>("body"), [1, 2]);
-        }
-        rows.iter().map(|row| row.get("id")).collect()
-    }
-
-    #[tokio::test]
-    async fn a_refused_piece_does_not_touch_its_neighbours() {
-        let directory = tempfile::tempdir().unwrap();
-        let db = open(&directory.path().join("a.db")).await;
-        let (one, again, two) = tokio::join!(insert(&db, 1), insert(&db, 1), insert(&db, 2));
-        assert!(one.is_ok() && two.is_ok());
-        assert!(matches!(again, Err(Error::Sql(_))));
-        assert_eq!(ids(&db).await, [1, 2]);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_rolled_back_and_the_writer_lives_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let db = open(&directory.path().join("a.db")).await;
-        let panicked: Result<(), Error> = db
-            .write(|connection| {
-                Box::pin(async move {
-                    sqlx::query("insert into thing (id) values (7)")
-                        .execute(connection)
-                        .await?;
-                    panic!("on purpose")
-                })
-            })
-            .await;
-        assert!(matches!(panicked, Err(Error::Panicked)));
-        insert(&db, 1).await.unwrap();
-        assert_eq!(ids(&db).await, [1]);
-    }
-
-    #[tokio::test]
-    async fn work_goes_on_when_its_caller_goes_away() {
-        let directory = tempfile::tempdir().unwrap();
-        let db = open(&directory.path().join("a.db")).await;
-        for id in 0..50 {
-            let mut call = Box::pin(insert(&db, id));
-            // Polled once, so that it is queued, and dropped.
-            let _ = futures::poll!(&mut call);
-        }
-        insert(&db, 50).await.unwrap();
-        assert_eq!(ids(&db).await.len(), 51);
-    }
-
-    #[tokio::test]
-    async fn what_was_answered_is_there_after_reopening() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.db");
-        insert(&open(&path).await, 1).await.unwrap();
-        assert_eq!(ids(&open(&path).await).await, [1]);
-    }
 }

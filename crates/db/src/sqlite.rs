@@ -1,0 +1,59 @@
+//! Opening a SQLite file: WAL, every commit on disk before it is answered, one writer, several readers.
+
+mod writer;
+
+pub(crate) use writer::Writer;
+
+use std::path::Path;
+
+use chassis::Tasks;
+use sqlx::{
+    AnyConnection, AnyPool, Connection as _, Executor as _, any::AnyPoolOptions, migrate::Migrator,
+};
+
+use crate::{Engine, Error, Limits, Migration};
+
+/// What every connection is told. `synchronous = full`: a commit that was answered survives a power cut.
+const PRAGMAS: &str = "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; \
+                       pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000";
+
+/// Opens or makes a file, migrates it, and starts its writer and its readers.
+pub(crate) async fn open(
+    path: &Path,
+    migrations: &[Migration],
+    limits: &Limits,
+    tasks: &Tasks,
+) -> Result<(Writer, AnyPool), Error> {
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let mut connection = writing(&url).await?;
+    migrate(&mut connection, migrations).await?;
+    let readers = AnyPoolOptions::new()
+        .max_connections(limits.readers)
+        .acquire_timeout(limits.acquire_timeout)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(PRAGMAS).await?;
+                connection.execute("pragma query_only = on").await?;
+                Ok(())
+            })
+        })
+        .connect(&url)
+        .await?;
+    Ok((Writer::start(connection, url, limits, tasks), readers))
+}
+
+/// Opens a writing connection.
+async fn writing(url: &str) -> Result<AnyConnection, Error> {
+    let mut connection = AnyConnection::connect(url).await?;
+    connection.execute(PRAGMAS).await?;
+    Ok(connection)
+}
+
+async fn migrate(connection: &mut AnyConnection, migrations: &[Migration]) -> Result<(), Error> {
+    let steps = migrations
+        .iter()
+        .map(|step| step.step(Engine::Sqlite))
+        .collect();
+    Ok(Migrator::with_migrations(steps).run(connection).await?)
+}
