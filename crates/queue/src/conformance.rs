@@ -1,7 +1,7 @@
 //! What every queue must do. Each implementation calls [`run`] from its own tests.
 //!
 //! The cases are private and named once, in [`run`]: a case that is not listed is dead code and does not build. A queue gets
-//! five seconds to deliver, and is believed to be silent after a twentieth of a second; under a paused clock both cost nothing.
+//! some seconds to deliver, and is believed to be silent after a twentieth of a second; under a paused clock both cost nothing.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -15,13 +15,15 @@ use tokio::time::timeout;
 
 use crate::{Delivery, SharedQueue};
 
+/// The topics that the cases use.
+pub const TOPICS: [&str; 3] = ["conformance", "conformance.a", "conformance.b"];
 const TOPIC: &str = "conformance";
 /// How long a message may take before it counts as lost.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(20);
 /// How long nothing may come before a topic counts as silent.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// Runs every case, each on a fresh queue that can hold at least 100 messages per topic.
+/// Runs every case, each on a fresh queue that has all of [`TOPICS`] and can hold at least 100 messages in each.
 ///
 /// # Panics
 /// When the queue breaks a promise.
@@ -46,6 +48,9 @@ pub async fn run(fresh: impl AsyncFn() -> SharedQueue) {
     a_cancelled_receive_loses_nothing(fresh().await).await;
     many_cancelled_receives_lose_nothing(fresh().await).await;
     a_message_published_twice_is_delivered_at_least_once(fresh().await).await;
+    many_publish_at_once(fresh().await).await;
+    a_message_dropped_outside_the_runtime_returns(fresh().await).await;
+    it_is_available(fresh().await).await;
 }
 
 async fn a_published_message_is_received(queue: SharedQueue) {
@@ -218,6 +223,30 @@ async fn a_message_published_twice_is_delivered_at_least_once(queue: SharedQueue
         ack(second.expect("receive")).await;
     }
     silent(&queue, TOPIC, "two messages became three").await;
+}
+
+async fn many_publish_at_once(queue: SharedQueue) {
+    const MESSAGES: u8 = 100;
+    join_all((0..MESSAGES).map(|number| publish(&queue, TOPIC, id(number)))).await;
+    holds_once_each(&queue, (0..MESSAGES).map(id).collect()).await;
+}
+
+/// A delivery may be dropped wherever its worker's future is.
+async fn a_message_dropped_outside_the_runtime_returns(queue: SharedQueue) {
+    publish(&queue, TOPIC, id(1)).await;
+    let held = receive(&queue, TOPIC).await;
+    let elsewhere = std::thread::spawn(move || drop(held));
+    elsewhere.join().expect("dropping panicked");
+    assert_eq!(receive(&queue, TOPIC).await.id, id(1));
+}
+
+async fn it_is_available(queue: SharedQueue) {
+    assert!(queue.is_available(), "a fresh queue is not available");
+    publish(&queue, TOPIC, id(1)).await;
+    assert!(
+        queue.is_available(),
+        "a queue that took a message is not available"
+    );
 }
 
 fn id(number: u8) -> [u8; 16] {

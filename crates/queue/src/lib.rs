@@ -17,6 +17,7 @@ use async_trait::async_trait;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod memory;
+pub mod rabbit;
 
 /// A failure of the queue itself, never of the work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,9 +25,19 @@ pub enum Error {
     /// The topic holds as many unsettled messages as it may. The publisher keeps its outbox row and tries again later.
     #[error("queue topic is full")]
     Full,
-    /// The queue has been closed, or its broker is gone for good. A receiver ends.
+    /// The queue has been closed: this process stops. A receiver ends.
     #[error("queue is closed")]
     Closed,
+    /// The broker is away, or did not say that it holds the message: whether it does is not known. The publisher keeps its
+    /// outbox row and tries again later.
+    #[error("queue is not available")]
+    Unavailable,
+    /// The broker is there and cannot be used as it is, for the reason given. Only at the start.
+    #[error("the message broker cannot be used: {0}")]
+    Refused(String),
+    /// A setting or a topic's name is wrong.
+    #[error("{0}")]
+    Setting(String),
 }
 
 /// A queue with at-least-once delivery.
@@ -36,14 +47,19 @@ pub trait Queue: Send + Sync {
     /// be there: the publisher keeps its row and publishes again.
     ///
     /// # Errors
-    /// [`Error::Full`] and [`Error::Closed`].
+    /// [`Error::Full`], [`Error::Unavailable`] and [`Error::Closed`].
     async fn publish(&self, topic: &str, id: [u8; 16]) -> Result<(), Error>;
 
-    /// Waits for the next message of a topic. Any number of receivers may share one. Cancelling the wait loses nothing.
+    /// Waits for the next message of a topic, also while the broker is away. Any number of receivers may share one.
+    /// Cancelling the wait loses nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`], also to those who already wait.
+    /// [`Error::Closed`], also to those who already wait; [`Error::Unavailable`], after a while, when the broker is there and
+    /// cannot be used.
     async fn receive(&self, topic: &str) -> Result<Delivery, Error>;
+
+    /// Whether messages can be published at this moment, as far as is known here. While they cannot, work is found in SQL.
+    fn is_available(&self) -> bool;
 }
 
 /// The queue as services hold it.
@@ -64,7 +80,7 @@ pub trait Settle: Send + Sync {
     /// Ends the message.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the queue cannot be told any more.
+    /// [`Error::Closed`] or [`Error::Unavailable`] when the queue cannot be told any more.
     async fn ack(self: Box<Self>) -> Result<(), Error>;
 }
 
@@ -79,7 +95,7 @@ impl Delivery {
     /// The work has been taken over: the message does not return.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the queue cannot be told any more; the message may then be delivered again.
+    /// [`Error::Closed`] or [`Error::Unavailable`] when the queue cannot be told any more; the message is then delivered again.
     pub async fn ack(self) -> Result<(), Error> {
         self.settlement.ack().await
     }

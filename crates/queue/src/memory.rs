@@ -127,6 +127,10 @@ impl Queue for MemoryQueue {
         };
         Ok(Delivery::new(id, Box::new(in_hand)))
     }
+
+    fn is_available(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for MemoryQueue {
