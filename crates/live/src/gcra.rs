@@ -10,13 +10,12 @@ use crate::{Admission, Rate};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MINUTE_NANOS: u64 = 60_000_000_000;
+const MINUTE_MICROS: u64 = 60_000_000;
 
 /// Judges one call of a key that is `ahead`. Returns how far it is ahead afterwards, and what to say.
 pub(crate) fn admit(ahead: Duration, rate: Rate) -> (Duration, Admission) {
-    if rate.per_minute == 0 || rate.burst == 0 {
-        // There is no wait that helps; a minute is what a rate is counted by.
-        let retry_after = MINUTE;
-        return (ahead, Admission::Refused { retry_after });
+    if admits_nothing(rate) {
+        return (ahead, never());
     }
     // Rounded up, so that rounding never admits a call too many.
     let interval = Duration::from_nanos(MINUTE_NANOS.div_ceil(u64::from(rate.per_minute)));
@@ -33,6 +32,30 @@ pub(crate) fn admit(ahead: Duration, rate: Rate) -> (Duration, Admission) {
             (ahead, Admission::Refused { retry_after })
         }
     }
+}
+
+/// The interval between calls and how far ahead a key may be, in whole microseconds; `None` for a rate that admits nothing.
+/// The reach is cut at `longest`, or at one interval where that is longer.
+pub(crate) fn micros(rate: Rate, longest: Duration) -> Option<(u64, u64)> {
+    if admits_nothing(rate) {
+        return None;
+    }
+    // Rounded up, so that rounding never admits a call too many.
+    let interval = MINUTE_MICROS.div_ceil(u64::from(rate.per_minute));
+    let longest = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+    let reach = interval.saturating_mul(u64::from(rate.burst));
+    Some((interval, reach.min(longest).max(interval)))
+}
+
+/// What a rate says that admits nothing. There is no wait that helps; a minute is what a rate is counted by.
+pub(crate) const fn never() -> Admission {
+    Admission::Refused {
+        retry_after: MINUTE,
+    }
+}
+
+const fn admits_nothing(rate: Rate) -> bool {
+    rate.per_minute == 0 || rate.burst == 0
 }
 
 #[cfg(test)]
@@ -138,6 +161,22 @@ mod tests {
                 (after, said),
                 "{rate:?}, ahead {ahead:?}"
             );
+        }
+    }
+
+    #[test]
+    fn whole_microseconds_are_never_too_few() {
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let table = [
+            (rate(60, 3), Some((1_000_000, 3_000_000))),
+            (rate(7, 1), Some((8_571_429, 8_571_429))),
+            (rate(u32::MAX, 2), Some((1, 2))),
+            (rate(1, u32::MAX), Some((60_000_000, 31_536_000_000_000))),
+            (rate(0, 5), None),
+            (rate(5, 0), None),
+        ];
+        for (rate, expected) in table {
+            assert_eq!(micros(rate, year), expected, "{rate:?}");
         }
     }
 

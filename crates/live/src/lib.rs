@@ -4,9 +4,14 @@
 //! read of SQL, a limit that starts afresh, or the few seconds that a cache lives; nothing else. So a caller treats an
 //! absent snapshot and an [`Error`] alike: it asks SQL.
 //!
-//! What every implementation promises, `conformance` checks.
+//! One process alone has [`memory`]; several share [`redis`], and each lives on by itself while that is away
+//! ([`fallback`]). [`open`] gives what the configuration asks for. What every implementation promises, `conformance` checks.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,8 +20,15 @@ use futures::stream::BoxStream;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+pub mod fallback;
 mod gcra;
 pub mod memory;
+mod notices;
+mod open;
+pub mod redis;
+mod waiters;
+
+pub use open::{Config, open};
 
 /// A failure of the shared state itself. A refusal is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,13 +36,20 @@ pub enum Error {
     /// More keys are limited at once than there is room for. Forgetting one would lift its limit, so a new one is refused.
     #[error("no room for another limited key")]
     Full,
+    /// It is away, or did not answer in time; then it may have done what it was asked all the same. A slot that was not
+    /// taken for this reason need not be given back.
+    #[error("the shared state cannot be reached")]
+    Unavailable,
+    /// Where it should be is not an address.
+    #[error("redis.url is not an address such as redis://host:6379/0")]
+    Address,
 }
 
 /// What the processes share.
 #[async_trait]
 pub trait Live: Send + Sync {
-    /// Keeps how a task stands now, and wakes those who wait for it. `false`: an equal or newer version is there already,
-    /// and stays; so puts may arrive twice and in any order.
+    /// Keeps how a task stands now, and wakes those who wait for it. `false`: it was not kept. An equal or newer version
+    /// is there already, and stays; so puts may arrive twice and in any order. And what ended does not open again.
     ///
     /// # Errors
     /// [`Error`]: see there.
@@ -58,14 +77,14 @@ pub trait Live: Send + Sync {
     /// call does not count.
     ///
     /// # Errors
-    /// [`Error::Full`].
+    /// [`Error::Full`], [`Error::Unavailable`].
     async fn admit(&self, key: &str, rate: Rate) -> Result<Admission, Error>;
 
     /// Takes one of the `limit` slots of `key`; `false` when all are taken. A slot that is not given back is free again
     /// after `life`, so a process that dies blocks nobody for long. Taking a slot one already has renews its life.
     ///
     /// # Errors
-    /// [`Error::Full`].
+    /// [`Error::Full`], [`Error::Unavailable`].
     async fn take_slot(
         &self,
         key: &str,
@@ -73,6 +92,21 @@ pub trait Live: Send + Sync {
         limit: u32,
         life: Duration,
     ) -> Result<bool, Error>;
+
+    /// Renews the life of a slot one has. If it was forgotten meanwhile, it is taken again; `false` when all are taken. Unlike
+    /// a slot that is taken, one whose renewal failed is still one's own.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Unavailable`].
+    async fn renew_slot(
+        &self,
+        key: &str,
+        slot: [u8; 16],
+        limit: u32,
+        life: Duration,
+    ) -> Result<bool, Error> {
+        self.take_slot(key, slot, limit, life).await
+    }
 
     /// Gives a slot back. Giving one that is not taken (any more) changes nothing.
     ///
@@ -148,9 +182,19 @@ pub enum Admission {
 pub enum Notice {
     /// The key was revoked or changed.
     KeyRevoked(KeyId),
+    /// Notices may have been lost: forget everything that any of them could have named. It comes at any time.
+    Missed,
 }
 
 // === impl TaskSnapshot ===
+
+impl TaskSnapshot {
+    /// Whether it may take the place of `known`.
+    fn replaces(&self, known: &Self) -> bool {
+        let opens = known.terminal == Terminal::Ended && self.terminal == Terminal::Open;
+        self.version > known.version && !opens
+    }
+}
 
 /// Without the view: it is the customer's.
 impl fmt::Debug for TaskSnapshot {
@@ -162,4 +206,9 @@ impl fmt::Debug for TaskSnapshot {
             .field("view_bytes", &self.view.len())
             .finish_non_exhaustive()
     }
+}
+
+/// What is behind these locks is whole between any two statements, so a panic elsewhere does not spoil it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,24 +3,19 @@
 mod limits;
 mod slots;
 mod table;
-mod waiters;
 
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use domain::TaskId;
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::stream::BoxStream;
 use moka::{
     future::Cache,
     ops::compute::{CompResult, Op},
     policy::EvictionPolicy,
 };
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::broadcast,
     time::{Instant, timeout},
 };
 
@@ -29,9 +24,10 @@ use self::{
     limits::Lives,
     slots::Slots,
     table::{Spent, Table},
-    waiters::Waiters,
 };
-use crate::{Admission, Error, Live, Notice, Rate, TaskSnapshot, gcra};
+use crate::{
+    Admission, Error, Live, Notice, Rate, TaskSnapshot, gcra, locked, notices, waiters::Waiters,
+};
 
 /// What a snapshot takes besides its view: its other fields, its key, and what the cache keeps about it.
 const SNAPSHOT_OVERHEAD_BYTES: usize = 300;
@@ -70,7 +66,7 @@ impl Live for MemoryLive {
         let _wake = self.waiters.wake_on_drop(snapshot.task);
         let entry = self.snapshots.entry(snapshot.task);
         let put = entry.and_compute_with(async |known| match known {
-            Some(known) if known.value().version >= snapshot.version => Op::Nop,
+            Some(known) if !snapshot.replaces(known.value()) => Op::Nop,
             Some(_) | None => Op::Put(snapshot),
         });
         Ok(match put.await {
@@ -139,7 +135,7 @@ impl Live for MemoryLive {
     }
 
     fn notices(&self) -> BoxStream<'static, Notice> {
-        stream::unfold(self.notices.subscribe(), next_notice).boxed()
+        notices::stream(self.notices.subscribe())
     }
 }
 
@@ -170,28 +166,10 @@ fn snapshots(limits: &Limits) -> Cache<TaskId, TaskSnapshot> {
         .build()
 }
 
-/// A listener that was too slow misses what no longer fits, and goes on.
-async fn next_notice(
-    mut notices: broadcast::Receiver<Notice>,
-) -> Option<(Notice, broadcast::Receiver<Notice>)> {
-    loop {
-        match notices.recv().await {
-            Ok(notice) => return Some((notice, notices)),
-            Err(RecvError::Lagged(_missed)) => {}
-            Err(RecvError::Closed) => return None,
-        }
-    }
-}
-
 /// A time too far away to be written is as good as a century.
 fn later(now: Instant, wait: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + wait.min(CENTURY)
-}
-
-/// What is behind these locks is whole between any two statements, so a panic elsewhere does not spoil it.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

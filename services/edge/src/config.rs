@@ -71,7 +71,8 @@ pub struct Rates {
     pub per_minute: u32,
     /// Open HTTP requests. Default 1 000.
     pub concurrency: u32,
-    /// After this a request no longer counts as open, so that a process that dies blocks no key for long. Default `30m`.
+    /// How long a request counts as open without a word from the process that has it, which renews it three times as often:
+    /// so a process that dies blocks no key for longer than this. Default `60s`.
     #[serde(with = "duration")]
     pub slot_life: Duration,
 }
@@ -100,6 +101,10 @@ pub struct Streams {
     /// How long a request for a stream waits for its first event before the head is sent all the same. Default `10s`.
     #[serde(with = "duration")]
     pub first_event_wait: Duration,
+    /// How often a task that somebody follows is looked at while the shared state, which tells of changes, is away.
+    /// Default `2s`.
+    #[serde(with = "duration")]
+    pub poll: Duration,
     /// The longest silence of the chat service within one answer. Default `5m`.
     #[serde(with = "duration")]
     pub chat_silence: Duration,
@@ -164,7 +169,7 @@ impl Default for Rates {
         Self {
             per_minute: 60_000,
             concurrency: 1_000,
-            slot_life: Duration::from_secs(30 * 60),
+            slot_life: Duration::from_secs(60),
         }
     }
 }
@@ -184,6 +189,7 @@ impl Default for Streams {
         Self {
             heartbeat: Duration::from_secs(10),
             first_event_wait: Duration::from_secs(10),
+            poll: Duration::from_secs(2),
             chat_silence: Duration::from_secs(5 * 60),
         }
     }
@@ -214,6 +220,7 @@ mod tests {
         assert_eq!(config.limits.bodies.media, 2 << 20);
         assert_eq!(config.limits.bodies.other, 64 << 10);
         assert_eq!(config.limits.key_cache.life, Duration::from_secs(5));
+        assert_eq!(config.limits.rates.slot_life, Duration::from_secs(60));
         assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
         assert_eq!(config.server.public_url, None);
     }

@@ -26,8 +26,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{auth::Identity, config::KeyCache, error::ApiError, metrics::Metrics};
 
-/// Bytes of the longest key: `aio_test_` and 42 characters. Longer texts are not even read.
-const LONGEST: usize = 51;
 /// How often billing is asked again when a key is revoked, or changed, while it answers.
 const ATTEMPTS: u32 = 3;
 /// A revocation is remembered this many times as long as an entry lives, so that no entry outlives it.
@@ -41,6 +39,8 @@ pub(crate) struct Keys {
     refused: Cache<Digest, ApiError>,
     revoked: Cache<KeyId, u64>,
     revocations: AtomicU64,
+    /// The number under which everything was forgotten last.
+    forgotten: AtomicU64,
     billing: BillingClient<rpc::Channel>,
     deadline: Duration,
     metrics: Metrics,
@@ -68,6 +68,7 @@ impl Keys {
             refused: cache(config.entries, config.refused_life),
             revoked: cache(config.entries, config.life.saturating_mul(REVOCATION_LIVES)),
             revocations: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             billing,
             deadline,
             metrics,
@@ -76,7 +77,8 @@ impl Keys {
 
     /// Who is behind a key. The checksum goes first: it refuses what was mistyped without any look-up.
     pub(crate) async fn identify(&self, text: &str) -> Result<Arc<Identity>, ApiError> {
-        if text.len() > LONGEST {
+        // Longer texts are not even read.
+        if text.len() > ApiKey::MAX_LEN {
             return Err(malformed("it is longer than a key can be"));
         }
         let key = ApiKey::parse(text).map_err(|error| malformed(&error.to_string()))?;
@@ -98,11 +100,20 @@ impl Keys {
     /// Forgets a key that was revoked or changed: from now on, nothing that billing said before counts.
     pub(crate) async fn forget(&self, key: KeyId) {
         // The number first: an answer that is under way now has seen fewer.
-        let number = self
-            .revocations
-            .fetch_add(1, Ordering::SeqCst)
-            .saturating_add(1);
+        let number = self.next_number();
         self.revoked.insert(key, number).await;
+    }
+
+    /// Forgets every key: any of them may have been revoked unheard.
+    fn forget_all(&self) {
+        let number = self.next_number();
+        self.forgotten.fetch_max(number, Ordering::SeqCst);
+    }
+
+    fn next_number(&self) -> u64 {
+        self.revocations
+            .fetch_add(1, Ordering::SeqCst)
+            .saturating_add(1)
     }
 
     /// Forgets keys as notices of them come, until told to stop.
@@ -118,6 +129,7 @@ impl Keys {
             };
             match notice {
                 Some(Notice::KeyRevoked(key)) => self.forget(key).await,
+                Some(Notice::Missed) => self.forget_all(),
                 // The shared state is gone; what it would have told us, the short lives of entries make up for.
                 None => return,
             }
@@ -165,6 +177,9 @@ impl Keys {
     async fn is_fresh(&self, entry: &Entry) -> bool {
         if entry.seen == self.revocations.load(Ordering::SeqCst) {
             return true;
+        }
+        if entry.seen < self.forgotten.load(Ordering::SeqCst) {
+            return false;
         }
         let Some(key) = entry.identity.key else {
             return true;

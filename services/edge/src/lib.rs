@@ -26,20 +26,20 @@ mod ticket;
 use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
-use chassis::{LinkSigner, Tasks, rpc::Channel};
+use chassis::{LinkSigner, Tasks, config::Settings, rpc::Channel};
 use domain::Catalogue;
 use live::SharedLive;
+use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::billing_client::BillingClient, chat::v1::chat_client::ChatClient,
     media::v1::media_client::MediaClient, webhooks::v1::webhooks_client::WebhooksClient,
 };
 use tracing::info_span;
 
-use self::{auth::Identity, http::models::Listings, keys::Keys};
+use self::{auth::Identity, http::models::Listings, keys::Keys, limits::Slots, metrics::Metrics};
 pub use self::{
     config::{Bodies, Config, Deadlines, KeyCache, Limits, Rates, Server, Streams},
     http::health::{MetricsText, Readiness, Ready, health_router},
-    metrics::Metrics,
 };
 
 /// Bytes of the largest message another service may answer with: a whole chat answer with pictures in it.
@@ -47,6 +47,8 @@ const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// What the edge is made of.
 pub struct Deps {
+    /// What it was told: [`Config`].
+    pub settings: Settings,
     /// Billing.
     pub billing: Channel,
     /// Chat. Its server must take messages of [`Bodies::chat`] and a little more.
@@ -61,10 +63,6 @@ pub struct Deps {
     pub catalogue: Arc<Catalogue>,
     /// Checks links to outputs.
     pub links: LinkSigner,
-    /// What it was told.
-    pub config: Config,
-    /// What it counts.
-    pub metrics: Metrics,
     /// Whether the process can serve, for `/readyz`.
     pub ready: Ready,
     /// Where its work runs.
@@ -74,6 +72,9 @@ pub struct Deps {
 /// Why the edge could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A setting has a wrong value.
+    #[error(transparent)]
+    Config(#[from] chassis::config::Error),
     /// A model cannot be written as JSON.
     #[error("cannot write the list of models")]
     Listing(#[from] serde_json::Error),
@@ -90,15 +91,21 @@ struct App {
     clients: Clients,
     live: SharedLive,
     catalogue: Arc<Catalogue>,
-    listings: Listings,
+    prepared: Prepared,
     links: LinkSigner,
     keys: Arc<Keys>,
     operator: Arc<Identity>,
-    page_policy: String,
+    slots: Arc<Slots>,
     config: Config,
     metrics: Metrics,
     ready: Ready,
     tasks: Tasks,
+}
+
+/// What answers are made of and is the same in all of them.
+struct Prepared {
+    listings: Listings,
+    page_policy: String,
 }
 
 /// The other services. A call takes a client of its own: cloning one costs next to nothing.
@@ -128,18 +135,20 @@ struct Gate {
 // === impl Edge ===
 
 impl Edge {
-    /// Makes the edge, and follows revocations of keys until told to stop.
+    /// Starts the edge, which follows revocations of keys until told to stop.
     ///
     /// # Errors
-    /// When the list of models cannot be written.
-    pub fn new(deps: Deps) -> Result<Self, Error> {
+    /// When a setting has a wrong value, or the list of models cannot be written.
+    pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
+        let config = Config::read(&deps.settings)?;
+        let metrics = Metrics::register(registry);
         let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
-        let limits = &deps.config.limits;
+        let limits = &config.limits;
         let keys = Arc::new(Keys::new(
             &limits.key_cache,
             billing.clone(),
             limits.deadlines.billing,
-            deps.metrics.clone(),
+            metrics.clone(),
         ));
         let (follower, live, tasks) = (
             Arc::clone(&keys),
@@ -149,6 +158,12 @@ impl Edge {
         deps.tasks.spawn_loop(info_span!("revocations"), move || {
             Arc::clone(&follower).follow(live.notices(), tasks.clone())
         });
+        let slots = Slots::new(
+            Arc::clone(&deps.live),
+            limits.rates.clone(),
+            deps.tasks.clone(),
+        );
+        slots.keep();
         let app = App {
             clients: Clients {
                 billing,
@@ -157,14 +172,17 @@ impl Edge {
                 webhooks: WebhooksClient::new(deps.webhooks),
             },
             live: deps.live,
-            listings: Listings::new(&deps.catalogue)?,
+            prepared: Prepared {
+                listings: Listings::new(&deps.catalogue)?,
+                page_policy: http::welcome::policy(),
+            },
             catalogue: deps.catalogue,
             links: deps.links,
             keys,
             operator: Arc::new(Identity::operator()),
-            page_policy: http::welcome::policy(),
-            config: deps.config,
-            metrics: deps.metrics,
+            slots,
+            config,
+            metrics,
             ready: deps.ready,
             tasks: deps.tasks,
         };

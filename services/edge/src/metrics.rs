@@ -22,7 +22,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What the edge counts.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     routes: HashMap<&'static str, RouteMetrics>,
     other: RouteMetrics,
     /// Keys known without asking billing.
@@ -66,7 +66,7 @@ type Durations = Family<RouteLabel, Histogram, fn() -> Histogram>;
 
 impl Metrics {
     /// Makes the edge's metrics known to the registry.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let requests = Family::<ClassLabel, Counter>::default();
         let durations = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
         let keys = Family::<ResultLabel, Counter>::default();

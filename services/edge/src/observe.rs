@@ -1,5 +1,6 @@
 //! The outermost layer: gives every request its ticket, and finishes every answer: failures are written down, the request's
-//! id and the rate go into the head, the ticket goes with the body, the answer is counted.
+//! id and the rate go into the head, the ticket goes with the body, the answer is counted. The request's trace begins here, or
+//! goes on from its `traceparent`.
 
 use std::{
     convert::Infallible,
@@ -14,10 +15,12 @@ use axum::{
     extract::{MatchedPath, Request},
     response::Response,
 };
+use chassis::telemetry;
 use http::HeaderValue;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
+use tracing::{Span, debug_span, field};
 
 use crate::{
     App,
@@ -77,11 +80,12 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let ticket = Ticket::new();
         let path = request.extensions().get::<MatchedPath>().cloned();
+        let span = span(&request, path.as_ref());
+        let ticket = Ticket::new(span.clone());
         request.extensions_mut().insert(Arc::clone(&ticket));
         Answer {
-            inner: self.inner.call(request),
+            inner: span.in_scope(|| self.inner.call(request)),
             app: Arc::clone(&self.app),
             ticket,
             path,
@@ -100,6 +104,8 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let span = &this.ticket.span;
+        let _entered = span.enter();
         let Ok(mut response) = ready!(this.inner.poll(context));
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             failure.render(&mut response, &this.ticket.request_id);
@@ -110,6 +116,10 @@ where
             headers.insert("x-request-id", id);
         }
         this.ticket.write_rate(headers);
+        span.record("http.response.status_code", response.status().as_u16());
+        if response.status().is_server_error() {
+            span.record("otel.status_code", "error");
+        }
         let path = this.path.as_ref().map(MatchedPath::as_str);
         this.app
             .metrics
@@ -119,6 +129,23 @@ where
         *response.body_mut() = TicketedBody::wrap(body, Arc::clone(this.ticket));
         Poll::Ready(Ok(response))
     }
+}
+
+/// What a trace calls the request: its method and its route, never its path or its query.
+fn span(request: &Request, path: Option<&MatchedPath>) -> Span {
+    let (method, route) = (request.method(), path.map_or("", MatchedPath::as_str));
+    let span = debug_span!(
+        parent: None,
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+    );
+    telemetry::adopt_customers(request.headers(), &span);
+    span
 }
 
 /// Our own failures are worth a line; customers' mistakes are not.

@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tracing::Span;
 
 use crate::limits::Slot;
 
@@ -32,6 +33,8 @@ pub(crate) struct Ticket {
     pub(crate) rate: OnceLock<RateState>,
     /// The key's slot, once it was taken. Given back when the ticket is dropped.
     pub(crate) slot: OnceLock<Slot>,
+    /// What a trace calls it.
+    pub(crate) span: Span,
 }
 
 /// How much of its rate a key has left.
@@ -53,13 +56,14 @@ pub(crate) struct TicketedBody {
 
 impl Ticket {
     /// A ticket for a new request. An id that a client sends is not believed.
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(span: Span) -> Arc<Self> {
         let id = chassis::mint::<Request>();
         Arc::new(Self {
             request_id: id.to_string(),
             bytes: id.to_bytes(),
             rate: OnceLock::new(),
             slot: OnceLock::new(),
+            span,
         })
     }
 
@@ -95,7 +99,9 @@ impl HttpBody for TicketedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        let ticket = self.ticket.as_ref();
+        let span = ticket.map_or_else(Span::none, |ticket| ticket.span.clone());
+        let polled = span.in_scope(|| Pin::new(&mut self.inner).poll_frame(context));
         // Before the last frame leaves, so that a client that has it all may send its next request at once.
         let over = match &polled {
             Poll::Ready(Some(Ok(_))) => self.inner.is_end_stream(),

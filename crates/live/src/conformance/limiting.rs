@@ -42,6 +42,7 @@ pub(super) async fn run(fresh: &impl AsyncFn() -> SharedLive) {
     a_slot_taken_again_counts_once(fresh().await).await;
     a_slot_whose_life_is_over_is_free(fresh().await).await;
     a_slot_taken_again_lives_longer(fresh().await).await;
+    a_slot_renewed_lives_longer_and_is_taken_again_when_forgotten(fresh().await).await;
     slots_of_other_keys_are_separate(fresh().await).await;
     a_limit_of_zero_gives_no_slot(fresh().await).await;
 }
@@ -181,6 +182,27 @@ async fn a_slot_taken_again_lives_longer(live: SharedLive) {
     assert!(take(&live, 1, 1, LONG).await);
     sleep(2 * QUIET).await;
     assert!(!take(&live, 2, 1, LONG).await);
+}
+
+async fn a_slot_renewed_lives_longer_and_is_taken_again_when_forgotten(live: SharedLive) {
+    let renew = async |slot| {
+        let renewed = live.renew_slot(KEY, [slot; 16], 1, LONG).await;
+        renewed.expect("renew_slot")
+    };
+    assert!(take(&live, 1, 1, QUIET).await);
+    assert!(renew(1).await);
+    sleep(2 * QUIET).await;
+    assert!(!take(&live, 2, 1, LONG).await);
+    give(&live, 1).await;
+    assert!(take(&live, 2, 1, QUIET).await);
+    sleep(2 * QUIET).await;
+    assert!(renew(2).await, "it was forgotten, and there is room");
+    assert!(!take(&live, 3, 1, LONG).await);
+    give(&live, 2).await;
+    assert!(take(&live, 4, 1, QUIET).await);
+    sleep(2 * QUIET).await;
+    assert!(take(&live, 5, 1, LONG).await);
+    assert!(!renew(4).await, "there is no room");
 }
 
 async fn slots_of_other_keys_are_separate(live: SharedLive) {

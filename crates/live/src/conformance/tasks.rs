@@ -20,6 +20,7 @@ pub(super) async fn run(fresh: &impl AsyncFn() -> SharedLive) {
     what_was_put_is_got(fresh().await).await;
     a_newer_version_replaces(fresh().await).await;
     an_equal_or_older_version_is_refused(fresh().await).await;
+    an_ended_task_stays_ended(fresh().await).await;
     the_newest_of_many_wins_in_any_order(fresh().await).await;
     tasks_are_separate(fresh().await).await;
     a_wait_returns_at_once_when_the_version_is_there(fresh().await).await;
@@ -74,6 +75,18 @@ async fn an_equal_or_older_version_is_refused(live: SharedLive) {
     assert!(!put(&live, snapshot(1, 5)).await, "an equal version");
     assert!(!put(&live, snapshot(1, 4)).await, "an older version");
     assert_eq!(get(&live, 1).await, Some(ended), "a refused put changed it");
+}
+
+async fn an_ended_task_stays_ended(live: SharedLive) {
+    let ended = |version| TaskSnapshot {
+        terminal: Terminal::Ended,
+        ..snapshot(1, version)
+    };
+    assert!(put(&live, ended(5)).await);
+    assert!(!put(&live, snapshot(1, 6)).await, "it opened again");
+    assert_eq!(get(&live, 1).await, Some(ended(5)));
+    assert!(put(&live, ended(7)).await, "its end may be told anew");
+    assert_eq!(get(&live, 1).await, Some(ended(7)));
 }
 
 async fn the_newest_of_many_wins_in_any_order(live: SharedLive) {

@@ -256,9 +256,10 @@ mod tests {
         assert_eq!(read("10.5"), Some(10_500_000));
         assert_eq!(read("-0.000001"), Some(-1));
         assert_eq!(read("0.1"), Some(100_000));
+        assert_eq!(read("1e3"), Some(1_000_000_000));
         for text in [
             "\"10\"",
-            "1e3",
+            "1e-7",
             "0.0000001",
             "9999999999999999",
             "[1]",

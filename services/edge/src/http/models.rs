@@ -33,7 +33,7 @@ impl Listings {
 
 /// `GET /models`.
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Scoped<AnyKey>) -> Response {
-    let models = app.catalogue.models().iter().zip(&app.listings.0);
+    let models = app.catalogue.models().iter().zip(&app.prepared.listings.0);
     let allowed = models.filter(|(model, _)| model.allowed_by(&caller.identity.models));
     let listings: Vec<&[u8]> = allowed.map(|(_, listing)| listing.as_ref()).collect();
     let parts: [&[u8]; 3] = [
@@ -52,7 +52,7 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     let found = app.catalogue.find(&id);
     let model = found.filter(|model| model.allowed_by(&caller.identity.models));
-    let mut listed = app.catalogue.models().iter().zip(&app.listings.0);
+    let mut listed = app.catalogue.models().iter().zip(&app.prepared.listings.0);
     let listing = model.and_then(|model| listed.find(|(other, _)| other.slug == model.slug));
     match listing {
         Some((_, listing)) => Ok(json(StatusCode::OK, listing.clone())),

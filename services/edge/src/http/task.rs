@@ -15,6 +15,7 @@ use proto::{
     media::v1::{self as wire, CancelTaskRequest, GetTaskRequest},
     mode_from_wire,
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{
     App,
@@ -142,16 +143,29 @@ impl Watch {
 
     /// Waits for a newer version, at most until the next heartbeat.
     async fn changed(&self, version: i64) -> Option<TaskSnapshot> {
-        let heartbeat = self.app.config.limits.streams.heartbeat;
-        let began = tokio::time::Instant::now();
-        let waited = self.app.live.wait_task(self.task, version, heartbeat).await;
-        if let Ok(Some(snapshot)) = waited {
-            return Some(snapshot);
+        let streams = &self.app.config.limits.streams;
+        let began = Instant::now();
+        loop {
+            let left = streams.heartbeat.saturating_sub(began.elapsed());
+            match self.app.live.wait_task(self.task, version, left).await {
+                Ok(Some(snapshot)) => return Some(snapshot),
+                Ok(None) => {}
+                // The shared state is lost: until it is back we look every now and then.
+                Err(error) => {
+                    tracing::debug!(%error, "cannot wait for a task");
+                    sleep(streams.poll.min(left)).await;
+                }
+            }
+            // Quiet, or lost: a look finds out, and asks media where it must.
+            if let Ok(snapshot) = look(&self.app, &self.caller, self.task).await
+                && snapshot.version > version
+            {
+                return Some(snapshot);
+            }
+            if began.elapsed() >= streams.heartbeat {
+                return None;
+            }
         }
-        // Quiet, or the shared state is lost: a look finds out, and asks media where it must.
-        tokio::time::sleep(heartbeat.saturating_sub(began.elapsed())).await;
-        let snapshot = look(&self.app, &self.caller, self.task).await.ok()?;
-        (snapshot.version > version).then_some(snapshot)
     }
 }
 

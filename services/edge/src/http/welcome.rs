@@ -30,7 +30,11 @@ pub(crate) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
     let html = PAGE.replace(BASE_URL, &format!("{origin}/api/v1"));
     let mut response = Html(html).into_response();
     let headers = response.headers_mut();
-    put(headers, "content-security-policy", &app.page_policy);
+    put(
+        headers,
+        "content-security-policy",
+        &app.prepared.page_policy,
+    );
     put(headers, "x-content-type-options", "nosniff");
     put(headers, "referrer-policy", "no-referrer");
     response

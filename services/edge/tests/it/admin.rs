@@ -157,7 +157,7 @@ const MISTAKES: [Mistake; 14] = [
     ),
     (
         Target::Credits,
-        r#"{"credits":1e3,"mode":"test","reason":"r"}"#,
+        r#"{"credits":1e-7,"mode":"test","reason":"r"}"#,
         "invalid_parameter",
         "credits",
     ),

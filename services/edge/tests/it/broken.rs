@@ -13,11 +13,11 @@ struct Broken;
 #[tonic::async_trait]
 impl Live for Broken {
     async fn put_task(&self, _snapshot: TaskSnapshot) -> Result<bool, Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn get_task(&self, _task: TaskId) -> Result<Option<TaskSnapshot>, Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn wait_task(
@@ -26,11 +26,11 @@ impl Live for Broken {
         _after_version: i64,
         _timeout: Duration,
     ) -> Result<Option<TaskSnapshot>, Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn admit(&self, _key: &str, _rate: Rate) -> Result<Admission, Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn take_slot(
@@ -40,15 +40,15 @@ impl Live for Broken {
         _limit: u32,
         _life: Duration,
     ) -> Result<bool, Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn give_slot(&self, _key: &str, _slot: [u8; 16]) -> Result<(), Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     async fn notify(&self, _notice: Notice) -> Result<(), Error> {
-        Err(Error::Full)
+        Err(Error::Unavailable)
     }
 
     fn notices(&self) -> BoxStream<'static, Notice> {
@@ -58,10 +58,7 @@ impl Live for Broken {
 
 #[tokio::test]
 async fn nothing_but_limits_depends_on_it() {
-    let house = House::over(Arc::new(Broken), |config| {
-        config.limits.streams.heartbeat = Duration::from_millis(20);
-    })
-    .await;
+    let house = House::over(Arc::new(Broken), "limits.streams.poll = '20ms'").await;
     let key = house.key(&domain::Scope::ALL);
     assert_eq!(read(house.chat(&key, "{}")).await.0, 200);
     let metrics = chassis::telemetry::metrics_text(&house.registry);

@@ -164,11 +164,8 @@ async fn a_stream_that_fails_ends_with_an_error_event() {
 
 #[tokio::test]
 async fn a_slow_stream_is_kept_alive_from_the_start() {
-    let house = House::with(|config| {
-        config.limits.streams.first_event_wait = Duration::from_millis(20);
-        config.limits.streams.heartbeat = Duration::from_millis(20);
-    })
-    .await;
+    let house =
+        House::with("[limits.streams]\nfirst_event_wait = '20ms'\nheartbeat = '20ms'").await;
     let (script, gate) = house.gated_script();
     let mut answer = house.chat(&house.usual_key(), STREAM).send().await.unwrap();
     // Chat has said nothing yet, and the head is here.
@@ -193,10 +190,7 @@ async fn a_slow_stream_is_kept_alive_from_the_start() {
 
 #[tokio::test]
 async fn a_slow_refusal_of_a_stream_comes_within_it() {
-    let house = House::with(|config| {
-        config.limits.streams.first_event_wait = Duration::from_millis(20);
-    })
-    .await;
+    let house = House::with("limits.streams.first_event_wait = '20ms'").await;
     let gate = Arc::new(Notify::new());
     let fault = Fault::new(code::INSUFFICIENT_CREDITS, "not enough");
     house.refuse(Some(gate.clone()), fault);
@@ -210,10 +204,7 @@ async fn a_slow_refusal_of_a_stream_comes_within_it() {
 
 #[tokio::test]
 async fn a_slow_whole_answer_keeps_its_status() {
-    let house = House::with(|config| {
-        config.limits.streams.first_event_wait = Duration::ZERO;
-    })
-    .await;
+    let house = House::with("limits.streams.first_event_wait = '0s'").await;
     let gate = Arc::new(Notify::new());
     let fault = Fault::new(code::INSUFFICIENT_CREDITS, "not enough");
     house.refuse(Some(gate.clone()), fault);
@@ -235,11 +226,7 @@ async fn a_slow_whole_answer_keeps_its_status() {
 
 #[tokio::test]
 async fn a_silent_model_does_not_hold_a_stream_for_ever() {
-    let house = House::with(|config| {
-        config.limits.streams.heartbeat = Duration::from_millis(10);
-        config.limits.streams.chat_silence = Duration::from_millis(50);
-    })
-    .await;
+    let house = House::with("[limits.streams]\nheartbeat = '10ms'\nchat_silence = '50ms'").await;
     let script = house.script();
     say(&script, head()).await;
     let answer = house.chat(&house.usual_key(), STREAM).send().await.unwrap();

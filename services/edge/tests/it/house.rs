@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Tasks, rpc, secrets::Secrets};
+use chassis::{Tasks, config::Settings, rpc, secrets::Secrets};
 use domain::{AccountId, ApiKey, Catalogue, KeyId, Mode, Scope, TaskId, ids};
-use edge::{Config, Deps, Edge, Metrics, Readiness};
+use edge::{Deps, Edge, Readiness};
 use live::{SharedLive, memory::MemoryLive};
 use prometheus_client::registry::Registry;
 use proto::{
@@ -54,26 +54,25 @@ pub(crate) type Script = mpsc::Sender<Result<CompleteEvent, Status>>;
 
 impl House {
     pub(crate) async fn start() -> Self {
-        Self::with(|_| {}).await
+        Self::with("").await
     }
 
-    /// With other limits than usual.
-    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    /// Told otherwise than usual.
+    pub(crate) async fn with(settings: &str) -> Self {
         let live = MemoryLive::new(&live::memory::Limits::default());
-        Self::over(Arc::new(live), change).await
+        Self::over(Arc::new(live), settings).await
     }
 
-    /// With another shared state, and other limits.
-    pub(crate) async fn over(live: SharedLive, change: impl FnOnce(&mut Config)) -> Self {
+    /// With another shared state, and told otherwise.
+    pub(crate) async fn over(live: SharedLive, settings: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let world = Arc::new(World::default());
         let secrets = Secrets::random();
         let tasks = Tasks::default();
-        let mut config = Config::read(&chassis::config::Settings::from_toml("")).unwrap();
-        change(&mut config);
         let mut registry = Registry::default();
         let chat = ChatServer::new(FakeChat(world.clone())).max_decoding_message_size(16 << 20);
-        let edge = Edge::new(Deps {
+        let deps = Deps {
+            settings: Settings::from_toml(settings),
             billing: rpc::in_process(BillingServer::new(FakeBilling(world.clone()))),
             chat: rpc::in_process(chat),
             media: rpc::in_process(MediaServer::new(FakeMedia(world.clone()))),
@@ -81,12 +80,10 @@ impl House {
             live: live.clone(),
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
             links: secrets.links().clone(),
-            config,
-            metrics: Metrics::register(&mut registry),
             ready: Arc::new(|| Readiness::Ready),
             tasks: tasks.clone(),
-        })
-        .unwrap();
+        };
+        let edge = Edge::start(deps, &mut registry).unwrap();
         Self {
             address: listen(edge.router(), &tasks).await,
             operator: listen(edge.operator_router(), &tasks).await,
@@ -263,9 +260,7 @@ fn random(number: u8) -> [u8; 36] {
 async fn listen(router: axum::Router, tasks: &Tasks) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = chassis::config::Settings::from_toml("")
-        .section("http")
-        .unwrap();
+    let limits = Settings::from_toml("").section("http").unwrap();
     let serving = chassis::http::serve(listener, router, limits, tasks.clone());
     tasks.spawn(Span::none(), serving);
     address

@@ -1,6 +1,9 @@
 //! What is remembered about keys, revocation, addresses, rates and slots.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use domain::{ApiKey, Mode, Scope};
 use live::Notice;
@@ -106,10 +109,7 @@ async fn a_changed_key_is_asked_about_again() {
 
 #[tokio::test]
 async fn a_key_is_refused_from_elsewhere() {
-    let house = House::with(|config| {
-        config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-    })
-    .await;
+    let house = House::with("server.trusted_proxies = ['127.0.0.1/32']").await;
     let only = |networks: &[&str]| {
         let networks: Vec<String> = networks.iter().map(|n| (*n).to_owned()).collect();
         house
@@ -209,4 +209,30 @@ async fn a_slot_comes_back_when_the_answer_ends_or_the_client_leaves() {
     for _ in 0..50 {
         assert_eq!(read(house.get(CREDITS, &key)).await.0, 200);
     }
+}
+
+#[tokio::test]
+async fn a_request_counts_as_open_for_as_long_as_it_is() {
+    let life = Duration::from_secs(1);
+    let house = House::with("limits.rates.slot_life = '1s'").await;
+    let both = [Scope::Inference, Scope::Read];
+    let key = house.key_with(&both, |identity| identity.concurrency = 1).0;
+    let script = house.script();
+    let head = Head {
+        provider: "gemini".into(),
+        stream: true,
+    };
+    say(&script, Event::Head(head)).await;
+    let answer = house.chat(&key, r#"{"stream":true}"#).send().await.unwrap();
+    let begun = Instant::now();
+    // Nothing else keeps it: every one of these is refused.
+    while begun.elapsed() < 3 * life {
+        assert_eq!(
+            refusal(house.get(CREDITS, &key)).await,
+            (429, "too_many_concurrent_requests".to_owned())
+        );
+    }
+    say(&script, Event::Tail(Tail::default())).await;
+    assert_eq!(answer.text().await.unwrap(), "data: [DONE]\n\n");
+    assert_eq!(read(house.get(CREDITS, &key)).await.0, 200);
 }

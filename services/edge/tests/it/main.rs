@@ -14,5 +14,6 @@ mod fakes;
 mod files;
 mod house;
 mod keys;
+mod redis;
 mod shapes;
 mod tasks;

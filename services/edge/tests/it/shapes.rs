@@ -91,10 +91,7 @@ async fn a_body_may_be_as_large_as_its_route_takes() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let house = House::with(|config| {
-        config.limits.bodies.timeout = Duration::from_millis(50);
-    })
-    .await;
+    let house = House::with("limits.bodies.timeout = '50ms'").await;
     let key = house.usual_key();
     let mut stream = TcpStream::connect(house.address).await.unwrap();
     let head = format!(

@@ -162,10 +162,7 @@ async fn a_follower_sees_every_state_until_the_end() {
 
 #[tokio::test]
 async fn a_follower_of_a_quiet_task_hears_a_heartbeat() {
-    let house = House::with(|config| {
-        config.limits.streams.heartbeat = std::time::Duration::from_millis(20);
-    })
-    .await;
+    let house = House::with("limits.streams.heartbeat = '20ms'").await;
     let task = house.task();
     let path = format!("/api/v1/tasks/{task}/events");
     let mut answer = house.get(&path, &house.usual_key()).send().await.unwrap();

@@ -8,11 +8,11 @@ use std::{
 use domain::TaskId;
 use tokio::sync::{Notify, futures::Notified};
 
-use super::locked;
+use crate::locked;
 
 /// Those who wait, by task.
 #[derive(Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     by_task: Mutex<HashMap<TaskId, Waiting>>,
 }
 
@@ -22,14 +22,14 @@ struct Waiting {
 }
 
 /// One who waits. Being dropped, however that comes about, it leaves nothing behind.
-pub(super) struct Waiter<'w> {
+pub(crate) struct Waiter<'w> {
     waiters: &'w Waiters,
     task: TaskId,
     bell: Arc<Notify>,
 }
 
 /// Wakes those who wait for a task when it is dropped.
-pub(super) struct WakeOnDrop<'w> {
+pub(crate) struct WakeOnDrop<'w> {
     waiters: &'w Waiters,
     task: TaskId,
 }
@@ -37,7 +37,7 @@ pub(super) struct WakeOnDrop<'w> {
 // === impl Waiters ===
 
 impl Waiters {
-    pub(super) fn enter(&self, task: TaskId) -> Waiter<'_> {
+    pub(crate) fn enter(&self, task: TaskId) -> Waiter<'_> {
         let mut by_task = locked(&self.by_task);
         let waiting = by_task.entry(task).or_insert_with(|| Waiting {
             count: 0,
@@ -51,10 +51,17 @@ impl Waiters {
         }
     }
 
-    pub(super) fn wake_on_drop(&self, task: TaskId) -> WakeOnDrop<'_> {
+    pub(crate) fn wake_on_drop(&self, task: TaskId) -> WakeOnDrop<'_> {
         WakeOnDrop {
             waiters: self,
             task,
+        }
+    }
+
+    /// Wakes everyone: what they wait for may have happened unheard.
+    pub(crate) fn wake_all(&self) {
+        for waiting in locked(&self.by_task).values() {
+            waiting.bell.notify_waiters();
         }
     }
 
@@ -69,7 +76,8 @@ impl Waiters {
         }
     }
 
-    fn wake(&self, task: TaskId) {
+    /// Wakes those who wait for a task.
+    pub(crate) fn wake(&self, task: TaskId) {
         if let Some(waiting) = locked(&self.by_task).get(&task) {
             waiting.bell.notify_waiters();
         }
@@ -77,7 +85,7 @@ impl Waiters {
 
     /// Tasks that somebody waits for.
     #[cfg(test)]
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         locked(&self.by_task).len()
     }
 }
@@ -86,7 +94,7 @@ impl Waiters {
 
 impl Waiter<'_> {
     /// Ends at the next change after this call, even if it is polled only later.
-    pub(super) fn changed(&self) -> Notified<'_> {
+    pub(crate) fn changed(&self) -> Notified<'_> {
         self.bell.notified()
     }
 }
