@@ -1,6 +1,5 @@
 //! Use cases: make an account, list accounts, and the operator's own account with its first key.
 
-use chassis::clock::now_micros;
 use db::Db;
 use domain::{AccountId, ApiKey, Micros, Mode, Scope, Secret};
 use sqlx::AnyConnection;
@@ -11,17 +10,19 @@ use crate::{
     config::{Config, Limits},
     key::{self, NewKey},
     ledger::{BalanceId, Op, Transfer},
+    resend::until_known,
     store::{self, AccountRow},
 };
 
 /// Who books what nobody asked for.
 const ACTOR: &str = "operator";
 
-/// What a new account starts with.
+/// What a new account starts with, and when.
 #[derive(Clone, Copy, Debug)]
 struct Opening {
     test: Micros,
     live: Micros,
+    now: i64,
 }
 
 /// Makes an account with its two balances and its opening credit, in one transaction.
@@ -42,6 +43,7 @@ pub(crate) async fn create_account(
     let opening = Opening {
         test,
         live: config.accounts.bonus_amount(),
+        now: db.now_micros(),
     };
     db.write(move |connection| Box::pin(open_account(connection, name, opening)))
         .await
@@ -56,11 +58,14 @@ pub(crate) async fn list_accounts(
     after: Option<AccountId>,
     limit: u32,
 ) -> Result<Vec<AccountRow>, Error> {
-    let mut connection = db.reader().acquire().await?;
-    store::account::list(&mut connection, after, i64::from(limit.clamp(1, 1_000))).await
+    db.read(async {
+        let mut connection = db.reader().acquire().await?;
+        store::account::list(&mut connection, after, i64::from(limit.clamp(1, 1_000))).await
+    })
+    .await
 }
 
-/// The operator's own account, made at the first start.
+/// The operator's own account, made at the first start. Of several processes that start at once, one makes it.
 ///
 /// # Errors
 /// When the database failed.
@@ -68,16 +73,19 @@ pub(crate) async fn operator_account(db: &Db, config: &Config) -> Result<Account
     let opening = Opening {
         test: config.accounts.test_amount(),
         live: Micros::ZERO,
+        now: db.now_micros(),
     };
-    db.write(move |connection| {
-        Box::pin(async move {
-            if let Some(operator) = store::account::operator(connection).await? {
-                return Ok(operator.account);
-            }
-            let account = open_account(connection, ACTOR.to_owned(), opening).await?;
-            store::account::insert_operator(connection, account.id).await?;
-            info!(account.id = %account.id, "made the operator's account");
-            Ok(account.id)
+    until_known(&config.limits, || {
+        db.write(move |connection| {
+            Box::pin(async move {
+                if let Some(operator) = store::account::operator(connection).await? {
+                    return Ok(operator.account);
+                }
+                let account = open_account(connection, ACTOR.to_owned(), opening).await?;
+                store::account::insert_operator(connection, account.id).await?;
+                info!(account.id = %account.id, "made the operator's account");
+                Ok(account.id)
+            })
         })
     })
     .await
@@ -99,9 +107,11 @@ pub(crate) async fn bootstrap_key(
     }
     let mac = macs.mac(given.expose());
     let last_four = given.last_four().to_owned();
+    let now = db.now_micros();
     db.write(move |connection| {
         Box::pin(async move {
-            let operator = store::account::operator(connection).await?;
+            // Held until the end: of several processes that start at once, one makes the key.
+            let operator = store::account::lock_operator(connection).await?;
             let operator = operator.ok_or(Error::Corrupt("there is no operator account"))?;
             if let Some(first) = operator.bootstrap_key {
                 let known = store::key::by_mac(connection, &mac).await?;
@@ -126,6 +136,7 @@ pub(crate) async fn bootstrap_key(
                 },
                 mac,
                 last_four,
+                now,
             );
             store::key::insert(connection, &row).await?;
             store::account::set_bootstrap_key(connection, row.id).await?;
@@ -144,12 +155,12 @@ pub(crate) fn checked_text(
 ) -> Result<String, Error> {
     let text = text.trim();
     if text.is_empty()
-        || text.chars().count() > limits.text_chars
+        || text.chars().count() > limits.input.text_chars
         || text.chars().any(char::is_control)
     {
         let allowed = format!(
             "have 1 to {} characters, without line breaks",
-            limits.text_chars
+            limits.input.text_chars
         );
         return Err(Error::invalid(param, allowed));
     }
@@ -161,11 +172,10 @@ async fn open_account(
     name: String,
     opening: Opening,
 ) -> Result<AccountRow, Error> {
-    let at = now_micros();
     let account = AccountRow {
         id: chassis::mint(),
         name,
-        created_at: at,
+        created_at: opening.now,
     };
     store::account::insert(connection, &account).await?;
     let mut ops = Vec::new();
@@ -179,7 +189,7 @@ async fn open_account(
             ops.push(opening_credit(balance, amount));
         }
     }
-    let decision = store::ledger::apply(connection, &ops, Vec::new(), at).await?;
+    let decision = store::ledger::apply(connection, &ops, &[], opening.now).await?;
     for answer in decision.answers {
         answer?;
     }

@@ -1,13 +1,13 @@
 //! Use case: replay every entry and check the promises about money. One consistent view of the database; nothing is changed.
 
-use chassis::clock::{micros, now_micros};
-use db::Db;
+use chassis::clock::micros;
+use db::{Db, Engine};
 use sqlx::Connection as _;
 
 use crate::{
     Error,
     config::Limits,
-    store::audit::{CHECKS, FIGURES, STUCK, ask},
+    store::audit::{CHECKS, FIGURES, STUCK, ask, patience},
 };
 
 /// One promise, looked at.
@@ -37,13 +37,21 @@ pub enum Verdict {
 pub(crate) async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
     let mut connection = db.reader().acquire().await?;
     // One transaction, so that every question sees the same moment.
-    let mut view = connection.begin().await?;
+    let begin = match db.engine() {
+        Engine::Sqlite => "begin",
+        Engine::Postgres => "begin isolation level repeatable read, read only",
+    };
+    let mut view = connection.begin_with(begin).await?;
+    if db.engine() == Engine::Postgres {
+        // It reads everything there is, which takes longer than other statements may.
+        patience(&mut view, limits.audit_timeout).await?;
+    }
     let mut checks = Vec::new();
     for question in CHECKS {
         let figure = ask(&mut view, *question, None).await?;
         checks.push(promise(question.name, figure));
     }
-    let overdue = now_micros().saturating_sub(micros(limits.stuck_after));
+    let overdue = db.now_micros().saturating_sub(micros(limits.stuck_after));
     checks.push(promise(
         STUCK.name,
         ask(&mut view, STUCK, Some(overdue)).await?,

@@ -1,6 +1,6 @@
 //! Use case: who is behind this key?
 
-use chassis::{clock::now_micros, secrets::KeyMac};
+use chassis::secrets::KeyMac;
 use db::Db;
 use domain::{AccountId, ApiKey, KeyId, Mode};
 use subtle::ConstantTimeEq as _;
@@ -35,12 +35,17 @@ pub struct Identity {
 pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<Identity, Error> {
     let key = ApiKey::parse(text).map_err(|_| Error::InvalidKey)?;
     let mac = macs.mac(key.expose());
-    let mut connection = db.reader().acquire().await?;
-    let row = store::key::by_mac(&mut connection, &mac)
-        .await?
-        .ok_or(Error::InvalidKey)?;
+    let found: Result<_, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::key::by_mac(&mut connection, &mac).await
+        })
+        .await;
+    let row = found?.ok_or(Error::InvalidKey)?;
     let same = bool::from(row.mac.as_slice().ct_eq(mac.as_slice()));
-    let expired = row.expires_at.is_some_and(|moment| moment <= now_micros());
+    let expired = row
+        .expires_at
+        .is_some_and(|moment| moment <= db.now_micros());
     if !same || expired || row.revoked_at.is_some() {
         return Err(Error::InvalidKey);
     }

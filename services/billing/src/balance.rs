@@ -13,8 +13,11 @@ use crate::{
 /// # Errors
 /// When there is no such account, or the database failed.
 pub(crate) async fn balance(db: &Db, id: BalanceId) -> Result<Balance, Error> {
-    let mut connection = db.reader().acquire().await?;
-    store::ledger::balance(&mut connection, id)
-        .await?
-        .ok_or(Error::NotFound("account"))
+    let found: Result<_, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::ledger::balance(&mut connection, id).await
+        })
+        .await;
+    found?.ok_or(Error::NotFound("account"))
 }

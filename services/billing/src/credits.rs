@@ -31,7 +31,7 @@ pub struct CreditsRequest {
 /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is away.
 #[instrument(skip_all, fields(transfer = %request.transfer))]
 pub(crate) async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<(), Error> {
-    let most = ledger.limits.transfer_amount();
+    let most = ledger.limits.input.transfer_amount();
     if request.amount > most || request.amount.negate().is_ok_and(|taken| taken > most) {
         let allowed = format!("be from -{most} to {most}");
         return Err(Error::invalid("credits", allowed));

@@ -18,18 +18,21 @@ pub enum Error {
     /// The database failed; nothing of the request was kept, or it can safely be sent again.
     #[error("billing's database failed")]
     Db(#[from] db::Error),
+    /// A setting is wrong.
+    #[error("billing's settings are wrong")]
+    Setting(#[from] chassis::config::Error),
     /// What the database holds does not hold together.
     #[error("billing's database does not hold together: {0}")]
     Corrupt(&'static str),
+    /// Another process changed the same things at the same moment; sent again, it will be seen.
+    #[error("another process changed the same things at the same moment")]
+    Overtaken,
     /// The ledger's queue is full.
     #[error("the ledger's queue is full")]
     Overloaded {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The process is stopping.
-    #[error("the ledger has stopped")]
-    Stopped,
     /// The ledger said no.
     #[error("the ledger refused: {0:?}")]
     Refused(Refusal),
@@ -66,6 +69,11 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
+    /// The process is stopping.
+    pub(crate) const fn stopped() -> Self {
+        Self::Db(db::Error::Closed)
+    }
+
     /// A field has a value that is not allowed.
     pub(crate) fn invalid(param: &'static str, allowed: impl Into<String>) -> Self {
         Self::Invalid {
@@ -92,14 +100,12 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
             Error::Db(ref busy) if busy.is_busy() => Self::of(code::OVERLOADED).retry_after(SOON),
-            Error::Db(db::Error::Closed) | Error::Stopped => {
-                Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
-            }
-            Error::Db(_) => {
+            Error::Db(db::Error::Closed) => Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON),
+            Error::Db(_) | Error::Overtaken => {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
             }
-            Error::Corrupt(_) | Error::BootstrapKey(_) => {
+            Error::Corrupt(_) | Error::BootstrapKey(_) | Error::Setting(_) => {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::INTERNAL)
             }

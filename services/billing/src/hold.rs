@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::clock::{micros, now_micros};
+use chassis::clock::micros;
 use domain::{Micros, OperationId};
 use tracing::instrument;
 
@@ -51,7 +51,8 @@ impl Ledger {
     /// Sets credit aside, durably.
     ///
     /// # Errors
-    /// When the balance does not cover the floor, the id is taken or closed, the life is too long, or the ledger is away.
+    /// When the balance does not cover the floor, the id is taken or closed, a field has a value that is not allowed, or the
+    /// ledger is away.
     pub async fn hold(&self, request: HoldRequest) -> Result<Held, Error> {
         hold(self, request).await
     }
@@ -60,7 +61,8 @@ impl Ledger {
 /// Sets credit aside, durably. Idempotent by `hold`.
 ///
 /// # Errors
-/// When the balance does not cover the floor, the id is taken or closed, the life is too long, or the ledger is away.
+/// When the balance does not cover the floor, the id is taken or closed, a field has a value that is not allowed, or the
+/// ledger is away.
 #[instrument(level = "debug", skip_all, fields(hold = %request.hold))]
 pub(crate) async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, Error> {
     let needed = request.floor;
@@ -71,9 +73,17 @@ pub(crate) async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, 
             return Err(Error::invalid("ttl_ms", format!("be from 1 to {longest}")));
         }
         Life::Chat(life) => Kind::Chat {
-            expires_at: now_micros().saturating_add(micros(life)),
+            expires_at: ledger.now_micros().saturating_add(micros(life)),
         },
     };
+    let version = &request.price_version;
+    if version.chars().count() > ledger.limits.input.text_chars
+        || version.chars().any(char::is_control)
+    {
+        let most = ledger.limits.input.text_chars;
+        let allowed = format!("have at most {most} characters, without line breaks");
+        return Err(Error::invalid("price_version", allowed));
+    }
     let op = Op::Hold {
         hold: request.hold,
         terms: Terms {

@@ -1,6 +1,6 @@
 //! Use cases: make a key, revoke a key. A key is shown once; what is kept is its keyed MAC.
 
-use chassis::{clock::now_micros, secrets::KeyMac};
+use chassis::secrets::KeyMac;
 use db::Db;
 use domain::{AccountId, ApiKey, KeyId, Mode, Scope};
 use ipnet::IpNet;
@@ -60,9 +60,15 @@ pub(crate) async fn create_key(
     limits: &Limits,
     wanted: NewKey,
 ) -> Result<CreatedKey, Error> {
-    let wanted = checked(wanted, limits)?;
+    let now = db.now_micros();
+    let wanted = checked(wanted, limits, now)?;
     let key = ApiKey::from_random(wanted.mode, &random_digits());
-    let row = row(wanted, macs.mac(key.expose()), key.last_four().to_owned());
+    let row = row(
+        wanted,
+        macs.mac(key.expose()),
+        key.last_four().to_owned(),
+        now,
+    );
     let id = row.id;
     db.write(move |connection| {
         Box::pin(async move {
@@ -83,8 +89,9 @@ pub(crate) async fn create_key(
 /// When there is no such key, or the database failed.
 #[instrument(skip_all, fields(key.id = %id))]
 pub(crate) async fn revoke_key(db: &Db, id: KeyId) -> Result<(), Error> {
+    let now = db.now_micros();
     let known = db
-        .write(move |connection| Box::pin(store::key::revoke(connection, id, now_micros())))
+        .write(move |connection| Box::pin(store::key::revoke(connection, id, now)))
         .await?;
     if !known {
         return Err(Error::NotFound("key"));
@@ -93,8 +100,8 @@ pub(crate) async fn revoke_key(db: &Db, id: KeyId) -> Result<(), Error> {
     Ok(())
 }
 
-/// A key's row.
-pub(crate) fn row(wanted: NewKey, mac: [u8; 32], last_four: String) -> KeyRow {
+/// A key's row, as it is at `now`.
+pub(crate) fn row(wanted: NewKey, mac: [u8; 32], last_four: String, now: i64) -> KeyRow {
     KeyRow {
         id: chassis::mint(),
         account: wanted.account,
@@ -111,22 +118,22 @@ pub(crate) fn row(wanted: NewKey, mac: [u8; 32], last_four: String) -> KeyRow {
         ip_allow: wanted.ip_allow,
         rpm: wanted.rpm,
         concurrency: wanted.concurrency,
-        created_at: now_micros(),
+        created_at: now,
         expires_at: wanted.expires_at,
         revoked_at: None,
     }
 }
 
-fn checked(mut wanted: NewKey, limits: &Limits) -> Result<NewKey, Error> {
+fn checked(mut wanted: NewKey, limits: &Limits, now: i64) -> Result<NewKey, Error> {
     wanted.name = checked_text("name", &wanted.name, limits)?;
     if wanted.scopes.is_empty() {
         wanted.scopes = DEFAULT_SCOPES.to_vec();
     }
-    let most = format!("have at most {} items", limits.list_items);
-    if wanted.models.len() > limits.list_items {
+    let most = format!("have at most {} items", limits.input.list_items);
+    if wanted.models.len() > limits.input.list_items {
         return Err(Error::invalid("models", most));
     }
-    if wanted.ip_allow.len() > limits.list_items {
+    if wanted.ip_allow.len() > limits.input.list_items {
         return Err(Error::invalid("ip_allow", most));
     }
     for model in &wanted.models {
@@ -138,17 +145,14 @@ fn checked(mut wanted: NewKey, limits: &Limits) -> Result<NewKey, Error> {
             return Err(Error::invalid("ip_allow", allowed));
         }
     }
-    if wanted
-        .expires_at
-        .is_some_and(|moment| moment <= now_micros())
-    {
+    if wanted.expires_at.is_some_and(|moment| moment <= now) {
         return Err(Error::invalid("expires_at", "lie in the future"));
     }
     Ok(wanted)
 }
 
-/// 36 digits from 0 to 61 of a cryptographic generator, each as likely as any other.
-fn random_digits() -> [u8; 36] {
+/// Digits from 0 to 61 of a cryptographic generator, each as likely as any other.
+fn random_digits() -> [u8; ApiKey::RANDOM_LEN] {
     let mut random = rand::rng();
     std::array::from_fn(|_| random.random_range(0..62))
 }

@@ -1,11 +1,12 @@
 //! The way to the ledger: operations wait in a bounded queue, a lane takes all that are there as one batch, one commit makes
 //! them durable, and then everyone is answered. What arrives during a commit is the next batch.
+//! A batch whose outcome nobody knows is sent again as it is: every operation says the same when it comes twice.
 //! The work happens in the lane, never in a caller's future: a caller that goes away loses the answer, not the operation.
 
 use std::{sync::Arc, time::Instant};
 
-use chassis::{Tasks, clock::now_micros};
-use db::Db;
+use chassis::Tasks;
+use db::{Db, Engine};
 use domain::OperationId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info_span, warn};
@@ -15,6 +16,7 @@ use crate::{
     config::Limits,
     ledger::{Decision, Op, Refusal, Reply},
     metrics::Metrics,
+    resend::until_known,
     store,
 };
 
@@ -25,6 +27,7 @@ type Answer = Result<Reply, Refusal>;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     lanes: Arc<[mpsc::Sender<Job>]>,
+    db: Db,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
 }
@@ -38,11 +41,17 @@ struct Job {
     answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
+/// What is decided and written at once, as often as it takes.
+struct Batch {
+    ops: Vec<Op>,
+    receipts: Vec<Option<String>>,
+}
+
 /// One lane's worker.
 struct Lane {
     db: Db,
     queue: mpsc::Receiver<Job>,
-    batch: usize,
+    limits: Arc<Limits>,
     metrics: Metrics,
 }
 
@@ -51,12 +60,16 @@ struct Lane {
 impl Ledger {
     /// Opens the lanes.
     pub(crate) fn start(db: &Db, limits: &Arc<Limits>, metrics: &Metrics, tasks: &Tasks) -> Self {
-        let lanes = (0..limits.lanes.max(1)).map(|_| {
+        let lanes = match db.engine() {
+            Engine::Sqlite => 1,
+            Engine::Postgres => limits.lanes.max(1),
+        };
+        let lanes = (0..lanes).map(|_| {
             let (jobs, queue) = mpsc::channel(limits.queue);
             let lane = Lane {
                 db: db.clone(),
                 queue,
-                batch: limits.batch,
+                limits: Arc::clone(limits),
                 metrics: metrics.clone(),
             };
             // A lane outlives the word to stop: what is still running then has holds to settle. It may be cut at any
@@ -66,6 +79,7 @@ impl Ledger {
         });
         let ledger = Self {
             lanes: lanes.collect(),
+            db: db.clone(),
             limits: Arc::clone(limits),
             metrics: metrics.clone(),
         };
@@ -82,7 +96,7 @@ impl Ledger {
     /// # Errors
     /// When the queue is full, the process is stopping, or the database failed. Sending the same operation again is safe.
     pub(crate) async fn apply(&self, op: Op, receipt: Option<String>) -> Result<Answer, Error> {
-        let lane = self.lane(&op).ok_or(Error::Stopped)?;
+        let lane = self.lane(&op).ok_or_else(Error::stopped)?;
         let (answer, told) = oneshot::channel();
         let job = Job {
             op,
@@ -93,17 +107,14 @@ impl Ledger {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded {
                 retry_after: self.limits.retry_after,
             },
-            mpsc::error::TrySendError::Closed(_) => Error::Stopped,
+            mpsc::error::TrySendError::Closed(_) => Error::stopped(),
         })?;
-        told.await.map_err(|_| Error::Stopped)?
+        told.await.map_err(|_| Error::stopped())?
     }
 
-    /// Sets the metric of open holds to what the database says. From then on each batch adds its own.
-    pub(crate) async fn count_open_holds(&self, db: &Db) -> Result<(), Error> {
-        let mut connection = db.reader().acquire().await?;
-        let open = store::ledger::open_holds(&mut connection).await?;
-        self.metrics.open_holds.set(open);
-        Ok(())
+    /// Now by the ledger's clock.
+    pub(crate) fn now_micros(&self) -> i64 {
+        self.db.now_micros()
     }
 
     /// Operations of one hold share a lane, so that they keep their order.
@@ -126,7 +137,7 @@ impl Ledger {
             // A capture of a hold that cannot exist is refused and changes nothing, but it waits its turn.
             let (answer, told) = oneshot::channel();
             let op = Op::Capture {
-                hold: nobody(),
+                hold: OperationId::NIL,
                 amount: domain::Micros::ZERO,
             };
             let last = Job {
@@ -142,21 +153,17 @@ impl Ledger {
     }
 }
 
-/// An id that no operation has.
-fn nobody() -> OperationId {
-    OperationId::from_slice(&[0; 16]).unwrap_or_else(chassis::mint)
-}
-
 // === impl Lane ===
 
 impl Lane {
     async fn run(mut self) {
         while let Some(first) = self.queue.recv().await {
-            let mut batch = Vec::with_capacity(self.batch);
+            let most = self.limits.batch;
+            let mut batch = Vec::with_capacity(most);
             batch.push(first);
             // Whoever was answered by the last commit gets a turn to ask again, or every second batch would be tiny.
             tokio::task::yield_now().await;
-            while batch.len() < self.batch
+            while batch.len() < most
                 && let Ok(job) = self.queue.try_recv()
             {
                 batch.push(job);
@@ -175,7 +182,7 @@ impl Lane {
             callers.push(job.answer);
         }
         let started = Instant::now();
-        let decided = self.write(ops, receipts).await;
+        let decided = self.decide(Arc::new(Batch { ops, receipts })).await;
         self.metrics
             .commit_seconds
             .observe(started.elapsed().as_secs_f64());
@@ -197,14 +204,16 @@ impl Lane {
         }
     }
 
-    async fn write(&self, ops: Vec<Op>, receipts: Vec<Option<String>>) -> Result<Decision, Error> {
-        self.db
-            .write(move |connection| {
+    async fn decide(&self, batch: Arc<Batch>) -> Result<Decision, Error> {
+        until_known(&self.limits, || {
+            let (batch, now) = (Arc::clone(&batch), self.db.now_micros());
+            self.db.write(move |connection| {
                 Box::pin(async move {
-                    store::ledger::apply(connection, &ops, receipts, now_micros()).await
+                    store::ledger::apply(connection, &batch.ops, &batch.receipts, now).await
                 })
             })
-            .await
+        })
+        .await
     }
 
     fn count(&self, decision: &Decision) {
@@ -216,9 +225,6 @@ impl Lane {
             .iter()
             .filter(|answer| matches!(answer, Err(Refusal::Insufficient { .. })));
         self.metrics.refused_holds.inc_by(count(refused.count()));
-        let (opened, closed) = decision.changes.opened_and_closed();
-        self.metrics.open_holds.inc_by(opened);
-        self.metrics.open_holds.dec_by(closed);
         let over = count(decision.changes.over_reports.len());
         self.metrics.over_reports.inc_by(over);
     }
@@ -229,14 +235,15 @@ fn same_for_all(failure: &Error) -> Error {
     match failure {
         Error::Db(cause) => Error::Db(cause.clone()),
         Error::Corrupt(what) => Error::Corrupt(what),
+        Error::Overtaken => Error::Overtaken,
         Error::Overloaded { .. }
-        | Error::Stopped
         | Error::Refused(_)
         | Error::Insufficient { .. }
         | Error::TransferConflict
         | Error::Invalid { .. }
         | Error::NotFound(_)
         | Error::InvalidKey
-        | Error::BootstrapKey(_) => Error::Stopped,
+        | Error::BootstrapKey(_)
+        | Error::Setting(_) => Error::stopped(),
     }
 }

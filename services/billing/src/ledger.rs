@@ -71,13 +71,20 @@ pub fn decide(loaded: Loaded, ops: &[Op]) -> Decision {
 // === impl Changes ===
 
 impl Changes {
-    /// How many holds opened and stayed open, and how many were closed that were open before.
-    pub fn opened_and_closed(&self) -> (i64, i64) {
-        let count = |length| i64::try_from(length).unwrap_or(i64::MAX);
-        let opened = self.new_holds.iter().filter(|(_, stored)| match stored {
-            Stored::Hold(hold) => hold.state == HoldState::Open,
-            Stored::Tombstone => false,
-        });
-        (count(opened.count()), count(self.closed_holds.len()))
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            balances,
+            new_holds,
+            closed_holds,
+            transfers,
+            postings,
+            over_reports: _,
+        } = self;
+        balances.is_empty()
+            && new_holds.is_empty()
+            && closed_holds.is_empty()
+            && transfers.is_empty()
+            && postings.is_empty()
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `key`, `audit`;
 //! operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
-//! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled.
+//! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
+//!
+//! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
 #![warn(clippy::arithmetic_side_effects)]
 
 mod account;
@@ -20,6 +22,7 @@ mod key;
 mod lane;
 pub mod ledger;
 mod metrics;
+mod resend;
 mod rpc;
 mod settle;
 mod store;
@@ -33,44 +36,55 @@ pub use error::Error;
 pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
-pub use metrics::Metrics;
 pub use settle::{Outcome, SettleRequest};
 pub use store::AccountRow;
 
 use std::sync::Arc;
 
-use chassis::{Tasks, secrets::KeyMac};
+use chassis::{Tasks, config::Settings, secrets::KeyMac};
 use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, Secret};
+use prometheus_client::registry::Registry;
 use proto::billing::v1::billing_server::BillingServer;
 
-use crate::ledger::{Balance, BalanceId};
+use crate::{
+    ledger::{Balance, BalanceId},
+    metrics::Metrics,
+};
 
-/// The schema, for [`Db::open`].
+/// The schema's steps. (Version 1 is kept for the outbox, which this service does not have yet.)
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 2,
         name: "billing",
-        sql: include_str!("../migrations/0002_billing.sql"),
+        sqlite: include_str!("../migrations/0002_billing.sql"),
+        postgres: include_str!("../migrations/postgres/0002_billing.sql"),
     },
     Migration {
         version: 3,
         name: "append_only",
-        sql: include_str!("../migrations/0003_append_only.sql"),
+        sqlite: include_str!("../migrations/0003_append_only.sql"),
+        postgres: include_str!("../migrations/postgres/0003_append_only.sql"),
     },
+    Migration::both(
+        4,
+        "hold_open",
+        include_str!("../migrations/0004_hold_open.sql"),
+    ),
 ];
+
+/// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
+pub const APPEND_ONLY: &[&str] = &["entry", "transfer"];
 
 /// What billing needs.
 #[derive(Clone, Debug)]
 pub struct Deps {
-    /// Billing's own database, opened with [`MIGRATIONS`].
+    /// The whole configuration; billing reads its own sections.
+    pub settings: Settings,
+    /// Billing's own database, at the version of [`MIGRATIONS`].
     pub db: Db,
     /// Computes the MACs under which keys are kept.
     pub key_mac: KeyMac,
-    /// Billing's settings.
-    pub config: Config,
-    /// What billing counts.
-    pub metrics: Metrics,
     /// Where its workers run.
     pub tasks: Tasks,
 }
@@ -91,17 +105,24 @@ impl Billing {
     /// Makes the operator's account if there is none, and starts the lanes and the sweeper.
     ///
     /// # Errors
-    /// When the database failed.
-    pub async fn open(deps: Deps) -> Result<Self, Error> {
-        let limits = Arc::new(deps.config.limits.clone());
-        let operator = account::operator_account(&deps.db, &deps.config).await?;
-        let ledger = Ledger::start(&deps.db, &limits, &deps.metrics, &deps.tasks);
-        ledger.count_open_holds(&deps.db).await?;
-        sweep::run(&deps.db, &ledger, &deps.tasks);
+    /// When a setting is wrong, or the database failed.
+    pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
+        let Deps {
+            settings,
+            db,
+            key_mac,
+            tasks,
+        } = deps;
+        let config = Arc::new(Config::read(&settings)?);
+        let metrics = Metrics::register(registry);
+        let operator = account::operator_account(&db, &config).await?;
+        let ledger = Ledger::start(&db, &Arc::new(config.limits.clone()), &metrics, &tasks);
+        sweep::count_open(&db, &ledger).await?;
+        sweep::run(&db, &ledger, &tasks);
         Ok(Self {
-            db: deps.db,
-            key_mac: deps.key_mac,
-            config: Arc::new(deps.config),
+            db,
+            key_mac,
+            config,
             ledger,
             operator,
         })
@@ -109,7 +130,9 @@ impl Billing {
 
     /// The generated server, to be called in process or over the network.
     pub fn rpc_server(&self) -> BillingServer<Self> {
+        // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
     }
 
     /// The way to the ledger: `hold` and `settle`.

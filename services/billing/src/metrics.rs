@@ -11,8 +11,8 @@ use prometheus_client::{
 
 /// What billing counts. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Metrics {
-    /// Holds that are open.
+pub(crate) struct Metrics {
+    /// Holds that are open, whoever opened them: as the database said when it was last asked.
     pub(crate) open_holds: Gauge,
     /// Holds refused because the balance does not cover them.
     pub(crate) refused_holds: Counter,
@@ -32,7 +32,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Makes the metrics known.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             open_holds: Gauge::default(),
             refused_holds: Counter::default(),
@@ -44,7 +44,7 @@ impl Metrics {
         };
         registry.register(
             "aio_billing_holds_open",
-            "Holds that are open",
+            "Holds that are open in the database; every billing process tells the same",
             metrics.open_holds.clone(),
         );
         registry.register(

@@ -67,12 +67,16 @@ pub(crate) async fn settle(ledger: &Ledger, request: SettleRequest) -> Result<Mi
     }
 }
 
-/// A receipt that is too long must not stand in the way of the charge.
+/// A receipt that cannot be kept must not stand in the way of the charge.
 fn kept(ledger: &Ledger, hold: OperationId, receipt: String) -> Option<String> {
-    let limit = ledger.limits.receipt_bytes;
+    let limit = ledger.limits.input.receipt_bytes;
     if receipt.len() > limit {
-        warn!(%hold, bytes = receipt.len(), limit, "a receipt is too long to be kept"
-        );
+        warn!(%hold, bytes = receipt.len(), limit, "a receipt is too long to be kept");
+        return None;
+    }
+    // JSON never holds one, and PostgreSQL takes none.
+    if receipt.contains('\0') {
+        warn!(%hold, "a receipt is not JSON, and not kept");
         return None;
     }
     Some(receipt).filter(|receipt| !receipt.is_empty())

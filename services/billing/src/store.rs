@@ -1,12 +1,11 @@
 //! All SQL of this service, a file per noun, a function per statement or transaction. No rules: those are in `ledger.rs`.
-//! What only SQLite understands is in `sqlite.rs`.
+//! One text serves both engines, but for the ledger's busiest statements: `ledger/sqlite.rs` and `ledger/postgres.rs`.
 
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod key;
 pub(crate) mod ledger;
 mod row;
-mod sqlite;
 
 pub use row::AccountRow;
 pub(crate) use row::KeyRow;

@@ -1,6 +1,7 @@
-//! Periodic repair: ends chat holds whose request never came back. Safe to run at any time, anywhere.
+//! Periodic repair: ends chat holds whose request never came back. Safe to run at any time, anywhere; of many processes one does
+//! it. And periodic counting: how many holds are open is asked of the database, as each process sees only its own.
 
-use chassis::{Tasks, clock::now_micros, telemetry::causes};
+use chassis::{Tasks, telemetry::causes};
 use db::Db;
 use futures::future::join_all;
 use tracing::{info, info_span, warn};
@@ -22,7 +23,7 @@ pub(crate) fn run(db: &Db, ledger: &Ledger, tasks: &Tasks) {
 
 async fn sweep_on(db: Db, ledger: Ledger, stop: Tasks) {
     while !stop.is_stopping() {
-        if let Err(error) = sweep(&db, &ledger, now_micros()).await {
+        if let Err(error) = step(&db, &ledger).await {
             warn!(error = %causes(&error), "cannot sweep holds");
         }
         tokio::select! {
@@ -32,15 +33,47 @@ async fn sweep_on(db: Db, ledger: Ledger, stop: Tasks) {
     }
 }
 
-/// Ends chat holds past their moment, and says how many.
+async fn step(db: &Db, ledger: &Ledger) -> Result<(), Error> {
+    let now = db.now_micros();
+    let swept = db.alone("billing.expire", || expire(db, ledger, now)).await;
+    count_open(db, ledger).await?;
+    if let Some(expired) = swept? {
+        expired?;
+    }
+    Ok(())
+}
+
+/// Ends chat holds past their moment, counts what is open, and says how many ended.
 pub(crate) async fn sweep(db: &Db, ledger: &Ledger, now: i64) -> Result<u64, Error> {
+    let expired = expire(db, ledger, now).await?;
+    count_open(db, ledger).await?;
+    Ok(expired)
+}
+
+/// Sets the metric of open holds to what the database says.
+pub(crate) async fn count_open(db: &Db, ledger: &Ledger) -> Result<(), Error> {
+    let counted: Result<i64, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::ledger::open_holds(&mut connection).await
+        })
+        .await;
+    let open = counted?;
+    ledger.metrics.open_holds.set(open);
+    Ok(())
+}
+
+async fn expire(db: &Db, ledger: &Ledger, now: i64) -> Result<u64, Error> {
     let limit = i64::from(ledger.limits.sweep_batch);
     let mut expired: u64 = 0;
     loop {
-        let mut connection = db.reader().acquire().await?;
-        let due = store::ledger::due_holds(&mut connection, now, limit).await?;
-        drop(connection);
-        let ops = due.into_iter().map(|hold| Op::Expire { hold, now });
+        let due: Result<Vec<_>, Error> = db
+            .read(async {
+                let mut connection = db.reader().acquire().await?;
+                store::ledger::due_holds(&mut connection, now, limit).await
+            })
+            .await;
+        let ops = due?.into_iter().map(|hold| Op::Expire { hold, now });
         let answers = join_all(ops.map(|op| ledger.apply(op, None))).await;
         let mut ended: u64 = 0;
         for answer in answers {

@@ -1,5 +1,6 @@
 //! Accounts, and which of them is the operator's.
 
+use db::Engine;
 use domain::{AccountId, KeyId};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
@@ -58,14 +59,35 @@ pub(crate) async fn operator(connection: &mut AnyConnection) -> Result<Option<Op
     row.as_ref().map(read_operator).transpose()
 }
 
+/// The operator's row, which nobody else changes until this transaction has ended.
+pub(crate) async fn lock_operator(
+    connection: &mut AnyConnection,
+) -> Result<Option<OperatorRow>, Error> {
+    let sql = match Engine::of(connection) {
+        // There is one writer.
+        Engine::Sqlite => "select account, bootstrap_key from operator where one = 1",
+        Engine::Postgres => "select account, bootstrap_key from operator where one = 1 for update",
+    };
+    let row = sqlx::query(sql).fetch_optional(connection).await?;
+    row.as_ref().map(read_operator).transpose()
+}
+
+/// Makes an account the operator's.
+///
+/// # Errors
+/// When the statement fails, or another process has made one meanwhile.
 pub(crate) async fn insert_operator(
     connection: &mut AnyConnection,
     account: AccountId,
 ) -> Result<(), Error> {
-    sqlx::query("insert into operator (one, account) values (1, $1)")
-        .bind(account.to_vec())
-        .execute(connection)
-        .await?;
+    let made =
+        sqlx::query("insert into operator (one, account) values (1, $1) on conflict do nothing")
+            .bind(account.to_vec())
+            .execute(connection)
+            .await?;
+    if made.rows_affected() == 0 {
+        return Err(Error::Overtaken);
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What the audit asks of the whole database. Each statement comes to one figure; in a check, anything but zero is a breach.
 
+use std::time::Duration;
+
 use sqlx::AnyConnection;
 
 use crate::Error;
@@ -104,6 +106,18 @@ pub(crate) const FIGURES: &[Question] = &[
         sql: "select count(*) from receipt",
     },
 ];
+
+/// Lets each statement of this transaction run this long (PostgreSQL).
+pub(crate) async fn patience(
+    connection: &mut AnyConnection,
+    timeout: Duration,
+) -> Result<(), Error> {
+    sqlx::query("select set_config('statement_timeout', $1, true)")
+        .bind(timeout.as_millis().to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
 
 /// Asks for one figure.
 pub(crate) async fn ask(

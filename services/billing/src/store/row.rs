@@ -8,7 +8,7 @@ use sqlx::{Row as _, any::AnyRow};
 
 use crate::{
     Error,
-    ledger::{BalanceId, HoldState, PostingKind},
+    ledger::{BalanceId, Hold, HoldState, Kind, PostingKind, Stored, Terms},
 };
 
 /// A row of `account`.
@@ -61,11 +61,54 @@ pub(super) struct HoldJson<'a> {
     pub(super) expires_at: Option<i64>,
 }
 
+/// What a row of `hold` says, whichever way it came.
+#[derive(Debug)]
+pub(super) struct HoldParts<'a> {
+    /// Account and mode.
+    pub(super) owner: Option<(Hex, &'a str)>,
+    pub(super) state: &'a str,
+    pub(super) amount: i64,
+    pub(super) floor: i64,
+    pub(super) granted: i64,
+    pub(super) captured: i64,
+    pub(super) price_version: Cow<'a, str>,
+    pub(super) expires_at: Option<i64>,
+}
+
 /// A row of `balance` as it is loaded: account, mode, posted, held, open holds.
 pub(super) type BalanceJson<'a> = (Hex, &'a str, i64, i64, i64);
 
 /// A row of `transfer` as it is loaded: id, account, mode, amount, actor, reason.
 pub(super) type TransferJson<'a> = (Hex, Hex, &'a str, i64, Cow<'a, str>, Cow<'a, str>);
+
+// === impl HoldParts ===
+
+impl HoldParts<'_> {
+    /// The hold, or the tombstone.
+    pub(super) fn stored(self) -> Result<Stored, Error> {
+        let state = state(self.state)?;
+        if state == HoldState::Tombstone {
+            return Ok(Stored::Tombstone);
+        }
+        let (account, mode) = self.owner.ok_or(Error::Corrupt("a hold names nobody"))?;
+        let kind = match self.expires_at {
+            Some(expires_at) => Kind::Chat { expires_at },
+            None => Kind::Media,
+        };
+        Ok(Stored::Hold(Hold {
+            terms: Terms {
+                balance: balance_id(account, mode)?,
+                amount: Micros::new(self.amount),
+                floor: Micros::new(self.floor),
+                kind,
+                price_version: self.price_version.into_owned(),
+            },
+            granted: Micros::new(self.granted),
+            captured: Micros::new(self.captured),
+            state,
+        }))
+    }
+}
 
 // === impl Hex ===
 
@@ -104,6 +147,14 @@ impl<'de> Deserialize<'de> for Hex {
 }
 
 impl Hex {
+    /// An id as it stands in a column.
+    pub(super) fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes = bytes.try_into();
+        Ok(Self(
+            bytes.map_err(|_| Error::Corrupt("an id is not 16 bytes"))?,
+        ))
+    }
+
     fn with_text<T>(self, write: impl FnOnce(&str) -> T) -> T {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
@@ -155,6 +206,11 @@ pub(super) fn balance_id(account: Hex, mode: &str) -> Result<BalanceId, Error> {
     })
 }
 
+/// A balance's account and mode as they stand in SQL.
+pub(super) fn balance_words(id: BalanceId) -> (Hex, &'static str) {
+    (id.account.into(), id.mode.as_str())
+}
+
 /// A state's word in SQL.
 pub(super) const fn state_word(state: HoldState) -> &'static str {
     match state {
@@ -167,7 +223,7 @@ pub(super) const fn state_word(state: HoldState) -> &'static str {
 }
 
 /// Reads a hold's state.
-pub(super) fn state(word: &str) -> Result<HoldState, Error> {
+fn state(word: &str) -> Result<HoldState, Error> {
     [
         HoldState::Open,
         HoldState::Captured,

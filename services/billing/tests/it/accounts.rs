@@ -2,13 +2,23 @@
 
 use billing::ledger::BalanceId;
 use chassis::secrets::Secrets;
+use db::Engine;
 use domain::{ApiKey, Micros, Mode, Secret};
 
-use crate::house::{House, code};
+use crate::house::{House, code, on_both_engines};
 
-#[tokio::test]
-async fn a_new_account_has_play_money_and_no_live_credit() {
-    let house = House::open().await;
+on_both_engines!(
+    a_new_account_has_play_money_and_no_live_credit,
+    opening_credit_is_configured_and_can_be_named,
+    what_is_wrong_with_an_account_is_said,
+    accounts_are_listed_page_by_page,
+    the_bootstrap_key_is_taken_once,
+    a_bootstrap_key_must_be_a_live_key,
+    only_the_mac_of_a_key_is_kept,
+);
+
+async fn a_new_account_has_play_money_and_no_live_credit(engine: Engine) {
+    let house = House::open(engine).await;
     let account = house
         .billing
         .create_account("  acme  ", None)
@@ -25,9 +35,8 @@ async fn a_new_account_has_play_money_and_no_live_credit() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn opening_credit_is_configured_and_can_be_named() {
-    let house = House::with("[accounts]\ntest_credits = 5\nbonus = 2").await;
+async fn opening_credit_is_configured_and_can_be_named(engine: Engine) {
+    let house = House::with(engine, "[accounts]\ntest_credits = 5\nbonus = 2").await;
     let account = house.billing.create_account("a", None).await.unwrap().id;
     let (test, live) = (Mode::Test, Mode::Live);
     let figures = async |account, mode| house.figures(BalanceId { account, mode }).await.0;
@@ -41,9 +50,8 @@ async fn opening_credit_is_configured_and_can_be_named() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_an_account_is_said() {
-    let house = House::open().await;
+async fn what_is_wrong_with_an_account_is_said(engine: Engine) {
+    let house = House::open(engine).await;
     let long = "x".repeat(201);
     for name in ["", "  ", "a\nb", &long] {
         let refused = house.billing.create_account(name, None).await;
@@ -69,9 +77,8 @@ async fn what_is_wrong_with_an_account_is_said() {
     );
 }
 
-#[tokio::test]
-async fn accounts_are_listed_page_by_page() {
-    let house = House::open().await;
+async fn accounts_are_listed_page_by_page(engine: Engine) {
+    let house = House::open(engine).await;
     let mut ids = vec![house.billing.operator()];
     for _ in 0..4 {
         ids.push(house.account_with(0).await.account);
@@ -89,11 +96,10 @@ async fn accounts_are_listed_page_by_page() {
     assert_eq!(listed, ids);
 }
 
-#[tokio::test]
-async fn the_bootstrap_key_is_taken_once() {
+async fn the_bootstrap_key_is_taken_once(engine: Engine) {
     let random = |byte| Secret::new(ApiKey::from_random(Mode::Live, &[byte; 36]).expose());
     let (first, other) = (random(1), random(2));
-    let mut house = House::open().await;
+    let mut house = House::open(engine).await;
     for _ in 0..2 {
         house.billing.bootstrap(&first).await.unwrap();
         house.billing.bootstrap(&first).await.unwrap();
@@ -109,9 +115,8 @@ async fn the_bootstrap_key_is_taken_once() {
     }
 }
 
-#[tokio::test]
-async fn a_bootstrap_key_must_be_a_live_key() {
-    let house = House::open().await;
+async fn a_bootstrap_key_must_be_a_live_key(engine: Engine) {
+    let house = House::open(engine).await;
     let test = ApiKey::from_random(Mode::Test, &[1; 36]);
     for text in ["secret", test.expose()] {
         let refused = house.billing.bootstrap(&Secret::new(text)).await;
@@ -120,9 +125,8 @@ async fn a_bootstrap_key_must_be_a_live_key() {
     }
 }
 
-#[tokio::test]
-async fn only_the_mac_of_a_key_is_kept() {
-    let house = House::open().await;
+async fn only_the_mac_of_a_key_is_kept(engine: Engine) {
+    let house = House::open(engine).await;
     let key = ApiKey::from_random(Mode::Live, &[9; 36]);
     let secret = Secret::new(key.expose());
     house.billing.bootstrap(&secret).await.unwrap();

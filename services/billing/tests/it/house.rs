@@ -1,23 +1,37 @@
-//! Billing over a database of its own, for one test.
+//! Billing over a database of its own, for one test, on either engine.
 
 use std::time::Duration;
 
 use billing::{
-    Billing, Config, CreditsRequest, Deps, Error, Held, HoldRequest, Life, MIGRATIONS, Metrics,
-    Outcome, SettleRequest, Verdict, ledger::BalanceId, verdict,
+    Billing, CreditsRequest, Deps, Error, Held, HoldRequest, Life, Outcome, SettleRequest, Verdict,
+    ledger::BalanceId, verdict,
 };
 use chassis::{Tasks, config::Settings, secrets::Secrets};
-use db::Db;
+use db::{Db, Engine};
 use domain::{Micros, Mode, OperationId};
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use tempfile::TempDir;
 
-/// A fresh database. This is what another kind of database would give as well.
-pub(crate) async fn database(directory: &TempDir, tasks: &Tasks) -> Db {
-    let limits = Settings::from_toml("").section("database").unwrap();
-    let path = directory.path().join("billing.db");
-    Db::open(&path, MIGRATIONS, &limits, tasks).await.unwrap()
+use crate::place::Place;
+
+/// Makes two tests of each function named, which takes the engine: one over SQLite, one over a real PostgreSQL. With `threads`,
+/// each runs on two threads.
+macro_rules! on_both_engines {
+    (threads: $($name:ident),* $(,)?) => {
+        on_both_engines!(@ (flavor = "multi_thread", worker_threads = 2) $($name),*);
+    };
+    (@ $how:tt $($name:ident),*) => {
+        mod sqlite {
+            $(#[tokio::test $how] async fn $name() { super::$name(db::Engine::Sqlite).await })*
+        }
+        mod postgres {
+            $(#[tokio::test $how] async fn $name() { super::$name(db::Engine::Postgres).await })*
+        }
+    };
+    ($($name:ident),* $(,)?) => {
+        on_both_engines!(@ () $($name),*);
+    };
 }
+pub(crate) use on_both_engines;
 
 /// Billing, running.
 pub(crate) struct House {
@@ -26,50 +40,53 @@ pub(crate) struct House {
     pub(crate) tasks: Tasks,
     pub(crate) secrets: Secrets,
     registry: Registry,
-    directory: TempDir,
+    pub(crate) place: Place,
 }
 
 // === impl House ===
 
 impl House {
-    pub(crate) async fn open() -> Self {
-        Self::with("").await
+    pub(crate) async fn open(engine: Engine) -> Self {
+        Self::with(engine, "").await
     }
 
     /// With settings of its own: lines of `limits.billing`, and further sections. Nothing is swept unless the test does it.
-    pub(crate) async fn with(settings: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        Self::over(directory, Secrets::random(), settings).await
+    pub(crate) async fn with(engine: Engine, settings: &str) -> Self {
+        Self::over(Place::fresh(engine).await, Secrets::random(), settings).await
     }
 
-    /// Stops everything, and opens the same files again.
+    /// Stops everything, and opens the same database again.
     pub(crate) async fn reopen(self) -> Self {
         assert!(self.tasks.stop(Duration::from_secs(5)).await);
-        Self::over(self.directory, self.secrets, "").await
+        Self::over(self.place, self.secrets, "").await
     }
 
-    async fn over(directory: TempDir, secrets: Secrets, settings: &str) -> Self {
+    /// A process over this database; there may be others.
+    pub(crate) async fn over(place: Place, secrets: Secrets, settings: &str) -> Self {
         let tasks = Tasks::default();
-        let db = database(&directory, &tasks).await;
-        let mut registry = Registry::default();
-        let settings = format!("[limits.billing]\nsweep_every = '1h'\n{settings}");
+        let calm = if settings.contains("sweep_every") {
+            ""
+        } else {
+            "sweep_every = '1h'"
+        };
+        let settings = format!("[limits.billing]\n{calm}\n{settings}");
         let settings = Settings::from_toml(&settings);
-        let billing = Billing::open(Deps {
+        let db = place.open(&settings, &tasks).await;
+        let mut registry = Registry::default();
+        let deps = Deps {
+            settings,
             db: db.clone(),
             key_mac: secrets.key_mac().clone(),
-            config: Config::read(&settings).unwrap(),
-            metrics: Metrics::register(&mut registry),
             tasks: tasks.clone(),
-        })
-        .await
-        .unwrap();
+        };
+        let billing = Billing::start(deps, &mut registry).await.unwrap();
         Self {
             billing,
             db,
             tasks,
             secrets,
             registry,
-            directory,
+            place,
         }
     }
 

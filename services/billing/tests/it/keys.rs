@@ -1,10 +1,17 @@
 //! Keys: made, recognised, expired, revoked.
 
 use billing::NewKey;
-use chassis::clock::now_micros;
+use db::Engine;
 use domain::{AccountId, Mode, Scope};
 
-use crate::house::{House, code};
+use crate::house::{House, code, on_both_engines};
+
+on_both_engines!(
+    a_key_says_who_it_is,
+    no_two_keys_are_alike_and_every_digit_is_used,
+    malformed_unknown_expired_and_revoked_keys_look_alike,
+    what_is_wrong_with_a_key_is_said,
+);
 
 fn wanted(account: AccountId) -> NewKey {
     NewKey {
@@ -20,9 +27,8 @@ fn wanted(account: AccountId) -> NewKey {
     }
 }
 
-#[tokio::test]
-async fn a_key_says_who_it_is() {
-    let house = House::open().await;
+async fn a_key_says_who_it_is(engine: Engine) {
+    let house = House::open(engine).await;
     let account = house.billing.operator();
     let made = house.billing.create_key(wanted(account)).await.unwrap();
     let text = made.key.expose();
@@ -41,9 +47,8 @@ async fn a_key_says_who_it_is() {
     assert_eq!(identity.ip_allow, ["203.0.113.7", "2001:db8::/32"]);
 }
 
-#[tokio::test]
-async fn no_two_keys_are_alike_and_every_digit_is_used() {
-    let house = House::open().await;
+async fn no_two_keys_are_alike_and_every_digit_is_used(engine: Engine) {
+    let house = House::open(engine).await;
     let mut seen = std::collections::BTreeSet::new();
     let mut digits = std::collections::BTreeSet::new();
     for _ in 0..40 {
@@ -58,12 +63,11 @@ async fn no_two_keys_are_alike_and_every_digit_is_used() {
     assert_eq!(digits.len(), 62);
 }
 
-#[tokio::test]
-async fn malformed_unknown_expired_and_revoked_keys_look_alike() {
-    let house = House::open().await;
+async fn malformed_unknown_expired_and_revoked_keys_look_alike(engine: Engine) {
+    let house = House::open(engine).await;
     let account = house.billing.operator();
     let soon = NewKey {
-        expires_at: Some(now_micros() + 1_000),
+        expires_at: Some(house.db.now_micros() + 100_000),
         ..wanted(account)
     };
     let expired = house.billing.create_key(soon).await.unwrap().key;
@@ -72,7 +76,7 @@ async fn malformed_unknown_expired_and_revoked_keys_look_alike() {
         house.billing.revoke_key(revoked.id).await.unwrap();
     }
     let unknown = domain::ApiKey::from_random(Mode::Live, &[5; 36]);
-    while now_micros() <= expires(&house).await {
+    while house.db.now_micros() <= expires(&house).await {
         tokio::task::yield_now().await;
     }
     let mut faults = Vec::new();
@@ -97,9 +101,8 @@ async fn expires(house: &House) -> i64 {
         .unwrap()
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_key_is_said() {
-    let house = House::open().await;
+async fn what_is_wrong_with_a_key_is_said(engine: Engine) {
+    let house = House::open(engine).await;
     let good = || wanted(house.billing.operator());
     let wrong = [
         NewKey {
@@ -119,7 +122,7 @@ async fn what_is_wrong_with_a_key_is_said() {
             ..good()
         },
         NewKey {
-            expires_at: Some(now_micros()),
+            expires_at: Some(house.db.now_micros()),
             ..good()
         },
     ];

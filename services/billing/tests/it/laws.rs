@@ -33,7 +33,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn any_op() -> impl Strategy<Value = Op> {
+pub(crate) fn any_op() -> impl Strategy<Value = Op> {
     let hold = (0..12_u8).prop_map(operation);
     let terms = (any_balance(), -1..8_i64, 0..8_i64, any_kind()).prop_map(
         |(balance, amount, floor, kind)| Terms {

@@ -1,4 +1,5 @@
-//! Billing's tests: the pure ledger by tables and laws, then the service over a real database.
+//! Billing's tests: the pure ledger by tables and laws, then the service over real databases of both engines, then several
+//! processes over one PostgreSQL, and what happens when it dies.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,13 +11,19 @@
 
 mod accounts;
 mod audit;
+mod faults;
 mod house;
 mod keys;
 mod laws;
+mod machine;
 mod memory;
 mod model;
 mod money;
+mod place;
+mod proxy;
+mod queue;
 mod races;
+mod replicas;
 mod store;
 mod tables;
 mod wire;

@@ -3,15 +3,30 @@
 use std::time::Duration;
 
 use billing::{HoldRequest, Life, Outcome, SettleRequest};
-use chassis::clock::now_micros;
+use db::Engine;
 use domain::{Micros, OperationId};
 use sqlx::Row as _;
 
-use crate::house::{House, capture, code, media};
+use crate::house::{House, capture, code, media, on_both_engines};
 
-#[tokio::test]
-async fn a_hold_is_captured_and_the_rest_is_free_again() {
-    let house = House::open().await;
+on_both_engines!(
+    a_hold_is_captured_and_the_rest_is_free_again,
+    a_refused_hold_says_what_is_available,
+    repeats_are_answered_alike_and_other_arguments_are_a_conflict,
+    a_provider_that_reports_too_much_is_our_loss_and_counted,
+    a_capture_of_an_unknown_hold_charges_nothing_and_is_counted,
+    a_release_that_overtakes_its_hold_wins,
+    chat_holds_expire_and_media_holds_do_not,
+    a_chat_hold_must_end_in_time,
+    a_grant_is_cut_down_to_what_is_there_but_not_below_the_floor,
+    an_adjustment_never_takes_what_is_not_there,
+    large_amounts_are_kept_to_the_last_micro_credit,
+    receipts_are_kept_with_what_took_effect,
+    everything_is_there_after_reopening,
+);
+
+async fn a_hold_is_captured_and_the_rest_is_free_again(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let hold: OperationId = chassis::mint();
     let held = house.hold(hold, alice, 60).await.unwrap();
@@ -22,9 +37,8 @@ async fn a_hold_is_captured_and_the_rest_is_free_again() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn a_refused_hold_says_what_is_available() {
-    let house = House::open().await;
+async fn a_refused_hold_says_what_is_available(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(2_500_000).await;
     let refused = house.hold(chassis::mint(), alice, 3_000_000).await;
     let fault = proto::Fault::from(refused.unwrap_err());
@@ -37,9 +51,8 @@ async fn a_refused_hold_says_what_is_available() {
     );
 }
 
-#[tokio::test]
-async fn repeats_are_answered_alike_and_other_arguments_are_a_conflict() {
-    let house = House::open().await;
+async fn repeats_are_answered_alike_and_other_arguments_are_a_conflict(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let (hold, gift): (OperationId, OperationId) = (chassis::mint(), chassis::mint());
     for _ in 0..2 {
@@ -64,9 +77,8 @@ async fn repeats_are_answered_alike_and_other_arguments_are_a_conflict() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn a_provider_that_reports_too_much_is_our_loss_and_counted() {
-    let house = House::open().await;
+async fn a_provider_that_reports_too_much_is_our_loss_and_counted(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let hold = chassis::mint();
     house.hold(hold, alice, 60).await.unwrap();
@@ -79,9 +91,8 @@ async fn a_provider_that_reports_too_much_is_our_loss_and_counted() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn a_capture_of_an_unknown_hold_charges_nothing_and_is_counted() {
-    let house = House::open().await;
+async fn a_capture_of_an_unknown_hold_charges_nothing_and_is_counted(engine: Engine) {
+    let house = House::open(engine).await;
     assert_eq!(house.settle(chassis::mint(), capture(5)).await.unwrap(), 0);
     assert_eq!(
         house.metric("aio_billing_captures_unknown_total"),
@@ -90,9 +101,8 @@ async fn a_capture_of_an_unknown_hold_charges_nothing_and_is_counted() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn a_release_that_overtakes_its_hold_wins() {
-    let house = House::open().await;
+async fn a_release_that_overtakes_its_hold_wins(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let hold = chassis::mint();
     assert_eq!(house.settle(hold, Outcome::Release).await.unwrap(), 0);
@@ -101,9 +111,8 @@ async fn a_release_that_overtakes_its_hold_wins() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn chat_holds_expire_and_media_holds_do_not() {
-    let house = House::open().await;
+async fn chat_holds_expire_and_media_holds_do_not(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let (chat, task) = (chassis::mint(), chassis::mint());
     let request = HoldRequest {
@@ -112,8 +121,8 @@ async fn chat_holds_expire_and_media_holds_do_not() {
     };
     house.billing.ledger().hold(request).await.unwrap();
     house.hold(task, alice, 20).await.unwrap();
-    assert_eq!(house.billing.sweep(now_micros()).await.unwrap(), 0);
-    let later = now_micros() + 61_000_000;
+    assert_eq!(house.billing.sweep(house.db.now_micros()).await.unwrap(), 0);
+    let later = house.db.now_micros() + 61_000_000;
     assert_eq!(house.billing.sweep(later).await.unwrap(), 1);
     assert_eq!(house.billing.sweep(later).await.unwrap(), 0);
     assert_eq!(house.figures(alice).await, (100, 20, 1));
@@ -125,9 +134,8 @@ async fn chat_holds_expire_and_media_holds_do_not() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn a_chat_hold_must_end_in_time() {
-    let house = House::open().await;
+async fn a_chat_hold_must_end_in_time(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     for life in [Duration::ZERO, Duration::from_secs(901)] {
         let request = HoldRequest {
@@ -139,9 +147,8 @@ async fn a_chat_hold_must_end_in_time() {
     }
 }
 
-#[tokio::test]
-async fn a_grant_is_cut_down_to_what_is_there_but_not_below_the_floor() {
-    let house = House::open().await;
+async fn a_grant_is_cut_down_to_what_is_there_but_not_below_the_floor(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(50).await;
     let with_floor = |floor| HoldRequest {
         floor: Micros::new(floor),
@@ -155,9 +162,8 @@ async fn a_grant_is_cut_down_to_what_is_there_but_not_below_the_floor() {
     assert_eq!(ledger.hold(with_floor(50)).await.unwrap().granted.get(), 50);
 }
 
-#[tokio::test]
-async fn an_adjustment_never_takes_what_is_not_there() {
-    let house = House::open().await;
+async fn an_adjustment_never_takes_what_is_not_there(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     house.hold(chassis::mint(), alice, 60).await.unwrap();
     let refused = house.give(chassis::mint(), alice, -41).await;
@@ -171,9 +177,8 @@ async fn an_adjustment_never_takes_what_is_not_there() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn large_amounts_are_kept_to_the_last_micro_credit() {
-    let house = House::open().await;
+async fn large_amounts_are_kept_to_the_last_micro_credit(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(0).await;
     let most = 1_000_000_000_000_000;
     for _ in 0..40 {
@@ -191,9 +196,8 @@ async fn large_amounts_are_kept_to_the_last_micro_credit() {
     house.audit().await;
 }
 
-#[tokio::test]
-async fn receipts_are_kept_with_what_took_effect() {
-    let house = House::open().await;
+async fn receipts_are_kept_with_what_took_effect(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let (charged, free, unknown) = (chassis::mint(), chassis::mint(), chassis::mint());
     house.hold(charged, alice, 60).await.unwrap();
@@ -216,9 +220,8 @@ async fn receipts_are_kept_with_what_took_effect() {
     assert_eq!(kept, expected);
 }
 
-#[tokio::test]
-async fn everything_is_there_after_reopening() {
-    let house = House::open().await;
+async fn everything_is_there_after_reopening(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(100).await;
     let (open, closed) = (chassis::mint(), chassis::mint());
     house.hold(open, alice, 60).await.unwrap();

@@ -1,17 +1,24 @@
 //! Many at once on one balance: exactly what there is can be spent, whoever comes first.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use billing::{Outcome, ledger::BalanceId};
+use db::Engine;
 use domain::OperationId;
 use futures::future::join_all;
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use crate::house::{House, capture, code};
+use crate::house::{House, capture, code, on_both_engines};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_holds_on_a_balance_for_ten() {
-    let house = House::open().await;
+on_both_engines!(threads:
+    two_hundred_holds_on_a_balance_for_ten,
+    the_same_ids_from_eight_tasks_happen_once,
+    capture_release_and_expiry_race_for_one_ending,
+    a_random_crowd_leaves_the_books_straight,
+);
+
+async fn two_hundred_holds_on_a_balance_for_ten(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(10).await;
     let holds = (0..200).map(|_| house.hold(chassis::mint(), alice, 1));
     let answers = join_all(holds).await;
@@ -23,9 +30,8 @@ async fn two_hundred_holds_on_a_balance_for_ten() {
     house.audit().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_ids_from_eight_tasks_happen_once() {
-    let house = Arc::new(House::open().await);
+async fn the_same_ids_from_eight_tasks_happen_once(engine: Engine) {
+    let house = Arc::new(House::open(engine).await);
     let alice = house.account_with(1_000).await;
     let ids: Arc<Vec<OperationId>> = Arc::new((0..50).map(|_| chassis::mint()).collect());
     let runs = (0..8_usize).map(|start| {
@@ -48,9 +54,8 @@ async fn the_same_ids_from_eight_tasks_happen_once() {
     house.audit().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn capture_release_and_expiry_race_for_one_ending() {
-    let house = House::open().await;
+async fn capture_release_and_expiry_race_for_one_ending(engine: Engine) {
+    let house = House::open(engine).await;
     let alice = house.account_with(1_000).await;
     for _ in 0..50 {
         let hold = chassis::mint();
@@ -76,9 +81,8 @@ enum Step {
     Give(i64),
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_random_crowd_leaves_the_books_straight() {
-    let house = House::open().await;
+async fn a_random_crowd_leaves_the_books_straight(engine: Engine) {
+    let house = House::open(engine).await;
     let accounts = [house.account_with(300).await, house.account_with(200).await];
     let ids: Vec<OperationId> = (0..300).map(|_| chassis::mint()).collect();
     let step = prop_oneof![
@@ -108,49 +112,4 @@ async fn a_random_crowd_leaves_the_books_straight() {
         join_all(crowd.iter().copied().map(run)).await;
         house.audit().await;
     }
-}
-
-#[tokio::test]
-async fn a_full_queue_refuses_and_loses_nothing() {
-    let house = House::with("queue = 3\nbatch = 2").await;
-    let alice = house.account_with(100).await;
-    // On one thread the lane gets its turn only after all have asked.
-    let answers = join_all((0..10).map(|_| house.hold(chassis::mint(), alice, 1))).await;
-    let (held, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert_eq!((held.len(), refused.len()), (3, 7));
-    for answer in refused {
-        let fault = proto::Fault::from(answer.unwrap_err());
-        assert_eq!(fault.code.word, "overloaded");
-        assert_eq!(fault.retry_after, Some(Duration::from_secs(1)));
-    }
-    assert_eq!(house.figures(alice).await, (100, 3, 3));
-    house.hold(chassis::mint(), alice, 1).await.unwrap();
-    house.audit().await;
-}
-
-#[tokio::test]
-async fn an_operation_outlives_its_caller() {
-    let house = House::open().await;
-    let alice = house.account_with(100).await;
-    for _ in 0..20 {
-        let mut call = Box::pin(house.hold(chassis::mint(), alice, 1));
-        // Asked once, so that it is queued; then the caller goes away.
-        let _ = futures::poll!(&mut call);
-    }
-    // Asked after them, so answered after them.
-    house.hold(chassis::mint(), alice, 1).await.unwrap();
-    assert_eq!(house.figures(alice).await, (100, 21, 21));
-    house.audit().await;
-}
-
-#[tokio::test]
-async fn stopping_finishes_what_is_queued() {
-    let house = House::open().await;
-    let alice = house.account_with(100).await;
-    for _ in 0..20 {
-        let mut call = Box::pin(house.hold(chassis::mint(), alice, 1));
-        let _ = futures::poll!(&mut call);
-    }
-    let house = house.reopen().await;
-    assert_eq!(house.figures(alice).await, (100, 20, 20));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::rpc;
+use db::Engine;
 use domain::{AccountId, OperationId};
 use proto::{
     Fault,
@@ -11,7 +12,13 @@ use proto::{
 };
 use tonic::Request;
 
-use crate::house::House;
+use crate::house::{House, on_both_engines};
+
+on_both_engines!(
+    a_whole_life_over_the_wire,
+    faults_keep_their_code_and_words,
+    an_unknown_scope_is_named,
+);
 
 type Client = BillingClient<rpc::Channel>;
 
@@ -62,9 +69,8 @@ async fn spend_twenty_five(client: &mut Client, account: &[u8]) {
     assert_eq!(settled.captured, 25);
 }
 
-#[tokio::test]
-async fn a_whole_life_over_the_wire() {
-    let house = House::open().await;
+async fn a_whole_life_over_the_wire(engine: Engine) {
+    let house = House::open(engine).await;
     let mut client = client(&house);
     let named = wire::CreateAccountRequest {
         name: "acme".to_owned(),
@@ -132,9 +138,8 @@ async fn a_whole_life_over_the_wire() {
     assert!(audit.ok && audit.checks.iter().all(|check| check.ok));
 }
 
-#[tokio::test]
-async fn faults_keep_their_code_and_words() {
-    let house = House::open().await;
+async fn faults_keep_their_code_and_words(engine: Engine) {
+    let house = House::open(engine).await;
     let mut client = client(&house);
     let alice = house.account_with(10_000_000).await.account.to_vec();
     let mut refused = async |request| {
@@ -163,9 +168,8 @@ async fn faults_keep_their_code_and_words() {
     assert_eq!(refused(forever).await.0, "invalid_parameter");
 }
 
-#[tokio::test]
-async fn an_unknown_scope_is_named() {
-    let house = House::open().await;
+async fn an_unknown_scope_is_named(engine: Engine) {
+    let house = House::open(engine).await;
     let wanted = wire::CreateKeyRequest {
         account_id: house.billing.operator().to_vec().into(),
         name: "x".to_owned(),
