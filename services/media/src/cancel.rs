@@ -1,6 +1,6 @@
-//! Cancelling a task: possible until a provider was asked.
+//! Cancelling a task: possible until a provider was asked, where its model allows it.
 
-use domain::{Caller, TaskId};
+use domain::{Caller, TaskId, catalogue::Cancel};
 use proto::{Fault, code};
 
 use crate::{
@@ -16,6 +16,11 @@ pub(crate) async fn cancel(
     id: TaskId,
 ) -> Result<(Task, Vec<Output>), Error> {
     let (task, _) = read::get(media, caller, id).await?;
+    let model = media.catalogue.find(&task.model);
+    if model.is_some_and(|model| model.cancel == Cancel::Never) {
+        let why = format!("tasks of {} cannot be cancelled", task.model);
+        return Err(Fault::new(code::NOT_CANCELLABLE, why).into());
+    }
     if task.state == State::Queued && media.withdraw(task).await? {
         return read::get(media, caller, id).await;
     }

@@ -2,22 +2,46 @@
 
 use std::time::Duration;
 
-use chassis::config::duration;
+use chassis::config::{Error, Settings, duration};
+use db::RelayLimits;
 use serde::Deserialize;
+use upstream::{EgressConfig, UpstreamConfig};
+
+/// A lease shorter than this could run out while its holder is only waiting for its turn.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+/// Everything media can be told, but where providers are.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The section `limits.media`.
+    pub limits: Limits,
+    /// The section `limits.outbox`.
+    pub outbox: RelayLimits,
+    /// The section `limits.upstream`.
+    pub upstream: UpstreamConfig,
+    /// The section `egress`.
+    pub egress: EgressConfig,
+}
 
 /// The section `limits.media`. What a field is when it is left out, its `Default` says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct Limits {
     /// Steps (a submit, a look, a download) at once in this process. Default 64.
     pub max_steps: usize,
-    /// How long a step may take before another worker takes the task over. A provider's answer may take half of it, a file's
-    /// download a third at most. Default 3 min.
+    /// How long after the last sign of life of the process that is at a task another one takes it over. Whoever is at it gives a
+    /// sign three times as often, however long its step takes. Default 30 s.
     #[serde(with = "duration")]
     pub lease: Duration,
+    /// How long a provider may take to answer one call. Default 90 s.
+    #[serde(with = "duration")]
+    pub call_timeout: Duration,
     /// How often due tasks are looked for. Default 100 ms.
     #[serde(with = "duration")]
     pub tick: Duration,
+    /// The longest wait between two tries while the database is away; the first waits `tick`. Default 2 s.
+    #[serde(with = "duration")]
+    pub max_backoff: Duration,
     /// Tasks taken at once when they are due. Default 100.
     pub batch: u32,
     /// Submits of one task that providers may certainly refuse, because they are down, before it fails. Default 5.
@@ -25,6 +49,20 @@ pub struct Config {
     /// A queued task is rung for again after this long. Default 1 min.
     #[serde(with = "duration")]
     pub ring_again: Duration,
+    /// Accepting tasks.
+    pub submit: Submit,
+    /// Going on while the queue is away.
+    pub fallback: Fallback,
+    /// Looking how jobs stand.
+    pub poll: Poll,
+    /// Keeping what tasks made.
+    pub outputs: Outputs,
+}
+
+/// `limits.media.submit`: accepting tasks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Submit {
     /// A task whose price was not held after this long is dropped. Default 1 min.
     #[serde(with = "duration")]
     pub reserve: Duration,
@@ -34,10 +72,25 @@ pub struct Config {
     /// How long billing may take to answer a hold, tries included. Default 2 s.
     #[serde(with = "duration")]
     pub hold_timeout: Duration,
-    /// Looking how jobs stand.
-    pub poll: Poll,
-    /// Keeping what tasks made.
-    pub outputs: Outputs,
+    /// How long writing down that a task is accepted may take, its price being held, tries included. Default 2 s.
+    #[serde(with = "duration")]
+    pub accept_timeout: Duration,
+    /// Bytes of a message to media, which carries a customer's body. Default 4 MiB.
+    pub max_message_bytes: usize,
+}
+
+/// `limits.media.fallback`: going on while the queue is away. Then tasks are taken straight from the database, at a lower rate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fallback {
+    /// After the queue has been away for this long. Default 10 s.
+    #[serde(with = "duration")]
+    pub after: Duration,
+    /// How often each process takes tasks then. Default 1 s.
+    #[serde(with = "duration")]
+    pub every: Duration,
+    /// Tasks it takes at once. Default 32.
+    pub batch: u32,
 }
 
 /// `limits.media.poll`: looking how jobs stand at their providers.
@@ -72,39 +125,66 @@ pub struct Outputs {
 // === impl Config ===
 
 impl Config {
-    /// Whether the settings hold together.
+    /// Reads every section that media reads, but `providers`.
     ///
     /// # Errors
-    /// What is wrong, naming the settings.
-    pub fn check(&self) -> Result<(), String> {
-        let third = self.lease.checked_div(3).unwrap_or_default();
-        if self.outputs.timeout > third {
-            return Err(
-                "limits.media.outputs.timeout must be at most a third of limits.media.lease"
-                    .to_owned(),
-            );
+    /// What is wrong, naming the setting.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let config = Self {
+            limits: settings.section("limits.media")?,
+            outbox: settings.section("limits.outbox")?,
+            upstream: settings.section("limits.upstream")?,
+            egress: settings.section("egress")?,
+        };
+        if config.limits.lease < SHORTEST_LEASE {
+            // Its holder could not renew it in time.
+            return Err(Error::Setting(
+                "limits.media.lease must be at least 1s".to_owned(),
+            ));
         }
-        Ok(())
+        Ok(config)
     }
 }
 
 // === impl Default ===
 
-impl Default for Config {
+impl Default for Limits {
     fn default() -> Self {
-        let minute = Duration::from_secs(60);
         Self {
             max_steps: 64,
-            lease: Duration::from_secs(180),
+            lease: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(90),
             tick: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
             batch: 100,
             max_attempts: 5,
-            ring_again: minute,
-            reserve: minute,
-            idempotency: Duration::from_secs(24 * 3600),
-            hold_timeout: Duration::from_secs(2),
+            ring_again: Duration::from_secs(60),
+            submit: Submit::default(),
+            fallback: Fallback::default(),
             poll: Poll::default(),
             outputs: Outputs::default(),
+        }
+    }
+}
+
+impl Default for Submit {
+    fn default() -> Self {
+        Self {
+            reserve: Duration::from_secs(60),
+            idempotency: Duration::from_secs(24 * 3600),
+            hold_timeout: Duration::from_secs(2),
+            accept_timeout: Duration::from_secs(2),
+            max_message_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(10),
+            every: Duration::from_secs(1),
+            batch: 32,
         }
     }
 }

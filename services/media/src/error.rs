@@ -4,7 +4,7 @@ use chassis::telemetry::causes;
 use std::time::Duration;
 
 use proto::{Fault, code};
-use tracing::error;
+use tracing::{error, warn};
 
 /// A failure of media itself. What a customer did wrong, or a provider, is not one: that is a [`Fault`] or a task's error.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,11 @@ pub enum Error {
     #[error("an output is not a picture of a kind we know")]
     NotAPicture,
     /// A setting is wrong.
-    #[error("{0}")]
-    Setting(String),
+    #[error(transparent)]
+    Setting(#[from] chassis::config::Error),
+    /// The directory for outputs cannot be made.
+    #[error("cannot make the directory {0} for outputs")]
+    Directory(String, #[source] std::io::Error),
     /// Something for the caller to read.
     #[error("{0}")]
     Fault(Fault),
@@ -69,6 +72,10 @@ impl From<Error> for Fault {
             Error::Database(error) if error.is_busy() => {
                 Self::of(code::OVERLOADED).retry_after(Duration::from_secs(1))
             }
+            Error::Database(ref error) if error.is_retriable() => {
+                warn!(error = %causes(error), "the database is away");
+                Self::of(code::SERVICE_UNAVAILABLE).retry_after(Duration::from_secs(1))
+            }
             other @ (Error::Database(_)
             | Error::Damaged(_)
             | Error::Seal(_)
@@ -78,7 +85,8 @@ impl From<Error> for Fault {
             | Error::Client(_)
             | Error::Queue(_)
             | Error::NotAPicture
-            | Error::Setting(_)) => {
+            | Error::Setting(_)
+            | Error::Directory(..)) => {
                 error!(error = %causes(&other), "media failed");
                 Self::of(code::INTERNAL)
             }

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{
-    clock::{micros, now_micros},
-    telemetry::causes,
-};
+use chassis::{clock::micros, config::Access, telemetry::causes};
 use domain::catalogue::ProviderRoute;
 use proto::code;
 use tracing::{error, warn};
@@ -16,7 +13,7 @@ use crate::{
     Error, Media,
     moves::Move,
     outputs::Source,
-    providers::{Access, MediaProvider, Order, Progress},
+    providers::{MediaProvider, Order, Progress},
     state::{Event, State, Step},
     store::{self, attempt::Outcome},
     task::{Output, Task, TaskError},
@@ -39,7 +36,7 @@ struct Candidate<'a> {
 }
 
 /// Submits a task to the first provider that does not certainly refuse it.
-async fn start(media: &Media, mut task: Task) -> Result<(), Error> {
+async fn start(media: &Media, task: Task) -> Result<(), Error> {
     let Some(request) = task.request.clone() else {
         return media
             .fail(task, TaskError::of(code::INTERNAL), None)
@@ -48,21 +45,21 @@ async fn start(media: &Media, mut task: Task) -> Result<(), Error> {
     };
     let mut refusal = None;
     for candidate in candidates(media, &task) {
-        let Some(noted) = note_submit(media, task, &candidate.route.provider).await? else {
+        if !note_submit(media, &task, &candidate.route.provider).await? {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
-        };
-        task = noted;
+        }
         let order = Order {
             model: &candidate.route.model,
             parameters: &request.parameters,
         };
         let provider = candidate.route.provider.clone();
-        match in_time(media, candidate.adapter.start(&candidate.access, &order)).await {
+        let started = candidate.adapter.start(&candidate.access, &order);
+        match ask(media, "submit", candidate.route, started).await {
             Ok(started) => return accepted(media, task, provider, started.job).await,
             Err(failure) => {
-                log_failure(&task, &provider, &failure, "submit failed");
-                if !failure.outcome_known() || !failure.another_may_serve() {
+                upstream::report(&provider, "submit", &failure);
+                if !failure.another_may_serve() {
                     return refused(media, task, &failure).await;
                 }
                 refusal = Some(failure);
@@ -88,7 +85,7 @@ fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>> {
         .candidates(&parameters)
         .filter_map(|route| {
             let adapter = media.providers.get(route.adapter.as_str())?;
-            let access = media.accesses.of(task.mode, &route.provider).ok()?;
+            let access = media.accesses.access(task.mode, &route.provider)?;
             Some(Candidate {
                 route,
                 adapter: adapter.as_ref(),
@@ -98,35 +95,36 @@ fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>> {
         .collect()
 }
 
-/// From here on the provider may have it. `None`: the task is no longer this worker's.
-async fn note_submit(media: &Media, mut task: Task, provider: &str) -> Result<Option<Task>, Error> {
-    let (before, provider) = (task.clone(), provider.to_owned());
-    task.lease_until = now_micros().saturating_add(micros(media.config.lease));
-    let lease_until = task.lease_until;
-    let noted: bool = media
-        .db
-        .write(move |connection| {
-            Box::pin(async move {
-                store::attempt::begin(connection, &before, &provider, lease_until).await
-            })
+/// From here on the provider may have it. `false`: the task is no longer this worker's.
+async fn note_submit(media: &Media, task: &Task, provider: &str) -> Result<bool, Error> {
+    let note = || {
+        let (task, provider, lease) = (task.clone(), provider.to_owned(), media.lease());
+        media.db.write(move |connection| {
+            Box::pin(
+                async move { store::attempt::begin(connection, &task, &provider, lease).await },
+            )
         })
-        .await?;
-    Ok(noted.then_some(task))
+    };
+    media.patiently("note a submit", note).await
 }
 
-/// A call to a provider must end well before the lease does.
-async fn in_time<T>(
+/// A call to a provider must end some time.
+async fn ask<T>(
     media: &Media,
+    what: &'static str,
+    route: &ProviderRoute,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let limit = media.config.lease.checked_div(2).unwrap_or_default();
-    tokio::time::timeout(limit, call)
-        .await
-        .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
+    let in_time = async {
+        tokio::time::timeout(media.config.call_timeout, call)
+            .await
+            .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
+    };
+    upstream::traced(what, (&route.provider, &route.model), in_time).await
 }
 
 async fn accepted(media: &Media, task: Task, provider: String, job: String) -> Result<(), Error> {
-    let now = now_micros();
+    let now = media.db.now_micros();
     let Some(mut taken) = Move::of(task, Event::Accepted) else {
         return Ok(());
     };
@@ -169,7 +167,10 @@ async fn put_back(media: &Media, task: Task, asked: Option<Duration>) -> Result<
     let Some(mut back) = Move::of(task, Event::PutBack) else {
         return Ok(());
     };
-    back.after.not_before = now_micros().saturating_add(micros(asked.unwrap_or(backoff)));
+    back.after.not_before = media
+        .db
+        .now_micros()
+        .saturating_add(micros(asked.unwrap_or(backoff)));
     back.after.due_at = back.after.not_before;
     back.outcome = Some(Outcome::Refused);
     media.make(back).await.map(drop)
@@ -187,13 +188,14 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
         // The provider is configured no longer: it may be again before the deadline.
         return look_failed(media, task).await;
     };
-    match in_time(media, candidate.adapter.check(&candidate.access, &job)).await {
+    let checked = candidate.adapter.check(&candidate.access, &job);
+    match ask(media, "check", candidate.route, checked).await {
         Ok(Progress::Running { percent }) => still_running(media, task, percent).await,
         Ok(Progress::Done { files }) => {
             store_outputs(media, task, &files, &candidate.access.base_url).await
         }
         Ok(Progress::Failed(failure)) => {
-            log_failure(&task, &candidate.route.provider, &failure, "job failed");
+            upstream::report(&candidate.route.provider, "job", &failure);
             media
                 .fail(task, explain(&failure), Some(Outcome::Failed))
                 .await
@@ -212,12 +214,7 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
                 .map(drop)
         }
         Err(failure) => {
-            log_failure(
-                &task,
-                &candidate.route.provider,
-                &failure,
-                "cannot look at the job",
-            );
+            upstream::report(&candidate.route.provider, "check", &failure);
             look_failed(media, task).await
         }
     }
@@ -225,12 +222,18 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
 
 /// A provider may not know a job in the first moments.
 fn is_young(media: &Media, task: &Task) -> bool {
-    let since = now_micros().saturating_sub(task.started_at.unwrap_or(0));
+    let since = media
+        .db
+        .now_micros()
+        .saturating_sub(task.started_at.unwrap_or(0));
     since < micros(media.config.poll.settle_in)
 }
 
 async fn still_running(media: &Media, task: Task, percent: Option<i64>) -> Result<(), Error> {
-    let due_at = now_micros().saturating_add(micros(pause(media, &task)));
+    let due_at = media
+        .db
+        .now_micros()
+        .saturating_add(micros(pause(media, &task)));
     let looked = |task: &mut Task| {
         task.polls = task.polls.saturating_add(1);
         task.poll_failures = 0;
@@ -248,7 +251,10 @@ async fn still_running(media: &Media, task: Task, percent: Option<i64>) -> Resul
 
 /// The job may well go on, or be done, while we cannot see it: only the deadline ends it.
 async fn look_failed(media: &Media, task: Task) -> Result<(), Error> {
-    let due_at = now_micros().saturating_add(micros(pause(media, &task)));
+    let due_at = media
+        .db
+        .now_micros()
+        .saturating_add(micros(pause(media, &task)));
     let change = Move::unseen(task, |task| {
         task.poll_failures = task.poll_failures.saturating_add(1);
         task.due_at = due_at;
@@ -276,12 +282,15 @@ async fn store_outputs(
     for (number, url) in (0_u32..).zip(files) {
         match media
             .outputs
-            .keep(Source {
-                task: task.id,
-                number,
-                url,
-                origin,
-            })
+            .keep(
+                Source {
+                    task: task.id,
+                    number,
+                    url,
+                    origin,
+                },
+                media.db.now_micros(),
+            )
             .await
         {
             Ok(output) => outputs.push(output),
@@ -311,7 +320,11 @@ async fn store_outputs(
 
 /// Files of a task that failed meanwhile belong to nobody.
 async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Result<(), Error> {
-    let now = store::task::get(media.db.reader(), task, media.secrets.content()).await?;
+    let look = || {
+        let found = store::task::get(media.db.reader(), task, media.secrets.content());
+        media.db.read(found)
+    };
+    let now = media.patiently("look for orphans", look).await?;
     if now.is_some_and(|task| task.state == State::Failed) {
         for (number, _) in (0_u32..).zip(0..count) {
             media.outputs.delete(task, number).await?;
@@ -320,33 +333,8 @@ async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Resu
     Ok(())
 }
 
-/// What the customer reads when a provider failed us.
+/// What the customer reads when a provider failed us. A task that has ended waits for nobody.
 fn explain(failure: &Failure) -> TaskError {
-    let said = |code: proto::Code| TaskError::new(code, failure.detail().unwrap_or(code.cause));
-    match failure.class() {
-        Class::Invalid => said(code::UPSTREAM_REFUSED),
-        Class::Moderated => said(code::CONTENT_MODERATED),
-        Class::RateLimited | Class::Overloaded if failure.status().is_some() => {
-            TaskError::of(code::UPSTREAM_BUSY)
-        }
-        Class::Auth
-        | Class::Balance
-        | Class::RateLimited
-        | Class::Overloaded
-        | Class::Gone
-        | Class::Unknown
-        | Class::Malformed
-        | Class::NotSent => TaskError::of(code::UPSTREAM_FAILED),
-    }
-}
-
-/// Our credentials and our balance at a provider are the operator's alarm; the rest is weather.
-fn log_failure(task: &Task, provider: &str, failure: &Failure, what: &'static str) {
-    let (class, reason) = (failure.class().as_str(), failure.reason());
-    let status = failure.status().map(|status| status.as_u16());
-    if matches!(failure.class(), Class::Auth | Class::Balance) {
-        error!(task.id = %task.id, provider.name = provider, class, status, reason, what, "provider refuses our account");
-    } else {
-        warn!(task.id = %task.id, provider.name = provider, class, status, reason, what, "provider failed");
-    }
+    let fault = upstream::fault(failure, Duration::ZERO);
+    TaskError::new(fault.code, fault.message)
 }

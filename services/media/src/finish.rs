@@ -1,6 +1,5 @@
 //! The end of a task, whichever: what it costs, and what billing and the customer are told, with the move that ends it.
 
-use chassis::clock::now_micros;
 use domain::Micros;
 use proto::code;
 use tracing::info;
@@ -53,7 +52,7 @@ impl Media {
     }
 
     async fn end(&self, mut end: Move) -> Result<bool, Error> {
-        end.after.completed_at = Some(now_micros());
+        end.after.completed_at = Some(self.db.now_micros());
         if end.after.error.is_some() {
             end.after.charged = Micros::ZERO;
         }

@@ -5,17 +5,20 @@
 //! - A paid submit is written down as `unknown` before it is made, and never made again while it is.
 //! - The first terminal state wins; the same transaction writes what billing and webhooks are told.
 //! - Every step may run twice and stop at any line: a sweep follows.
+//! - Any number of processes work on the same tables. Whoever moves a task has taken it, and names the claim it took it with.
 //!
 //! | file | what |
 //! |---|---|
 //! | `submit.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
+//! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs` | one step of one task |
 //! | `moves.rs` | every change of a task, in one transaction, fenced |
 //! | `finish.rs` | the end of a task, whichever |
 //! | `sweep.rs` | repairs what a crash left |
 //! | `tell.rs` | the outbox: the queue, billing, webhooks |
 //! | `state.rs`, `task.rs`, `view.rs` | the rules, the thing, and how customers see it |
+//! | `json.rs` | a customer's body |
 //! | `outputs.rs` | files: fetched, kept, read |
 //! | `providers/` | the wire protocols |
 //! | `store/` | the SQL |
@@ -26,6 +29,8 @@ mod config;
 mod error;
 mod execute;
 mod finish;
+mod json;
+mod lease;
 mod metrics;
 mod moves;
 mod outputs;
@@ -44,9 +49,14 @@ mod worker;
 
 use std::{path::PathBuf, sync::Arc};
 
-use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
+use chassis::{
+    Tasks,
+    config::{Providers, Settings},
+    rpc::Channel,
+    secrets::Secrets,
+};
 use db::{Db, Migration, Relay};
-use domain::Catalogue;
+use domain::{Catalogue, catalogue::Category};
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
@@ -62,37 +72,42 @@ pub use error::Error;
 use crate::{
     metrics::Metrics,
     outputs::Outputs,
-    providers::Accesses,
     shared::{Peers, Shared},
     view::Viewer,
 };
 
-/// The schema of media, in order, for [`Db::open`].
+/// The schema of media on a server: its name, for [`db::Postgres`] and [`db::Schema`].
+pub const SCHEMA: &str = "media";
+/// What its schema is made of, in order, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
 pub const MIGRATIONS: &[Migration] = &[
     db::outbox::MIGRATION,
-    Migration {
-        version: 2,
-        name: "media",
-        sql: include_str!("../migrations/0002_media.sql"),
-    },
+    Migration::both(2, "media", include_str!("../migrations/0002_media.sql")),
+    Migration::both(
+        3,
+        "replicas",
+        include_str!("../migrations/0003_replicas.sql"),
+    ),
+    db::outbox::trace(4),
 ];
+/// The topics of the doorbell, for the queue that is handed over.
+pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];
 
 /// What media is made of.
 pub struct Deps {
-    /// Its own database, opened with [`MIGRATIONS`].
-    pub db: Db,
-    /// Where it keeps outputs.
-    pub outputs: PathBuf,
     /// Everything configured.
     pub settings: Settings,
+    /// Its own database, made with [`MIGRATIONS`].
+    pub db: Db,
+    /// Where it keeps outputs: one directory for all its processes.
+    pub outputs: PathBuf,
     /// The models.
     pub catalogue: Arc<Catalogue>,
     /// The installation's secrets.
     pub secrets: Secrets,
     /// Where customers reach us, without a slash at the end.
     pub public_url: String,
-    /// Where the sandbox listens.
-    pub sandbox_url: String,
+    /// Where the sandbox is: `http://127.0.0.1:9105`. `None`: test keys are not served.
+    pub sandbox_url: Option<String>,
     /// The way to billing.
     pub billing: Channel,
     /// The way to webhooks.
@@ -117,20 +132,15 @@ impl Media {
     /// # Errors
     /// When a setting is wrong or the database fails.
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
-        let section = |error: chassis::config::Error| Error::Setting(error.to_string());
-        let settings = &deps.settings;
-        let config: Config = settings.section("limits.media").map_err(section)?;
-        config.check().map_err(Error::Setting)?;
-        let relay = Relay::new(
-            deps.db.clone(),
-            settings.section("limits.outbox").map_err(section)?,
-            &tell::TOPICS,
-        );
-        let client = ProviderClient::new(&settings.section("limits.upstream").map_err(section)?)?;
-        let guard = GuardedClient::new(&settings.section("egress").map_err(section)?)?;
+        let config = Config::read(&deps.settings)?;
+        let relay = Relay::new(deps.db.clone(), config.outbox, &tell::TOPICS);
+        let client = ProviderClient::new(&config.upstream)?;
+        let guard = GuardedClient::new(&config.egress)?;
+        let config = config.limits;
+        let accesses = accesses(&deps.settings, &deps.catalogue, deps.sandbox_url.as_deref())?;
         let media = Self(Arc::new(Shared {
             relay,
-            accesses: Accesses::read(settings, &deps.catalogue, &deps.sandbox_url)?,
+            accesses,
             providers: providers::all(&client),
             outputs: Outputs::open(&deps.outputs, guard.clone(), &config.outputs)?,
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
@@ -156,6 +166,7 @@ impl Media {
     /// The service as others call it.
     pub fn rpc_server(&self) -> MediaServer<Self> {
         MediaServer::new(self.clone())
+            .max_decoding_message_size(self.config.submit.max_message_bytes)
     }
 
     fn run(&self) {
@@ -164,6 +175,20 @@ impl Media {
         worker::start(self, tasks);
         sweep::start(self, tasks);
     }
+}
+
+/// How to reach the providers of every model that media serves.
+fn accesses(
+    settings: &Settings,
+    catalogue: &Catalogue,
+    sandbox: Option<&str>,
+) -> Result<Providers, chassis::config::Error> {
+    let models = catalogue.models().iter();
+    let names = models
+        .filter(|model| model.category != Category::Chat)
+        .flat_map(|model| &model.providers)
+        .map(|route| route.provider.as_str());
+    Providers::read(settings, names, sandbox)
 }
 
 impl std::ops::Deref for Media {

@@ -1,9 +1,19 @@
 //! Every change of a task that was written down is a move: what it was, what it becomes, and all that is true with it, in one
 //! transaction. A move whose task was moved or taken by somebody else meanwhile changes nothing.
+//!
+//! What a worker found out (a provider took the job, the files are here) must not be lost because the database is away for a while:
+//! whoever has taken a task tries until its move is made or the task is another one's.
 
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use chassis::secrets::Sealer;
 use chassis::telemetry::causes;
 use db::outbox::{self, NewRow};
 use live::{TaskSnapshot, Terminal};
+use sqlx::AnyConnection;
 use tracing::warn;
 
 use crate::{
@@ -27,9 +37,48 @@ pub(crate) struct Move {
     pub(crate) tell: Vec<NewRow>,
 }
 
+/// Waits that double.
+pub(crate) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+// === impl Backoff ===
+
+impl Backoff {
+    /// How long to wait now.
+    pub(crate) fn next(&mut self) -> Duration {
+        let now = self.next.min(self.longest);
+        self.next = now.saturating_mul(2);
+        now
+    }
+}
+
 // === impl Move ===
 
 impl Move {
+    /// Writes everything that is true with the move, or nothing. `false`: the task was not as it was before.
+    async fn write(
+        self,
+        connection: &mut AnyConnection,
+        sealer: Sealer,
+        now: i64,
+    ) -> Result<bool, Error> {
+        if !store::task::save(connection, &self.before, &self.after, &sealer).await? {
+            return Ok(false);
+        }
+        if let Some(outcome) = self.outcome {
+            store::attempt::note(connection, &self.after, outcome).await?;
+        }
+        for file in &self.files {
+            store::output::insert(connection, self.after.id, file).await?;
+        }
+        for row in self.tell {
+            outbox::enqueue(connection, row, now).await?;
+        }
+        Ok(true)
+    }
+
     /// The task as it is after an event; `None` when the event comes too late or too early.
     pub(crate) fn of(before: Task, event: Event) -> Option<Self> {
         let state = before.state.apply(event)?;
@@ -58,45 +107,90 @@ impl Move {
 }
 
 impl Media {
-    /// Makes a move. `false`: somebody else moved or took the task, and nothing was changed.
+    /// Makes a move. `false`: somebody else moved or took the task, and nothing was changed. For whoever has taken the task this
+    /// waits while the database is away.
     pub(crate) async fn make(&self, change: Move) -> Result<bool, Error> {
-        let sealer = self.secrets.content().clone();
-        let (after, files) = (change.after.clone(), change.files.clone());
-        let ring = !change.tell.is_empty();
-        let made: bool = self
-            .db
-            .write(move |connection| {
-                Box::pin(async move {
-                    let Move {
-                        before,
-                        after,
-                        outcome,
-                        files,
-                        tell,
-                    } = change;
-                    if !store::task::save(connection, &before, &after, &sealer).await? {
-                        return Ok(false);
-                    }
-                    if let Some(outcome) = outcome {
-                        store::attempt::note(connection, &after, outcome).await?;
-                    }
-                    for file in &files {
-                        store::output::insert(connection, after.id, file).await?;
-                    }
-                    for row in tell {
-                        outbox::enqueue(connection, row).await?;
-                    }
-                    Ok::<_, Error>(true)
-                })
-            })
-            .await?;
+        // One that is about to be accepted is nobody's, but its price is held already.
+        let patient = change.before.lease_until > 0 || change.before.state == State::Reserving;
+        let made = if patient {
+            self.make_sure(&change).await?
+        } else {
+            self.try_to_make(&change).await?
+        };
         if made {
-            if ring {
+            if !change.tell.is_empty() {
                 self.relay.ring();
             }
-            self.show(&after, &files).await;
+            self.show(&change.after, &change.files).await;
         }
         Ok(made)
+    }
+
+    async fn make_sure(&self, change: &Move) -> Result<bool, Error> {
+        let tries = AtomicU32::new(0);
+        let made = self.patiently("make a move", || {
+            tries.fetch_add(1, Ordering::Relaxed);
+            self.try_to_make(change)
+        });
+        if made.await? {
+            return Ok(true);
+        }
+        if change.before.state == State::Reserving {
+            // Nobody else accepts a task; but once it is accepted, others take it at once and move it on.
+            let accepted = || {
+                let accepted = store::task::is_accepted(self.db.reader(), change.after.id);
+                self.db.read(accepted)
+            };
+            return self
+                .patiently("look whether a task is accepted", accepted)
+                .await;
+        }
+        if tries.into_inner() == 1 {
+            return Ok(false);
+        }
+        // An earlier try may have been made, and only its answer lost.
+        let stands = || {
+            let stands = store::task::stands(self.db.reader(), &change.after);
+            self.db.read(stands)
+        };
+        self.patiently("look how a move ended", stands).await
+    }
+
+    async fn try_to_make(&self, change: &Move) -> Result<bool, Error> {
+        let (change, sealer) = (change.clone(), self.secrets.content().clone());
+        let now = self.db.now_micros();
+        self.db
+            .write(move |connection| Box::pin(change.write(connection, sealer, now)))
+            .await
+    }
+
+    /// Tries again, later each time, as long as the database is away. `work` may be done twice.
+    pub(crate) async fn patiently<T, F>(
+        &self,
+        what: &'static str,
+        work: impl Fn() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut backoff = self.backoff();
+        loop {
+            match work().await {
+                Err(Error::Database(failure)) if failure.is_retriable() => {
+                    warn!(error = %causes(&failure), what, "the database is away; trying again");
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The waits between tries while the database is away.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff {
+            next: self.config.tick,
+            longest: self.config.max_backoff,
+        }
     }
 
     /// Shows how a task stands to those who look. What is lost here, they read from SQL.

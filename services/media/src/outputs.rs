@@ -18,7 +18,7 @@ use crate::{Error, config, task::Output};
 /// Bytes kept to read a picture's size from.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// Keeps files.
+/// Keeps files, in one directory that every process of media shares.
 #[derive(Clone)]
 pub(crate) struct Outputs {
     store: Arc<dyn ObjectStore>,
@@ -44,9 +44,8 @@ impl Outputs {
         guard: GuardedClient,
         limits: &config::Outputs,
     ) -> Result<Self, Error> {
-        std::fs::create_dir_all(directory).map_err(|error| {
-            Error::Setting(format!("cannot make {}: {error}", directory.display()))
-        })?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Error::Directory(directory.display().to_string(), error))?;
         Ok(Self {
             store: Arc::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true)),
             guard,
@@ -59,8 +58,9 @@ impl Outputs {
         })
     }
 
-    /// Fetches a file and keeps it. Fetching it again replaces it by the same.
-    pub(crate) async fn keep(&self, source: Source<'_>) -> Result<Output, Error> {
+    /// Fetches a file and keeps it, from `now` (microseconds UTC) on. It is written beside its place and moved there when it is whole,
+    /// so that nobody reads a part of it, and several that fetch it at once replace it by the same.
+    pub(crate) async fn keep(&self, source: Source<'_>, now: i64) -> Result<Output, Error> {
         let mut download = self
             .guard
             .get_to(source.url, Trust::Origin(source.origin), &self.caps)
@@ -98,8 +98,7 @@ impl Outputs {
                 .collect(),
             width,
             height,
-            expires_at: chassis::clock::now_micros()
-                .saturating_add(chassis::clock::micros(self.retention)),
+            expires_at: now.saturating_add(chassis::clock::micros(self.retention)),
         })
     }
 

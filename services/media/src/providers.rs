@@ -1,16 +1,14 @@
 //! The providers of media: one adapter a file. An adapter speaks one wire protocol and nothing else: it does not retry,
 //! keep state, know prices or decide whether a task fails.
 
-mod access;
 mod bfl;
 
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
+use chassis::config::Access;
 use serde_json::{Map, Value};
 use upstream::{Failure, ProviderClient};
-
-pub(crate) use access::{Access, Accesses};
 
 /// A provider's wire protocol.
 #[async_trait]

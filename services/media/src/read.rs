@@ -1,6 +1,5 @@
 //! Looking at a task, for its own customer alone: another's task does not exist.
 
-use chassis::clock::now_micros;
 use domain::{Caller, TaskId};
 use proto::{Fault, code};
 
@@ -16,13 +15,16 @@ pub(crate) async fn get(
     id: TaskId,
 ) -> Result<(Task, Vec<Output>), Error> {
     let sealer = media.secrets.content();
-    let task = store::task::get(media.db.reader(), id, sealer)
+    let task = store::task::get(media.db.reader(), id, sealer);
+    let task = media
+        .db
+        .read(task)
         .await?
         .filter(|task| {
             Media::is_visible(task) && task.account == caller.account && task.mode == caller.mode
         })
         .ok_or_else(|| not_found(id))?;
-    let outputs = store::output::of_task(media.db.reader(), id).await?;
+    let outputs = outputs(media, id).await?;
     Ok((task, outputs))
 }
 
@@ -35,9 +37,9 @@ pub(crate) async fn output(
 ) -> Result<Output, Error> {
     let outputs = match caller {
         Some(caller) => get(media, caller, id).await?.1,
-        None => store::output::of_task(media.db.reader(), id).await?,
+        None => outputs(media, id).await?,
     };
-    let now = now_micros();
+    let now = media.db.now_micros();
     let found = outputs
         .into_iter()
         .find(|output| output.number == number && output.expires_at > now);
@@ -47,6 +49,11 @@ pub(crate) async fn output(
         );
         Fault::new(code::NOT_FOUND, message).into()
     })
+}
+
+async fn outputs(media: &Media, id: TaskId) -> Result<Vec<Output>, Error> {
+    let outputs = store::output::of_task(media.db.reader(), id);
+    media.db.read(outputs).await
 }
 
 /// The same words for an unknown task and for another's.

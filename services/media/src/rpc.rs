@@ -39,7 +39,12 @@ impl media_server::Media for Media {
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             models: request.models,
         };
-        let span = info_span!("submit", task.id = %submission.task, request.id = submission.caller.request_id);
+        let span = info_span!(
+            "submit",
+            task.id = %submission.task,
+            request.id = submission.caller.request_id,
+            otel.kind = "internal",
+        );
         // A customer who goes away must not leave a hold without a task.
         let media = self.clone();
         let accepted = self
@@ -142,9 +147,8 @@ impl media_server::Media for Media {
         request: Request<ListUnknownAttemptsRequest>,
     ) -> Result<Response<ListUnknownAttemptsReply>, Status> {
         let limit = i64::from(request.into_inner().limit.clamp(1, 1000));
-        let found = store::attempt::unknown(self.db.reader(), limit)
-            .await
-            .map_err(refuse)?;
+        let found = store::attempt::unknown(self.db.reader(), limit);
+        let found = self.db.read(found).await.map_err(refuse)?;
         let attempts = found
             .into_iter()
             .map(|attempt| UnknownAttempt {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{Tasks, rpc::Channel, secrets::Secrets};
+use chassis::{Tasks, config, rpc::Channel, secrets::Secrets};
 use db::{Db, Relay};
 use domain::Catalogue;
 use live::SharedLive;
@@ -13,23 +13,19 @@ use queue::SharedQueue;
 use upstream::GuardedClient;
 
 use crate::{
-    Config,
-    metrics::Metrics,
-    outputs::Outputs,
-    providers::{Accesses, Providers},
-    view::Viewer,
+    config::Limits, metrics::Metrics, outputs::Outputs, providers::Providers, view::Viewer,
 };
 
 /// What every room of media needs.
 pub struct Shared {
     pub(crate) db: Db,
     pub(crate) relay: Relay,
-    pub(crate) config: Config,
+    pub(crate) config: Limits,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) secrets: Secrets,
     pub(crate) viewer: Viewer,
     pub(crate) providers: Providers,
-    pub(crate) accesses: Accesses,
+    pub(crate) accesses: config::Providers,
     pub(crate) outputs: Outputs,
     pub(crate) guard: GuardedClient,
     pub(crate) peers: Peers,

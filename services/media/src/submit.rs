@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::clock::{micros, now_micros};
+use chassis::{clock::micros, config::Providers, telemetry::traceparent};
 use db::outbox;
 use domain::{
     Caller, Micros, Mode, TaskId,
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, error::Category};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Error, Media,
+    Error, Media, json,
     moves::Move,
     state::{Event, State},
     store::task::{self as table, Earlier, IdempotencyKey, NewTask},
@@ -27,6 +27,9 @@ use crate::{
 
 /// How long one try of a hold may take; a try that is lost is made again with the same id.
 const HOLD_TRY: Duration = Duration::from_millis(500);
+
+/// When to come again after a moment's trouble.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What the edge hands over.
 #[derive(Clone, Debug)]
@@ -47,6 +50,23 @@ pub(crate) enum Accepted {
     New(TaskId),
     /// Made by an earlier request with the same Idempotency-Key and body.
     Replayed(TaskId),
+}
+
+/// Why the price of a task is not held.
+enum NotHeld {
+    /// The first and only try was refused.
+    Surely(Fault),
+    /// A try before was not answered, and may hold yet, perhaps much later: whoever was asked may have stood still.
+    Perhaps(Fault),
+}
+
+/// What became of a task that was to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    /// There is no such task, and its hold is given back.
+    Gone,
+    /// It is accepted, so it stays.
+    Accepted,
 }
 
 /// What the insert found.
@@ -79,12 +99,12 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     }
     match hold(media, &submission.caller, &new.task).await {
         Ok(()) => {}
-        Err(fault) if fault.kind() == proto::Kind::InsufficientCredits => {
+        Err(NotHeld::Surely(fault)) => {
             media.forget(id).await?;
             return Err(fault.into());
         }
-        // Whether the hold stands is not known: the release is written down with the task's end.
-        Err(fault) => {
+        // The release is written down with the task's end. Billing keeps it, and refuses a hold that comes later.
+        Err(NotHeld::Perhaps(fault)) => {
             media.abandon(id).await?;
             return Err(fault.into());
         }
@@ -104,17 +124,12 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         .price
         .call(&parameters)
         .ok_or(Error::Damaged("no price"))?;
-    let provider = model
-        .candidates(&parameters)
-        .next()
-        .ok_or(Error::Damaged("no provider"))?;
-    media
-        .accesses
-        .of(submission.caller.mode, &provider.provider)?;
+    reachable(media, submission.caller.mode, model, &parameters)?;
+    let inputs = model.urls(&parameters);
     check_urls(
         media,
         submission.caller.mode,
-        &parameters,
+        inputs,
         callback_url.as_deref(),
     )
     .await?;
@@ -122,7 +137,7 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         parameters,
         callback_url,
     };
-    let created_at = now_micros();
+    let created_at = media.db.now_micros();
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
     let task = Task {
         id: submission.task,
@@ -144,20 +159,38 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         poll_failures: 0,
         due_at: created_at,
         not_before: 0,
+        claims: 0,
         lease_until: 0,
         error: None,
         created_at,
         started_at: None,
         completed_at: None,
         deadline_at: created_at.saturating_add(micros(deadline)),
+        trace: traceparent(),
     };
     Ok((task, request))
 }
 
+/// One provider at least that serves the model can be asked.
+fn reachable(media: &Media, mode: Mode, model: &Model, parameters: &Resolved) -> Result<(), Fault> {
+    let names: Vec<&str> = model
+        .candidates(parameters)
+        .map(|route| route.provider.as_str())
+        .collect();
+    let reachable = |name: &&str| media.accesses.access(mode, name).is_some();
+    if names.iter().any(reachable) {
+        return Ok(());
+    }
+    let message = Providers::missing(mode, &model.slug, &names);
+    Err(Fault::new(code::NO_PROVIDER, message))
+}
+
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
-    serde_json::from_slice(body).map_err(|error| {
+    json::object(body).map_err(|error| {
         let problem = match error.classify() {
-            Category::Data => "the body must be one JSON object".to_owned(),
+            Category::Data => {
+                "the body must be one JSON object in which no name comes twice".to_owned()
+            }
             Category::Io | Category::Syntax | Category::Eof => format!(
                 "the body is not valid JSON: line {}, column {}",
                 error.line(),
@@ -182,33 +215,10 @@ fn model<'a>(
             return Err(Fault::new(code::INVALID_PARAMETER, "model must be a text").param("model"));
         }
     };
-    let served = || {
-        media
-            .catalogue
-            .models()
-            .iter()
-            .filter(|model| model.route == submission.route)
-    };
-    let found = media
+    let chosen = media
         .catalogue
-        .find(&name)
-        .filter(|model| model.route == submission.route);
-    let Some(model) = found else {
-        let known: Vec<&str> = served().map(|model| model.slug.as_str()).collect();
-        // A name of ours would be echoed in full; anything longer is not one.
-        let shown: String = name.chars().take(64).collect();
-        let message = format!(
-            "no model {shown:?} on {}; it serves {}",
-            submission.route,
-            known.join(", ")
-        );
-        return Err(Fault::new(code::UNKNOWN_MODEL, message).param("model"));
-    };
-    if !model.allowed_by(&submission.models) {
-        let message = format!("this key may use {}", submission.models.join(", "));
-        return Err(Fault::new(code::MODEL_NOT_ALLOWED, message).param("model"));
-    }
-    Ok(model)
+        .choose(&submission.route, &name, &submission.models);
+    chosen.map_err(Fault::from)
 }
 
 fn callback(model: &Model, url: Option<Value>) -> Result<Option<String>, Fault> {
@@ -230,11 +240,11 @@ fn callback(model: &Model, url: Option<Value>) -> Result<Option<String>, Fault> 
 async fn check_urls(
     media: &Media,
     mode: Mode,
-    parameters: &Resolved,
+    inputs: impl Iterator<Item = (String, &str)>,
     callback: Option<&str>,
 ) -> Result<(), Fault> {
     let callback = callback.map(|url| ("callback_url".to_owned(), url, Mode::Live));
-    let inputs = inputs(parameters).map(|(param, url)| (param, url, mode));
+    let inputs = inputs.map(|(param, url)| (param, url, mode));
     let checks = callback
         .into_iter()
         .chain(inputs)
@@ -261,14 +271,6 @@ async fn check_urls(
     }
 }
 
-/// Every URL among the parameters, with its path.
-fn inputs(parameters: &Resolved) -> impl Iterator<Item = (String, &str)> {
-    parameters.iter().flat_map(|(name, value)| {
-        let items = value.as_array().into_iter().flatten().enumerate();
-        items.filter_map(move |(index, item)| Some((format!("{name}[{index}]"), item.as_str()?)))
-    })
-}
-
 fn idempotency_key(submission: &Submission) -> Option<IdempotencyKey> {
     submission
         .idempotency_key
@@ -284,9 +286,15 @@ fn idempotency_key(submission: &Submission) -> Option<IdempotencyKey> {
 /// What an earlier request with this key made, if the key is guarded still.
 async fn earlier(media: &Media, key: Option<IdempotencyKey>) -> Result<Option<Earlier>, Error> {
     let Some(key) = key else { return Ok(None) };
-    let since = now_micros().saturating_sub(micros(media.config.idempotency));
-    let mut connection = media.db.reader().acquire().await?;
-    let earlier = table::by_key(&mut connection, &key).await?;
+    let since = media
+        .db
+        .now_micros()
+        .saturating_sub(micros(media.config.submit.idempotency));
+    let found = async {
+        let mut connection = media.db.reader().acquire().await?;
+        table::by_key(&mut connection, &key).await
+    };
+    let earlier = media.db.read(found).await?;
     Ok(earlier.filter(|earlier| is_guarded(earlier, since)))
 }
 
@@ -301,24 +309,39 @@ async fn insert(
     new: NewTask,
 ) -> Result<Inserted, Error> {
     let sealer = media.secrets.content().clone();
-    let since = now_micros().saturating_sub(micros(media.config.idempotency));
+    let since = media
+        .db
+        .now_micros()
+        .saturating_sub(micros(media.config.submit.idempotency));
     media
         .db
         .write(move |connection| {
             Box::pin(async move {
-                let earlier = match &key {
-                    Some(key) => table::by_key(connection, key).await?,
-                    None => None,
-                };
-                match earlier {
-                    Some(earlier) if is_guarded(&earlier, since) => {
+                if let Some(key) = &key
+                    && let Some(earlier) = table::by_key(connection, key).await?
+                {
+                    if is_guarded(&earlier, since) {
                         return Ok(Inserted::Earlier(earlier));
                     }
-                    Some(earlier) => table::free_key(connection, earlier.id).await?,
-                    None => {}
+                    table::free_key(connection, earlier.id).await?;
                 }
-                table::insert(connection, &new, &sealer).await?;
-                Ok(Inserted::New)
+                if table::insert(connection, &new, &sealer).await? {
+                    return Ok(Inserted::New);
+                }
+                // Another process was faster by a moment, or this submit itself came twice.
+                let earlier = match table::by_id(connection, &new.task).await? {
+                    Some(same) => Some(same),
+                    None => match &key {
+                        Some(key) => table::by_key(connection, key).await?,
+                        None => None,
+                    },
+                };
+                // None: it was dropped meanwhile, or belongs to somebody else.
+                earlier.map(Inserted::Earlier).ok_or_else(|| {
+                    Fault::of(code::IDEMPOTENCY_IN_PROGRESS)
+                        .retry_after(SOON)
+                        .into()
+                })
             })
         })
         .await
@@ -333,14 +356,14 @@ fn replay(earlier: &Earlier, body_hash: [u8; 32]) -> Result<Accepted, Error> {
     if earlier.state == State::Reserving {
         let message = "the first request with this Idempotency-Key is still running";
         return Err(Fault::new(code::IDEMPOTENCY_IN_PROGRESS, message)
-            .retry_after(Duration::from_secs(1))
+            .retry_after(SOON)
             .into());
     }
     Ok(Accepted::Replayed(earlier.id))
 }
 
 /// Holds the task's price. Lost answers are asked for again: the id makes that safe.
-async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), Fault> {
+async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), NotHeld> {
     let request = HoldRequest {
         context: Some(caller.into()),
         hold_id: task.id.to_vec().into(),
@@ -350,7 +373,8 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), Fault> 
         ttl_ms: 0,
         price_version: task.price_version.clone(),
     };
-    let until = tokio::time::Instant::now().checked_add(media.config.hold_timeout);
+    let until = tokio::time::Instant::now().checked_add(media.config.submit.hold_timeout);
+    let mut refused: fn(Fault) -> NotHeld = NotHeld::Surely;
     loop {
         let mut billing = media.peers.billing.clone();
         let held = billing
@@ -364,11 +388,15 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), Fault> 
             fault.kind(),
             proto::Kind::Timeout | proto::Kind::Unavailable | proto::Kind::Internal
         );
+        if fault.kind() != proto::Kind::InsufficientCredits {
+            refused = NotHeld::Perhaps;
+        }
         if !again {
-            return Err(fault);
+            return Err(refused(fault));
         }
         if until.is_none_or(|until| tokio::time::Instant::now() >= until) {
-            return Err(Fault::of(code::BILLING_UNAVAILABLE).retry_after(Duration::from_secs(2)));
+            let away = Fault::of(code::BILLING_UNAVAILABLE).retry_after(Duration::from_secs(2));
+            return Err(refused(away));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -379,9 +407,16 @@ async fn accept(media: &Media, task: Task) -> Result<(), Error> {
     let id = task.id;
     let accepted = match Move::of(task, Event::Held) {
         Some(mut held) => {
-            held.after.due_at = now_micros().saturating_add(micros(media.config.ring_again));
+            held.after.due_at = media
+                .db
+                .now_micros()
+                .saturating_add(micros(media.config.ring_again));
             held.tell.push(tell::run(id));
-            media.make(held).await?
+            let made = media.make(held);
+            match tokio::time::timeout(media.config.submit.accept_timeout, made).await {
+                Ok(made) => made?,
+                Err(_elapsed) => return give_up(media, id).await,
+            }
         }
         None => false,
     };
@@ -389,9 +424,19 @@ async fn accept(media: &Media, task: Task) -> Result<(), Error> {
         return Ok(());
     }
     // A sweep took it for dead in the meantime and gave the hold back.
-    Err(Fault::of(code::OVERLOADED)
-        .retry_after(Duration::from_secs(1))
-        .into())
+    Err(Fault::of(code::OVERLOADED).retry_after(SOON).into())
+}
+
+/// The database went away just now, and whether the task was accepted is not known. Whoever is told to try again must not have
+/// this task too, so it is dropped, unless it was accepted after all. With the database still away a sweep does that later.
+async fn give_up(media: &Media, task: TaskId) -> Result<(), Error> {
+    let abandoned = media.patiently("give a task up", || media.abandon(task));
+    match tokio::time::timeout(SOON, abandoned).await {
+        Ok(Ok(Abandoned::Accepted)) => Ok(()),
+        Ok(Ok(Abandoned::Gone) | Err(_)) | Err(_) => Err(Fault::of(code::SERVICE_UNAVAILABLE)
+            .retry_after(SOON)
+            .into()),
+    }
 }
 
 impl Media {
@@ -407,21 +452,23 @@ impl Media {
     }
 
     /// Forgets a task that was never accepted, and gives its hold back in case there is one.
-    pub(crate) async fn abandon(&self, task: TaskId) -> Result<(), Error> {
-        let release = tell::release(task)?;
-        let written: Result<(), Error> = self
+    pub(crate) async fn abandon(&self, task: TaskId) -> Result<Abandoned, Error> {
+        let (release, now) = (tell::release(task)?, self.db.now_micros());
+        let written: Result<Abandoned, Error> = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
                     if table::drop_reserving(connection, task).await? {
-                        outbox::enqueue(connection, release).await?;
+                        outbox::enqueue(connection, release, now).await?;
+                    } else if table::is_accepted(connection, task).await? {
+                        return Ok(Abandoned::Accepted);
                     }
-                    Ok(())
+                    Ok(Abandoned::Gone)
                 })
             })
             .await;
-        written?;
+        let abandoned = written?;
         self.relay.ring();
-        Ok(())
+        Ok(abandoned)
     }
 }

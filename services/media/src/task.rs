@@ -47,7 +47,9 @@ pub(crate) struct Task {
     pub due_at: i64,
     /// Queued: not to be taken before.
     pub not_before: i64,
-    /// A process is at it until then.
+    /// How often it was taken. Whoever took it last may move it, and nobody else.
+    pub claims: i64,
+    /// A process is at it until then; 0: none is.
     pub lease_until: i64,
     /// Why it failed.
     pub error: Option<TaskError>,
@@ -59,6 +61,8 @@ pub(crate) struct Task {
     pub completed_at: Option<i64>,
     /// When it fails if it has not ended.
     pub deadline_at: i64,
+    /// The W3C traceparent of the request that submitted it, or nothing.
+    pub trace: String,
 }
 
 /// What was asked for: kept sealed.

@@ -15,7 +15,7 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{Error, Media, state::State, store, task::Task};
 
@@ -29,6 +29,9 @@ const ENDED: &str = "ended";
 pub(crate) const TOPICS: [&str; 3] = [RUN, SETTLE, ENDED];
 /// How long billing or webhooks may take to take something over.
 const TAKE_OVER: Duration = Duration::from_secs(5);
+
+/// The pause of a ring that the queue cannot take. A full batch of the relay, 32 at once, must end before its claim does.
+const QUEUE_AWAY: Duration = Duration::from_secs(1);
 
 /// How a hold ends: the wire shape of an outbox payload.
 #[derive(Debug, Deserialize, Serialize)]
@@ -112,10 +115,20 @@ impl Media {
         Arc::new(move |row| {
             let media = media.clone();
             Box::pin(async move {
-                media.tell(row).await.map_err(|error| {
-                    warn!(error = %causes(&error), "cannot tell yet");
-                    RetryLater
-                })
+                let told = media.tell(row).await;
+                match told {
+                    Ok(()) => return Ok(()),
+                    // One that is away for an hour must not fill the log, nor have its rows put off without a pause.
+                    Err(Error::Queue(queue::Error::Unavailable)) => {
+                        debug!("the queue is away");
+                        tokio::select! {
+                            () = tokio::time::sleep(QUEUE_AWAY) => {}
+                            () = media.peers.tasks.stopping() => {}
+                        }
+                    }
+                    Err(error) => warn!(error = %causes(&error), "cannot tell yet"),
+                }
+                Err(RetryLater)
             })
         })
     }
@@ -130,8 +143,11 @@ impl Media {
         }
     }
 
-    /// Rings for a queued task. A queue that is full keeps its rings: the row stays, and so does the sweep.
+    /// Rings for a queued task. A queue that is full or away keeps its rings: the row stays, and so does the sweep.
     pub(crate) async fn ring_for(&self, task: TaskId) -> Result<(), Error> {
+        if !self.peers.queue.is_available() {
+            return Err(queue::Error::Unavailable.into());
+        }
         Ok(self.peers.queue.publish(RUN, task.to_bytes()).await?)
     }
 
@@ -159,13 +175,16 @@ impl Media {
 
     async fn tell_webhooks(&self, id: TaskId, row: &Row) -> Result<(), Error> {
         let sealer = self.secrets.content();
-        let task = store::task::get(self.db.reader(), id, sealer)
+        let task = self
+            .db
+            .read(store::task::get(self.db.reader(), id, sealer))
             .await?
             .ok_or(Error::Damaged("no such task"))?;
         let Some(url) = task.callback_url().map(str::to_owned) else {
             return Ok(());
         };
-        let outputs = store::output::of_task(self.db.reader(), id).await?;
+        let outputs = store::output::of_task(self.db.reader(), id);
+        let outputs = self.db.read(outputs).await?;
         let kind = if task.state == State::Completed {
             "task.completed"
         } else {

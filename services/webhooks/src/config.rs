@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::config::duration;
+use chassis::config::{Error, Settings, duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
-
-use crate::Error;
 
 /// Limits of deliveries.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,10 +25,10 @@ pub struct Config {
     /// How much of an answer's body is read, in bytes. Default 64 KiB.
     #[serde(default = "default_response")]
     pub max_response_bytes: u64,
-    /// Attempts of this process in flight. Default 256.
+    /// Attempts of each process in flight. Default 256.
     #[serde(default = "default_concurrency")]
     pub concurrency: usize,
-    /// Attempts in flight to one origin (scheme, host and port). Default 4.
+    /// Attempts in flight to one origin (scheme, host and port), of all processes together. Default 4.
     #[serde(default = "default_origin_concurrency")]
     pub origin_concurrency: u32,
     /// Deliveries claimed at once, in one transaction. Default 256.
@@ -42,19 +40,56 @@ pub struct Config {
     /// How long an attempt may stay in flight before its process is taken for dead. Default `"60s"`.
     #[serde(default = "default_lease", with = "duration")]
     pub lease: Duration,
-    /// How often to look for leases that ran out. Default `"5s"`.
+    /// How often to look for leases that ran out, and the longest wait between two tries while the database is away, but at most a
+    /// quarter of the lease. Default `"5s"`.
     #[serde(default = "default_sweep", with = "duration")]
     pub sweep: Duration,
+    /// Bytes of a message to webhooks, which carries an event's payload. Default 1 MiB.
+    #[serde(default = "default_message")]
+    pub max_message_bytes: usize,
+}
+
+/// Waits that double.
+pub(crate) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+// === impl Backoff ===
+
+impl Backoff {
+    /// How long to wait now.
+    pub(crate) fn next(&mut self) -> Duration {
+        let now = self.next.min(self.longest);
+        self.next = now.saturating_mul(2);
+        now
+    }
 }
 
 // === impl Config ===
 
 impl Config {
-    /// Whether the settings can work together.
+    /// Reads the section.
     ///
     /// # Errors
-    /// The first setting that cannot, and what is allowed.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// When a setting is wrong: which, and what is allowed.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let config: Self = settings.section("webhooks")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The waits between tries while the database is away.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff {
+            next: Duration::from_millis(100),
+            // Often enough that what waits to be recorded is, before the sweep goes by the leases again.
+            longest: self.sweep.min(self.lease / 4),
+        }
+    }
+
+    /// Whether the settings can work together.
+    fn check(&self) -> Result<(), Error> {
         let problem = if self.schedule.is_empty() {
             "webhooks.schedule must have at least one entry"
         } else if self.jitter_percent > 100 {
@@ -71,7 +106,7 @@ impl Config {
         } else {
             return Ok(());
         };
-        Err(Error::Config(problem))
+        Err(Error::Setting(problem.to_owned()))
     }
 }
 
@@ -142,6 +177,10 @@ const fn default_lease() -> Duration {
     Duration::from_secs(60)
 }
 
+const fn default_message() -> usize {
+    1024 * 1024
+}
+
 const fn default_sweep() -> Duration {
     Duration::from_secs(5)
 }
@@ -154,11 +193,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Config, String> {
         let settings = Settings::from_toml(&format!("[webhooks]\n{text}"));
-        let config: Config = settings
-            .section("webhooks")
-            .map_err(|error| error.to_string())?;
-        config.check().map_err(|error| error.to_string())?;
-        Ok(config)
+        Config::read(&settings).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -3,8 +3,13 @@
 //! The attempt was recorded as `inflight` before this begins. Dying anywhere in here leaves a lease that runs out, and then
 //! another attempt with the same id.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
+use chassis::{
+    clock::{MICROS_PER_SECOND, micros},
+    telemetry::causes,
+};
 use domain::{DeliveryId, EventId, Secret};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -12,7 +17,7 @@ use http::{
 };
 use rand::RngExt as _;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, info, warn};
 use upstream::{Caps, EgressError, Redirects};
 
 use crate::{
@@ -29,6 +34,9 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 const SENDER: HeaderValue = HeaderValue::from_static("aio-webhooks/1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// For how long after its lease the end of an attempt is kept for a database that is away.
+const OUTAGE: Duration = Duration::from_secs(600);
+
 /// The longest kept reason of a failure, in characters.
 const MAX_ERROR_CHARS: usize = 300;
 
@@ -38,8 +46,10 @@ struct Attempt {
     delivery: DeliveryId,
     event: EventId,
     claim: i64,
-    /// Counted from 1.
-    number: usize,
+    /// How many ended before it.
+    before: i64,
+    /// Its lease counts from here.
+    begun: Instant,
 }
 
 /// Opened and signed: everything that goes over the wire.
@@ -58,10 +68,16 @@ struct Sent {
     error: Option<String>,
 }
 
-/// Makes one attempt. What the other side does is never an error here.
-pub(crate) async fn deliver(shared: &Shared, claimed: Claimed) -> Result<Next, Error> {
-    let attempt = Attempt::of(&claimed);
-    let sent = match Prepared::prepare(shared, claimed).await {
+/// Makes one attempt, whose lease began at `begun`. What the other side does is never an error here.
+pub(crate) async fn deliver(
+    shared: &Shared,
+    claimed: Claimed,
+    begun: Instant,
+) -> Result<Next, Error> {
+    let attempt = Attempt::of(&claimed, begun);
+    let sent = match Prepared::prepare(shared, attempt, claimed).await {
+        // This process slept: somebody else may send it before we would have an answer.
+        Ok(_) if attempt.is_late(shared) => return Err(Error::Late),
         Ok(prepared) => prepared.send(shared).await,
         // The database is away: nothing can be recorded either. The lease runs out, and it is tried again.
         Err(error @ Error::Db(_)) => return Err(error),
@@ -74,23 +90,55 @@ pub(crate) async fn deliver(shared: &Shared, claimed: Claimed) -> Result<Next, E
 // === impl Attempt ===
 
 impl Attempt {
-    fn of(claimed: &Claimed) -> Self {
+    fn of(claimed: &Claimed, begun: Instant) -> Self {
         Self {
             delivery: claimed.id,
             event: claimed.event.id,
             claim: claimed.claim,
-            number: usize::try_from(claimed.attempts)
-                .unwrap_or(usize::MAX)
-                .saturating_add(1),
+            before: claimed.attempts,
+            begun,
         }
+    }
+
+    /// Which attempt it is, counted from 1.
+    fn number(&self) -> usize {
+        usize::try_from(self.before)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1)
+    }
+
+    /// Records its end. While the database is away this waits, and beyond the lease, as nobody can begin another attempt either:
+    /// what has arrived must not be sent again only because nobody could write it down.
+    async fn end(&self, shared: &Shared, ended: Ended) -> Result<Held, Error> {
+        let mut backoff = shared.config.backoff();
+        loop {
+            let (row, now) = (ended.clone(), shared.db.now_micros());
+            let write = shared
+                .db
+                .write(move |connection| Box::pin(delivery::end(connection, row, now)));
+            match write.await {
+                Err(Error::Db(failure))
+                    if failure.is_retriable()
+                        && self.begun.elapsed() < shared.config.lease.saturating_add(OUTAGE) =>
+                {
+                    warn!(error = %causes(&failure), "the database is away; trying again");
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether its lease does not cover an attempt any more.
+    fn is_late(&self, shared: &Shared) -> bool {
+        self.begun.elapsed().saturating_add(shared.config.timeout) > shared.config.lease
     }
 }
 
 // === impl Prepared ===
 
 impl Prepared {
-    async fn prepare(shared: &Shared, claimed: Claimed) -> Result<Self, Error> {
-        let attempt = Attempt::of(&claimed);
+    async fn prepare(shared: &Shared, attempt: Attempt, claimed: Claimed) -> Result<Self, Error> {
         let content = shared.secrets.content();
         let url = content.open(&delivery::url_place(claimed.id), &claimed.url)?;
         let url = String::from_utf8(url).map_err(|_| Error::Damaged("a URL is not text"))?;
@@ -98,7 +146,8 @@ impl Prepared {
         let place = crate::store::event::payload_place(event.id);
         let body = content.open(&place, &event.payload)?;
         let secret = secret(shared, event.account, event.mode).await?;
-        let headers = headers(&secret, event.id, &body)?;
+        let now = shared.db.now_micros();
+        let headers = headers(&secret, event.id, now, &body)?;
         Ok(Self {
             attempt,
             url: Secret::new(url),
@@ -136,9 +185,9 @@ impl Prepared {
 }
 
 /// The three headers of Standard Webhooks, and who sends what. The id is the event's, the time this attempt's.
-fn headers(secret: &Secret, event: EventId, body: &[u8]) -> Result<HeaderMap, Error> {
+fn headers(secret: &Secret, event: EventId, now: i64, body: &[u8]) -> Result<HeaderMap, Error> {
     let id = event.to_string();
-    let timestamp = now_micros().div_euclid(MICROS_PER_SECOND);
+    let timestamp = now.div_euclid(MICROS_PER_SECOND);
     let signature = sign(secret, &id, timestamp, body)
         .map_err(|_| Error::Damaged("a secret is not whsec_ and base64"))?;
     let value = |text: &str| {
@@ -158,6 +207,7 @@ fn headers(secret: &Secret, event: EventId, body: &[u8]) -> Result<HeaderMap, Er
 impl Sent {
     fn answered(attempt: Attempt, answer: &upstream::Answer) -> Self {
         let status = answer.status.as_u16();
+        Span::current().record("http.response.status_code", status);
         let error = match status {
             200..=299 => None,
             300..=399 => Some(format!(
@@ -201,18 +251,24 @@ impl Sent {
 
     async fn record(self, shared: &Shared) -> Result<Next, Error> {
         let attempt = self.attempt;
+        if self.error.is_some() {
+            Span::current().record("otel.status_code", "error");
+        }
         let next = schedule::next(
             &shared.config,
-            attempt.number,
+            attempt.number(),
             self.outcome,
             jitter(shared.config.jitter_percent),
         );
         let ended = Ended {
             id: attempt.delivery,
             claim: attempt.claim,
+            attempts: attempt.before,
             state: match next {
                 Next::Delivered => State::Delivered,
-                Next::Retry(wait) => State::Due(now_micros().saturating_add(micros(wait))),
+                Next::Retry(wait) => {
+                    State::Due(shared.db.now_micros().saturating_add(micros(wait)))
+                }
                 Next::Gone | Next::Exhausted => State::Dead,
             },
             last_status: match self.outcome {
@@ -221,22 +277,19 @@ impl Sent {
             },
             last_error: self.error.clone(),
         };
-        let write = shared
-            .db
-            .write(move |connection| Box::pin(delivery::end(connection, ended)));
-        match write.await? {
+        match attempt.end(shared, ended).await? {
             Held::Yes => {
                 shared.metrics.ended(next);
                 self.log(next);
             }
             // Whoever has it now records its own end.
-            Held::No => debug!("the lease had run out before the attempt ended"),
+            Held::No => debug!("another attempt had begun, or this one's end was recorded before"),
         }
         Ok(next)
     }
 
     fn log(&self, next: Next) {
-        let Attempt { event, number, .. } = self.attempt;
+        let (event, number) = (self.attempt.event, self.attempt.number());
         let error = self.error.as_deref().unwrap_or_default();
         let follows = next.as_str();
         match next {

@@ -13,14 +13,20 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting that cannot work.
-    #[error("{0}")]
-    Config(&'static str),
+    #[error(transparent)]
+    Config(#[from] chassis::config::Error),
+    /// A client for outgoing calls could not be built.
+    #[error("cannot make an HTTP client")]
+    Client(#[from] upstream::Error),
     /// The database failed.
     #[error("webhooks database failed")]
     Db(#[source] db::Error),
     /// Something could not be sealed, or what was sealed does not open: `secrets.content_key` is another one.
     #[error("sealed webhook data does not open")]
     Seal(#[source] SealError),
+    /// An attempt's process slept until its lease was nearly over.
+    #[error("the lease ends before an answer could come")]
+    Late,
     /// A row does not hold what was written into it.
     #[error("damaged webhook row: {0}")]
     Damaged(&'static str),
@@ -57,7 +63,11 @@ impl From<Error> for Fault {
                 error!(error = %causes(&error), "webhooks failed");
                 Self::of(code::SERVICE_UNAVAILABLE).retry_after(SOON)
             }
-            Error::Config(_) | Error::Seal(_) | Error::Damaged(_) => {
+            Error::Config(_)
+            | Error::Client(_)
+            | Error::Seal(_)
+            | Error::Late
+            | Error::Damaged(_) => {
                 error!(error = %causes(&error), "webhooks failed");
                 Self::of(code::INTERNAL)
             }

@@ -7,7 +7,8 @@
 //! * an event is published once, whoever repeats it, and delivered at least once or parked as `dead`;
 //! * an attempt is recorded as `inflight`, with a lease, before its `POST`;
 //! * every attempt passes the egress guard, and a redirect is never followed;
-//! * an origin that hangs occupies its own few slots and no others;
+//! * an origin that hangs occupies its own few slots and no others, of all processes together;
+//! * any number of processes work on the same tables: an attempt belongs to who claimed it last;
 //! * payloads, URLs and secrets are kept sealed, and are never logged.
 //!
 //! | file | what |
@@ -39,7 +40,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use chassis::{Tasks, secrets::Secrets};
+use chassis::{Tasks, config::Settings, secrets::Secrets};
 use db::{Db, Migration};
 use prometheus_client::registry::Registry;
 use proto::webhooks::v1::webhooks_server::WebhooksServer;
@@ -52,28 +53,29 @@ pub use crate::rpc::Rpc;
 
 use crate::{metrics::Metrics, worker::Worker};
 
-/// The schema, oldest step first.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "webhooks",
-    sql: include_str!("../migrations/0001_webhooks.sql"),
-}];
+/// The schema of webhooks on a server: its name, for [`db::Postgres`] and [`db::Schema`].
+pub const SCHEMA: &str = "webhooks";
+/// What its schema is made of, oldest step first, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::both(
+        1,
+        "webhooks",
+        include_str!("../migrations/0001_webhooks.sql"),
+    ),
+    Migration::both(2, "trace", include_str!("../migrations/0002_trace.sql")),
+];
 
 /// What the service is made of.
 #[derive(Debug)]
-pub struct Deps<'r> {
-    /// Its own database, opened with [`MIGRATIONS`]. Nobody else works on it.
+pub struct Deps {
+    /// Everything configured; it reads `webhooks` and `egress`.
+    pub settings: Settings,
+    /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
-    /// The one way to customers' URLs.
-    pub client: GuardedClient,
     /// Seals what is kept.
     pub secrets: Secrets,
-    /// The section `webhooks`.
-    pub config: Config,
     /// Where its work runs.
     pub tasks: Tasks,
-    /// Where its metrics are registered.
-    pub registry: &'r mut Registry,
 }
 
 /// The running service. Cheap to clone.
@@ -97,18 +99,18 @@ pub(crate) struct Shared {
 // === impl Webhooks ===
 
 impl Webhooks {
-    /// Starts the service: what a dead process left in flight is due again, then deliveries begin.
+    /// Starts the service: what a dead process left in flight is due again, at once if nobody else can be alive and else when its
+    /// lease is over, and deliveries begin.
     ///
     /// # Errors
     /// When a setting cannot work, or the database fails.
-    pub async fn start(deps: Deps<'_>) -> Result<Self, Error> {
-        deps.config.check()?;
+    pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
+            config: Config::read(&deps.settings)?,
+            client: GuardedClient::new(&deps.settings.section("egress")?)?,
             db: deps.db,
-            client: deps.client,
             secrets: deps.secrets,
-            config: deps.config,
-            metrics: Metrics::register(deps.registry),
+            metrics: Metrics::register(registry),
             bell: Notify::new(),
         });
         sweep::end_all_leases(&shared).await?;
@@ -120,5 +122,6 @@ impl Webhooks {
     /// The gRPC server, to be wrapped for calls in this process or over the network.
     pub fn rpc_server(&self) -> WebhooksServer<Rpc> {
         WebhooksServer::new(Rpc::new(Arc::clone(&self.shared)))
+            .max_decoding_message_size(self.shared.config.max_message_bytes)
     }
 }

@@ -1,7 +1,10 @@
 //! Use case: take over one event for delivery, once, however often it is told.
 
 use bytes::Bytes;
-use chassis::clock::{micros, mint, now_micros};
+use chassis::{
+    clock::{micros, mint},
+    telemetry::traceparent,
+};
 use domain::{AccountId, EventId, Mode, Secret, TaskId};
 
 use crate::{
@@ -47,7 +50,7 @@ pub(crate) async fn publish(shared: &Shared, event: Event) -> Result<Inserted, E
 }
 
 fn seal(shared: &Shared, event: Event) -> Result<(event::NewRow, delivery::NewRow), Error> {
-    let now = now_micros();
+    let now = shared.db.now_micros();
     let first_wait = shared.config.schedule.first().copied().unwrap_or_default();
     let id = mint();
     let content = shared.secrets.content();
@@ -67,6 +70,7 @@ fn seal(shared: &Shared, event: Event) -> Result<(event::NewRow, delivery::NewRo
         kind: event.kind,
         payload: content.seal(&event::payload_place(event.id), &event.payload)?,
         created_at: now,
+        trace: traceparent(),
     };
     Ok((event, delivery))
 }

@@ -13,15 +13,17 @@ pub(crate) async fn secret(
 ) -> Result<Secret, Error> {
     let place = store::secret::place(account, mode);
     let content = shared.secrets.content();
-    let found = store::secret::find(shared.db.reader(), account, mode).await?;
-    let sealed = match found {
+    // A server that vanished must not keep an attempt's slot.
+    let found = store::secret::find(shared.db.reader(), account, mode);
+    let sealed = match shared.db.read(found).await? {
         Some(sealed) => sealed,
         None => {
             let sealed = content.seal(&place, fresh().expose().as_bytes())?;
+            let now = shared.db.now_micros();
             shared
                 .db
                 .write(move |connection| {
-                    Box::pin(store::secret::keep(connection, account, mode, sealed))
+                    Box::pin(store::secret::keep(connection, account, mode, sealed, now))
                 })
                 .await?
         }

@@ -1,8 +1,11 @@
-//! Repairs what a dead process left: attempts whose lease ran out are due again. Takes no input, may run at any time.
+//! Repairs what a dead process left: attempts whose lease ran out are due again. Takes no input, may run at any time
+//! and in several processes at once: it is one statement, and one look where there is nothing to mend. After the database was
+//! away, those who live come first: they have answers in hand that could not be recorded meanwhile.
 
 use std::sync::Arc;
 
-use chassis::{Tasks, clock::now_micros, telemetry::causes};
+use chassis::{Tasks, telemetry::causes};
+use tokio::time::Instant;
 use tracing::{info, info_span, warn};
 
 use crate::{Error, Shared, store::delivery};
@@ -16,34 +19,66 @@ pub(crate) fn run(shared: Arc<Shared>, tasks: &Tasks) {
 }
 
 async fn sweep_on(shared: Arc<Shared>, stop: Tasks) {
+    let mut sweeper = Sweeper {
+        shared,
+        steady: None,
+        seen: Instant::now(),
+    };
     while !stop.is_stopping() {
-        if let Err(error) = sweep(&shared).await {
+        if let Err(error) = sweeper.sweep().await {
+            sweeper.steady = None;
             warn!(error = %causes(&error), "cannot sweep deliveries");
         }
         tokio::select! {
-            () = tokio::time::sleep(shared.config.sweep) => {}
+            () = tokio::time::sleep(sweeper.shared.config.sweep) => {}
             () = stop.stopping() => {}
         }
     }
 }
 
-/// Ends every lease: at the start of a process that owns the database alone, when no attempt can be alive.
+struct Sweeper {
+    shared: Arc<Shared>,
+    /// Since when the database has answered each time.
+    steady: Option<Instant>,
+    /// When it last did.
+    seen: Instant,
+}
+
+// === impl Sweeper ===
+
+impl Sweeper {
+    async fn sweep(&mut self) -> Result<(), Error> {
+        let (shared, by) = (&self.shared, self.shared.db.now_micros());
+        let lease = shared.config.lease;
+        // Looking costs no commit, and shows whether the database is there.
+        let over = delivery::any_lease_over(shared.db.reader(), by);
+        let over = shared.db.read(over).await?;
+        // An answer that was long in coming tells of an outage too, or of a process that slept.
+        if self.seen.elapsed() > shared.config.sweep.saturating_add(lease / 2) {
+            self.steady = None;
+        }
+        self.seen = Instant::now();
+        let since = *self.steady.get_or_insert(self.seen);
+        if over && since.elapsed() >= lease {
+            end_leases(shared, by).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends every lease at the start of a process that has the database for itself: no attempt can be alive.
 pub(crate) async fn end_all_leases(shared: &Shared) -> Result<(), Error> {
+    if !shared.db.is_embedded() {
+        return Ok(());
+    }
     end_leases(shared, i64::MAX).await
 }
 
-async fn sweep(shared: &Shared) -> Result<(), Error> {
-    end_leases(shared, now_micros()).await
-}
-
 async fn end_leases(shared: &Shared, by: i64) -> Result<(), Error> {
-    // Looking costs no commit.
-    if !delivery::any_lease_over(shared.db.reader(), by).await? {
-        return Ok(());
-    }
+    let now = shared.db.now_micros();
     let write = shared
         .db
-        .write(move |connection| Box::pin(delivery::end_leases(connection, by)));
+        .write(move |connection| Box::pin(delivery::end_leases(connection, by, now)));
     let count = write.await?;
     if count > 0 {
         info!(count, "deliveries left in flight are due again");

@@ -79,7 +79,7 @@ impl MediaProvider for Bfl {
         let body = body(order.parameters).to_string().into();
         let reply = self
             .client
-            .send(Call::post(url, headers, body), classify_submit)
+            .send(Call::submit(url, headers, body), classify)
             .await?
             .bytes()
             .await?;
@@ -226,14 +226,6 @@ fn percent(progress: &Value) -> Option<i64> {
     }
     let hundredths: String = fraction.chars().chain("00".chars()).take(2).collect();
     hundredths.parse().ok().filter(|_| whole == "0")
-}
-
-/// A submit that was answered by one of these may have been taken before something broke.
-fn classify_submit(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
-    match answer.status.as_u16() {
-        408 | 409 | 425 | 500 => Some(Verdict::of(Class::Unknown)),
-        _ => classify(answer),
-    }
 }
 
 /// Their refusals: FastAPI's validation texts are for the customer, all others are ours.

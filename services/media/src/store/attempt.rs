@@ -1,9 +1,9 @@
 //! The table `attempt`: one function per statement.
 
-use chassis::clock::now_micros;
 use domain::TaskId;
 use sqlx::{AnyConnection, AnyPool, Row as _};
 
+use super::claim::Lease;
 use crate::{Error, task::Task};
 
 /// How a run at a provider stands.
@@ -43,21 +43,21 @@ impl Outcome {
     }
 }
 
-/// Written before a paid submit: from now on the provider may have it. Renews the lease, which moves the fence: nobody who saw the
-/// task before can take it for untouched. `false`: the task is no longer this worker's, and must not be submitted.
+/// Written before a paid submit: from now on the provider may have it. Renews the lease, so that nobody can take the task for
+/// untouched meanwhile. May be said twice. `false`: the task is no longer this worker's, and must not be submitted.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     task: &Task,
     provider: &str,
-    lease_until: i64,
+    lease: Lease,
 ) -> Result<bool, Error> {
     let renewed = sqlx::query(
-        "update task set lease_until = $1 where id = $2 and version = $3 and lease_until = $4",
+        "update task set lease_until = $1 where id = $2 and version = $3 and claims = $4",
     )
-    .bind(lease_until)
+    .bind(lease.until)
     .bind(task.id.to_vec())
     .bind(task.version)
-    .bind(task.lease_until)
+    .bind(task.claims)
     .execute(&mut *connection)
     .await?;
     if renewed.rows_affected() == 0 {
@@ -71,7 +71,7 @@ pub(crate) async fn begin(
     .bind(task.id.to_vec())
     .bind(task.attempts)
     .bind(provider)
-    .bind(now_micros())
+    .bind(lease.now)
     .execute(connection)
     .await?;
     Ok(true)

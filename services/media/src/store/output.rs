@@ -1,6 +1,5 @@
 //! The table `output`: one function per statement.
 
-use chassis::clock::now_micros;
 use domain::TaskId;
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
@@ -41,10 +40,10 @@ pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Output>,
     rows.iter().map(read).collect()
 }
 
-/// Files that are kept no longer.
-pub(crate) async fn expired(pool: &AnyPool) -> Result<Vec<(TaskId, u32)>, Error> {
+/// Files that are kept no longer at `now`.
+pub(crate) async fn expired(pool: &AnyPool, now: i64) -> Result<Vec<(TaskId, u32)>, Error> {
     let rows = sqlx::query("select task_id, number from output where expires_at <= $1 limit 500")
-        .bind(now_micros())
+        .bind(now)
         .fetch_all(pool)
         .await?;
     rows.iter()

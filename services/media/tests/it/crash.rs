@@ -3,19 +3,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use db::Engine;
 use proto::code;
 use serde_json::json;
-use sqlx::Connection as _;
 use tokio::sync::Notify;
 
 use crate::{
+    database::on_both_engines,
     fakes::Submit,
     house::{House, eventually},
 };
 
-#[tokio::test]
-async fn a_task_that_was_running_goes_on() {
-    let house = House::new(vec![]).await;
+on_both_engines!(
+    a_task_that_was_running_goes_on,
+    a_task_that_was_taken_and_not_submitted_is_taken_up,
+    a_task_whose_content_does_not_open_still_ends,
+    what_was_queued_is_rung_for,
+    cancelling_and_starting_have_one_winner,
+);
+
+async fn a_task_that_was_running_goes_on(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     house.provider.answer_polls("Pending");
     let dead = house.start().await;
     let task = dead.accepted().await;
@@ -46,7 +54,7 @@ async fn a_task_that_was_running_goes_on() {
 
 #[tokio::test]
 async fn a_submit_that_was_under_way_is_not_made_again() {
-    let house = House::new(vec![Submit::Silent]).await;
+    let house = House::new(Engine::Sqlite, vec![Submit::Silent]).await;
     let dead = house.start().await;
     let task = dead.accepted().await;
     eventually("submitted", async || house.provider.submits().len() == 1).await;
@@ -62,19 +70,25 @@ async fn a_submit_that_was_under_way_is_not_made_again() {
     assert_eq!(house.provider.submits().len(), 1, "never a second time");
 }
 
-#[tokio::test]
-async fn a_task_that_was_taken_and_not_submitted_is_taken_up() {
-    let mut house = House::new(vec![]).await.with_media("max_steps = 0");
+async fn a_task_that_was_taken_and_not_submitted_is_taken_up(engine: Engine) {
+    let mut house = House::new(engine, vec![]).await.with_media("max_steps = 0");
     let dead = house.start().await;
     let task = dead.accepted().await;
     // It died right behind the claim: no attempt was written down, so no provider can have the task.
-    let url = format!("sqlite:{}", house.database().display());
-    let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
-    sqlx::query("update task set state = 'starting', attempts = 1, lease_until = 1 where id = $1")
-        .bind(task.to_vec())
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let taken: Result<(), media::Error> = dead
+        .db
+        .write(move |connection| {
+            Box::pin(async move {
+                let sql = "update task set state = 'starting', attempts = 1, claims = 1, lease_until = 1 where id = $1";
+                sqlx::query(sql)
+                    .bind(task.to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await;
+    taken.unwrap();
     house = house.with_other("max_steps = 0", "max_steps = 4");
     let running = house.start().await;
     let view = running.reaches(task, "completed").await;
@@ -86,7 +100,7 @@ async fn a_task_that_was_taken_and_not_submitted_is_taken_up() {
 #[tokio::test]
 async fn a_late_answer_to_a_process_taken_for_dead_changes_nothing() {
     let word = Arc::new(Notify::new());
-    let house = House::new(vec![Submit::Late(Arc::clone(&word))]).await;
+    let house = House::new(Engine::Sqlite, vec![Submit::Late(Arc::clone(&word))]).await;
     let paused = house.start().await;
     let task = paused.accepted().await;
     eventually("submitted", async || house.provider.submits().len() == 1).await;
@@ -107,9 +121,8 @@ async fn a_late_answer_to_a_process_taken_for_dead_changes_nothing() {
     assert_eq!(house.billing.settled(&task.to_bytes()), [0]);
 }
 
-#[tokio::test]
-async fn a_task_whose_content_does_not_open_still_ends() {
-    let mut house = House::new(vec![]).await.with_deadline(2);
+async fn a_task_whose_content_does_not_open_still_ends(engine: Engine) {
+    let mut house = House::new(engine, vec![]).await.with_deadline(6);
     house.provider.answer_polls("Pending");
     let dead = house.start().await;
     let task = dead.accepted().await;
@@ -128,10 +141,11 @@ async fn a_task_whose_content_does_not_open_still_ends() {
     running.reaches(next, "completed").await;
 }
 
-#[tokio::test]
-async fn what_was_queued_is_rung_for() {
+async fn what_was_queued_is_rung_for(engine: Engine) {
     // No steps: nothing is ever taken by the first process.
-    let mut house = House::new(vec![]).await.with_media("max_steps = 0");
+    let mut house = House::new(engine, vec![])
+        .await
+        .with_media("max_steps = 0\nring_again = '200ms'");
     let dead = house.start().await;
     let tasks = [
         dead.accepted().await,
@@ -145,9 +159,8 @@ async fn what_was_queued_is_rung_for() {
     }
 }
 
-#[tokio::test]
-async fn cancelling_and_starting_have_one_winner() {
-    let house = House::new(vec![]).await;
+async fn cancelling_and_starting_have_one_winner(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let mut cancelled = 0;
     for _ in 0..100 {

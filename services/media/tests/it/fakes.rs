@@ -161,6 +161,8 @@ pub(crate) enum Holds {
     Grant,
     Refuse,
     Away,
+    /// Says nothing until the caller gives up; whether it holds then, nobody knows.
+    Silent,
 }
 
 /// Billing: grants or refuses, and writes down what it was told.
@@ -170,6 +172,7 @@ pub(crate) struct Billing(Arc<Mutex<Ledger>>);
 #[derive(Default)]
 struct Ledger {
     holds: Holds,
+    asked: usize,
     held: HashMap<Vec<u8>, i64>,
     settled: HashMap<Vec<u8>, Vec<i64>>,
     receipts: Vec<Value>,
@@ -178,6 +181,11 @@ struct Ledger {
 impl Billing {
     pub(crate) fn answer_holds(&self, holds: Holds) {
         self.0.lock().unwrap().holds = holds;
+    }
+
+    /// Tries of holds so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.lock().unwrap().asked
     }
 
     /// Micro-credits held for a task.
@@ -194,6 +202,16 @@ impl Billing {
             .get(id)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Every task that something was held for.
+    pub(crate) fn tasks(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().held.keys().cloned().collect()
+    }
+
+    /// Tasks that something is held for.
+    pub(crate) fn holds(&self) -> usize {
+        self.0.lock().unwrap().held.len()
     }
 
     pub(crate) fn settlements(&self) -> usize {
@@ -216,10 +234,16 @@ impl billing_server::Billing for Billing {
         request: Request<billing::HoldRequest>,
     ) -> Result<Reply<billing::HoldReply>, Status> {
         let request = request.into_inner();
-        let mut ledger = self.0.lock().unwrap();
-        match ledger.holds {
+        let holds = {
+            let mut ledger = self.0.lock().unwrap();
+            ledger.asked += 1;
+            ledger.holds
+        };
+        match holds {
+            Holds::Silent => std::future::pending().await,
             Holds::Grant => {
                 assert_eq!(request.amount, request.floor, "media holds all or nothing");
+                let mut ledger = self.0.lock().unwrap();
                 ledger.held.insert(request.hold_id.to_vec(), request.amount);
                 Ok(Reply::new(billing::HoldReply {
                     granted: request.amount,

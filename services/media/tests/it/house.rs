@@ -1,13 +1,12 @@
 //! A media service on a folder of its own, and the customer in front of it.
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chassis::{Tasks, clock::mint, config::Settings, rpc, secrets::Secrets};
-use db::Db;
+use db::{Db, Engine};
 use domain::{Caller, Catalogue, Mode, Scope, TaskId};
 use media::{Deps, Media};
 use proto::{
@@ -16,18 +15,30 @@ use proto::{
     media::v1::{self as wire, media_client::MediaClient},
     webhooks::v1::webhooks_server::WebhooksServer,
 };
+use queue::{SharedQueue, memory::MemoryQueue};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::fakes::{Billing, Provider, Submit, Webhooks};
+use crate::{
+    database::Database,
+    fakes::{Billing, Provider, Submit, Webhooks},
+};
 
 /// Quick steps, so that tests do not wait.
 const SETTINGS: &str = "
+    [database]
+    readers = 3
+    writers = 4
+    acquire_timeout = '5s'
+    write_acquire_timeout = '5s'
     [egress]
     allow = '127.0.0.1/32'
     [limits.media]
     tick = '5ms'
-    hold_timeout = '100ms'
+    lease = '3s'
+    call_timeout = '20s'
+    [limits.media.submit]
+    hold_timeout = '1s'
+    accept_timeout = '10s'
     [limits.media.poll]
     first = '5ms'
     longest = '20ms'
@@ -38,8 +49,9 @@ const SETTINGS: &str = "
 ";
 
 /// What outlives a process.
+#[derive(Clone)]
 pub(crate) struct House {
-    directory: TempDir,
+    pub(crate) database: Arc<Database>,
     pub(crate) provider: Provider,
     pub(crate) billing: Billing,
     pub(crate) webhooks: Webhooks,
@@ -47,20 +59,29 @@ pub(crate) struct House {
     catalogue: Arc<Catalogue>,
     settings: String,
     caller: Caller,
+    /// One for all processes; else each has its own.
+    queue: Option<SharedQueue>,
 }
 
 /// A running process.
+#[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) client: MediaClient<rpc::Channel>,
+    /// Its way to the database.
+    pub(crate) db: Db,
     caller: Caller,
     /// Work that was never told to stop just ends with the test, as if killed.
     pub(crate) tasks: Tasks,
 }
 
 impl House {
-    pub(crate) async fn new(script: Vec<Submit>) -> Self {
+    pub(crate) async fn new(engine: Engine, script: Vec<Submit>) -> Self {
+        Self::on(Database::new(engine).await, script).await
+    }
+
+    pub(crate) async fn on(database: Database, script: Vec<Submit>) -> Self {
         Self {
-            directory: tempfile::tempdir().unwrap(),
+            database: Arc::new(database),
             provider: Provider::start(script).await,
             billing: Billing::default(),
             webhooks: Webhooks::default(),
@@ -68,7 +89,14 @@ impl House {
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
             settings: SETTINGS.to_owned(),
             caller: caller(Mode::Test),
+            queue: None,
         }
+    }
+
+    /// One queue for all processes.
+    pub(crate) fn with_queue(mut self, queue: SharedQueue) -> Self {
+        self.queue = Some(queue);
+        self
     }
 
     /// One more setting of `limits.media`.
@@ -76,6 +104,21 @@ impl House {
         self.settings = self
             .settings
             .replace("[limits.media]", &format!("[limits.media]\n{setting}"));
+        self
+    }
+
+    /// One more setting of `limits.media.submit`.
+    pub(crate) fn with_submit(mut self, setting: &str) -> Self {
+        self.settings = self.settings.replace(
+            "[limits.media.submit]",
+            &format!("[limits.media.submit]\n{setting}"),
+        );
+        self
+    }
+
+    /// Settings of `limits.media.fallback`.
+    pub(crate) fn with_fallback(mut self, settings: &str) -> Self {
+        self.settings = format!("{}\n[limits.media.fallback]\n{settings}", self.settings);
         self
     }
 
@@ -103,28 +146,27 @@ impl House {
         self
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.directory.path().join("media.db")
+    pub(crate) async fn start(&self) -> Running {
+        let origin = self.provider.origin();
+        self.start_with_sandbox(Some(origin)).await
     }
 
-    pub(crate) async fn start(&self) -> Running {
+    pub(crate) async fn start_with_sandbox(&self, sandbox_url: Option<String>) -> Running {
         let settings = Settings::from_toml(&self.settings);
         let tasks = Tasks::default();
-        let limits = settings.section("database").unwrap();
-        let db = Db::open(&self.database(), media::MIGRATIONS, &limits, &tasks)
-            .await
-            .unwrap();
+        let db = self.database.open(&settings, &tasks).await;
+        let own_queue = || -> SharedQueue { Arc::new(MemoryQueue::new(1000)) };
         let deps = Deps {
-            db,
-            outputs: self.directory.path().join("outputs"),
             settings,
+            db: db.clone(),
+            outputs: self.database.directory().join("outputs"),
             catalogue: Arc::clone(&self.catalogue),
             secrets: self.secrets.clone(),
             public_url: "http://us.example".to_owned(),
-            sandbox_url: self.provider.origin(),
+            sandbox_url,
             billing: rpc::in_process(BillingServer::new(self.billing.clone())),
             webhooks: rpc::in_process(WebhooksServer::new(self.webhooks.clone())),
-            queue: Arc::new(queue::memory::MemoryQueue::new(1000)),
+            queue: self.queue.clone().unwrap_or_else(own_queue),
             live: Arc::new(live::memory::MemoryLive::new(
                 &live::memory::Limits::default(),
             )),
@@ -133,12 +175,66 @@ impl House {
         let media = Media::start(deps, &mut prometheus_client::registry::Registry::default())
             .await
             .unwrap();
-        let client = MediaClient::new(rpc::in_process(media.rpc_server()));
         Running {
-            client,
+            client: MediaClient::new(rpc::in_process(media.rpc_server())),
+            db,
             caller: self.caller.clone(),
             tasks,
         }
+    }
+
+    /// A process with threads of its own, which can be killed or frozen without ours.
+    pub(crate) async fn start_apart(&self) -> Apart {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let house = self.clone();
+        let handle = runtime.handle().clone();
+        let running = runtime.spawn_blocking(move || handle.block_on(house.start()));
+        Apart {
+            running: running.await.unwrap(),
+            runtime: Some(runtime),
+        }
+    }
+}
+
+/// A process with threads of its own.
+pub(crate) struct Apart {
+    pub(crate) running: Running,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// A process that stands still until this is dropped.
+pub(crate) struct Frozen {
+    _thaw: std::sync::mpsc::Sender<()>,
+}
+
+impl Apart {
+    /// At once, whatever it is at.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// As SIGSTOP does: its one thread stands still.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let (thaw, thawed) = std::sync::mpsc::channel::<()>();
+        let (stands, stand) = std::sync::mpsc::channel();
+        self.runtime.as_ref().unwrap().spawn(async move {
+            stands.send(()).unwrap();
+            let _ = thawed.recv();
+        });
+        stand.recv().unwrap();
+        Frozen { _thaw: thaw }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -147,17 +243,26 @@ impl Running {
     pub(crate) fn stranger(&self) -> Self {
         Self {
             client: self.client.clone(),
+            db: self.db.clone(),
             caller: caller(Mode::Test),
             tasks: self.tasks.clone(),
         }
     }
 
     pub(crate) async fn submit(&self, body: &Value, key: &str) -> Result<wire::SubmitReply, Fault> {
+        self.submit_text(&body.to_string(), key).await
+    }
+
+    pub(crate) async fn submit_text(
+        &self,
+        body: &str,
+        key: &str,
+    ) -> Result<wire::SubmitReply, Fault> {
         let request = wire::SubmitRequest {
             context: Some((&self.caller).into()),
             task_id: mint::<domain::ids::Task>().to_vec().into(),
             route: "images/generations".to_owned(),
-            body: body.to_string().into(),
+            body: body.to_owned().into(),
             idempotency_key: key.to_owned(),
             models: Vec::new(),
         };

@@ -1,5 +1,6 @@
 //! The life of one task.
 
+use db::Engine;
 use proto::{
     code,
     media::v1::{OutputPart, ReadOutputRequest, output_part::Part},
@@ -7,13 +8,28 @@ use proto::{
 use serde_json::{Value, json};
 
 use crate::{
+    database::on_both_engines,
     fakes::{PNG, Submit},
     house::{House, Running, eventually},
 };
 
+on_both_engines!(
+    a_task_becomes_a_picture_a_charge_and_an_event,
+    a_busy_provider_is_asked_again,
+    failures_are_free_and_have_their_codes,
+    a_submit_without_an_answer_is_never_made_again,
+    a_task_that_does_not_end_is_ended,
+    anothers_task_does_not_exist,
+    what_is_no_picture_is_not_charged,
+);
+
 const FOX: i64 = 5_000_000;
 
-async fn read(running: &Running, task: domain::TaskId, range: Option<(u64, u64)>) -> Vec<u8> {
+pub(crate) async fn read(
+    running: &Running,
+    task: domain::TaskId,
+    range: Option<(u64, u64)>,
+) -> Vec<u8> {
     let request = ReadOutputRequest {
         context: None,
         task_id: task.to_vec().into(),
@@ -41,9 +57,8 @@ async fn read(running: &Running, task: domain::TaskId, range: Option<(u64, u64)>
     bytes
 }
 
-#[tokio::test]
-async fn a_task_becomes_a_picture_a_charge_and_an_event() {
-    let house = House::new(vec![]).await;
+async fn a_task_becomes_a_picture_a_charge_and_an_event(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let body =
         json!({"model": "flux-2", "prompt": "a fox", "callback_url": "http://127.0.0.1:1/hook"});
@@ -92,10 +107,9 @@ async fn a_task_becomes_a_picture_a_charge_and_an_event() {
     );
 }
 
-#[tokio::test]
-async fn a_busy_provider_is_asked_again() {
+async fn a_busy_provider_is_asked_again(engine: Engine) {
     let busy = Submit::Refuse(429, json!({"detail": "24 active tasks"}));
-    let house = House::new(vec![busy.clone(), busy]).await;
+    let house = House::new(engine, vec![busy.clone(), busy]).await;
     let running = house.start().await;
     let task = running.accepted().await;
     let view = running.reaches(task, "completed").await;
@@ -103,8 +117,7 @@ async fn a_busy_provider_is_asked_again() {
     assert_eq!(running.unknown_attempts().await, []);
 }
 
-#[tokio::test]
-async fn failures_are_free_and_have_their_codes() {
+async fn failures_are_free_and_have_their_codes(engine: Engine) {
     let refuse = |status, detail: Value| vec![Submit::Refuse(status, json!({ "detail": detail }))];
     let invalid = json!([{"loc": ["body"], "msg": "width is too small", "type": "x"}]);
     for (script, polled, code, message) in [
@@ -139,7 +152,7 @@ async fn failures_are_free_and_have_their_codes() {
             code::UPSTREAM_FAILED.cause,
         ),
     ] {
-        let house = House::new(script).await;
+        let house = House::new(engine, script).await;
         house.provider.answer_polls(polled);
         let running = house.start().await;
         let task = running.accepted().await;
@@ -159,11 +172,10 @@ async fn failures_are_free_and_have_their_codes() {
     }
 }
 
-#[tokio::test]
-async fn a_submit_without_an_answer_is_never_made_again() {
+async fn a_submit_without_an_answer_is_never_made_again(engine: Engine) {
     let broken = Submit::Refuse(500, json!({"detail": "oops"}));
     for script in [vec![Submit::Drop], vec![Submit::Silent], vec![broken]] {
-        let house = House::new(script).await;
+        let house = House::new(engine, script).await;
         let running = house.start().await;
         let task = running.accepted().await;
         let view = running.reaches(task, "failed").await;
@@ -177,9 +189,8 @@ async fn a_submit_without_an_answer_is_never_made_again() {
     }
 }
 
-#[tokio::test]
-async fn a_task_that_does_not_end_is_ended() {
-    let house = House::new(vec![]).await.with_deadline(1);
+async fn a_task_that_does_not_end_is_ended(engine: Engine) {
+    let house = House::new(engine, vec![]).await.with_deadline(1);
     house.provider.answer_polls("Pending");
     let running = house.start().await;
     let task = running.accepted().await;
@@ -191,9 +202,8 @@ async fn a_task_that_does_not_end_is_ended() {
     .await;
 }
 
-#[tokio::test]
-async fn anothers_task_does_not_exist() {
-    let house = House::new(vec![]).await;
+async fn anothers_task_does_not_exist(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let task = running.accepted().await;
     let stranger = running.stranger();
@@ -207,7 +217,7 @@ async fn anothers_task_does_not_exist() {
 
 #[tokio::test]
 async fn content_is_nowhere_in_the_file() {
-    let house = House::new(vec![]).await;
+    let house = House::new(Engine::Sqlite, vec![]).await;
     let running = house.start().await;
     let canary = "canary-7f3a91";
     let url = format!("http://127.0.0.1:1/{canary}");
@@ -218,7 +228,7 @@ async fn content_is_nowhere_in_the_file() {
     running.tasks.stop(std::time::Duration::from_secs(10)).await;
     for name in ["media.db", "media.db-wal"] {
         // The log may have been folded into the file when the process ended; the file itself must be there.
-        let bytes = match std::fs::read(house.database().with_file_name(name)) {
+        let bytes = match std::fs::read(house.database.directory().join(name)) {
             Ok(bytes) => bytes,
             Err(error) => {
                 assert!(name.ends_with("-wal"), "{name}: {error}");
@@ -234,9 +244,8 @@ async fn content_is_nowhere_in_the_file() {
     }
 }
 
-#[tokio::test]
-async fn what_is_no_picture_is_not_charged() {
-    let house = House::new(vec![]).await.with_deadline(1);
+async fn what_is_no_picture_is_not_charged(engine: Engine) {
+    let house = House::new(engine, vec![]).await.with_deadline(1);
     house.provider.finish_badly();
     let running = house.start().await;
     let task = running.accepted().await;

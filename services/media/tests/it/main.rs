@@ -6,7 +6,10 @@
 )]
 
 mod crash;
+mod database;
 mod fakes;
+mod fallback;
 mod house;
 mod life;
 mod money;
+mod replicas;

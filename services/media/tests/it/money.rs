@@ -1,16 +1,36 @@
 //! What a submit costs, what a refusal leaves, and what a repeat does.
 
+use std::collections::HashSet;
+
+use db::Engine;
+use domain::TaskId;
 use proto::code;
 use serde_json::json;
 
 use crate::{
+    database::on_both_engines,
     fakes::Holds,
     house::{House, eventually},
 };
 
-#[tokio::test]
-async fn a_refused_hold_leaves_no_task_and_frees_the_key() {
-    let house = House::new(vec![]).await;
+const PRICE: i64 = 5_000_000;
+
+on_both_engines!(
+    a_refused_hold_leaves_no_task_and_frees_the_key,
+    a_refusal_after_a_silent_try_releases_what_that_may_hold,
+    a_refusal_after_a_failed_try_releases_what_that_may_hold,
+    with_billing_away_the_hold_is_released_in_case_it_stands,
+    a_task_that_is_under_way_already_was_accepted,
+    after_its_time_a_submit_says_what_is_true,
+    fifty_submits_with_one_key_are_one_task,
+    a_key_is_guarded_for_its_time_only,
+    bad_requests_name_what_is_wrong,
+    a_name_that_comes_twice_is_refused,
+    without_a_sandbox_test_keys_are_told_so,
+);
+
+async fn a_refused_hold_leaves_no_task_and_frees_the_key(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let body = json!({"model": "flux-2", "prompt": "a fox"});
     house.billing.answer_holds(Holds::Refuse);
@@ -24,6 +44,7 @@ async fn a_refused_hold_leaves_no_task_and_frees_the_key() {
     );
 
     house.billing.answer_holds(Holds::Grant);
+    house.provider.answer_polls("Pending");
     let accepted = running.submit(&body, "k1").await.unwrap();
     assert!(!accepted.replayed);
     assert_eq!(
@@ -33,9 +54,91 @@ async fn a_refused_hold_leaves_no_task_and_frees_the_key() {
     );
 }
 
-#[tokio::test]
-async fn with_billing_away_the_hold_is_released_in_case_it_stands() {
-    let house = House::new(vec![]).await;
+async fn a_refusal_after_a_silent_try_releases_what_that_may_hold(engine: Engine) {
+    refused_after(engine, Holds::Silent).await;
+}
+
+async fn a_refusal_after_a_failed_try_releases_what_that_may_hold(engine: Engine) {
+    refused_after(engine, Holds::Away).await;
+}
+
+/// A process of billing that answers so may hold later, when another one has refused.
+async fn refused_after(engine: Engine, first: Holds) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_other("hold_timeout = '1s'", "hold_timeout = '1m'");
+    let running = house.start().await;
+    let body = json!({"model": "flux-2", "prompt": "a fox"});
+    house.billing.answer_holds(first);
+    let (submitted, ()) = futures::join!(running.submit(&body, "k1"), async {
+        eventually("asked", async || house.billing.asked() > 0).await;
+        house.billing.answer_holds(Holds::Refuse);
+    });
+    assert_eq!(submitted.unwrap_err().code, code::INSUFFICIENT_CREDITS);
+    eventually("released", async || house.billing.settlements() == 1).await;
+    assert_eq!(house.billing.receipts()[0]["outcome"], "never accepted");
+
+    house.billing.answer_holds(Holds::Grant);
+    assert!(
+        !running.submit(&body, "k1").await.unwrap().replayed,
+        "the key is free"
+    );
+}
+
+/// As when the answer to the commit that accepts a task is lost, and a worker takes the task before the second try.
+async fn a_task_that_is_under_way_already_was_accepted(engine: Engine) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_other("hold_timeout = '1s'", "hold_timeout = '1m'");
+    let running = house.start().await;
+    let body = json!({"model": "flux-2", "prompt": "a fox"});
+    house.billing.answer_holds(Holds::Silent);
+    let (submitted, ()) = futures::join!(running.submit(&body, ""), async {
+        eventually("asked", async || house.billing.asked() > 0).await;
+        let taken: Result<(), media::Error> = running
+            .db
+            .write(|connection| {
+                Box::pin(async move {
+                    let sql = "update task set state = 'starting', version = 3, claims = 1, lease_until = 1";
+                    sqlx::query(sql).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await;
+        taken.unwrap();
+        house.billing.answer_holds(Holds::Grant);
+    });
+    let task = TaskId::from_slice(&submitted.unwrap().task_id).unwrap();
+    running.reaches(task, "completed").await;
+    eventually("charged", async || {
+        house.billing.settled(&task.to_bytes()) == [PRICE]
+    })
+    .await;
+}
+
+/// Without any time to accept, tasks are accepted or given up in the moment after: each as its customer was told.
+async fn after_its_time_a_submit_says_what_is_true(engine: Engine) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_other("accept_timeout = '10s'", "accept_timeout = '0s'");
+    let running = house.start().await;
+    let mut accepted = HashSet::new();
+    for _ in 0..20 {
+        let body = json!({"model": "flux-2", "prompt": "a fox"});
+        match running.submit(&body, "").await {
+            Ok(reply) => drop(accepted.insert(reply.task_id.to_vec())),
+            Err(fault) => assert_eq!(fault.code, code::SERVICE_UNAVAILABLE),
+        }
+    }
+    eventually("settled", async || house.billing.settlements() == 20).await;
+    for task in house.billing.tasks() {
+        let charged = if accepted.contains(&task) { PRICE } else { 0 };
+        assert_eq!(house.billing.settled(&task), [charged]);
+    }
+}
+
+async fn with_billing_away_the_hold_is_released_in_case_it_stands(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let body = json!({"model": "flux-2", "prompt": "a fox"});
     house.billing.answer_holds(Holds::Away);
@@ -51,9 +154,8 @@ async fn with_billing_away_the_hold_is_released_in_case_it_stands() {
     );
 }
 
-#[tokio::test]
-async fn fifty_submits_with_one_key_are_one_task() {
-    let house = House::new(vec![]).await;
+async fn fifty_submits_with_one_key_are_one_task(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let body = json!({"model": "flux-2", "prompt": "a fox"});
     let submits = futures::future::join_all((0..50).map(|_| running.submit(&body, "k1"))).await;
@@ -88,9 +190,10 @@ async fn fifty_submits_with_one_key_are_one_task() {
     );
 }
 
-#[tokio::test]
-async fn a_key_is_guarded_for_its_time_only() {
-    let house = House::new(vec![]).await.with_media("idempotency = '1ms'");
+async fn a_key_is_guarded_for_its_time_only(engine: Engine) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_submit("idempotency = '1ms'");
     let running = house.start().await;
     let body = json!({"model": "flux-2", "prompt": "a fox"});
     let first = running.submit(&body, "k1").await.unwrap();
@@ -101,9 +204,8 @@ async fn a_key_is_guarded_for_its_time_only() {
     .await;
 }
 
-#[tokio::test]
-async fn bad_requests_name_what_is_wrong() {
-    let house = House::new(vec![]).await;
+async fn bad_requests_name_what_is_wrong(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     for (body, code, param) in [
         (json!([1]), code::INVALID_JSON, None),
@@ -163,4 +265,22 @@ async fn bad_requests_name_what_is_wrong() {
         );
     }
     assert_eq!(house.provider.submits().len(), 0);
+}
+
+async fn a_name_that_comes_twice_is_refused(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let body = r#"{"model": "flux-2", "prompt": "a fox", "prompt": "a cat"}"#;
+    let fault = running.submit_text(body, "").await.unwrap_err();
+    assert_eq!(fault.code, code::INVALID_JSON);
+    assert!(fault.message.contains("twice"), "{}", fault.message);
+}
+
+async fn without_a_sandbox_test_keys_are_told_so(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start_with_sandbox(None).await;
+    let body = json!({"model": "flux-2", "prompt": "a fox"});
+    let fault = running.submit(&body, "").await.unwrap_err();
+    assert_eq!(fault.code, code::NO_PROVIDER);
+    assert!(fault.message.contains("sandbox"), "{}", fault.message);
 }

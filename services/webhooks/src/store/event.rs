@@ -1,7 +1,7 @@
 //! The table `event`: what happened. Written once, never changed.
 
 use domain::{AccountId, EventId, Mode, TaskId};
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::{id, mode};
 use crate::Error;
@@ -16,6 +16,8 @@ pub(crate) struct NewRow {
     /// Sealed.
     pub(crate) payload: Vec<u8>,
     pub(crate) created_at: i64,
+    /// W3C traceparent, or nothing.
+    pub(crate) trace: String,
 }
 
 /// What an attempt needs of an event: a row type.
@@ -25,6 +27,8 @@ pub(crate) struct ToSend {
     pub(crate) mode: Mode,
     /// Sealed.
     pub(crate) payload: Vec<u8>,
+    /// W3C traceparent, or nothing.
+    pub(crate) trace: String,
 }
 
 /// Whether an event was there before.
@@ -39,8 +43,8 @@ pub(crate) enum Inserted {
 /// Writes an event, unless it is there.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<Inserted, Error> {
     let done = sqlx::query(
-        "insert into event (id, account_id, mode, task_id, type, payload, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
+        "insert into event (id, account_id, mode, task_id, type, payload, created_at, trace)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (id) do nothing",
     )
     .bind(row.id.to_vec())
@@ -50,6 +54,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Resul
     .bind(row.kind)
     .bind(row.payload)
     .bind(row.created_at)
+    .bind(row.trace)
     .execute(connection)
     .await?;
     Ok(match done.rows_affected() {
@@ -63,15 +68,20 @@ pub(crate) async fn to_send(
     connection: &mut AnyConnection,
     event: EventId,
 ) -> Result<ToSend, Error> {
-    let row = sqlx::query("select account_id, mode, payload from event where id = $1")
+    let row = sqlx::query("select account_id, mode, payload, trace from event where id = $1")
         .bind(event.to_vec())
         .fetch_one(connection)
         .await?;
+    read(&row, event)
+}
+
+pub(super) fn read(row: &AnyRow, event: EventId) -> Result<ToSend, Error> {
     Ok(ToSend {
         id: event,
-        account: id(&row, "account_id")?,
-        mode: mode(&row, "mode")?,
+        account: id(row, "account_id")?,
+        mode: mode(row, "mode")?,
         payload: row.try_get("payload")?,
+        trace: row.try_get("trace")?,
     })
 }
 

@@ -27,6 +27,7 @@ pub(crate) async fn keep(
     account: AccountId,
     mode: Mode,
     sealed: Vec<u8>,
+    now: i64,
 ) -> Result<Vec<u8>, Error> {
     sqlx::query(
         "insert into callback_secret (account_id, mode, secret, created_at) values ($1, $2, $3, $4)
@@ -35,7 +36,7 @@ pub(crate) async fn keep(
     .bind(account.to_vec())
     .bind(mode.as_str())
     .bind(sealed)
-    .bind(chassis::clock::now_micros())
+    .bind(now)
     .execute(&mut *connection)
     .await?;
     let kept = sqlx::query_scalar(

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use chassis::{Tasks, config::Settings, mint, rpc, secrets::Secrets};
-use db::Db;
+use db::{Db, Engine};
 use domain::{AccountId, EventId};
 use prometheus_client::registry::Registry;
 use proto::{
@@ -12,10 +12,9 @@ use proto::{
 };
 use sqlx::Row as _;
 use standardwebhooks::Webhook;
-use upstream::{EgressConfig, GuardedClient};
-use webhooks::{Deps, MIGRATIONS, Webhooks};
+use webhooks::{Deps, Webhooks};
 
-use crate::sink::Seen;
+use crate::{database::Database, sink::Seen};
 
 /// How long a test waits for something that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,7 +27,7 @@ pub(crate) const FAST: &str = "schedule = ['0s', '20ms', '40ms', '60ms', '80ms']
 
 /// What outlives a process.
 pub(crate) struct Home {
-    directory: tempfile::TempDir,
+    pub(crate) database: Database,
     secrets: Secrets,
 }
 
@@ -52,43 +51,37 @@ pub(crate) struct Delivery {
 // === impl Home ===
 
 impl Home {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
+        Self::on(Database::new(engine).await)
+    }
+
+    pub(crate) fn on(database: Database) -> Self {
         Self {
-            directory: tempfile::tempdir().unwrap(),
+            database,
             secrets: Secrets::random(),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        self.database.directory()
     }
 
     /// Starts the service with these lines in the section `webhooks`; `allow` opens ranges of addresses.
     pub(crate) async fn start(&self, webhooks: &str, allow: &str) -> App {
         let settings = Settings::from_toml(&format!(
-            "[webhooks]\n{webhooks}\n[egress]\nallow = '{allow}'"
+            "[webhooks]\n{webhooks}\n[egress]\nallow = '{allow}'\n
+             [database]\nreaders = 3\nwriters = 4\nacquire_timeout = '5s'\nwrite_acquire_timeout = '5s'"
         ));
         let tasks = Tasks::default();
         let mut registry = Registry::default();
-        let db = Db::open(
-            &self.path().join("webhooks.db"),
-            MIGRATIONS,
-            &settings.section("database").unwrap(),
-            &tasks,
-        )
-        .await
-        .unwrap();
-        let egress: EgressConfig = settings.section("egress").unwrap();
-        let service = Webhooks::start(Deps {
+        let db = self.database.open(&settings, &tasks).await;
+        let deps = Deps {
+            settings,
             db: db.clone(),
-            client: GuardedClient::new(&egress).unwrap(),
             secrets: self.secrets.clone(),
-            config: settings.section("webhooks").unwrap(),
             tasks,
-            registry: &mut registry,
-        })
-        .await
-        .unwrap();
+        };
+        let service = Webhooks::start(deps, &mut registry).await.unwrap();
         App {
             db,
             registry,
@@ -106,8 +99,8 @@ impl Home {
 }
 
 /// An app that may call loopback, and its home.
-pub(crate) async fn start(webhooks: &str) -> (Home, App) {
-    let home = Home::new();
+pub(crate) async fn start(engine: Engine, webhooks: &str) -> (Home, App) {
+    let home = Home::new(engine).await;
     let app = home.start(webhooks, "127.0.0.1/32").await;
     (home, app)
 }
@@ -128,6 +121,10 @@ impl App {
     }
 
     pub(crate) async fn publish_again(&self, event: &Published) {
+        self.try_to_publish(event).await.unwrap();
+    }
+
+    pub(crate) async fn try_to_publish(&self, event: &Published) -> Result<(), tonic::Status> {
         let request = PublishRequest {
             event_id: event.event.to_vec().into(),
             account_id: event.account.to_vec().into(),
@@ -137,7 +134,7 @@ impl App {
             url: event.url.clone(),
             payload: event.payload.clone().into(),
         };
-        self.client.clone().publish(request).await.unwrap();
+        self.client.clone().publish(request).await.map(drop)
     }
 
     pub(crate) async fn secret(&self, account: AccountId, mode: Mode) -> String {
@@ -194,6 +191,16 @@ impl App {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
+    }
+}
+
+/// A new event of a new account, for an endpoint.
+pub(crate) fn event(url: &str) -> Published {
+    Published {
+        event: mint(),
+        account: mint(),
+        url: url.to_owned(),
+        payload: "{}".to_owned(),
     }
 }
 

@@ -2,18 +2,28 @@
 
 use std::time::Duration;
 
+use db::Engine;
+
 use crate::{
     app::{Delivery, FAST, start, until},
+    database::on_both_engines,
     sink::{Reply, Sink},
 };
+
+on_both_engines!(
+    an_event_is_delivered_once_and_the_public_library_verifies_it,
+    every_failure_is_tried_again_on_the_schedule_with_the_same_id,
+    after_the_last_attempt_it_is_dead,
+    an_endpoint_that_is_gone_is_not_asked_again,
+    a_redirect_is_a_failure_and_leads_nowhere,
+);
 
 const PAYLOAD: &str =
     "{\"type\" : \"task.completed\",\n \"data\":{\"prompt\":\"a canary fox, ä\"}}";
 
-#[tokio::test]
-async fn an_event_is_delivered_once_and_the_public_library_verifies_it() {
+async fn an_event_is_delivered_once_and_the_public_library_verifies_it(engine: Engine) {
     let sink = Sink::start(|_| Reply::Status(204)).await;
-    let (_home, app) = start(FAST).await;
+    let (_home, app) = start(engine, FAST).await;
     let event = app.publish(&sink.url("/hook?a=b"), PAYLOAD).await;
     let again = (0..20).map(|_| app.publish_again(&event));
     futures::future::join_all(again).await;
@@ -46,8 +56,7 @@ async fn an_event_is_delivered_once_and_the_public_library_verifies_it() {
     .await;
 }
 
-#[tokio::test]
-async fn every_failure_is_tried_again_on_the_schedule_with_the_same_id() {
+async fn every_failure_is_tried_again_on_the_schedule_with_the_same_id(engine: Engine) {
     let sink = Sink::start(|before| match before {
         0 => Reply::Status(500),
         1 => Reply::With(429, "retry-after", "3600".to_owned()),
@@ -55,7 +64,7 @@ async fn every_failure_is_tried_again_on_the_schedule_with_the_same_id() {
         _ => Reply::Status(200),
     })
     .await;
-    let (_home, app) = start(FAST).await;
+    let (_home, app) = start(engine, FAST).await;
     let event = app.publish(&sink.url("/"), PAYLOAD).await;
     let delivered = app.reaches(event.event, "delivered").await;
     assert_eq!((delivered.attempts, delivered.status), (4, Some(200)));
@@ -78,10 +87,9 @@ async fn every_failure_is_tried_again_on_the_schedule_with_the_same_id() {
     }
 }
 
-#[tokio::test]
-async fn after_the_last_attempt_it_is_dead() {
+async fn after_the_last_attempt_it_is_dead(engine: Engine) {
     let sink = Sink::start(|_| Reply::Status(500)).await;
-    let (_home, app) = start(FAST).await;
+    let (_home, app) = start(engine, FAST).await;
     let event = app.publish(&sink.url("/"), PAYLOAD).await;
     let dead = app.reaches(event.event, "dead").await;
     assert_eq!((dead.attempts, dead.status), (5, Some(500)));
@@ -89,22 +97,20 @@ async fn after_the_last_attempt_it_is_dead() {
     assert_eq!(sink.seen().len(), 5);
 }
 
-#[tokio::test]
-async fn an_endpoint_that_is_gone_is_not_asked_again() {
+async fn an_endpoint_that_is_gone_is_not_asked_again(engine: Engine) {
     let sink = Sink::start(|_| Reply::Status(410)).await;
-    let (_home, app) = start(FAST).await;
+    let (_home, app) = start(engine, FAST).await;
     let event = app.publish(&sink.url("/"), PAYLOAD).await;
     let dead = app.reaches(event.event, "dead").await;
     assert_eq!((dead.attempts, dead.status), (1, Some(410)));
     assert_eq!(sink.seen().len(), 1);
 }
 
-#[tokio::test]
-async fn a_redirect_is_a_failure_and_leads_nowhere() {
+async fn a_redirect_is_a_failure_and_leads_nowhere(engine: Engine) {
     let elsewhere = Sink::start(|_| Reply::Status(200)).await;
     let target = elsewhere.url("/");
     let sink = Sink::start(move |_| Reply::With(307, "location", target.clone())).await;
-    let (_home, app) = start("schedule = ['0s', '5ms']\npoll = '5ms'").await;
+    let (_home, app) = start(engine, "schedule = ['0s', '5ms']\npoll = '5ms'").await;
     let event = app.publish(&sink.url("/"), PAYLOAD).await;
     let dead = app.reaches(event.event, "dead").await;
     assert_eq!((dead.attempts, dead.status), (2, Some(307)));
@@ -115,7 +121,7 @@ async fn a_redirect_is_a_failure_and_leads_nowhere() {
 #[tokio::test]
 async fn what_is_kept_is_sealed() {
     let sink = Sink::start(|_| Reply::Status(200)).await;
-    let (home, app) = start(FAST).await;
+    let (home, app) = start(Engine::Sqlite, FAST).await;
     let event = app
         .publish(&sink.url("/canary?token=canary"), PAYLOAD)
         .await;

@@ -2,14 +2,20 @@
 
 use std::io::ErrorKind;
 
-use crate::app::{FAST, Home};
+use db::Engine;
 
-#[tokio::test]
-async fn a_forbidden_address_is_never_connected_and_the_refusal_is_recorded() {
+use crate::{
+    app::{FAST, Home},
+    database::on_both_engines,
+};
+
+on_both_engines!(a_forbidden_address_is_never_connected_and_the_refusal_is_recorded,);
+
+async fn a_forbidden_address_is_never_connected_and_the_refusal_is_recorded(engine: Engine) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let home = Home::new();
+    let home = Home::new(engine).await;
     let app = home.start(FAST, "").await;
 
     for (url, why) in [

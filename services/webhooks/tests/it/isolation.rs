@@ -1,16 +1,27 @@
 //! An endpoint that does not answer costs itself, and nobody else.
 
+use db::Engine;
+
 use crate::{
     app::start,
+    database::on_both_engines,
     sink::{Reply, Sink},
 };
 
-#[tokio::test]
-async fn a_hanging_origin_has_its_few_slots_and_delays_no_other() {
+on_both_engines!(
+    a_hanging_origin_has_its_few_slots_and_delays_no_other,
+    no_answer_in_time_is_a_failure_and_its_slot_is_free_again,
+    many_events_to_many_origins_all_arrive_once,
+);
+
+async fn a_hanging_origin_has_its_few_slots_and_delays_no_other(engine: Engine) {
     let hanging = Sink::start(|_| Reply::Hang).await;
     let fine = Sink::start(|_| Reply::Status(200)).await;
-    let (_home, app) =
-        start("concurrency = 4\norigin_concurrency = 2\npoll = '5ms'\nbatch = 3").await;
+    let (_home, app) = start(
+        engine,
+        "concurrency = 4\norigin_concurrency = 2\npoll = '5ms'\nbatch = 3",
+    )
+    .await;
     let mut stuck = Vec::new();
     for _ in 0..30 {
         stuck.push(app.publish(&hanging.url("/"), "{}").await.event);
@@ -30,11 +41,9 @@ async fn a_hanging_origin_has_its_few_slots_and_delays_no_other() {
     assert_eq!(waiting, 28);
 }
 
-#[tokio::test]
-async fn no_answer_in_time_is_a_failure_and_its_slot_is_free_again() {
+async fn no_answer_in_time_is_a_failure_and_its_slot_is_free_again(engine: Engine) {
     let hanging = Sink::start(|_| Reply::Hang).await;
-    let (_home, app) = start(
-        "schedule = ['0s', '5ms']\npenalty = '10ms'\ntimeout = '50ms'\norigin_concurrency = 1\npoll = '5ms'",
+    let (_home, app) = start(engine, "schedule = ['0s', '5ms']\npenalty = '10ms'\ntimeout = '50ms'\norigin_concurrency = 1\npoll = '5ms'",
     )
     .await;
     let one = app.publish(&hanging.url("/"), "{}").await;
@@ -47,13 +56,12 @@ async fn no_answer_in_time_is_a_failure_and_its_slot_is_free_again() {
     assert_eq!(hanging.seen().len(), 4);
 }
 
-#[tokio::test]
-async fn many_events_to_many_origins_all_arrive_once() {
+async fn many_events_to_many_origins_all_arrive_once(engine: Engine) {
     let mut sinks = Vec::new();
     for _ in 0..5 {
         sinks.push(Sink::start(|_| Reply::Status(200)).await);
     }
-    let (_home, app) = start("concurrency = 8\npoll = '5ms'").await;
+    let (_home, app) = start(engine, "concurrency = 8\npoll = '5ms'").await;
     let publishing = (0..200).map(|n| {
         let url = sinks[n % sinks.len()].url("/");
         let app = &app;

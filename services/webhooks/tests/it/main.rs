@@ -2,13 +2,16 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test helper fails by panicking"
 )]
 
 mod app;
+mod database;
 mod deliver;
 mod guard;
 mod isolation;
+mod replicas;
 mod resume;
 mod secret;
 mod sink;

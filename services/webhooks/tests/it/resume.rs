@@ -1,23 +1,39 @@
 //! A process may die at any instruction: what was published is delivered by the next one, at least once, with the same id.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::runtime::Runtime;
+use db::Engine;
+use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     app::{FAST, Home, start, until},
+    database::on_both_engines,
     sink::{Reply, Sink},
 };
+
+on_both_engines!(a_lease_that_runs_out_brings_another_attempt_with_the_same_id,);
 
 const ALLOW: &str = "127.0.0.1/32";
 
 #[test]
-fn a_killed_process_goes_on_where_it_was() {
+fn a_killed_process_goes_on_where_it_was_in_a_file() {
+    a_killed_process_goes_on_where_it_was(Engine::Sqlite);
+}
+
+#[test]
+fn a_killed_process_goes_on_where_it_was_on_a_server() {
+    a_killed_process_goes_on_where_it_was(Engine::Postgres);
+}
+
+fn a_killed_process_goes_on_where_it_was(engine: Engine) {
     let outside = Runtime::new().unwrap();
-    let home = Home::new();
+    let home = outside.block_on(Home::new(engine));
     let mended = Arc::new(AtomicBool::new(false));
     let sink = {
         let mended = Arc::clone(&mended);
@@ -33,7 +49,7 @@ fn a_killed_process_goes_on_where_it_was() {
     let first = Runtime::new().unwrap();
     let (failed, hanging) = first.block_on(async {
         // The first fails and waits for an hour, the second hangs.
-        let settings = "schedule = ['0s', '1h']\njitter_percent = 0";
+        let settings = "schedule = ['0s', '1h']\njitter_percent = 0\ntimeout = '2s'\nlease = '3s'";
         let app = home.start(settings, ALLOW).await;
         let failed = app.publish(&sink.url("/"), "{}").await.event;
         until("the first failure", async || {
@@ -49,7 +65,9 @@ fn a_killed_process_goes_on_where_it_was() {
     mended.store(true, Ordering::SeqCst);
 
     outside.block_on(async {
-        let app = home.start(FAST, ALLOW).await;
+        // On a server it is swept once the database has answered for a lease.
+        let settings = format!("{FAST}\ntimeout = '2s'\nlease = '3s'");
+        let app = home.start(&settings, ALLOW).await;
         let delivery = app.reaches(hanging, "delivered").await;
         // The attempt that was cut counts as begun, not as ended.
         assert_eq!((delivery.attempts, delivery.claims), (1, 2));
@@ -66,14 +84,20 @@ fn a_killed_process_goes_on_where_it_was() {
     });
 }
 
-#[tokio::test]
-async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id() {
+async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id(engine: Engine) {
     let sink = Sink::start(|before| match before {
         0 => Reply::Hang,
         _ => Reply::Status(200),
     })
     .await;
-    let (_home, app) = start(&format!("{FAST}\ntimeout = '500ms'")).await;
+    let begun = Instant::now();
+    let settings = format!("{FAST}\ntimeout = '1s'\nlease = '3s'");
+    let (_home, app) = start(engine, &settings).await;
+    // A process that has just started leaves those who live as long to record what they have in hand.
+    until("the sweep begins", async || {
+        (begun.elapsed() > Duration::from_secs(4)).then_some(())
+    })
+    .await;
     let event = app.publish(&sink.url("/"), "{}").await;
     sink.saw(1).await;
     // As if the process that holds the lease had died some minutes ago.

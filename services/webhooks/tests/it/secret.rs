@@ -3,17 +3,25 @@
 use std::collections::HashSet;
 
 use chassis::mint;
+use db::Engine;
 use proto::{
     Fault, code,
     common::v1::Mode,
     webhooks::v1::{GetSecretRequest, PublishRequest},
 };
 
-use crate::app::{FAST, Home, start};
+use crate::{
+    app::{FAST, Home, start},
+    database::on_both_engines,
+};
 
-#[tokio::test]
-async fn one_account_and_mode_has_one_secret_for_ever() {
-    let home = Home::new();
+on_both_engines!(
+    one_account_and_mode_has_one_secret_for_ever,
+    a_message_that_does_not_hold_together_is_our_own_fault,
+);
+
+async fn one_account_and_mode_has_one_secret_for_ever(engine: Engine) {
+    let home = Home::new(engine).await;
     let app = home.start(FAST, "").await;
     let (account, other) = (mint(), mint());
     let asking = (0..50).map(|_| app.secret(account, Mode::Test));
@@ -37,9 +45,8 @@ async fn one_account_and_mode_has_one_secret_for_ever() {
     assert_eq!(app.secret(account, Mode::Live).await, live);
 }
 
-#[tokio::test]
-async fn a_message_that_does_not_hold_together_is_our_own_fault() {
-    let (_home, app) = start(FAST).await;
+async fn a_message_that_does_not_hold_together_is_our_own_fault(engine: Engine) {
+    let (_home, app) = start(engine, FAST).await;
     let mut client = app.client.clone();
     let nobody = client
         .get_secret(GetSecretRequest { context: None })

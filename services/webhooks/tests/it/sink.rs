@@ -15,6 +15,7 @@ use axum::{
 use bytes::Bytes;
 use chassis::Tasks;
 use http::HeaderMap;
+use tokio::sync::Semaphore;
 use tracing::Span;
 
 use crate::app::until;
@@ -33,6 +34,8 @@ pub(crate) enum Reply {
     Status(u16),
     /// A status and one header.
     With(u16, &'static str, String),
+    /// A status, once this has a permit for it.
+    Once(Arc<Semaphore>, u16),
     /// Nothing, for ever.
     Hang,
 }
@@ -97,6 +100,10 @@ async fn receive(State(sink): State<Sink>, request: Request) -> Response {
     let answer = match (sink.script)(before) {
         Reply::Status(status) => Response::builder().status(status),
         Reply::With(status, name, value) => Response::builder().status(status).header(name, value),
+        Reply::Once(told, status) => {
+            told.acquire().await.unwrap().forget();
+            Response::builder().status(status)
+        }
         Reply::Hang => std::future::pending().await,
     };
     answer.body(Body::empty()).unwrap()
