@@ -1,14 +1,13 @@
 //! One candidate after another, only before the first byte of an answer.
 
 use tokio::time::Instant;
-use tracing::{info, warn};
-use upstream::{Class, Failure};
+use upstream::Failure;
 
 use crate::{
     Service,
     bill::Attempt,
     plan::Plan,
-    providers::{Answer, Ask},
+    providers::{Answer, Order},
 };
 
 /// How the candidates did.
@@ -21,10 +20,10 @@ pub(crate) struct Asked {
 
 /// Asks candidates in order until one answers well. Another one is asked only when it is certain that nothing was accepted and
 /// the request is not at fault: a request is never paid twice.
-pub(crate) async fn first_stream(service: &Service, plan: &Plan, max_output: u64) -> Asked {
+pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64) -> Asked {
     let config = &service.config;
     let until = Instant::now() + config.failover_window;
-    let ask = Ask {
+    let order = Order {
         body: &plan.body,
         request: &plan.request,
         max_output,
@@ -34,11 +33,16 @@ pub(crate) async fn first_stream(service: &Service, plan: &Plan, max_output: u64
         answer: Err(Failure::malformed("no candidate was asked")),
     };
     for candidate in plan.candidates.iter().take(config.max_candidates) {
-        asked.answer = candidate.adapter.ask(&candidate.endpoint, ask).await;
+        let ask = candidate.adapter.ask(&candidate.endpoint, order);
+        let whom = (
+            candidate.provider.as_str(),
+            candidate.endpoint.model.as_str(),
+        );
+        asked.answer = upstream::traced("chat", whom, ask).await;
         let outcome = match &asked.answer {
             Ok(_) => "answered",
             Err(failure) => {
-                report(&candidate.provider, failure);
+                upstream::report(&candidate.provider, "chat", failure);
                 failure.class().as_str()
             }
         };
@@ -53,21 +57,4 @@ pub(crate) async fn first_stream(service: &Service, plan: &Plan, max_output: u64
         }
     }
     asked
-}
-
-/// An operator must know when our own credential or account is refused; the rest is daily weather.
-fn report(provider: &str, failure: &Failure) {
-    match failure.class() {
-        Class::Auth | Class::Balance | Class::Gone => {
-            warn!(provider, class = %failure.class(), status = failure.status().map(|s| s.as_u16()),
-                "the provider refuses our account: check its credential, credit and model names");
-        }
-        Class::RateLimited
-        | Class::Overloaded
-        | Class::Invalid
-        | Class::Moderated
-        | Class::Unknown
-        | Class::Malformed
-        | Class::NotSent => info!(provider, %failure, "a provider did not answer well"),
-    }
 }

@@ -12,7 +12,7 @@ use proto::{
 use tokio::time::Instant;
 use tracing::{Span, warn};
 
-use crate::{BillingLimits, bound::Ask, charge::Charge, fault::internal, metrics::Metrics};
+use crate::{BillingLimits, bound::Terms, fault::internal, metrics::Metrics, open_hold::OpenHold};
 
 /// Billing, as this service uses it.
 pub(crate) struct Billing {
@@ -29,7 +29,7 @@ pub(crate) struct Holding<'a> {
     /// The operation, which is also the hold.
     pub(crate) operation: OperationId,
     /// How much.
-    pub(crate) ask: Ask,
+    pub(crate) terms: Terms,
     /// The price list it was computed with.
     pub(crate) price_version: &'a str,
 }
@@ -39,13 +39,13 @@ pub(crate) struct Holding<'a> {
 /// # Errors
 /// Billing's refusal as it came (no credit, a spent cap); BILLING_UNAVAILABLE when it does not answer in time, with a release
 /// on its way in case it did hold.
-pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<Charge, Fault> {
+pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<OpenHold, Fault> {
     let request = HoldRequest {
         context: Some(wanted.caller.into()),
         hold_id: wanted.operation.to_vec().into(),
         kind: HoldKind::Chat.into(),
-        amount: wanted.ask.amount.get(),
-        floor: wanted.ask.floor.get(),
+        amount: wanted.terms.amount.get(),
+        floor: wanted.terms.floor.get(),
         ttl_ms: i64::try_from(billing.limits.hold_ttl.as_millis()).unwrap_or(i64::MAX),
         price_version: wanted.price_version.to_owned(),
     };
@@ -60,8 +60,8 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
         match billing.client.clone().hold(message).await {
             Ok(reply) => {
                 let granted = Micros::new(reply.into_inner().granted);
-                let charge = Charge::new(Arc::clone(billing), wanted.operation, granted);
-                return accept(charge, wanted.ask.floor).await;
+                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted);
+                return accept(hold, wanted.terms.floor).await;
             }
             Err(status) => {
                 let fault = Fault::from(status);
@@ -87,12 +87,11 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
 }
 
 /// Billing must not grant less than the floor; what it does not grant cannot be used.
-async fn accept(charge: Charge, floor: Micros) -> Result<Charge, Fault> {
-    if charge.granted() >= floor {
-        return Ok(charge);
+async fn accept(hold: OpenHold, floor: Micros) -> Result<OpenHold, Fault> {
+    if hold.granted() >= floor {
+        return Ok(hold);
     }
-    charge
-        .release(br#"{"free":"hold_below_floor"}"#.to_vec())
+    hold.release(br#"{"free":"hold_below_floor"}"#.to_vec())
         .await;
     Err(internal())
 }

@@ -21,7 +21,7 @@ pub(crate) struct Bound {
 
 /// What to ask billing for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct Terms {
     /// The highest price.
     pub(crate) amount: Micros,
     /// The price of the smallest answer that is worth having.
@@ -48,9 +48,9 @@ impl Bound {
     ///
     /// # Errors
     /// When the sums do not fit.
-    pub(crate) fn ask(&self, price: &Price, least_output: u64) -> Result<Ask, MoneyError> {
+    pub(crate) fn terms(&self, price: &Price, least_output: u64) -> Result<Terms, MoneyError> {
         let least = self.output.min(least_output);
-        Ok(Ask {
+        Ok(Terms {
             amount: price.ceiling(self.input, self.output.saturating_mul(self.choices))?,
             floor: price.ceiling(self.input, least.saturating_mul(self.choices))?,
         })
@@ -109,10 +109,10 @@ mod tests {
             let catalogue = Catalogue::built_in().unwrap();
             let price = &catalogue.find("gemini").unwrap().price;
             let bound = Bound { input, output, choices };
-            let ask = bound.ask(price, 256).unwrap();
-            prop_assert!(ask.floor <= ask.amount);
-            prop_assert_eq!(bound.affordable(price, ask.amount), output);
-            let granted = ask.floor.max(Micros::new(ask.amount.get() - short));
+            let terms = bound.terms(price, 256).unwrap();
+            prop_assert!(terms.floor <= terms.amount);
+            prop_assert_eq!(bound.affordable(price, terms.amount), output);
+            let granted = terms.floor.max(Micros::new(terms.amount.get() - short));
             let sent = bound.affordable(price, granted);
             prop_assert!(sent >= output.min(256));
             prop_assert!(price.ceiling(input, sent * choices).unwrap() <= granted);

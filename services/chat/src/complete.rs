@@ -21,14 +21,14 @@ use tracing::info_span;
 
 use crate::{
     Service,
-    attempt::{Asked, first_stream},
+    attempt::{Asked, first_answer},
     bill::{Bill, Subject, Tally},
-    charge::Charge,
-    client::{Begun, Client, Item, Lost},
-    fault::{before_answer, inside_answer},
-    hold::{Holding, hold},
+    billing::{Holding, hold},
+    fault::inside_answer,
+    listener::{Begun, Item, Listener, Lost},
     meter::{End, Metered, metered},
-    plan::{Order, Plan, plan},
+    open_hold::OpenHold,
+    plan::{Plan, Submission, plan},
     providers::{Answer, Chunk, Pieces},
     reply::{usage_event, with_credits},
     request::Wanted,
@@ -38,16 +38,24 @@ use crate::{
 ///
 /// # Errors
 /// What is wrong with the request, before any money moves.
-pub(crate) fn complete(service: &Arc<Service>, order: Order) -> Result<Receiver<Item>, Fault> {
-    let plan = plan(service, order)?;
+pub(crate) fn complete(
+    service: &Arc<Service>,
+    submission: Submission,
+) -> Result<Receiver<Item>, Fault> {
+    let plan = plan(service, submission)?;
     let config = &service.config;
-    let (client, events) = Client::new(config.buffered_events, config.slow_reader_timeout);
-    let span = info_span!("chat", request = plan.caller.request_id, operation = %plan.operation);
+    let (listener, events) = Listener::new(config.buffered_events, config.slow_reader_timeout);
+    let span = info_span!(
+        "chat",
+        request = plan.caller.request_id,
+        operation = %plan.operation,
+        otel.kind = "internal",
+    );
     let work = Work {
         subject: plan.subject(service.catalogue.version()),
         service: Arc::clone(service),
         plan,
-        client,
+        listener,
     };
     service.tasks.spawn(span, work.run());
     Ok(events)
@@ -57,7 +65,7 @@ pub(crate) fn complete(service: &Arc<Service>, order: Order) -> Result<Receiver<
 struct Work {
     service: Arc<Service>,
     plan: Plan,
-    client: Client,
+    listener: Listener,
     subject: Subject,
 }
 
@@ -86,24 +94,21 @@ impl Work {
         let holding = Holding {
             caller: &self.plan.caller,
             operation: self.plan.operation,
-            ask: self.plan.ask,
+            terms: self.plan.terms,
             price_version: &self.subject.price_version,
         };
-        let charge = match hold(&self.service.billing, holding).await {
-            Ok(charge) => charge,
+        let hold = match hold(&self.service.billing, holding).await {
+            Ok(open) => open,
             Err(fault) => return self.refuse(fault, outcome::REFUSED).await,
         };
-        let max_output = self
-            .plan
-            .bound
-            .affordable(&self.plan.price, charge.granted());
+        let max_output = self.plan.bound.affordable(&self.plan.price, hold.granted());
         let asked = tokio::select! {
             biased;
-            () = self.client.left() => None,
-            asked = first_stream(&self.service, &self.plan, max_output) => Some(asked),
+            () = self.listener.left() => None,
+            asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
         };
         let Some(Asked { attempts, answer }) = asked else {
-            charge.release(self.subject.free(outcome::LEFT)).await;
+            hold.release(self.subject.free(outcome::LEFT)).await;
             return outcome::LEFT;
         };
         self.subject.provider = attempts
@@ -112,23 +117,22 @@ impl Work {
             .unwrap_or_default();
         self.subject.attempts = attempts;
         match answer {
-            Ok(Answer::Whole(body)) => self.whole(body, charge).await,
-            Ok(Answer::Stream(first, rest)) => self.stream(first, rest, charge).await,
+            Ok(Answer::Whole(body)) => self.whole(body, hold).await,
+            Ok(Answer::Stream(first, rest)) => self.stream(first, rest, hold).await,
             Err(failure) => {
-                charge
-                    .release(self.subject.free(failure.class().as_str()))
+                hold.release(self.subject.free(failure.class().as_str()))
                     .await;
-                let fault = before_answer(&failure, self.service.config.retry_after);
+                let fault = upstream::fault(&failure, self.service.config.retry_after);
                 self.refuse(fault, outcome::FAILED).await
             }
         }
     }
 
     /// One JSON body: charged, then sent.
-    async fn whole(&self, body: Chunk, charge: Charge) -> &'static str {
+    async fn whole(&self, body: Chunk, hold: OpenHold) -> &'static str {
         let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
-        let bill = self.bill(&tally, &charge, outcome::NO_USAGE);
-        let charged = match self.capture(&bill, charge).await {
+        let bill = self.bill(&tally, &hold, outcome::NO_USAGE);
+        let charged = match self.capture(&bill, hold).await {
             Ok(charged) => charged,
             Err(fault) => return self.refuse(fault, outcome::UNBILLED).await,
         };
@@ -138,29 +142,33 @@ impl Work {
     }
 
     /// Events as they come; the last ones once they are charged.
-    async fn stream(&self, first: Chunk, rest: Pieces, charge: Charge) -> &'static str {
+    async fn stream(&self, first: Chunk, rest: Pieces, hold: OpenHold) -> &'static str {
         let wanted = self.plan.request.answer;
         // A reader who is gone already is noticed at the first event, which counts what came.
-        let _ = self.client.send(self.head(wanted)).await;
-        let metered = metered(first, rest, &self.client, wanted).await;
+        let _ = self.listener.send(self.head(wanted)).await;
+        let metered = metered(first, rest, &self.listener, wanted).await;
         let Metered {
             tally,
-            held,
+            kept_back,
             first,
             end,
         } = metered;
         match end {
             End::Done => {
-                let bill = self.bill(&tally, &charge, outcome::NO_USAGE);
-                match self.capture(&bill, charge).await {
+                let bill = self.bill(&tally, &hold, outcome::NO_USAGE);
+                match self.capture(&bill, hold).await {
                     Ok(charged) => {
-                        self.finish(None, tail(held, &first, &bill, charged, wanted), charged)
-                            .await
+                        self.finish(
+                            None,
+                            tail(kept_back, &first, &bill, charged, wanted),
+                            charged,
+                        )
+                        .await
                     }
                     Err(fault) => self.fail(fault, outcome::UNBILLED).await,
                 }
             }
-            End::Broken(failure) => match self.settle_cut(&tally, charge, outcome::CUT).await {
+            End::Broken(failure) => match self.settle_cut(&tally, hold, outcome::CUT).await {
                 Ok(charged) => {
                     self.fail(inside_answer(&failure, charged), outcome::CUT)
                         .await
@@ -172,7 +180,7 @@ impl Work {
                     Lost::Left => outcome::LEFT,
                     Lost::Slow => outcome::SLOW,
                 };
-                let fault = match self.settle_cut(&tally, charge, reason).await {
+                let fault = match self.settle_cut(&tally, hold, reason).await {
                     Ok(charged) => slow_reader(charged),
                     Err(fault) => fault,
                 };
@@ -192,37 +200,35 @@ impl Work {
     async fn settle_cut(
         &self,
         tally: &Tally,
-        charge: Charge,
+        hold: OpenHold,
         reason: &'static str,
     ) -> Result<Micros, Fault> {
         if tally.content_bytes == 0 {
-            charge.release(self.subject.free(reason)).await;
+            hold.release(self.subject.free(reason)).await;
             return Ok(Micros::ZERO);
         }
-        let bill = self.bill(tally, &charge, reason);
-        self.capture(&bill, charge).await
+        let bill = self.bill(tally, &hold, reason);
+        self.capture(&bill, hold).await
     }
 
-    fn bill(&self, tally: &Tally, charge: &Charge, reason: &'static str) -> Bill {
+    fn bill(&self, tally: &Tally, hold: &OpenHold, reason: &'static str) -> Bill {
         Bill::of(
             tally,
             &self.plan.bound,
             &self.plan.price,
-            charge.granted(),
+            hold.granted(),
             reason,
         )
     }
 
-    async fn capture(&self, bill: &Bill, charge: Charge) -> Result<Micros, Fault> {
+    async fn capture(&self, bill: &Bill, hold: OpenHold) -> Result<Micros, Fault> {
         if let Some(reason) = bill.estimated {
             self.service.metrics.estimate(reason);
         }
         if bill.over {
             self.service.metrics.overreported.inc();
         }
-        charge
-            .capture(bill.amount, bill.receipt(&self.subject))
-            .await
+        hold.capture(bill.amount, bill.receipt(&self.subject)).await
     }
 
     /// The end of a request that went well. That nobody may be there to read it changes nothing any more.
@@ -232,7 +238,7 @@ impl Work {
             charged: charged.get(),
         });
         for event in head.into_iter().chain([tail]) {
-            if self.client.send(event).await.is_err() {
+            if self.listener.send(event).await.is_err() {
                 break;
             }
         }
@@ -241,14 +247,14 @@ impl Work {
 
     /// A failure before the first byte.
     async fn refuse(&self, fault: Fault, outcome: &'static str) -> &'static str {
-        self.client.fail(fault, Begun::No).await;
+        self.listener.fail(fault, Begun::No).await;
         outcome
     }
 
     /// A failure behind the first byte.
     async fn fail(&self, fault: Fault, outcome: &'static str) -> &'static str {
-        if !self.client.has_left() {
-            self.client.fail(fault, Begun::Yes).await;
+        if !self.listener.has_left() {
+            self.listener.fail(fault, Begun::Yes).await;
         }
         outcome
     }
@@ -256,19 +262,19 @@ impl Work {
 
 /// The last events, with the charge beside the usage.
 fn tail(
-    mut held: Vec<Bytes>,
+    mut kept_back: Vec<Bytes>,
     first: &Bytes,
     bill: &Bill,
     charged: Micros,
     wanted: Wanted,
 ) -> Vec<Bytes> {
-    let last = match held.pop() {
+    let last = match kept_back.pop() {
         Some(last) => last,
         None if wanted == Wanted::StreamWithUsage => usage_event(first, bill.usage),
-        None => return held,
+        None => return kept_back,
     };
-    held.push(with_credits(&last, charged));
-    held
+    kept_back.push(with_credits(&last, charged));
+    kept_back
 }
 
 fn slow_reader(charged: Micros) -> Fault {

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use chassis::config::{Settings, duration};
+use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 use upstream::UpstreamConfig;
-
-use crate::Error;
 
 /// The section `limits.chat`. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
 #[derive(Clone, Debug, Deserialize)]
@@ -86,13 +84,15 @@ impl Config {
         };
         if config.buffered_events == 0 || config.max_candidates == 0 || config.least_output == 0 {
             return Err(Error::Setting(
-                "limits.chat: buffered_events, max_candidates and least_output must be at least 1",
+                "limits.chat: buffered_events, max_candidates and least_output must be at least 1"
+                    .to_owned(),
             ));
         }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
                 "limits.chat.billing.hold_ttl must be at least limits.chat.failover_window, slow_reader_timeout and \
-                 billing.settle_window and limits.upstream.total_timeout together",
+                 billing.settle_window and limits.upstream.total_timeout together"
+                    .to_owned(),
             ));
         }
         Ok(config)

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use bytes::{Bytes, BytesMut};
+use domain::{Dialect, Thoughts};
 
 use crate::request::{Request, Wanted};
 
@@ -15,17 +16,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) model: &'a str,
     /// The most output of one choice, in tokens.
     pub(crate) max_output: u64,
-    /// How the provider spells `include_thoughts`.
-    pub(crate) thoughts: Thoughts,
-}
-
-/// How a provider spells our `include_thoughts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Thoughts {
-    /// It has no such thing: the field is dropped.
-    Unknown,
-    /// Google: `extra_body.google.thinking_config.include_thoughts`. A customer's own `extra_body` stays as it is, and wins.
-    Google,
+    /// What the provider spells its own way.
+    pub(crate) dialect: Dialect,
 }
 
 /// One edit: this range becomes that text.
@@ -38,20 +30,20 @@ pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>
         request.spans.model.clone(),
         Cow::Owned(quoted(wishes.model)),
     ));
-    output_limit(body, request, wishes.max_output, &mut cuts);
+    output_limit(body, request, wishes, &mut cuts);
     if request.answer != Wanted::Whole {
         include_usage(body, request, &mut cuts);
     }
     if let Some(value) = &request.spans.include_thoughts {
-        cuts.push(thoughts(body, request, value, wishes.thoughts));
+        cuts.push(thoughts(body, request, value, wishes.dialect.thoughts));
     }
     cuts.retain(|(range, text)| body.get(range.clone()) != Some(text.as_bytes()));
     splice(body, cuts)
 }
 
-/// The limit goes into the field the customer used, else into `max_tokens`, which every compatible server knows.
-fn output_limit(body: &Bytes, request: &Request, limit: u64, cuts: &mut Vec<Cut<'_>>) {
-    let limit = limit.to_string();
+/// The limit goes into the field the customer used, else into the one the provider knows.
+fn output_limit(body: &Bytes, request: &Request, wishes: &Wishes<'_>, cuts: &mut Vec<Cut<'_>>) {
+    let limit = wishes.max_output.to_string();
     let spans = &request.spans;
     let given: Vec<_> = [&spans.max_tokens, &spans.max_completion_tokens]
         .into_iter()
@@ -69,7 +61,8 @@ fn output_limit(body: &Bytes, request: &Request, limit: u64, cuts: &mut Vec<Cut<
     } else if let Some(null) = given.first() {
         cuts.push(((*null).clone(), Cow::Owned(limit)));
     } else {
-        cuts.push(first_member(body, 0, &format!("\"max_tokens\":{limit}")));
+        let field = wishes.dialect.output_limit.field();
+        cuts.push(first_member(body, 0, &format!("\"{field}\":{limit}")));
     }
 }
 
@@ -191,12 +184,20 @@ mod tests {
     const HI: &str = r#""messages": [ {"role":"user","content":"h\u00efi, \"max_tokens\": 7"} ]"#;
 
     fn edited(body: &str, thoughts: Thoughts) -> String {
+        let dialect = Dialect {
+            thoughts,
+            ..Dialect::default()
+        };
+        edited_for(body, dialect)
+    }
+
+    fn edited_for(body: &str, dialect: Dialect) -> String {
         let body = Bytes::from(body.to_owned());
         let request = request::parse(&body, 8).unwrap();
         let wishes = Wishes {
             model: "up",
             max_output: 99,
-            thoughts,
+            dialect,
         };
         String::from_utf8(provider_body(&body, &request, &wishes).to_vec()).unwrap()
     }
@@ -208,7 +209,7 @@ mod tests {
         let wishes = Wishes {
             model: "up",
             max_output: 99,
-            thoughts: Thoughts::Unknown,
+            dialect: Dialect::default(),
         };
         assert_eq!(
             provider_body(&body, &request, &wishes).as_ptr(),
@@ -261,6 +262,26 @@ mod tests {
             ),
         ] {
             assert_eq!(edited(&body, Thoughts::Unknown), expected);
+        }
+    }
+
+    #[test]
+    fn a_limit_the_customer_did_not_name_goes_where_the_provider_knows_it() {
+        let openai = Dialect {
+            output_limit: domain::OutputLimit::MaxCompletionTokens,
+            ..Dialect::default()
+        };
+        for (body, expected) in [
+            (
+                format!(r#"{{"model":"up",{HI}}}"#),
+                format!(r#"{{"max_completion_tokens":99,"model":"up",{HI}}}"#),
+            ),
+            (
+                format!(r#"{{"model":"up",{HI},"max_tokens":9}}"#),
+                format!(r#"{{"model":"up",{HI},"max_tokens":99}}"#),
+            ),
+        ] {
+            assert_eq!(edited_for(&body, openai), expected);
         }
     }
 

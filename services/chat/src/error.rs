@@ -6,11 +6,8 @@ pub enum Error {
     /// A setting cannot be read.
     #[error("{0}")]
     Config(#[from] chassis::config::Error),
-    /// Settings contradict each other.
-    #[error("{0}")]
-    Setting(&'static str),
-    /// A provider's base URL is none.
-    #[error("providers.{provider}.base_url is not an http(s) URL")]
+    /// A base URL cannot be joined with a path.
+    #[error("providers.{provider}.base_url takes no path")]
     BaseUrl {
         /// The provider.
         provider: String,

@@ -9,12 +9,12 @@
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
 //! | `route.rs` | which providers can serve a model, in order |
-//! | `hold.rs`, `charge.rs` | billing: set credit aside; capture or release it, exactly once |
+//! | `billing.rs`, `open_hold.rs` | billing: set credit aside; capture or release it, exactly once |
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
 //! | `reply.rs` | `credits_consumed` beside `usage`. Pure |
-//! | `client.rs` | the way back to whoever asked: bounded, patient for a while |
+//! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
 //! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start, failures that may leave the house, figures |
 //!
@@ -22,22 +22,22 @@
 //! * Nothing is asked of a provider before its highest price is held, and nothing is charged beyond the hold.
 //! * The last bytes (usage event and `[DONE]`, or the JSON body) leave only after the charge is booked.
 //! * After the hold the work lives in a task of its own: a caller that goes away stops the provider and pays for what came.
-//! * A hold is settled exactly once: [`charge`] releases what nobody settled.
+//! * A hold is settled exactly once: [`open_hold`] releases what nobody settled.
 //! * Customers' content is in no log, metric, receipt or error.
 
 mod attempt;
 mod bill;
+mod billing;
 mod bound;
-mod charge;
-mod client;
 mod complete;
 mod config;
 mod edit;
 mod error;
 mod fault;
-mod hold;
+mod listener;
 mod meter;
 mod metrics;
+mod open_hold;
 mod plan;
 mod providers;
 mod reply;
@@ -49,33 +49,31 @@ mod usage;
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config::Settings};
+use chassis::{Tasks, config::Settings, rpc::Channel};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
 use upstream::ProviderClient;
 
+use crate::{billing::Billing, metrics::Metrics, route::Routes};
 pub use crate::{
     config::{BillingLimits, Config},
     error::Error,
     rpc::Rpc,
 };
-use crate::{hold::Billing, metrics::Metrics, route::Routes};
 
 /// What the service is made of.
-pub struct Deps<'a> {
+pub struct Deps {
+    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
+    pub settings: Settings,
     /// Every model; only those of category chat are served here.
     pub catalogue: Arc<Catalogue>,
     /// The way to billing.
-    pub billing: chassis::rpc::Channel,
-    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
-    pub settings: &'a Settings,
+    pub billing: Channel,
     /// Where the sandbox is, without a path: `http://127.0.0.1:9105`. `None`: test keys are not served.
-    pub sandbox_origin: Option<String>,
+    pub sandbox_url: Option<String>,
     /// Where the work is spawned.
     pub tasks: Tasks,
-    /// Where the figures are registered.
-    pub registry: &'a mut Registry,
 }
 
 /// The service. Cheap to clone.
@@ -101,14 +99,14 @@ impl Chat {
     ///
     /// # Errors
     /// When a setting is wrong, or a chat model of the catalogue names an adapter that does not exist.
-    pub fn start(deps: Deps<'_>) -> Result<Self, Error> {
-        let config = Config::read(deps.settings)?;
-        let metrics = Metrics::register(deps.registry);
+    pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
+        let config = Config::read(&deps.settings)?;
+        let metrics = Metrics::register(registry);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
         let routes = Routes::build(
             &deps.catalogue,
-            deps.settings,
-            deps.sandbox_origin.as_deref(),
+            &deps.settings,
+            deps.sandbox_url.as_deref(),
             &providers::adapters(&client, &config),
         )?;
         let billing = Billing::new(

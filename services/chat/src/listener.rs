@@ -16,7 +16,7 @@ use tonic::Status;
 pub(crate) type Item = Result<CompleteEvent, Status>;
 
 /// The sending half.
-pub(crate) struct Client {
+pub(crate) struct Listener {
     sender: Sender<Item>,
     patience: Duration,
 }
@@ -30,9 +30,9 @@ pub(crate) enum Lost {
     Slow,
 }
 
-// === impl Client ===
+// === impl Listener ===
 
-impl Client {
+impl Listener {
     /// A client and where its events come out; `buffered` of them may wait.
     pub(crate) fn new(buffered: usize, patience: Duration) -> (Self, Receiver<Item>) {
         let (sender, receiver) = channel(buffered);

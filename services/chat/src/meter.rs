@@ -12,21 +12,21 @@ use upstream::Failure;
 
 use crate::{
     bill::Tally,
-    client::{Client, Lost},
+    listener::{Listener, Lost},
     providers::{Chunk, Piece, Pieces},
     request::Wanted,
     scan::Choices,
 };
 
 /// Usage events of one stream that are kept back at most; a provider that sends more of them sends running totals.
-const MAX_HELD: usize = 4;
+const MAX_KEPT_BACK: usize = 4;
 
 /// What came of a stream.
 pub(crate) struct Metered {
     /// What was counted.
     pub(crate) tally: Tally,
     /// The last events, not yet sent.
-    pub(crate) held: Vec<Bytes>,
+    pub(crate) kept_back: Vec<Bytes>,
     /// The first event: what all of them have in common.
     pub(crate) first: Bytes,
     /// Why it ended.
@@ -45,32 +45,32 @@ pub(crate) enum End {
 
 /// The state of one stream.
 struct Meter<'a> {
-    client: &'a Client,
+    listener: &'a Listener,
     wanted: Wanted,
     metered: Metered,
     /// Whether a finish reason came.
     finished: bool,
 }
 
-/// Sends everything but the end of a stream to the client. Stops the provider by dropping it when the client is lost.
+/// Sends everything but the end of a stream to the listener. Stops the provider by dropping it when the listener is lost.
 pub(crate) async fn metered(
     first: Chunk,
     mut rest: Pieces,
-    client: &Client,
+    listener: &Listener,
     wanted: Wanted,
 ) -> Metered {
     let mut meter = Meter {
-        client,
+        listener,
         wanted,
         finished: false,
         metered: Metered {
             tally: Tally::default(),
-            held: Vec::new(),
+            kept_back: Vec::new(),
             first: first.data.clone(),
             end: End::Done,
         },
     };
-    let mut left = pin!(client.left());
+    let mut left = pin!(listener.left());
     let mut sent = meter.take(first).await;
     loop {
         if let Err(lost) = sent {
@@ -110,18 +110,18 @@ impl Meter<'_> {
         if usage_only && self.wanted != Wanted::StreamWithUsage {
             return Ok(());
         }
-        if usage_only && self.metered.held.len() < MAX_HELD {
-            self.metered.held.push(data);
+        if usage_only && self.metered.kept_back.len() < MAX_KEPT_BACK {
+            self.metered.kept_back.push(data);
             return Ok(());
         }
-        for held in std::mem::take(&mut self.metered.held) {
-            self.client.send(Event::Data(held)).await?;
+        for kept_back in std::mem::take(&mut self.metered.kept_back) {
+            self.listener.send(Event::Data(kept_back)).await?;
         }
         if signs.usage && signs.choices != Choices::Open {
-            self.metered.held.push(data);
+            self.metered.kept_back.push(data);
             return Ok(());
         }
-        self.client.send(Event::Data(data)).await
+        self.listener.send(Event::Data(data)).await
     }
 
     fn end(self, end: End) -> Metered {

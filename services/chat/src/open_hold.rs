@@ -10,10 +10,10 @@ use proto::{
 use tokio::runtime::Handle;
 use tracing::error;
 
-use crate::hold::{Billing, release_request, unavailable};
+use crate::billing::{Billing, release_request, unavailable};
 
 /// Credit set aside, and not yet settled.
-pub(crate) struct Charge {
+pub(crate) struct OpenHold {
     billing: Arc<Billing>,
     hold: OperationId,
     granted: Micros,
@@ -26,9 +26,9 @@ enum State {
     Settled,
 }
 
-// === impl Charge ===
+// === impl OpenHold ===
 
-impl Charge {
+impl OpenHold {
     /// Takes responsibility for an open hold.
     pub(crate) fn new(billing: Arc<Billing>, hold: OperationId, granted: Micros) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Charge {
     }
 }
 
-impl Drop for Charge {
+impl Drop for OpenHold {
     fn drop(&mut self) {
         if mem::replace(&mut self.state, State::Settled) == State::Settled {
             return;
@@ -126,7 +126,7 @@ mod tests {
             tasks.clone(),
             metrics.clone(),
         );
-        drop(Charge::new(Arc::new(billing), mint(), Micros::new(7)));
+        drop(OpenHold::new(Arc::new(billing), mint(), Micros::new(7)));
         assert_eq!(metrics.dropped.get(), 1);
         assert!(tasks.stop(Duration::from_secs(5)).await);
         assert_eq!(

@@ -7,12 +7,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chassis::config::Access;
+use domain::Dialect;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use upstream::{Failure, ProviderClient};
 use url::Url;
 
-use crate::{Config, edit::Thoughts, request::Request, scan::Signs};
+use crate::{Config, request::Request, scan::Signs};
 
 /// Where one model is at one provider, and what opens the door. Its headers hold the credential.
 pub(crate) struct Endpoint {
@@ -22,13 +24,22 @@ pub(crate) struct Endpoint {
     pub(crate) headers: HeaderMap,
     /// What the provider calls the model.
     pub(crate) model: String,
-    /// How the provider spells `include_thoughts`.
-    pub(crate) thoughts: Thoughts,
+    /// What the provider spells its own way.
+    pub(crate) dialect: Dialect,
+}
+
+/// Why a provider cannot be asked as it is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Its base URL takes no path.
+    BaseUrl,
+    /// Its credential cannot stand in a header.
+    Credential,
 }
 
 /// One request, as every candidate is asked it.
 #[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct Order<'a> {
     /// The customer's JSON.
     pub(crate) body: &'a Bytes,
     /// What was read out of it.
@@ -66,14 +77,22 @@ pub(crate) struct Chunk {
 /// A wire protocol.
 #[async_trait]
 pub(crate) trait Adapter: Send + Sync {
-    /// The path of chat below a provider's base URL.
-    fn path(&self) -> &'static str;
+    /// Where a model is, and how the credential is shown there.
+    ///
+    /// # Errors
+    /// When the base URL or the credential cannot be used.
+    fn endpoint(
+        &self,
+        access: &Access,
+        model: &str,
+        dialect: Dialect,
+    ) -> Result<Endpoint, Unusable>;
 
     /// Asks once. Dropping the future or the answer's stream stops the provider.
     ///
     /// # Errors
     /// When the provider fails before anything of its answer is good: see [`Failure::another_may_serve`].
-    async fn ask(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, Failure>;
+    async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure>;
 }
 
 /// Adapters by the name that model files use.

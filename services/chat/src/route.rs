@@ -5,31 +5,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chassis::config::{Provider, Settings};
+use chassis::config::{Access, Providers, Settings};
 use domain::{
-    Catalogue, Mode,
+    Catalogue, KnownProvider, Mode,
     catalogue::{Category, Model, ProviderRoute, Resolved},
 };
-use http::{HeaderMap, HeaderValue, header};
 use proto::{Fault, code};
-use url::Url;
 
 use crate::{
     Error,
-    edit::Thoughts,
-    providers::{Adapter, Adapters, Endpoint},
+    providers::{Adapter, Adapters, Endpoint, Unusable},
 };
-
-/// What the sandbox is told as a credential: it checks for presence only.
-const SANDBOX_KEY: &str = "sandbox";
-/// Where providers are when nobody says otherwise.
-const BASE_URLS: [(&str, &str); 2] = [
-    (
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-    ),
-    ("openai", "https://api.openai.com/v1"),
-];
 
 /// One provider that can be asked.
 #[derive(Clone)]
@@ -51,21 +37,20 @@ pub(crate) struct Routes {
 struct ModelRoutes {
     test: Arc<[Candidate]>,
     live: Arc<[Candidate]>,
-    /// Who would serve live keys, with a credential.
-    missing: String,
+    /// Its providers, whether configured or not.
+    providers: Vec<String>,
 }
 
 /// Builds candidates.
 struct Builder<'a> {
-    settings: &'a Settings,
-    sandbox: Option<&'a str>,
+    providers: Providers,
     adapters: &'a Adapters,
 }
 
 // === impl Routes ===
 
 impl Routes {
-    /// Reads what is configured for every chat model.
+    /// Reads what is configured for every chat model. `sandbox` is where the sandbox listens, if it runs.
     ///
     /// # Errors
     /// When a base URL or a credential cannot be used, or an adapter does not exist.
@@ -75,16 +60,19 @@ impl Routes {
         sandbox: Option<&str>,
         adapters: &Adapters,
     ) -> Result<Self, Error> {
+        let of_chat = |model: &&Model| model.category == Category::Chat;
+        let chat: Vec<&Model> = catalogue.models().iter().filter(of_chat).collect();
+        let names = chat.iter().flat_map(|model| &model.providers);
         let builder = Builder {
-            settings,
-            sandbox,
+            providers: Providers::read(
+                settings,
+                names.map(|route| route.provider.as_str()),
+                sandbox,
+            )?,
             adapters,
         };
-        let chat = catalogue
-            .models()
-            .iter()
-            .filter(|model| model.category == Category::Chat);
         let models = chat
+            .into_iter()
             .map(|model| Ok((model.slug.clone(), builder.model(model)?)))
             .collect::<Result<_, Error>>()?;
         Ok(Self { models })
@@ -102,30 +90,21 @@ impl Routes {
         });
         match found {
             Some(candidates) if !candidates.is_empty() => Ok(Arc::clone(candidates)),
-            Some(_) | None => Err(no_provider(slug, mode, routes)),
+            Some(_) | None => {
+                let names = routes.map(|routes| routes.providers.iter().map(String::as_str));
+                let names: Vec<&str> = names.into_iter().flatten().collect();
+                let message = Providers::missing(mode, slug, &names);
+                Err(Fault::new(code::NO_PROVIDER, message))
+            }
         }
     }
-}
-
-fn no_provider(slug: &str, mode: Mode, routes: Option<&ModelRoutes>) -> Fault {
-    let message = match (mode, routes) {
-        (Mode::Test, _) => {
-            "test keys are served by the sandbox, which does not run here".to_owned()
-        }
-        (Mode::Live, Some(routes)) => format!(
-            "no provider is configured for {slug}: set {}",
-            routes.missing
-        ),
-        (Mode::Live, None) => format!("no provider is configured for {slug}"),
-    };
-    Fault::new(code::NO_PROVIDER, message)
 }
 
 // === impl Builder ===
 
 impl Builder<'_> {
     fn model(&self, model: &Model) -> Result<ModelRoutes, Error> {
-        let (mut test, mut live, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut test, mut live, mut providers) = (Vec::new(), Vec::new(), Vec::new());
         for route in model.candidates(&Resolved::new()) {
             let adapter =
                 self.adapters
@@ -134,82 +113,46 @@ impl Builder<'_> {
                         model: model.slug.clone(),
                         adapter: route.adapter.clone(),
                     })?;
-            if let Some(origin) = self.sandbox {
-                let base = format!("{}/{}/v1", origin.trim_end_matches('/'), route.provider);
-                test.push(candidate(route, adapter, &base, SANDBOX_KEY)?);
-            }
-            let Provider { api_key, base_url } = self.settings.provider(&route.provider)?;
-            let base = base_url.or_else(|| default_base_url(&route.provider));
-            match (api_key, base) {
-                (Some(key), Some(base)) => {
-                    live.push(candidate(route, adapter, &base, key.expose())?);
+            for (mode, list) in [(Mode::Test, &mut test), (Mode::Live, &mut live)] {
+                if let Some(access) = self.providers.access(mode, &route.provider) {
+                    list.push(candidate(route, adapter, &access)?);
                 }
-                (None, _) => missing.push(key_setting(&route.provider)),
-                (Some(_), None) => missing.push(format!("providers.{}.base_url", route.provider)),
             }
+            providers.push(route.provider.clone());
         }
         Ok(ModelRoutes {
             test: test.into(),
             live: live.into(),
-            missing: missing.join(", or "),
+            providers,
         })
     }
-}
-
-fn default_base_url(provider: &str) -> Option<String> {
-    let row = BASE_URLS.iter().find(|(name, _)| *name == provider);
-    row.map(|(_, url)| (*url).to_owned())
-}
-
-fn key_setting(provider: &str) -> String {
-    let variable = provider.to_uppercase().replace('-', "_");
-    format!("providers.{provider}.api_key (environment variable {variable}_API_KEY)")
 }
 
 fn candidate(
     route: &ProviderRoute,
     adapter: &Arc<dyn Adapter>,
-    base: &str,
-    key: &str,
+    access: &Access,
 ) -> Result<Candidate, Error> {
-    let address = format!("{}{}", base.trim_end_matches('/'), adapter.path());
-    let url = Url::parse(&address)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| Error::BaseUrl {
+    let dialect = KnownProvider::find(&route.provider).map(|known| known.dialect);
+    let endpoint = adapter.endpoint(access, &route.model, dialect.unwrap_or_default());
+    let endpoint = endpoint.map_err(|unusable| match unusable {
+        Unusable::BaseUrl => Error::BaseUrl {
             provider: route.provider.clone(),
-        })?;
-    let mut bearer =
-        HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| Error::Credential {
+        },
+        Unusable::Credential => Error::Credential {
             provider: route.provider.clone(),
-        })?;
-    bearer.set_sensitive(true);
-    let headers = HeaderMap::from_iter([
-        (header::AUTHORIZATION, bearer),
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-    ]);
-    let thoughts = if route.provider == "gemini" {
-        Thoughts::Google
-    } else {
-        Thoughts::Unknown
-    };
+        },
+    })?;
     Ok(Candidate {
         provider: route.provider.clone(),
         adapter: Arc::clone(adapter),
-        endpoint: Arc::new(Endpoint {
-            url,
-            headers,
-            model: route.model.clone(),
-            thoughts,
-        }),
+        endpoint: Arc::new(endpoint),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header;
     use upstream::{ProviderClient, UpstreamConfig};
 
     use super::*;

@@ -13,7 +13,7 @@ use proto::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::{Service, client::Item, complete::complete, fault::internal, plan::Order};
+use crate::{Service, complete::complete, fault::internal, listener::Item, plan::Submission};
 
 /// The server side of the service.
 pub struct Rpc {
@@ -37,13 +37,13 @@ impl chat_server::Chat for Rpc {
         request: Request<CompleteRequest>,
     ) -> Result<Response<Self::CompleteStream>, Status> {
         let request = request.into_inner();
-        let order = Order {
+        let submission = Submission {
             caller: context_from_wire(request.context)?,
             operation: id_from_wire(&request.operation_id)?,
             body: request.body,
             models: request.models,
         };
-        let mut events = complete(&self.service, order)?;
+        let mut events = complete(&self.service, submission)?;
         // The first event, or the status that stands for all of them.
         let first = events
             .recv()

@@ -8,10 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use chassis::config::Access;
+use domain::Dialect;
 use futures::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderValue, header};
 use upstream::{Call, Event, Events, Failure, ProviderClient, ReplyBody};
 
-use super::{Adapter, Answer, Ask, Chunk, Endpoint, Piece, refusal};
+use super::{Adapter, Answer, Chunk, Endpoint, Order, Piece, Unusable, refusal};
 use crate::{
     edit::{Wishes, provider_body},
     request::Wanted,
@@ -46,19 +49,37 @@ impl OpenAi {
 
 #[async_trait]
 impl Adapter for OpenAi {
-    fn path(&self) -> &'static str {
-        "/chat/completions"
+    fn endpoint(
+        &self,
+        access: &Access,
+        model: &str,
+        dialect: Dialect,
+    ) -> Result<Endpoint, Unusable> {
+        let url = access.base_url.join("chat/completions");
+        let bearer = format!("Bearer {}", access.key.expose());
+        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Unusable::Credential)?;
+        bearer.set_sensitive(true);
+        let json = HeaderValue::from_static("application/json");
+        Ok(Endpoint {
+            url: url.map_err(|_| Unusable::BaseUrl)?,
+            headers: HeaderMap::from_iter([
+                (header::AUTHORIZATION, bearer),
+                (header::CONTENT_TYPE, json),
+            ]),
+            model: model.to_owned(),
+            dialect,
+        })
     }
 
-    async fn ask(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, Failure> {
+    async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
         let wishes = Wishes {
             model: &endpoint.model,
-            max_output: ask.max_output,
-            thoughts: endpoint.thoughts,
+            max_output: order.max_output,
+            dialect: endpoint.dialect,
         };
-        let body = provider_body(ask.body, ask.request, &wishes);
+        let body = provider_body(order.body, order.request, &wishes);
         let call = Call::post(endpoint.url.clone(), endpoint.headers.clone(), body);
-        match ask.request.answer {
+        match order.request.answer {
             Wanted::Whole => {
                 let call = call.first_byte_within(self.whole_answer_timeout);
                 let reply = self.client.send(call, refusal::classify).await?;

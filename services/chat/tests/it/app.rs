@@ -61,15 +61,14 @@ impl App {
         let billing = FakeBilling::default();
         billing.books().available = CREDIT;
         let mut registry = Registry::default();
-        let chat = Chat::start(Deps {
+        let deps = Deps {
+            settings: Settings::from_toml(settings),
             catalogue: Arc::new(catalogue),
             billing: rpc::in_process(BillingServer::new(billing.clone())),
-            settings: &Settings::from_toml(settings),
-            sandbox_origin: Some(provider.origin.clone()),
+            sandbox_url: Some(provider.origin.clone()),
             tasks: tasks.clone(),
-            registry: &mut registry,
-        })
-        .unwrap();
+        };
+        let chat = Chat::start(deps, &mut registry).unwrap();
         Self {
             billing,
             provider,

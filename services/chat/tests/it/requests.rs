@@ -76,7 +76,7 @@ async fn an_unknown_model_is_told_what_there_is() {
         &unknown,
         code::UNKNOWN_MODEL,
         Some("model"),
-        "there is gemini",
+        "/api/v1/chat/completions serves gemini",
     )
     .await;
     let elsewhere = format!(r#"{{"model":"flux-2",{HI}}}"#);
