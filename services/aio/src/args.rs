@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use chassis::config::{Settings, variable_value};
+use chassis::{
+    config::{Settings, variable_value},
+    rpc,
+};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// One key and one prepaid balance for every generative model.
@@ -12,7 +15,7 @@ pub(crate) struct Args {
     /// Configuration file (TOML). [env: AIO_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen for customers. [env: AIO_LISTEN] [default: 127.0.0.1:8080]
+    /// Where to listen. [env: AIO_LISTEN] [default: 127.0.0.1:8080; of a role, its own port on 127.0.0.1]
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<String>,
     /// Where everything is kept. [env: AIO_DATA_DIR] [default: ./data]
@@ -27,7 +30,30 @@ pub(crate) enum Command {
     /// Run everything in one process (the default).
     Up,
     #[command(flatten)]
+    Role(Role),
+    /// Bring the databases of the roles to this version, with the owner's `database.url`.
+    Migrate,
+    /// Print a new key for AIO_BOOTSTRAP_KEY: the operator's, from the first start of billing on.
+    OperatorKey,
+    #[command(flatten)]
     Operator(Operator),
+}
+
+/// One service in a process of its own, with PostgreSQL, RabbitMQ and Redis; any number of each, but one sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Role {
+    /// Serve customers: HTTP on port 8080. Needs the other roles and Redis.
+    Edge,
+    /// Serve chat requests: gRPC on port 9101. Needs billing.
+    Chat,
+    /// Run media tasks: gRPC on port 9102. Needs billing, webhooks, PostgreSQL, RabbitMQ and Redis.
+    Media,
+    /// Keep accounts, keys and the ledger: gRPC on port 9103. Needs PostgreSQL.
+    Billing,
+    /// Tell customers: gRPC on port 9104. Needs PostgreSQL.
+    Webhooks,
+    /// Play the providers for test keys: HTTP on port 9105. Keeps its bill in the data directory.
+    Sandbox,
 }
 
 /// What operators do. Each talks to `--url`, or to the `aio up` that runs on the data directory. When nothing runs, those that
@@ -144,6 +170,34 @@ pub(crate) struct Reach {
     /// A running installation elsewhere; takes the operator's key from AIO_OPERATOR_KEY.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+}
+
+// === impl Role ===
+
+impl Role {
+    /// The word for it among services.
+    pub(crate) const fn rpc(self) -> rpc::Role {
+        match self {
+            Self::Edge => rpc::Role::Edge,
+            Self::Chat => rpc::Role::Chat,
+            Self::Media => rpc::Role::Media,
+            Self::Billing => rpc::Role::Billing,
+            Self::Webhooks => rpc::Role::Webhooks,
+            Self::Sandbox => rpc::Role::Sandbox,
+        }
+    }
+
+    /// Where it listens unless told otherwise.
+    pub(crate) const fn port(self) -> u16 {
+        match self {
+            Self::Edge => 8080,
+            Self::Chat => 9101,
+            Self::Media => 9102,
+            Self::Billing => 9103,
+            Self::Webhooks => 9104,
+            Self::Sandbox => 9105,
+        }
+    }
 }
 
 // === impl Args ===

@@ -1,11 +1,12 @@
-//! Everything in one process: each service with its own database, called without a socket.
+//! Puts services together: from their engines (files in the data directory, or PostgreSQL, RabbitMQ and Redis), from the channels to
+//! their peers, and from what is configured. The same for `aio up` and for the roles; who calls whom how, they decide.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use billing::Billing;
 use chassis::{
     LinkSigner, Tasks,
@@ -13,20 +14,24 @@ use chassis::{
     rpc::{self, Channel},
     secrets::Secrets,
 };
-use db::{Db, Migration};
+use chat::Chat;
+use db::{Db, Migration, Postgres};
 use domain::Catalogue;
 use edge::{Edge, Ready};
 use live::SharedLive;
+use media::Media;
 use prometheus_client::registry::Registry;
-use queue::SharedQueue;
-use upstream::GuardedClient;
+use queue::{SharedQueue, rabbit::RabbitQueue};
+use sandbox::Sandbox;
+use webhooks::Webhooks;
 
-use crate::say;
+use crate::{config::Storage, say};
 
 /// What every service is made from.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) data_dir: PathBuf,
+    pub(crate) engines: Engines,
     pub(crate) secrets: Secrets,
     pub(crate) catalogue: Arc<Catalogue>,
     /// Those who work with customers and providers: stopped first.
@@ -35,15 +40,33 @@ pub(crate) struct Parts {
     pub(crate) core: Tasks,
 }
 
+/// What truth, doorbell and shared state are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engines {
+    /// A SQLite file per service in the data directory; the rest in memory.
+    Embedded,
+    /// PostgreSQL, RabbitMQ and Redis, shared by many processes.
+    Shared,
+}
+
 /// Where the outside is.
 pub(crate) struct Places {
     /// How customers reach us, without a slash at the end.
     pub(crate) public_url: String,
-    /// Where the sandbox listens.
-    pub(crate) sandbox_url: String,
+    /// Where the sandbox listens, if it runs.
+    pub(crate) sandbox_url: Option<String>,
 }
 
-/// The running services.
+/// The ways to the other services.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    pub(crate) billing: Channel,
+    pub(crate) chat: Channel,
+    pub(crate) media: Channel,
+    pub(crate) webhooks: Channel,
+}
+
+/// The services of `aio up` that others talk to.
 pub(crate) struct House {
     pub(crate) billing: Billing,
     pub(crate) edge: Edge,
@@ -52,20 +75,37 @@ pub(crate) struct House {
 // === impl Parts ===
 
 impl Parts {
-    /// Reads what is on disk and in the configuration.
-    pub(crate) fn read(settings: &Settings, data_dir: &Path) -> anyhow::Result<Self> {
+    /// Everything in the data directory, the secrets as well: they are made at the first start.
+    pub(crate) fn embedded(settings: &Settings, data_dir: &Path) -> anyhow::Result<Self> {
+        let secrets = Secrets::load_or_create(data_dir, &settings.section("secrets")?)
+            .with_context(|| format!("cannot read the secrets in {}", data_dir.display()))?;
+        Self::with(settings, data_dir, Engines::Embedded, secrets)
+    }
+
+    /// The engines that many processes share; their secrets are configured, since all need the same.
+    pub(crate) fn shared(settings: &Settings, data_dir: &Path) -> anyhow::Result<Self> {
+        let secrets = Secrets::configured(&settings.section("secrets")?)?;
+        Self::with(settings, data_dir, Engines::Shared, secrets)
+    }
+
+    fn with(
+        settings: &Settings,
+        data_dir: &Path,
+        engines: Engines,
+        secrets: Secrets,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            secrets: Secrets::load_or_create(data_dir, &settings.section("secrets")?)
-                .with_context(|| format!("cannot read the secrets in {}", data_dir.display()))?,
-            catalogue: Arc::new(Catalogue::built_in()?),
             settings: settings.clone(),
             data_dir: data_dir.to_owned(),
+            engines,
+            secrets,
+            catalogue: Arc::new(Catalogue::built_in()?),
             front: Tasks::default(),
             core: Tasks::default(),
         })
     }
 
-    /// Starts every service but the sandbox, in the order in which they need each other.
+    /// Starts every service but the sandbox in this process, in the order in which they need each other.
     pub(crate) async fn start(
         &self,
         places: &Places,
@@ -74,31 +114,21 @@ impl Parts {
     ) -> anyhow::Result<House> {
         let billing = self.billing(registry).await?;
         say::line("  billing   ready");
-        let ledger = rpc::in_process(billing.rpc_server());
-        let webhooks = rpc::in_process(self.webhooks(registry).await?.rpc_server());
-        say::line("  webhooks  ready");
-        let shared = self.shared()?;
-        let chat = self.chat(places, ledger.clone(), registry)?;
-        say::line("  chat      ready");
-        let peers = Peers {
-            ledger: ledger.clone(),
-            webhooks: webhooks.clone(),
+        let mut peers = Peers {
+            billing: rpc::in_process(billing.rpc_server()),
+            ..Peers::nobody()
         };
-        let media = self.media(places, peers, &shared, registry).await?;
+        let webhooks = self.webhooks(registry).await?;
+        peers.webhooks = rpc::in_process(webhooks.rpc_server());
+        say::line("  webhooks  ready");
+        let chat = self.chat(&peers, places.sandbox_url.clone(), registry)?;
+        peers.chat = rpc::in_process(chat.rpc_server());
+        say::line("  chat      ready");
+        let live = self.live(registry).await?;
+        let media = self.media(places, &peers, &live, registry).await?;
+        peers.media = rpc::in_process(media.rpc_server());
         say::line("  media     ready");
-        let edge = Edge::new(edge::Deps {
-            billing: ledger,
-            chat: rpc::in_process(chat.rpc_server()),
-            media: rpc::in_process(media.rpc_server()),
-            webhooks,
-            live: shared.live,
-            catalogue: Arc::clone(&self.catalogue),
-            links: self.links(),
-            config: edge::Config::read(&self.settings)?,
-            metrics: edge::Metrics::register(registry),
-            ready,
-            tasks: self.front.clone(),
-        })?;
+        let edge = self.edge(peers, live, ready, registry)?;
         Ok(House { billing, edge })
     }
 
@@ -106,115 +136,166 @@ impl Parts {
     pub(crate) async fn start_billing(&self, ready: Ready) -> anyhow::Result<House> {
         let registry = &mut Registry::default();
         let billing = self.billing(registry).await?;
-        let edge = Edge::new(edge::Deps {
+        let peers = Peers {
             billing: rpc::in_process(billing.rpc_server()),
-            chat: rpc::nobody(),
-            media: rpc::nobody(),
-            webhooks: rpc::nobody(),
-            live: self.shared()?.live,
-            catalogue: Arc::clone(&self.catalogue),
-            links: self.links(),
-            config: edge::Config::read(&self.settings)?,
-            metrics: edge::Metrics::register(registry),
-            ready,
-            tasks: self.front.clone(),
-        })?;
+            ..Peers::nobody()
+        };
+        let live = self.live(registry).await?;
+        let edge = self.edge(peers, live, ready, registry)?;
         Ok(House { billing, edge })
     }
 
-    async fn billing(&self, registry: &mut Registry) -> anyhow::Result<Billing> {
+    pub(crate) fn edge(
+        &self,
+        peers: Peers,
+        live: SharedLive,
+        ready: Ready,
+        registry: &mut Registry,
+    ) -> anyhow::Result<Edge> {
+        let deps = edge::Deps {
+            settings: self.settings.clone(),
+            billing: peers.billing,
+            chat: peers.chat,
+            media: peers.media,
+            webhooks: peers.webhooks,
+            live,
+            catalogue: Arc::clone(&self.catalogue),
+            links: self.links(),
+            ready,
+            tasks: self.front.clone(),
+        };
+        Edge::start(deps, registry).context("cannot start the edge")
+    }
+
+    pub(crate) async fn billing(&self, registry: &mut Registry) -> anyhow::Result<Billing> {
         let deps = billing::Deps {
+            settings: self.settings.clone(),
             db: self
                 .database("billing", billing::MIGRATIONS, &self.core)
                 .await?,
             key_mac: self.secrets.key_mac().clone(),
-            config: billing::Config::read(&self.settings)?,
-            metrics: billing::Metrics::register(registry),
             tasks: self.core.clone(),
         };
-        Billing::open(deps).await.context("cannot start billing")
+        Billing::start(deps, registry)
+            .await
+            .context("cannot start billing")
     }
 
-    async fn webhooks(&self, registry: &mut Registry) -> anyhow::Result<webhooks::Webhooks> {
+    pub(crate) async fn webhooks(&self, registry: &mut Registry) -> anyhow::Result<Webhooks> {
         let deps = webhooks::Deps {
             db: self
                 .database("webhooks", webhooks::MIGRATIONS, &self.front)
                 .await?,
-            client: GuardedClient::new(&self.settings.section("egress")?)?,
+            settings: self.settings.clone(),
             secrets: self.secrets.clone(),
-            config: self.settings.section("webhooks")?,
             tasks: self.front.clone(),
-            registry,
         };
-        webhooks::Webhooks::start(deps)
+        Webhooks::start(deps, registry)
             .await
             .context("cannot start webhooks")
     }
 
-    fn chat(
+    pub(crate) fn chat(
         &self,
-        places: &Places,
-        billing: Channel,
+        peers: &Peers,
+        sandbox_url: Option<String>,
         registry: &mut Registry,
-    ) -> anyhow::Result<chat::Chat> {
+    ) -> anyhow::Result<Chat> {
         let deps = chat::Deps {
+            settings: self.settings.clone(),
             catalogue: Arc::clone(&self.catalogue),
-            billing,
-            settings: &self.settings,
-            sandbox_origin: Some(places.sandbox_url.clone()),
+            billing: peers.billing.clone(),
+            sandbox_url,
             tasks: self.front.clone(),
-            registry,
         };
-        chat::Chat::start(deps).context("cannot start chat")
+        Chat::start(deps, registry).context("cannot start chat")
     }
 
-    async fn media(
+    pub(crate) async fn media(
         &self,
         places: &Places,
-        peers: Peers,
-        shared: &Shared,
+        peers: &Peers,
+        live: &SharedLive,
         registry: &mut Registry,
-    ) -> anyhow::Result<media::Media> {
+    ) -> anyhow::Result<Media> {
         let deps = media::Deps {
             db: self
                 .database("media", media::MIGRATIONS, &self.front)
                 .await?,
-            outputs: self.data_dir.join("outputs"),
+            outputs: self.outputs()?,
             settings: self.settings.clone(),
             catalogue: Arc::clone(&self.catalogue),
             secrets: self.secrets.clone(),
             public_url: places.public_url.clone(),
             sandbox_url: places.sandbox_url.clone(),
-            billing: peers.ledger,
-            webhooks: peers.webhooks,
-            queue: Arc::clone(&shared.queue),
-            live: Arc::clone(&shared.live),
+            billing: peers.billing.clone(),
+            webhooks: peers.webhooks.clone(),
+            queue: self.queue().await?,
+            live: Arc::clone(live),
             tasks: self.front.clone(),
         };
-        media::Media::start(deps, registry)
+        Media::start(deps, registry)
             .await
             .context("cannot start media")
     }
 
-    fn shared(&self) -> anyhow::Result<Shared> {
-        let queue: queue::memory::Limits = self.settings.section("queue")?;
-        let live: live::memory::Limits = self.settings.section("live")?;
-        Ok(Shared {
-            queue: Arc::new(queue::memory::MemoryQueue::new(queue.capacity)),
-            live: Arc::new(live::memory::MemoryLive::new(&live)),
-        })
+    pub(crate) async fn sandbox(&self) -> anyhow::Result<Sandbox> {
+        let deps = sandbox::Deps {
+            config: self.settings.section("sandbox")?,
+            path: self.data_dir.join("sandbox.db"),
+            database: self.settings.section("database")?,
+            tasks: self.core.clone(),
+        };
+        sandbox::open(deps)
+            .await
+            .context("cannot start the sandbox")
+    }
+
+    /// Snapshots of tasks, limits, notices.
+    pub(crate) async fn live(&self, registry: &mut Registry) -> anyhow::Result<SharedLive> {
+        let config = live::Config::read(&self.settings)?;
+        ensure!(
+            config.redis.url.is_some() || self.engines == Engines::Embedded,
+            "redis.url is not set: redis://user:password@host:6379"
+        );
+        let sealer = self.secrets.content();
+        Ok(live::open(&config, sealer, registry, &self.core).await?)
+    }
+
+    async fn queue(&self) -> anyhow::Result<SharedQueue> {
+        if self.engines == Engines::Embedded {
+            let limits: queue::memory::Limits = self.settings.section("queue")?;
+            return Ok(Arc::new(queue::memory::MemoryQueue::new(limits.capacity)));
+        }
+        let config = self.settings.section("rabbitmq")?;
+        let queue = RabbitQueue::connect(config, media::QUEUE_TOPICS, self.front.clone()).await?;
+        Ok(Arc::new(queue))
     }
 
     async fn database(
         &self,
-        name: &str,
+        name: &'static str,
         migrations: &[Migration],
         tasks: &Tasks,
     ) -> anyhow::Result<Db> {
-        let path = self.data_dir.join(format!("{name}.db"));
-        let limits = self.settings.section("database")?;
-        let opened = Db::open(&path, migrations, &limits, tasks).await;
-        opened.with_context(|| format!("cannot open {}", path.display()))
+        let config: db::Config = self.settings.section("database")?;
+        if self.engines == Engines::Embedded {
+            let path = self.data_dir.join(format!("{name}.db"));
+            let opened = Db::open(&path, migrations, &config.limits, tasks).await;
+            return opened.with_context(|| format!("cannot open {}", path.display()));
+        }
+        let url = config.url.with_context(|| {
+            format!("database.url is not set: postgres://aio_{name}:password@host/name")
+        })?;
+        let server = Postgres { url, schema: name };
+        let connected = Db::connect(&server, migrations, &config.limits, tasks).await;
+        connected.with_context(|| format!("cannot use the schema {name} of database.url"))
+    }
+
+    fn outputs(&self) -> anyhow::Result<PathBuf> {
+        let storage: Storage = self.settings.section("storage")?;
+        let usual = || self.data_dir.join("outputs");
+        Ok(storage.directory.unwrap_or_else(usual))
     }
 
     fn links(&self) -> LinkSigner {
@@ -222,14 +303,16 @@ impl Parts {
     }
 }
 
-/// Whom media calls.
-struct Peers {
-    ledger: Channel,
-    webhooks: Channel,
-}
+// === impl Peers ===
 
-/// What services share that is no truth.
-struct Shared {
-    queue: SharedQueue,
-    live: SharedLive,
+impl Peers {
+    /// Nobody is there.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            billing: rpc::nobody(),
+            chat: rpc::nobody(),
+            media: rpc::nobody(),
+            webhooks: rpc::nobody(),
+        }
+    }
 }

@@ -1,7 +1,11 @@
 //! The section `server`: where the process listens, and how it stops. And what no section can check alone: that every section
 //! is one somebody reads, and that settings of different services agree.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::ensure;
 use chassis::{
@@ -15,6 +19,10 @@ use serde::{Deserialize, de::IgnoredAny};
 const SECTIONS: &[&str] = &[
     "server",
     "database",
+    "redis",
+    "rabbitmq",
+    "peers",
+    "storage",
     "queue",
     "live",
     "sandbox",
@@ -44,16 +52,13 @@ const LIMITS: &[&str] = &[
 /// Bytes of a message between services beside the customer's body: who asks, and the key's list of models.
 const ENVELOPE: usize = 64 * 1024;
 
-/// Bytes of the largest message that media's server takes: tonic's own default.
-const MEDIA_MESSAGE: usize = 4 * 1024 * 1024;
-
 /// The section `server`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where customers are served.
-    #[serde(default = "default_listen")]
-    pub(crate) listen: SocketAddr,
+    /// Where the process serves. Default: 127.0.0.1 and the port of `aio up` or of its role.
+    #[serde(default)]
+    pub(crate) listen: Option<SocketAddr>,
     /// How customers reach us, when it is not `http://` and the address above: in links, webhooks and the docs.
     #[serde(default)]
     pub(crate) public_url: Option<String>,
@@ -70,14 +75,33 @@ pub(crate) struct Config {
     /// How long open requests may go on after the word to stop.
     #[serde(default = "default_grace", with = "duration")]
     pub(crate) shutdown_grace: Duration,
+    /// How long to go on serving after the word to stop, while `/readyz` says no already: for load balancers that take a moment
+    /// to notice.
+    #[serde(default, with = "duration")]
+    pub(crate) drain_delay: Duration,
     /// Limits of both listeners.
     #[serde(default)]
     pub(crate) connections: Limits,
 }
 
+/// The section `storage`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    /// Where media keeps outputs: one directory for all its processes. Default: `outputs` in the data directory.
+    #[serde(default)]
+    pub(crate) directory: Option<PathBuf>,
+}
+
 // === impl Config ===
 
 impl Config {
+    /// Where to listen.
+    pub(crate) fn listen(&self, default_port: u16) -> SocketAddr {
+        let usual = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), default_port);
+        self.listen.unwrap_or(usual)
+    }
+
     /// How customers reach us at `address`, without a slash at the end.
     pub(crate) fn public_url(&self, address: SocketAddr) -> String {
         let host = if address.ip().is_unspecified() {
@@ -118,11 +142,12 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
         chat.max_message_bytes,
         bodies.chat
     );
+    let media = media::Config::read(settings)?.limits.submit;
     ensure!(
-        bodies.media.saturating_add(ENVELOPE) <= MEDIA_MESSAGE,
-        "limits.bodies.media ({}) must be at most {}",
-        bodies.media,
-        MEDIA_MESSAGE.saturating_sub(ENVELOPE)
+        bodies.media.saturating_add(ENVELOPE) <= media.max_message_bytes,
+        "limits.media.submit.max_message_bytes ({}) must be at least limits.bodies.media ({}) and {ENVELOPE}",
+        media.max_message_bytes,
+        bodies.media
     );
     ensure!(
         chat.billing.hold_ttl <= billing.chat_life,
@@ -134,21 +159,17 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// The operator's key for the first start, if one was given.
-pub(crate) fn bootstrap_key() -> Option<Secret> {
-    chassis::config::variable_value("AIO_BOOTSTRAP_KEY").map(Secret::new)
+pub(crate) fn bootstrap_key() -> Result<Option<Secret>, chassis::config::Error> {
+    chassis::config::secret_value("AIO_BOOTSTRAP_KEY")
 }
 
 /// The socket of a running `aio up`.
-pub(crate) fn socket(data_dir: &Path) -> std::path::PathBuf {
+pub(crate) fn socket(data_dir: &Path) -> PathBuf {
     data_dir.join("aio.sock")
 }
 
-const fn default_listen() -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080)
-}
-
 const fn default_admin_listen() -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9900)
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900)
 }
 
 const fn default_grace() -> Duration {
@@ -168,7 +189,7 @@ mod tests {
                 "[sever]",
                 "there is no section sever; the sections are server,",
             ),
-            ("[redis]", "there is no section redis"),
+            ("[rediss]", "there is no section rediss"),
             (
                 "[limits.bodys]",
                 "there is no section limits.bodys; the sections are limits.bodies,",
@@ -190,7 +211,7 @@ mod tests {
             ),
             (
                 "[limits.bodies]\nmedia = 4194304",
-                "limits.bodies.media (4194304) must be at most",
+                "limits.media.submit.max_message_bytes (4194304) must be at least limits.bodies.media (4194304)",
             ),
             (
                 "[limits.billing]\nchat_life = '14m'",

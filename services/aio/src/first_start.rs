@@ -6,11 +6,17 @@ use domain::{Mode, Scope};
 
 use crate::config;
 
+/// Makes the value of `AIO_BOOTSTRAP_KEY` the operator's key, if there is one and it is the first.
+pub(crate) async fn bootstrap(billing: &Billing) -> anyhow::Result<()> {
+    match config::bootstrap_key()? {
+        Some(key) => billing.bootstrap(&key).await.context("AIO_BOOTSTRAP_KEY"),
+        None => Ok(()),
+    }
+}
+
 /// Makes what a first start needs, and what to print about it; nothing on later starts.
 pub(crate) async fn prepare(billing: &Billing, url: &str) -> anyhow::Result<Vec<String>> {
-    if let Some(key) = config::bootstrap_key() {
-        billing.bootstrap(&key).await.context("AIO_BOOTSTRAP_KEY")?;
-    }
+    bootstrap(billing).await?;
     let accounts = billing.list_accounts(None, 2).await?;
     if accounts
         .iter()

@@ -1,19 +1,27 @@
-//! `aio`: one program that runs everything in one process (`aio up`), and the operator's commands. Here are only the command
-//! line and the order in which things start and stop.
+//! `aio`: one program that runs everything in one process (`aio up`) or one service (`aio edge`, `aio chat`, …), and the operator's
+//! commands. Here are only the command line and the order in which things start and stop.
 
 mod args;
 mod assemble;
 mod config;
 mod first_start;
+mod migrate;
 mod operator;
+mod process;
+mod role;
 mod say;
 mod up;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use chassis::{config::Settings, telemetry};
+use chassis::{
+    config::Settings,
+    telemetry::{self, Telemetry},
+};
 use clap::Parser as _;
+use domain::{ApiKey, Mode};
+use tokio::runtime::Runtime;
 
 use crate::args::{Args, Command};
 
@@ -42,13 +50,32 @@ fn run() -> anyhow::Result<ExitCode> {
     let command = args.command.clone().unwrap_or(Command::Up);
     match command {
         Command::Up => {
-            start_logging(&settings)?;
+            let _telemetry = start_telemetry(&settings, "aio", &runtime)?;
             runtime.block_on(up::up(&settings, &args.data_dir()))
+        }
+        Command::Role(role) => {
+            let _telemetry = start_telemetry(&settings, &format!("aio-{}", role.rpc()), &runtime)?;
+            runtime.block_on(role::role(role, &settings, &args.data_dir()))
+        }
+        Command::OperatorKey => {
+            let key = ApiKey::from_random(Mode::Live, &rand::random());
+            say::line(key.expose());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate => {
+            let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;
+            runtime.block_on(migrate::migrate(&settings))
         }
         Command::Operator(command) => runtime.block_on(operator::run(&args, &settings, command)),
     }
 }
 
-fn start_logging(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::start(&settings.section("telemetry")?).context("cannot start logging")
+/// Logs, and traces if a collector is configured, until what is returned is dropped.
+fn start_telemetry(
+    settings: &Settings,
+    service: &str,
+    runtime: &Runtime,
+) -> anyhow::Result<Telemetry> {
+    let config: telemetry::Config = settings.section("telemetry")?;
+    telemetry::start(&config, service, runtime.handle()).context("cannot start telemetry")
 }

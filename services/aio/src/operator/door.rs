@@ -1,11 +1,11 @@
 //! The ways to the admin routes: the socket of a running `aio up`, a URL with the operator's key, or, when nothing runs,
 //! billing itself in this process.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::{Router, body::Body};
-use chassis::config::{Settings, variable_value};
+use chassis::config::{Settings, secret_value};
 use domain::Secret;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt as _;
@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 
 use super::Needs;
-use crate::{assemble::Parts, config, up};
+use crate::{assemble::Parts, config, process::State, up};
 
 /// Where the API's routes are.
 const PREFIX: &str = "/api/v1";
@@ -48,9 +48,9 @@ impl Door {
         call: &super::Call,
     ) -> anyhow::Result<Self> {
         if let Some(url) = &call.reach.url {
-            let key = variable_value("AIO_OPERATOR_KEY")
+            let key = secret_value("AIO_OPERATOR_KEY")?
                 .context("--url needs the operator's key in AIO_OPERATOR_KEY")?;
-            return Self::elsewhere(url, Secret::new(key), settings);
+            return Self::elsewhere(url, key, settings);
         }
         if let Ok(stream) = UnixStream::connect(config::socket(data_dir)).await {
             return Ok(Self::Socket(stream));
@@ -68,8 +68,8 @@ impl Door {
             );
         }
         let lock = up::own(data_dir)?;
-        let parts = Box::new(Parts::read(settings, data_dir)?);
-        let house = parts.start_billing(up::ready(&Arc::default())).await?;
+        let parts = Box::new(Parts::embedded(settings, data_dir)?);
+        let house = parts.start_billing(State::default().ready()).await?;
         Ok(Self::Here {
             router: house.edge.operator_router(),
             _lock: lock,
