@@ -1,12 +1,14 @@
-//! The real program, `aio up`, as a child process on a data directory of its own: started, killed, started again.
+//! The real program as child processes: started, killed, started again. Which shape it takes, `aio up` or a process for each
+//! role, is a matter of this room alone: a test that does not ask runs in all of them.
+
+mod engines;
+mod house;
+mod instance;
+mod shape;
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::Write as _,
-    net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{ExitStatus, Output},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,27 +16,39 @@ use domain::{ApiKey, Mode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Account, Api, api, binary, eventually};
+use crate::{Account, Api, api, binary, servers::free_port};
+use engines::{Access, Engines};
+use house::House;
+use instance::{Instance, Program};
 
-/// Below the ports that the system gives to clients: such a port can be had again after a restart.
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
-/// How many ports are tried, as another program may take one between our look and the start.
+pub use engines::Servers;
+pub use instance::Signal;
+pub use shape::{Role, Shape};
+
+/// How many times ports are chosen, as another program may take one between our look and the start.
 const TRIES: u32 = 5;
-/// Lines of the log that a failed test shows.
-const SHOWN: usize = 40;
 
-/// The program. [`Aio::finish`] ends a test that went well: it audits the ledger, stops the program in order and reads its log.
-/// A program that is dropped without it is killed, and the end of its log is shown.
+/// The program. [`Aio::finish`] ends a test that went well: it audits the ledger, stops the program in order and reads its logs.
+/// A program that is dropped without it is killed, and the end of its logs is shown.
 pub struct Aio {
-    program: PathBuf,
-    home: TempDir,
-    env: BTreeMap<String, String>,
-    listen: String,
+    shape: Shape,
+    house: House,
+    engines: Option<Engines>,
     operator: String,
     http: reqwest::Client,
-    child: Option<Child>,
-    starts: u32,
     first: Option<FirstStart>,
+    verdict: Verdict,
+    /// Declared last, so that it is deleted when nobody writes to it any more.
+    home: TempDir,
+}
+
+/// How a test went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Not well, unless it says otherwise.
+    Open,
+    /// Well.
+    Good,
 }
 
 /// What a first start prints for its user.
@@ -46,19 +60,10 @@ pub struct FirstStart {
     pub curl: String,
 }
 
-/// What the program can be told by the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// As service managers do.
-    Terminate,
-    /// As Ctrl-C does.
-    Interrupt,
-}
-
 // === impl Aio ===
 
 impl Aio {
-    /// Starts it on a fresh data directory.
+    /// Starts it in the shape of this run, with nothing kept from before.
     ///
     /// # Errors
     /// When it does not get ready; says what it printed.
@@ -66,11 +71,39 @@ impl Aio {
         Self::with(&[]).await
     }
 
-    /// Starts it with more environment variables.
+    /// Starts it in the shape of this run, with more environment variables.
     ///
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn with(env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(Shape::of_this_run()?, Access::Shared, env).await
+    }
+
+    /// Starts `aio up`, whatever the shape of this run: for tests that are about its command line and its data directory.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn embedded() -> Result<Self> {
+        Self::open(Shape::Embedded, Access::Shared, &[]).await
+    }
+
+    /// Starts it in this shape on servers of its own, which [`Aio::servers`] gives to kill and to wipe.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn private(shape: Shape) -> Result<Self> {
+        Self::private_with(shape, &[]).await
+    }
+
+    /// Starts it in this shape on servers of its own, with more environment variables.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn private_with(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(shape, Access::Private, env).await
+    }
+
+    async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
         let operator = operator_key();
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -78,85 +111,121 @@ impl Aio {
             ("AIO_BOOTSTRAP_KEY", operator.as_str()),
         ];
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let mut aio = Self {
-            program: binary()?,
-            home: tempfile::Builder::new().prefix("aio-e2e-").tempdir()?,
+        let home = tempfile::Builder::new().prefix("aio-e2e-").tempdir()?;
+        let program = Program {
+            path: binary()?,
+            home: home.path().to_owned(),
             env: usual
                 .into_iter()
                 .chain(env.iter().copied())
                 .map(owned)
                 .collect(),
-            listen: String::new(),
-            operator,
-            http: api::client()?,
-            child: None,
-            starts: 0,
-            first: None,
         };
+        let engines = match shape {
+            Shape::Embedded => None,
+            Shape::Split | Shape::Split3 => Some(Engines::open(access).await?),
+        };
+        if let Some(engines) = &engines {
+            engines.migrate(&program).await?;
+        }
         for _ in 1..TRIES {
-            aio.listen = format!("127.0.0.1:{}", free_port()?);
-            match aio.launch().await {
-                Err(error) if format!("{error:#}").contains("cannot listen on") => {}
-                started => return started.map(|()| aio),
+            let mut house = House::new(program.clone());
+            match &engines {
+                None => house.settle(vec![Instance::new(None, 1, free_port()?)], [].into()),
+                Some(engines) => {
+                    let (instances, env) = engines.plan(shape)?;
+                    house.settle(instances, env);
+                }
             }
+            match house.launch(None).await {
+                Err(error) if format!("{error:#}").contains("cannot listen on") => continue,
+                launched => launched?,
+            }
+            return Ok(Self {
+                first: FirstStart::find(&house.printed("stdout")?),
+                shape,
+                house,
+                engines,
+                operator,
+                http: api::client()?,
+                verdict: Verdict::Open,
+                home,
+            });
         }
         bail!("no port is free");
     }
 
-    /// Starts it again, on the same data and the same port; kills it before, if it still runs.
+    /// Starts it again, on the same data and the same ports; kills it before, if it still runs.
     ///
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        self.launch().await
+        self.house.launch(None).await
     }
 
     /// Sets an environment variable for the next start.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.env.insert(name.to_owned(), value.to_owned());
+        let env = &mut self.house.program.env;
+        env.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Kills it, as a power cut would (SIGKILL), and waits until it is gone.
+    /// Kills every process of it, as a power cut would (SIGKILL), and waits until they are gone.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn kill(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        self.house.kill(None)
     }
 
-    /// Sends a signal, and does not wait.
+    /// Kills every process that does what this role does: in the embedded shape, the one that does everything.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill_role(&mut self, role: Role) -> Result<()> {
+        self.house.kill(Some(role))
+    }
+
+    /// Starts every process that does what this role does again; kills them before, if they still run.
+    ///
+    /// # Errors
+    /// When one does not get ready; says what it printed.
+    pub async fn restart_role(&mut self, role: Role) -> Result<()> {
+        self.kill_role(role)?;
+        self.house.launch(Some(role)).await
+    }
+
+    /// How many processes do what this role does.
+    pub fn replicas(&self, role: Role) -> usize {
+        self.shape.replicas(role)
+    }
+
+    /// The servers it stands on.
+    ///
+    /// # Errors
+    /// When they are not its own: it was not started by [`Aio::private`], or in the embedded shape.
+    pub fn servers(&mut self) -> Result<&mut Servers> {
+        let engines = self.engines.as_mut();
+        let engines = engines.filter(|engines| engines.access == Access::Private);
+        let engines = engines.context("no servers of its own: Aio::private() in a split shape")?;
+        Ok(&mut engines.servers)
+    }
+
+    /// Sends a signal to whoever is to stop first, and does not wait: the others are told by [`Aio::exited`], in order.
     ///
     /// # Errors
     /// When it does not run.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().context("it does not run")?;
-        let word = match signal {
-            Signal::Terminate => "TERM",
-            Signal::Interrupt => "INT",
-        };
-        let command = format!("kill -{word} {}", child.id());
-        let sent = Command::new("sh").args(["-c", &command]).status()?;
-        ensure!(sent.success(), "cannot send {signal:?}");
-        Ok(())
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.house.signal(signal)
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself. Those that the others need are told to stop when the others have. Gives the first
+    /// status that is no success.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not end.
     pub async fn exited(&mut self) -> Result<ExitStatus> {
-        let mut child = self.child.take().context("it does not run")?;
-        let exited = eventually("the program ends", async || Ok(child.try_wait()?)).await;
-        if exited.is_err() {
-            child.kill()?;
-            child.wait()?;
-        }
-        exited
+        self.house.exited().await
     }
 
     /// Tells it to stop (SIGTERM), and waits until it has.
@@ -168,30 +237,31 @@ impl Aio {
         self.exited().await
     }
 
-    /// What every test that went well ends with: the ledger holds, the program stops with success, and its log, from its first
-    /// start on, tells of no panic, of no key or secret, and of no prompt.
+    /// What every test that went well ends with: the ledger holds, the program stops with success, and its logs, from its first
+    /// start on, tell of no panic, of no key or secret, and of no prompt.
     ///
     /// # Errors
     /// Whichever of these is not so.
     pub async fn finish(mut self) -> Result<()> {
         let audit = self.audit().await?;
         ensure!(audit["ok"] == true, "the ledger does not hold: {audit:#}");
-        if self.child.is_some() {
+        if self.house.runs() {
             let status = self.stop().await?;
             ensure!(status.success(), "it stops with {status}");
         }
-        for start in 1..=self.starts {
-            let log = fs::read_to_string(self.file(start, "stderr"))?;
-            // A prompt shows by its directive.
-            let secret = ["aio_test_", "whsec_", "[sandbox", self.operator.as_str()];
-            for word in ["panicked"].into_iter().chain(secret) {
-                ensure!(
-                    !log.contains(word),
-                    "the log of start {start} says {word:?}"
-                );
-            }
-        }
-        self.starts = 0;
+        // A prompt shows by its directive.
+        let mut words = vec![
+            "panicked",
+            "aio_test_",
+            "whsec_",
+            "[sandbox",
+            &self.operator,
+        ];
+        words.extend(engines::CANARIES);
+        let env = self.house.program.env.iter();
+        words.extend(env.filter_map(|(name, value)| engines::is_secret(name).then_some(&**value)));
+        self.house.check_logs(&words)?;
+        self.verdict = Verdict::Good;
         Ok(())
     }
 
@@ -212,13 +282,26 @@ impl Aio {
         Ok(audit)
     }
 
-    /// Runs a command of the program on its data directory, to its end.
+    /// Runs a command of the program to its end: on its data directory, or, in the split shapes, by the URL of an edge and the
+    /// operator's key. There it needs processes that answer: where none runs, an edge and billing do for as long as it takes.
     ///
     /// # Errors
     /// When it cannot be run.
     pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = tokio::process::Command::from(self.run(arguments));
-        Ok(command.output().await?)
+        let base = self.base();
+        let mut words = arguments.to_vec();
+        let mut open = Vec::new();
+        if self.shape != Shape::Embedded {
+            words.extend(["--url", base.as_str()]);
+            if !self.house.runs() {
+                open = self.house.open_books().await?;
+            }
+        }
+        let mut command = self.house.program.run(&words, "data");
+        command.env("AIO_OPERATOR_KEY", &self.operator);
+        let output = tokio::process::Command::from(command).output().await?;
+        drop(open);
+        Ok(output)
     }
 
     /// A client with the operator's key.
@@ -226,9 +309,9 @@ impl Aio {
         self.api(Some(&self.operator))
     }
 
-    /// A client with this key, or without one.
+    /// A client with this key, or without one. It goes to one edge after another.
     pub fn api(&self, key: Option<&str>) -> Api {
-        Api::new(self.http.clone(), &self.base(), key)
+        Api::new(self.http.clone(), self.house.edges(), key)
     }
 
     /// Makes an account with so much play money.
@@ -242,104 +325,35 @@ impl Aio {
     /// What the first start printed for its user.
     ///
     /// # Errors
-    /// When it printed no key or no command.
+    /// When it printed no key or no command, as in the split shapes.
     pub fn first(&self) -> Result<&FirstStart> {
         self.first.as_ref().context("no key was printed")
     }
 
-    /// Where it is reached: `http://127.0.0.1:PORT`.
+    /// Where its first edge is reached: `http://127.0.0.1:PORT`.
     pub fn base(&self) -> String {
-        format!("http://{}", self.listen)
+        self.house.edges().into_iter().next().unwrap_or_default()
     }
 
-    /// Its data directory.
+    /// The data directory of `aio up`.
     pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
     }
 
-    /// What the last start has printed so far.
+    /// What the last start has printed so far: that of the edges first, that of billing last.
     ///
     /// # Errors
     /// When that cannot be read.
     pub fn stdout(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.file(self.starts, "stdout"))?)
+        self.house.printed("stdout")
     }
 
-    /// What the last start has logged so far.
+    /// What the last start has logged so far: that of the edges first, that of billing last.
     ///
     /// # Errors
     /// When that cannot be read.
     pub fn stderr(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.file(self.starts, "stderr"))?)
-    }
-
-    async fn launch(&mut self) -> Result<()> {
-        self.starts = self.starts.saturating_add(1);
-        let listen = self.listen.clone();
-        let mut command = self.run(&["up", "--listen", &listen]);
-        command
-            .stdout(File::create(self.file(self.starts, "stdout"))?)
-            .stderr(File::create(self.file(self.starts, "stderr"))?);
-        self.child = Some(command.spawn().context("cannot start the program")?);
-        self.ready().await?;
-        if self.first.is_none() {
-            self.first = FirstStart::find(&self.stdout()?);
-        }
-        Ok(())
-    }
-
-    /// Waits for the line that says so.
-    async fn ready(&mut self) -> Result<()> {
-        let (out, err) = (
-            self.file(self.starts, "stdout"),
-            self.file(self.starts, "stderr"),
-        );
-        let child = self.child.as_mut().context("it does not run")?;
-        let address = eventually("the program gets ready", async || {
-            let text = fs::read_to_string(&out)?;
-            let whole = text.lines().filter(|_| text.ends_with('\n'));
-            if let Some(line) = whole.rev().find(|line| line.starts_with("ready ")) {
-                return Ok(Some(line.to_owned()));
-            }
-            if let Some(status) = child.try_wait()? {
-                let log = fs::read_to_string(&err)?;
-                bail!("the program ends with {status}\n{text}{log}");
-            }
-            Ok(None)
-        })
-        .await?;
-        ensure!(address.contains(&self.base()), "another address: {address}");
-        Ok(())
-    }
-
-    /// The program with these arguments, in an environment that holds nothing but what the test sets.
-    fn run(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .env_clear()
-            .envs(&self.env);
-        command
-    }
-
-    fn file(&self, start: u32, name: &str) -> PathBuf {
-        self.home.path().join(format!("{name}.{start}"))
-    }
-
-    fn show_log(&self) -> Result<()> {
-        let log = self.stderr()?;
-        let lines: Vec<&str> = log.lines().collect();
-        let from = lines.len().saturating_sub(SHOWN);
-        let mut out = std::io::stderr().lock();
-        writeln!(out, "the end of the program's log:")?;
-        for line in lines.iter().skip(from) {
-            writeln!(out, "  {line}")?;
-        }
-        Ok(())
+        self.house.printed("stderr")
     }
 }
 
@@ -347,8 +361,8 @@ impl Drop for Aio {
     fn drop(&mut self) {
         // There is nobody to tell that even this failed.
         let _ = self.kill();
-        if self.starts > 0 {
-            let _ = self.show_log();
+        if self.verdict == Verdict::Open {
+            let _ = self.house.show_logs();
         }
     }
 }
@@ -368,17 +382,7 @@ impl FirstStart {
 }
 
 /// A well-formed live key of our own making.
-pub(crate) fn operator_key() -> String {
+fn operator_key() -> String {
     let key = ApiKey::from_random(Mode::Live, &rand::random());
     key.expose().to_owned()
-}
-
-fn free_port() -> Result<u16> {
-    for _ in 0..1_000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no port is free")
 }

@@ -1,6 +1,12 @@
 //! A client of the HTTP API with one key: plain requests, whole answers, nothing hidden.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -16,8 +22,15 @@ const SILENCE: Duration = Duration::from_secs(90);
 #[derive(Clone, Debug)]
 pub struct Api {
     http: reqwest::Client,
-    base: String,
+    edges: Arc<Edges>,
     key: Option<String>,
+}
+
+/// Where the API is served; requests go to one after another.
+#[derive(Debug)]
+struct Edges {
+    bases: Vec<String>,
+    next: AtomicUsize,
 }
 
 /// An answer.
@@ -57,7 +70,7 @@ pub fn micros(credits: &Value) -> Result<i64> {
 
 /// A client for plain HTTP on loopback. No connection is kept: the process at the other end is killed now and then.
 pub(crate) fn client() -> Result<reqwest::Client> {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(rustls::RootCertStore::empty())
@@ -74,11 +87,12 @@ pub(crate) fn client() -> Result<reqwest::Client> {
 // === impl Api ===
 
 impl Api {
-    /// `base` without a slash at the end, such as `http://127.0.0.1:8080`.
-    pub(crate) fn new(http: reqwest::Client, base: &str, key: Option<&str>) -> Self {
+    /// Each of `bases` without a slash at the end, such as `http://127.0.0.1:8080`.
+    pub(crate) fn new(http: reqwest::Client, bases: Vec<String>, key: Option<&str>) -> Self {
+        let next = AtomicUsize::new(0);
         Self {
             http,
-            base: base.to_owned(),
+            edges: Arc::new(Edges { bases, next }),
             key: key.map(str::to_owned),
         }
     }
@@ -86,7 +100,11 @@ impl Api {
     /// The same client with another key, or none.
     #[must_use]
     pub fn with_key(&self, key: Option<&str>) -> Self {
-        Self::new(self.http.clone(), &self.base, key)
+        Self {
+            http: self.http.clone(),
+            edges: Arc::clone(&self.edges),
+            key: key.map(str::to_owned),
+        }
     }
 
     /// Sends a request; `path` begins behind `/api/v1`, unless it is a whole URL.
@@ -103,7 +121,7 @@ impl Api {
         let url = if path.starts_with("http") {
             path.to_owned()
         } else {
-            format!("{}/api/v1{path}", self.base)
+            format!("{}/api/v1{path}", self.edges.next())
         };
         let mut request = self.http.request(method, &url).body(body.into());
         if let Some(key) = &self.key {
@@ -270,6 +288,16 @@ impl Api {
             Ok((task["status"] == status).then_some(task))
         })
         .await
+    }
+}
+
+// === impl Edges ===
+
+impl Edges {
+    fn next(&self) -> &str {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let place = turn.checked_rem(self.bases.len()).unwrap_or_default();
+        self.bases.get(place).map_or("", String::as_str)
     }
 }
 

@@ -10,14 +10,17 @@ mod account;
 mod aio;
 mod api;
 mod binary;
+mod collector;
 mod events;
+pub mod servers;
 mod sink;
 mod wait;
 
 pub use account::Account;
-pub use aio::{Aio, FirstStart, Signal};
+pub use aio::{Aio, FirstStart, Role, Servers, Shape, Signal};
 pub use api::{Api, Credits, Reply, micros};
 pub use binary::binary;
+pub use collector::{Collector, TraceSpan};
 pub use events::{Event, Events};
 pub use sink::{Answer, Received, Sink};
 pub use wait::{PATIENCE, eventually};

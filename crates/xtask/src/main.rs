@@ -22,12 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run the whole test suite. What stands after `--` goes to the test runner.
-    Test {
-        /// Arguments for `cargo nextest run` (or `cargo test` where nextest is missing).
-        #[arg(last = true)]
-        runner: Vec<String>,
-    },
+    /// Run the whole test suite, over every shape of the program. What stands after `--` goes to the test runner.
+    Test(test::Choice),
     /// Check the rules of the house that no compiler checks: who may depend on whom, sizes, forbidden words.
     Tidy,
     /// Run the benchmarks in release mode. Exits 1 if a figure is below its floor.
@@ -36,7 +32,7 @@ enum Task {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
-        Task::Test { runner } => test::test(&runner),
+        Task::Test(choice) => test::test(&choice),
         Task::Tidy => tidy::tidy(),
         Task::Bench(choice) => bench::bench(choice),
     }

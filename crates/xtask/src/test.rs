@@ -1,59 +1,134 @@
-//! `cargo xtask test`: the whole suite, on a fresh machine that has only Rust. No test needs a server of its own yet, so
-//! there is nothing to install; the first one that does brings the list `NEEDS` of apt packages to this file.
+//! `cargo xtask test`: the whole suite on a fresh machine that has only Rust. Installs the servers that tests need, starts
+//! private ones, runs every test, and then the black-box suite again over the other shapes of the program.
 
-use crate::{
-    command::{cargo, cargo_has, run},
-    say::say,
-};
+mod install;
+mod run;
+mod servers;
+
+use crate::{command::cargo, say::say};
+use cargo_metadata::MetadataCommand;
+use clap::ValueEnum;
+use run::{Counts, Runner};
+use servers::Servers;
 use std::process::ExitCode;
 
-/// Builds the program that the end-to-end tests run, then runs every test and ends with the runner's own closing lines.
-pub(crate) fn test(extra: &[String]) -> anyhow::Result<ExitCode> {
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Choice {
+    /// Which shapes to test; all of them when none is named.
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    shape: Vec<Shape>,
+    /// Arguments for `cargo nextest run` (or `cargo test` where nextest is missing).
+    #[arg(last = true)]
+    runner: Vec<String>,
+}
+
+/// How the program runs under the black-box suite. Every other test runs once, with the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// One process, `aio up`: the whole workspace's tests.
+    Embedded,
+    /// A process for each role: the black-box suite.
+    Split,
+    /// Three processes for each role: the black-box suite.
+    Split3,
+}
+
+/// Builds what the tests start, then runs each shape and says at the end how many tests ran.
+pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
     // The black-box suite starts the real binary, which no dependency between crates would build.
     say("test: building aio");
-    cargo(&["build", "--package", "aio"])?;
-    run("cargo", &Runner::installed().arguments(extra))
+    cargo(&["build", "--package", "aio", "--package", "testkit"])?;
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    let program = target.join("debug/test-servers");
+    install::missing(program.as_str())?;
+    say("test: starting PostgreSQL and RabbitMQ for this run");
+    let servers = Servers::start(program.as_str())?;
+    let runner = Runner::installed();
+    let mut table = Vec::new();
+    for shape in choice.shapes() {
+        say(&format!("\ntest: {}", shape.title()));
+        let arguments = runner.arguments(shape, &choice.runner);
+        let mut environment = servers.environment.clone();
+        environment.push(("AIO_TEST_SHAPE".to_owned(), shape.name().to_owned()));
+        table.push((shape, runner.run(&arguments, &environment)?));
+    }
+    drop(servers);
+    say("");
+    for (shape, counts) in &table {
+        say(&line(*shape, counts));
+    }
+    let passed = table.iter().all(|(_, counts)| counts.success);
+    Ok(ExitCode::from(u8::from(!passed)))
 }
 
-/// The program that runs the tests.
-#[derive(Clone, Copy)]
-enum Runner {
-    Nextest,
-    CargoTest,
+fn line(shape: Shape, counts: &Counts) -> String {
+    let Counts {
+        run,
+        failed,
+        skipped,
+        success,
+    } = counts;
+    let verdict = if *success { "passed" } else { "FAILED" };
+    let name = shape.name();
+    format!("test: {name:<8} {verdict}: {run} tests run, {failed} failed, {skipped} skipped")
 }
 
-// === impl Runner ===
+// === impl Choice ===
 
-impl Runner {
-    /// Nextest where it is installed: it is faster, and it stops a test that hangs.
-    fn installed() -> Self {
-        if cargo_has("nextest") {
-            Self::Nextest
-        } else {
-            Self::CargoTest
+impl Choice {
+    /// The shapes to test, in the order in which they are declared. Who names packages means those: the black-box suite is
+    /// repeated only if it is one of them.
+    fn shapes(&self) -> Vec<Shape> {
+        let all = Shape::value_variants().iter().copied();
+        let named = run::packages(&self.runner);
+        let suite = named.is_empty() || named.contains(&run::SUITE);
+        all.filter(|shape| match self.shape.as_slice() {
+            [] => suite || *shape == Shape::Embedded,
+            some => some.contains(shape),
+        })
+        .collect()
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Split => "split",
+            Self::Split3 => "split3",
         }
     }
 
-    fn arguments(self, extra: &[String]) -> Vec<String> {
-        let words: &[&str] = match self {
-            Self::Nextest => &["nextest", "run", "--workspace"],
-            Self::CargoTest => &["test", "--workspace"],
-        };
-        let words = words.iter().map(ToString::to_string);
-        words.chain(extra.iter().cloned()).collect()
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Embedded => "everything, with `aio up`",
+            Self::Split => "the black-box suite, with one process for each role",
+            Self::Split3 => "the black-box suite, with three processes for each role",
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Runner;
+    use super::*;
+
+    fn shapes(shape: &[Shape], runner: &[&str]) -> Vec<Shape> {
+        let runner = runner.iter().map(ToString::to_string).collect();
+        let shape = shape.to_vec();
+        Choice { shape, runner }.shapes()
+    }
 
     #[test]
-    fn the_callers_arguments_come_last() {
-        let extra = ["ledger".to_owned()];
-        let nextest = Runner::Nextest.arguments(&extra).join(" ");
-        assert_eq!(nextest, "nextest run --workspace ledger");
-        let cargo = Runner::CargoTest.arguments(&extra).join(" ");
-        assert_eq!(cargo, "test --workspace ledger");
+    fn shapes_run_in_order_and_only_where_they_matter() {
+        use Shape::{Embedded, Split, Split3};
+        assert_eq!(shapes(&[], &[]), [Embedded, Split, Split3]);
+        assert_eq!(shapes(&[], &["ledger"]), [Embedded, Split, Split3]);
+        assert_eq!(shapes(&[Split3, Embedded], &[]), [Embedded, Split3]);
+        assert_eq!(shapes(&[], &["-p", "queue"]), [Embedded]);
+        assert_eq!(shapes(&[], &["-pe2e"]), [Embedded, Split, Split3]);
+        assert_eq!(shapes(&[Split], &["--package=queue"]), [Split]);
     }
 }

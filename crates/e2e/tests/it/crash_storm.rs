@@ -9,7 +9,7 @@ use testkit::{Aio, Answer, Api, Received, Sink, eventually};
 
 use crate::{
     provider::unknown,
-    say::{IMAGE, UNHURRIED, image_calling},
+    say::{IMAGE, SOON, UNHURRIED, image_calling},
     webhooks::verify,
 };
 
@@ -18,11 +18,7 @@ const FULL: i64 = 2_000_000_000;
 
 #[tokio::test]
 async fn two_hundred_tasks_survive_three_kills() -> Result<()> {
-    let soon = (
-        "AIO_WEBHOOKS__SCHEDULE",
-        r#"["0s", "200ms", "1s", "1s", "1s", "1s"]"#,
-    );
-    let mut aio = Aio::with(&[&UNHURRIED[..], &[soon]].concat()).await?;
+    let mut aio = Aio::with(&[&UNHURRIED[..], &[SOON]].concat()).await?;
     let api = aio.account(2_000).await?.api;
     let sink = Sink::start(Answer::Status(200)).await?;
     let ids = submit(&api, &sink).await?;
@@ -46,7 +42,7 @@ async fn two_hundred_tasks_survive_three_kills() -> Result<()> {
     assert_eq!((credits.posted, credits.held), (FULL - paid, 0));
     let listed: BTreeSet<String> = unknown(&aio).await?.into_iter().collect();
     assert!(lost.is_subset(&listed), "{lost:?} {listed:?}");
-    let told = told(&sink).await?;
+    let told = told(&sink, TASKS).await?;
     check_webhooks(&api, &tasks, &told).await?;
     let webhooks: usize = told.values().map(Vec::len).sum();
     assert!(webhooks >= TASKS);
@@ -65,17 +61,17 @@ async fn submit(api: &Api, sink: &Sink) -> Result<Vec<String>> {
 }
 
 /// How each task ended.
-async fn ended(api: &Api, ids: &[String]) -> Result<BTreeMap<String, Value>> {
+pub(crate) async fn ended(api: &Api, ids: &[String]) -> Result<BTreeMap<String, Value>> {
     let mut tasks = BTreeMap::new();
     for id in ids {
         tasks.insert(id.clone(), api.ended(id).await?);
     }
-    ensure!(tasks.len() == TASKS, "ids come twice");
+    ensure!(tasks.len() == ids.len(), "ids come twice");
     Ok(tasks)
 }
 
 /// Completed and paid, or failed for the one reason there may be, and free. Gives those.
-fn check_ends(tasks: &BTreeMap<String, Value>) -> Result<BTreeSet<String>> {
+pub(crate) fn check_ends(tasks: &BTreeMap<String, Value>) -> Result<BTreeSet<String>> {
     let mut lost = BTreeSet::new();
     for (id, task) in tasks {
         let consumed = task["consumed_microcredits"].as_i64().context("no sum")?;
@@ -91,7 +87,7 @@ fn check_ends(tasks: &BTreeMap<String, Value>) -> Result<BTreeSet<String>> {
 }
 
 /// What the endpoint was told, by task. Waits until it has heard of all of them.
-async fn told(sink: &Sink) -> Result<BTreeMap<String, Vec<Received>>> {
+pub(crate) async fn told(sink: &Sink, tasks: usize) -> Result<BTreeMap<String, Vec<Received>>> {
     eventually("all tasks are told", async || {
         let mut told: BTreeMap<String, Vec<Received>> = BTreeMap::new();
         for received in sink.received() {
@@ -99,13 +95,13 @@ async fn told(sink: &Sink) -> Result<BTreeMap<String, Vec<Received>>> {
             let id = event["data"]["task_id"].as_str().context("no task")?;
             told.entry(id.to_owned()).or_default().push(received);
         }
-        Ok((told.len() >= TASKS).then_some(told))
+        Ok((told.len() >= tasks).then_some(told))
     })
     .await
 }
 
 /// At least once, always with one id, always with what a poll says.
-async fn check_webhooks(
+pub(crate) async fn check_webhooks(
     api: &Api,
     tasks: &BTreeMap<String, Value>,
     told: &BTreeMap<String, Vec<Received>>,
@@ -122,7 +118,7 @@ async fn check_webhooks(
             "{id} was told otherwise"
         );
     }
-    ensure!(all_ids.len() == TASKS, "two tasks have one id");
+    ensure!(all_ids.len() == tasks.len(), "two tasks have one id");
     let some = told.values().next().and_then(|all| all.first());
     verify(api, some.context("nothing")?).await?;
     Ok(())

@@ -6,13 +6,22 @@ use serde_json::{Value, json};
 pub(crate) const IMAGE: i64 = 5_000_000;
 
 /// For tests that bring a small machine to its knees: slowness is not what they are about.
-pub(crate) const UNHURRIED: [(&str, &str); 5] = [
+pub(crate) const UNHURRIED: [(&str, &str); 8] = [
     ("AIO_LIMITS__DEADLINES__BILLING", "60s"),
     ("AIO_LIMITS__DEADLINES__SUBMIT", "60s"),
     ("AIO_LIMITS__DEADLINES__MEDIA", "60s"),
-    ("AIO_LIMITS__MEDIA__HOLD_TIMEOUT", "45s"),
+    ("AIO_LIMITS__MEDIA__SUBMIT__HOLD_TIMEOUT", "45s"),
+    ("AIO_LIMITS__MEDIA__SUBMIT__ACCEPT_TIMEOUT", "45s"),
     ("AIO_LIMITS__CHAT__BILLING__HOLD_WINDOW", "45s"),
+    ("AIO_DATABASE__ACQUIRE_TIMEOUT", "45s"),
+    ("AIO_DATABASE__WRITE_ACQUIRE_TIMEOUT", "45s"),
 ];
+
+/// Webhooks are tried again within seconds.
+pub(crate) const SOON: (&str, &str) = (
+    "AIO_WEBHOOKS__SCHEDULE",
+    r#"["0s", "200ms", "1s", "1s", "1s", "1s"]"#,
+);
 
 /// A chat request with this text.
 pub(crate) fn chat(text: &str) -> Value {

@@ -1,4 +1,4 @@
-//! The first start, later starts, and what is on the disk.
+//! The first start, later starts, and what is on the disk. What is about `aio up` itself runs in that shape always.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::say::{chat, image};
 
 #[tokio::test]
 async fn the_printed_line_works_as_it_stands() -> Result<()> {
-    let aio = Aio::start().await?;
+    let aio = Aio::embedded().await?;
     let first = aio.first()?.clone();
     assert!(first.curl.contains(&first.key), "{}", first.curl);
     let answer = paste(&aio, &first.curl).await?;
@@ -46,7 +46,7 @@ async fn paste(aio: &Aio, line: &str) -> Result<Value> {
 
 #[tokio::test]
 async fn a_second_start_keeps_everything_and_prints_no_key() -> Result<()> {
-    let mut aio = Aio::start().await?;
+    let mut aio = Aio::embedded().await?;
     let key = aio.first()?.key.clone();
     let api = aio.api(Some(&key));
     let account = aio.account(50).await?;
@@ -74,7 +74,7 @@ async fn everything(api: &Api, task: &str) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_second_process_is_kept_off_the_data() -> Result<()> {
-    let aio = Aio::start().await?;
+    let aio = Aio::embedded().await?;
     let output = aio.command(&["up", "--listen", "127.0.0.1:0"]).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
@@ -132,7 +132,7 @@ fn admin_listener(aio: &Aio) -> Result<String> {
 
 #[tokio::test]
 async fn what_is_on_the_disk_is_the_owners_alone() -> Result<()> {
-    let aio = Aio::start().await?;
+    let aio = Aio::embedded().await?;
     let data = aio.data_dir();
     assert_eq!(mode(&data)?, 0o700);
     for name in ["secrets.toml", "aio.sock"] {
@@ -187,7 +187,7 @@ async fn a_setting_that_cannot_be_read_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn commands_work_whether_it_runs_or_not() -> Result<()> {
-    let mut aio = Aio::start().await?;
+    let mut aio = Aio::embedded().await?;
     let made = aio
         .command(&["accounts", "create", "Somebody", "--json"])
         .await?;

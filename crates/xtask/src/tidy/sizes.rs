@@ -57,6 +57,13 @@ impl Sizes<'_> {
     }
 
     fn function(&mut self, signature: &Signature, body: Option<&Block>) {
+        self.arguments(signature);
+        if let Some(block) = body {
+            self.length(signature, block);
+        }
+    }
+
+    fn arguments(&mut self, signature: &Signature) {
         let line = signature.fn_token.span().start().line;
         let arguments = signature.inputs.iter();
         let arguments = arguments.filter(|argument| matches!(argument, FnArg::Typed(_)));
@@ -66,16 +73,18 @@ impl Sizes<'_> {
             arguments.count(),
             ARGUMENTS,
         );
-        if let Some(block) = body {
-            let span = block.span();
-            let lines = span.end().line.saturating_sub(span.start().line) + 1;
-            self.limit(
-                line,
-                &format!("lines in {}", signature.ident),
-                lines,
-                FUNCTION_LINES,
-            );
-        }
+    }
+
+    fn length(&mut self, signature: &Signature, block: &Block) {
+        let line = signature.fn_token.span().start().line;
+        let span = block.span();
+        let lines = span.end().line.saturating_sub(span.start().line) + 1;
+        self.limit(
+            line,
+            &format!("lines in {}", signature.ident),
+            lines,
+            FUNCTION_LINES,
+        );
     }
 
     fn parts(&mut self, name: &syn::Ident, attributes: &[Attribute], parts: usize, what: &str) {
@@ -96,9 +105,17 @@ impl<'a> Visit<'a> for Sizes<'_> {
         syn::visit::visit_item_fn(self, item);
     }
 
-    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
-        self.function(&item.sig, Some(&item.block));
-        syn::visit::visit_impl_item_fn(self, item);
+    fn visit_item_impl(&mut self, item: &'a syn::ItemImpl) {
+        for function in &item.items {
+            if let syn::ImplItem::Fn(function) = function {
+                // What a trait demands, its definition answers for: ours are looked at there.
+                if item.trait_.is_none() {
+                    self.arguments(&function.sig);
+                }
+                self.length(&function.sig, &function.block);
+            }
+        }
+        syn::visit::visit_item_impl(self, item);
     }
 
     fn visit_trait_item_fn(&mut self, item: &'a syn::TraitItemFn) {
@@ -177,6 +194,10 @@ mod tests {
         assert!(problems(text).is_empty());
         let text = "trait T { fn f(&self, a: A, b: A, c: A, d: A, e: A, f: A); }";
         assert_eq!(problems(text), ["6 arguments of f"]);
+        let text = "impl S { fn f(&self, a: A, b: A, c: A, d: A, e: A, f: A) {} }";
+        assert_eq!(problems(text), ["6 arguments of f"]);
+        let text = "impl T for S { fn f(&self, a: A, b: A, c: A, d: A, e: A, f: A) {} }";
+        assert!(problems(text).is_empty(), "the trait decides");
     }
 
     #[test]
