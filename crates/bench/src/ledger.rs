@@ -1,14 +1,20 @@
-//! `bench ledger`: pairs of hold and capture per second on one hot account, through the real billing service with its SQLite
-//! file. Every answer that is counted is on disk. 64 callers wait for their answers, so that batches of 64 form by themselves.
-//! At the end the account must hold exactly what the captures left, and the audit must find nothing.
+//! `bench ledger`: pairs of hold and capture per second on one hot account, through the real billing service: with its SQLite file,
+//! and with its schema on PostgreSQL, in one lane. Every answer that is counted is on disk. 64 callers wait for their answers, so
+//! that batches of 64 form by themselves. At the end the account must hold exactly what the captures left, and the audit must
+//! find nothing.
 
-use crate::{Length, figures::Figures, load::percentile_us, process::ourselves, progress};
-use anyhow::{Context as _, ensure};
+use crate::{
+    Length, engines::Postgres, figures::Figures, load::percentile_us, procfs::Processes, progress,
+};
+use anyhow::ensure;
 use billing::Deps;
 use bytes::Bytes;
 use chassis::{Tasks, config::Settings, mint, secrets::Secrets};
 use db::Db;
-use domain::ids::{Key, Operation};
+use domain::{
+    Secret,
+    ids::{Key, Operation},
+};
 use futures::future::try_join_all;
 use prometheus_client::registry::Registry;
 use proto::{
@@ -40,19 +46,34 @@ struct Seen {
     holds: Vec<Duration>,
 }
 
+/// One measurement.
+struct Run {
+    name: &'static str,
+    window: Duration,
+    /// The process of the server, if there is one.
+    server: Option<u32>,
+}
+
 /// Runs billing on a fresh file and returns the figures.
-pub(crate) async fn ledger(length: Length) -> anyhow::Result<Figures> {
-    // Beside the program, not in the system's temporary directory: that one may be memory, where fsync costs nothing.
-    let program = ourselves()?;
-    let data = TempDir::with_prefix_in("bench-", program.parent().context("no folder")?)?;
-    let seconds = match length {
-        Length::Full => 10,
-        Length::Quick => 2,
-    };
+pub(crate) async fn sqlite(length: Length) -> anyhow::Result<Figures> {
+    let data = TempDir::with_prefix("bench-")?;
     let commits = bare_commits(data.path())?;
-    let mut figures = measure(&open(data.path()).await?, Duration::from_secs(seconds)).await?;
+    let billing = in_file(&data.path().join("billing.db")).await?;
+    let mut figures = Run::new("ledger", length).measure(&billing).await?;
     figures.push(("bare_commits_per_s", commits));
     Ok(figures)
+}
+
+/// Runs billing on a fresh server and returns the figures.
+pub(crate) async fn postgres(length: Length) -> anyhow::Result<Figures> {
+    progress("ledger_postgres: starting PostgreSQL");
+    let server = Postgres::start().await?;
+    let billing = on_server(&server).await?;
+    let run = Run {
+        server: Some(server.process.pid),
+        ..Run::new("ledger_postgres", length)
+    };
+    run.measure(&billing).await
 }
 
 /// How often per second this disk can be made to keep a page: no ledger commits more often. One pair takes two commits,
@@ -70,38 +91,43 @@ fn bare_commits(data: &Path) -> anyhow::Result<f64> {
 }
 
 /// The service as `aio up` runs it, with the settings nobody changed.
-async fn open(data: &Path) -> anyhow::Result<billing::Billing> {
+async fn in_file(file: &Path) -> anyhow::Result<billing::Billing> {
     let (settings, tasks) = (Settings::from_toml(""), Tasks::default());
     let limits: db::Limits = settings.section("database")?;
-    let file = data.join("billing.db");
-    let deps = Deps {
-        db: Db::open(&file, billing::MIGRATIONS, &limits, &tasks).await?,
-        key_mac: Secrets::random().key_mac().clone(),
-        config: billing::Config::read(&settings)?,
-        metrics: billing::Metrics::register(&mut Registry::default()),
-        tasks,
-    };
-    Ok(billing::Billing::open(deps).await?)
+    let db = Db::open(file, billing::MIGRATIONS, &limits, &tasks).await?;
+    start(db, settings, tasks).await
 }
 
-async fn measure<B: Billing>(billing: &B, window: Duration) -> anyhow::Result<Figures> {
-    let context = account(billing).await?;
-    progress("ledger: warming up");
-    let warm = callers(billing, &context, Duration::from_secs(1)).await?;
-    progress("ledger: 64 callers, one account");
-    let start = Instant::now();
-    let seen = callers(billing, &context, window).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    progress("ledger: audit");
-    check(billing, context, warm.pairs + seen.pairs).await?;
-    let mut holds = seen.holds;
-    holds.sort_unstable();
-    Ok(vec![
-        ("pairs_per_s", seen.pairs as f64 / seconds),
-        ("hold_p50_us", percentile_us(&holds, 50)),
-        ("hold_p99_us", percentile_us(&holds, 99)),
-        ("pairs", seen.pairs as f64),
-    ])
+/// The service as `aio migrate` and `aio billing` make it, with one lane: several wait for one another at a hot account.
+async fn on_server(server: &Postgres) -> anyhow::Result<billing::Billing> {
+    let settings = Settings::from_toml("[limits.billing]\nlanes = 1");
+    let tasks = Tasks::default();
+    let limits: db::Limits = settings.section("database")?;
+    let as_user = |url: &str| db::Postgres {
+        url: Secret::new(url),
+        schema: "billing",
+    };
+    let schema = db::Schema {
+        name: "billing",
+        role: "aio_billing".to_owned(),
+        role_password: None,
+        migrations: billing::MIGRATIONS,
+        append_only: billing::APPEND_ONLY,
+    };
+    db::migrate(&as_user(server.owner_url()), &schema).await?;
+    let role = as_user(&server.url(&schema.role)?);
+    let db = Db::connect(&role, billing::MIGRATIONS, &limits, &tasks).await?;
+    start(db, settings, tasks).await
+}
+
+async fn start(db: Db, settings: Settings, tasks: Tasks) -> anyhow::Result<billing::Billing> {
+    let deps = Deps {
+        db,
+        key_mac: Secrets::random().key_mac().clone(),
+        settings,
+        tasks,
+    };
+    Ok(billing::Billing::start(deps, &mut Registry::default()).await?)
 }
 
 /// Makes the hot account and returns who asks.
@@ -130,6 +156,61 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
         scopes: vec!["inference".to_owned()],
         request_id: "bench".to_owned(),
     })
+}
+
+// === impl Run ===
+
+impl Run {
+    const fn new(name: &'static str, length: Length) -> Self {
+        let seconds = match length {
+            Length::Full => 10,
+            Length::Quick => 2,
+        };
+        Self {
+            name,
+            window: Duration::from_secs(seconds),
+            server: None,
+        }
+    }
+
+    async fn measure<B: Billing>(&self, billing: &B) -> anyhow::Result<Figures> {
+        let context = account(billing).await?;
+        self.tell("warming up");
+        let warm = callers(billing, &context, Duration::from_secs(1)).await?;
+        self.tell("64 callers, one account");
+        let (start, before) = (Instant::now(), self.cpu_us());
+        let seen = callers(billing, &context, self.window).await?;
+        let (elapsed, after) = (start.elapsed(), self.cpu_us());
+        self.tell("audit");
+        check(billing, context, warm.pairs + seen.pairs).await?;
+        let mut holds = seen.holds;
+        holds.sort_unstable();
+        let pairs = seen.pairs as f64;
+        let mut figures = vec![
+            ("pairs_per_s", pairs / elapsed.as_secs_f64()),
+            ("hold_p50_us", percentile_us(&holds, 50)),
+            ("hold_p99_us", percentile_us(&holds, 99)),
+            ("pairs", pairs),
+            ("cpu_us_per_pair", (after.0 - before.0) / pairs),
+        ];
+        if self.server.is_some() {
+            figures.push(("postgres_cpu_us_per_pair", (after.1 - before.1) / pairs));
+        }
+        Ok(figures)
+    }
+
+    /// What we, billing and its callers, have used so far, and what its server has.
+    fn cpu_us(&self) -> (f64, f64) {
+        let processes = Processes::look();
+        let used = |pid| processes.family_cpu_ns(pid) as f64 / 1e3;
+        let server = self.server.map_or(0.0, used);
+        // The server is a child of ours.
+        (used(std::process::id()) - server, server)
+    }
+
+    fn tell(&self, what: &str) {
+        progress(&format!("{}: {what}", self.name));
+    }
 }
 
 async fn callers<B: Billing>(

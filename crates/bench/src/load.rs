@@ -4,10 +4,13 @@
 //! from that time on, so that waiting in our own queue is not left out (no coordinated omission).
 
 mod connection;
+mod meter;
 mod sample;
 
 use connection::Connection;
-use sample::{Book, Meter};
+use meter::Meter;
+pub(crate) use meter::{OURSELVES, Watched};
+use sample::Book;
 pub(crate) use sample::{Sample, percentile_us};
 use std::{
     cell::{Cell, RefCell},
@@ -26,7 +29,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error, so that a program that is down is not hammered.
 const RECOVERY: Duration = Duration::from_millis(20);
-/// How often the memory of the program under test is looked at.
+/// How often the memory of the processes is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What load, on whom, and for how long.
@@ -50,12 +53,12 @@ pub(crate) struct Arguments {
     /// Time before the window.
     #[arg(long)]
     pub(crate) warm_seconds: u32,
-    /// Process under test: its CPU time and memory are sampled.
+    /// A process under test, as `NAME=PID`: what it and its children use is sampled. There may be several.
     #[arg(long)]
-    pub(crate) pid: Option<u32>,
-    /// Process of the upstream: its CPU time is not noise.
+    pub(crate) under_test: Vec<Watched>,
+    /// A process that works beside those, such as the upstream: sampled as well, so that it is not noise.
     #[arg(long)]
-    pub(crate) upstream_pid: Option<u32>,
+    pub(crate) beside: Vec<Watched>,
 }
 
 /// What every connection needs to know.
@@ -83,30 +86,25 @@ pub(crate) fn load(runtime: &Runtime, arguments: Arguments) -> anyhow::Result<St
 }
 
 async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
-    let meter = Meter {
-        pid: arguments.pid,
-        upstream_pid: arguments.upstream_pid,
-    };
     let connections = arguments.connections;
-    let plan = Rc::new(Plan::new(arguments)?);
+    let plan = Rc::new(Plan::new(&arguments)?);
+    let mut meter = Meter::new(arguments.under_test, arguments.beside);
     let book = Rc::new(RefCell::new(Book::default()));
     let workers: Vec<_> = (0..connections)
         .map(|_| tokio::task::spawn_local(work(Rc::clone(&plan), Rc::clone(&book))))
         .collect();
     sleep_until(plan.from).await;
     let before = meter.read();
-    let mut rss_mb = before.rss_mb;
     while Instant::now() + LOOK < plan.until {
         sleep(LOOK).await;
-        rss_mb = rss_mb.max(meter.read().rss_mb);
+        meter.look_at_memory();
     }
     sleep_until(plan.until).await;
-    let mut used = meter.read().since(&before);
-    used.rss_mb = rss_mb.max(used.rss_mb);
+    let used = meter.used_since(&before);
     for worker in workers {
         worker.await?;
     }
-    Ok(book.take().close(&used))
+    Ok(book.take().close(used))
 }
 
 /// One connection's loop, until the window is over.
@@ -145,13 +143,13 @@ async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
 // === impl Plan ===
 
 impl Plan {
-    fn new(arguments: Arguments) -> anyhow::Result<Self> {
+    fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         let start = Instant::now();
         let from = start + Duration::from_secs(arguments.warm_seconds.into());
         let interval = Duration::from_secs(1).checked_div(arguments.rate);
         Ok(Self {
             address: arguments.address,
-            request: std::fs::read(arguments.request)?,
+            request: std::fs::read(&arguments.request)?,
             pace: interval.map_or(Pace::Closed, |interval| Pace::Open {
                 interval,
                 sent: Cell::new(0),

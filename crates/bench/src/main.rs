@@ -2,24 +2,29 @@
 //! measures us beside something that cannot be faster, in the same run, under the same load.
 //!
 //! The upstream, the bare proxy and the load generator are hidden subcommands of this program, so that each of them runs
-//! as a process of its own on a core of its own.
+//! as a process of its own, on a core of its own where that helps.
 #![expect(
     clippy::as_conversions,
     clippy::float_arithmetic,
     reason = "statistics: rates, ratios and percentiles are floats, and no money is computed here"
 )]
 
+mod admin;
 mod chat;
+mod engines;
 mod figures;
 mod floors;
 mod gateway;
+mod house;
 mod ledger;
 mod load;
 mod mock;
+mod phases;
 mod process;
 mod procfs;
 mod proxy;
 mod serve;
+mod split;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use figures::Report;
@@ -57,7 +62,9 @@ enum Part {
 enum Name {
     /// Chat completions through `aio up` with money on, beside a bare proxy.
     Chat,
-    /// Hold and capture on one hot account, every answer on disk.
+    /// Chat completions through edge, chat and billing on PostgreSQL and Redis, beside a bare proxy.
+    Split,
+    /// Hold and capture on one hot account, every answer on disk: in SQLite, and on PostgreSQL.
     Ledger,
 }
 
@@ -108,6 +115,7 @@ async fn benchmarks(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(cli: &Cli) -> anyhow::Result<Report> {
+    process::keep_files_on_disk()?;
     let length = if cli.quick {
         Length::Quick
     } else {
@@ -118,8 +126,12 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     if wanted(Name::Chat) {
         report.add("chat", chat::chat(length).await?);
     }
+    if wanted(Name::Split) {
+        report.add("split", split::split(length).await?);
+    }
     if wanted(Name::Ledger) {
-        report.add("ledger", ledger::ledger(length).await?);
+        report.add("ledger", ledger::sqlite(length).await?);
+        report.add("ledger_postgres", ledger::postgres(length).await?);
     }
     Ok(report)
 }

@@ -1,6 +1,6 @@
 //! Processes that a benchmark starts: each on its core, each killed when its guard is dropped.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use std::{
     ffi::OsString,
     io::{BufRead, BufReader},
@@ -9,11 +9,15 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Which core a process runs on: the program under test has one for itself.
+/// Which core a process runs on.
 #[derive(Clone, Copy)]
 pub(crate) enum Core {
+    /// The one that a program under test has for itself.
     UnderTest,
+    /// The other one.
     Surroundings,
+    /// Whichever is free: a program of many processes shares all cores with its surroundings.
+    Any,
 }
 
 /// A running process. Dropping it kills it.
@@ -29,14 +33,15 @@ pub(crate) struct Server {
 
 /// A command that will run on `core`, or anywhere where `taskset` is missing.
 pub(crate) fn pinned(core: Core, program: impl Into<OsString>) -> Command {
+    let core = match core {
+        Core::UnderTest => "0",
+        Core::Surroundings => "1",
+        Core::Any => return Command::new(program.into()),
+    };
     if !can_pin() {
         return Command::new(program.into());
     }
     let mut command = Command::new("taskset");
-    let core = match core {
-        Core::UnderTest => "0",
-        Core::Surroundings => "1",
-    };
     command.args(["-c", core]).arg(program.into());
     command
 }
@@ -48,6 +53,31 @@ pub(crate) fn can_pin() -> bool {
         .stderr(Stdio::null())
         .status();
     check.is_ok_and(|status| status.success())
+}
+
+/// `aio`, built like this program and beside it, with no setting of whoever runs the benchmark.
+pub(crate) fn aio(core: Core) -> anyhow::Result<Command> {
+    let program = ourselves()?.with_file_name("aio");
+    ensure!(
+        program.exists(),
+        "build aio first: {} is missing",
+        program.display()
+    );
+    let mut command = pinned(core, &program);
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("AIO_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Has every temporary file made beside the programs: the system's folder for them may be memory, where fsync costs nothing.
+pub(crate) fn keep_files_on_disk() -> anyhow::Result<()> {
+    let program = ourselves()?;
+    let folder = program.parent().context("no folder")?;
+    let before = tempfile::env::override_temp_dir(folder);
+    before.map_err(|before| anyhow!("temporary files are in {} already", before.display()))
 }
 
 /// This program: its parts are subcommands.

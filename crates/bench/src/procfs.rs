@@ -1,21 +1,17 @@
 //! What the kernel says about processes. A process that is gone counts as nothing.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 /// The kernel shows times in hundredths of a second.
 const TICK_NS: u64 = 10_000_000;
 
-/// CPU time of all threads of a process since its start, those that have ended included, in nanoseconds.
-pub(crate) fn cpu_ns(pid: u32) -> u64 {
-    /// Columns of `/proc/PID/stat` after the name, which is in parentheses: user and system time.
-    const CPU: [usize; 2] = [11, 12];
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let columns = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    ticks(columns, &CPU) * TICK_NS
+/// All processes at one moment.
+pub(crate) struct Processes(BTreeMap<u32, Entry>);
+
+struct Entry {
+    parent: u32,
+    /// Of all its threads, and of all its children that have ended and that it knows have.
+    cpu_ns: u64,
 }
 
 /// Memory of a process that is really there (resident), in megabytes.
@@ -36,6 +32,52 @@ pub(crate) fn busy_ns() -> u64 {
     ticks(line.split_whitespace().skip(1), &BUSY) * TICK_NS
 }
 
+// === impl Processes ===
+
+impl Processes {
+    /// Looks at all there are. Takes about a millisecond.
+    pub(crate) fn look() -> Self {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self(
+            pids.filter_map(|pid| Some((pid, Entry::read(pid)?)))
+                .collect(),
+        )
+    }
+
+    /// CPU time of a process and of all that it and its children have started, in nanoseconds. What has ended counts as long as
+    /// its parent runs.
+    pub(crate) fn family_cpu_ns(&self, pid: u32) -> u64 {
+        let own = self.0.get(&pid).map_or(0, |entry| entry.cpu_ns);
+        let children = self.children(pid).map(|child| self.family_cpu_ns(child));
+        own + children.sum::<u64>()
+    }
+
+    /// What a process has started and still runs.
+    pub(crate) fn children(&self, pid: u32) -> impl Iterator<Item = u32> {
+        let children = self.0.iter().filter(move |(_, entry)| entry.parent == pid);
+        children.map(|(child, _)| *child)
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn read(pid: u32) -> Option<Self> {
+        /// Columns of `/proc/PID/stat` after the name, which is in parentheses: the parent; then user and system time, of
+        /// the process and of its children that have ended.
+        const PARENT: usize = 1;
+        const CPU: [usize; 4] = [11, 12, 13, 14];
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, columns) = stat.rsplit_once(')')?;
+        let columns = columns.split_whitespace();
+        Some(Self {
+            parent: columns.clone().nth(PARENT)?.parse().ok()?,
+            cpu_ns: ticks(columns, &CPU) * TICK_NS,
+        })
+    }
+}
+
 fn ticks<'c>(columns: impl Iterator<Item = &'c str>, wanted: &[usize]) -> u64 {
     let wanted = columns
         .enumerate()
@@ -48,6 +90,10 @@ fn ticks<'c>(columns: impl Iterator<Item = &'c str>, wanted: &[usize]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cpu_ns(pid: u32) -> u64 {
+        Processes::look().family_cpu_ns(pid)
+    }
 
     #[test]
     fn this_process_has_used_cpu_and_memory() {
@@ -62,5 +108,19 @@ mod tests {
     fn a_process_that_is_gone_counts_as_nothing() {
         // Larger than any pid the kernel gives out.
         assert_eq!((cpu_ns(u32::MAX), rss_mb(u32::MAX)), (0, 0.0));
+    }
+
+    #[test]
+    fn a_family_is_a_process_and_all_below_it() {
+        let entry = |pid, parent, cpu_ns| (pid, Entry { parent, cpu_ns });
+        let entries = [
+            entry(1, 0, 100),
+            entry(5, 1, 10),
+            entry(6, 5, 3),
+            entry(7, 6, 1),
+        ];
+        let processes = Processes(entries.into());
+        assert_eq!(processes.family_cpu_ns(5), 14);
+        assert_eq!(processes.children(5).collect::<Vec<_>>(), [6]);
     }
 }

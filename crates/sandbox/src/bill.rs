@@ -49,11 +49,11 @@ pub(crate) struct Listing {
     limit: Option<u32>,
 }
 
-const MIGRATIONS: [db::Migration; 1] = [db::Migration {
-    version: 1,
-    name: "job",
-    sql: include_str!("../migrations/0001_job.sql"),
-}];
+const MIGRATIONS: [db::Migration; 1] = [db::Migration::both(
+    1,
+    "job",
+    include_str!("../migrations/0001_job.sql"),
+)];
 
 /// The hash of a prompt: equal prompts have equal hashes.
 pub(crate) fn hash(prompt: &str) -> String {

@@ -1,10 +1,11 @@
 //! What the load generator writes down, and the sample it makes of it.
 
-use super::connection::Connection;
-use crate::procfs::{busy_ns, cpu_ns, rss_mb};
+use super::{
+    connection::Connection,
+    meter::{Share, Used},
+};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use tokio::time::Instant;
+use std::{collections::BTreeMap, ops::Add, time::Duration};
 
 /// One window of load: the wire format between the load generator and the benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,12 +21,21 @@ pub(crate) struct Sample {
     pub(crate) first_error: Option<String>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// CPU time of the process under test per answered request.
-    pub(crate) cpu_us: f64,
-    /// The most memory the process under test had.
-    pub(crate) rss_mb: f64,
-    /// Cores that somebody else kept busy: neither we, nor the upstream, nor the process under test.
+    /// What each process under test used.
+    pub(crate) under_test: BTreeMap<String, Usage>,
+    /// What each process beside them used, the load generator included.
+    pub(crate) beside: BTreeMap<String, Usage>,
+    /// Cores that somebody else kept busy.
     pub(crate) noise: f64,
+}
+
+/// What one process used in a window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// CPU time of it and its children per answered request.
+    pub(crate) cpu_us: f64,
+    /// The most memory it had, without its children.
+    pub(crate) rss_mb: f64,
 }
 
 /// What each connection writes down.
@@ -37,29 +47,37 @@ pub(crate) struct Book {
     first_error: Option<String>,
 }
 
-/// Looks at the processes that take part.
-pub(crate) struct Meter {
-    pub(crate) pid: Option<u32>,
-    pub(crate) upstream_pid: Option<u32>,
-}
+// === impl Sample ===
 
-/// What the processes have used up to a moment.
-pub(crate) struct Reading {
-    at: Instant,
-    /// CPU time of the process under test.
-    cpu_ns: u64,
-    /// CPU time of all processes that take part.
-    ours_ns: u64,
-    busy_ns: u64,
-    pub(crate) rss_mb: f64,
-}
+impl Sample {
+    /// CPU time of all processes under test per answered request.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.sum(|used| used.cpu_us)
+    }
 
-/// What the processes have used between two moments.
-pub(crate) struct Used {
-    seconds: f64,
-    cpu_ns: u64,
-    others_ns: u64,
-    pub(crate) rss_mb: f64,
+    /// The most memory of each process under test, all together.
+    pub(crate) fn rss_mb(&self) -> f64 {
+        self.sum(|used| used.rss_mb)
+    }
+
+    /// What the process with this name used; not a number when none was watched.
+    pub(crate) fn usage(&self, name: &str) -> Usage {
+        let found = self.under_test.get(name).or_else(|| self.beside.get(name));
+        found.cloned().unwrap_or(Usage {
+            cpu_us: f64::NAN,
+            rss_mb: f64::NAN,
+        })
+    }
+
+    /// Answers that were not what they should be, or never came.
+    pub(crate) fn errors(&self) -> u64 {
+        self.failed + self.refused
+    }
+
+    /// 0 when there is none; the sum of no floats at all would be -0.
+    fn sum(&self, part: impl Fn(&Usage) -> f64) -> f64 {
+        self.under_test.values().map(part).fold(0.0, f64::add)
+    }
 }
 
 // === impl Book ===
@@ -84,9 +102,14 @@ impl Book {
     }
 
     /// Makes the sample.
-    pub(crate) fn close(mut self, used: &Used) -> Sample {
+    pub(crate) fn close(mut self, used: Used) -> Sample {
         self.latencies.sort_unstable();
         let requests = self.latencies.len();
+        let usage = |(name, used): (String, Share)| {
+            let cpu_us = used.cpu_ns as f64 / 1e3 / requests.max(1) as f64;
+            let rss_mb = used.rss_mb;
+            (name, Usage { cpu_us, rss_mb })
+        };
         Sample {
             requests: requests.try_into().unwrap_or(u64::MAX),
             requests_per_s: requests as f64 / used.seconds,
@@ -94,8 +117,8 @@ impl Book {
             refused: self.refused,
             p50_us: percentile_us(&self.latencies, 50),
             p99_us: percentile_us(&self.latencies, 99),
-            cpu_us: used.cpu_ns as f64 / 1e3 / requests.max(1) as f64,
-            rss_mb: used.rss_mb,
+            under_test: used.under_test.into_iter().map(usage).collect(),
+            beside: used.beside.into_iter().map(usage).collect(),
             noise: used.others_ns as f64 / 1e9 / used.seconds,
             first_error: self.first_error,
         }
@@ -109,42 +132,9 @@ pub(crate) fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
     latency.unwrap_or_default() * 1e6
 }
 
-// === impl Meter ===
-
-impl Meter {
-    /// What has been used so far.
-    pub(crate) fn read(&self) -> Reading {
-        let cpu = self.pid.map_or(0, cpu_ns);
-        let surroundings = self.upstream_pid.map_or(0, cpu_ns) + cpu_ns(std::process::id());
-        Reading {
-            at: Instant::now(),
-            cpu_ns: cpu,
-            ours_ns: cpu + surroundings,
-            busy_ns: busy_ns(),
-            rss_mb: self.pid.map_or(0.0, rss_mb),
-        }
-    }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    /// What was used since `before`.
-    pub(crate) fn since(&self, before: &Self) -> Used {
-        let busy = self.busy_ns.saturating_sub(before.busy_ns);
-        Used {
-            seconds: self.at.duration_since(before.at).as_secs_f64(),
-            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
-            others_ns: busy.saturating_sub(self.ours_ns.saturating_sub(before.ours_ns)),
-            rss_mb: self.rss_mb,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::percentile_us;
-    use std::time::Duration;
+    use super::*;
 
     #[test]
     fn percentiles_are_latencies_that_were_seen() {
@@ -152,5 +142,33 @@ mod tests {
         assert!((percentile_us(&latencies, 50) - 100.0).abs() < 0.001);
         assert!((percentile_us(&latencies, 99) - 198.0).abs() < 0.001);
         assert!(percentile_us(&[], 50) < 0.001);
+    }
+
+    #[test]
+    fn what_a_process_used_is_shared_by_the_requests() {
+        let share = |name: &str, cpu_ns| {
+            (
+                name.to_owned(),
+                Share {
+                    cpu_ns,
+                    rss_mb: 5.0,
+                },
+            )
+        };
+        let mut book = Book::default();
+        for _ in 0..4 {
+            book.answered(Duration::from_millis(1));
+        }
+        let sample = book.close(Used {
+            seconds: 2.0,
+            others_ns: 1_000_000_000,
+            under_test: vec![share("edge", 40_000), share("chat", 20_000)],
+            beside: vec![share("mock", 4_000)],
+        });
+        let near = |value: f64, wanted: f64| (value - wanted).abs() < 1e-9;
+        assert!(near(sample.requests_per_s, 2.0) && near(sample.noise, 0.5));
+        assert!(near(sample.cpu_us(), 15.0) && near(sample.rss_mb(), 10.0));
+        assert!(near(sample.usage("edge").cpu_us, 10.0) && near(sample.usage("mock").cpu_us, 1.0));
+        assert!(sample.usage("nobody").cpu_us.is_nan());
     }
 }

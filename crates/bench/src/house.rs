@@ -1,0 +1,209 @@
+//! The program as roles: `aio billing`, `aio chat` and `aio edge`, each a process of its own, on PostgreSQL and Redis. What chat does
+//! not need is not there: no media, no webhooks, no RabbitMQ.
+
+use crate::{
+    admin::{ADMIN_KEY, Admin, LOOK, START},
+    engines::{Postgres, Redis},
+    load::Watched,
+    process::{Core, Process, aio},
+    progress,
+};
+use anyhow::{Context, bail, ensure};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// 32 bytes in base64 that everybody knows.
+const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// The roles that are known to others by a token, whether they run or not.
+const ROLES: [&str; 5] = ["edge", "chat", "billing", "media", "webhooks"];
+
+/// Running roles and what they stand on. Dropping it ends them and removes their data.
+pub(crate) struct House {
+    // In the order in which they end: whoever calls others before those, the folder last.
+    edge: Role,
+    chat: Role,
+    billing: Role,
+    redis: Redis,
+    postgres: Postgres,
+    /// A live key that may spend.
+    pub(crate) key: String,
+    _site: Site,
+}
+
+/// One running role.
+struct Role {
+    name: &'static str,
+    process: Process,
+    address: SocketAddr,
+}
+
+/// Where the roles keep what they print, and what all of them are told.
+struct Site {
+    folder: TempDir,
+    settings: BTreeMap<String, String>,
+}
+
+// === impl House ===
+
+impl House {
+    /// Starts everything, with `upstream` as the provider of `gemini`, and makes the key.
+    pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        progress("split: starting PostgreSQL and Redis");
+        let postgres = Postgres::start().await?;
+        let redis = Redis::start().await?;
+        let mut site = Site::new(upstream, &redis)?;
+        site.migrate(&postgres).await?;
+        progress("split: starting billing, chat and edge");
+        let database = ("AIO_DATABASE__URL", postgres.url("aio_billing")?);
+        let billing = site.start("billing", &[database]).await?;
+        site.tell("AIO_PEERS__BILLING", format!("http://{}", billing.address));
+        let chat = site.start("chat", &[]).await?;
+        site.tell("AIO_PEERS__CHAT", format!("http://{}", chat.address));
+        let mut edge = site.start("edge", &[]).await?;
+        let key = Admin::new(edge.address).prepare(&mut edge.process).await;
+        let key = key.with_context(|| site.said("edge"))?;
+        Ok(Self {
+            edge,
+            chat,
+            billing,
+            redis,
+            postgres,
+            key,
+            _site: site,
+        })
+    }
+
+    /// Where customers reach it.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.edge.address
+    }
+
+    /// Our own processes.
+    pub(crate) fn roles(&self) -> Vec<Watched> {
+        let roles = [&self.edge, &self.chat, &self.billing];
+        let watched = roles.map(|role| Watched::new(role.name, role.process.pid()));
+        watched.into()
+    }
+
+    /// The servers they use.
+    pub(crate) fn engines(&self) -> [Watched; 2] {
+        [self.postgres.process.clone(), self.redis.process.clone()]
+    }
+}
+
+// === impl Site ===
+
+impl Site {
+    fn new(upstream: SocketAddr, redis: &Redis) -> anyhow::Result<Self> {
+        let mut site = Self {
+            folder: TempDir::with_prefix("bench-")?,
+            settings: BTreeMap::new(),
+        };
+        for secret in ["KEY_MAC", "CONTENT_KEY", "LINK_KEY"] {
+            site.tell(&format!("AIO_SECRETS__{secret}"), SECRET.to_owned());
+        }
+        for role in ROLES {
+            let name = format!("AIO_PEERS__TOKENS__{}", role.to_uppercase());
+            site.tell(&name, format!("token-of-{role}-that-everybody-knows"));
+        }
+        for (name, value) in [
+            ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
+            ("AIO_SERVER__PUBLIC_URL", "http://127.0.0.1"),
+            ("AIO_BOOTSTRAP_KEY", ADMIN_KEY),
+            ("AIO_REDIS__URL", &redis.url),
+            ("AIO_PROVIDERS__GEMINI__API_KEY", "bench"),
+        ] {
+            site.tell(name, value.to_owned());
+        }
+        let provider = format!("http://{upstream}/v1");
+        site.tell("AIO_PROVIDERS__GEMINI__BASE_URL", provider);
+        Ok(site)
+    }
+
+    /// Tells something to all who are started from now on.
+    fn tell(&mut self, name: &str, value: String) {
+        self.settings.insert(name.to_owned(), value);
+    }
+
+    /// `aio migrate`, as the database's owner.
+    async fn migrate(&self, postgres: &Postgres) -> anyhow::Result<()> {
+        let mut command = self.command("migrate")?;
+        command.env("AIO_DATABASE__URL", postgres.owner_url());
+        let status = tokio::process::Command::from(command).status().await?;
+        ensure!(status.success(), self.said("migrate"));
+        Ok(())
+    }
+
+    /// Starts a role on a free port, with these settings for it alone, and waits until it serves.
+    async fn start(&self, name: &'static str, settings: &[(&str, String)]) -> anyhow::Result<Role> {
+        let mut command = self.command(name)?;
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .envs(settings.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start(&mut command)?;
+        let deadline = Instant::now() + START;
+        while !process.has_ended() && Instant::now() < deadline {
+            let printed = fs::read_to_string(self.file(name, "stdout"))?;
+            if let Some(address) = ready_at(&printed) {
+                return Ok(Role {
+                    name,
+                    process,
+                    address,
+                });
+            }
+            sleep(LOOK).await;
+        }
+        bail!(self.said(name))
+    }
+
+    fn command(&self, name: &str) -> anyhow::Result<Command> {
+        let mut command = aio(Core::Any)?;
+        command
+            .arg(name)
+            .arg("--data-dir")
+            .arg(self.folder.path().join("data"))
+            .envs(&self.settings)
+            .current_dir(self.folder.path())
+            .stdout(File::create(self.file(name, "stdout"))?)
+            .stderr(File::create(self.file(name, "stderr"))?);
+        Ok(command)
+    }
+
+    fn file(&self, name: &str, stream: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.{stream}"))
+    }
+
+    fn said(&self, name: &str) -> String {
+        let read = |stream| fs::read_to_string(self.file(name, stream)).unwrap_or_default();
+        format!("aio {name} said:\n{}{}", read("stdout"), read("stderr"))
+    }
+}
+
+/// The address in the line with which a role says that it serves.
+fn ready_at(printed: &str) -> Option<SocketAddr> {
+    let whole = printed.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+    let mut ready = whole.filter(|line| line.starts_with("ready "));
+    let (_, address) = ready.next()?.trim_end().rsplit_once(" on ")?;
+    address.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ready_at;
+
+    #[test]
+    fn a_role_says_where_it_serves() {
+        let printed = "aio 0.1.0 edge starts\nready  edge on 127.0.0.1:1234\n";
+        assert_eq!(ready_at(printed), Some(([127, 0, 0, 1], 1234).into()));
+        assert_eq!(ready_at("aio 0.1.0 edge starts\n"), None);
+        // Half a line may have half a port.
+        assert_eq!(ready_at("ready  edge on 127.0.0.1:12"), None);
+    }
+}

@@ -1,0 +1,343 @@
+//! The same chat completions on a gateway, on the bare proxy and on the upstream itself, in one run, under one load: phase by
+//! phase, the three after one another. Which gateway that is, and on which cores it runs, others decide.
+//!
+//! Added latency is a gateway's latency minus the latency without a gateway, at 1 000 requests per second, end to end.
+
+use crate::{
+    Length,
+    figures::Figures,
+    load::{Sample, Watched},
+    process::{Core, Server, ourselves, pinned},
+    progress,
+};
+use anyhow::{Context, ensure};
+use std::{io::Write, net::SocketAddr, process::Stdio};
+use tempfile::NamedTempFile;
+use tokio::process::Command;
+
+/// What customers send: a system and a user message of a few hundred bytes.
+const BODY: &str = r#"{"model":"gemini","messages":[{"role":"system","content":"You are a patient assistant who answers questions about rivers, harbours and weather in plain words."},{"role":"user","content":"Which river carries the most water into the North Sea, and how does its level change over the year? Please answer in two sentences and name the month in which it stands highest."}],"temperature":0.7,"max_tokens":256}"#;
+/// Somebody else using this share of one core spoils a phase.
+const NOISE: f64 = 0.06;
+/// How often a phase is tried until it is quiet enough.
+const TRIES: usize = 3;
+
+/// Where the load goes.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// Only a gateway asks for one.
+    pub(crate) key: Option<String>,
+    /// The processes that are the program under test.
+    pub(crate) processes: Vec<Watched>,
+}
+
+/// The three targets, and what is the same for all of them.
+pub(crate) struct Bench {
+    pub(crate) name: &'static str,
+    pub(crate) length: Length,
+    /// Where the load generator runs.
+    pub(crate) core: Core,
+    /// Processes whose work is neither noise nor that of a program under test: the upstream, and the servers of a gateway.
+    pub(crate) beside: Vec<Watched>,
+    pub(crate) direct: Target,
+    pub(crate) proxy: Target,
+    pub(crate) aio: Target,
+}
+
+/// What was seen in every phase.
+pub(crate) struct Phases {
+    /// One connection, closed loop.
+    pub(crate) one: Beside,
+    /// 64 connections, closed loop.
+    pub(crate) many: Beside,
+    /// 1 000 requests per second, open loop.
+    pub(crate) steady: Beside,
+}
+
+/// One phase on every target.
+pub(crate) struct Beside {
+    pub(crate) direct: Sample,
+    pub(crate) proxy: Sample,
+    pub(crate) aio: Sample,
+}
+
+/// One shape of load.
+struct Phase {
+    name: &'static str,
+    connections: u32,
+    /// Requests per second; 0 is a closed loop.
+    rate: u32,
+}
+
+const ONE: Phase = Phase::new("one connection", 1, 0);
+const MANY: Phase = Phase::new("64 connections", 64, 0);
+const STEADY: Phase = Phase::new("1 000 requests per second", 128, 1_000);
+
+// === impl Phase ===
+
+impl Phase {
+    const fn new(name: &'static str, connections: u32, rate: u32) -> Self {
+        Self {
+            name,
+            connections,
+            rate,
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The upstream itself.
+    pub(crate) const fn direct(upstream: &Server) -> Self {
+        Self {
+            name: "direct",
+            address: upstream.address,
+            key: None,
+            processes: Vec::new(),
+        }
+    }
+
+    /// The bare proxy in front of it.
+    pub(crate) fn proxy(proxy: &Server) -> Self {
+        Self {
+            name: "bare proxy",
+            address: proxy.address,
+            key: None,
+            processes: vec![Watched::new("proxy", proxy.process.pid())],
+        }
+    }
+
+    /// The whole request, head and body.
+    fn request(&self) -> String {
+        let key = self.key.as_ref();
+        let key = key.map(|key| format!("authorization: Bearer {key}\r\n"));
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: */*\r\n{}content-length: {}\r\n\r\n{BODY}",
+            self.address,
+            key.unwrap_or_default(),
+            BODY.len()
+        )
+    }
+}
+
+// === impl Bench ===
+
+impl Bench {
+    /// Runs every phase.
+    pub(crate) async fn run(&self) -> anyhow::Result<Phases> {
+        self.warm_up().await?;
+        Ok(Phases {
+            one: self.phase(&ONE).await?,
+            many: self.phase(&MANY).await?,
+            steady: self.phase(&STEADY).await?,
+        })
+    }
+
+    /// Fills pools and caches before anything is measured.
+    async fn warm_up(&self) -> anyhow::Result<()> {
+        progress(&format!("{}: warming up", self.name));
+        for target in [&self.direct, &self.proxy, &self.aio] {
+            self.load(target, &MANY, 1).await?;
+        }
+        Ok(())
+    }
+
+    async fn phase(&self, phase: &Phase) -> anyhow::Result<Beside> {
+        Ok(Beside {
+            direct: self.quietest(&self.direct, phase).await?,
+            proxy: self.quietest(&self.proxy, phase).await?,
+            aio: self.quietest(&self.aio, phase).await?,
+        })
+    }
+
+    /// The quietest of a few tries: on a shared machine, the one in which others took the least.
+    async fn quietest(&self, target: &Target, phase: &Phase) -> anyhow::Result<Sample> {
+        let (seconds, tries) = match self.length {
+            Length::Full => (8, TRIES),
+            Length::Quick => (2, 1),
+        };
+        let mut best: Option<Sample> = None;
+        for _ in 0..tries {
+            let sample = self.load(target, phase, seconds).await?;
+            self.tell(target, phase, &sample);
+            let quiet = sample.noise < NOISE;
+            if best.as_ref().is_none_or(|best| sample.noise < best.noise) {
+                best = Some(sample);
+            }
+            if quiet {
+                break;
+            }
+        }
+        best.context("no try at all")
+    }
+
+    fn tell(&self, target: &Target, phase: &Phase, sample: &Sample) {
+        progress(&format!(
+            "{}: {}, {}: {:.0} requests/s, p50 {:.0} µs, p99 {:.0} µs, {:.1} µs CPU each, {} errors, noise {:.2}",
+            self.name,
+            phase.name,
+            target.name,
+            sample.requests_per_s,
+            sample.p50_us,
+            sample.p99_us,
+            sample.cpu_us(),
+            sample.errors(),
+            sample.noise,
+        ));
+    }
+
+    /// One window of load in a process of its own.
+    async fn load(&self, target: &Target, phase: &Phase, seconds: u32) -> anyhow::Result<Sample> {
+        let mut request = NamedTempFile::with_prefix("bench-")?;
+        request.write_all(target.request().as_bytes())?;
+        let mut command = pinned(self.core, ourselves()?);
+        command.arg("load");
+        let mut option = |name: &str, value: String| {
+            command.arg(name).arg(value);
+        };
+        option("--address", target.address.to_string());
+        option("--request", request.path().display().to_string());
+        option("--connections", phase.connections.to_string());
+        option("--rate", phase.rate.to_string());
+        option("--seconds", seconds.to_string());
+        option("--warm-seconds", "1".to_owned());
+        for watched in &target.processes {
+            option("--under-test", watched.to_string());
+        }
+        for watched in &self.beside {
+            option("--beside", watched.to_string());
+        }
+        let mut command = Command::from(command);
+        let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output();
+        let output = output.await?;
+        ensure!(output.status.success(), "the load generator failed");
+        let sample: Sample = serde_json::from_slice(&output.stdout)?;
+        if let Some(error) = &sample.first_error {
+            progress(&format!("{}: the first error: {error}", target.name));
+        }
+        ensure!(sample.requests > 0, "{} answered no request", target.name);
+        Ok(sample)
+    }
+}
+
+// === impl Phases ===
+
+impl Phases {
+    /// What the gateway does to latency.
+    pub(crate) fn latencies(&self) -> Figures {
+        let Self { one, many, steady } = self;
+        vec![
+            ("added_p50_us", steady.aio.p50_us - steady.direct.p50_us),
+            ("added_p99_us", steady.aio.p99_us - steady.direct.p99_us),
+            ("over_proxy_p50_us", steady.aio.p50_us - steady.proxy.p50_us),
+            ("over_proxy_p99_us", steady.aio.p99_us - steady.proxy.p99_us),
+            ("p50_us_c64", many.aio.p50_us),
+            ("p99_us_c64", many.aio.p99_us),
+            ("added_p50_us_c1", one.aio.p50_us - one.direct.p50_us),
+            ("added_p99_us_c1", one.aio.p99_us - one.direct.p99_us),
+        ]
+    }
+
+    /// How many requests the gateway answered, and how many it did not.
+    pub(crate) fn counts(&self) -> Figures {
+        let aio = self.all().map(|phase| &phase.aio);
+        let requests = aio.iter().map(|sample| sample.requests as f64);
+        let errors = aio.iter().map(|sample| sample.errors() as f64);
+        vec![("requests", requests.sum()), ("errors", errors.sum())]
+    }
+
+    /// What the bare proxy and the upstream did in the same run, and who disturbed it.
+    pub(crate) fn surroundings(&self) -> Figures {
+        let Self { one, many, steady } = self;
+        let samples = self.all().into_iter();
+        let noise = samples
+            .flat_map(|phase| [&phase.direct, &phase.proxy, &phase.aio])
+            .map(|sample| sample.noise);
+        let added = |phase: &Beside| {
+            let Beside { direct, proxy, .. } = phase;
+            (proxy.p50_us - direct.p50_us, proxy.p99_us - direct.p99_us)
+        };
+        let (steady, one) = (added(steady), added(one));
+        vec![
+            ("proxy_requests_per_s", many.proxy.requests_per_s),
+            ("proxy_cpu_us_per_request", many.proxy.cpu_us()),
+            ("proxy_added_p50_us", steady.0),
+            ("proxy_added_p99_us", steady.1),
+            ("proxy_added_p50_us_c1", one.0),
+            ("proxy_added_p99_us_c1", one.1),
+            ("direct_requests_per_s", many.direct.requests_per_s),
+            ("noise_cores", noise.fold(0.0, f64::max)),
+        ]
+    }
+
+    const fn all(&self) -> [&Beside; 3] {
+        [&self.one, &self.many, &self.steady]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn sample(requests: u64, p99_us: f64) -> Sample {
+        Sample {
+            requests,
+            requests_per_s: 100.0,
+            failed: 1,
+            refused: 2,
+            first_error: None,
+            p50_us: p99_us / 2.0,
+            p99_us,
+            under_test: BTreeMap::new(),
+            beside: BTreeMap::new(),
+            noise: p99_us / 1e3,
+        }
+    }
+
+    fn beside(requests: u64) -> Beside {
+        Beside {
+            direct: sample(requests, 100.0),
+            proxy: sample(requests, 150.0),
+            aio: sample(requests, 300.0),
+        }
+    }
+
+    fn value(figures: &Figures, name: &str) -> f64 {
+        let found = figures.iter().find(|(figure, _)| *figure == name);
+        found.unwrap().1.round()
+    }
+
+    #[test]
+    fn added_latency_is_what_is_more_than_without_a_gateway() {
+        let phases = Phases {
+            one: beside(1),
+            many: beside(20),
+            steady: beside(300),
+        };
+        let latencies = phases.latencies();
+        assert_eq!(value(&latencies, "added_p99_us"), 200.0);
+        assert_eq!(value(&latencies, "over_proxy_p99_us"), 150.0);
+        assert_eq!(value(&phases.surroundings(), "proxy_added_p50_us"), 25.0);
+        let counts = phases.counts();
+        assert_eq!(value(&counts, "requests"), 321.0);
+        assert_eq!(value(&counts, "errors"), 9.0);
+    }
+
+    #[test]
+    fn only_a_gateway_is_shown_a_key() {
+        let mut target = Target {
+            name: "direct",
+            address: ([127, 0, 0, 1], 80).into(),
+            key: None,
+            processes: Vec::new(),
+        };
+        assert!(!target.request().contains("authorization"));
+        target.key = Some("k".to_owned());
+        let request = target.request();
+        assert!(request.contains("\r\nauthorization: Bearer k\r\ncontent-length: "));
+        assert!(request.ends_with(BODY));
+    }
+}
