@@ -1,7 +1,7 @@
-//! A process that dies, and another that starts on the same folder. The dead one's work goes on in the background, like that of
-//! a process that was only paused: it must not do harm either.
+//! A process that dies, and another that starts on the same folder. Where a test does not say that it dies, the first one's work goes
+//! on in the background, like that of a process that was only paused: it must not do harm either.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use db::Engine;
 use proto::code;
@@ -29,7 +29,7 @@ async fn a_task_that_was_running_goes_on(engine: Engine) {
     let task = dead.accepted().await;
     dead.reaches(task, "processing").await;
     eventually("submitted", async || house.provider.submits().len() == 1).await;
-    dead.tasks.stop(Duration::from_secs(10)).await;
+    dead.dies().await;
 
     let running = house.start().await;
     house.provider.finish();
@@ -71,7 +71,9 @@ async fn a_submit_that_was_under_way_is_not_made_again() {
 }
 
 async fn a_task_that_was_taken_and_not_submitted_is_taken_up(engine: Engine) {
-    let mut house = House::new(engine, vec![]).await.with_media("max_steps = 0");
+    let mut house = House::new(engine, vec![])
+        .await
+        .with_media("max_steps = 0\nring_again = '200ms'");
     let dead = house.start().await;
     let task = dead.accepted().await;
     // It died right behind the claim: no attempt was written down, so no provider can have the task.
@@ -89,6 +91,7 @@ async fn a_task_that_was_taken_and_not_submitted_is_taken_up(engine: Engine) {
         })
         .await;
     taken.unwrap();
+    dead.dies().await;
     house = house.with_other("max_steps = 0", "max_steps = 4");
     let running = house.start().await;
     let view = running.reaches(task, "completed").await;
@@ -127,7 +130,7 @@ async fn a_task_whose_content_does_not_open_still_ends(engine: Engine) {
     let dead = house.start().await;
     let task = dead.accepted().await;
     dead.reaches(task, "processing").await;
-    dead.tasks.stop(Duration::from_secs(10)).await;
+    dead.dies().await;
 
     house = house.with_other_secrets();
     let running = house.start().await;
@@ -152,6 +155,7 @@ async fn what_was_queued_is_rung_for(engine: Engine) {
         dead.accepted().await,
         dead.accepted().await,
     ];
+    dead.dies().await;
     house = house.with_other("max_steps = 0", "max_steps = 4");
     let running = house.start().await;
     for task in tasks {
