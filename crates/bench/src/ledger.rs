@@ -147,6 +147,7 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
         reason: "benchmark".to_owned(),
         transfer_id: mint_bytes(),
         actor: "operator".to_owned(),
+        expires_at: 0,
     };
     billing.add_credits(Request::new(request)).await?;
     Ok(Context {
@@ -254,6 +255,7 @@ async fn caller<B: Billing>(
             outcome: Outcome::Capture.into(),
             amount: CAPTURED,
             receipt: Bytes::from_static(b"{}"),
+            context: None,
         };
         billing.settle(Request::new(settle)).await?;
         seen.pairs += 1;

@@ -73,9 +73,11 @@ codes! {
     MISSING_KEY = "missing_key", Authentication, No, "The request carries no API key.", "Send `Authorization: Bearer aio_…` or `x-api-key: aio_…`.";
     INVALID_KEY = "invalid_key", Authentication, No, "The API key is malformed, unknown, expired or revoked.", "Check the key; make a new one if it was revoked.";
     INSUFFICIENT_CREDITS = "insufficient_credits", InsufficientCredits, No, "The available balance does not cover the highest price of this request.", "Add credits, wait for open holds to end, or ask for less.";
+    KEY_CAP_EXCEEDED = "key_cap_exceeded", InsufficientCredits, No, "The key has spent what its caps allow.", "Wait for the next day or month, raise the key's cap, or use another key.";
     MISSING_SCOPE = "missing_scope", Permission, No, "The key does not have the scope this route needs.", "Use a key with the scope that the message names.";
     MODEL_NOT_ALLOWED = "model_not_allowed", Permission, No, "The key's list of allowed models does not hold this model.", "Use another model, or a key that allows it.";
     ADDRESS_NOT_ALLOWED = "address_not_allowed", Permission, No, "The key may not be used from this address.", "Call from an address on the key's list.";
+    ACCOUNT_FROZEN = "account_frozen", Permission, No, "The operator has stopped this account; what was running goes on.", "Ask the operator.";
     UNKNOWN_ROUTE = "unknown_route", NotFound, No, "There is no such route.", "Check the path; every route starts with `/api/v1`.";
     METHOD_NOT_ALLOWED = "method_not_allowed", BadRequest, No, "The route does not take this HTTP method.", "Use the method that the docs name for this route.";
     NOT_FOUND = "not_found", NotFound, No, "There is no such thing for this key.", "Check the id, and that the key belongs to the account and mode that made it.";

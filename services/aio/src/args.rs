@@ -97,6 +97,20 @@ pub(crate) enum Accounts {
     },
     /// List accounts.
     List(Reach),
+    /// Stop an account: nothing new is accepted of it, in either mode; what is running goes on.
+    Freeze {
+        /// acct_…
+        account: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Let a stopped account go on.
+    Unfreeze {
+        /// acct_…
+        account: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -114,6 +128,9 @@ pub(crate) enum Credits {
         /// Why, for the ledger.
         #[arg(long, default_value = "added by the operator")]
         reason: String,
+        /// When what is left of it expires, such as 2030-01-31T12:00:00Z; never unless given.
+        #[arg(long, value_name = "MOMENT")]
+        expires_at: Option<String>,
         #[command(flatten)]
         reach: Reach,
     },

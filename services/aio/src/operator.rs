@@ -76,6 +76,8 @@ fn call(command: Operator) -> anyhow::Result<Call> {
 fn accounts(command: Accounts) -> anyhow::Result<Call> {
     match command {
         Accounts::List(reach) => Ok(get("/admin/accounts", reach, print::accounts)),
+        Accounts::Freeze { account, reach } => Ok(act(&account, "freeze", reach)),
+        Accounts::Unfreeze { account, reach } => Ok(act(&account, "unfreeze", reach)),
         Accounts::Create {
             name,
             test_credits,
@@ -96,17 +98,27 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
     }
 }
 
+/// Does something to an account that needs no more than saying so.
+fn act(account: &str, verb: &str, reach: Reach) -> Call {
+    let path = format!("/admin/accounts/{account}/{verb}");
+    post(path, String::new(), reach, print::fields)
+}
+
 fn credits(
     Credits::Add {
         account,
         credits,
         mode,
         reason,
+        expires_at,
         reach,
     }: &Credits,
 ) -> anyhow::Result<Call> {
     let (credits, mode, reason) = (number(credits)?, json!(mode.as_str()), json!(reason));
-    let body = format!(r#"{{"credits":{credits},"mode":{mode},"reason":{reason}}}"#);
+    let expiry = expires_at.as_deref();
+    let expiry = expiry.map(|moment| format!(r#","expires_at":{}"#, json!(moment)));
+    let expiry = expiry.unwrap_or_default();
+    let body = format!(r#"{{"credits":{credits},"mode":{mode},"reason":{reason}{expiry}}}"#);
     Ok(post(
         format!("/admin/accounts/{account}/credits"),
         body,

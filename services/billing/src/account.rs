@@ -17,6 +17,15 @@ use crate::{
 /// Who books what nobody asked for.
 const ACTOR: &str = "operator";
 
+/// Whether an account may ask for anything new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Good,
+    /// The operator has stopped it.
+    Frozen,
+}
+
 /// What a new account starts with, and when.
 #[derive(Clone, Copy, Debug)]
 struct Opening {
@@ -63,6 +72,31 @@ pub(crate) async fn list_accounts(
         store::account::list(&mut connection, after, i64::from(limit.clamp(1, 1_000))).await
     })
     .await
+}
+
+/// Stops an account, or lets it go on.
+///
+/// # Errors
+/// When there is no such account, or the database failed.
+pub(crate) async fn set_standing(
+    db: &Db,
+    account: AccountId,
+    standing: Standing,
+) -> Result<(), Error> {
+    let since = match standing {
+        Standing::Frozen => Some(db.now_micros()),
+        Standing::Good => None,
+    };
+    let found: Result<bool, Error> = db
+        .write(move |connection| {
+            Box::pin(async move { store::account::freeze(connection, account, since).await })
+        })
+        .await;
+    if !found? {
+        return Err(Error::NotFound("account"));
+    }
+    info!(account.id = %account, ?standing, "an account's standing was set");
+    Ok(())
 }
 
 /// The operator's own account, made at the first start. Of several processes that start at once, one makes it.

@@ -7,6 +7,7 @@ use sqlx::Connection as _;
 use crate::{
     Error,
     config::Limits,
+    seal,
     store::audit::{CHECKS, FIGURES, STUCK, ask, patience},
 };
 
@@ -44,18 +45,27 @@ pub(crate) async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error>
     let mut view = connection.begin_with(begin).await?;
     if db.engine() == Engine::Postgres {
         // It reads everything there is, which takes longer than other statements may.
-        patience(&mut view, limits.audit_timeout).await?;
+        patience(&mut view, limits.audit.timeout).await?;
     }
     let mut checks = Vec::new();
     for question in CHECKS {
         let figure = ask(&mut view, *question, None).await?;
         checks.push(promise(question.name, figure));
     }
-    let overdue = db.now_micros().saturating_sub(micros(limits.stuck_after));
+    let overdue = db
+        .now_micros()
+        .saturating_sub(micros(limits.audit.stuck_after));
     checks.push(promise(
         STUCK.name,
         ask(&mut view, STUCK, Some(overdue)).await?,
     ));
+    let followed = seal::follow(&mut view).await?;
+    checks.push(promise("seals_fit_the_entries", followed.broken));
+    checks.push(Check {
+        name: "seals",
+        holds: Verdict::Kept,
+        figure: followed.seals,
+    });
     for question in FIGURES {
         checks.push(Check {
             name: question.name,

@@ -5,7 +5,7 @@ use db::Db;
 use crate::{
     Error,
     ledger::{Balance, BalanceId},
-    store,
+    store::{self, LotRow},
 };
 
 /// Looks at a balance.
@@ -20,4 +20,16 @@ pub(crate) async fn balance(db: &Db, id: BalanceId) -> Result<Balance, Error> {
         })
         .await;
     found?.ok_or(Error::NotFound("account"))
+}
+
+/// Credit that expires, the soonest first. What was used of it is counted some seconds behind the ledger.
+///
+/// # Errors
+/// When the database failed.
+pub(crate) async fn expiring(db: &Db, id: BalanceId) -> Result<Vec<LotRow>, Error> {
+    db.read(async {
+        let mut connection = db.reader().acquire().await?;
+        store::lot::open(&mut connection, id).await
+    })
+    .await
 }

@@ -55,21 +55,53 @@ pub struct Limits {
     /// The longest life of a chat hold. Default 15 min.
     #[serde(default = "default_chat_life", with = "duration")]
     pub chat_life: Duration,
-    /// How long after its moment a chat hold may stay open before the audit calls it stuck. Default 15 min.
-    #[serde(default = "default_stuck_after", with = "duration")]
-    pub stuck_after: Duration,
-    /// PostgreSQL: how long one question of the audit, which reads everything there is, may take. Default 10 min.
-    #[serde(default = "default_audit_timeout", with = "duration")]
-    pub audit_timeout: Duration,
     /// How often to look for chat holds past their moment, and to count those that are open. Default 2 s.
     #[serde(default = "default_sweep_every", with = "duration")]
     pub sweep_every: Duration,
     /// Holds expired in one go. Default 500.
     #[serde(default = "default_sweep_batch")]
     pub sweep_batch: u32,
+    /// The audit.
+    #[serde(default)]
+    pub audit: Audits,
+    /// What is done behind the ledger.
+    #[serde(default)]
+    pub jobs: Jobs,
     /// What callers and operators may send.
     #[serde(default)]
     pub input: Input,
+}
+
+/// The section `limits.billing.audit`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audits {
+    /// How long after its moment a chat hold may stay open before the audit calls it stuck. Default 15 min.
+    #[serde(with = "duration")]
+    pub stuck_after: Duration,
+    /// PostgreSQL: how long one question of the audit, which reads everything there is, may take. Default 10 min.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+/// What is done behind the ledger: the section `limits.billing.jobs`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jobs {
+    /// How often to sum up how holds ended, for customers to look at. Default 500 ms.
+    #[serde(with = "duration")]
+    pub project_every: Duration,
+    /// Endings summed up in one transaction. Default 200.
+    pub project_batch: u32,
+    /// How often to seal the entries that have come. Default 10 s.
+    #[serde(with = "duration")]
+    pub seal_every: Duration,
+    /// How often to look after credit that expires. Default 10 s.
+    #[serde(with = "duration")]
+    pub lots_every: Duration,
+    /// How long after its moment expired credit is taken back: no batch of the ledger may take longer. Default 1 min.
+    #[serde(with = "duration")]
+    pub lot_grace: Duration,
 }
 
 /// How much may be sent at once: the section `limits.billing.input`.
@@ -131,6 +163,27 @@ impl Input {
     }
 }
 
+impl Default for Audits {
+    fn default() -> Self {
+        Self {
+            stuck_after: Duration::from_secs(15 * 60),
+            timeout: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            project_every: Duration::from_millis(500),
+            project_batch: 200,
+            seal_every: Duration::from_secs(10),
+            lots_every: Duration::from_secs(10),
+            lot_grace: Duration::from_secs(60),
+        }
+    }
+}
+
 impl Default for Input {
     fn default() -> Self {
         Self {
@@ -180,14 +233,6 @@ const fn default_retry_after() -> Duration {
 
 const fn default_chat_life() -> Duration {
     Duration::from_secs(15 * 60)
-}
-
-const fn default_stuck_after() -> Duration {
-    Duration::from_secs(15 * 60)
-}
-
-const fn default_audit_timeout() -> Duration {
-    Duration::from_secs(10 * 60)
 }
 
 const fn default_sweep_every() -> Duration {

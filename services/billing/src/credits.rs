@@ -1,13 +1,16 @@
 //! Use case: an operator gives or takes credit.
 
+use db::Db;
 use domain::{Micros, OperationId};
 use tracing::instrument;
 
 use crate::{
     Error,
     account::checked_text,
+    error::Purse,
     lane::Ledger,
     ledger::{BalanceId, Op, Refusal, Transfer},
+    store::{self, LotRow},
 };
 
 /// What to book.
@@ -23,6 +26,8 @@ pub struct CreditsRequest {
     pub reason: String,
     /// Who did it: a key's id, or `operator`.
     pub actor: String,
+    /// When what is left of it then expires, in microseconds UTC; only of credit that is given.
+    pub expires_at: Option<i64>,
 }
 
 /// Gives or takes credit, durably. Idempotent by `transfer`.
@@ -30,7 +35,11 @@ pub struct CreditsRequest {
 /// # Errors
 /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is away.
 #[instrument(skip_all, fields(transfer = %request.transfer))]
-pub(crate) async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<(), Error> {
+pub(crate) async fn credits(
+    db: &Db,
+    ledger: &Ledger,
+    request: CreditsRequest,
+) -> Result<(), Error> {
     let most = ledger.limits.input.transfer_amount();
     if request.amount > most || request.amount.negate().is_ok_and(|taken| taken > most) {
         let allowed = format!("be from -{most} to {most}");
@@ -38,6 +47,9 @@ pub(crate) async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<
     }
     let reason = checked_text("reason", &request.reason, &ledger.limits)?;
     let actor = checked_text("actor", &request.actor, &ledger.limits)?;
+    if let Some(expires_at) = request.expires_at {
+        note(db, &request, expires_at).await?;
+    }
     let op = Op::Transfer {
         id: request.transfer,
         transfer: Transfer {
@@ -52,8 +64,39 @@ pub(crate) async fn credits(ledger: &Ledger, request: CreditsRequest) -> Result<
         Err(Refusal::Insufficient { available }) => Err(Error::Insufficient {
             needed: request.amount.negate().unwrap_or(Micros::ZERO),
             available,
+            of: Purse::Balance,
         }),
         Err(Refusal::Conflict) => Err(Error::TransferConflict),
         Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Notes that the credit will expire, before it is given: a note without its credit means nothing.
+async fn note(db: &Db, request: &CreditsRequest, expires_at: i64) -> Result<(), Error> {
+    let now = db.now_micros();
+    if request.amount <= Micros::ZERO {
+        let allowed = "be left out when credit is taken away";
+        return Err(Error::invalid("expires_at", allowed));
+    }
+    if expires_at <= now {
+        return Err(Error::invalid("expires_at", "lie in the future"));
+    }
+    let lot = LotRow {
+        id: request.transfer,
+        balance: request.balance,
+        left: request.amount,
+        created_at: now,
+        expires_at,
+        taking: None,
+    };
+    let noted: Result<bool, Error> = db
+        .write(move |connection| {
+            Box::pin(async move { store::lot::insert(connection, &lot).await })
+        })
+        .await;
+    if noted? {
+        Ok(())
+    } else {
+        Err(Error::TransferConflict)
     }
 }

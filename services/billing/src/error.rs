@@ -36,13 +36,15 @@ pub enum Error {
     /// The ledger said no.
     #[error("the ledger refused: {0:?}")]
     Refused(Refusal),
-    /// The balance does not cover what was asked for.
+    /// The balance, or what the key may spend, does not cover what was asked for.
     #[error("not enough credit")]
     Insufficient {
         /// The least that was asked for.
         needed: Micros,
         /// What there is.
         available: Micros,
+        /// Of what.
+        of: Purse,
     },
     /// The transfer's id was used before, to book something else.
     #[error("the transfer's id was used for something else")]
@@ -64,6 +66,15 @@ pub enum Error {
     /// The key given for the operator cannot be a key.
     #[error("AIO_BOOTSTRAP_KEY must be a well-formed live key (aio_…)")]
     BootstrapKey(#[source] Option<KeyFormatError>),
+}
+
+/// What a request is paid from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purse {
+    /// The account's balance.
+    Balance,
+    /// What the key's caps leave of it.
+    Key,
 }
 
 // === impl Error ===
@@ -113,7 +124,16 @@ impl From<Error> for Fault {
                 Self::of(code::OVERLOADED).retry_after(retry_after)
             }
             Error::Refused(refusal) => refused(refusal),
-            Error::Insufficient { needed, available } => insufficient(needed, available),
+            Error::Insufficient {
+                needed,
+                available,
+                of: Purse::Balance,
+            } => insufficient(needed, available),
+            Error::Insufficient {
+                needed,
+                available,
+                of: Purse::Key,
+            } => cap_reached(needed, available),
             Error::Invalid { param, allowed } => {
                 Self::new(code::INVALID_PARAMETER, format!("{param} must {allowed}")).param(param)
             }
@@ -127,6 +147,8 @@ impl From<Error> for Fault {
 fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Insufficient { available } => insufficient(Micros::ZERO, available),
+        Refusal::CapReached { left } => cap_reached(Micros::ZERO, left),
+        Refusal::Frozen => Fault::of(code::ACCOUNT_FROZEN),
         Refusal::UnknownBalance => Fault::new(code::NOT_FOUND, "there is no such account"),
         Refusal::UnknownHold => Fault::new(code::NOT_FOUND, "there is no such hold"),
         Refusal::InvalidAmount => Fault::new(
@@ -138,7 +160,7 @@ fn refused(refusal: Refusal) -> Fault {
             code::HOLD_CONFLICT,
             match state {
                 HoldState::Open => "the operation's hold is still open",
-                HoldState::Captured => "the operation has already been charged",
+                HoldState::Captured | HoldState::Late => "the operation has already been charged",
                 HoldState::Released | HoldState::Tombstone => {
                     "the operation has already ended, free of charge"
                 }
@@ -155,6 +177,15 @@ fn insufficient(needed: Micros, available: Micros) -> Fault {
         format!("only {available} credits are available")
     };
     Fault::new(code::INSUFFICIENT_CREDITS, message)
+}
+
+fn cap_reached(needed: Micros, left: Micros) -> Fault {
+    let message = if needed > Micros::ZERO {
+        format!("this needs {needed} credits; this key may spend {left} more for now")
+    } else {
+        format!("this key may spend {left} more credits for now")
+    };
+    Fault::new(code::KEY_CAP_EXCEEDED, message)
 }
 
 impl From<Error> for tonic::Status {

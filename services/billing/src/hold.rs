@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chassis::clock::micros;
-use domain::{Micros, OperationId};
+use domain::{KeyId, Micros, OperationId};
 use tracing::instrument;
 
 use crate::{
     Error,
+    error::Purse,
     lane::Ledger,
     ledger::{BalanceId, Kind, Op, Refusal, Reply, Terms},
 };
@@ -34,6 +35,8 @@ pub struct HoldRequest {
     pub floor: Micros,
     /// How it ends when nobody settles it.
     pub life: Life,
+    /// The key that asks, whose caps count as well; `None` for the operator's own.
+    pub key: Option<KeyId>,
     /// The version of the price list the amount was computed with.
     pub price_version: String,
 }
@@ -56,6 +59,14 @@ impl Ledger {
     pub async fn hold(&self, request: HoldRequest) -> Result<Held, Error> {
         hold(self, request).await
     }
+
+    /// Lets an open chat hold live this much longer, from now on.
+    ///
+    /// # Errors
+    /// When there is no such hold, it has ended, the life is not allowed, or the ledger is away.
+    pub async fn extend(&self, hold: OperationId, life: Duration) -> Result<(), Error> {
+        extend(self, hold, life).await
+    }
 }
 
 /// Sets credit aside, durably. Idempotent by `hold`.
@@ -68,12 +79,8 @@ pub(crate) async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, 
     let needed = request.floor;
     let kind = match request.life {
         Life::Media => Kind::Media,
-        Life::Chat(life) if life.is_zero() || life > ledger.limits.chat_life => {
-            let longest = ledger.limits.chat_life.as_millis();
-            return Err(Error::invalid("ttl_ms", format!("be from 1 to {longest}")));
-        }
         Life::Chat(life) => Kind::Chat {
-            expires_at: ledger.now_micros().saturating_add(micros(life)),
+            expires_at: expiry(ledger, life)?,
         },
     };
     let version = &request.price_version;
@@ -91,13 +98,49 @@ pub(crate) async fn hold(ledger: &Ledger, request: HoldRequest) -> Result<Held, 
             amount: request.amount,
             floor: request.floor,
             kind,
+            key: request.key,
             price_version: request.price_version,
         },
     };
     match ledger.apply(op, None).await? {
         Ok(Reply::Held { granted, available }) => Ok(Held { granted, available }),
         Ok(_) => Err(Error::Corrupt("a hold was answered by something else")),
-        Err(Refusal::Insufficient { available }) => Err(Error::Insufficient { needed, available }),
+        Err(Refusal::Insufficient { available }) => Err(Error::Insufficient {
+            needed,
+            available,
+            of: Purse::Balance,
+        }),
+        Err(Refusal::CapReached { left }) => Err(Error::Insufficient {
+            needed,
+            available: left,
+            of: Purse::Key,
+        }),
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// Lets an open hold live longer from now on. Idempotent; never shorter.
+///
+/// # Errors
+/// When there is no such hold, it has ended, the life is not allowed, or the ledger is away.
+#[instrument(level = "debug", skip_all, fields(hold = %hold))]
+pub(crate) async fn extend(
+    ledger: &Ledger,
+    hold: OperationId,
+    life: Duration,
+) -> Result<(), Error> {
+    let expires_at = expiry(ledger, life)?;
+    let op = Op::Extend { hold, expires_at };
+    match ledger.apply(op, None).await? {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn expiry(ledger: &Ledger, life: Duration) -> Result<i64, Error> {
+    if life.is_zero() || life > ledger.limits.chat_life {
+        let longest = ledger.limits.chat_life.as_millis();
+        return Err(Error::invalid("ttl_ms", format!("be from 1 to {longest}")));
+    }
+    Ok(ledger.now_micros().saturating_add(micros(life)))
 }

@@ -14,7 +14,7 @@ use tracing::{info_span, warn};
 use crate::{
     Error,
     config::Limits,
-    ledger::{Decision, Op, Refusal, Reply},
+    ledger::{Decision, Op, PostingKind, Refusal, Reply},
     metrics::Metrics,
     resend::until_known,
     store,
@@ -122,6 +122,8 @@ impl Ledger {
         let id = match op {
             Op::Hold { hold, .. }
             | Op::Capture { hold, .. }
+            | Op::Late { hold, .. }
+            | Op::Extend { hold, .. }
             | Op::Release { hold }
             | Op::Expire { hold, .. } => hold,
             Op::Transfer { id, .. } => id,
@@ -220,11 +222,20 @@ impl Lane {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let operations = u32::try_from(decision.answers.len()).unwrap_or(u32::MAX);
         self.metrics.batch_operations.observe(operations.into());
-        let refused = decision
-            .answers
-            .iter()
-            .filter(|answer| matches!(answer, Err(Refusal::Insufficient { .. })));
+        let refused = decision.answers.iter().filter(|answer| {
+            matches!(
+                answer,
+                Err(Refusal::Insufficient { .. } | Refusal::CapReached { .. })
+            )
+        });
         self.metrics.refused_holds.inc_by(count(refused.count()));
+        let losses = decision.changes.postings.iter();
+        let losses = losses.filter(|posting| posting.kind == PostingKind::WriteOff);
+        for loss in losses {
+            self.metrics
+                .written_off
+                .inc_by(loss.amount.get().unsigned_abs());
+        }
         let over = count(decision.changes.over_reports.len());
         self.metrics.over_reports.inc_by(over);
     }

@@ -5,11 +5,14 @@
 //! the same arguments it gets the same answer and changes nothing; with other arguments it is a conflict.
 //! Nothing here may let `posted - held` of a balance fall below zero, or a capture exceed its hold.
 //!
-//! A hold goes `∅ -> open -> captured | released | expired`, or `∅ -> tombstone`: a release that came before its hold.
+//! A hold goes `∅ -> open -> captured | released | expired`, then perhaps `expired -> late`: charged after its time. Or
+//! `∅ -> tombstone`, a release that came before its hold; or `∅ -> late`, a charge for a hold that was lost, which is written off.
 
 mod book;
+mod budget;
 mod types;
 
+pub use budget::{Budget, Caps};
 pub use types::{
     Balance, BalanceId, Hold, HoldState, Kind, Op, Posting, PostingKind, Refusal, Reply, Stored,
     Terms, Transfer,
@@ -17,7 +20,7 @@ pub use types::{
 
 use std::collections::HashMap;
 
-use domain::OperationId;
+use domain::{KeyId, OperationId};
 
 use self::book::Book;
 
@@ -30,6 +33,10 @@ pub struct Loaded {
     pub holds: HashMap<OperationId, Stored>,
     /// Transfers booked before.
     pub transfers: HashMap<OperationId, Transfer>,
+    /// What keys with caps have spent.
+    pub budgets: HashMap<KeyId, Budget>,
+    /// Now, in microseconds UTC: whose day and month counts.
+    pub now: i64,
 }
 
 /// What to write, in one transaction.
@@ -41,6 +48,13 @@ pub struct Changes {
     pub new_holds: Vec<(OperationId, Stored)>,
     /// Holds that were there and were closed.
     pub closed_holds: Vec<(OperationId, Hold)>,
+    /// Holds that were there and live longer: until when.
+    pub extended_holds: Vec<(OperationId, i64)>,
+    /// Every hold that ended, in order, and the place in the batch of the operation that ended it. One that is charged late ends a
+    /// second time.
+    pub endings: Vec<(OperationId, usize)>,
+    /// What keys with caps have spent now.
+    pub budgets: Vec<(KeyId, Budget)>,
     /// Credit given or taken by operators.
     pub transfers: Vec<(OperationId, Transfer)>,
     /// Movements of posted credit, in order; each stands for two entries that sum to zero.
@@ -61,7 +75,8 @@ pub struct Decision {
 /// Decides a whole batch.
 pub fn decide(loaded: Loaded, ops: &[Op]) -> Decision {
     let mut book = Book::open(loaded);
-    let answers = ops.iter().map(|op| book.apply(op)).collect();
+    let answers = ops.iter().enumerate();
+    let answers = answers.map(|(place, op)| book.apply(place, op)).collect();
     Decision {
         answers,
         changes: book.close(),
@@ -77,6 +92,9 @@ impl Changes {
             balances,
             new_holds,
             closed_holds,
+            extended_holds,
+            endings: _,
+            budgets: _,
             transfers,
             postings,
             over_reports: _,
@@ -84,6 +102,7 @@ impl Changes {
         balances.is_empty()
             && new_holds.is_empty()
             && closed_holds.is_empty()
+            && extended_holds.is_empty()
             && transfers.is_empty()
             && postings.is_empty()
     }

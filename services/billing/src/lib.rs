@@ -6,6 +6,8 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `key`, `audit`;
 //! operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
+//! Behind the ledger, `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, and `seal` chains the
+//! entries.
 //!
 //! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
 #![warn(clippy::arithmetic_side_effects)]
@@ -21,35 +23,44 @@ mod hold;
 mod key;
 mod lane;
 pub mod ledger;
+mod lots;
 mod metrics;
+mod project;
 mod resend;
 mod rpc;
+mod seal;
 mod settle;
 mod store;
 mod sweep;
+mod usage;
 
+pub use account::Standing;
 pub use audit::{Check, Verdict, verdict};
 pub use authenticate::Identity;
-pub use config::{Accounts, Config, Limits};
+pub use config::{Accounts, Audits, Config, Jobs, Limits};
 pub use credits::CreditsRequest;
-pub use error::Error;
+pub use error::{Error, Purse};
 pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use settle::{Outcome, SettleRequest};
-pub use store::AccountRow;
+pub use store::{AccountRow, LotRow, OperationRow, Page};
+pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
 
 use chassis::{Tasks, config::Settings, secrets::KeyMac};
 use db::{Db, Migration};
-use domain::{AccountId, KeyId, Micros, Secret};
+use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
-use proto::billing::v1::billing_server::BillingServer;
+use proto::billing::v1::{billing_server::BillingServer, usage_server::UsageServer};
+use tonic::service::Routes;
 
 use crate::{
     ledger::{Balance, BalanceId},
+    lots::Lots,
     metrics::Metrics,
+    project::Projection,
 };
 
 /// The schema's steps. (Version 1 is kept for the outbox, which this service does not have yet.)
@@ -71,10 +82,22 @@ pub const MIGRATIONS: &[Migration] = &[
         "hold_open",
         include_str!("../migrations/0004_hold_open.sql"),
     ),
+    Migration {
+        version: 5,
+        name: "ledger",
+        sqlite: include_str!("../migrations/0005_ledger.sql"),
+        postgres: include_str!("../migrations/postgres/0005_ledger.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "lots",
+        sqlite: include_str!("../migrations/0006_lots.sql"),
+        postgres: include_str!("../migrations/postgres/0006_lots.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
-pub const APPEND_ONLY: &[&str] = &["entry", "transfer"];
+pub const APPEND_ONLY: &[&str] = &["entry", "transfer", "ending", "seal"];
 
 /// What billing needs.
 #[derive(Clone, Debug)]
@@ -96,6 +119,8 @@ pub struct Billing {
     key_mac: KeyMac,
     config: Arc<Config>,
     ledger: Ledger,
+    projection: Arc<Projection>,
+    lots: Arc<Lots>,
     operator: AccountId,
 }
 
@@ -119,16 +144,36 @@ impl Billing {
         let ledger = Ledger::start(&db, &Arc::new(config.limits.clone()), &metrics, &tasks);
         sweep::count_open(&db, &ledger).await?;
         sweep::run(&db, &ledger, &tasks);
+        let projection = Arc::new(Projection::new(&db, &config.limits));
+        project::run(Arc::clone(&projection), &config.limits, &tasks);
+        seal::run(&db, &config.limits, &tasks);
+        let lots = Arc::new(Lots::new(&db, &ledger));
+        lots::run(Arc::clone(&lots), &config.limits, &tasks);
         Ok(Self {
             db,
             key_mac,
             config,
             ledger,
+            projection,
+            lots,
             operator,
         })
     }
 
-    /// The generated server, to be called in process or over the network.
+    /// Every service of billing, to be called in process or over the network.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.rpc_server())
+            .add_service(self.usage_server())
+            .prepare()
+    }
+
+    /// The service about what was used.
+    pub fn usage_server(&self) -> UsageServer<Self> {
+        UsageServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The service of accounts, keys and the ledger.
     pub fn rpc_server(&self) -> BillingServer<Self> {
         // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
@@ -199,7 +244,7 @@ impl Billing {
     /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is
     /// away.
     pub async fn add_credits(&self, request: CreditsRequest) -> Result<(), Error> {
-        credits::credits(&self.ledger, request).await
+        credits::credits(&self.db, &self.ledger, request).await
     }
 
     /// Makes a key.
@@ -224,6 +269,75 @@ impl Billing {
     /// When the database failed.
     pub async fn audit(&self) -> Result<Vec<Check>, Error> {
         audit::audit(&self.db, &self.config.limits).await
+    }
+
+    /// Stops an account, or lets it go on: while it is stopped nothing new is held, in either mode; what is held ends as ever.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database failed.
+    pub async fn set_standing(&self, account: AccountId, standing: Standing) -> Result<(), Error> {
+        account::set_standing(&self.db, account, standing).await
+    }
+
+    /// Sums up what was used.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn usage(&self, span: Span, groups: &[Group]) -> Result<Vec<Sum>, Error> {
+        usage::usage(&self.db, span, groups).await
+    }
+
+    /// A page of operations that have ended, the newest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn operations(&self, page: Page) -> Result<Vec<OperationRow>, Error> {
+        usage::operations(&self.db, page).await
+    }
+
+    /// One operation that has ended, and its receipt as JSON; empty if nobody explained it.
+    ///
+    /// # Errors
+    /// When there is no such operation of this balance, or the database failed.
+    pub async fn receipt(
+        &self,
+        balance: BalanceId,
+        operation: OperationId,
+    ) -> Result<(OperationRow, String), Error> {
+        usage::receipt(&self.db, balance, operation).await
+    }
+
+    /// Sums up what has ended by now, and says how much that was. The service does this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn catch_up(&self) -> Result<usize, Error> {
+        self.projection.catch_up().await
+    }
+
+    /// Counts what credit that expires was used for, and takes back what has expired by `now`. The service does this by itself, again
+    /// and again.
+    ///
+    /// # Errors
+    /// When the database failed or the ledger is away.
+    pub async fn look_after_lots(&self, now: i64) -> Result<(), Error> {
+        self.lots.tick(now).await
+    }
+
+    /// Credit of a balance that expires, the soonest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn expiring(&self, id: BalanceId) -> Result<Vec<LotRow>, Error> {
+        balance::expiring(&self.db, id).await
+    }
+
+    /// Seals the entries that have come. The service does this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn seal(&self) -> Result<i64, Error> {
+        seal::Sealer::new(&self.db).seal().await
     }
 
     /// Ends chat holds that are past their moment at `now`, and says how many. The sweeper does this by itself.

@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) over_reports: Counter,
     /// Captures of holds nobody knows: our loss.
     pub(crate) unknown_captures: Counter,
+    /// Micro-credits charged too late to be covered, or for holds nobody knows: our loss, on the books.
+    pub(crate) written_off: Counter,
     /// Chat holds that ended by time.
     pub(crate) expired_holds: Counter,
     /// Operations in one batch.
@@ -38,6 +40,7 @@ impl Metrics {
             refused_holds: Counter::default(),
             over_reports: Counter::default(),
             unknown_captures: Counter::default(),
+            written_off: Counter::default(),
             expired_holds: Counter::default(),
             batch_operations: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
@@ -66,6 +69,11 @@ impl Metrics {
             "aio_billing_captures_unknown",
             "Captures of holds nobody knows",
             metrics.unknown_captures.clone(),
+        );
+        registry.register(
+            "aio_billing_written_off_microcredits",
+            "Micro-credits of work that could not be charged",
+            metrics.written_off.clone(),
         );
         registry.register(
             "aio_billing_batch_operations",

@@ -1,13 +1,19 @@
 //! The service on the wire: wire -> domain, call, domain -> wire. No decisions.
 
+mod usage;
+
 use std::time::Duration;
 
 use domain::{KeyId, Micros, Scope, ids};
-use proto::{Fault, billing::v1 as wire, code, id_from_wire, mode_from_wire, mode_to_wire};
+use proto::{
+    Fault, billing::v1 as wire, code, common::v1 as common, id_from_wire, mode_from_wire,
+    mode_to_wire,
+};
 use tonic::{Request, Response, Status};
 
 use crate::{
     Billing, Error,
+    account::Standing,
     audit::{Verdict, verdict},
     credits::CreditsRequest,
     hold::{HoldRequest, Life},
@@ -58,12 +64,16 @@ impl wire::billing_server::Billing for Billing {
         }))
     }
 
+    async fn extend(&self, request: Request<wire::ExtendRequest>) -> Reply<wire::ExtendReply> {
+        let request = request.into_inner();
+        let life = Duration::from_millis(u64::try_from(request.ttl_ms).unwrap_or(0));
+        let hold = id_from_wire::<ids::Operation>(&request.hold_id)?;
+        self.ledger().extend(hold, life).await?;
+        Ok(Response::new(wire::ExtendReply {}))
+    }
+
     async fn get_balance(&self, request: Request<wire::GetBalanceRequest>) -> Reply<wire::Balance> {
-        let caller = proto::context_from_wire(request.into_inner().context)?;
-        let id = BalanceId {
-            account: caller.account,
-            mode: caller.mode,
-        };
+        let id = balance_from_wire(request.into_inner().context)?;
         self.balance_to_wire(id).await
     }
 
@@ -102,6 +112,7 @@ impl wire::billing_server::Billing for Billing {
             amount: Micros::new(request.amount),
             reason: request.reason,
             actor: request.actor,
+            expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
         };
         self.add_credits(wanted).await?;
         self.balance_to_wire(balance).await
@@ -129,6 +140,21 @@ impl wire::billing_server::Billing for Billing {
         Ok(Response::new(wire::RevokeKeyReply {}))
     }
 
+    async fn freeze_account(
+        &self,
+        request: Request<wire::FreezeAccountRequest>,
+    ) -> Reply<wire::FreezeAccountReply> {
+        let request = request.into_inner();
+        let account = id_from_wire(&request.account_id)?;
+        let standing = if request.frozen {
+            Standing::Frozen
+        } else {
+            Standing::Good
+        };
+        self.set_standing(account, standing).await?;
+        Ok(Response::new(wire::FreezeAccountReply {}))
+    }
+
     async fn audit(&self, _: Request<wire::AuditRequest>) -> Reply<wire::AuditReply> {
         let checks = self.audit().await?;
         Ok(Response::new(wire::AuditReply {
@@ -148,14 +174,30 @@ impl wire::billing_server::Billing for Billing {
 impl Billing {
     async fn balance_to_wire(&self, id: BalanceId) -> Reply<wire::Balance> {
         let balance = self.balance(id).await?;
+        let expiring = self.expiring(id).await?.into_iter();
+        let expiring = expiring.map(|lot| wire::Expiring {
+            left: lot.left.get(),
+            expires_at: lot.expires_at,
+        });
         Ok(Response::new(wire::Balance {
             account_id: id.account.to_vec().into(),
             mode: mode_to_wire(id.mode).into(),
             posted: balance.posted.get(),
             held: balance.held.get(),
             open_holds: balance.open_holds,
+            frozen: balance.frozen,
+            expiring: expiring.collect(),
         }))
     }
+}
+
+/// The balance of whoever asks.
+fn balance_from_wire(context: Option<common::Context>) -> Result<BalanceId, Status> {
+    let caller = proto::context_from_wire(context)?;
+    Ok(BalanceId {
+        account: caller.account,
+        mode: caller.mode,
+    })
 }
 
 fn hold_from_wire(request: wire::HoldRequest) -> Result<HoldRequest, Status> {
@@ -178,6 +220,7 @@ fn hold_from_wire(request: wire::HoldRequest) -> Result<HoldRequest, Status> {
         amount: Micros::new(request.amount),
         floor: Micros::new(request.floor),
         life,
+        key: caller.key,
         price_version: request.price_version,
     })
 }
@@ -191,6 +234,10 @@ fn settle_from_wire(request: wire::SettleRequest) -> Result<SettleRequest, Statu
     Ok(SettleRequest {
         hold: id_from_wire(&request.hold_id)?,
         outcome,
+        payer: match request.context {
+            None => None,
+            context => Some(balance_from_wire(context)?),
+        },
         // JSON is UTF-8. What is not cannot be kept, and must not stand in the way of the charge.
         receipt: String::from_utf8(request.receipt.to_vec()).unwrap_or_default(),
     })

@@ -6,7 +6,7 @@ use tracing::{instrument, warn};
 use crate::{
     Error,
     lane::Ledger,
-    ledger::{Op, Refusal, Reply},
+    ledger::{BalanceId, Op, Refusal, Reply},
 };
 
 /// How the work ended.
@@ -25,6 +25,9 @@ pub struct SettleRequest {
     pub hold: OperationId,
     /// How the work ended.
     pub outcome: Outcome,
+    /// Which balance was to pay, so that a capture is booked however late it comes. `None`: a hold that has expired or is not
+    /// known is not charged.
+    pub payer: Option<BalanceId>,
     /// JSON that explains the charge; empty when there is nothing to explain. No customer content.
     pub receipt: String,
 }
@@ -40,24 +43,30 @@ impl Ledger {
 }
 
 /// Ends a hold, durably, and says what was charged. Idempotent: the first ending wins, its repeats are answered alike.
-/// A capture of a hold nobody knows (after a restore) charges nothing and is counted: the work is done all the same.
+/// The work of a capture is done, whatever became of its hold: with a payer named, one that has ended by time is charged as far as
+/// the balance covers it, and of one that nobody knows (after a restore) everything is written off.
 ///
 /// # Errors
 /// When the hold ended otherwise before, or the ledger is away.
 #[instrument(level = "debug", skip_all, fields(hold = %request.hold))]
 pub(crate) async fn settle(ledger: &Ledger, request: SettleRequest) -> Result<Micros, Error> {
     let hold = request.hold;
-    let op = match request.outcome {
-        Outcome::Capture(amount) => Op::Capture { hold, amount },
-        Outcome::Release => Op::Release { hold },
+    let op = match (request.outcome, request.payer) {
+        (Outcome::Capture(amount), Some(balance)) => Op::Late {
+            hold,
+            amount,
+            balance,
+        },
+        (Outcome::Capture(amount), None) => Op::Capture { hold, amount },
+        (Outcome::Release, _) => Op::Release { hold },
     };
     let receipt = kept(ledger, hold, request.receipt);
     match ledger.apply(op, receipt).await? {
         Ok(Reply::Captured { captured }) => Ok(captured),
         Ok(Reply::Released) => Ok(Micros::ZERO),
-        Ok(Reply::Held { .. } | Reply::Expired | Reply::Booked { .. }) => Err(Error::Corrupt(
-            "a settlement was answered by something else",
-        )),
+        Ok(Reply::Held { .. } | Reply::Extended | Reply::Expired | Reply::Booked { .. }) => Err(
+            Error::Corrupt("a settlement was answered by something else"),
+        ),
         Err(Refusal::UnknownHold) => {
             ledger.metrics.unknown_captures.inc();
             warn!(%hold, "nothing was charged: there is no such hold");

@@ -3,9 +3,16 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod horizon;
 pub(crate) mod key;
 pub(crate) mod ledger;
+pub(crate) mod lot;
+pub(crate) mod operation;
 mod row;
+pub(crate) mod seal;
+pub(crate) mod usage;
 
+pub use lot::LotRow;
+pub use operation::{OperationRow, Page};
 pub use row::AccountRow;
 pub(crate) use row::KeyRow;

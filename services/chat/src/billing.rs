@@ -60,7 +60,8 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
         match billing.client.clone().hold(message).await {
             Ok(reply) => {
                 let granted = Micros::new(reply.into_inner().granted);
-                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted);
+                let payer = wanted.caller.into();
+                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted, payer);
                 return accept(hold, wanted.terms.floor).await;
             }
             Err(status) => {
@@ -183,5 +184,6 @@ pub(crate) fn release_request(hold: OperationId, receipt: Vec<u8>) -> SettleRequ
         outcome: Outcome::Release.into(),
         amount: 0,
         receipt: receipt.into(),
+        context: None,
     }
 }

@@ -6,6 +6,7 @@ use domain::{Micros, OperationId};
 use proto::{
     Fault,
     billing::v1::{Outcome, SettleRequest},
+    common::v1::Context,
 };
 use tokio::runtime::Handle;
 use tracing::error;
@@ -17,6 +18,7 @@ pub(crate) struct OpenHold {
     billing: Arc<Billing>,
     hold: OperationId,
     granted: Micros,
+    payer: Context,
     state: State,
 }
 
@@ -29,12 +31,18 @@ enum State {
 // === impl OpenHold ===
 
 impl OpenHold {
-    /// Takes responsibility for an open hold.
-    pub(crate) fn new(billing: Arc<Billing>, hold: OperationId, granted: Micros) -> Self {
+    /// Takes responsibility for an open hold, and for telling who pays.
+    pub(crate) fn new(
+        billing: Arc<Billing>,
+        hold: OperationId,
+        granted: Micros,
+        payer: Context,
+    ) -> Self {
         Self {
             billing,
             hold,
             granted,
+            payer,
             state: State::Open,
         }
     }
@@ -58,6 +66,7 @@ impl OpenHold {
             outcome: Outcome::Capture.into(),
             amount: amount.get(),
             receipt: receipt.into(),
+            context: Some(self.payer.clone()),
         };
         let settled = self.billing.settle(request).await;
         self.state = State::Settled;
@@ -126,7 +135,13 @@ mod tests {
             tasks.clone(),
             metrics.clone(),
         );
-        drop(OpenHold::new(Arc::new(billing), mint(), Micros::new(7)));
+        let payer = Context::default();
+        drop(OpenHold::new(
+            Arc::new(billing),
+            mint(),
+            Micros::new(7),
+            payer,
+        ));
         assert_eq!(metrics.dropped.get(), 1);
         assert!(tasks.stop(Duration::from_secs(5)).await);
         assert_eq!(

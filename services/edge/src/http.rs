@@ -11,6 +11,7 @@ pub(crate) mod media;
 pub(crate) mod models;
 pub(crate) mod range;
 pub(crate) mod task;
+pub(crate) mod usage;
 pub(crate) mod webhooks;
 pub(crate) mod welcome;
 

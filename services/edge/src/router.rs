@@ -13,7 +13,7 @@ use proto::{Fault, code};
 use crate::{
     Door, Gate,
     error::ApiError,
-    http::{account, admin, chat, file, health, media, models, task, webhooks, welcome},
+    http::{account, admin, chat, file, health, media, models, task, usage, webhooks, welcome},
     observe::ObserveLayer,
 };
 
@@ -51,7 +51,7 @@ const MANAGE: Access = Access::Scope(Scope::Manage);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
 /// The table.
-static ROUTES: [Route; 21] = [
+static ROUTES: [Route; 26] = [
     row(Method::GET, "/", Access::Open, || get(welcome::page)),
     row(Method::GET, "/docs/errors.md", Access::Open, || {
         get(welcome::errors)
@@ -79,6 +79,11 @@ static ROUTES: [Route; 21] = [
         get(file::get)
     }),
     row(Method::GET, "/credits", READ, || get(account::credits)),
+    row(Method::GET, "/usage", READ, || get(usage::usage)),
+    row(Method::GET, "/operations", READ, || get(usage::operations)),
+    row(Method::GET, "/operations/{id}/receipt", READ, || {
+        get(usage::receipt)
+    }),
     row(Method::GET, "/webhooks/secret", MANAGE, || {
         get(webhooks::secret)
     }),
@@ -90,6 +95,12 @@ static ROUTES: [Route; 21] = [
     }),
     row(Method::POST, "/admin/accounts/{id}/credits", ADMIN, || {
         post(admin::add_credits)
+    }),
+    row(Method::POST, "/admin/accounts/{id}/freeze", ADMIN, || {
+        post(admin::freeze)
+    }),
+    row(Method::POST, "/admin/accounts/{id}/unfreeze", ADMIN, || {
+        post(admin::unfreeze)
     }),
     row(Method::POST, "/admin/accounts/{id}/keys", ADMIN, || {
         post(admin::create_key)

@@ -8,9 +8,10 @@ use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
 };
-use domain::{Catalogue, Micros, TaskId, catalogue::ParamType, ids};
+use domain::{AccountId, Catalogue, Micros, Mode, TaskId, catalogue::ParamType, ids};
 use proto::{
     billing::v1::{Outcome, SettleRequest},
+    common::v1::Context,
     webhooks::v1::PublishRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,16 @@ struct Settlement {
     /// Micro-credits to charge; 0 releases everything.
     amount: i64,
     receipt: Value,
+    /// Who pays; rows written by an older version do not say.
+    #[serde(default)]
+    payer: Option<Payer>,
+}
+
+/// The wire shape of who pays for a task.
+#[derive(Debug, Deserialize, Serialize)]
+struct Payer {
+    account: String,
+    mode: String,
 }
 
 /// The row that rings for a queued task.
@@ -60,12 +71,21 @@ pub(crate) fn settle(task: &Task, catalogue: &Catalogue) -> Result<NewRow, Error
         "unit": "call",
         "total_microcredits": task.charged.get(),
     });
-    settlement(task.id, task.charged, receipt)
+    let payer = Payer {
+        account: task.account.to_string(),
+        mode: task.mode.as_str().to_owned(),
+    };
+    settlement(task.id, task.charged, receipt, Some(payer))
 }
 
 /// The row that gives back the hold of a task that was never accepted.
 pub(crate) fn release(task: TaskId) -> Result<NewRow, Error> {
-    settlement(task, Micros::ZERO, json!({ "outcome": "never accepted" }))
+    settlement(
+        task,
+        Micros::ZERO,
+        json!({ "outcome": "never accepted" }),
+        None,
+    )
 }
 
 /// The row that tells the customer. Its id is the event's.
@@ -73,10 +93,16 @@ pub(crate) fn ended(task: TaskId) -> NewRow {
     row(ENDED, task, Vec::new())
 }
 
-fn settlement(task: TaskId, amount: Micros, receipt: Value) -> Result<NewRow, Error> {
+fn settlement(
+    task: TaskId,
+    amount: Micros,
+    receipt: Value,
+    payer: Option<Payer>,
+) -> Result<NewRow, Error> {
     let payload = serde_json::to_vec(&Settlement {
         amount: amount.get(),
         receipt,
+        payer,
     })?;
     Ok(row(SETTLE, task, payload))
 }
@@ -107,6 +133,22 @@ fn priced(task: &Task, catalogue: &Catalogue) -> Value {
         .filter_map(|param| Some((param.name.clone(), parameters.get(&param.name)?.clone())))
         .collect()
 }
+
+// === impl Payer ===
+
+impl Payer {
+    fn context(self) -> Result<Context, Error> {
+        let mode = Mode::parse(&self.mode).ok_or(Error::Damaged("a payer's mode"))?;
+        let account = AccountId::parse(&self.account).ok_or(Error::Damaged("a payer"))?;
+        Ok(Context {
+            account_id: account.to_vec().into(),
+            mode: proto::mode_to_wire(mode).into(),
+            ..Context::default()
+        })
+    }
+}
+
+// === impl Media ===
 
 impl Media {
     /// Tells one row of the outbox; what could not be told comes again.
@@ -163,6 +205,7 @@ impl Media {
             outcome: outcome.into(),
             amount: settlement.amount,
             receipt: serde_json::to_vec(&settlement.receipt)?.into(),
+            context: settlement.payer.map(Payer::context).transpose()?,
         };
         let mut billing = self.peers.billing.clone();
         let settled = billing

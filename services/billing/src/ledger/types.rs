@@ -1,6 +1,6 @@
 //! The ledger's words. Amounts are micro-credits, moments are microseconds UTC.
 
-use domain::{AccountId, Micros, Mode, MoneyError, OperationId};
+use domain::{AccountId, KeyId, Micros, Mode, MoneyError, OperationId};
 
 /// One of an account's two balances: test and live money never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub struct Balance {
     pub held: Micros,
     /// How many holds are open.
     pub open_holds: i64,
+    /// Whether the operator stopped it: nothing new is held then. What is held ends as ever.
+    pub frozen: bool,
 }
 
 /// What a hold is for, and so what ends it.
@@ -45,6 +47,8 @@ pub struct Terms {
     pub floor: Micros,
     /// What it is for.
     pub kind: Kind,
+    /// The key that asks: its caps count as well. `None` for the operator's own.
+    pub key: Option<KeyId>,
     /// The version of the price list the amount was computed with.
     pub price_version: String,
 }
@@ -60,6 +64,8 @@ pub enum HoldState {
     Released,
     /// Ended by time, without a charge.
     Expired,
+    /// Charged after it had ended by time or was lost: as far as the balance covered it; the rest is written off.
+    Late,
     /// Released before it was asked for: it can never open.
     Tombstone,
 }
@@ -73,6 +79,10 @@ pub struct Hold {
     pub granted: Micros,
     /// What was charged in the end: at most `granted`.
     pub captured: Micros,
+    /// What it cost beyond that, when it was charged late: our loss, which is on the books.
+    pub written_off: Micros,
+    /// Whether it counts in the budget of its key. A budget that came later knows nothing of it.
+    pub budgeted: bool,
     /// Where it stands.
     pub state: HoldState,
 }
@@ -116,6 +126,23 @@ pub enum Op {
         /// What it cost.
         amount: Micros,
     },
+    /// Ends a hold with a charge, however late: the work is done. A hold that has ended by time is charged as far as the balance
+    /// covers it, and the rest is written off; of a hold that nobody knows, as after a restore, everything is.
+    Late {
+        /// Which hold.
+        hold: OperationId,
+        /// What it cost.
+        amount: Micros,
+        /// Which balance was to pay.
+        balance: BalanceId,
+    },
+    /// Lets an open chat hold live longer. Never shorter.
+    Extend {
+        /// Which hold.
+        hold: OperationId,
+        /// After this moment it may be expired.
+        expires_at: i64,
+    },
     /// Ends a hold without a charge, or sees to it that it never opens.
     Release {
         /// Which hold.
@@ -152,6 +179,8 @@ pub enum Reply {
         /// What was charged.
         captured: Micros,
     },
+    /// The hold lives longer.
+    Extended,
     /// The hold ended without a charge, or will never open.
     Released,
     /// The hold ended by time.
@@ -171,6 +200,13 @@ pub enum Refusal {
         /// What is available.
         available: Micros,
     },
+    /// The key has spent what it may.
+    CapReached {
+        /// What is left of the tightest of its caps.
+        left: Micros,
+    },
+    /// The operator stopped the account.
+    Frozen,
     /// There is no such balance.
     UnknownBalance,
     /// There is no such hold.
@@ -190,13 +226,16 @@ pub enum Refusal {
 pub enum PostingKind {
     /// A charge: from the customer to revenue.
     Capture,
+    /// What could not be charged: from our losses to revenue.
+    WriteOff,
     /// Credit given by an operator: from issued credit to the customer.
     TopUp,
     /// Credit taken by an operator: from the customer back to issued credit.
     Adjustment,
 }
 
-/// A movement between a customer's balance and the platform account of its kind: two entries that sum to zero.
+/// A movement between a customer's balance and the platform account of its kind: two entries that sum to zero. A write-off moves
+/// no customer's credit: it is between two platform accounts, in the books of the customer's mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
     /// The hold or transfer that caused it.
@@ -205,7 +244,7 @@ pub struct Posting {
     pub kind: PostingKind,
     /// The customer's balance.
     pub balance: BalanceId,
-    /// The change of the customer's balance; the platform account's is its opposite.
+    /// The change of the customer's balance (of our losses' account, for a write-off); the other account's is its opposite.
     pub amount: Micros,
 }
 
@@ -218,6 +257,26 @@ impl Balance {
     /// Never for a balance that keeps its invariant.
     pub fn available(&self) -> Result<Micros, MoneyError> {
         self.posted.minus(self.held)
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// When it may be expired, if it is open and ends by time.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        match self {
+            Self::Hold(Hold {
+                terms:
+                    Terms {
+                        kind: Kind::Chat { expires_at },
+                        ..
+                    },
+                state: HoldState::Open,
+                ..
+            }) => Some(*expires_at),
+            Self::Hold(_) | Self::Tombstone => None,
+        }
     }
 }
 
@@ -234,6 +293,7 @@ impl Terms {
             && self.balance == other.balance
             && self.amount == other.amount
             && self.floor == other.floor
+            && self.key == other.key
             && self.price_version == other.price_version
     }
 }

@@ -35,6 +35,25 @@ pub(crate) async fn exists(connection: &mut AnyConnection, id: AccountId) -> Res
     Ok(found.is_some())
 }
 
+/// Stops both balances of an account since a moment, or lets them go on; says whether there is one. What was stopped before stays so
+/// since then.
+pub(crate) async fn freeze(
+    connection: &mut AnyConnection,
+    id: AccountId,
+    since: Option<i64>,
+) -> Result<bool, Error> {
+    let sql = match since {
+        Some(_) => "update balance set frozen_at = coalesce(frozen_at, $1) where account = $2",
+        None => "update balance set frozen_at = $1 where account = $2",
+    };
+    let frozen = sqlx::query(sql)
+        .bind(since)
+        .bind(id.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(frozen.rows_affected() > 0)
+}
+
 /// A page of accounts, in the order of their ids.
 pub(crate) async fn list(
     connection: &mut AnyConnection,

@@ -51,7 +51,24 @@ pub(crate) const CHECKS: &[Question] = &[
     Question {
         name: "captures_within_holds",
         sql: "select count(*) from hold
-              where captured < 0 or captured > granted or (captured <> 0 and state <> 'captured')",
+              where captured < 0 or captured > granted or (captured <> 0 and state <> 'captured' and state <> 'late')",
+    },
+    Question {
+        name: "write_offs_booked_exactly_once",
+        sql: "select count(*) from
+                (select id, sum(lost) as lost, sum(booked) as booked from
+                   (select id, written_off as lost, 0 as booked from hold where written_off <> 0
+                    union all
+                    select cause, 0, -amount from entry where kind = 'write_off' and amount < 0) as side
+                 group by id) as loss
+              where lost <> booked",
+    },
+    Question {
+        name: "budgets_equal_their_holds",
+        sql: "select count(*) from budget left join
+                (select key, sum(case when state = 'open' then granted else 0 end) as held, sum(captured) as spent
+                 from hold where budgeted = 1 group by key) as counted on counted.key = budget.key
+              where budget.held <> coalesce(counted.held, 0) or budget.spent_total <> coalesce(counted.spent, 0)",
     },
     Question {
         name: "captures_booked_exactly_once",
@@ -71,7 +88,7 @@ pub(crate) const CHECKS: &[Question] = &[
                     union all
                     select entry.cause, 0, entry.amount from entry join balance
                       on balance.account = entry.account and balance.mode = entry.mode
-                    where entry.kind <> 'capture') as side
+                    where entry.kind = 'top_up' or entry.kind = 'adjustment') as side
                  group by id) as booking
               where ordered <> booked",
     },
@@ -102,8 +119,8 @@ pub(crate) const FIGURES: &[Question] = &[
         sql: "select count(*) from entry",
     },
     Question {
-        name: "receipts",
-        sql: "select count(*) from receipt",
+        name: "endings",
+        sql: "select count(*) from ending",
     },
 ];
 

@@ -1,13 +1,14 @@
 //! One batch of the ledger in one transaction: load what it names, let the pure ledger decide, write what it decided. How rows
 //! come in and go out is each engine's own (`sqlite`, `postgres`); what happens to them is the same.
 
+mod array;
 mod postgres;
 mod sqlite;
 
 use std::collections::HashSet;
 
 use db::Engine;
-use domain::OperationId;
+use domain::{KeyId, OperationId};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::row;
@@ -16,18 +17,16 @@ use crate::{
     ledger::{Balance, BalanceId, Decision, Op, decide},
 };
 
-/// What explains an operation's end: its id and the text.
-type Receipt<'a> = (OperationId, &'a str);
-
 /// What a batch names.
 #[derive(Default)]
 struct Names {
     holds: HashSet<OperationId>,
     balances: HashSet<BalanceId>,
     transfers: HashSet<OperationId>,
+    keys: HashSet<KeyId>,
 }
 
-/// Applies a batch. `at` is now. `receipts` are those of the operations, each in its place; what was refused keeps none.
+/// Applies a batch. `at` is now. `receipts` are those of the operations, each in its place; what ended no hold keeps none.
 ///
 /// # Errors
 /// When the database fails or another process was faster ([`Error::Overtaken`]); then nothing of the batch may be kept.
@@ -39,18 +38,19 @@ pub(crate) async fn apply(
 ) -> Result<Decision, Error> {
     let engine = Engine::of(connection);
     let named = names(ops);
-    let loaded = match engine {
+    let mut loaded = match engine {
         Engine::Sqlite => sqlite::load(connection, &named).await?,
         Engine::Postgres => postgres::load(connection, &named).await?,
     };
+    loaded.now = at;
     let decision = decide(loaded, ops);
-    let kept = kept_receipts(ops, receipts, &decision);
-    if decision.changes.is_empty() && kept.is_empty() {
+    if decision.changes.is_empty() {
         return Ok(decision);
     }
+    let changes = &decision.changes;
     match engine {
-        Engine::Sqlite => sqlite::write(connection, &decision.changes, &kept, at).await?,
-        Engine::Postgres => postgres::write(connection, &decision.changes, kept, at).await?,
+        Engine::Sqlite => sqlite::write(connection, changes, receipts, at).await?,
+        Engine::Postgres => postgres::write(connection, changes, receipts, at).await?,
     }
     Ok(decision)
 }
@@ -87,7 +87,7 @@ pub(crate) async fn balance(
     id: BalanceId,
 ) -> Result<Option<Balance>, Error> {
     let row = sqlx::query(
-        "select posted, held, open_holds from balance where account = $1 and mode = $2",
+        "select posted, held, open_holds, frozen_at from balance where account = $1 and mode = $2",
     )
     .bind(id.account.to_vec())
     .bind(id.mode.as_str())
@@ -118,8 +118,16 @@ fn names(ops: &[Op]) -> Names {
             Op::Hold { hold, terms } => {
                 names.holds.insert(*hold);
                 names.balances.insert(terms.balance);
+                names.keys.extend(terms.key);
             }
-            Op::Capture { hold, .. } | Op::Release { hold } | Op::Expire { hold, .. } => {
+            Op::Late { hold, balance, .. } => {
+                names.holds.insert(*hold);
+                names.balances.insert(*balance);
+            }
+            Op::Capture { hold, .. }
+            | Op::Extend { hold, .. }
+            | Op::Release { hold }
+            | Op::Expire { hold, .. } => {
                 names.holds.insert(*hold);
             }
             Op::Transfer { id, transfer } => {
@@ -131,22 +139,10 @@ fn names(ops: &[Op]) -> Names {
     names
 }
 
-/// The receipts of operations that took effect.
-fn kept_receipts<'a>(
-    ops: &[Op],
-    receipts: &'a [Option<String>],
-    decision: &Decision,
-) -> Vec<Receipt<'a>> {
-    ops.iter()
-        .zip(receipts)
-        .zip(&decision.answers)
-        .filter_map(|((op, receipt), answer)| match (op, receipt, answer) {
-            (Op::Capture { hold, .. } | Op::Release { hold }, Some(receipt), Ok(_)) => {
-                Some((*hold, receipt.as_str()))
-            }
-            _ => None,
-        })
-        .collect()
+/// What explains the end of a hold: the receipt that came with the operation at this place.
+fn receipt(receipts: &[Option<String>], place: usize) -> &str {
+    let receipt = receipts.get(place).and_then(Option::as_deref);
+    receipt.unwrap_or_default()
 }
 
 fn read_balance(row: &AnyRow) -> Result<Balance, Error> {
@@ -154,5 +150,6 @@ fn read_balance(row: &AnyRow) -> Result<Balance, Error> {
         posted: row::micros(row, "posted")?,
         held: row::micros(row, "held")?,
         open_holds: row.try_get("open_holds")?,
+        frozen: row.try_get::<Option<i64>, _>("frozen_at")?.is_some(),
     })
 }

@@ -8,7 +8,7 @@ use sqlx::{Row as _, any::AnyRow};
 
 use crate::{
     Error,
-    ledger::{BalanceId, Hold, HoldState, Kind, PostingKind, Stored, Terms},
+    ledger::{BalanceId, Budget, Caps, Hold, HoldState, Kind, Posting, PostingKind, Stored, Terms},
 };
 
 /// A row of `account`.
@@ -56,6 +56,9 @@ pub(super) struct HoldJson<'a> {
     pub(super) floor: i64,
     pub(super) granted: i64,
     pub(super) captured: i64,
+    pub(super) written_off: i64,
+    pub(super) key: Option<Hex>,
+    pub(super) budgeted: i64,
     #[serde(borrow)]
     pub(super) price_version: Cow<'a, str>,
     pub(super) expires_at: Option<i64>,
@@ -71,12 +74,19 @@ pub(super) struct HoldParts<'a> {
     pub(super) floor: i64,
     pub(super) granted: i64,
     pub(super) captured: i64,
+    pub(super) written_off: i64,
+    pub(super) key: Option<Hex>,
+    pub(super) budgeted: i64,
     pub(super) price_version: Cow<'a, str>,
     pub(super) expires_at: Option<i64>,
 }
 
-/// A row of `balance` as it is loaded: account, mode, posted, held, open holds.
-pub(super) type BalanceJson<'a> = (Hex, &'a str, i64, i64, i64);
+/// A row of `balance` as it is loaded: account, mode, posted, held, open holds, since when it is frozen.
+pub(super) type BalanceJson<'a> = (Hex, &'a str, i64, i64, i64, Option<i64>);
+
+/// A row of `budget` as it is loaded: the key, its caps (day, month, total), what is spent (day, month, total), held, the day, the
+/// month.
+pub(super) type BudgetJson = (Hex, [Option<i64>; 3], [i64; 3], i64, i64, i64);
 
 /// A row of `transfer` as it is loaded: id, account, mode, amount, actor, reason.
 pub(super) type TransferJson<'a> = (Hex, Hex, &'a str, i64, Cow<'a, str>, Cow<'a, str>);
@@ -101,10 +111,13 @@ impl HoldParts<'_> {
                 amount: Micros::new(self.amount),
                 floor: Micros::new(self.floor),
                 kind,
+                key: self.key.map(Into::into),
                 price_version: self.price_version.into_owned(),
             },
             granted: Micros::new(self.granted),
             captured: Micros::new(self.captured),
+            written_off: Micros::new(self.written_off),
+            budgeted: self.budgeted != 0,
             state,
         }))
     }
@@ -184,6 +197,16 @@ pub(super) fn id<K: IdKind>(row: &AnyRow, column: &str) -> Result<Id<K>, Error> 
     Id::from_slice(&bytes).ok_or(Error::Corrupt("an id is not 16 bytes"))
 }
 
+/// Reads an id, where none is empty.
+pub(super) fn optional_id<K: IdKind>(row: &AnyRow, column: &str) -> Result<Option<Id<K>>, Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = Id::from_slice(&bytes).ok_or(Error::Corrupt("an id is not 16 bytes"))?;
+    Ok(Some(id))
+}
+
 /// Reads an amount.
 pub(super) fn micros(row: &AnyRow, column: &str) -> Result<Micros, Error> {
     Ok(Micros::new(row.try_get(column)?))
@@ -206,6 +229,32 @@ pub(super) fn balance_id(account: Hex, mode: &str) -> Result<BalanceId, Error> {
     })
 }
 
+/// Reads a budget.
+pub(super) fn read_budget(row: BudgetJson) -> (KeyId, Budget) {
+    let (
+        key,
+        [day_cap, month_cap, total_cap],
+        [spent_day, spent_month, spent_total],
+        held,
+        day,
+        month,
+    ) = row;
+    let budget = Budget {
+        caps: Caps {
+            day: day_cap.map(Micros::new),
+            month: month_cap.map(Micros::new),
+            total: total_cap.map(Micros::new),
+        },
+        spent_day: Micros::new(spent_day),
+        spent_month: Micros::new(spent_month),
+        spent_total: Micros::new(spent_total),
+        held: Micros::new(held),
+        day,
+        month,
+    };
+    (key.into(), budget)
+}
+
 /// A balance's account and mode as they stand in SQL.
 pub(super) fn balance_words(id: BalanceId) -> (Hex, &'static str) {
     (id.account.into(), id.mode.as_str())
@@ -218,6 +267,7 @@ pub(super) const fn state_word(state: HoldState) -> &'static str {
         HoldState::Captured => "captured",
         HoldState::Released => "released",
         HoldState::Expired => "expired",
+        HoldState::Late => "late",
         HoldState::Tombstone => "tombstone",
     }
 }
@@ -229,6 +279,7 @@ fn state(word: &str) -> Result<HoldState, Error> {
         HoldState::Captured,
         HoldState::Released,
         HoldState::Expired,
+        HoldState::Late,
         HoldState::Tombstone,
     ]
     .into_iter()
@@ -236,12 +287,14 @@ fn state(word: &str) -> Result<HoldState, Error> {
     .ok_or(Error::Corrupt("a hold's state is not known"))
 }
 
-/// A posting kind's word in SQL, and the platform account on its other side.
-pub(super) const fn posting_words(kind: PostingKind) -> (&'static str, Hex) {
-    match kind {
-        PostingKind::Capture => ("capture", REVENUE),
-        PostingKind::TopUp => ("top_up", ISSUED),
-        PostingKind::Adjustment => ("adjustment", ISSUED),
+/// A posting's kind as a word in SQL, the account it is of, and the platform account on its other side.
+pub(super) fn posting_words(posting: &Posting) -> (&'static str, Hex, Hex) {
+    let customer = posting.balance.account.into();
+    match posting.kind {
+        PostingKind::Capture => ("capture", customer, REVENUE),
+        PostingKind::WriteOff => ("write_off", LOSSES, REVENUE),
+        PostingKind::TopUp => ("top_up", customer, ISSUED),
+        PostingKind::Adjustment => ("adjustment", customer, ISSUED),
     }
 }
 
@@ -249,3 +302,5 @@ pub(super) const fn posting_words(kind: PostingKind) -> (&'static str, Hex) {
 const REVENUE: Hex = Hex([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 /// The platform account that given credit comes from.
 const ISSUED: Hex = Hex([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+/// The platform account that pays for what could not be charged.
+const LOSSES: Hex = Hex([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3]);

@@ -109,7 +109,7 @@ async fn a_hold_of_nobody_is_noticed(engine: Engine) {
 }
 
 async fn a_stuck_hold_is_noticed(engine: Engine) {
-    let house = House::with(engine, "stuck_after = '0s'").await;
+    let house = House::with(engine, "audit.stuck_after = '0s'").await;
     let alice = house.account_with(100).await;
     let request = billing::HoldRequest {
         life: Life::Chat(std::time::Duration::from_millis(1)),
@@ -145,6 +145,6 @@ async fn figures_are_told_beside_the_checks(engine: Engine) {
             .figure
     };
     // The operator and alice, their play money and her gift.
-    let figures = ["accounts", "holds", "open_holds", "entries", "receipts"].map(figure);
+    let figures = ["accounts", "holds", "open_holds", "entries", "endings"].map(figure);
     assert_eq!(figures, [2, 1, 1, 6, 0]);
 }

@@ -69,7 +69,8 @@ impl House {
         } else {
             "sweep_every = '1h'"
         };
-        let settings = format!("[limits.billing]\n{calm}\n{settings}");
+        let jobs = "jobs.project_every = '1h'\njobs.seal_every = '1h'\njobs.lots_every = '1h'";
+        let settings = format!("[limits.billing]\n{calm}\n{jobs}\n{settings}");
         let settings = Settings::from_toml(&settings);
         let db = place.open(&settings, &tasks).await;
         let mut registry = Registry::default();
@@ -115,6 +116,7 @@ impl House {
             amount: Micros::new(amount),
             reason: "test".to_owned(),
             actor: "operator".to_owned(),
+            expires_at: None,
         };
         self.billing.add_credits(request).await
     }
@@ -135,6 +137,7 @@ impl House {
         let request = SettleRequest {
             hold,
             outcome,
+            payer: None,
             receipt: format!(r#"{{"of":"{hold}"}}"#),
         };
         let captured = self.billing.ledger().settle(request).await?;
@@ -169,6 +172,7 @@ pub(crate) fn media(hold: OperationId, balance: BalanceId, amount: i64) -> HoldR
         amount: Micros::new(amount),
         floor: Micros::new(amount),
         life: Life::Media,
+        key: None,
         price_version: "v1".to_owned(),
     }
 }

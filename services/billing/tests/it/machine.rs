@@ -2,7 +2,7 @@
 //! few ids and small amounts, so that everything collides; each answer must be the model's.
 
 use billing::{
-    CreditsRequest, Error, HoldRequest, Life, Outcome, SettleRequest,
+    CreditsRequest, Error, HoldRequest, Life, Outcome, Purse, SettleRequest,
     ledger::{BalanceId, Kind, Op, Refusal, Reply},
 };
 use db::Engine;
@@ -104,6 +104,7 @@ async fn send(house: &House, op: &Op) -> Result<Reply, Refusal> {
                     Kind::Chat { .. } => Life::Chat(Duration::from_secs(60)),
                     Kind::Media => Life::Media,
                 },
+                key: terms.key,
                 price_version: terms.price_version.clone(),
             };
             ledger.hold(request).await.map(|held| Reply::Held {
@@ -111,8 +112,17 @@ async fn send(house: &House, op: &Op) -> Result<Reply, Refusal> {
                 available: held.available,
             })
         }
-        Op::Capture { hold, amount } => settle(house, *hold, Outcome::Capture(*amount)).await,
-        Op::Release { hold } => settle(house, *hold, Outcome::Release)
+        Op::Capture { hold, amount } => settle(house, *hold, Outcome::Capture(*amount), None).await,
+        Op::Late {
+            hold,
+            amount,
+            balance,
+        } => settle(house, *hold, Outcome::Capture(*amount), Some(*balance)).await,
+        Op::Extend { hold, .. } => {
+            let extended = ledger.extend(*hold, Duration::from_secs(60)).await;
+            extended.map(|()| Reply::Extended)
+        }
+        Op::Release { hold } => settle(house, *hold, Outcome::Release, None)
             .await
             .map(|_| Reply::Released),
         Op::Transfer { id, transfer } => {
@@ -122,6 +132,7 @@ async fn send(house: &House, op: &Op) -> Result<Reply, Refusal> {
                 amount: transfer.amount,
                 reason: transfer.reason.clone(),
                 actor: transfer.actor.clone(),
+                expires_at: None,
             };
             let booked = house.billing.add_credits(request).await;
             booked.map(|()| Reply::Booked {
@@ -132,16 +143,25 @@ async fn send(house: &House, op: &Op) -> Result<Reply, Refusal> {
     };
     answer.map_err(|error| match error {
         Error::Refused(refusal) => refusal,
-        Error::Insufficient { available, .. } => Refusal::Insufficient { available },
+        Error::Insufficient { available, of, .. } => match of {
+            Purse::Balance => Refusal::Insufficient { available },
+            Purse::Key => Refusal::CapReached { left: available },
+        },
         Error::TransferConflict => Refusal::Conflict,
         other => panic!("{other:?}"),
     })
 }
 
-async fn settle(house: &House, hold: OperationId, outcome: Outcome) -> Result<Reply, Error> {
+async fn settle(
+    house: &House,
+    hold: OperationId,
+    outcome: Outcome,
+    payer: Option<BalanceId>,
+) -> Result<Reply, Error> {
     let request = SettleRequest {
         hold,
         outcome,
+        payer,
         receipt: r#"{"quoted":"\"\\"}"#.to_owned(),
     };
     let captured = house.billing.ledger().settle(request).await?;
@@ -199,7 +219,15 @@ impl Cast {
                 *hold = id(*hold);
                 terms.balance = balance(terms.balance);
             }
-            Op::Capture { hold, .. } | Op::Release { hold } => *hold = id(*hold),
+            Op::Late {
+                hold, balance: to, ..
+            } => {
+                *hold = id(*hold);
+                *to = balance(*to);
+            }
+            Op::Capture { hold, .. } | Op::Extend { hold, .. } | Op::Release { hold } => {
+                *hold = id(*hold);
+            }
             Op::Transfer { id: own, transfer } => {
                 *own = id(*own);
                 transfer.balance = balance(transfer.balance);

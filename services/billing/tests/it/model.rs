@@ -1,16 +1,26 @@
 //! A ledger as naive as can be: it keeps every operation that took effect and adds everything up again for each question.
 //! The real ledger must answer alike.
 
-use billing::ledger::{BalanceId, HoldState, Kind, Op, Refusal, Reply, Terms, Transfer};
-use domain::{Micros, OperationId};
+use std::collections::{HashMap, HashSet};
+
+use billing::ledger::{BalanceId, Caps, HoldState, Kind, Op, Refusal, Reply, Terms, Transfer};
+use domain::{KeyId, Micros, OperationId};
 
 /// What happened, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     accounts: Vec<BalanceId>,
-    log: Vec<Op>,
+    /// Operations that took effect, and when.
+    log: Vec<(i64, Op)>,
     /// What each hold of the log was granted.
     grants: Vec<(OperationId, i64)>,
+    /// What was charged late, and what was asked for then.
+    late: Vec<(OperationId, i64, i64)>,
+    /// Keys with caps, from the beginning.
+    pub(crate) caps: HashMap<KeyId, Caps>,
+    pub(crate) frozen: HashSet<BalanceId>,
+    /// By the ledger's clock.
+    pub(crate) now: i64,
 }
 
 // === impl Model ===
@@ -28,14 +38,26 @@ impl Model {
             Op::Hold { hold, terms } => self.hold(*hold, terms),
             Op::Capture { hold, amount } => self.capture(*hold, amount.get()),
             Op::Release { hold } => match self.ending(*hold) {
-                Some(HoldState::Captured) => Err(Refusal::Closed(HoldState::Captured)),
+                Some(ending @ (HoldState::Captured | HoldState::Late)) => {
+                    Err(Refusal::Closed(ending))
+                }
                 _ => Ok(Reply::Released),
+            },
+            Op::Late {
+                hold,
+                amount,
+                balance,
+            } => self.late(*hold, amount.get(), *balance),
+            Op::Extend { hold, .. } => match (self.ending(*hold), self.terms(*hold)) {
+                (Some(ending), _) => Err(Refusal::Closed(ending)),
+                (None, None) => Err(Refusal::UnknownHold),
+                (None, Some(_)) => Ok(Reply::Extended),
             },
             Op::Expire { hold, now } => self.expire(*hold, *now),
             Op::Transfer { id, transfer } => self.transfer(*id, transfer),
         };
         if answer.is_ok() {
-            self.log.push(op.clone());
+            self.log.push((self.now, op.clone()));
         }
         answer
     }
@@ -43,7 +65,7 @@ impl Model {
     pub(crate) fn posted(&self, balance: BalanceId) -> i64 {
         let mut seen = Vec::new();
         let mut sum = 0;
-        for op in &self.log {
+        for (_, op) in &self.log {
             match op {
                 Op::Transfer { id, transfer } if transfer.balance == balance => {
                     if !seen.contains(id) {
@@ -60,7 +82,9 @@ impl Model {
                 _ => {}
             }
         }
-        sum
+        let late = self.late.iter();
+        let late = late.filter(|(hold, ..)| self.payer(*hold) == Some(balance));
+        sum - late.map(|(_, charged, _)| charged).sum::<i64>()
     }
 
     pub(crate) fn held(&self, balance: BalanceId) -> i64 {
@@ -76,7 +100,7 @@ impl Model {
     }
 
     fn terms(&self, id: OperationId) -> Option<&Terms> {
-        self.log.iter().find_map(|op| match op {
+        self.log.iter().find_map(|(_, op)| match op {
             Op::Hold { hold, terms } if *hold == id => Some(terms),
             _ => None,
         })
@@ -91,10 +115,86 @@ impl Model {
         found.map_or(0, |(_, grant)| *grant)
     }
 
-    /// How the hold ended, if it did: the first ending that took effect.
+    /// What is left of the tightest cap of a key that has some.
+    fn left(&self, key: Option<KeyId>) -> Option<i64> {
+        let caps = self.caps.get(&key?)?;
+        let day = |now: i64| now / 86_400_000_000;
+        let mine = |id: OperationId| self.terms(id).is_some_and(|terms| terms.key == key);
+        let mut charges = HashMap::new();
+        for (at, op) in &self.log {
+            if let Op::Capture { hold, amount } = op
+                && mine(*hold)
+            {
+                let charge = amount.get().min(self.grant(*hold));
+                charges.entry(*hold).or_insert((*at, charge));
+            }
+            if let Op::Late { hold, .. } = op
+                && mine(*hold)
+                && let Some((_, charged, _)) = self.late.iter().find(|(id, ..)| id == hold)
+            {
+                charges.entry(*hold).or_insert((*at, *charged));
+            }
+        }
+        let spent = |counts: &dyn Fn(i64) -> bool| -> i64 {
+            let charges = charges.values().filter(|(at, _)| counts(*at));
+            charges.map(|(_, charge)| charge).sum()
+        };
+        let grants = self.grants.iter();
+        let held = grants.filter(|(id, _)| mine(*id) && self.ending(*id).is_none());
+        let held: i64 = held.map(|(_, grant)| grant).sum();
+        let left = [
+            (caps.day, spent(&|at| day(at) == day(self.now))),
+            // The clock of the tests stays within one month.
+            (caps.month, spent(&|_| true)),
+            (caps.total, spent(&|_| true)),
+        ];
+        let left = left
+            .iter()
+            .filter_map(|(cap, spent)| Some((*cap)?.get() - spent - held));
+        left.map(|rest| rest.max(0)).min()
+    }
+
+    fn late(&mut self, id: OperationId, amount: i64, payer: BalanceId) -> Result<Reply, Refusal> {
+        let before = self.late.iter().find(|(hold, ..)| *hold == id);
+        if amount < 0 {
+            return Err(Refusal::InvalidAmount);
+        }
+        let charged = match (self.ending(id), before) {
+            (Some(HoldState::Late), Some((_, charged, asked))) if *asked == amount => *charged,
+            (Some(HoldState::Late), _) => return Err(Refusal::Conflict),
+            (Some(HoldState::Expired), _) => {
+                let balance = self.payer(id).unwrap();
+                let charged = amount.min(self.grant(id)).min(self.available(balance));
+                self.late.push((id, charged, amount));
+                charged
+            }
+            (Some(HoldState::Captured), _) => return self.capture(id, amount),
+            (Some(ending), _) => return Err(Refusal::Closed(ending)),
+            (None, _) if self.terms(id).is_some() => {
+                let reply = self.capture(id, amount)?;
+                // As if it had been one.
+                let amount = Micros::new(amount);
+                let capture = Op::Capture { hold: id, amount };
+                self.log.push((self.now, capture));
+                return Ok(reply);
+            }
+            (None, _) if !self.accounts.contains(&payer) => return Err(Refusal::UnknownBalance),
+            (None, _) => {
+                self.late.push((id, 0, amount));
+                0
+            }
+        };
+        let captured = Micros::new(charged);
+        Ok(Reply::Captured { captured })
+    }
+
+    /// How the hold ended, if it did: the first ending that took effect, or that it was charged late.
     fn ending(&self, id: OperationId) -> Option<HoldState> {
+        if self.late.iter().any(|(hold, ..)| *hold == id) {
+            return Some(HoldState::Late);
+        }
         let known = self.terms(id).is_some();
-        self.log.iter().find_map(|op| match op {
+        self.log.iter().find_map(|(_, op)| match op {
             Op::Capture { hold, .. } if *hold == id => Some(HoldState::Captured),
             Op::Release { hold } if *hold == id && known => Some(HoldState::Released),
             Op::Release { hold } if *hold == id => Some(HoldState::Tombstone),
@@ -111,7 +211,11 @@ impl Model {
             return Err(Refusal::Conflict);
         }
         if let Some(ending) = self.ending(id) {
-            return Err(Refusal::Closed(ending));
+            return match (ending, &first) {
+                // Written off: under this id something else was asked for.
+                (HoldState::Late, None) => Err(Refusal::Conflict),
+                _ => Err(Refusal::Closed(ending)),
+            };
         }
         if first.is_none() {
             if terms.floor.get() <= 0 || terms.floor > terms.amount {
@@ -120,17 +224,27 @@ impl Model {
             if !self.accounts.contains(&terms.balance) {
                 return Err(Refusal::UnknownBalance);
             }
+            if self.frozen.contains(&terms.balance) {
+                return Err(Refusal::Frozen);
+            }
             let available = self.available(terms.balance);
             if available < terms.floor.get() {
                 let available = Micros::new(available);
                 return Err(Refusal::Insufficient { available });
             }
-            self.grants.push((id, terms.amount.get().min(available)));
+            let left = self.left(terms.key).unwrap_or(i64::MAX);
+            if left < terms.floor.get() {
+                let left = Micros::new(left);
+                return Err(Refusal::CapReached { left });
+            }
+            let granted = terms.amount.get().min(available).min(left);
+            self.grants.push((id, granted));
             // So that the sums below see it.
-            self.log.push(Op::Hold {
+            let op = Op::Hold {
                 hold: id,
                 terms: terms.clone(),
-            });
+            };
+            self.log.push((self.now, op));
         }
         Ok(Reply::Held {
             granted: Micros::new(self.grant(id)),
@@ -150,7 +264,7 @@ impl Model {
             None if self.terms(id).is_none() => Err(Refusal::UnknownHold),
             None => Ok(reply),
             Some(HoldState::Captured) => {
-                let first = self.log.iter().find_map(|op| match op {
+                let first = self.log.iter().find_map(|(_, op)| match op {
                     Op::Capture { hold, amount } if *hold == id => Some(amount.get()),
                     _ => None,
                 });
@@ -164,13 +278,25 @@ impl Model {
         }
     }
 
+    /// The latest moment that was named.
+    fn extended(&self, id: OperationId, first: i64) -> i64 {
+        let log = self.log.iter();
+        let later = log.filter_map(|(_, op)| match op {
+            Op::Extend { hold, expires_at } if *hold == id => Some(*expires_at),
+            _ => None,
+        });
+        later.fold(first, i64::max)
+    }
+
     fn expire(&self, id: OperationId, now: i64) -> Result<Reply, Refusal> {
         let terms = self.terms(id);
         match (self.ending(id), terms.map(|terms| terms.kind)) {
             (Some(HoldState::Expired), _) => Ok(Reply::Expired),
             (Some(ending), _) => Err(Refusal::Closed(ending)),
             (None, None) => Err(Refusal::UnknownHold),
-            (None, Some(Kind::Chat { expires_at })) if expires_at < now => Ok(Reply::Expired),
+            (None, Some(Kind::Chat { expires_at })) if self.extended(id, expires_at) < now => {
+                Ok(Reply::Expired)
+            }
             (None, Some(_)) => Err(Refusal::NotDue),
         }
     }
@@ -180,7 +306,7 @@ impl Model {
             return Err(Refusal::UnknownBalance);
         }
         let available = self.available(transfer.balance);
-        let first = self.log.iter().find_map(|op| match op {
+        let first = self.log.iter().find_map(|(_, op)| match op {
             Op::Transfer {
                 id: known,
                 transfer,

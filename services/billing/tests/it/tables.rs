@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
-use billing::ledger::{BalanceId, HoldState, Kind, Op, Refusal, Reply, Terms, Transfer};
-use domain::{Micros, Mode, OperationId};
+use billing::ledger::{
+    BalanceId, Caps, HoldState, Kind, Op, PostingKind, Refusal, Reply, Terms, Transfer,
+};
+use domain::{KeyId, Micros, Mode, OperationId};
 
-use crate::memory::{Memory, balance_id, operation};
+use crate::memory::{Memory, balance_id, key, operation};
 
 /// How many operations are decided at once.
 #[derive(Clone, Copy)]
@@ -20,6 +22,7 @@ struct Player {
     memory: Memory,
     operations: HashMap<String, OperationId>,
     accounts: HashMap<String, u8>,
+    keys: HashMap<String, u8>,
     /// Operations not yet decided, each with its line and the answer it should get.
     waiting: Vec<(String, Op, String)>,
 }
@@ -44,12 +47,23 @@ fn transfers() {
     play(include_str!("ledger/transfers.txt"));
 }
 
+#[test]
+fn late() {
+    play(include_str!("ledger/late.txt"));
+}
+
+#[test]
+fn budgets() {
+    play(include_str!("ledger/budgets.txt"));
+}
+
 fn play(table: &str) {
     for batches in [Batches::OneEach, Batches::AsLargeAsPossible] {
         let mut player = Player {
             memory: Memory::default(),
             operations: HashMap::new(),
             accounts: HashMap::new(),
+            keys: HashMap::new(),
             waiting: Vec::new(),
         };
         for line in table.lines() {
@@ -94,6 +108,41 @@ impl Player {
                 );
                 assert_eq!(shown, expected.join(" "), "{line}");
             }
+            ["now", "day", number] => {
+                let day: i64 = number.parse().unwrap();
+                self.memory.now = day * 86_400_000_000;
+            }
+            ["caps", name, "day", day, "month", month, "total", total] => {
+                let caps = Caps {
+                    day: cap(day),
+                    month: cap(month),
+                    total: cap(total),
+                };
+                let key = self.key(name);
+                self.memory.budgets.entry(key).or_default().caps = caps;
+            }
+            ["budget", name, ref expected @ ..] => {
+                let key = self.key(name);
+                let budget = self.memory.budgets[&key].at(self.memory.now);
+                let shown = format!(
+                    "spent {} {} {} held {}",
+                    budget.spent_day.get(),
+                    budget.spent_month.get(),
+                    budget.spent_total.get(),
+                    budget.held.get()
+                );
+                assert_eq!(shown, expected.join(" "), "{line}");
+            }
+            [word @ ("freeze" | "thaw"), name] => {
+                let id = self.balance(name);
+                self.memory.balances.get_mut(&id).unwrap().frozen = word == "freeze";
+            }
+            ["written-off", amount] => {
+                let losses = self.memory.postings.iter();
+                let losses = losses.filter(|posting| posting.kind == PostingKind::WriteOff);
+                let sum: i64 = losses.map(|posting| -posting.amount.get()).sum();
+                assert_eq!(sum.to_string(), amount, "{line}");
+            }
             ["over-reports", count] => {
                 assert_eq!(self.memory.over_reports.to_string(), count, "{line}");
             }
@@ -119,6 +168,30 @@ impl Player {
                 let expires_at = moment.parse().unwrap();
                 self.hold(id, (name, amount, amount), Kind::Chat { expires_at })
             }
+            ["hold", id, name, amount, "by", key] => {
+                self.hold_by(id, (name, amount, amount), Kind::Media, Some(key))
+            }
+            ["hold", id, name, amount, "floor", floor, "by", key] => {
+                self.hold_by(id, (name, amount, floor), Kind::Media, Some(key))
+            }
+            ["chat", id, name, amount, "until", moment, "by", key] => {
+                let expires_at = moment.parse().unwrap();
+                self.hold_by(
+                    id,
+                    (name, amount, amount),
+                    Kind::Chat { expires_at },
+                    Some(key),
+                )
+            }
+            ["late", id, amount, "for", name] => Op::Late {
+                hold: self.operation(id),
+                amount: micros(amount),
+                balance: self.balance(name),
+            },
+            ["extend", id, "until", moment] => Op::Extend {
+                hold: self.operation(id),
+                expires_at: moment.parse().unwrap(),
+            },
             ["capture", id, amount] => Op::Capture {
                 hold: self.operation(id),
                 amount: micros(amount),
@@ -143,7 +216,17 @@ impl Player {
         }
     }
 
-    fn hold(&mut self, id: &str, (name, amount, floor): (&str, &str, &str), kind: Kind) -> Op {
+    fn hold(&mut self, id: &str, amounts: (&str, &str, &str), kind: Kind) -> Op {
+        self.hold_by(id, amounts, kind, None)
+    }
+
+    fn hold_by(
+        &mut self,
+        id: &str,
+        (name, amount, floor): (&str, &str, &str),
+        kind: Kind,
+        key: Option<&str>,
+    ) -> Op {
         Op::Hold {
             hold: self.operation(id),
             terms: Terms {
@@ -151,6 +234,7 @@ impl Player {
                 amount: micros(amount),
                 floor: micros(floor),
                 kind,
+                key: key.map(|name| self.key(name)),
                 price_version: "v1".to_owned(),
             },
         }
@@ -162,6 +246,11 @@ impl Player {
             .operations
             .entry(name.to_owned())
             .or_insert_with(|| operation(next))
+    }
+
+    fn key(&mut self, name: &str) -> KeyId {
+        let next = u8::try_from(self.keys.len()).unwrap();
+        key(*self.keys.entry(name.to_owned()).or_insert(next))
     }
 
     /// `alice` is her live balance, `alice/test` her test balance.
@@ -184,18 +273,26 @@ fn micros(word: &str) -> Micros {
     }
 }
 
+/// A cap; `-` is none.
+fn cap(word: &str) -> Option<Micros> {
+    (word != "-").then(|| micros(word))
+}
+
 fn show(answer: Result<Reply, Refusal>) -> String {
     match answer {
         Ok(Reply::Held { granted, available }) => {
             format!("held {}, available {}", granted.get(), available.get())
         }
         Ok(Reply::Captured { captured }) => format!("captured {}", captured.get()),
+        Ok(Reply::Extended) => "extended".to_owned(),
         Ok(Reply::Released) => "released".to_owned(),
         Ok(Reply::Expired) => "expired".to_owned(),
         Ok(Reply::Booked { available }) => format!("available {}", available.get()),
         Err(Refusal::Insufficient { available }) => {
             format!("refused: only {} available", available.get())
         }
+        Err(Refusal::CapReached { left }) => format!("refused: {} left of its cap", left.get()),
+        Err(Refusal::Frozen) => "refused: frozen".to_owned(),
         Err(Refusal::UnknownBalance) => "refused: no such balance".to_owned(),
         Err(Refusal::UnknownHold) => "refused: no such hold".to_owned(),
         Err(Refusal::InvalidAmount) => "refused: invalid amount".to_owned(),
@@ -208,6 +305,7 @@ fn show(answer: Result<Reply, Refusal>) -> String {
                 HoldState::Captured => "captured",
                 HoldState::Released => "released",
                 HoldState::Expired => "expired",
+                HoldState::Late => "charged late",
                 HoldState::Tombstone => "released before it came",
             }
         ),

@@ -64,6 +64,7 @@ async fn spend_twenty_five(client: &mut Client, account: &[u8]) {
         outcome: wire::Outcome::Capture.into(),
         amount: 25,
         receipt: "{}".into(),
+        context: None,
     };
     let settled = client.settle(ask(settle)).await.unwrap().into_inner();
     assert_eq!(settled.captured, 25);
@@ -91,6 +92,7 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
         reason: "gift".to_owned(),
         transfer_id: chassis::mint::<domain::ids::Operation>().to_vec().into(),
         actor: "operator".to_owned(),
+        expires_at: 0,
     };
     for _ in 0..2 {
         let balance = client.add_credits(ask(credits.clone())).await.unwrap();

@@ -7,7 +7,10 @@ use std::{
 
 use proto::{
     Fault,
-    billing::v1::{billing_server::Billing, *},
+    billing::v1::{
+        ExtendReply, ExtendRequest, FreezeAccountReply, FreezeAccountRequest,
+        billing_server::Billing, *,
+    },
     code,
 };
 use tonic::{Request, Response, Status};
@@ -152,6 +155,17 @@ impl Billing for FakeBilling {
             plan.unwrap_or(Plan::Answer)
         };
         Self::follow(plan, || Ok(self.books().settle(request.into_inner()))).await
+    }
+
+    async fn extend(&self, _: Request<ExtendRequest>) -> Result<Response<ExtendReply>, Status> {
+        Err(not_here())
+    }
+
+    async fn freeze_account(
+        &self,
+        _: Request<FreezeAccountRequest>,
+    ) -> Result<Response<FreezeAccountReply>, Status> {
+        Err(not_here())
     }
 
     async fn authenticate(

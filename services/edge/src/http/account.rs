@@ -31,6 +31,15 @@ pub(crate) struct Credits {
     held_microcredits: i64,
     posted_microcredits: i64,
     open_holds: i64,
+    frozen: bool,
+    expiring: Vec<Expiring>,
+}
+
+/// The wire form of credit that expires.
+#[derive(Serialize)]
+struct Expiring {
+    credits: Micros,
+    expires_at: String,
 }
 
 // === impl Credits ===
@@ -53,7 +62,20 @@ impl TryFrom<wire::Balance> for Credits {
             held_microcredits: held.get(),
             posted_microcredits: posted.get(),
             open_holds: balance.open_holds,
+            frozen: balance.frozen,
+            expiring: balance.expiring.into_iter().map(Expiring::from).collect(),
         })
+    }
+}
+
+// === impl Expiring ===
+
+impl From<wire::Expiring> for Expiring {
+    fn from(expiring: wire::Expiring) -> Self {
+        Self {
+            credits: Micros::new(expiring.left),
+            expires_at: chassis::clock::rfc3339(expiring.expires_at),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use proto::{
     Fault,
     billing::v1::{
         AddCreditsRequest, AuditRequest, CreateAccountRequest, CreateKeyRequest,
-        ListAccountsRequest, RevokeKeyRequest,
+        FreezeAccountRequest, ListAccountsRequest, RevokeKeyRequest,
     },
     code, id_from_wire,
     media::v1::ListUnknownAttemptsRequest,
@@ -39,9 +39,9 @@ const PAGE: (u32, u32) = (100, 1000);
 
 /// The wire form of a list.
 #[derive(Serialize)]
-struct List<T> {
-    items: Vec<T>,
-    next_cursor: Option<String>,
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next_cursor: Option<String>,
 }
 
 /// The wire form of an account.
@@ -57,6 +57,13 @@ struct Account {
 struct NewAccount {
     account_id: String,
     name: String,
+}
+
+/// The wire form of an account that was stopped or let go on.
+#[derive(Serialize)]
+struct FrozenAccount {
+    account_id: String,
+    frozen: bool,
 }
 
 /// The wire form of a new key.
@@ -193,6 +200,7 @@ pub(crate) async fn add_credits(
     fields.require("mode", mode.as_ref());
     let reason = fields.text("reason", 1, TEXT_LEN);
     fields.require("reason", reason.as_ref());
+    let expires_at = fields.moment("expires_at");
     fields.finish()?;
     let mode = mode.unwrap_or(Mode::Test);
     let request = AddCreditsRequest {
@@ -202,6 +210,7 @@ pub(crate) async fn add_credits(
         reason: reason.unwrap_or_default(),
         transfer_id: transfer_id(account, mode, &idempotency_key).to_vec().into(),
         actor: caller.identity.actor(),
+        expires_at: expires_at.unwrap_or_default(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let balance = app
@@ -212,6 +221,41 @@ pub(crate) async fn add_credits(
         .await?
         .into_inner();
     success(StatusCode::OK, &Credits::try_from(balance)?)
+}
+
+/// `POST /admin/accounts/{id}/freeze`.
+pub(crate) async fn freeze(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let request = FreezeAccountRequest {
+        account_id: account_of(&id)?.to_vec().into(),
+        frozen: true,
+    };
+    freeze_account(&app, request).await
+}
+
+/// `POST /admin/accounts/{id}/unfreeze`.
+pub(crate) async fn unfreeze(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<Admin>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let request = FreezeAccountRequest {
+        account_id: account_of(&id)?.to_vec().into(),
+        frozen: false,
+    };
+    freeze_account(&app, request).await
+}
+
+async fn freeze_account(app: &App, request: FreezeAccountRequest) -> Result<Response, ApiError> {
+    let account: AccountId = id_from_wire(&request.account_id)?;
+    let frozen = request.frozen;
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    app.clients.billing.clone().freeze_account(request).await?;
+    let account_id = account.to_string();
+    success(StatusCode::OK, &FrozenAccount { account_id, frozen })
 }
 
 /// `POST /admin/accounts/{id}/keys`.

@@ -9,7 +9,7 @@ use reqwest::Method;
 use crate::house::{House, read, refusal};
 
 /// One call of every route: how the table writes it, and a body.
-const CALLS: [(&str, &str, &str); 21] = [
+const CALLS: [(&str, &str, &str); 26] = [
     ("GET", "/", ""),
     ("GET", "/docs/errors.md", ""),
     ("GET", "/healthz", ""),
@@ -23,6 +23,9 @@ const CALLS: [(&str, &str, &str); 21] = [
     ("GET", "/tasks/{id}/events", ""),
     ("GET", "/tasks/{id}/files/{n}", ""),
     ("GET", "/credits", ""),
+    ("GET", "/usage", ""),
+    ("GET", "/operations", ""),
+    ("GET", "/operations/{id}/receipt", ""),
     ("GET", "/webhooks/secret", ""),
     ("POST", "/admin/accounts", r#"{"name":"a"}"#),
     ("GET", "/admin/accounts", ""),
@@ -31,6 +34,8 @@ const CALLS: [(&str, &str, &str); 21] = [
         "/admin/accounts/{id}/credits",
         r#"{"credits":1,"mode":"test","reason":"r"}"#,
     ),
+    ("POST", "/admin/accounts/{id}/freeze", ""),
+    ("POST", "/admin/accounts/{id}/unfreeze", ""),
     (
         "POST",
         "/admin/accounts/{id}/keys",
@@ -47,6 +52,10 @@ fn filled(house: &House, path: &str) -> String {
         "gemini".to_owned()
     } else if path.starts_with("/tasks") {
         house.task().to_string()
+    } else if path.starts_with("/operations") {
+        domain::OperationId::from_slice(&[5; 16])
+            .unwrap()
+            .to_string()
     } else if path.starts_with("/admin/keys") {
         chassis::mint::<domain::ids::Key>().to_string()
     } else {

@@ -39,6 +39,12 @@ pub(crate) struct World {
     pub(crate) submits: Mutex<Vec<media::SubmitRequest>>,
     /// Every operator's transfer.
     pub(crate) transfers: Mutex<Vec<billing::AddCreditsRequest>>,
+    /// Accounts that were stopped or let go on.
+    pub(crate) frozen: Mutex<Vec<billing::FreezeAccountRequest>>,
+    /// Usage that was asked for.
+    pub(crate) usages: Mutex<Vec<billing::GetUsageRequest>>,
+    /// Pages of operations that were asked for.
+    pub(crate) pages: Mutex<Vec<billing::ListOperationsRequest>>,
     /// Every new key.
     pub(crate) new_keys: Mutex<Vec<billing::CreateKeyRequest>>,
 }
@@ -73,6 +79,27 @@ fn balance(account: &Bytes, mode: i32) -> billing::Balance {
         posted: 10_500_000,
         held: 500_001,
         open_holds: 2,
+        frozen: false,
+        expiring: vec![billing::Expiring {
+            left: 250_000,
+            expires_at: 1_500_000,
+        }],
+    }
+}
+
+fn operation() -> billing::Operation {
+    billing::Operation {
+        operation_id: vec![5; 16].into(),
+        key_id: vec![8; 16].into(),
+        route: "chat/completions".to_owned(),
+        model: "gemini".to_owned(),
+        provider: "sandbox".to_owned(),
+        outcome: "captured".to_owned(),
+        held: 2_000_000,
+        charged: 1_000,
+        created_at: 1_500_000,
+        ended_at: 2_500_000,
+        ..billing::Operation::default()
     }
 }
 
@@ -102,6 +129,21 @@ impl billing::billing_server::Billing for FakeBilling {
         _request: Request<billing::SettleRequest>,
     ) -> Result<Response<billing::SettleReply>, Status> {
         panic!("the edge does not settle")
+    }
+
+    async fn extend(
+        &self,
+        _request: Request<billing::ExtendRequest>,
+    ) -> Result<Response<billing::ExtendReply>, Status> {
+        panic!("the edge does not hold")
+    }
+
+    async fn freeze_account(
+        &self,
+        request: Request<billing::FreezeAccountRequest>,
+    ) -> Result<Response<billing::FreezeAccountReply>, Status> {
+        self.0.frozen.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(billing::FreezeAccountReply {}))
     }
 
     async fn get_balance(
@@ -180,6 +222,52 @@ impl billing::billing_server::Billing for FakeBilling {
         Ok(Response::new(billing::AuditReply {
             ok: true,
             checks: vec![check],
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl billing::usage_server::Usage for FakeBilling {
+    async fn get_usage(
+        &self,
+        request: Request<billing::GetUsageRequest>,
+    ) -> Result<Response<billing::GetUsageReply>, Status> {
+        self.0.usages.lock().unwrap().push(request.into_inner());
+        let row = billing::UsageRow {
+            day: 19_723,
+            key_id: vec![8; 16].into(),
+            model: "gemini".to_owned(),
+            route: "chat/completions".to_owned(),
+            operations: 3,
+            free: 1,
+            charged: 1_500_001,
+            input_tokens: 40,
+            output_tokens: 50,
+        };
+        Ok(Response::new(billing::GetUsageReply { rows: vec![row] }))
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<billing::ListOperationsRequest>,
+    ) -> Result<Response<billing::ListOperationsReply>, Status> {
+        let request = request.into_inner();
+        let count = request.limit.min(2);
+        self.0.pages.lock().unwrap().push(request);
+        let operations = (0..count).map(|_| operation()).collect();
+        Ok(Response::new(billing::ListOperationsReply { operations }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<billing::GetReceiptRequest>,
+    ) -> Result<Response<billing::GetReceiptReply>, Status> {
+        if *request.into_inner().operation_id != [5; 16] {
+            return Err(Fault::new(code::NOT_FOUND, "there is no such operation").into());
+        }
+        Ok(Response::new(billing::GetReceiptReply {
+            operation: Some(operation()),
+            receipt: r#"{"total_microcredits":1000}"#.into(),
         }))
     }
 }

@@ -17,3 +17,4 @@ mod keys;
 mod redis;
 mod shapes;
 mod tasks;
+mod usage;

@@ -278,6 +278,18 @@ impl billing_server::Billing for Billing {
         }))
     }
 
+    async fn extend(
+        &self,
+        _: Request<billing::ExtendRequest>,
+    ) -> Result<Reply<billing::ExtendReply>, Status> {
+        not_played()
+    }
+    async fn freeze_account(
+        &self,
+        _: Request<billing::FreezeAccountRequest>,
+    ) -> Result<Reply<billing::FreezeAccountReply>, Status> {
+        not_played()
+    }
     async fn authenticate(
         &self,
         _: Request<billing::AuthenticateRequest>,

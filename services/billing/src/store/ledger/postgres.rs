@@ -8,16 +8,20 @@
 //! Many rows travel as arrays, a list for each column, in the text that the server reads arrays from: sqlx's common driver binds
 //! no arrays. (Measured with 64 rows: JSON takes 3 times as long, packed lines as the SQLite side has them 4 times.)
 
-use std::{borrow::Cow, fmt::Display, fmt::Write as _};
+use std::borrow::Cow;
 
-use domain::{Micros, OperationId};
+use domain::{KeyId, Micros, OperationId};
 use sqlx::{AnyConnection, Executor as _, Row as _, any::AnyRow};
 
-use super::{Names, Receipt};
+use super::{
+    Names,
+    array::{ids, list, optional, optional_ids, texts},
+    receipt,
+};
 use crate::{
     Error,
-    ledger::{Balance, BalanceId, Changes, HoldState, Kind, Loaded, Stored, Transfer},
-    store::row::{Hex, HoldParts, balance_id, posting_words, state_word},
+    ledger::{Balance, BalanceId, Budget, Changes, HoldState, Kind, Loaded, Stored, Transfer},
+    store::row::{BudgetJson, Hex, HoldParts, balance_id, posting_words, read_budget, state_word},
 };
 
 /// How the statements below are planned, for this transaction: by their indexes, whatever the tables' sizes were when the plan was
@@ -27,71 +31,96 @@ const PLANNING: &str = "
     set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
     set local plan_cache_mode = force_generic_plan";
 
-/// Locks the balances that a batch names and those of the holds it names, and loads them: as they are once the lock is had.
+/// Locks the balances that a batch names and those of the holds it names, and loads them: as they are once the lock is had. Says of
+/// each whether any of its keys has a budget: with the balance, the budgets are locked.
 /// $1: ids of holds; $2, $3: accounts and modes.
 const LOCK: &str = "
     with named (account, mode) as materialized
       (select account, mode from unnest(cast($2 as bytea[]), cast($3 as text[])) as balances (account, mode)
        union
        select account, mode from hold where id = any (cast($1 as bytea[])))
-    select balance.account, balance.mode, balance.posted, balance.held, balance.open_holds
+    select balance.account, balance.mode, balance.posted, balance.held, balance.open_holds, balance.frozen_at,
+           exists (select 1 from budget where budget.account = balance.account and budget.mode = balance.mode)
     from balance join named on balance.account = named.account and balance.mode = named.mode
     order by balance.account, balance.mode
     for no key update of balance";
 
 /// Loads holds. $1: their ids.
 const HOLDS: &str = "
-    select id, account, mode, state, amount, floor, granted, captured, price_version, expires_at
+    select id, account, mode, state, amount, floor, granted, captured, written_off, key, budgeted, price_version, expires_at
     from hold where id = any (cast($1 as bytea[]))";
+
+/// Loads budgets. $1: keys.
+const BUDGETS: &str = "
+    select key, cap_day, cap_month, cap_total, spent_day, spent_month, spent_total, held, day, month
+    from budget where key = any (cast($1 as bytea[]))";
 
 /// Loads transfers. $1: their ids.
 const TRANSFERS: &str = "
     select id, account, mode, amount, actor, reason from transfer where id = any (cast($1 as bytea[]))";
 
-/// Writes what a batch comes to, and says how many rows that were: new holds, closed ones, transfers, entries, balances.
+/// Writes what a batch comes to, and says how many rows that were: new holds, closed ones, longer ones, transfers, entries,
+/// balances, endings, budgets.
 /// $1: now; then a list for each column, in the order of the columns below. An id that another process has written since it
 /// was looked for makes the statement fail.
 const WRITE: &str = "
     with opened as
-      (insert into hold (id, account, mode, kind, state, amount, floor, granted, captured, price_version, expires_at,
-                         created_at, closed_at)
-       select id, account, mode, kind, state, amount, floor, granted, captured, price_version, expires_at,
-              $1, case when state <> 'open' then $1 end
+      (insert into hold (id, account, mode, kind, state, amount, floor, granted, captured, written_off, key, budgeted,
+                         price_version, expires_at, created_at, closed_at)
+       select id, account, mode, kind, state, amount, floor, granted, captured, written_off, key, budgeted,
+              price_version, expires_at, $1, case when state <> 'open' then $1 end
        from unnest(cast($2 as bytea[]), cast($3 as bytea[]), cast($4 as text[]), cast($5 as text[]), cast($6 as text[]),
                    cast($7 as bigint[]), cast($8 as bigint[]), cast($9 as bigint[]), cast($10 as bigint[]),
-                   cast($11 as text[]), cast($12 as bigint[]))
-         as new (id, account, mode, kind, state, amount, floor, granted, captured, price_version, expires_at)
+                   cast($11 as bigint[]), cast($12 as bytea[]), cast($13 as bigint[]), cast($14 as text[]),
+                   cast($15 as bigint[]))
+         as new (id, account, mode, kind, state, amount, floor, granted, captured, written_off, key, budgeted,
+                 price_version, expires_at)
        returning 1),
     closed as
-      (update hold set state = change.state, captured = change.captured, closed_at = $1
-       from unnest(cast($13 as bytea[]), cast($14 as text[]), cast($15 as bigint[])) as change (id, state, captured)
+      (update hold set state = change.state, captured = change.captured, written_off = change.written_off, closed_at = $1
+       from unnest(cast($16 as bytea[]), cast($17 as text[]), cast($18 as bigint[]), cast($19 as bigint[]))
+         as change (id, state, captured, written_off)
+       where hold.id = change.id and (hold.state = 'open' or hold.state = 'expired')
+       returning 1),
+    extended as
+      (update hold set expires_at = change.expires_at
+       from unnest(cast($20 as bytea[]), cast($21 as bigint[])) as change (id, expires_at)
        where hold.id = change.id and hold.state = 'open'
        returning 1),
     transferred as
       (insert into transfer (id, account, mode, amount, actor, reason, created_at)
        select id, account, mode, amount, actor, reason, $1
-       from unnest(cast($16 as bytea[]), cast($17 as bytea[]), cast($18 as text[]), cast($19 as bigint[]),
-                   cast($20 as text[]), cast($21 as text[])) as new (id, account, mode, amount, actor, reason)
+       from unnest(cast($22 as bytea[]), cast($23 as bytea[]), cast($24 as text[]), cast($25 as bigint[]),
+                   cast($26 as text[]), cast($27 as text[])) as new (id, account, mode, amount, actor, reason)
        returning 1),
     booked as
       (insert into entry (cause, kind, account, mode, amount, created_at)
        select cause, kind, case when side = 1 then account else platform end, mode, amount * side, $1
-       from unnest(cast($22 as bytea[]), cast($23 as text[]), cast($24 as bytea[]), cast($25 as bytea[]),
-                   cast($26 as text[]), cast($27 as bigint[])) as posting (cause, kind, account, platform, mode, amount)
+       from unnest(cast($28 as bytea[]), cast($29 as text[]), cast($30 as bytea[]), cast($31 as bytea[]),
+                   cast($32 as text[]), cast($33 as bigint[])) as posting (cause, kind, account, platform, mode, amount)
          cross join (values (1), (-1)) as sides (side)
        returning 1),
     balanced as
       (update balance set posted = change.posted, held = change.held, open_holds = change.open_holds
-       from unnest(cast($28 as bytea[]), cast($29 as text[]), cast($30 as bigint[]), cast($31 as bigint[]),
-                   cast($32 as bigint[])) as change (account, mode, posted, held, open_holds)
+       from unnest(cast($34 as bytea[]), cast($35 as text[]), cast($36 as bigint[]), cast($37 as bigint[]),
+                   cast($38 as bigint[])) as change (account, mode, posted, held, open_holds)
        where balance.account = change.account and balance.mode = change.mode
        returning 1),
-    explained as
-      (insert into receipt (operation, body, created_at)
-       select operation, body, $1 from unnest(cast($33 as bytea[]), cast($34 as text[])) as new (operation, body)
-       on conflict do nothing)
-    select (select count(*) from opened), (select count(*) from closed), (select count(*) from transferred),
-           (select count(*) from booked), (select count(*) from balanced)";
+    ended as
+      (insert into ending (hold, receipt, created_at)
+       select hold, receipt, $1 from unnest(cast($39 as bytea[]), cast($40 as text[])) as new (hold, receipt)
+       returning 1),
+    budgeted as
+      (update budget set spent_day = change.spent_day, spent_month = change.spent_month, spent_total = change.spent_total,
+                         held = change.held, day = change.day, month = change.month
+       from unnest(cast($41 as bytea[]), cast($42 as bigint[]), cast($43 as bigint[]), cast($44 as bigint[]),
+                   cast($45 as bigint[]), cast($46 as bigint[]), cast($47 as bigint[]))
+         as change (key, spent_day, spent_month, spent_total, held, day, month)
+       where budget.key = change.key
+       returning 1)
+    select (select count(*) from opened), (select count(*) from closed), (select count(*) from extended),
+           (select count(*) from transferred), (select count(*) from booked), (select count(*) from balanced),
+           (select count(*) from ended), (select count(*) from budgeted)";
 
 /// A new row of `hold`. A tombstone names nobody.
 struct NewHold<'a> {
@@ -103,6 +132,9 @@ struct NewHold<'a> {
     floor: Micros,
     granted: Micros,
     captured: Micros,
+    written_off: Micros,
+    key: Option<KeyId>,
+    budgeted: bool,
     price_version: &'a str,
     expires_at: Option<i64>,
 }
@@ -121,9 +153,11 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
         .bind(list(named.balances.iter().map(|id| id.mode.as_str())))
         .fetch_all(&mut *connection)
         .await?;
+    let mut budgeted = false;
     for row in &rows {
         let (id, balance) = read_balance(row)?;
         loaded.balances.insert(id, balance);
+        budgeted |= row.try_get::<bool, _>(6)?;
     }
     if !named.holds.is_empty() {
         let rows = sqlx::query(HOLDS).bind(holds);
@@ -137,6 +171,9 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
             loaded.holds.insert(id, stored);
         }
     }
+    if budgeted {
+        load_budgets(connection, named, &mut loaded).await?;
+    }
     if !named.transfers.is_empty() {
         let rows = sqlx::query(TRANSFERS).bind(ids(named.transfers.iter().copied().map(Hex::from)));
         for row in &rows.fetch_all(&mut *connection).await? {
@@ -147,6 +184,26 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
     Ok(loaded)
 }
 
+/// The budgets of the keys that ask, and of those whose holds end.
+async fn load_budgets(
+    connection: &mut AnyConnection,
+    named: &Names,
+    loaded: &mut Loaded,
+) -> Result<(), Error> {
+    let ending = loaded.holds.values().filter_map(|stored| match stored {
+        Stored::Hold(hold) => hold.terms.key.filter(|_| hold.budgeted),
+        Stored::Tombstone => None,
+    });
+    let keys = named.keys.iter().copied().chain(ending);
+    let keys = ids(keys.map(Hex::from));
+    let rows = sqlx::query(BUDGETS).bind(keys);
+    for row in &rows.fetch_all(connection).await? {
+        let (key, budget) = read_budget(budget_row(row)?);
+        loaded.budgets.insert(key, budget);
+    }
+    Ok(())
+}
+
 /// Writes what a batch comes to.
 ///
 /// # Errors
@@ -154,72 +211,116 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
 pub(super) async fn write(
     connection: &mut AnyConnection,
     changes: &Changes,
-    mut receipts: Vec<Receipt<'_>>,
+    receipts: &[Option<String>],
     at: i64,
 ) -> Result<(), Error> {
-    let holds = new_holds(changes);
-    let closed = &changes.closed_holds;
+    let columns = [
+        hold_columns(&new_holds(changes)),
+        closed_columns(changes),
+        transfer_columns(changes),
+        posting_columns(changes),
+        balance_columns(changes),
+        ending_columns(changes, receipts),
+        budget_columns(&changes.budgets),
+    ];
+    let mut query = sqlx::query(WRITE).bind(at);
+    for column in columns.into_iter().flatten() {
+        query = query.bind(column);
+    }
+    let row = query.fetch_one(connection).await.map_err(overtaken)?;
+    expect(&row, changes)
+}
+
+fn hold_columns(holds: &[NewHold<'_>]) -> Vec<String> {
+    let holds = || holds.iter();
+    vec![
+        ids(holds().map(|hold| hold.id)),
+        optional_ids(holds().map(|hold| Some(hold.owner?.account.into()))),
+        optional(holds().map(|hold| Some(hold.owner?.mode.as_str()))),
+        optional(holds().map(|hold| hold.kind)),
+        list(holds().map(|hold| hold.state)),
+        list(holds().map(|hold| hold.amount.get())),
+        list(holds().map(|hold| hold.floor.get())),
+        list(holds().map(|hold| hold.granted.get())),
+        list(holds().map(|hold| hold.captured.get())),
+        list(holds().map(|hold| hold.written_off.get())),
+        optional_ids(holds().map(|hold| hold.key.map(Hex::from))),
+        list(holds().map(|hold| i64::from(hold.budgeted))),
+        texts(holds().map(|hold| hold.price_version)),
+        optional(holds().map(|hold| hold.expires_at)),
+    ]
+}
+
+/// Holds that are closed, then those that live longer.
+fn closed_columns(changes: &Changes) -> Vec<String> {
+    let closed = || changes.closed_holds.iter();
+    let extended = || changes.extended_holds.iter();
+    vec![
+        ids(closed().map(|(id, _)| (*id).into())),
+        list(closed().map(|(_, hold)| state_word(hold.state))),
+        list(closed().map(|(_, hold)| hold.captured.get())),
+        list(closed().map(|(_, hold)| hold.written_off.get())),
+        ids(extended().map(|(id, _)| (*id).into())),
+        list(extended().map(|(_, until)| until)),
+    ]
+}
+
+fn transfer_columns(changes: &Changes) -> Vec<String> {
     let mut transfers: Vec<_> = changes.transfers.iter().collect();
     transfers.sort_unstable_by_key(|(id, _)| *id);
-    receipts.sort_by_key(|(id, _)| *id);
-    let (postings, balances) = (&changes.postings, &changes.balances);
-    let row = sqlx::query(WRITE)
-        .bind(at)
-        .bind(ids(holds.iter().map(|hold| hold.id)))
-        .bind(optional_ids(
-            holds.iter().map(|hold| Some(hold.owner?.account.into())),
-        ))
-        .bind(optional(
-            holds.iter().map(|hold| Some(hold.owner?.mode.as_str())),
-        ))
-        .bind(optional(holds.iter().map(|hold| hold.kind)))
-        .bind(list(holds.iter().map(|hold| hold.state)))
-        .bind(list(holds.iter().map(|hold| hold.amount.get())))
-        .bind(list(holds.iter().map(|hold| hold.floor.get())))
-        .bind(list(holds.iter().map(|hold| hold.granted.get())))
-        .bind(list(holds.iter().map(|hold| hold.captured.get())))
-        .bind(texts(holds.iter().map(|hold| hold.price_version)))
-        .bind(optional(holds.iter().map(|hold| hold.expires_at)))
-        .bind(ids(closed.iter().map(|(id, _)| (*id).into())))
-        .bind(list(closed.iter().map(|(_, hold)| state_word(hold.state))))
-        .bind(list(closed.iter().map(|(_, hold)| hold.captured.get())))
-        .bind(ids(transfers.iter().map(|(id, _)| (*id).into())))
-        .bind(ids(transfers
-            .iter()
-            .map(|(_, new)| new.balance.account.into())))
-        .bind(list(
-            transfers.iter().map(|(_, new)| new.balance.mode.as_str()),
-        ))
-        .bind(list(transfers.iter().map(|(_, new)| new.amount.get())))
-        .bind(texts(transfers.iter().map(|(_, new)| new.actor.as_str())))
-        .bind(texts(transfers.iter().map(|(_, new)| new.reason.as_str())))
-        .bind(ids(postings.iter().map(|posting| posting.cause.into())))
-        .bind(list(
-            postings.iter().map(|posting| posting_words(posting.kind).0),
-        ))
-        .bind(ids(postings
-            .iter()
-            .map(|posting| posting.balance.account.into())))
-        .bind(ids(postings
-            .iter()
-            .map(|posting| posting_words(posting.kind).1)))
-        .bind(list(
-            postings.iter().map(|posting| posting.balance.mode.as_str()),
-        ))
-        .bind(list(postings.iter().map(|posting| posting.amount.get())))
-        .bind(ids(balances.iter().map(|(id, _)| id.account.into())))
-        .bind(list(balances.iter().map(|(id, _)| id.mode.as_str())))
-        .bind(list(
-            balances.iter().map(|(_, balance)| balance.posted.get()),
-        ))
-        .bind(list(balances.iter().map(|(_, balance)| balance.held.get())))
-        .bind(list(balances.iter().map(|(_, balance)| balance.open_holds)))
-        .bind(ids(receipts.iter().map(|(id, _)| (*id).into())))
-        .bind(texts(receipts.iter().map(|(_, body)| *body)))
-        .fetch_one(connection)
-        .await
-        .map_err(overtaken)?;
-    expect(&row, changes)
+    let transfers = || transfers.iter();
+    vec![
+        ids(transfers().map(|(id, _)| (*id).into())),
+        ids(transfers().map(|(_, new)| new.balance.account.into())),
+        list(transfers().map(|(_, new)| new.balance.mode.as_str())),
+        list(transfers().map(|(_, new)| new.amount.get())),
+        texts(transfers().map(|(_, new)| new.actor.as_str())),
+        texts(transfers().map(|(_, new)| new.reason.as_str())),
+    ]
+}
+
+fn posting_columns(changes: &Changes) -> Vec<String> {
+    let postings = || changes.postings.iter();
+    vec![
+        ids(postings().map(|posting| posting.cause.into())),
+        list(postings().map(|posting| posting_words(posting).0)),
+        ids(postings().map(|posting| posting_words(posting).1)),
+        ids(postings().map(|posting| posting_words(posting).2)),
+        list(postings().map(|posting| posting.balance.mode.as_str())),
+        list(postings().map(|posting| posting.amount.get())),
+    ]
+}
+
+fn balance_columns(changes: &Changes) -> Vec<String> {
+    let balances = || changes.balances.iter();
+    vec![
+        ids(balances().map(|(id, _)| id.account.into())),
+        list(balances().map(|(id, _)| id.mode.as_str())),
+        list(balances().map(|(_, balance)| balance.posted.get())),
+        list(balances().map(|(_, balance)| balance.held.get())),
+        list(balances().map(|(_, balance)| balance.open_holds)),
+    ]
+}
+
+fn ending_columns(changes: &Changes, receipts: &[Option<String>]) -> Vec<String> {
+    let endings = || changes.endings.iter();
+    vec![
+        ids(endings().map(|(id, _)| (*id).into())),
+        texts(endings().map(|(_, place)| receipt(receipts, *place))),
+    ]
+}
+
+fn budget_columns(budgets: &[(KeyId, Budget)]) -> Vec<String> {
+    let spent = |of: fn(&Budget) -> i64| list(budgets.iter().map(|(_, budget)| of(budget)));
+    vec![
+        ids(budgets.iter().map(|(key, _)| (*key).into())),
+        spent(|budget| budget.spent_day.get()),
+        spent(|budget| budget.spent_month.get()),
+        spent(|budget| budget.spent_total.get()),
+        spent(|budget| budget.held.get()),
+        spent(|budget| budget.day),
+        spent(|budget| budget.month),
+    ]
 }
 
 /// The ledger decided on rows that are locked: all of them must still be there.
@@ -227,9 +328,12 @@ fn expect(written: &AnyRow, changes: &Changes) -> Result<(), Error> {
     let expected = [
         changes.new_holds.len(),
         changes.closed_holds.len(),
+        changes.extended_holds.len(),
         changes.transfers.len(),
         changes.postings.len().saturating_mul(2),
         changes.balances.len(),
+        changes.endings.len(),
+        changes.budgets.len(),
     ];
     for (column, expected) in expected.into_iter().enumerate() {
         let rows: i64 = written.try_get(column)?;
@@ -271,6 +375,9 @@ fn new_hold(id: Hex, stored: &Stored) -> NewHold<'_> {
             floor: Micros::ZERO,
             granted: Micros::ZERO,
             captured: Micros::ZERO,
+            written_off: Micros::ZERO,
+            key: None,
+            budgeted: false,
             price_version: "",
             expires_at: None,
         };
@@ -288,65 +395,12 @@ fn new_hold(id: Hex, stored: &Stored) -> NewHold<'_> {
         floor: hold.terms.floor,
         granted: hold.granted,
         captured: hold.captured,
+        written_off: hold.written_off,
+        key: hold.terms.key,
+        budgeted: hold.budgeted,
         price_version: &hold.terms.price_version,
         expires_at,
     }
-}
-
-/// A list of ids.
-fn ids(items: impl Iterator<Item = Hex>) -> String {
-    optional_ids(items.map(Some))
-}
-
-fn optional_ids(items: impl Iterator<Item = Option<Hex>>) -> String {
-    array(items, |text, id| {
-        // Writing to a text does not fail.
-        let _ = match id {
-            Some(id) => write!(text, r#""\\x{id}""#),
-            None => write!(text, "null"),
-        };
-    })
-}
-
-/// A list of numbers, or of words of ours, which hold nothing that must be quoted.
-fn list(items: impl Iterator<Item = impl Display>) -> String {
-    optional(items.map(Some))
-}
-
-fn optional(items: impl Iterator<Item = Option<impl Display>>) -> String {
-    array(items, |text, item| {
-        let _ = match item {
-            Some(item) => write!(text, "{item}"),
-            None => write!(text, "null"),
-        };
-    })
-}
-
-/// A list of texts that may hold anything.
-fn texts<'a>(items: impl Iterator<Item = &'a str>) -> String {
-    array(items, |text, item| {
-        text.push('"');
-        for character in item.chars() {
-            if matches!(character, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(character);
-        }
-        text.push('"');
-    })
-}
-
-/// The text that PostgreSQL reads an array from.
-fn array<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut String, T)) -> String {
-    let mut text = String::from("{");
-    for (place, item) in items.enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        write(&mut text, item);
-    }
-    text.push('}');
-    text
 }
 
 fn read_balance(row: &AnyRow) -> Result<(BalanceId, Balance), Error> {
@@ -355,6 +409,7 @@ fn read_balance(row: &AnyRow) -> Result<(BalanceId, Balance), Error> {
         posted: Micros::new(row.try_get(2)?),
         held: Micros::new(row.try_get(3)?),
         open_holds: row.try_get(4)?,
+        frozen: row.try_get::<Option<i64>, _>(5)?.is_some(),
     };
     Ok((id, balance))
 }
@@ -362,6 +417,7 @@ fn read_balance(row: &AnyRow) -> Result<(BalanceId, Balance), Error> {
 fn read_hold(row: &AnyRow) -> Result<(OperationId, Stored), Error> {
     let account: Option<&[u8]> = row.try_get(1)?;
     let account = account.map(Hex::from_slice).transpose()?;
+    let key: Option<&[u8]> = row.try_get(9)?;
     let parts = HoldParts {
         owner: account.zip(row.try_get(2)?),
         state: row.try_get(3)?,
@@ -369,10 +425,21 @@ fn read_hold(row: &AnyRow) -> Result<(OperationId, Stored), Error> {
         floor: row.try_get(5)?,
         granted: row.try_get(6)?,
         captured: row.try_get(7)?,
-        price_version: Cow::Borrowed(row.try_get(8)?),
-        expires_at: row.try_get(9)?,
+        written_off: row.try_get(8)?,
+        key: key.map(Hex::from_slice).transpose()?,
+        budgeted: row.try_get(10)?,
+        price_version: Cow::Borrowed(row.try_get(11)?),
+        expires_at: row.try_get(12)?,
     };
     Ok((hex(row, 0)?.into(), parts.stored()?))
+}
+
+/// As `BUDGETS` has its columns.
+fn budget_row(row: &AnyRow) -> Result<BudgetJson, Error> {
+    let caps = [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?];
+    let spent = [row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
+    let (held, day, month) = (row.try_get(7)?, row.try_get(8)?, row.try_get(9)?);
+    Ok((hex(row, 0)?, caps, spent, held, day, month))
 }
 
 fn read_transfer(row: &AnyRow) -> Result<(OperationId, Transfer), Error> {
@@ -387,23 +454,4 @@ fn read_transfer(row: &AnyRow) -> Result<(OperationId, Transfer), Error> {
 
 fn hex(row: &AnyRow, column: usize) -> Result<Hex, Error> {
     Hex::from_slice(row.try_get(column)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arrays_are_quoted_as_the_server_reads_them() {
-        assert_eq!(list([1, -2].into_iter()), "{1,-2}");
-        assert_eq!(list(std::iter::empty::<i64>()), "{}");
-        assert_eq!(optional([Some("a"), None].into_iter()), "{a,null}");
-        assert_eq!(
-            texts(["null", "", r#"{"a":"\"#].into_iter()),
-            r#"{"null","","{\"a\":\"\\"}"#
-        );
-        let id = Hex([0xab; 16]);
-        let text = format!(r#"{{"\\x{}",null}}"#, "ab".repeat(16));
-        assert_eq!(optional_ids([Some(id), None].into_iter()), text);
-    }
 }

@@ -1,0 +1,215 @@
+//! Periodic work: sums up, behind the ledger, how holds ended: operations for customers to look at, and the sums of their days. The
+//! ledger never waits for it. What is summed up and how far it came are written in one transaction, so that nothing counts twice.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chassis::{Tasks, telemetry::causes};
+use db::Db;
+use domain::{Micros, OperationId};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tracing::{info_span, warn};
+
+use crate::{
+    Error,
+    config::Limits,
+    store::{
+        horizon::Horizon,
+        operation::{self, Bucket, Ending, OperationRow, Sums},
+    },
+};
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// What sums of days need of a receipt. Whatever else it holds is kept as it came.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Receipt {
+    route: String,
+    model: String,
+    provider: String,
+    usage: Tokens,
+}
+
+/// Tokens by class, each counted once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Tokens {
+    input: u64,
+    cached: u64,
+    output: u64,
+    reasoning: u64,
+}
+
+/// The job, and how far the endings are final. One step at a time.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    db: Db,
+    page: u32,
+    horizon: Mutex<Horizon>,
+}
+
+// === impl Projection ===
+
+impl Projection {
+    pub(crate) fn new(db: &Db, limits: &Limits) -> Self {
+        Self {
+            db: db.clone(),
+            page: limits.jobs.project_batch.max(1),
+            horizon: Mutex::new(Horizon::of_endings()),
+        }
+    }
+
+    /// Sums up everything that is final by now, page by page, and says how many endings that were.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub(crate) async fn catch_up(&self) -> Result<usize, Error> {
+        let upto = self.horizon.lock().await.look(&self.db).await?;
+        let mut done: usize = 0;
+        loop {
+            let count = self.step(upto).await?;
+            done = done.saturating_add(count);
+            if count < usize::try_from(self.page).unwrap_or(usize::MAX) {
+                return Ok(done);
+            }
+        }
+    }
+
+    async fn step(&self, upto: i64) -> Result<usize, Error> {
+        let limit = i64::from(self.page);
+        let read: Result<_, Error> = self
+            .db
+            .read(async {
+                let mut connection = self.db.reader().acquire().await?;
+                let from = operation::progress(&mut connection).await?;
+                let endings = operation::endings(&mut connection, (from, upto), limit).await?;
+                let ids: Vec<_> = endings.iter().map(|ending| ending.operation.id).collect();
+                let known = operation::known(&mut connection, &ids).await?;
+                Ok((from, endings, known))
+            })
+            .await;
+        let (from, endings, known) = read?;
+        let Some(last) = endings.last() else {
+            return Ok(0);
+        };
+        let (count, to) = (endings.len(), last.operation.ending);
+        let (operations, sums) = sum_up(endings, known)?;
+        let written: Result<bool, Error> = self
+            .db
+            .write(move |connection| {
+                Box::pin(async move {
+                    let first = operation::advance(connection, (from, to)).await?;
+                    if first {
+                        operation::write(connection, &operations).await?;
+                        operation::add(connection, &sums).await?;
+                    }
+                    Ok(first)
+                })
+            })
+            .await;
+        // Another process was at it: there is nothing left to do here for now.
+        Ok(if written? { count } else { 0 })
+    }
+}
+
+/// Sums up again and again until told to stop.
+pub(crate) fn run(projection: std::sync::Arc<Projection>, limits: &Limits, tasks: &Tasks) {
+    let (every, stop) = (limits.jobs.project_every, tasks.clone());
+    tasks.spawn_loop(info_span!("billing.project"), move || {
+        let (projection, stop) = (std::sync::Arc::clone(&projection), stop.clone());
+        async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(every) => {}
+                    () = stop.stopping() => return,
+                }
+                let db = &projection.db;
+                let done = db.alone("billing.project", || projection.catch_up()).await;
+                if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
+                    warn!(error = %causes(&error), "cannot sum up operations");
+                }
+            }
+        }
+    });
+}
+
+/// The operations that endings come to, and what they add to the sums of their days. `known` are those that ended before.
+fn sum_up(
+    endings: Vec<Ending>,
+    known: Vec<OperationRow>,
+) -> Result<(Vec<OperationRow>, BTreeMap<Bucket, Sums>), Error> {
+    let mut now: HashMap<OperationId, OperationRow> = HashMap::new();
+    let mut sums: BTreeMap<Bucket, Sums> = BTreeMap::new();
+    for row in &known {
+        take(&mut sums, row)?;
+    }
+    for ending in endings {
+        let row = explained(ending);
+        // The last ending counts.
+        now.insert(row.id, row);
+    }
+    let mut rows: Vec<_> = now.into_values().collect();
+    rows.sort_unstable_by_key(|row| row.id);
+    for row in &rows {
+        give(&mut sums, row)?;
+    }
+    sums.retain(|_, sums| *sums != Sums::default());
+    Ok((rows, sums))
+}
+
+fn explained(ending: Ending) -> OperationRow {
+    // What a receipt does not say, or says otherwise than expected, stays empty: the operation counts all the same.
+    let receipt: Receipt = serde_json::from_str(&ending.receipt).unwrap_or_default();
+    let Tokens {
+        input,
+        cached,
+        output,
+        reasoning,
+    } = receipt.usage;
+    OperationRow {
+        route: receipt.route,
+        model: receipt.model,
+        provider: receipt.provider,
+        input_tokens: tokens(input, cached),
+        output_tokens: tokens(output, reasoning),
+        ..ending.operation
+    }
+}
+
+fn tokens(one: u64, other: u64) -> i64 {
+    i64::try_from(one.saturating_add(other)).unwrap_or(i64::MAX)
+}
+
+fn give(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow) -> Result<(), Error> {
+    change(sums, row, 1)
+}
+
+fn take(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow) -> Result<(), Error> {
+    change(sums, row, -1)
+}
+
+fn change(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow, sign: i64) -> Result<(), Error> {
+    let bucket = Bucket {
+        balance: row.balance,
+        day: row.ended_at.div_euclid(DAY),
+        key: row.key,
+        model: row.model.clone(),
+        route: row.route.clone(),
+    };
+    let sum = sums.entry(bucket).or_default();
+    let free = i64::from(row.charged == Micros::ZERO);
+    for (to, by) in [
+        (&mut sum.operations, 1),
+        (&mut sum.free, free),
+        (&mut sum.charged, row.charged.get()),
+        (&mut sum.input_tokens, row.input_tokens),
+        (&mut sum.output_tokens, row.output_tokens),
+    ] {
+        let by = by.checked_mul(sign);
+        let changed = by.and_then(|by| to.checked_add(by));
+        *to = changed.ok_or(Error::Corrupt("a sum of usage does not fit"))?;
+    }
+    Ok(())
+}

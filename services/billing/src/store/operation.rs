@@ -1,0 +1,338 @@
+//! Operations as customers look at them, and their sums by day. Made behind the ledger from its endings.
+
+use std::collections::BTreeMap;
+
+use domain::{AccountId, KeyId, Micros, Mode, OperationId};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
+
+use super::row;
+use crate::{Error, ledger::BalanceId};
+
+/// The job that makes them, in `progress`.
+const JOB: &str = "operations";
+
+/// A row of `operation`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRow {
+    /// The hold's id.
+    pub id: OperationId,
+    /// Whose, and of which balance.
+    pub balance: BalanceId,
+    /// By which key, if by one.
+    pub key: Option<KeyId>,
+    /// Where it was asked for; empty if nobody said.
+    pub route: String,
+    /// The model's slug; empty if nobody said.
+    pub model: String,
+    /// Who served it; empty if nobody did.
+    pub provider: String,
+    /// How its hold ended: `captured`, `released`, `expired` or `late`.
+    pub outcome: String,
+    /// Set aside.
+    pub held: Micros,
+    /// Charged of it.
+    pub charged: Micros,
+    /// Our loss beyond it.
+    pub written_off: Micros,
+    /// Tokens read, where the model counts them.
+    pub input_tokens: i64,
+    /// Tokens written, reasoning included.
+    pub output_tokens: i64,
+    /// The version of the price list.
+    pub price_version: String,
+    /// When its credit was set aside, in microseconds UTC.
+    pub created_at: i64,
+    /// When it ended.
+    pub ended_at: i64,
+    /// The ending that explains it.
+    pub(crate) ending: i64,
+}
+
+/// How a hold ended, as the ledger wrote it down.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) receipt: String,
+    /// The operation, but for what its receipt says.
+    pub(crate) operation: OperationRow,
+}
+
+/// Whose, when and with what: a row of `usage_day` but for its sums. Every part is bytes as they stand in SQL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bucket {
+    pub(crate) balance: BalanceId,
+    /// Days since 1970.
+    pub(crate) day: i64,
+    pub(crate) key: Option<KeyId>,
+    pub(crate) model: String,
+    pub(crate) route: String,
+}
+
+/// What is added to a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) operations: i64,
+    pub(crate) free: i64,
+    pub(crate) charged: i64,
+    pub(crate) input_tokens: i64,
+    pub(crate) output_tokens: i64,
+}
+
+/// Columns of `operation`, in the order in which rows are written and read.
+const COLUMNS: &str = "id, account, mode, key, route, model, provider, outcome, held, charged, written_off, input_tokens,
+    output_tokens, price_version, created_at, ended_at, ending";
+
+/// How far the job has come.
+pub(crate) async fn progress(connection: &mut AnyConnection) -> Result<i64, Error> {
+    let upto = sqlx::query_scalar("select upto from progress where job = $1").bind(JOB);
+    Ok(upto.fetch_one(connection).await?)
+}
+
+/// Endings after one, up to another, in order.
+pub(crate) async fn endings(
+    connection: &mut AnyConnection,
+    (after, upto): (i64, i64),
+    limit: i64,
+) -> Result<Vec<Ending>, Error> {
+    let rows = sqlx::query(
+        "select hold.id as id, hold.account as account, hold.mode as mode, coalesce(hold.key, $4) as key, '' as route,
+                '' as model, '' as provider, hold.state as outcome, hold.granted as held, hold.captured as charged,
+                hold.written_off as written_off, 0 as input_tokens, 0 as output_tokens,
+                hold.price_version as price_version, hold.created_at as created_at, ending.created_at as ended_at,
+                ending.seq as ending, ending.receipt as receipt
+         from ending join hold on hold.id = ending.hold
+         where ending.seq > $1 and ending.seq <= $2 order by ending.seq limit $3",
+    )
+    .bind(after)
+    .bind(upto)
+    .bind(limit)
+    .bind(Vec::new())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Ending {
+                receipt: row.try_get("receipt")?,
+                operation: read(row)?,
+            })
+        })
+        .collect()
+}
+
+/// Moves the job on, unless another process has: then nothing may be written.
+pub(crate) async fn advance(
+    connection: &mut AnyConnection,
+    (from, to): (i64, i64),
+) -> Result<bool, Error> {
+    let moved = sqlx::query("update progress set upto = $1 where job = $2 and upto = $3")
+        .bind(to)
+        .bind(JOB)
+        .bind(from)
+        .execute(connection)
+        .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Operations that are there already: those that ended before, and are charged late now.
+pub(crate) async fn known(
+    connection: &mut AnyConnection,
+    ids: &[OperationId],
+) -> Result<Vec<OperationRow>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "select {COLUMNS} from operation where id in ({})",
+        places(0, ids.len())
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for id in ids {
+        query = query.bind(id.to_vec());
+    }
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Writes operations; one that is there is written anew.
+pub(crate) async fn write(
+    connection: &mut AnyConnection,
+    operations: &[OperationRow],
+) -> Result<(), Error> {
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "insert into operation ({COLUMNS}) values {} on conflict (id) do update set
+           route = excluded.route, model = excluded.model, provider = excluded.provider, outcome = excluded.outcome,
+           charged = excluded.charged, written_off = excluded.written_off, input_tokens = excluded.input_tokens,
+           output_tokens = excluded.output_tokens, ended_at = excluded.ended_at, ending = excluded.ending",
+        rows(operations.len(), 17)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for row in operations {
+        query = query
+            .bind(row.id.to_vec())
+            .bind(row.balance.account.to_vec())
+            .bind(row.balance.mode.as_str())
+            .bind(key_bytes(row.key))
+            .bind(row.route.clone())
+            .bind(row.model.clone())
+            .bind(row.provider.clone())
+            .bind(row.outcome.clone())
+            .bind(row.held.get())
+            .bind(row.charged.get())
+            .bind(row.written_off.get())
+            .bind(row.input_tokens)
+            .bind(row.output_tokens)
+            .bind(row.price_version.clone())
+            .bind(row.created_at)
+            .bind(row.ended_at)
+            .bind(row.ending);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// Adds to the sums of days.
+pub(crate) async fn add(
+    connection: &mut AnyConnection,
+    sums: &BTreeMap<Bucket, Sums>,
+) -> Result<(), Error> {
+    if sums.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "insert into usage_day (account, mode, day, key, model, route, operations, free, charged, input_tokens,
+                                output_tokens)
+         values {} on conflict (account, mode, day, key, model, route) do update set
+           operations = usage_day.operations + excluded.operations, free = usage_day.free + excluded.free,
+           charged = usage_day.charged + excluded.charged,
+           input_tokens = usage_day.input_tokens + excluded.input_tokens,
+           output_tokens = usage_day.output_tokens + excluded.output_tokens",
+        rows(sums.len(), 11)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for (bucket, sums) in sums {
+        query = query
+            .bind(bucket.balance.account.to_vec())
+            .bind(bucket.balance.mode.as_str())
+            .bind(bucket.day)
+            .bind(key_bytes(bucket.key))
+            .bind(bucket.model.clone())
+            .bind(bucket.route.clone())
+            .bind(sums.operations)
+            .bind(sums.free)
+            .bind(sums.charged)
+            .bind(sums.input_tokens)
+            .bind(sums.output_tokens);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// What a page of operations holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Whose.
+    pub balance: BalanceId,
+    /// Only those older than this one.
+    pub before: Option<OperationId>,
+    /// Only those of this model.
+    pub model: Option<String>,
+    /// Only those of this key.
+    pub key: Option<KeyId>,
+    /// Rows wanted.
+    pub limit: i64,
+}
+
+/// A page, the newest first.
+pub(crate) async fn page(
+    connection: &mut AnyConnection,
+    page: &Page,
+) -> Result<Vec<OperationRow>, Error> {
+    // Ids begin with the time they were made.
+    let before = page
+        .before
+        .map_or_else(|| vec![u8::MAX; 16], |id| id.to_vec());
+    let filter = match (&page.model, page.key) {
+        (None, None) => "",
+        (Some(_), None) => "and model = $5",
+        (None, Some(_)) => "and key = $5",
+        (Some(_), Some(_)) => "and model = $5 and key = $6",
+    };
+    let sql = format!(
+        "select {COLUMNS} from operation where account = $1 and mode = $2 and id < $3 {filter} order by id desc limit $4"
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(page.balance.account.to_vec())
+        .bind(page.balance.mode.as_str())
+        .bind(before)
+        .bind(page.limit);
+    if let Some(model) = &page.model {
+        query = query.bind(model.clone());
+    }
+    if let Some(key) = page.key {
+        query = query.bind(key.to_vec());
+    }
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+/// One operation of this balance, and its receipt.
+pub(crate) async fn with_receipt(
+    connection: &mut AnyConnection,
+    balance: BalanceId,
+    id: OperationId,
+) -> Result<Option<(OperationRow, String)>, Error> {
+    let sql = format!(
+        "select {COLUMNS}, (select receipt from ending where seq = operation.ending) as receipt
+         from operation where id = $1 and account = $2 and mode = $3"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(id.to_vec())
+        .bind(balance.account.to_vec())
+        .bind(balance.mode.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok((read(&row)?, row.try_get("receipt")?)))
+        .transpose()
+}
+
+fn read(row: &AnyRow) -> Result<OperationRow, Error> {
+    let account: AccountId = row::id(row, "account")?;
+    let mode: Mode = row::mode(row)?;
+    Ok(OperationRow {
+        id: row::id(row, "id")?,
+        balance: BalanceId { account, mode },
+        key: row::optional_id(row, "key")?,
+        route: row.try_get("route")?,
+        model: row.try_get("model")?,
+        provider: row.try_get("provider")?,
+        outcome: row.try_get("outcome")?,
+        held: row::micros(row, "held")?,
+        charged: row::micros(row, "charged")?,
+        written_off: row::micros(row, "written_off")?,
+        input_tokens: row.try_get("input_tokens")?,
+        output_tokens: row.try_get("output_tokens")?,
+        price_version: row.try_get("price_version")?,
+        created_at: row.try_get("created_at")?,
+        ended_at: row.try_get("ended_at")?,
+        ending: row.try_get("ending")?,
+    })
+}
+
+/// A key as it stands where nobody's is empty.
+pub(super) fn key_bytes(key: Option<KeyId>) -> Vec<u8> {
+    key.map(KeyId::to_vec).unwrap_or_default()
+}
+
+/// `count` rows of `width` values each, as a statement names them: `($1, $2), ($3, $4)`.
+fn rows(count: usize, width: usize) -> String {
+    let rows = (0..count).map(|row| format!("({})", places(row.saturating_mul(width), width)));
+    rows.collect::<Vec<_>>().join(", ")
+}
+
+/// `count` values after `first`: `$1, $2`.
+fn places(first: usize, count: usize) -> String {
+    let places = (1..=count).map(|place| format!("${}", first.saturating_add(place)));
+    places.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,391 @@
+//! `GET /usage`, `GET /operations` and `GET /operations/{id}/receipt`: what was used, what it cost, and why. The figures are billing's,
+//! a second or so behind the ledger.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    response::{IntoResponse as _, Response},
+};
+use chassis::{clock, rpc};
+use domain::{KeyId, Micros, OperationId};
+use http::{HeaderMap, StatusCode, Uri, header};
+use proto::{
+    Fault,
+    billing::v1::{
+        GetReceiptRequest, GetUsageRequest, ListOperationsRequest, Operation as WireOperation,
+        UsageRow,
+    },
+    code, id_from_wire,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::{Date, Duration, OffsetDateTime, format_description::well_known::Iso8601};
+
+use super::admin::List;
+use crate::{
+    App,
+    auth::{Read, Scoped},
+    error::ApiError,
+    http::{Segments, success},
+};
+
+/// Rows of a page, unless the request says so, and at most.
+const PAGE: (u32, u32) = (50, 1000);
+/// Days of usage, unless the request says so, and at most.
+const DAYS: (i64, i64) = (30, 1_100);
+/// By what usage can be summed up.
+const GROUPS: [&str; 4] = ["day", "key", "model", "route"];
+/// The columns of the CSV, in their order.
+const COLUMNS: &str =
+    "day,key_id,model,route,operations,free_operations,credits,input_tokens,output_tokens";
+
+/// The wire form of the query of `GET /usage`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageQuery {
+    from: Option<String>,
+    to: Option<String>,
+    group_by: Option<String>,
+    format: Option<String>,
+}
+
+/// The wire form of the query of `GET /operations`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationsQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+    model: Option<String>,
+    key_id: Option<String>,
+}
+
+/// The wire form of usage.
+#[derive(Serialize)]
+struct Usage {
+    from: String,
+    to: String,
+    items: Vec<Used>,
+}
+
+/// What one group used. Fields that were not asked for are left out.
+#[derive(Serialize)]
+struct Used {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    operations: i64,
+    free_operations: i64,
+    credits: Micros,
+    microcredits: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+}
+
+/// The wire form of an operation that has ended.
+#[derive(Serialize)]
+struct Operation {
+    operation_id: String,
+    key_id: Option<String>,
+    route: String,
+    model: String,
+    provider: String,
+    outcome: String,
+    held_credits: Micros,
+    held_microcredits: i64,
+    charged_credits: Micros,
+    charged_microcredits: i64,
+    written_off_microcredits: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    price_version: String,
+    created_at: String,
+    ended_at: String,
+}
+
+/// The wire form of an operation with what explains its price.
+#[derive(Serialize)]
+struct Receipt {
+    #[serde(flatten)]
+    operation: Operation,
+    receipt: Option<Box<RawValue>>,
+}
+
+/// Whose days, and how they are summed up.
+struct Wanted {
+    from: Date,
+    to: Date,
+    groups: Vec<String>,
+    csv: bool,
+}
+
+/// `GET /usage`.
+pub(crate) async fn usage(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let wanted = wanted(&uri, &headers)?;
+    let request = GetUsageRequest {
+        context: Some(caller.context()),
+        first_day: unix_day(wanted.from),
+        last_day: unix_day(wanted.to),
+        group_by: wanted.groups.clone(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let mut usage = app.clients.usage.clone();
+    let rows = usage.get_usage(request).await?.into_inner().rows;
+    let items = rows.into_iter().map(|row| used(row, &wanted.groups));
+    let items: Vec<Used> = items.collect::<Result<_, _>>()?;
+    if wanted.csv {
+        return Ok(csv(&items));
+    }
+    let usage = Usage {
+        from: wanted.from.to_string(),
+        to: wanted.to.to_string(),
+        items,
+    };
+    success(StatusCode::OK, &usage)
+}
+
+/// `GET /operations`.
+pub(crate) async fn operations(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (usual, most) = PAGE;
+    let Query(query) = Query::<OperationsQuery>::try_from_uri(&uri).map_err(|_| {
+        wrong(
+            "limit",
+            format!("the query takes limit (1 to {most}), cursor, model and key_id, nothing else"),
+        )
+    })?;
+    let limit = query.limit.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        return Err(wrong("limit", format!("limit must be from 1 to {most}")));
+    }
+    let before = query.cursor.as_deref().map(|text| {
+        let allowed = "cursor must be the next_cursor of the page before";
+        OperationId::parse(text).ok_or_else(|| wrong("cursor", allowed.to_owned()))
+    });
+    let key = query.key_id.as_deref().map(|text| {
+        let allowed = "key_id must be a key's id, such as key_…";
+        KeyId::parse(text).ok_or_else(|| wrong("key_id", allowed.to_owned()))
+    });
+    let request = ListOperationsRequest {
+        context: Some(caller.context()),
+        before: before
+            .transpose()?
+            .map(|id| id.to_vec())
+            .unwrap_or_default()
+            .into(),
+        model: canonical(&app, query.model),
+        key_id: key
+            .transpose()?
+            .map(|id| id.to_vec())
+            .unwrap_or_default()
+            .into(),
+        limit,
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let mut usage = app.clients.usage.clone();
+    let rows = usage
+        .list_operations(request)
+        .await?
+        .into_inner()
+        .operations;
+    let items: Vec<Operation> = rows.into_iter().map(operation).collect::<Result<_, _>>()?;
+    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
+    let last = items.last().filter(|_| full);
+    let next_cursor = last.map(|operation| operation.operation_id.clone());
+    success(StatusCode::OK, &List { items, next_cursor })
+}
+
+/// `GET /operations/{id}/receipt`.
+pub(crate) async fn receipt(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let nothing = || ApiError::new(code::NOT_FOUND, "there is no such operation that has ended");
+    // A task's id names its operation as well.
+    let id = OperationId::parse(&id)
+        .or_else(|| {
+            domain::TaskId::parse(&id).and_then(|task| OperationId::from_slice(&task.to_bytes()))
+        })
+        .ok_or_else(nothing)?;
+    let request = GetReceiptRequest {
+        context: Some(caller.context()),
+        operation_id: id.to_vec().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let mut usage = app.clients.usage.clone();
+    let reply = usage.get_receipt(request).await?.into_inner();
+    let receipt = Receipt {
+        operation: operation(reply.operation.ok_or_else(ApiError::internal)?)?,
+        receipt: serde_json::from_slice(&reply.receipt).ok(),
+    };
+    success(StatusCode::OK, &receipt)
+}
+
+/// A model's slug, if the name is one of a model's names; operations are kept by it.
+fn canonical(app: &App, name: Option<String>) -> String {
+    let name = name.unwrap_or_default();
+    let model = app.catalogue.find(&name);
+    model.map_or(name, |model| model.slug.clone())
+}
+
+fn wanted(uri: &Uri, headers: &HeaderMap) -> Result<Wanted, ApiError> {
+    let Query(query) = Query::<UsageQuery>::try_from_uri(uri).map_err(|_| {
+        let allowed = "the query takes from, to, group_by and format, nothing else";
+        wrong("from", allowed.to_owned())
+    })?;
+    let (usual, most) = DAYS;
+    let today = OffsetDateTime::from_unix_timestamp(clock::now_micros() / 1_000_000)
+        .map_err(|_| ApiError::internal())?
+        .date();
+    let to = day("to", query.to.as_deref())?.unwrap_or(today);
+    let from = day("from", query.from.as_deref())?;
+    let from = from.unwrap_or_else(|| to.saturating_sub(Duration::days(usual - 1)));
+    let days = (to - from).whole_days();
+    if !(0..most).contains(&days) {
+        let allowed = format!("from must not be after to, and at most {most} days before it");
+        return Err(wrong("from", allowed));
+    }
+    let csv = match query.format.as_deref() {
+        Some("csv") => true,
+        Some("json") => false,
+        None => headers
+            .get(header::ACCEPT)
+            .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv")),
+        Some(_) => return Err(wrong("format", "format must be json or csv".to_owned())),
+    };
+    Ok(Wanted {
+        from,
+        to,
+        groups: groups(query.group_by.as_deref())?,
+        csv,
+    })
+}
+
+/// Words with commas between them; each once, in the order of the columns.
+fn groups(text: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let words: Vec<&str> = match text {
+        None => vec!["model"],
+        Some("") => Vec::new(),
+        Some(text) => text.split(',').map(str::trim).collect(),
+    };
+    if !words.iter().all(|word| GROUPS.contains(word)) {
+        let allowed =
+            "group_by must be some of day, key, model and route, with commas between them";
+        return Err(wrong("group_by", allowed.to_owned()));
+    }
+    let groups = GROUPS.iter().filter(|group| words.contains(group));
+    Ok(groups.map(|group| (*group).to_owned()).collect())
+}
+
+fn day(param: &'static str, text: Option<&str>) -> Result<Option<Date>, ApiError> {
+    let date = text.map(|text| {
+        let allowed = format!("{param} must be a day, such as 2030-01-31");
+        Date::parse(text, &Iso8601::DATE).map_err(|_| wrong(param, allowed))
+    });
+    date.transpose()
+}
+
+fn wrong(param: &'static str, message: String) -> ApiError {
+    Fault::new(code::INVALID_PARAMETER, message)
+        .param(param)
+        .into()
+}
+
+/// Days since 1970.
+fn unix_day(date: Date) -> i64 {
+    (date - OffsetDateTime::UNIX_EPOCH.date()).whole_days()
+}
+
+fn used(row: UsageRow, groups: &[String]) -> Result<Used, ApiError> {
+    let asked = |group: &str| groups.iter().any(|asked| asked == group);
+    let day = OffsetDateTime::UNIX_EPOCH
+        .date()
+        .checked_add(Duration::days(row.day));
+    let day = day.ok_or_else(ApiError::internal)?;
+    Ok(Used {
+        day: asked("day").then(|| day.to_string()),
+        key_id: asked("key").then(|| key(&row.key_id)).transpose()?,
+        model: asked("model").then_some(row.model),
+        route: asked("route").then_some(row.route),
+        operations: row.operations,
+        free_operations: row.free,
+        credits: Micros::new(row.charged),
+        microcredits: row.charged,
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+    })
+}
+
+fn operation(row: WireOperation) -> Result<Operation, ApiError> {
+    let id: OperationId = id_from_wire(&row.operation_id)?;
+    Ok(Operation {
+        operation_id: id.to_string(),
+        key_id: key(&row.key_id)?,
+        route: row.route,
+        model: row.model,
+        provider: row.provider,
+        outcome: row.outcome,
+        held_credits: Micros::new(row.held),
+        held_microcredits: row.held,
+        charged_credits: Micros::new(row.charged),
+        charged_microcredits: row.charged,
+        written_off_microcredits: row.written_off,
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+        price_version: row.price_version,
+        created_at: clock::rfc3339(row.created_at),
+        ended_at: clock::rfc3339(row.ended_at),
+    })
+}
+
+fn key(bytes: &[u8]) -> Result<Option<String>, ApiError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key: KeyId = id_from_wire(bytes)?;
+    Ok(Some(key.to_string()))
+}
+
+/// The same as CSV. None of the fields can hold what would have to be quoted: they are numbers, ids, and words of the catalogue.
+fn csv(items: &[Used]) -> Response {
+    let mut text = String::from(COLUMNS);
+    text.push('\n');
+    for item in items {
+        let fields = [
+            item.day.clone().unwrap_or_default(),
+            item.key_id.clone().flatten().unwrap_or_default(),
+            item.model.clone().unwrap_or_default(),
+            item.route.clone().unwrap_or_default(),
+            item.operations.to_string(),
+            item.free_operations.to_string(),
+            item.credits.to_string(),
+            item.input_tokens.to_string(),
+            item.output_tokens.to_string(),
+        ];
+        text.push_str(&fields.join(","));
+        text.push('\n');
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"usage.csv\"",
+        ),
+    ];
+    (StatusCode::OK, headers, Body::from(text)).into_response()
+}
