@@ -17,6 +17,7 @@ fn head() -> Event {
     Event::Head(Head {
         provider: "gemini".into(),
         stream: true,
+        ..Default::default()
     })
 }
 
@@ -246,6 +247,7 @@ async fn chat_learns_that_the_client_of_a_whole_answer_left() {
         Event::Head(Head {
             provider: "gemini".into(),
             stream: false,
+            ..Default::default()
         }),
     )
     .await;
