@@ -192,10 +192,9 @@ impl Claim {
     pub(crate) async fn free(&self) {
         let operation = self.operation;
         let write = || {
-            let free = self.replays.db.write(move |connection| {
+            self.replays.db.write(move |connection| {
                 Box::pin(async move { table::free(connection, operation).await })
-            });
-            free
+            })
         };
         if let Err(failure) = self.patiently(write).await {
             warn!(error = %causes(&failure), %operation, "cannot free an Idempotency-Key");

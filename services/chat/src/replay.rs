@@ -172,7 +172,7 @@ mod tests {
     const SAME: &[u8] = &[1];
     const OTHER: &[u8] = &[2];
 
-    fn earlier(state: State, answer: bool, alive: bool, expired: bool) -> Earlier {
+    fn earlier(state: State, (answer, alive, expired): (bool, bool, bool)) -> Earlier {
         Earlier {
             operation: chassis::mint(),
             state,
@@ -205,7 +205,7 @@ mod tests {
             (Done, false, false, false, NotKept, Mismatch),
             (Done, false, false, true, TakeOver, TakeOver),
         ] {
-            let row = earlier(state, answer, alive, expired);
+            let row = earlier(state, (answer, alive, expired));
             let case = format!("{state:?}, answer {answer}, alive {alive}, expired {expired}");
             assert_eq!(row.verdict(SAME, NOW), same, "{case}");
             assert_eq!(row.verdict(OTHER, NOW), other, "{case}, another body");
@@ -222,7 +222,7 @@ mod tests {
             (State::Stored, Ended::Captured, true, Fate::Free),
             (State::Done, Ended::Captured, true, Fate::Free),
         ] {
-            let row = earlier(state, false, false, expired);
+            let row = earlier(state, (false, false, expired));
             assert_eq!(row.fate(ended, NOW), fate, "{state:?} {ended:?} {expired}");
         }
     }

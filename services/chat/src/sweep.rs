@@ -59,8 +59,7 @@ struct Sweeper {
 impl Sweeper {
     async fn sweep(&mut self) {
         let db = &self.service.replays.db;
-        let may_give_up = self.may_give_up();
-        let swept = db.alone("chat.sweep", || self.all(may_give_up)).await;
+        let swept = db.alone("chat.sweep", || self.all()).await;
         match swept.map_err(StoreError::from) {
             Ok(Some(Ok(())) | None) => {
                 self.steady.get_or_insert_with(Instant::now);
@@ -79,8 +78,8 @@ impl Sweeper {
         steady || self.service.replays.db.is_embedded()
     }
 
-    async fn all(&self, may_give_up: bool) -> Result<(), StoreError> {
-        if may_give_up {
+    async fn all(&self) -> Result<(), StoreError> {
+        if self.may_give_up() {
             self.end_left_behind().await?;
         }
         self.forget_expired().await

@@ -18,7 +18,7 @@ use proto::{
 };
 use sqlx::Row as _;
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     sync::{OnceCell, oneshot},
     task::JoinHandle,
 };
@@ -71,6 +71,7 @@ pub(crate) struct House {
 pub(crate) struct Process {
     client: ChatClient<rpc::Channel>,
     tasks: Tasks,
+    threads: Handle,
     runtime: Option<Runtime>,
     account: AccountId,
 }
@@ -151,6 +152,7 @@ impl House {
         Process {
             client,
             tasks,
+            threads: runtime.handle().clone(),
             runtime: Some(runtime),
             account: self.account,
         }
@@ -270,6 +272,7 @@ impl Process {
         Self {
             client: self.client.clone(),
             tasks: self.tasks.clone(),
+            threads: self.threads.clone(),
             runtime: None,
             account: house.account,
         }
@@ -330,10 +333,7 @@ impl Process {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        match &self.runtime {
-            Some(runtime) => runtime.spawn(work),
-            None => tokio::task::spawn(work),
-        }
+        self.threads.spawn(work)
     }
 
     /// At once, whatever it is at.

@@ -15,16 +15,38 @@ use crate::{
 
 const AT_ONCE: usize = 50;
 
-/// Fifty at once, in turn to each process; the provider ends when some were told to come again.
-async fn at_once(house: &House, processes: &[Process], wait: bool) -> Vec<Outcome> {
-    let asking: Vec<_> = (0..AT_ONCE)
-        .map(|n| processes[n % processes.len()].send(STREAM, "one"))
-        .collect();
+/// What becomes of those who are not the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// They are told to come again, all of them before the first has its answer.
+    Refused,
+    /// They wait, and get the same answer.
+    Wait,
+}
+
+// === impl Others ===
+
+impl Others {
+    const ALL: [Self; 2] = [Self::Refused, Self::Wait];
+
+    /// The setting.
+    const fn wait(self) -> &'static str {
+        match self {
+            Self::Refused => "wait = '100ms'",
+            Self::Wait => "wait = '20s'",
+        }
+    }
+}
+
+/// Fifty at once, in turn to each process.
+async fn at_once(house: &House, processes: &[Process], others: Others) -> Vec<Outcome> {
+    let turns = processes.iter().cycle().take(AT_ONCE);
+    let asking: Vec<_> = turns.map(|process| process.send(STREAM, "one")).collect();
     until("the provider is asked", || {
         house.provider.asked().len() == 1
     })
     .await;
-    if !wait {
+    if others == Others::Refused {
         let refused = || asking.iter().filter(|one| one.is_finished()).count();
         until("the others are told", || refused() == AT_ONCE - 1).await;
     }
@@ -33,9 +55,9 @@ async fn at_once(house: &House, processes: &[Process], wait: bool) -> Vec<Outcom
     outcomes.into_iter().map(Result::unwrap).collect()
 }
 
-async fn check(house: &House, processes: &[Process], wait: bool) {
+async fn check(house: &House, processes: &[Process], others: Others) {
     house.provider.will(stream_when_told());
-    let outcomes = at_once(house, processes, wait).await;
+    let outcomes = at_once(house, processes, others).await;
     let (mut first, mut replays) = (0, 0);
     for outcome in outcomes {
         match outcome {
@@ -53,7 +75,11 @@ async fn check(house: &House, processes: &[Process], wait: bool) {
             }
         }
     }
-    assert_eq!((first, replays), (1, if wait { AT_ONCE - 1 } else { 0 }));
+    let expected = match others {
+        Others::Refused => 0,
+        Others::Wait => AT_ONCE - 1,
+    };
+    assert_eq!((first, replays), (1, expected));
     for process in processes {
         let answer = process.ask(STREAM, "one").await.unwrap();
         assert!(answer.head.unwrap().replayed);
@@ -63,14 +89,12 @@ async fn check(house: &House, processes: &[Process], wait: bool) {
 }
 
 async fn fifty_at_once_are_one_run_and_one_charge(engine: Engine) {
-    let house = House::new(engine).await;
-    let processes = [house.process().await];
-    check(&house, &processes, false).await;
-    let house = House::new(engine)
-        .await
-        .with("wait = '100ms'", "wait = '20s'");
-    let processes = [house.process().await];
-    check(&house, &processes, true).await;
+    for others in Others::ALL {
+        let house = House::new(engine).await;
+        let house = house.with("wait = '100ms'", others.wait());
+        let processes = [house.process().await];
+        check(&house, &processes, others).await;
+    }
 }
 
 /// The first is stopped between the store and the charge: everybody who comes makes sure of the charge.
@@ -121,12 +145,11 @@ on_both_engines! {
 
 #[tokio::test]
 async fn fifty_at_once_at_two_processes_are_one_run_and_one_charge() {
-    for (wait, setting) in [(false, "wait = '100ms'"), (true, "wait = '20s'")] {
-        let house = House::new(Engine::Postgres)
-            .await
-            .with("wait = '100ms'", setting);
+    for others in Others::ALL {
+        let house = House::new(Engine::Postgres).await;
+        let house = house.with("wait = '100ms'", others.wait());
         let processes = [house.process().await, house.process().await];
-        check(&house, &processes, wait).await;
+        check(&house, &processes, others).await;
     }
 }
 
