@@ -43,7 +43,7 @@ impl Replays {
         Self { db, sealer, limits }
     }
 
-    /// What this key stands for; nothing that is sealed with another secret.
+    /// What this key stands for.
     pub(crate) async fn find(&self, key: &Key) -> Result<Option<Earlier>, StoreError> {
         let found = table::by_key(self.db.reader(), key);
         self.db.read(found).await

@@ -350,7 +350,6 @@ async fn a_chat_that_is_refused_frees_the_key() -> Result<()> {
     for (text, status) in [
         ("[sandbox outcome=overloaded]", 503),
         ("[sandbox outcome=rate_limited]", 503),
-        ("[sandbox outcome=moderated]", 400),
         ("[sandbox outcome=malformed]", 502),
     ] {
         let reply = ask(&api, "one", &chat(text)).await?;
