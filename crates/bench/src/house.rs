@@ -64,7 +64,8 @@ impl House {
         let database = ("AIO_DATABASE__URL", postgres.url("aio_billing")?);
         let billing = site.start("billing", &[database]).await?;
         site.tell("AIO_PEERS__BILLING", format!("http://{}", billing.address));
-        let chat = site.start("chat", &[]).await?;
+        let database = ("AIO_DATABASE__URL", postgres.url("aio_chat")?);
+        let chat = site.start("chat", &[database]).await?;
         site.tell("AIO_PEERS__CHAT", format!("http://{}", chat.address));
         let mut edge = site.start("edge", &[]).await?;
         let key = Admin::new(edge.address).prepare(&mut edge.process).await;

@@ -84,6 +84,7 @@ codes! {
     NOT_CANCELLABLE = "not_cancellable", Conflict, No, "The task has ended, or its provider has started and cannot cancel.", "Wait for the task to end.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, Yes, "The first request with this Idempotency-Key is still running.", "Try again after `Retry-After`.";
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch", Unprocessable, No, "This Idempotency-Key was used with another body.", "Use a new key for a new request.";
+    IDEMPOTENCY_NOT_KEPT = "idempotency_not_kept", Conflict, No, "The first request with this Idempotency-Key was answered and charged, and its answer was too long to be kept.", "Use a new key to have the request run again.";
     HOLD_CONFLICT = "hold_conflict", Conflict, No, "This operation id was already used for something else.", "Send the request again; a new id is made for it.";
     BODY_TOO_LARGE = "body_too_large", PayloadTooLarge, No, "The body is larger than this route takes.", "Send less; the message names the limit.";
     RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key sent more requests per minute than it may.", "Wait for `Retry-After`.";

@@ -29,7 +29,8 @@ pub struct Event {
 // === impl Events ===
 
 impl Events {
-    pub(crate) fn of(response: reqwest::Response) -> Self {
+    /// The events of an answer.
+    pub fn of(response: reqwest::Response) -> Self {
         Self {
             pieces: response.bytes_stream().boxed(),
             unread: BytesMut::new(),

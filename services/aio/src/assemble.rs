@@ -121,7 +121,9 @@ impl Parts {
         let webhooks = self.webhooks(registry).await?;
         peers.webhooks = rpc::in_process(webhooks.rpc_server());
         say::line("  webhooks  ready");
-        let chat = self.chat(&peers, places.sandbox_url.clone(), registry)?;
+        let chat = self
+            .chat(&peers, places.sandbox_url.clone(), registry)
+            .await?;
         peers.chat = rpc::in_process(chat.rpc_server());
         say::line("  chat      ready");
         let live = self.live(registry).await?;
@@ -195,20 +197,24 @@ impl Parts {
             .context("cannot start webhooks")
     }
 
-    pub(crate) fn chat(
+    pub(crate) async fn chat(
         &self,
         peers: &Peers,
         sandbox_url: Option<String>,
         registry: &mut Registry,
     ) -> anyhow::Result<Chat> {
         let deps = chat::Deps {
+            db: self.database("chat", chat::MIGRATIONS, &self.front).await?,
             settings: self.settings.clone(),
+            secrets: self.secrets.clone(),
             catalogue: Arc::clone(&self.catalogue),
             billing: peers.billing.clone(),
             sandbox_url,
             tasks: self.front.clone(),
         };
-        Chat::start(deps, registry).context("cannot start chat")
+        Chat::start(deps, registry)
+            .await
+            .context("cannot start chat")
     }
 
     pub(crate) async fn media(

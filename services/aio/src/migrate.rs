@@ -25,6 +25,7 @@ async fn all(settings: &Settings) -> anyhow::Result<ExitCode> {
         .context("database.url is not set: postgres://owner:password@host/name, as the owner of the database")?;
     for (name, migrations, append_only) in [
         ("billing", billing::MIGRATIONS, billing::APPEND_ONLY),
+        ("chat", chat::MIGRATIONS, [].as_slice()),
         ("media", media::MIGRATIONS, [].as_slice()),
         ("webhooks", webhooks::MIGRATIONS, [].as_slice()),
     ] {

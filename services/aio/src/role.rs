@@ -100,7 +100,9 @@ impl Process {
         match self.role {
             Role::Edge => self.edge(listener, registry).await?,
             Role::Chat => {
-                let chat = parts.chat(&self.reach()?, self.sandbox_url(), registry)?;
+                let chat = parts
+                    .chat(&self.reach()?, self.sandbox_url(), registry)
+                    .await?;
                 self.serve(listener, Routes::new(chat.rpc_server()))?;
             }
             Role::Media => {

@@ -8,11 +8,15 @@ use proto::{
     Fault, Kind,
     billing::v1::{HoldKind, HoldRequest, Outcome, SettleRequest, billing_client::BillingClient},
     code,
+    common::v1::Context,
 };
 use tokio::time::Instant;
 use tracing::{Span, warn};
 
-use crate::{BillingLimits, bound::Terms, fault::internal, metrics::Metrics, open_hold::OpenHold};
+use crate::{
+    BillingLimits, bound::Terms, claim::Claim, fault::internal, metrics::Metrics,
+    open_hold::OpenHold, replay::Ended,
+};
 
 /// Billing, as this service uses it.
 pub(crate) struct Billing {
@@ -32,13 +36,15 @@ pub(crate) struct Holding<'a> {
     pub(crate) terms: Terms,
     /// The price list it was computed with.
     pub(crate) price_version: &'a str,
+    /// The Idempotency-Key that is free again once the hold has ended without a charge.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// Sets credit aside: as much as asked, or what there is if that is at least the floor.
 ///
 /// # Errors
 /// Billing's refusal as it came (no credit, a spent cap); BILLING_UNAVAILABLE when it does not answer in time, with a release
-/// on its way in case it did hold.
+/// on its way in case it did hold. The request's key is free once nothing is held for certain.
 pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<OpenHold, Fault> {
     let request = HoldRequest {
         context: Some(wanted.caller.into()),
@@ -61,7 +67,8 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
             Ok(reply) => {
                 let granted = Micros::new(reply.into_inner().granted);
                 let payer = wanted.caller.into();
-                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted, payer);
+                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted, payer)
+                    .with_claim(wanted.claim);
                 return accept(hold, wanted.terms.floor).await;
             }
             Err(status) => {
@@ -77,8 +84,10 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
     };
     // A try that was answered late, or not at all, may have held.
     if tries > 1 || is_transient(&refusal) {
-        let operation = wanted.operation;
-        billing.release_later(operation, br#"{"free":"hold_unanswered"}"#.to_vec());
+        let receipt = br#"{"free":"hold_unanswered"}"#.to_vec();
+        billing.release_later(wanted.operation, receipt, wanted.claim);
+    } else if let Some(claim) = wanted.claim {
+        claim.free().await;
     }
     if is_transient(&refusal) {
         warn!(code = refusal.code.word, "billing does not answer a hold");
@@ -137,7 +146,43 @@ impl Billing {
     /// # Errors
     /// What billing said last.
     pub(crate) async fn settle(&self, request: SettleRequest) -> Result<Micros, Fault> {
-        let until = Instant::now() + self.limits.settle_window;
+        self.settle_within(request, self.limits.settle_window).await
+    }
+
+    /// Settles what an earlier process left open, for as long as a hold is tried: somebody waits for it who can come again.
+    ///
+    /// # Errors
+    /// What billing said last.
+    pub(crate) async fn settle_left(&self, request: SettleRequest) -> Result<Micros, Fault> {
+        self.settle_within(request, self.limits.hold_window).await
+    }
+
+    /// Ends a hold without a charge, and says how it has ended: it may have been charged before. Nothing can be held under its id
+    /// from then on.
+    ///
+    /// # Errors
+    /// BILLING_UNAVAILABLE: nobody knows.
+    pub(crate) async fn end(&self, hold: OperationId, reason: &[u8]) -> Result<Ended, Fault> {
+        match self
+            .settle_left(release_request(hold, reason.to_vec()))
+            .await
+        {
+            Ok(_) => Ok(Ended::Released),
+            // The one hold that cannot be released is one that was captured.
+            Err(fault) if fault.code == code::HOLD_CONFLICT => Ok(Ended::Captured),
+            Err(fault) => {
+                warn!(%hold, code = fault.code.word, "billing does not say how a hold has ended");
+                Err(unavailable(self.limits.hold_window))
+            }
+        }
+    }
+
+    async fn settle_within(
+        &self,
+        request: SettleRequest,
+        window: Duration,
+    ) -> Result<Micros, Fault> {
+        let until = Instant::now() + window;
         let mut pause = self.limits.first_pause;
         loop {
             match self.settle_once(request.clone()).await {
@@ -162,18 +207,41 @@ impl Billing {
         }
     }
 
-    /// Releases a hold in the background. If that fails too, the hold ends by itself.
-    pub(crate) fn release_later(self: &Arc<Self>, hold: OperationId, receipt: Vec<u8>) {
+    /// Releases a hold in the background, and frees its request's key then. If that fails too, the hold ends by itself.
+    pub(crate) fn release_later(
+        self: &Arc<Self>,
+        hold: OperationId,
+        receipt: Vec<u8>,
+        claim: Option<Claim>,
+    ) {
         let billing = Arc::clone(self);
         self.tasks.spawn(Span::current(), async move {
             if let Err(fault) = billing.settle(release_request(hold, receipt)).await {
                 warn!(%hold, code = fault.code.word, "a hold could not be released; it ends by itself");
+            } else if let Some(claim) = claim {
+                claim.free().await;
             }
         });
     }
 
     fn next_pause(&self, pause: Duration) -> Duration {
         pause.saturating_mul(2).min(self.limits.settle_try)
+    }
+}
+
+/// The end of a hold with a charge, however late: whoever pays is named.
+pub(crate) fn capture_request(
+    hold: OperationId,
+    amount: Micros,
+    receipt: Vec<u8>,
+    payer: Context,
+) -> SettleRequest {
+    SettleRequest {
+        hold_id: hold.to_vec().into(),
+        outcome: Outcome::Capture.into(),
+        amount: amount.get(),
+        receipt: receipt.into(),
+        context: Some(payer),
     }
 }
 

@@ -6,6 +6,9 @@ use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 use upstream::UpstreamConfig;
 
+/// A lease shorter than this could run out while its holder is only waiting for its turn.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// The section `limits.chat`. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,9 @@ pub struct Config {
     /// Calls to billing.
     #[serde(default = "BillingLimits::default")]
     pub billing: BillingLimits,
+    /// Requests with an Idempotency-Key.
+    #[serde(default)]
+    pub replay: ReplayLimits,
     /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
     #[serde(skip)]
     pub upstream: UpstreamConfig,
@@ -70,6 +76,29 @@ pub struct BillingLimits {
     pub first_pause: Duration,
 }
 
+/// The section `limits.chat.replay`: requests with an Idempotency-Key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayLimits {
+    /// How long a key stands for its first request. Default `"24h"`.
+    #[serde(with = "duration")]
+    pub kept: Duration,
+    /// The longest answer that is kept, in bytes. Default 1 MiB.
+    pub max_bytes: usize,
+    /// How long after the last sign of life of the process that runs a request another one takes its key. Default `"15s"`.
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    /// How long a repeat waits for the first request before it is told that that one is still running. Default `"2s"`.
+    #[serde(with = "duration")]
+    pub wait: Duration,
+    /// How long writing an answer down is tried. Default `"10s"`.
+    #[serde(with = "duration")]
+    pub store_window: Duration,
+    /// How often old answers, and what dead processes left, are looked for. Default `"5s"`.
+    #[serde(with = "duration")]
+    pub sweep: Duration,
+}
+
 // === impl Config ===
 
 impl Config {
@@ -90,9 +119,15 @@ impl Config {
         }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
-                "limits.chat.billing.hold_ttl must be at least limits.chat.failover_window, slow_reader_timeout and \
-                 billing.settle_window and limits.upstream.total_timeout together"
+                "limits.chat.billing.hold_ttl must be at least limits.chat.failover_window, slow_reader_timeout, \
+                 replay.store_window and billing.settle_window and limits.upstream.total_timeout together"
                     .to_owned(),
+            ));
+        }
+        if config.replay.lease < SHORTEST_LEASE {
+            // Its holder could not renew it in time.
+            return Err(Error::Setting(
+                "limits.chat.replay.lease must be at least 1s".to_owned(),
             ));
         }
         Ok(config)
@@ -103,6 +138,7 @@ impl Config {
         [
             self.upstream.total_timeout,
             self.slow_reader_timeout,
+            self.replay.store_window,
             self.billing.settle_window,
         ]
         .into_iter()
@@ -121,6 +157,21 @@ impl Default for BillingLimits {
             settle_try: settle_try(),
             settle_window: settle_window(),
             first_pause: first_pause(),
+        }
+    }
+}
+
+// === impl ReplayLimits ===
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self {
+            kept: Duration::from_secs(24 * 3600),
+            max_bytes: 1024 * 1024,
+            lease: Duration::from_secs(15),
+            wait: Duration::from_secs(2),
+            store_window: Duration::from_secs(10),
+            sweep: Duration::from_secs(5),
         }
     }
 }
@@ -198,6 +249,13 @@ mod tests {
             "[limits.chat.billing]\nhold_try = '10ms'",
         ));
         assert_eq!(config.unwrap().billing.settle_window, settle_window());
+    }
+
+    #[test]
+    fn a_lease_must_be_renewable() {
+        let text = "[limits.chat.replay]\nlease = '900ms'";
+        let error = Config::read(&Settings::from_toml(text)).unwrap_err();
+        assert!(error.to_string().contains("replay.lease"), "{error}");
     }
 
     #[test]

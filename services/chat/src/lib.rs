@@ -3,7 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | `rpc.rs` | wire to domain and back; no decisions |
-//! | `complete.rs` | **the use case**: plan, hold, ask, meter, charge, answer; all the branching |
+//! | `complete.rs` | **the use case**: plan, hold, ask, meter, keep, charge, answer; all the branching |
+//! | `keyed.rs` | before it, for a request with an Idempotency-Key: run it, replay it, wait for it, or take it over |
+//! | `replay.rs` | what such a key stands for, and what to do when it comes again. Pure |
+//! | `claim.rs`, `kept.rs` | a request's right to its key, under a lease; the answer as it is kept for it |
+//! | `store/` | the SQL: the table `replay` |
+//! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
@@ -16,56 +21,78 @@
 //! | `reply.rs` | `credits_consumed` beside `usage`. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
-//! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start, failures that may leave the house, figures |
+//! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start and of the database, failures that may leave the house, figures |
 //!
 //! Invariants:
 //! * Nothing is asked of a provider before its highest price is held, and nothing is charged beyond the hold.
 //! * The last bytes (usage event and `[DONE]`, or the JSON body) leave only after the charge is booked.
 //! * After the hold the work lives in a task of its own: a caller that goes away stops the provider and pays for what came.
 //! * A hold is settled exactly once: [`open_hold`] releases what nobody settled.
-//! * Customers' content is in no log, metric, receipt or error.
+//! * With an Idempotency-Key: an answer is given only when billing says that its hold is captured, and a key goes to another run only
+//!   when billing says that the hold of the run before has ended. A request without one touches no SQL.
+//! * Customers' content is in no log, metric, receipt or error, and sealed in the database.
 
 mod attempt;
 mod bill;
 mod billing;
 mod bound;
+mod claim;
 mod complete;
 mod config;
 mod edit;
 mod error;
 mod fault;
+mod kept;
+mod keyed;
 mod listener;
 mod meter;
 mod metrics;
 mod open_hold;
 mod plan;
 mod providers;
+mod replay;
 mod reply;
 mod request;
 mod route;
 mod rpc;
 mod scan;
+mod store;
+mod sweep;
 mod usage;
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config::Settings, rpc::Channel};
+use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
+use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
 use upstream::ProviderClient;
 
-use crate::{billing::Billing, metrics::Metrics, route::Routes};
+use crate::{billing::Billing, claim::Replays, metrics::Metrics, route::Routes};
 pub use crate::{
-    config::{BillingLimits, Config},
-    error::Error,
+    config::{BillingLimits, Config, ReplayLimits},
+    error::{Error, StoreError},
     rpc::Rpc,
 };
+
+/// The schema of chat on a server: its name, for [`db::Postgres`] and [`db::Schema`].
+pub const SCHEMA: &str = "chat";
+/// What its schema is made of, in order, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
+pub const MIGRATIONS: &[Migration] = &[Migration::both(
+    1,
+    "replay",
+    include_str!("../migrations/0001_replay.sql"),
+)];
 
 /// What the service is made of.
 pub struct Deps {
     /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
     pub settings: Settings,
+    /// Its own database, made with [`MIGRATIONS`].
+    pub db: Db,
+    /// The installation's secrets.
+    pub secrets: Secrets,
     /// Every model; only those of category chat are served here.
     pub catalogue: Arc<Catalogue>,
     /// The way to billing.
@@ -87,6 +114,7 @@ pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) routes: Routes,
     pub(crate) billing: Arc<Billing>,
+    pub(crate) replays: Arc<Replays>,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -95,11 +123,11 @@ pub(crate) struct Service {
 // === impl Chat ===
 
 impl Chat {
-    /// Reads the settings and puts the service together. It has no worker of its own: each request brings its task.
+    /// Reads the settings, puts the service together and starts its sweeper. Each request brings its own task.
     ///
     /// # Errors
-    /// When a setting is wrong, or a chat model of the catalogue names an adapter that does not exist.
-    pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
+    /// When a setting is wrong, a chat model of the catalogue names an adapter that does not exist, or the database fails.
+    pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
@@ -115,17 +143,20 @@ impl Chat {
             deps.tasks.clone(),
             metrics.clone(),
         );
-        let service = Service {
+        let sealer = deps.secrets.content().clone();
+        let replays = Replays::new(deps.db, sealer, config.replay.clone());
+        let service = Arc::new(Service {
             catalogue: deps.catalogue,
             routes,
             billing: Arc::new(billing),
+            replays: Arc::new(replays),
             config,
             tasks: deps.tasks,
             metrics,
-        };
-        Ok(Self {
-            service: Arc::new(service),
-        })
+        });
+        sweep::forget_the_dead(&service).await?;
+        sweep::start(&service, &service.tasks);
+        Ok(Self { service })
     }
 
     /// The server side of `aio.chat.v1.Chat`, to be wrapped by `chassis::rpc::in_process` or put on a listener.

@@ -1,5 +1,7 @@
 //! Hands a stream on, event by event, and counts. Keeps back what may leave only after the charge is booked.
 //!
+//! What is kept for an Idempotency-Key is heard to its end, whether anybody reads it or not.
+//!
 //! The usage event is always kept back; so is an event that carries usage and a finish reason together (Google's do). If more
 //! follows, it was not the last one, and is sent. `[DONE]` is never sent from here: the edge writes it behind the tail.
 
@@ -12,6 +14,7 @@ use upstream::Failure;
 
 use crate::{
     bill::Tally,
+    kept::Keeping,
     listener::{Listener, Lost},
     providers::{Chunk, Piece, Pieces},
     request::Wanted,
@@ -29,6 +32,10 @@ pub(crate) struct Metered {
     pub(crate) kept_back: Vec<Bytes>,
     /// The first event: what all of them have in common.
     pub(crate) first: Bytes,
+    /// What was sent, where it is kept.
+    pub(crate) keeping: Option<Keeping>,
+    /// Why the reader got no more, although the provider was heard to its end.
+    pub(crate) lost: Option<Lost>,
     /// Why it ended.
     pub(crate) end: End,
 }
@@ -52,12 +59,13 @@ struct Meter<'a> {
     finished: bool,
 }
 
-/// Sends everything but the end of a stream to the listener. Stops the provider by dropping it when the listener is lost.
+/// Sends everything but the end of a stream to the listener. Stops the provider by dropping it when the listener is lost, unless
+/// all of the answer is kept.
 pub(crate) async fn metered(
-    first: Chunk,
-    mut rest: Pieces,
+    (first, mut rest): (Chunk, Pieces),
     listener: &Listener,
     wanted: Wanted,
+    keeping: Option<Keeping>,
 ) -> Metered {
     let mut meter = Meter {
         listener,
@@ -67,6 +75,8 @@ pub(crate) async fn metered(
             tally: Tally::default(),
             kept_back: Vec::new(),
             first: first.data.clone(),
+            keeping,
+            lost: None,
             end: End::Done,
         },
     };
@@ -78,7 +88,7 @@ pub(crate) async fn metered(
         }
         let piece = tokio::select! {
             biased;
-            () = &mut left => return meter.end(End::Lost(Lost::Left)),
+            () = &mut left, if !meter.keeps() => return meter.end(End::Lost(Lost::Left)),
             piece = rest.next() => piece,
         };
         sent = match piece {
@@ -115,13 +125,33 @@ impl Meter<'_> {
             return Ok(());
         }
         for kept_back in std::mem::take(&mut self.metered.kept_back) {
-            self.listener.send(Event::Data(kept_back)).await?;
+            self.send(kept_back).await?;
         }
         if signs.usage && signs.choices != Choices::Open {
             self.metered.kept_back.push(data);
             return Ok(());
         }
-        self.listener.send(Event::Data(data)).await
+        self.send(data).await
+    }
+
+    /// Sends an event, and keeps it.
+    async fn send(&mut self, data: Bytes) -> Result<(), Lost> {
+        if let Some(keeping) = &mut self.metered.keeping {
+            keeping.add(&data);
+        }
+        // What follows a gap is sent to nobody.
+        if self.metered.lost.is_none() {
+            self.metered.lost = self.listener.send(Event::Data(data)).await.err();
+        }
+        match self.metered.lost {
+            Some(lost) if !self.keeps() => Err(lost),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether the answer is worth hearing without a reader.
+    fn keeps(&self) -> bool {
+        self.metered.keeping.as_ref().is_some_and(Keeping::fits)
     }
 
     fn end(self, end: End) -> Metered {

@@ -16,6 +16,10 @@ pub(crate) struct Metrics {
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
     pub(crate) unbilled: Counter,
+    /// Kept answers given to whoever asked again with the same Idempotency-Key.
+    pub(crate) replayed: Counter,
+    /// Requests whose Idempotency-Key was taken over from a process that died, or stood still.
+    pub(crate) taken_over: Counter,
     /// Holds that nobody settled before they were dropped: a mistake of ours, or a process that stops.
     pub(crate) dropped: Counter,
 }
@@ -71,6 +75,16 @@ impl Metrics {
             "aio_chat_dropped_charges",
             "Holds released because nobody settled them",
             metrics.dropped.clone(),
+        );
+        registry.register(
+            "aio_chat_replayed",
+            "Kept answers given again for an Idempotency-Key",
+            metrics.replayed.clone(),
+        );
+        registry.register(
+            "aio_chat_taken_over",
+            "Requests whose Idempotency-Key was taken over from a process that was gone",
+            metrics.taken_over.clone(),
         );
         metrics
     }

@@ -1,17 +1,17 @@
-//! An open hold, which ends exactly once: captured or released. One that is dropped is released.
+//! An open hold, which ends exactly once: captured or released. One that is dropped is released. A request's Idempotency-Key goes
+//! with it: it is free again when the hold was released for certain, and not before.
 
 use std::{mem, sync::Arc};
 
 use domain::{Micros, OperationId};
-use proto::{
-    Fault,
-    billing::v1::{Outcome, SettleRequest},
-    common::v1::Context,
-};
+use proto::{Fault, common::v1::Context};
 use tokio::runtime::Handle;
 use tracing::error;
 
-use crate::billing::{Billing, release_request, unavailable};
+use crate::{
+    billing::{Billing, capture_request, release_request, unavailable},
+    claim::Claim,
+};
 
 /// Credit set aside, and not yet settled.
 pub(crate) struct OpenHold {
@@ -20,6 +20,7 @@ pub(crate) struct OpenHold {
     granted: Micros,
     payer: Context,
     state: State,
+    claim: Option<Claim>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,15 @@ impl OpenHold {
             granted,
             payer,
             state: State::Open,
+            claim: None,
         }
+    }
+
+    /// The request has an Idempotency-Key.
+    #[must_use]
+    pub(crate) fn with_claim(mut self, claim: Option<Claim>) -> Self {
+        self.claim = claim;
+        self
     }
 
     /// The most that can be charged.
@@ -61,30 +70,28 @@ impl OpenHold {
         amount: Micros,
         receipt: Vec<u8>,
     ) -> Result<Micros, Fault> {
-        let request = SettleRequest {
-            hold_id: self.hold.to_vec().into(),
-            outcome: Outcome::Capture.into(),
-            amount: amount.get(),
-            receipt: receipt.into(),
-            context: Some(self.payer.clone()),
-        };
+        let request = capture_request(self.hold, amount, receipt, self.payer.clone());
         let settled = self.billing.settle(request).await;
         self.state = State::Settled;
         settled.map_err(|fault| {
             error!(hold = %self.hold, code = fault.code.word, amount = amount.get(), "an answer could not be charged");
             self.billing.metrics.unbilled.inc();
-            self.billing.release_later(self.hold, br#"{"free":"billing_unavailable"}"#.to_vec());
+            let receipt = br#"{"free":"billing_unavailable"}"#.to_vec();
+            self.billing.release_later(self.hold, receipt, self.claim.take());
             unavailable(self.billing.retry_after())
         })
     }
 
-    /// Gives everything back: at once if billing answers, else in the background.
+    /// Gives everything back, and the request's key: at once if billing answers, else in the background.
     pub(crate) async fn release(mut self, receipt: Vec<u8>) {
         let request = release_request(self.hold, receipt.clone());
         let released = self.billing.settle_once(request).await;
         self.state = State::Settled;
-        if released.is_err() {
-            self.billing.release_later(self.hold, receipt);
+        let claim = self.claim.take();
+        match (released, claim) {
+            (Ok(_), Some(claim)) => claim.free().await,
+            (Ok(_), None) => {}
+            (Err(_), claim) => self.billing.release_later(self.hold, receipt, claim),
         }
     }
 }
@@ -98,8 +105,9 @@ impl Drop for OpenHold {
         self.billing.metrics.dropped.inc();
         // Without a runtime the process is ending: then the hold ends by itself.
         if Handle::try_current().is_ok() {
+            let receipt = br#"{"free":"dropped"}"#.to_vec();
             self.billing
-                .release_later(self.hold, br#"{"free":"dropped"}"#.to_vec());
+                .release_later(self.hold, receipt, self.claim.take());
         }
     }
 }

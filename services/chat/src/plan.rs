@@ -20,6 +20,7 @@ use crate::{
 };
 
 /// A request as the edge hands it over.
+#[derive(Clone)]
 pub(crate) struct Submission {
     /// Who asks.
     pub(crate) caller: Caller,
@@ -29,6 +30,8 @@ pub(crate) struct Submission {
     pub(crate) body: Bytes,
     /// Models the key may use; empty means all.
     pub(crate) models: Vec<String>,
+    /// The customer's Idempotency-Key.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 /// A request that can be served, if there is credit for it.

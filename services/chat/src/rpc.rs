@@ -42,6 +42,7 @@ impl chat_server::Chat for Rpc {
             operation: id_from_wire(&request.operation_id)?,
             body: request.body,
             models: request.models,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
         };
         let mut events = complete(&self.service, submission)?;
         // The first event, or the status that stands for all of them.

@@ -52,6 +52,11 @@ where
     }
 }
 
+/// Says that an answer is that of an earlier request with the same Idempotency-Key.
+fn put_replayed(headers: &mut HeaderMap) {
+    headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+}
+
 /// Answers in the envelope of our own routes.
 fn success<T: Serialize>(status: StatusCode, data: &T) -> Result<Response, ApiError> {
     let data = serde_json::to_vec(data).map_err(|error| {

@@ -69,6 +69,10 @@ pub struct Submit {
     /// How long an Idempotency-Key is guarded. Default 24 h.
     #[serde(with = "duration")]
     pub idempotency: Duration,
+    /// How long a repeat waits for a first request that is being accepted before it is told that that one is still running.
+    /// Default 2 s.
+    #[serde(with = "duration")]
+    pub wait: Duration,
     /// How long billing may take to answer a hold, tries included. Default 2 s.
     #[serde(with = "duration")]
     pub hold_timeout: Duration,
@@ -172,6 +176,7 @@ impl Default for Submit {
         Self {
             reserve: Duration::from_secs(60),
             idempotency: Duration::from_secs(24 * 3600),
+            wait: Duration::from_secs(2),
             hold_timeout: Duration::from_secs(2),
             accept_timeout: Duration::from_secs(2),
             max_message_bytes: 4 * 1024 * 1024,

@@ -10,6 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | `submit.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
+//! | `repeat.rs` | a submit whose Idempotency-Key is known |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs` | one step of one task |
@@ -36,6 +37,7 @@ mod moves;
 mod outputs;
 mod providers;
 mod read;
+mod repeat;
 mod rpc;
 mod shared;
 mod state;

@@ -15,10 +15,12 @@ use proto::{
 };
 use serde_json::{Map, Value, error::Category};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::{
     Error, Media, json,
     moves::Move,
+    repeat::{earlier, is_guarded, replay},
     state::{Event, State},
     store::task::{self as table, Earlier, IdempotencyKey, NewTask},
     task::{Request, Task},
@@ -29,7 +31,7 @@ use crate::{
 const HOLD_TRY: Duration = Duration::from_millis(500);
 
 /// When to come again after a moment's trouble.
-const SOON: Duration = Duration::from_secs(1);
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// What the edge hands over.
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
         Sha256::digest(&submission.body).into(),
     );
     // A repeat is answered as before, whatever has changed since: models, prices, addresses.
-    if let Some(earlier) = earlier(media, key.clone()).await? {
+    if let Some(earlier) = earlier(media, key.as_ref(), body_hash).await? {
         return replay(&earlier, body_hash);
     }
     let (task, request) = prepare(media, &submission).await?;
@@ -94,8 +96,9 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
         body_hash,
     };
     let id = new.task.id;
-    if let Inserted::Earlier(earlier) = insert(media, key, new.clone()).await? {
-        return replay(&earlier, body_hash);
+    if let Inserted::Earlier(found) = insert(media, key.clone(), new.clone()).await? {
+        let accepted = earlier(media, key.as_ref(), body_hash).await?;
+        return replay(&accepted.unwrap_or(found), body_hash);
     }
     match hold(media, &submission.caller, &new.task).await {
         Ok(()) => {}
@@ -283,26 +286,6 @@ fn idempotency_key(submission: &Submission) -> Option<IdempotencyKey> {
         })
 }
 
-/// What an earlier request with this key made, if the key is guarded still.
-async fn earlier(media: &Media, key: Option<IdempotencyKey>) -> Result<Option<Earlier>, Error> {
-    let Some(key) = key else { return Ok(None) };
-    let since = media
-        .db
-        .now_micros()
-        .saturating_sub(micros(media.config.submit.idempotency));
-    let found = async {
-        let mut connection = media.db.reader().acquire().await?;
-        table::by_key(&mut connection, &key).await
-    };
-    let earlier = media.db.read(found).await?;
-    Ok(earlier.filter(|earlier| is_guarded(earlier, since)))
-}
-
-/// A key is guarded for a day; that of a task which is not accepted yet, until that is settled.
-fn is_guarded(earlier: &Earlier, since: i64) -> bool {
-    earlier.created_at >= since || earlier.state == State::Reserving
-}
-
 async fn insert(
     media: &Media,
     key: Option<IdempotencyKey>,
@@ -347,21 +330,6 @@ async fn insert(
         .await
 }
 
-fn replay(earlier: &Earlier, body_hash: [u8; 32]) -> Result<Accepted, Error> {
-    if earlier.body_hash != body_hash {
-        let message =
-            "this Idempotency-Key was used with another body; use a new key for a new request";
-        return Err(Fault::new(code::IDEMPOTENCY_MISMATCH, message).into());
-    }
-    if earlier.state == State::Reserving {
-        let message = "the first request with this Idempotency-Key is still running";
-        return Err(Fault::new(code::IDEMPOTENCY_IN_PROGRESS, message)
-            .retry_after(SOON)
-            .into());
-    }
-    Ok(Accepted::Replayed(earlier.id))
-}
-
 /// Holds the task's price. Lost answers are asked for again: the id makes that safe.
 async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), NotHeld> {
     let request = HoldRequest {
@@ -373,7 +341,7 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), NotHeld
         ttl_ms: 0,
         price_version: task.price_version.clone(),
     };
-    let until = tokio::time::Instant::now().checked_add(media.config.submit.hold_timeout);
+    let until = Instant::now().checked_add(media.config.submit.hold_timeout);
     let mut refused: fn(Fault) -> NotHeld = NotHeld::Surely;
     loop {
         let mut billing = media.peers.billing.clone();
@@ -394,7 +362,7 @@ async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), NotHeld
         if !again {
             return Err(refused(fault));
         }
-        if until.is_none_or(|until| tokio::time::Instant::now() >= until) {
+        if until.is_none_or(|until| Instant::now() >= until) {
             let away = Fault::of(code::BILLING_UNAVAILABLE).retry_after(Duration::from_secs(2));
             return Err(refused(away));
         }

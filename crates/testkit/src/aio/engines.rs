@@ -14,7 +14,7 @@ use crate::servers::{Postgres, Rabbit, Redis, free_port};
 /// The password of every service's role on the server. Roles belong to the server, which other houses share.
 const PASSWORD: &str = "canary-of-the-database";
 /// The roles with a schema.
-const KEEPERS: [Role; 3] = [Role::Billing, Role::Media, Role::Webhooks];
+const KEEPERS: [Role; 4] = [Role::Billing, Role::Chat, Role::Media, Role::Webhooks];
 
 /// The servers of a house.
 pub struct Servers {

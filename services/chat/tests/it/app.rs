@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{Tasks, config::Settings, mint, rpc};
+use chassis::{Tasks, config::Settings, mint, rpc, secrets::Secrets};
 use chat::{Chat, Deps};
+use db::Db;
 use domain::{Catalogue, Mode, ids};
 use prometheus_client::registry::Registry;
 use proto::{
@@ -18,6 +19,7 @@ use proto::{
     common::v1::Context,
     mode_to_wire,
 };
+use tempfile::TempDir;
 use tonic::{Status, Streaming};
 
 use crate::{
@@ -36,6 +38,8 @@ pub(crate) struct App {
     client: ChatClient<rpc::Channel>,
     tasks: Tasks,
     registry: Registry,
+    /// Declared last, so that it is deleted when nobody writes to it any more.
+    _home: TempDir,
 }
 
 /// Everything one request brought.
@@ -61,20 +65,28 @@ impl App {
         let billing = FakeBilling::default();
         billing.books().available = CREDIT;
         let mut registry = Registry::default();
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("chat.db");
+        let limits = db::Limits::default();
         let deps = Deps {
             settings: Settings::from_toml(settings),
+            db: Db::open(&path, chat::MIGRATIONS, &limits, &tasks)
+                .await
+                .unwrap(),
+            secrets: Secrets::random(),
             catalogue: Arc::new(catalogue),
             billing: rpc::in_process(BillingServer::new(billing.clone())),
             sandbox_url: Some(provider.origin.clone()),
             tasks: tasks.clone(),
         };
-        let chat = Chat::start(deps, &mut registry).unwrap();
+        let chat = Chat::start(deps, &mut registry).await.unwrap();
         Self {
             billing,
             provider,
             client: ChatClient::new(rpc::in_process(chat.rpc_server())),
             tasks,
             registry,
+            _home: home,
         }
     }
 
@@ -97,6 +109,7 @@ impl App {
             operation_id: mint::<ids::Operation>().to_vec().into(),
             body: body.to_owned().into(),
             models: models.iter().map(|model| (*model).to_owned()).collect(),
+            idempotency_key: String::new(),
         }
     }
 

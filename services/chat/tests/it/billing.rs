@@ -34,7 +34,13 @@ pub(crate) struct Books {
     /// Micro-credits that are not held.
     pub(crate) available: i64,
     pub(crate) open: HashMap<Vec<u8>, i64>,
+    /// The most that were open at once.
+    pub(crate) most_open: usize,
     pub(crate) holds: Vec<HoldRequest>,
+    /// How each hold ended: what was charged, or that nothing was.
+    pub(crate) ended: HashMap<Vec<u8>, Option<i64>>,
+    pub(crate) settles_asked: usize,
+    /// What ended a hold; not its repeats.
     pub(crate) settles: Vec<SettleRequest>,
     pub(crate) hold_plans: VecDeque<Plan>,
     /// The last one stays.
@@ -75,6 +81,20 @@ impl FakeBilling {
         serde_json::from_slice(&settle.receipt).unwrap()
     }
 
+    /// Every open hold ends by itself.
+    pub(crate) fn expire_all(&self) {
+        let mut books = self.books();
+        for (id, held) in std::mem::take(&mut books.open) {
+            books.available += held;
+            books.ended.insert(id, None);
+        }
+    }
+
+    /// How many settlements were asked for.
+    pub(crate) fn settles_asked(&self) -> usize {
+        self.books().settles_asked
+    }
+
     async fn follow<T>(
         plan: Plan,
         book: impl FnOnce() -> Result<T, Fault>,
@@ -102,6 +122,9 @@ impl Books {
                 available: self.available,
             });
         }
+        if self.ended.contains_key(&id) {
+            return Err(conflict());
+        }
         let granted = request.amount.min(self.available);
         if granted < request.floor {
             let message = format!(
@@ -112,6 +135,7 @@ impl Books {
         }
         self.available -= granted;
         self.open.insert(id, granted);
+        self.most_open = self.most_open.max(self.open.len());
         self.holds.push(request);
         Ok(HoldReply {
             granted,
@@ -119,8 +143,20 @@ impl Books {
         })
     }
 
-    fn settle(&mut self, request: SettleRequest) -> SettleReply {
-        let captured = match self.open.remove(request.hold_id.as_ref()) {
+    /// As the ledger does: the first ending counts, its repeats are answered alike, and every other one is refused.
+    fn settle(&mut self, request: SettleRequest) -> Result<SettleReply, Fault> {
+        let id = request.hold_id.to_vec();
+        let is_capture = request.outcome() == Outcome::Capture;
+        if let Some(ended) = self.ended.get(&id) {
+            return match ended {
+                Some(captured) if is_capture && *captured == request.amount => Ok(SettleReply {
+                    captured: *captured,
+                }),
+                None if !is_capture => Ok(SettleReply { captured: 0 }),
+                Some(_) | None => Err(conflict()),
+            };
+        }
+        let captured = match self.open.remove(&id) {
             Some(held) => {
                 let captured = request.amount.min(held);
                 self.available += held - captured;
@@ -128,9 +164,19 @@ impl Books {
             }
             None => 0,
         };
+        self.ended.insert(id, is_capture.then_some(captured));
         self.settles.push(request);
-        SettleReply { captured }
+        Ok(SettleReply { captured })
     }
+
+    /// Every charge.
+    pub(crate) fn charges(&self) -> Vec<i64> {
+        self.ended.values().filter_map(|ended| *ended).collect()
+    }
+}
+
+fn conflict() -> Fault {
+    Fault::new(code::HOLD_CONFLICT, "the hold has ended otherwise")
 }
 
 #[tonic::async_trait]
@@ -145,7 +191,9 @@ impl Billing for FakeBilling {
         request: Request<SettleRequest>,
     ) -> Result<Response<SettleReply>, Status> {
         let plan = {
-            let plans = &mut self.books().settle_plans;
+            let mut books = self.books();
+            books.settles_asked += 1;
+            let plans = &mut books.settle_plans;
             let last = plans.len() <= 1;
             let plan = if last {
                 plans.front().cloned()
@@ -154,7 +202,7 @@ impl Billing for FakeBilling {
             };
             plan.unwrap_or(Plan::Answer)
         };
-        Self::follow(plan, || Ok(self.books().settle(request.into_inner()))).await
+        Self::follow(plan, || self.books().settle(request.into_inner())).await
     }
 
     async fn extend(&self, _: Request<ExtendRequest>) -> Result<Response<ExtendReply>, Status> {

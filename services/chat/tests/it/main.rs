@@ -9,7 +9,12 @@
 mod app;
 mod billing;
 mod cuts;
+mod database;
 mod failures;
+mod house;
+mod keyed;
+mod keyed_crash;
+mod keyed_race;
 mod money;
 mod provider;
 mod requests;

@@ -18,7 +18,7 @@ use axum::{
 use chassis::Tasks;
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, Uri, header};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum End {
     Break,
     /// Silence.
     Hang,
+    /// As it should, once the test says so.
+    Told,
 }
 
 /// One scripted answer.
@@ -54,6 +56,9 @@ struct Script {
     asked: Mutex<Vec<Asked>>,
     /// Answers that somebody stopped reading, or never got.
     stopped: AtomicUsize,
+    /// Answers that came to their end.
+    ended: AtomicUsize,
+    word: Notify,
 }
 
 /// The running provider. Clones share their script.
@@ -133,6 +138,16 @@ impl Provider {
         serde_json::from_str(&asked.body).unwrap()
     }
 
+    /// Lets an answer end that waits to be told.
+    pub(crate) fn tell(&self) {
+        self.script.word.notify_one();
+    }
+
+    /// How many answers came to their end.
+    pub(crate) fn ended(&self) -> usize {
+        self.script.ended.load(Ordering::SeqCst)
+    }
+
     /// How many answers were stopped from outside.
     pub(crate) fn stopped(&self) -> usize {
         self.script.stopped.load(Ordering::SeqCst)
@@ -181,11 +196,18 @@ fn pieces(
         tokio::task::yield_now().await;
         match end {
             End::Close => {
-                drop(guard.0.take());
+                guard.end();
+                None
+            }
+            End::Told => {
+                if let Some(script) = &guard.0 {
+                    script.word.notified().await;
+                }
+                guard.end();
                 None
             }
             End::Break => {
-                drop(guard.0.take());
+                guard.end();
                 let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                 Some((Err(error), (End::Close, guard)))
             }
@@ -193,6 +215,14 @@ fn pieces(
         }
     });
     stream::iter(reply.pieces).map(Ok).chain(end)
+}
+
+impl Guard {
+    fn end(&mut self) {
+        if let Some(script) = self.0.take() {
+            script.ended.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Drop for Guard {

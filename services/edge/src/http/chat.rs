@@ -7,13 +7,13 @@ use axum::{
     response::Response,
 };
 use chassis::rpc;
-use domain::{Micros, ids::Operation};
+use domain::{Micros, OperationId, ids::Operation};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use proto::{
     Fault,
-    chat::v1::{CompleteEvent, CompleteRequest, Tail, complete_event::Event},
-    code,
+    chat::v1::{CompleteEvent, CompleteRequest, Head, Tail, complete_event::Event},
+    code, id_from_wire,
 };
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -23,7 +23,7 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{json, put},
+    http::{idempotency_key, json, put, put_replayed},
     sse::{self, Opened, Opening, Stage},
 };
 
@@ -34,6 +34,7 @@ pub(crate) async fn complete(
     request: Request,
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
+    let idempotency_key = idempotency_key(request.headers())?;
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
@@ -43,11 +44,13 @@ pub(crate) async fn complete(
             operation_id: operation.to_vec().into(),
             body: body.clone(),
             models: caller.identity.models.clone(),
+            idempotency_key,
         },
     );
     let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {
         Ok(opened) => opened?,
         Err(_elapsed) if sse::wants_stream(&body) => {
+            // A kept answer, which has another operation, does not take that long to be found.
             let mut response = sse::respond(&app, caller.request_id, Stage::Opening(opening));
             put(
                 response.headers_mut(),
@@ -66,10 +69,23 @@ pub(crate) async fn complete(
     } else {
         whole(&app, events).await?
     };
-    let headers: &mut HeaderMap = response.headers_mut();
+    write_head(response.headers_mut(), &head, operation)?;
+    Ok(response)
+}
+
+/// Who answers, for which operation. A kept answer is that of an earlier one.
+fn write_head(headers: &mut HeaderMap, head: &Head, own: OperationId) -> Result<(), ApiError> {
+    let operation = if head.operation_id.is_empty() {
+        own
+    } else {
+        id_from_wire(&head.operation_id)?
+    };
     put(headers, "x-aio-operation-id", &operation.to_string());
     put(headers, "x-aio-provider", &head.provider);
-    Ok(response)
+    if head.replayed {
+        put_replayed(headers);
+    }
+    Ok(())
 }
 
 /// Asks chat, and waits until it says who answers.

@@ -8,7 +8,7 @@ use axum::{
 };
 use chassis::rpc;
 use domain::{TaskId, ids};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use proto::{id_from_wire, media::v1::SubmitRequest};
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{idempotency_key, put, success},
+    http::{idempotency_key, put, put_replayed, success},
 };
 
 /// The wire form of an accepted task.
@@ -71,7 +71,7 @@ async fn submit(
     let operation = task.cast::<ids::Operation>().to_string();
     put(headers, "x-aio-operation-id", &operation);
     if reply.replayed {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+        put_replayed(headers);
     }
     Ok(response)
 }

@@ -17,6 +17,7 @@ fn head() -> Event {
     Event::Head(Head {
         provider: "gemini".into(),
         stream: true,
+        ..Default::default()
     })
 }
 
@@ -60,6 +61,49 @@ async fn a_whole_answer_says_what_it_cost() {
     assert_eq!(context.key_id, key.1.to_vec());
     let id = domain::OperationId::from_slice(&asked.operation_id).unwrap();
     assert_eq!(id.to_string(), operation);
+}
+
+#[tokio::test]
+async fn a_kept_answer_says_so_and_names_its_own_operation() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let script = house.script();
+    let operation = chassis::mint::<domain::ids::Operation>();
+    let head = Head {
+        provider: "gemini".into(),
+        stream: true,
+        replayed: true,
+        operation_id: operation.to_vec().into(),
+    };
+    say(&script, Event::Head(head)).await;
+    say(&script, Event::Tail(Tail::default())).await;
+    let request = house.chat(&key, STREAM).header("idempotency-key", "one");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["idempotent-replayed"], "true");
+    assert_eq!(
+        answer.headers()["x-aio-operation-id"],
+        operation.to_string()
+    );
+    // One of its own is no replay, whether it has a key or not.
+    for value in [Some("one"), None] {
+        let mut request = house.chat(&key, "{}");
+        if let Some(value) = value {
+            request = request.header("idempotency-key", value);
+        }
+        let answer = request.send().await.unwrap();
+        assert!(!answer.headers().contains_key("idempotent-replayed"));
+        let own = house.world.completions.lock().unwrap().last().cloned();
+        let own = own.unwrap();
+        assert_eq!(own.idempotency_key, value.unwrap_or_default());
+        let id = domain::OperationId::from_slice(&own.operation_id).unwrap();
+        assert_eq!(answer.headers()["x-aio-operation-id"], id.to_string());
+    }
+    let asked = house.world.completions.lock().unwrap().len();
+    for bad in ["", &"x".repeat(256)] {
+        let request = house.chat(&key, STREAM).header("idempotency-key", bad);
+        assert_eq!(read(request).await.0, 400);
+    }
+    assert_eq!(house.world.completions.lock().unwrap().len(), asked);
 }
 
 #[tokio::test]
@@ -246,6 +290,7 @@ async fn chat_learns_that_the_client_of_a_whole_answer_left() {
         Event::Head(Head {
             provider: "gemini".into(),
             stream: false,
+            ..Default::default()
         }),
     )
     .await;

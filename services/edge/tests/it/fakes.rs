@@ -303,6 +303,7 @@ pub(crate) fn whole(body: &'static str) -> mpsc::Receiver<Result<chat::CompleteE
     let head = chat::complete_event::Event::Head(chat::Head {
         provider: "gemini".into(),
         stream: false,
+        ..Default::default()
     });
     let tail = chat::complete_event::Event::Tail(chat::Tail {
         data: vec![Bytes::from_static(body.as_bytes())],

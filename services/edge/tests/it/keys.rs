@@ -182,6 +182,7 @@ async fn a_slot_comes_back_when_the_answer_ends_or_the_client_leaves() {
     let head = Head {
         provider: "gemini".into(),
         stream: true,
+        ..Default::default()
     };
     say(&script, Event::Head(head.clone())).await;
     let answer = house.chat(&key, r#"{"stream":true}"#).send().await.unwrap();
@@ -221,6 +222,7 @@ async fn a_request_counts_as_open_for_as_long_as_it_is() {
     let head = Head {
         provider: "gemini".into(),
         stream: true,
+        ..Default::default()
     };
     say(&script, Event::Head(head)).await;
     let answer = house.chat(&key, r#"{"stream":true}"#).send().await.unwrap();

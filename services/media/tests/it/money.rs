@@ -22,6 +22,7 @@ on_both_engines!(
     with_billing_away_the_hold_is_released_in_case_it_stands,
     a_task_that_is_under_way_already_was_accepted,
     after_its_time_a_submit_says_what_is_true,
+    a_repeat_waits_a_moment_for_the_first,
     fifty_submits_with_one_key_are_one_task,
     a_key_is_guarded_for_its_time_only,
     bad_requests_name_what_is_wrong,
@@ -152,6 +153,22 @@ async fn with_billing_away_the_hold_is_released_in_case_it_stands(engine: Engine
         !running.submit(&body, "k1").await.unwrap().replayed,
         "the key is free"
     );
+}
+
+async fn a_repeat_waits_a_moment_for_the_first(engine: Engine) {
+    let house = House::new(engine, vec![]).await.with_submit("wait = '30s'");
+    let running = house.start().await;
+    let body = json!({"model": "flux-2", "prompt": "a fox"});
+    house.billing.answer_holds(Holds::Silent);
+    let repeat = async {
+        eventually("the hold is asked for", async || house.billing.asked() == 1).await;
+        let grant = async { house.billing.answer_holds(Holds::Grant) };
+        tokio::join!(running.submit(&body, "k1"), grant).0
+    };
+    let (first, repeat) = tokio::join!(running.submit(&body, "k1"), repeat);
+    let (first, repeat) = (first.unwrap(), repeat.unwrap());
+    assert_eq!((first.replayed, repeat.replayed), (false, true));
+    assert_eq!(first.task_id, repeat.task_id);
 }
 
 async fn fifty_submits_with_one_key_are_one_task(engine: Engine) {

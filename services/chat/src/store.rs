@@ -1,0 +1,3 @@
+//! All SQL of chat, one function per statement.
+
+pub(crate) mod replay;
