@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "aio/common/v1/common.proto",
         "aio/billing/v1/billing.proto",
+        "aio/billing/v1/keys.proto",
         "aio/chat/v1/chat.proto",
         "aio/media/v1/media.proto",
         "aio/webhooks/v1/webhooks.proto",

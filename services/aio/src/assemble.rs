@@ -115,7 +115,7 @@ impl Parts {
         let billing = self.billing(registry).await?;
         say::line("  billing   ready");
         let mut peers = Peers {
-            billing: rpc::in_process(billing.rpc_server()),
+            billing: rpc::in_process(billing.routes()),
             ..Peers::nobody()
         };
         let webhooks = self.webhooks(registry).await?;
@@ -137,7 +137,7 @@ impl Parts {
         let registry = &mut Registry::default();
         let billing = self.billing(registry).await?;
         let peers = Peers {
-            billing: rpc::in_process(billing.rpc_server()),
+            billing: rpc::in_process(billing.routes()),
             ..Peers::nobody()
         };
         let live = self.live(registry).await?;

@@ -117,7 +117,7 @@ impl Process {
             Role::Billing => {
                 let billing = parts.billing(registry).await?;
                 first_start::bootstrap(&billing).await?;
-                self.serve(listener, Routes::new(billing.rpc_server()))?;
+                self.serve(listener, billing.routes())?;
             }
             Role::Webhooks => {
                 let webhooks = parts.webhooks(registry).await?;

@@ -3,7 +3,7 @@
 //! What is always true: a balance's `posted - held` never falls below zero; a hold is closed once, and charges at most what
 //! it set aside; every change of posted credit has two entries that sum to zero; whatever comes twice happens once.
 //!
-//! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `key`, `audit`;
+//! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, and those about keys below `key`;
 //! operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
 //!
@@ -34,7 +34,7 @@ pub use config::{Accounts, Config, Limits};
 pub use credits::CreditsRequest;
 pub use error::Error;
 pub use hold::{Held, HoldRequest, Life};
-pub use key::{CreatedKey, NewKey};
+pub use key::{Caps, CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use settle::{Outcome, SettleRequest};
 pub use store::AccountRow;
@@ -45,9 +45,11 @@ use chassis::{Tasks, config::Settings, secrets::KeyMac};
 use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, Secret};
 use prometheus_client::registry::Registry;
-use proto::billing::v1::billing_server::BillingServer;
+use proto::billing::v1::{billing_server::BillingServer, keys_server::KeysServer};
+use tonic::service::Routes;
 
 use crate::{
+    key::Asker,
     ledger::{Balance, BalanceId},
     metrics::Metrics,
 };
@@ -71,6 +73,12 @@ pub const MIGRATIONS: &[Migration] = &[
         "hold_open",
         include_str!("../migrations/0004_hold_open.sql"),
     ),
+    Migration {
+        version: 10,
+        name: "keys",
+        sqlite: include_str!("../migrations/0010_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0010_keys.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -128,11 +136,22 @@ impl Billing {
         })
     }
 
-    /// The generated server, to be called in process or over the network.
+    /// The service about accounts and the ledger.
     pub fn rpc_server(&self) -> BillingServer<Self> {
         // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The service about keys.
+    pub fn keys_server(&self) -> KeysServer<Self> {
+        KeysServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// Every service of billing, to be called in process or over the network.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.rpc_server()).add_service(self.keys_server())
     }
 
     /// The way to the ledger: `hold` and `settle`.
@@ -202,20 +221,21 @@ impl Billing {
         credits::credits(&self.ledger, request).await
     }
 
-    /// Makes a key.
+    /// Makes a key, as an operator does.
     ///
     /// # Errors
     /// When there is no such account, a field has a value that is not allowed, or the database failed.
     pub async fn create_key(&self, wanted: NewKey) -> Result<CreatedKey, Error> {
-        key::create_key(&self.db, &self.key_mac, &self.config.limits, wanted).await
+        let limits = &self.config.limits;
+        key::create_key(&self.db, &self.key_mac, limits, &Asker::Operator, wanted).await
     }
 
-    /// Revokes a key.
+    /// Revokes a key, as an operator does.
     ///
     /// # Errors
     /// When there is no such key, or the database failed.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), Error> {
-        key::revoke_key(&self.db, id).await
+        key::revoke_key(&self.db, Asker::Operator, id).await
     }
 
     /// Replays every entry and checks the promises about money.

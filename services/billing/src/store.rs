@@ -3,9 +3,11 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod budget;
 pub(crate) mod key;
 pub(crate) mod ledger;
 mod row;
 
+pub(crate) use budget::BudgetRow;
 pub use row::AccountRow;
-pub(crate) use row::KeyRow;
+pub(crate) use row::{KeyRow, PreviousSecret};

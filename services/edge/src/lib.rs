@@ -31,8 +31,10 @@ use domain::Catalogue;
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::billing_client::BillingClient, chat::v1::chat_client::ChatClient,
-    media::v1::media_client::MediaClient, webhooks::v1::webhooks_client::WebhooksClient,
+    billing::v1::{billing_client::BillingClient, keys_client::KeysClient},
+    chat::v1::chat_client::ChatClient,
+    media::v1::media_client::MediaClient,
+    webhooks::v1::webhooks_client::WebhooksClient,
 };
 use tracing::info_span;
 
@@ -111,6 +113,7 @@ struct Prepared {
 /// The other services. A call takes a client of its own: cloning one costs next to nothing.
 struct Clients {
     billing: BillingClient<Channel>,
+    keys: KeysClient<Channel>,
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
     webhooks: WebhooksClient<Channel>,
@@ -142,6 +145,7 @@ impl Edge {
     pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
+        let keys_client = KeysClient::new(deps.billing.clone());
         let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
         let limits = &config.limits;
         let keys = Arc::new(Keys::new(
@@ -167,6 +171,7 @@ impl Edge {
         let app = App {
             clients: Clients {
                 billing,
+                keys: keys_client.max_decoding_message_size(LARGEST_ANSWER),
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksClient::new(deps.webhooks),

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Error, Media, json,
     moves::Move,
+    room,
     state::{Event, State},
     store::task::{self as table, Earlier, IdempotencyKey, NewTask},
     task::{Request, Task},
@@ -41,6 +42,8 @@ pub(crate) struct Submission {
     pub(crate) idempotency_key: Option<String>,
     /// Models the key may use; empty: all.
     pub(crate) models: Vec<String>,
+    /// Tasks the key may have open at once; 0: as many as the account.
+    pub(crate) max_open_tasks: u32,
 }
 
 /// The accepted task.
@@ -89,6 +92,8 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
         task,
+        key: submission.caller.key,
+        room: room::of(media, &submission),
         request,
         idempotency_key,
         body_hash,
@@ -325,6 +330,7 @@ async fn insert(
                     }
                     table::free_key(connection, earlier.id).await?;
                 }
+                room::check(connection, &new).await?;
                 if table::insert(connection, &new, &sealer).await? {
                     return Ok(Inserted::New);
                 }

@@ -15,7 +15,7 @@ use edge::{Deps, Edge, Readiness};
 use live::{SharedLive, memory::MemoryLive};
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::{Identity, billing_server::BillingServer},
+    billing::v1::{Identity, billing_server::BillingServer, keys_server::KeysServer},
     chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
     mode_to_wire,
@@ -27,10 +27,10 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
 };
-use tonic::Status;
+use tonic::{Status, service::Routes};
 use tracing::Span;
 
-use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
+use crate::fakes::{FakeBilling, FakeChat, FakeKeys, FakeMedia, FakeWebhooks, Plan, World, event};
 
 /// A running edge.
 pub(crate) struct House {
@@ -73,7 +73,10 @@ impl House {
         let chat = ChatServer::new(FakeChat(world.clone())).max_decoding_message_size(16 << 20);
         let deps = Deps {
             settings: Settings::from_toml(settings),
-            billing: rpc::in_process(BillingServer::new(FakeBilling(world.clone()))),
+            billing: rpc::in_process(
+                Routes::new(BillingServer::new(FakeBilling(world.clone())))
+                    .add_service(KeysServer::new(FakeKeys(world.clone()))),
+            ),
             chat: rpc::in_process(chat),
             media: rpc::in_process(MediaServer::new(FakeMedia(world.clone()))),
             webhooks: rpc::in_process(WebhooksServer::new(FakeWebhooks)),
