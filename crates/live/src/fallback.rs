@@ -227,3 +227,6 @@ impl<L> fmt::Debug for Fallback<L> {
         f.debug_struct("Fallback").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
