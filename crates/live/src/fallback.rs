@@ -4,7 +4,7 @@
 //! Its own limits are the shared ones divided by the number of processes, so that together they hold about what was meant.
 //! A slot is renewed and given back where it was taken.
 
-use std::{collections::HashSet, fmt, sync::Mutex, time::Duration};
+use std::{collections::HashMap, fmt, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use domain::TaskId;
@@ -21,8 +21,8 @@ use crate::{Admission, Error, Live, Notice, Rate, TaskSnapshot, locked, memory::
 pub struct Fallback<L> {
     shared: L,
     own: MemoryLive,
-    /// Slots that were taken from `own`.
-    taken_alone: Mutex<HashSet<[u8; 16]>>,
+    /// Slots that were taken from `own`, and of which keys.
+    taken_alone: Mutex<HashMap<[u8; 16], Vec<Box<str>>>>,
     replicas: u32,
     metrics: Metrics,
 }
@@ -71,6 +71,27 @@ impl<L: Live> Fallback<L> {
     /// This process's part of a limit. Nothing stays nothing; of anything else, everybody has at least one.
     fn part(&self, limit: u32) -> u32 {
         (limit / self.replicas).max(limit.min(1))
+    }
+
+    fn took_alone(&self, key: &str, slot: [u8; 16]) -> bool {
+        let taken_alone = locked(&self.taken_alone);
+        let keys = taken_alone.get(&slot);
+        keys.is_some_and(|keys| keys.iter().any(|known| **known == *key))
+    }
+
+    /// Whether it was taken from `own`, which is known no longer.
+    fn forget_alone(&self, key: &str, slot: [u8; 16]) -> bool {
+        let mut taken_alone = locked(&self.taken_alone);
+        let Some(keys) = taken_alone.get_mut(&slot) else {
+            return false;
+        };
+        let before = keys.len();
+        keys.retain(|known| **known != *key);
+        let known = keys.len() < before;
+        if keys.is_empty() {
+            taken_alone.remove(&slot);
+        }
+        known
     }
 
     /// What the shared state answered, or `None` when it is away. Absence is not news here: who is away says so itself.
@@ -122,6 +143,20 @@ impl<L: Live> Live for Fallback<L> {
         self.own.admit(key, rate).await
     }
 
+    /// Where it was counted, unless the shared state went or came back meanwhile: then a call counts too much or too little.
+    async fn uncount(&self, key: &str, rate: Rate) -> Result<(), Error> {
+        match self.shared.uncount(key, rate).await {
+            Err(Error::Unavailable) => {
+                let rate = Rate {
+                    per_minute: self.part(rate.per_minute),
+                    burst: self.part(rate.burst),
+                };
+                self.own.uncount(key, rate).await
+            }
+            answer => answer,
+        }
+    }
+
     async fn take_slot(
         &self,
         key: &str,
@@ -138,7 +173,11 @@ impl<L: Live> Live for Fallback<L> {
             .take_slot(key, slot, self.part(limit), life)
             .await?;
         if taken {
-            locked(&self.taken_alone).insert(slot);
+            let mut taken_alone = locked(&self.taken_alone);
+            let keys = taken_alone.entry(slot).or_default();
+            if !keys.iter().any(|known| **known == *key) {
+                keys.push(key.into());
+            }
         }
         Ok(taken)
     }
@@ -151,7 +190,7 @@ impl<L: Live> Live for Fallback<L> {
         limit: u32,
         life: Duration,
     ) -> Result<bool, Error> {
-        if locked(&self.taken_alone).contains(&slot) {
+        if self.took_alone(key, slot) {
             let part = self.part(limit);
             return self.own.renew_slot(key, slot, part, life).await;
         }
@@ -162,7 +201,7 @@ impl<L: Live> Live for Fallback<L> {
     }
 
     async fn give_slot(&self, key: &str, slot: [u8; 16]) -> Result<(), Error> {
-        if locked(&self.taken_alone).remove(&slot) {
+        if self.forget_alone(key, slot) {
             return self.own.give_slot(key, slot).await;
         }
         match self.shared.give_slot(key, slot).await {
@@ -188,3 +227,6 @@ impl<L> fmt::Debug for Fallback<L> {
         f.debug_struct("Fallback").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,7 @@ pub(crate) fn admit(ahead: Duration, rate: Rate) -> (Duration, Admission) {
     if admits_nothing(rate) {
         return (ahead, never());
     }
-    // Rounded up, so that rounding never admits a call too many.
-    let interval = Duration::from_nanos(MINUTE_NANOS.div_ceil(u64::from(rate.per_minute)));
+    let interval = interval(rate);
     let reach = interval.saturating_mul(rate.burst);
     let after = ahead.saturating_add(interval);
     match reach.checked_sub(after) {
@@ -34,6 +33,14 @@ pub(crate) fn admit(ahead: Duration, rate: Rate) -> (Duration, Admission) {
     }
 }
 
+/// How far a key that is `ahead` is so without one call that was counted.
+pub(crate) fn uncount(ahead: Duration, rate: Rate) -> Duration {
+    if admits_nothing(rate) {
+        return ahead;
+    }
+    ahead.saturating_sub(interval(rate))
+}
+
 /// The interval between calls and how far ahead a key may be, in whole microseconds; `None` for a rate that admits nothing.
 /// The reach is cut at `longest`, or at one interval where that is longer.
 pub(crate) fn micros(rate: Rate, longest: Duration) -> Option<(u64, u64)> {
@@ -45,6 +52,11 @@ pub(crate) fn micros(rate: Rate, longest: Duration) -> Option<(u64, u64)> {
     let longest = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     let reach = interval.saturating_mul(u64::from(rate.burst));
     Some((interval, reach.min(longest).max(interval)))
+}
+
+/// Rounded up, so that rounding never admits a call too many.
+fn interval(rate: Rate) -> Duration {
+    Duration::from_nanos(MINUTE_NANOS.div_ceil(u64::from(rate.per_minute.max(1))))
 }
 
 /// What a rate says that admits nothing. There is no wait that helps; a minute is what a rate is counted by.

@@ -80,6 +80,13 @@ pub trait Live: Send + Sync {
     /// [`Error::Full`], [`Error::Unavailable`].
     async fn admit(&self, key: &str, rate: Rate) -> Result<Admission, Error>;
 
+    /// Takes back one call of `key` that was admitted by this rate: it was refused for another reason. What is taken back more
+    /// often than it was counted changes nothing, and is never saved up.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn uncount(&self, key: &str, rate: Rate) -> Result<(), Error>;
+
     /// Takes one of the `limit` slots of `key`; `false` when all are taken. A slot that is not given back is free again
     /// after `life`, so a process that dies blocks nobody for long. Taking a slot one already has renews its life.
     ///

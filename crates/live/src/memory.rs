@@ -109,6 +109,15 @@ impl Live for MemoryLive {
         Ok(admission)
     }
 
+    async fn uncount(&self, key: &str, rate: Rate) -> Result<(), Error> {
+        let now = Instant::now();
+        locked(&self.rates).change(key, now, |due| {
+            let ahead = due.0.saturating_duration_since(now);
+            due.0 = later(now, gcra::uncount(ahead, rate));
+        });
+        Ok(())
+    }
+
     async fn take_slot(
         &self,
         key: &str,

@@ -159,6 +159,15 @@ impl Live for RedisLive {
         })
     }
 
+    async fn uncount(&self, key: &str, rate: Rate) -> Result<(), Error> {
+        if let Some((interval, _)) = gcra::micros(rate, LONGEST) {
+            let mut call = self.scripts.gcra_back.key(self.names.rate(key));
+            call.arg(interval);
+            let _changed: u8 = self.link.invoke(&call).await?;
+        }
+        Ok(())
+    }
+
     async fn take_slot(
         &self,
         key: &str,

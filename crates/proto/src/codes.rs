@@ -87,8 +87,9 @@ codes! {
     IDEMPOTENCY_NOT_KEPT = "idempotency_not_kept", Conflict, No, "The first request with this Idempotency-Key was answered and charged, and its answer was too long to be kept.", "Use a new key to have the request run again.";
     HOLD_CONFLICT = "hold_conflict", Conflict, No, "This operation id was already used for something else.", "Send the request again; a new id is made for it.";
     BODY_TOO_LARGE = "body_too_large", PayloadTooLarge, No, "The body is larger than this route takes.", "Send less; the message names the limit.";
-    RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key sent more requests per minute than it may.", "Wait for `Retry-After`.";
-    TOO_MANY_CONCURRENT = "too_many_concurrent_requests", RateLimit, Yes, "The key has as many open requests as it may.", "Wait for some to end.";
+    RATE_LIMITED = "rate_limited", RateLimit, Yes, "The key or its account sent more requests per minute than it may.", "Wait for `Retry-After`.";
+    TOO_MANY_CONCURRENT = "too_many_concurrent_requests", RateLimit, Yes, "The key or its account has as many open requests as it may.", "Wait for some to end.";
+    TOO_MANY_OPEN_TASKS = "too_many_open_tasks", RateLimit, Yes, "The key or its account has as many open tasks as it may.", "Wait for some to end, or cancel some.";
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
     UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";

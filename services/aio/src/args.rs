@@ -1,5 +1,7 @@
 //! The command line.
 
+mod keys;
+
 use std::path::PathBuf;
 
 use chassis::{
@@ -7,6 +9,8 @@ use chassis::{
     rpc,
 };
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(crate) use keys::{Keys, Limits};
 
 /// One key and one prepaid balance for every generative model.
 #[derive(Clone, Debug, Parser)]
@@ -131,33 +135,6 @@ pub(crate) enum Credits {
         /// When what is left of it expires, such as 2030-01-31T12:00:00Z; never unless given.
         #[arg(long, value_name = "MOMENT")]
         expires_at: Option<String>,
-        #[command(flatten)]
-        reach: Reach,
-    },
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key; it is shown this once.
-    Create {
-        /// acct_…
-        account: String,
-        /// What people call it.
-        #[arg(long, default_value = "key")]
-        name: String,
-        /// Which balance it spends.
-        #[arg(long, value_enum, default_value = "live")]
-        mode: Mode,
-        /// What it may do; inference and read unless given.
-        #[arg(long, value_delimiter = ',', value_name = "SCOPE,…")]
-        scopes: Vec<String>,
-        #[command(flatten)]
-        reach: Reach,
-    },
-    /// Revoke a key, everywhere, within five seconds.
-    Revoke {
-        /// key_…
-        key: String,
         #[command(flatten)]
         reach: Reach,
     },

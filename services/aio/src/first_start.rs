@@ -1,7 +1,7 @@
 //! The first start: the operator's key, an account to play with, and a line to paste.
 
 use anyhow::Context as _;
-use billing::{Billing, NewKey};
+use billing::{Billing, Caps, NewKey};
 use domain::{Mode, Scope};
 
 use crate::config;
@@ -32,8 +32,10 @@ pub(crate) async fn prepare(billing: &Billing, url: &str) -> anyhow::Result<Vec<
             mode: Mode::Test,
             scopes: vec![Scope::Inference, Scope::Read, Scope::Manage],
             models: Vec::new(),
+            caps: Caps::default(),
             rpm: 0,
             concurrency: 0,
+            max_open_tasks: 0,
             ip_allow: Vec::new(),
             expires_at: None,
         })

@@ -1,6 +1,7 @@
 //! Operator commands: the admin routes of the API, reached by the shortest way there is.
 
 mod door;
+mod keys;
 mod print;
 
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use self::door::Door;
-use crate::args::{Accounts, Args, Credits, Keys, Ledger, Operator, Reach, Tasks};
+use crate::args::{Accounts, Args, Credits, Ledger, Operator, Reach, Tasks};
 
 /// One call of an admin route, and how to show its answer.
 struct Call {
@@ -65,7 +66,7 @@ fn call(command: Operator) -> anyhow::Result<Call> {
         }
         Operator::Accounts(command) => accounts(command),
         Operator::Credits(command) => credits(&command),
-        Operator::Keys(command) => Ok(keys(command)),
+        Operator::Keys(command) => keys::keys(command),
         Operator::Tasks(Tasks::Unknown(reach)) => Ok(Call {
             needs: Needs::Everything,
             ..get("/admin/tasks/unknown", reach, print::unknown)
@@ -125,37 +126,6 @@ fn credits(
         reach.clone(),
         print::fields,
     ))
-}
-
-fn keys(command: Keys) -> Call {
-    match command {
-        Keys::Create {
-            account,
-            name,
-            mode,
-            scopes,
-            reach,
-        } => {
-            let mut body = json!({ "name": name, "mode": mode.as_str() });
-            if let (false, Some(fields)) = (scopes.is_empty(), body.as_object_mut()) {
-                fields.insert("scopes".to_owned(), json!(scopes));
-            }
-            post(
-                format!("/admin/accounts/{account}/keys"),
-                body.to_string(),
-                reach,
-                print::fields,
-            )
-        }
-        Keys::Revoke { key, reach } => Call {
-            method: Method::DELETE,
-            path: format!("/admin/keys/{key}"),
-            body: None,
-            reach,
-            needs: Needs::Billing,
-            show: print::fields,
-        },
-    }
 }
 
 fn get(path: &str, reach: Reach, show: fn(&Value) -> Vec<String>) -> Call {

@@ -9,7 +9,7 @@ use crate::{
     Error,
     config::{Config, Limits},
     key::{self, NewKey},
-    ledger::{BalanceId, Op, Transfer},
+    ledger::{BalanceId, Caps, Op, Transfer},
     resend::until_known,
     store::{self, AccountRow},
 };
@@ -151,7 +151,7 @@ pub(crate) async fn bootstrap_key(
                 let known = store::key::by_mac(connection, &mac).await?;
                 if known.is_none_or(|known| known.id != first) {
                     warn!(
-                        "AIO_BOOTSTRAP_KEY was changed after the first start; the change is ignored"
+                        "AIO_BOOTSTRAP_KEY was changed after the first start, or the operator's key was rotated; it is ignored"
                     );
                 }
                 return Ok(());
@@ -163,8 +163,10 @@ pub(crate) async fn bootstrap_key(
                     mode: Mode::Live,
                     scopes: vec![Scope::Read, Scope::Manage, Scope::Admin],
                     models: Vec::new(),
+                    caps: Caps::default(),
                     rpm: 0,
                     concurrency: 0,
+                    max_open_tasks: 0,
                     ip_allow: Vec::new(),
                     expires_at: None,
                 },

@@ -26,6 +26,8 @@ pub struct Identity {
     pub concurrency: u32,
     /// Addresses or networks it may be used from; empty means all.
     pub ip_allow: Vec<String>,
+    /// Open media tasks; 0 means no limit but the account's.
+    pub max_open_tasks: u32,
 }
 
 /// Says who is behind a key. Malformed, unknown, revoked and expired keys are all the same to the caller.
@@ -42,11 +44,14 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
         })
         .await;
     let row = found?.ok_or(Error::InvalidKey)?;
+    let now = db.now_micros();
     let same = bool::from(row.mac.as_slice().ct_eq(mac.as_slice()));
-    let expired = row
-        .expires_at
-        .is_some_and(|moment| moment <= db.now_micros());
-    if !same || expired || row.revoked_at.is_some() {
+    // A rotated key's old secret opens the same until its overlap is over.
+    let old = row.previous.as_ref().is_some_and(|previous| {
+        bool::from(previous.mac.as_slice().ct_eq(mac.as_slice())) && previous.until > now
+    });
+    let expired = row.expires_at.is_some_and(|moment| moment <= now);
+    if !(same || old) || expired || row.revoked_at.is_some() {
         return Err(Error::InvalidKey);
     }
     Ok(Identity {
@@ -58,5 +63,6 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
         rpm: row.rpm,
         concurrency: row.concurrency,
         ip_allow: row.ip_allow,
+        max_open_tasks: row.max_open_tasks,
     })
 }

@@ -120,6 +120,9 @@ pub struct Input {
     /// Models or addresses on a key's lists. Default 100.
     #[serde(default = "default_list_items")]
     pub list_items: usize,
+    /// How long the old secret of a rotated key may stay alive. Default 30 d.
+    #[serde(default = "default_rotation_overlap", with = "duration")]
+    pub rotation_overlap: Duration,
     /// Bytes of one message of a caller. Default 1 MiB.
     #[serde(default = "default_max_message_bytes")]
     pub max_message_bytes: usize,
@@ -191,6 +194,7 @@ impl Default for Input {
             transfer_credits: default_transfer_credits(),
             text_chars: default_text_chars(),
             list_items: default_list_items(),
+            rotation_overlap: default_rotation_overlap(),
             max_message_bytes: default_max_message_bytes(),
         }
     }
@@ -257,6 +261,10 @@ const fn default_text_chars() -> usize {
 
 const fn default_list_items() -> usize {
     100
+}
+
+const fn default_rotation_overlap() -> Duration {
+    Duration::from_secs(30 * 24 * 3_600)
 }
 
 const fn default_max_message_bytes() -> usize {

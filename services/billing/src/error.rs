@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::telemetry::causes;
-use domain::{KeyFormatError, Micros};
+use domain::{KeyFormatError, Micros, Scope};
 use proto::{Fault, code};
 use tracing::error;
 
@@ -60,6 +60,9 @@ pub enum Error {
     /// There is no such account, key or balance.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// A key would have a scope that whoever makes or changes it has not.
+    #[error("nobody hands out the scope {} without having it", .0.as_str())]
+    Beyond(Scope),
     /// Unknown, revoked or expired: the caller is not told which.
     #[error("the API key opens nothing")]
     InvalidKey,
@@ -139,6 +142,13 @@ impl From<Error> for Fault {
             }
             Error::TransferConflict => Self::of(code::IDEMPOTENCY_MISMATCH),
             Error::NotFound(what) => Self::new(code::NOT_FOUND, format!("there is no such {what}")),
+            Error::Beyond(scope) => Self::new(
+                code::MISSING_SCOPE,
+                format!(
+                    "this needs the scope `{0}`: nobody makes, changes or rotates a key that may do more than their own",
+                    scope.as_str()
+                ),
+            ),
             Error::InvalidKey => Self::of(code::INVALID_KEY),
         }
     }

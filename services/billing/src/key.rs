@@ -1,8 +1,15 @@
-//! Use cases: make a key, revoke a key. A key is shown once; what is kept is its keyed MAC.
+//! Keys: what one may do, and the use case of making one; the other use cases are below. A key is shown once; what is kept is
+//! its keyed MAC.
+
+mod list;
+mod revoke;
+mod rotate;
+mod rpc;
+mod update;
 
 use chassis::secrets::KeyMac;
 use db::Db;
-use domain::{AccountId, ApiKey, KeyId, Mode, Scope};
+use domain::{AccountId, ApiKey, Caller, KeyId, Micros, Mode, Scope};
 use ipnet::IpNet;
 use rand::RngExt as _;
 use tracing::{info, instrument};
@@ -10,9 +17,12 @@ use tracing::{info, instrument};
 use crate::{
     Error,
     account::checked_text,
-    config::Limits,
+    config::{Input, Limits},
+    ledger::{Budget, Caps},
     store::{self, KeyRow},
 };
+
+pub(crate) use revoke::revoke_key;
 
 /// What a key made without scopes may do (`docs/api.md`, "Keys and modes").
 const DEFAULT_SCOPES: [Scope; 2] = [Scope::Inference, Scope::Read];
@@ -30,10 +40,14 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// Models it may use; empty means all.
     pub models: Vec<String>,
+    /// What it may spend.
+    pub caps: Caps,
     /// Requests per minute; 0 means the configured default.
     pub rpm: u32,
     /// Open HTTP requests; 0 means the configured default.
     pub concurrency: u32,
+    /// Open media tasks; 0 means no limit but the account's.
+    pub max_open_tasks: u32,
     /// Addresses or networks it may be used from; empty means all.
     pub ip_allow: Vec<String>,
     /// Microseconds UTC; `None` means never.
@@ -49,20 +63,42 @@ pub struct CreatedKey {
     pub key: ApiKey,
 }
 
-/// Makes a key.
+/// Who asks for something about keys.
+#[derive(Clone, Debug)]
+pub(crate) enum Asker {
+    /// Sees every key, and may do everything.
+    Operator,
+    /// Sees the keys of its own account and mode.
+    Customer(Caller),
+}
+
+/// A key as it is shown.
+pub(crate) struct Shown {
+    pub(crate) row: KeyRow,
+    /// If it has had a cap.
+    pub(crate) budget: Option<Budget>,
+    /// When it was looked at, microseconds UTC.
+    pub(crate) now: i64,
+}
+
+/// Makes a key for the account and mode that `wanted` names; a customer's own replace them.
 ///
 /// # Errors
-/// When there is no such account, a field has a value that is not allowed, or the database failed.
+/// When there is no such account, a field has a value that is not allowed, the key would have a scope that its maker has not, or
+/// the database failed.
 #[instrument(skip_all, fields(account.id = %wanted.account))]
 pub(crate) async fn create_key(
     db: &Db,
     macs: &KeyMac,
     limits: &Limits,
+    asker: &Asker,
     wanted: NewKey,
 ) -> Result<CreatedKey, Error> {
     let now = db.now_micros();
-    let wanted = checked(wanted, limits, now)?;
-    let key = ApiKey::from_random(wanted.mode, &random_digits());
+    let wanted = checked(asker.own(wanted), limits, now)?;
+    asker.may_give(wanted.scopes.iter().copied())?;
+    let key = random_key(wanted.mode);
+    let caps = Some(wanted.caps).filter(|caps| *caps != Caps::default());
     let row = row(
         wanted,
         macs.mac(key.expose()),
@@ -75,29 +111,16 @@ pub(crate) async fn create_key(
             if !store::account::exists(connection, row.account).await? {
                 return Err(Error::NotFound("account"));
             }
-            store::key::insert(connection, &row).await
+            store::key::insert(connection, &row).await?;
+            if let Some(caps) = caps {
+                store::budget::put_caps(connection, &row, caps).await?;
+            }
+            Ok(())
         })
     })
     .await?;
     info!(key.id = %id, "made a key");
     Ok(CreatedKey { id, key })
-}
-
-/// Revokes a key, for good. Revoking it again changes nothing.
-///
-/// # Errors
-/// When there is no such key, or the database failed.
-#[instrument(skip_all, fields(key.id = %id))]
-pub(crate) async fn revoke_key(db: &Db, id: KeyId) -> Result<(), Error> {
-    let now = db.now_micros();
-    let known = db
-        .write(move |connection| Box::pin(store::key::revoke(connection, id, now)))
-        .await?;
-    if !known {
-        return Err(Error::NotFound("key"));
-    }
-    info!("revoked a key");
-    Ok(())
 }
 
 /// A key's row, as it is at `now`.
@@ -109,6 +132,7 @@ pub(crate) fn row(wanted: NewKey, mac: [u8; 32], last_four: String, now: i64) ->
         name: wanted.name,
         mac: mac.to_vec(),
         last_four,
+        previous: None,
         scopes: wanted
             .scopes
             .iter()
@@ -118,10 +142,19 @@ pub(crate) fn row(wanted: NewKey, mac: [u8; 32], last_four: String, now: i64) ->
         ip_allow: wanted.ip_allow,
         rpm: wanted.rpm,
         concurrency: wanted.concurrency,
+        max_open_tasks: wanted.max_open_tasks,
         created_at: now,
         expires_at: wanted.expires_at,
         revoked_at: None,
     }
+}
+
+/// A key nobody has.
+fn random_key(mode: Mode) -> ApiKey {
+    let mut random = rand::rng();
+    // Digits from 0 to 61 of a cryptographic generator, each as likely as any other.
+    let digits: [u8; ApiKey::RANDOM_LEN] = std::array::from_fn(|_| random.random_range(0..62));
+    ApiKey::from_random(mode, &digits)
 }
 
 fn checked(mut wanted: NewKey, limits: &Limits, now: i64) -> Result<NewKey, Error> {
@@ -129,30 +162,100 @@ fn checked(mut wanted: NewKey, limits: &Limits, now: i64) -> Result<NewKey, Erro
     if wanted.scopes.is_empty() {
         wanted.scopes = DEFAULT_SCOPES.to_vec();
     }
-    let most = format!("have at most {} items", limits.input.list_items);
-    if wanted.models.len() > limits.input.list_items {
-        return Err(Error::invalid("models", most));
+    check_models(&wanted.models, limits)?;
+    check_addresses(&wanted.ip_allow, limits)?;
+    check_expiry(wanted.expires_at, now)?;
+    for (param, cap) in [
+        ("caps.day", wanted.caps.day),
+        ("caps.month", wanted.caps.month),
+        ("caps.total", wanted.caps.total),
+    ] {
+        check_cap(param, cap, &limits.input)?;
     }
-    if wanted.ip_allow.len() > limits.input.list_items {
-        return Err(Error::invalid("ip_allow", most));
-    }
-    for model in &wanted.models {
+    Ok(wanted)
+}
+
+fn check_models(models: &[String], limits: &Limits) -> Result<(), Error> {
+    check_length("models", models, limits)?;
+    for model in models {
         checked_text("models", model, limits)?;
     }
-    for address in &wanted.ip_allow {
+    Ok(())
+}
+
+fn check_addresses(addresses: &[String], limits: &Limits) -> Result<(), Error> {
+    check_length("ip_allow", addresses, limits)?;
+    for address in addresses {
         if address.parse::<IpNet>().is_err() && address.parse::<std::net::IpAddr>().is_err() {
             let allowed = "hold addresses or networks, like 203.0.113.7 or 2001:db8::/32";
             return Err(Error::invalid("ip_allow", allowed));
         }
     }
-    if wanted.expires_at.is_some_and(|moment| moment <= now) {
-        return Err(Error::invalid("expires_at", "lie in the future"));
-    }
-    Ok(wanted)
+    Ok(())
 }
 
-/// Digits from 0 to 61 of a cryptographic generator, each as likely as any other.
-fn random_digits() -> [u8; ApiKey::RANDOM_LEN] {
-    let mut random = rand::rng();
-    std::array::from_fn(|_| random.random_range(0..62))
+fn check_length(param: &'static str, list: &[String], limits: &Limits) -> Result<(), Error> {
+    if list.len() > limits.input.list_items {
+        let allowed = format!("have at most {} items", limits.input.list_items);
+        return Err(Error::invalid(param, allowed));
+    }
+    Ok(())
+}
+
+fn check_expiry(expires_at: Option<i64>, now: i64) -> Result<(), Error> {
+    if expires_at.is_some_and(|moment| moment <= now) {
+        return Err(Error::invalid("expires_at", "lie in the future"));
+    }
+    Ok(())
+}
+
+fn check_cap(param: &'static str, cap: Option<Micros>, input: &Input) -> Result<(), Error> {
+    let most = input.transfer_amount();
+    if cap.is_some_and(|cap| cap < Micros::ZERO || cap > most) {
+        return Err(Error::invalid(param, format!("be from 0 to {most}")));
+    }
+    Ok(())
+}
+
+// === impl Asker ===
+
+impl Asker {
+    /// A new key of the asker's own account and mode; an operator says whose it is.
+    fn own(&self, wanted: NewKey) -> NewKey {
+        match self {
+            Self::Operator => wanted,
+            Self::Customer(caller) => NewKey {
+                account: caller.account,
+                mode: caller.mode,
+                ..wanted
+            },
+        }
+    }
+
+    /// The key, if there is one for the asker: another's is as unknown as one that nobody has.
+    fn sees(&self, row: Option<KeyRow>) -> Result<KeyRow, Error> {
+        let visible = |row: &KeyRow| match self {
+            Self::Operator => true,
+            Self::Customer(caller) => row.account == caller.account && row.mode == caller.mode,
+        };
+        row.filter(visible).ok_or(Error::NotFound("key"))
+    }
+
+    /// Nobody hands out more than they have: neither with a new key, nor with a key that they change or rotate.
+    fn may_give(&self, scopes: impl IntoIterator<Item = Scope>) -> Result<(), Error> {
+        let Self::Customer(caller) = self else {
+            return Ok(());
+        };
+        let beyond = scopes
+            .into_iter()
+            .find(|scope| !caller.scopes.contains(scope));
+        beyond.map_or(Ok(()), |scope| Err(Error::Beyond(scope)))
+    }
+
+    /// The same for a key that is there and not revoked.
+    fn may_change(&self, row: Option<KeyRow>) -> Result<KeyRow, Error> {
+        let row = self.sees(row.filter(|row| row.revoked_at.is_none()))?;
+        self.may_give(row.scopes.iter().filter_map(|word| Scope::parse(word)))?;
+        Ok(row)
+    }
 }

@@ -255,6 +255,7 @@ fn same_for_all(failure: &Error) -> Error {
         | Error::NotFound(_)
         | Error::InvalidKey
         | Error::BootstrapKey(_)
+        | Error::Beyond(_)
         | Error::Setting(_) => Error::stopped(),
     }
 }

@@ -3,8 +3,8 @@
 //! What is always true: a balance's `posted - held` never falls below zero; a hold is closed once, and charges at most what
 //! it set aside; every change of posted credit has two entries that sum to zero; whatever comes twice happens once.
 //!
-//! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `key`, `audit`;
-//! operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
+//! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
+//! those about keys below `key`; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
 //! Behind the ledger, `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, and `seal` chains the
 //! entries.
@@ -43,6 +43,7 @@ pub use error::{Error, Purse};
 pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
+pub use ledger::Caps;
 pub use settle::{Outcome, SettleRequest};
 pub use store::{AccountRow, LotRow, OperationRow, Page};
 pub use usage::{Group, Span, Sum};
@@ -53,10 +54,13 @@ use chassis::{Tasks, config::Settings, secrets::KeyMac};
 use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
-use proto::billing::v1::{billing_server::BillingServer, usage_server::UsageServer};
+use proto::billing::v1::{
+    billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+};
 use tonic::service::Routes;
 
 use crate::{
+    key::Asker,
     ledger::{Balance, BalanceId},
     lots::Lots,
     metrics::Metrics,
@@ -93,6 +97,12 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "lots",
         sqlite: include_str!("../migrations/0006_lots.sql"),
         postgres: include_str!("../migrations/postgres/0006_lots.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "keys",
+        sqlite: include_str!("../migrations/0007_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0007_keys.sql"),
     },
 ];
 
@@ -163,6 +173,7 @@ impl Billing {
     /// Every service of billing, to be called in process or over the network.
     pub fn routes(&self) -> Routes {
         Routes::new(self.rpc_server())
+            .add_service(self.keys_server())
             .add_service(self.usage_server())
             .prepare()
     }
@@ -173,10 +184,16 @@ impl Billing {
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
     }
 
-    /// The service of accounts, keys and the ledger.
+    /// The service about accounts and the ledger.
     pub fn rpc_server(&self) -> BillingServer<Self> {
         // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The service about keys.
+    pub fn keys_server(&self) -> KeysServer<Self> {
+        KeysServer::new(self.clone())
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
     }
 
@@ -247,20 +264,21 @@ impl Billing {
         credits::credits(&self.db, &self.ledger, request).await
     }
 
-    /// Makes a key.
+    /// Makes a key, as an operator does.
     ///
     /// # Errors
     /// When there is no such account, a field has a value that is not allowed, or the database failed.
     pub async fn create_key(&self, wanted: NewKey) -> Result<CreatedKey, Error> {
-        key::create_key(&self.db, &self.key_mac, &self.config.limits, wanted).await
+        let limits = &self.config.limits;
+        key::create_key(&self.db, &self.key_mac, limits, &Asker::Operator, wanted).await
     }
 
-    /// Revokes a key.
+    /// Revokes a key, as an operator does.
     ///
     /// # Errors
     /// When there is no such key, or the database failed.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), Error> {
-        key::revoke_key(&self.db, id).await
+        key::revoke_key(&self.db, Asker::Operator, id).await
     }
 
     /// Replays every entry and checks the promises about money.

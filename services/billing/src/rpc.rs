@@ -4,7 +4,7 @@ mod usage;
 
 use std::time::Duration;
 
-use domain::{KeyId, Micros, Scope, ids};
+use domain::{Micros, ids};
 use proto::{
     Fault, billing::v1 as wire, code, common::v1 as common, id_from_wire, mode_from_wire,
     mode_to_wire,
@@ -12,12 +12,11 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Billing, Error,
+    Billing,
     account::Standing,
     audit::{Verdict, verdict},
     credits::CreditsRequest,
     hold::{HoldRequest, Life},
-    key::NewKey,
     ledger::BalanceId,
     settle::{Outcome, SettleRequest},
 };
@@ -40,6 +39,7 @@ impl wire::billing_server::Billing for Billing {
             rpm: identity.rpm,
             concurrency: identity.concurrency,
             ip_allow: identity.ip_allow,
+            max_open_tasks: identity.max_open_tasks,
         }))
     }
 
@@ -116,28 +116,6 @@ impl wire::billing_server::Billing for Billing {
         };
         self.add_credits(wanted).await?;
         self.balance_to_wire(balance).await
-    }
-
-    async fn create_key(
-        &self,
-        request: Request<wire::CreateKeyRequest>,
-    ) -> Reply<wire::CreatedKey> {
-        let created = self
-            .create_key(key_from_wire(request.into_inner())?)
-            .await?;
-        Ok(Response::new(wire::CreatedKey {
-            key_id: created.id.to_vec().into(),
-            key: created.key.expose().to_owned(),
-        }))
-    }
-
-    async fn revoke_key(
-        &self,
-        request: Request<wire::RevokeKeyRequest>,
-    ) -> Reply<wire::RevokeKeyReply> {
-        let key: KeyId = id_from_wire(&request.into_inner().key_id)?;
-        self.revoke_key(key).await?;
-        Ok(Response::new(wire::RevokeKeyReply {}))
     }
 
     async fn freeze_account(
@@ -240,24 +218,6 @@ fn settle_from_wire(request: wire::SettleRequest) -> Result<SettleRequest, Statu
         },
         // JSON is UTF-8. What is not cannot be kept, and must not stand in the way of the charge.
         receipt: String::from_utf8(request.receipt.to_vec()).unwrap_or_default(),
-    })
-}
-
-fn key_from_wire(request: wire::CreateKeyRequest) -> Result<NewKey, Status> {
-    let scopes = request.scopes.iter().map(|word| {
-        let words = Scope::ALL.map(Scope::as_str).join(", ");
-        Scope::parse(word).ok_or_else(|| Error::invalid("scopes", format!("hold only {words}")))
-    });
-    Ok(NewKey {
-        scopes: scopes.collect::<Result<_, _>>()?,
-        account: id_from_wire(&request.account_id)?,
-        name: request.name,
-        mode: mode_from_wire(request.mode)?,
-        models: request.models,
-        rpm: request.rpm,
-        concurrency: request.concurrency,
-        ip_allow: request.ip_allow,
-        expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
     })
 }
 

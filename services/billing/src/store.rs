@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod budget;
 pub(crate) mod horizon;
 pub(crate) mod key;
 pub(crate) mod ledger;
@@ -15,4 +16,4 @@ pub(crate) mod usage;
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
 pub use row::AccountRow;
-pub(crate) use row::KeyRow;
+pub(crate) use row::{KeyRow, PreviousSecret};

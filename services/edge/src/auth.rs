@@ -69,8 +69,12 @@ pub(crate) struct Identity {
     pub(crate) concurrency: u32,
     /// Networks the key may be used from; `None` means all.
     pub(crate) ip_allow: Option<Vec<IpNet>>,
+    /// Open media tasks; 0 means no limit but the account's.
+    pub(crate) max_open_tasks: u32,
     /// The name under which the key is limited.
     pub(crate) limit_key: String,
+    /// The name under which the account is limited, in the key's mode.
+    pub(crate) limit_account: String,
     /// What other services are told about the caller, but for the request's id.
     context: wire::Context,
 }
@@ -173,6 +177,8 @@ impl Identity {
             models: identity.models,
             rpm: identity.rpm,
             concurrency: identity.concurrency,
+            max_open_tasks: identity.max_open_tasks,
+            limit_account: format!("{account}.{}", mode.as_str()),
             limit_key: key.map(|key| key.to_string()).unwrap_or_default(),
             context,
         }

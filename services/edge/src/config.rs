@@ -32,7 +32,7 @@ pub struct Server {
 pub struct Limits {
     /// What a request's body may hold.
     pub bodies: Bodies,
-    /// What a key may do that sets no limits of its own.
+    /// What a key may do that sets no limits of its own, and what an account may.
     pub rates: Rates,
     /// What is remembered about keys.
     pub key_cache: KeyCache,
@@ -63,7 +63,7 @@ pub struct Bodies {
     pub discard_time: Duration,
 }
 
-/// `limits.rates`: what a key may do that sets no limits of its own.
+/// `limits.rates`: what a key may do that sets no limits of its own, and what an account may.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rates {
@@ -71,6 +71,10 @@ pub struct Rates {
     pub per_minute: u32,
     /// Open HTTP requests. Default 1 000.
     pub concurrency: u32,
+    /// Requests per minute of an account, in each mode, whatever its keys may; as many may come at once. Default 0: not limited.
+    pub account_per_minute: u32,
+    /// Open HTTP requests of an account, in each mode. Default 0: not limited.
+    pub account_concurrency: u32,
     /// How long a request counts as open without a word from the process that has it, which renews it three times as often:
     /// so a process that dies blocks no key for longer than this. Default `60s`.
     #[serde(with = "duration")]
@@ -169,6 +173,8 @@ impl Default for Rates {
         Self {
             per_minute: 60_000,
             concurrency: 1_000,
+            account_per_minute: 0,
+            account_concurrency: 0,
             slot_life: Duration::from_secs(60),
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod fields;
 pub(crate) mod file;
 pub(crate) mod health;
+pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod models;
 pub(crate) mod range;

@@ -31,7 +31,9 @@ use domain::Catalogue;
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::{billing_client::BillingClient, usage_client::UsageClient},
+    billing::v1::{
+        billing_client::BillingClient, keys_client::KeysClient, usage_client::UsageClient,
+    },
     chat::v1::chat_client::ChatClient,
     media::v1::media_client::MediaClient,
     webhooks::v1::webhooks_client::WebhooksClient,
@@ -113,6 +115,7 @@ struct Prepared {
 /// The other services. A call takes a client of its own: cloning one costs next to nothing.
 struct Clients {
     billing: BillingClient<Channel>,
+    keys: KeysClient<Channel>,
     usage: UsageClient<Channel>,
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
@@ -147,6 +150,7 @@ impl Edge {
         let metrics = Metrics::register(registry);
         let usage =
             UsageClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
+        let keys_client = KeysClient::new(deps.billing.clone());
         let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
         let limits = &config.limits;
         let keys = Arc::new(Keys::new(
@@ -172,6 +176,7 @@ impl Edge {
         let app = App {
             clients: Clients {
                 billing,
+                keys: keys_client.max_decoding_message_size(LARGEST_ANSWER),
                 usage,
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),

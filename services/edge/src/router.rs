@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, patch, post},
 };
 use domain::Scope;
 use http::Method;
@@ -13,7 +13,9 @@ use proto::{Fault, code};
 use crate::{
     Door, Gate,
     error::ApiError,
-    http::{account, admin, chat, file, health, media, models, task, usage, webhooks, welcome},
+    http::{
+        account, admin, chat, file, health, keys, media, models, task, usage, webhooks, welcome,
+    },
     observe::ObserveLayer,
 };
 
@@ -51,7 +53,7 @@ const MANAGE: Access = Access::Scope(Scope::Manage);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
 /// The table.
-static ROUTES: [Route; 26] = [
+static ROUTES: &[Route] = &[
     row(Method::GET, "/", Access::Open, || get(welcome::page)),
     row(Method::GET, "/docs/errors.md", Access::Open, || {
         get(welcome::errors)
@@ -84,6 +86,15 @@ static ROUTES: [Route; 26] = [
     row(Method::GET, "/operations/{id}/receipt", READ, || {
         get(usage::receipt)
     }),
+    row(Method::GET, "/keys", MANAGE, || get(keys::list)),
+    row(Method::POST, "/keys", MANAGE, || post(keys::create)),
+    row(Method::POST, "/keys/{id}/rotate", MANAGE, || {
+        post(keys::rotate)
+    }),
+    row(Method::PATCH, "/keys/{id}", MANAGE, || patch(keys::update)),
+    row(Method::DELETE, "/keys/{id}", MANAGE, || {
+        delete(keys::revoke)
+    }),
     row(Method::GET, "/webhooks/secret", MANAGE, || {
         get(webhooks::secret)
     }),
@@ -103,10 +114,19 @@ static ROUTES: [Route; 26] = [
         post(admin::unfreeze)
     }),
     row(Method::POST, "/admin/accounts/{id}/keys", ADMIN, || {
-        post(admin::create_key)
+        post(keys::admin::create)
+    }),
+    row(Method::GET, "/admin/accounts/{id}/keys", ADMIN, || {
+        get(keys::admin::list)
+    }),
+    row(Method::POST, "/admin/keys/{id}/rotate", ADMIN, || {
+        post(keys::admin::rotate)
+    }),
+    row(Method::PATCH, "/admin/keys/{id}", ADMIN, || {
+        patch(keys::admin::update)
     }),
     row(Method::DELETE, "/admin/keys/{id}", ADMIN, || {
-        delete(admin::revoke_key)
+        delete(keys::admin::revoke)
     }),
     row(Method::GET, "/admin/ledger/audit", ADMIN, || {
         get(admin::audit)
@@ -132,7 +152,7 @@ const fn row(
 
 /// Every route, in the order of the table.
 pub fn routes() -> &'static [Route] {
-    &ROUTES
+    ROUTES
 }
 
 /// Every path of the table; one that takes several methods comes as often.

@@ -79,6 +79,8 @@ pub struct Submit {
     /// How long writing down that a task is accepted may take, its price being held, tries included. Default 2 s.
     #[serde(with = "duration")]
     pub accept_timeout: Duration,
+    /// Tasks that an account may have open at once, in each mode, whatever its keys may. Default 0: not limited.
+    pub max_open_tasks: u32,
     /// Bytes of a message to media, which carries a customer's body. Default 4 MiB.
     pub max_message_bytes: usize,
 }
@@ -179,6 +181,7 @@ impl Default for Submit {
             wait: Duration::from_secs(2),
             hold_timeout: Duration::from_secs(2),
             accept_timeout: Duration::from_secs(2),
+            max_open_tasks: 0,
             max_message_bytes: 4 * 1024 * 1024,
         }
     }

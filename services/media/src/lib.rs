@@ -38,6 +38,7 @@ mod outputs;
 mod providers;
 mod read;
 mod repeat;
+mod room;
 mod rpc;
 mod shared;
 mod state;
@@ -90,6 +91,11 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0003_replicas.sql"),
     ),
     db::outbox::trace(4),
+    Migration::both(
+        5,
+        "open_tasks",
+        include_str!("../migrations/0005_open_tasks.sql"),
+    ),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];

@@ -38,6 +38,7 @@ impl media_server::Media for Media {
             body: request.body,
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             models: request.models,
+            max_open_tasks: request.max_open_tasks,
         };
         let span = info_span!(
             "submit",

@@ -11,5 +11,6 @@ macro_rules! columns {
 
 pub(crate) mod attempt;
 pub(crate) mod claim;
+pub(crate) mod open;
 pub(crate) mod output;
 pub(crate) mod task;

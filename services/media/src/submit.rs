@@ -21,6 +21,7 @@ use crate::{
     Error, Media, json,
     moves::Move,
     repeat::{earlier, is_guarded, replay},
+    room,
     state::{Event, State},
     store::task::{self as table, Earlier, IdempotencyKey, NewTask},
     task::{Request, Task},
@@ -43,6 +44,8 @@ pub(crate) struct Submission {
     pub(crate) idempotency_key: Option<String>,
     /// Models the key may use; empty: all.
     pub(crate) models: Vec<String>,
+    /// Tasks the key may have open at once; 0: as many as the account.
+    pub(crate) max_open_tasks: u32,
 }
 
 /// The accepted task.
@@ -91,6 +94,8 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
         task,
+        key: submission.caller.key,
+        room: room::of(media, &submission),
         request,
         idempotency_key,
         body_hash,
@@ -308,6 +313,7 @@ async fn insert(
                     }
                     table::free_key(connection, earlier.id).await?;
                 }
+                room::check(connection, &new).await?;
                 if table::insert(connection, &new, &sealer).await? {
                     return Ok(Inserted::New);
                 }

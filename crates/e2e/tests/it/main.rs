@@ -16,6 +16,8 @@ mod faults;
 mod files;
 mod idempotency;
 mod keys;
+mod keys_limits;
+mod keys_own;
 mod media;
 mod money;
 mod provider;

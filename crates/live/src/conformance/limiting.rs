@@ -35,6 +35,8 @@ pub(super) async fn run(fresh: &impl AsyncFn() -> SharedLive) {
     a_key_that_rested_has_its_whole_burst_again(fresh().await).await;
     limited_keys_are_separate(fresh().await).await;
     a_rate_of_zero_admits_nothing(fresh().await).await;
+    a_call_taken_back_does_not_count(fresh().await).await;
+    nothing_is_saved_up_by_taking_back(fresh().await).await;
     exactly_the_limit_of_slots_is_taken(fresh().await).await;
     exactly_the_limit_of_slots_is_taken_at_once(fresh().await).await;
     a_slot_given_back_is_free(fresh().await).await;
@@ -118,6 +120,28 @@ async fn a_rate_of_zero_admits_nothing(live: SharedLive) {
     }
     // And it leaves nothing behind.
     assert!(is_allowed(admit(&live, KEY, SLOW).await));
+}
+
+async fn a_call_taken_back_does_not_count(live: SharedLive) {
+    for _ in 0..SLOW.burst {
+        admit(&live, KEY, SLOW).await;
+    }
+    for _ in 0..3 {
+        refused(&live, KEY, SLOW).await;
+        live.uncount(KEY, SLOW).await.expect("uncount");
+        let said = admit(&live, KEY, SLOW).await;
+        assert_eq!(said, Admission::Allowed { remaining: 0 });
+    }
+    refused(&live, KEY, SLOW).await;
+}
+
+async fn nothing_is_saved_up_by_taking_back(live: SharedLive) {
+    live.uncount("unknown", SLOW).await.expect("uncount");
+    admit(&live, KEY, SLOW).await;
+    for _ in 0..3 {
+        live.uncount(KEY, SLOW).await.expect("uncount");
+    }
+    exactly_the_burst_is_admitted(live).await;
 }
 
 async fn exactly_the_limit_of_slots_is_taken(live: SharedLive) {

@@ -9,6 +9,8 @@ pub(super) struct Scripts {
     pub(super) task_put: Script,
     /// Judges a call.
     pub(super) gcra: Script,
+    /// Takes back a call that was counted.
+    pub(super) gcra_back: Script,
     /// Takes a slot.
     pub(super) take_slot: Script,
 }
@@ -20,6 +22,7 @@ impl Scripts {
         Self {
             task_put: Script::new(include_str!("task_put.v1.lua")),
             gcra: Script::new(include_str!("gcra.v1.lua")),
+            gcra_back: Script::new(include_str!("gcra_back.v1.lua")),
             take_slot: Script::new(include_str!("take_slot.v1.lua")),
         }
     }

@@ -43,6 +43,11 @@ pub(super) fn accounts(data: &Value) -> Vec<String> {
     table(data, &["account_id", "name"], "no accounts")
 }
 
+/// One line a key.
+pub(super) fn keys(data: &Value) -> Vec<String> {
+    table(data, &["key_id", "mode", "last_four", "name"], "no keys")
+}
+
 /// One line an attempt.
 pub(super) fn unknown(data: &Value) -> Vec<String> {
     table(

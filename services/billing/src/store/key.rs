@@ -1,16 +1,28 @@
 //! API keys: found by the MAC of the key, never by the key.
 
-use domain::KeyId;
+use db::Engine;
+use domain::{AccountId, KeyId, Mode};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
-use super::row::{self, KeyRow};
-use crate::Error;
+use super::{
+    budget,
+    row::{self, KeyRow, PreviousSecret},
+};
+use crate::{Error, ledger::Budget};
+
+macro_rules! columns {
+    () => {
+        "api_key.id, api_key.account, api_key.mode, api_key.name, api_key.mac, api_key.last_four, api_key.scopes, \
+         api_key.models, api_key.ip_allow, api_key.rpm, api_key.concurrency, api_key.max_open_tasks, api_key.created_at, \
+         api_key.expires_at, api_key.revoked_at, api_key.previous_mac, api_key.previous_last_four, api_key.previous_until"
+    };
+}
 
 pub(crate) async fn insert(connection: &mut AnyConnection, key: &KeyRow) -> Result<(), Error> {
     sqlx::query(
         "insert into api_key (id, account, mode, name, mac, last_four, scopes, models, ip_allow, rpm, concurrency,
-                              created_at, expires_at, revoked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                              max_open_tasks, created_at, expires_at, revoked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(key.id.to_vec())
     .bind(key.account.to_vec())
@@ -23,6 +35,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, key: &KeyRow) -> Resu
     .bind(words(&key.ip_allow)?)
     .bind(i64::from(key.rpm))
     .bind(i64::from(key.concurrency))
+    .bind(i64::from(key.max_open_tasks))
     .bind(key.created_at)
     .bind(key.expires_at)
     .bind(key.revoked_at)
@@ -31,34 +44,101 @@ pub(crate) async fn insert(connection: &mut AnyConnection, key: &KeyRow) -> Resu
     Ok(())
 }
 
+/// Writes what may change of a key. Whoever does holds its [`lock`].
+pub(crate) async fn save(connection: &mut AnyConnection, key: &KeyRow) -> Result<(), Error> {
+    let previous = key.previous.as_ref();
+    sqlx::query(
+        "update api_key set name = $1, mac = $2, last_four = $3, models = $4, ip_allow = $5, rpm = $6, concurrency = $7,
+                max_open_tasks = $8, expires_at = $9, revoked_at = $10, previous_mac = $11, previous_last_four = $12,
+                previous_until = $13
+         where id = $14",
+    )
+    .bind(key.name.clone())
+    .bind(key.mac.clone())
+    .bind(key.last_four.clone())
+    .bind(words(&key.models)?)
+    .bind(words(&key.ip_allow)?)
+    .bind(i64::from(key.rpm))
+    .bind(i64::from(key.concurrency))
+    .bind(i64::from(key.max_open_tasks))
+    .bind(key.expires_at)
+    .bind(key.revoked_at)
+    .bind(previous.map(|previous| previous.mac.clone()))
+    .bind(previous.map(|previous| previous.last_four.clone()))
+    .bind(previous.map(|previous| previous.until))
+    .bind(key.id.to_vec())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The key that has or had this secret.
 pub(crate) async fn by_mac(
     connection: &mut AnyConnection,
     mac: &[u8; 32],
 ) -> Result<Option<KeyRow>, Error> {
-    let row = sqlx::query(
-        "select id, account, mode, name, mac, last_four, scopes, models, ip_allow, rpm, concurrency, created_at,
-                expires_at, revoked_at
-         from api_key where mac = $1",
-    )
+    let row = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from api_key where mac = $1 or previous_mac = $1"
+    ))
     .bind(mac.to_vec())
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(read).transpose()
 }
 
-/// Marks a key as revoked, and says whether there is such a key. The first moment stays.
-pub(crate) async fn revoke(
+/// A key, which nobody else changes until this transaction has ended.
+pub(crate) async fn lock(
     connection: &mut AnyConnection,
     id: KeyId,
-    at: i64,
-) -> Result<bool, Error> {
-    let changed =
-        sqlx::query("update api_key set revoked_at = coalesce(revoked_at, $1) where id = $2")
-            .bind(at)
-            .bind(id.to_vec())
-            .execute(connection)
-            .await?;
-    Ok(changed.rows_affected() > 0)
+) -> Result<Option<KeyRow>, Error> {
+    let sql = match Engine::of(connection) {
+        // There is one writer.
+        Engine::Sqlite => concat!("select ", columns!(), " from api_key where id = $1"),
+        Engine::Postgres => concat!(
+            "select ",
+            columns!(),
+            " from api_key where id = $1 for update"
+        ),
+    };
+    let row = sqlx::query(sql)
+        .bind(id.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// A page of the keys of an account, of one mode or both, that were not revoked, in the order of their ids, each with what it may
+/// spend.
+pub(crate) async fn list(
+    connection: &mut AnyConnection,
+    (account, mode): (AccountId, Option<Mode>),
+    after: Option<KeyId>,
+    limit: i64,
+) -> Result<Vec<(KeyRow, Option<Budget>)>, Error> {
+    let rows = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        ", cap_day, cap_month, cap_total, spent_day, spent_month, spent_total, held, day, month
+         from api_key left join budget on budget.key = api_key.id
+         where api_key.account = $1 and ($2 = '' or api_key.mode = $2) and api_key.id > $3 and api_key.revoked_at is null
+         order by api_key.id limit $4"
+    ))
+    .bind(account.to_vec())
+    .bind(mode.map(Mode::as_str).unwrap_or_default())
+    // No id is shorter than an empty one.
+    .bind(after.map(KeyId::to_vec).unwrap_or_default())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let has_budget = row.try_get::<Option<i64>, _>("spent_total")?.is_some();
+            let budget = has_budget.then(|| budget::read(row)).transpose()?;
+            Ok((read(row)?, budget))
+        })
+        .collect()
 }
 
 fn read(row: &AnyRow) -> Result<KeyRow, Error> {
@@ -69,15 +149,32 @@ fn read(row: &AnyRow) -> Result<KeyRow, Error> {
         name: row.try_get("name")?,
         mac: row.try_get("mac")?,
         last_four: row.try_get("last_four")?,
+        previous: read_previous(row)?,
         scopes: read_words(row, "scopes")?,
         models: read_words(row, "models")?,
         ip_allow: read_words(row, "ip_allow")?,
         rpm: read_count(row, "rpm")?,
         concurrency: read_count(row, "concurrency")?,
+        max_open_tasks: read_count(row, "max_open_tasks")?,
         created_at: row.try_get("created_at")?,
         expires_at: row.try_get("expires_at")?,
         revoked_at: row.try_get("revoked_at")?,
     })
+}
+
+fn read_previous(row: &AnyRow) -> Result<Option<PreviousSecret>, Error> {
+    let mac: Option<Vec<u8>> = row.try_get("previous_mac")?;
+    let last_four: Option<String> = row.try_get("previous_last_four")?;
+    let until: Option<i64> = row.try_get("previous_until")?;
+    match (mac, last_four, until) {
+        (Some(mac), Some(last_four), Some(until)) => Ok(Some(PreviousSecret {
+            mac,
+            last_four,
+            until,
+        })),
+        (None, None, None) => Ok(None),
+        _ => Err(Error::Corrupt("a key's previous secret is not whole")),
+    }
 }
 
 fn words(list: &[String]) -> Result<String, Error> {

@@ -31,14 +31,25 @@ pub(crate) struct KeyRow {
     pub(crate) name: String,
     pub(crate) mac: Vec<u8>,
     pub(crate) last_four: String,
+    pub(crate) previous: Option<PreviousSecret>,
     pub(crate) scopes: Vec<String>,
     pub(crate) models: Vec<String>,
     pub(crate) ip_allow: Vec<String>,
     pub(crate) rpm: u32,
     pub(crate) concurrency: u32,
+    pub(crate) max_open_tasks: u32,
     pub(crate) created_at: i64,
     pub(crate) expires_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
+}
+
+/// The secret of a key before its last rotation.
+#[derive(Clone, Debug)]
+pub(crate) struct PreviousSecret {
+    pub(crate) mac: Vec<u8>,
+    pub(crate) last_four: String,
+    /// It opens what the key opens until then, microseconds UTC.
+    pub(crate) until: i64,
 }
 
 /// 16 bytes as 32 hex digits in JSON.

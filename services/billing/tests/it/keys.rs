@@ -1,8 +1,8 @@
 //! Keys: made, recognised, expired, revoked.
 
-use billing::NewKey;
+use billing::{Caps, NewKey};
 use db::Engine;
-use domain::{AccountId, Mode, Scope};
+use domain::{AccountId, Micros, Mode, Scope};
 
 use crate::house::{House, code, on_both_engines};
 
@@ -20,8 +20,10 @@ fn wanted(account: AccountId) -> NewKey {
         mode: Mode::Test,
         scopes: Vec::new(),
         models: vec!["gemini".to_owned()],
+        caps: Caps::default(),
         rpm: 60,
         concurrency: 4,
+        max_open_tasks: 9,
         ip_allow: vec!["203.0.113.7".to_owned(), "2001:db8::/32".to_owned()],
         expires_at: None,
     }
@@ -44,6 +46,7 @@ async fn a_key_says_who_it_is(engine: Engine) {
     assert_eq!(identity.scopes, ["inference", "read"]);
     assert_eq!(identity.models, ["gemini"]);
     assert_eq!((identity.rpm, identity.concurrency), (60, 4));
+    assert_eq!(identity.max_open_tasks, 9);
     assert_eq!(identity.ip_allow, ["203.0.113.7", "2001:db8::/32"]);
 }
 
@@ -123,6 +126,13 @@ async fn what_is_wrong_with_a_key_is_said(engine: Engine) {
         },
         NewKey {
             expires_at: Some(house.db.now_micros()),
+            ..good()
+        },
+        NewKey {
+            caps: Caps {
+                month: Some(Micros::new(-1)),
+                ..Caps::default()
+            },
             ..good()
         },
     ];

@@ -13,6 +13,7 @@ mod accounts;
 mod audit;
 mod faults;
 mod house;
+mod key_changes;
 mod keys;
 mod laws;
 mod lots;

@@ -7,7 +7,7 @@ use db::Engine;
 use domain::{AccountId, OperationId};
 use proto::{
     Fault,
-    billing::v1::{self as wire, billing_client::BillingClient},
+    billing::v1::{self as wire, billing_client::BillingClient, keys_client::KeysClient},
     common::v1 as common,
 };
 use tonic::Request;
@@ -24,6 +24,10 @@ type Client = BillingClient<rpc::Channel>;
 
 fn client(house: &House) -> Client {
     BillingClient::new(rpc::in_process(house.billing.rpc_server()))
+}
+
+fn keys(house: &House) -> KeysClient<rpc::Channel> {
+    KeysClient::new(rpc::in_process(house.billing.keys_server()))
 }
 
 fn ask<M>(message: M) -> Request<M> {
@@ -105,7 +109,8 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
         mode: common::Mode::Live.into(),
         ..wire::CreateKeyRequest::default()
     };
-    let key = client.create_key(ask(wanted)).await.unwrap().into_inner();
+    let mut keys = keys(&house);
+    let key = keys.create_key(ask(wanted)).await.unwrap().into_inner();
     let presented = wire::AuthenticateRequest { key: key.key };
     let identity = client.authenticate(ask(presented.clone())).await.unwrap();
     let identity = identity.into_inner();
@@ -124,8 +129,11 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
         (75, 0, 0)
     );
 
-    let revoke = wire::RevokeKeyRequest { key_id: key.key_id };
-    client.revoke_key(ask(revoke)).await.unwrap();
+    let revoke = wire::RevokeKeyRequest {
+        context: None,
+        key_id: key.key_id,
+    };
+    keys.revoke_key(ask(revoke)).await.unwrap();
     let refused = client.authenticate(ask(presented)).await.unwrap_err();
     assert_eq!(Fault::from(refused).code.word, "invalid_key");
 
@@ -179,7 +187,7 @@ async fn an_unknown_scope_is_named(engine: Engine) {
         scopes: vec!["everything".to_owned()],
         ..wire::CreateKeyRequest::default()
     };
-    let status = client(&house).create_key(ask(wanted)).await.unwrap_err();
+    let status = keys(&house).create_key(ask(wanted)).await.unwrap_err();
     let fault = Fault::from(status);
     assert_eq!(fault.param.as_deref(), Some("scopes"));
     assert!(fault.message.contains("inference"), "{}", fault.message);

@@ -251,20 +251,6 @@ impl Billing for FakeBilling {
         Err(not_here())
     }
 
-    async fn create_key(
-        &self,
-        _: Request<CreateKeyRequest>,
-    ) -> Result<Response<CreatedKey>, Status> {
-        Err(not_here())
-    }
-
-    async fn revoke_key(
-        &self,
-        _: Request<RevokeKeyRequest>,
-    ) -> Result<Response<RevokeKeyReply>, Status> {
-        Err(not_here())
-    }
-
     async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditReply>, Status> {
         Err(not_here())
     }

@@ -1,5 +1,5 @@
-//! The operator's routes: accounts, credits, keys, the audit, tasks with an unknown outcome. Served to keys with scope
-//! `admin`, and on the operator's own socket.
+//! The operator's routes: accounts, credits, the audit, tasks with an unknown outcome. (Those about keys are in `keys/`.) Served
+//! to keys with scope `admin`, and on the operator's own socket.
 
 use std::sync::Arc;
 
@@ -8,14 +8,13 @@ use axum::{
     response::Response,
 };
 use chassis::{clock, rpc};
-use domain::{AccountId, KeyId, Mode, Scope, TaskId, ids};
+use domain::{AccountId, Id, Mode, TaskId, ids, ids::Kind};
 use http::{StatusCode, Uri};
-use live::Notice;
 use proto::{
     Fault,
     billing::v1::{
-        AddCreditsRequest, AuditRequest, CreateAccountRequest, CreateKeyRequest,
-        FreezeAccountRequest, ListAccountsRequest, RevokeKeyRequest,
+        AddCreditsRequest, AuditRequest, CreateAccountRequest, FreezeAccountRequest,
+        ListAccountsRequest,
     },
     code, id_from_wire,
     media::v1::ListUnknownAttemptsRequest,
@@ -26,14 +25,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     App,
-    auth::{Admin, Scoped, network},
+    auth::{Admin, Scoped},
     body,
     error::ApiError,
-    http::{Segments, account::Credits, fields::Fields, idempotency_key, not_kept, success},
+    http::{Segments, account::Credits, fields::Fields, idempotency_key, success},
 };
 
 /// Characters of the longest name or reason.
-const TEXT_LEN: usize = 200;
+pub(super) const TEXT_LEN: usize = 200;
 /// Rows of a page, unless the request says so, and at most.
 const PAGE: (u32, u32) = (100, 1000);
 
@@ -64,20 +63,6 @@ struct NewAccount {
 struct FrozenAccount {
     account_id: String,
     frozen: bool,
-}
-
-/// The wire form of a new key.
-#[derive(Serialize)]
-struct NewKey {
-    key_id: String,
-    key: String,
-}
-
-/// The wire form of a revoked key.
-#[derive(Serialize)]
-struct RevokedKey {
-    key_id: String,
-    revoked: bool,
 }
 
 /// The wire form of an audit.
@@ -258,56 +243,6 @@ async fn freeze_account(app: &App, request: FreezeAccountRequest) -> Result<Resp
     success(StatusCode::OK, &FrozenAccount { account_id, frozen })
 }
 
-/// `POST /admin/accounts/{id}/keys`.
-pub(crate) async fn create_key(
-    State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
-    Segments(id): Segments<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let account = account_of(&id)?;
-    let body = read(&app, request).await?;
-    let request = new_key(&app, account, &body)?;
-    let request = rpc::request(request, app.config.limits.deadlines.billing);
-    let created = app
-        .clients
-        .billing
-        .clone()
-        .create_key(request)
-        .await?
-        .into_inner();
-    let id: KeyId = id_from_wire(&created.key_id)?;
-    let key = NewKey {
-        key_id: id.to_string(),
-        key: created.key,
-    };
-    Ok(not_kept(success(StatusCode::CREATED, &key)?))
-}
-
-/// `DELETE /admin/keys/{id}`. In this process the key is dead when this answers, in others when the notice arrives.
-pub(crate) async fn revoke_key(
-    State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
-    Segments(id): Segments<String>,
-) -> Result<Response, ApiError> {
-    let key = KeyId::parse(&id).ok_or_else(|| nothing("key"))?;
-    let request = RevokeKeyRequest {
-        key_id: key.to_vec().into(),
-    };
-    let request = rpc::request(request, app.config.limits.deadlines.billing);
-    app.clients.billing.clone().revoke_key(request).await?;
-    app.keys.forget(key).await;
-    if let Err(error) = app.live.notify(Notice::KeyRevoked(key)).await {
-        // Other processes find out when their entries end.
-        tracing::warn!(%error, "cannot tell other processes that a key was revoked");
-    }
-    let revoked = RevokedKey {
-        key_id: key.to_string(),
-        revoked: true,
-    };
-    success(StatusCode::OK, &revoked)
-}
-
 /// `GET /admin/ledger/audit`.
 pub(crate) async fn audit(
     State(app): State<Arc<App>>,
@@ -365,46 +300,7 @@ pub(crate) async fn unknown_attempts(
     success(StatusCode::OK, &list)
 }
 
-/// Reads the body of a new key.
-fn new_key(app: &App, account: AccountId, body: &[u8]) -> Result<CreateKeyRequest, ApiError> {
-    let mut fields = Fields::parse(body)?;
-    let name = fields.text("name", 1, TEXT_LEN);
-    fields.require("name", name.as_ref());
-    let mode = fields.word("mode", "test or live", Mode::parse);
-    fields.require("mode", mode.as_ref());
-    let scopes = fields.words("scopes", "inference, read, manage, admin", |word| {
-        Scope::parse(word).is_some()
-    });
-    let models = fields.words("models", "models that GET /api/v1/models lists", |name| {
-        app.catalogue.find(name).is_some()
-    });
-    let rpm = fields.count("rpm");
-    let concurrency = fields.count("concurrency");
-    let ip_allow = fields.words(
-        "ip_allow",
-        "addresses or networks, such as 10.0.0.0/8",
-        |text| network(text).is_some(),
-    );
-    let expires_at = fields.moment("expires_at");
-    if expires_at.is_some_and(|at| at <= clock::now_micros()) {
-        fields.invalid("expires_at", "lie in the future");
-    }
-    fields.finish()?;
-    let usual = || [Scope::Inference, Scope::Read].map(|scope| scope.as_str().to_owned());
-    Ok(CreateKeyRequest {
-        account_id: account.to_vec().into(),
-        name: name.unwrap_or_default(),
-        mode: mode_to_wire(mode.unwrap_or(Mode::Test)).into(),
-        scopes: scopes.unwrap_or_else(|| usual().to_vec()),
-        models: models.unwrap_or_default(),
-        rpm: rpm.unwrap_or_default(),
-        concurrency: concurrency.unwrap_or_default(),
-        ip_allow: ip_allow.unwrap_or_default(),
-        expires_at: expires_at.unwrap_or_default(),
-    })
-}
-
-async fn read(app: &App, request: Request) -> Result<bytes::Bytes, ApiError> {
+pub(super) async fn read(app: &App, request: Request) -> Result<bytes::Bytes, ApiError> {
     let bodies = &app.config.limits.bodies;
     body::read(request, bodies.other, bodies).await
 }
@@ -424,22 +320,23 @@ fn transfer_id(account: AccountId, mode: Mode, idempotency_key: &str) -> domain:
     derived.unwrap_or_else(chassis::mint::<ids::Operation>)
 }
 
-fn account_of(id: &str) -> Result<AccountId, ApiError> {
+pub(super) fn account_of(id: &str) -> Result<AccountId, ApiError> {
     AccountId::parse(id).ok_or_else(|| nothing("account"))
 }
 
-fn nothing(noun: &str) -> ApiError {
+pub(super) fn nothing(noun: &str) -> ApiError {
     ApiError::new(code::NOT_FOUND, format!("there is no such {noun}"))
 }
 
-fn cursor_of(text: &str) -> Result<AccountId, ApiError> {
+/// What a page begins behind.
+pub(super) fn cursor_of<K: Kind>(text: &str) -> Result<Id<K>, ApiError> {
     let message = "cursor must be the next_cursor of the page before";
     let wrong = || Fault::new(code::INVALID_PARAMETER, message).param("cursor");
-    AccountId::parse(text).ok_or_else(|| wrong().into())
+    Id::parse(text).ok_or_else(|| wrong().into())
 }
 
 /// Which page is asked for.
-fn page(uri: &Uri) -> Result<(u32, Option<String>), ApiError> {
+pub(super) fn page(uri: &Uri) -> Result<(u32, Option<String>), ApiError> {
     let (usual, most) = PAGE;
     let wrong = || {
         let message =

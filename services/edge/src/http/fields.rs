@@ -108,6 +108,35 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// The fields of an object within; what is wrong with them is said with the object's name before theirs.
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let (_, raw) = self.find(name)?;
+        let Ok(object) = serde_json::from_str::<Object<'a>>(raw.get()) else {
+            self.invalid(name, "be an object");
+            return None;
+        };
+        let mut within = Self {
+            unread: object.0,
+            wrong: Vec::new(),
+        };
+        let value = read(&mut within);
+        for (unknown, _) in std::mem::take(&mut within.unread) {
+            within.unknown(&unknown);
+        }
+        for (code, wrong) in within.wrong {
+            let param = format!("{name}.{}", wrong.param);
+            self.note(code, &param, format!("{name}.{}", wrong.message));
+        }
+        Some(value)
+    }
+
+    /// Whether a field is there and `null`: of a change, that takes away what was there.
+    pub(crate) fn is_null(&mut self, name: &str) -> bool {
+        let null = |(known, raw): &Field<'_>| known == name && raw.get() == "null";
+        let at = self.unread.iter().position(null);
+        at.map(|at| self.unread.swap_remove(at)).is_some()
+    }
+
     /// Notes that a field must be there, unless it is, or was already found wrong.
     pub(crate) fn require<T>(&mut self, name: &str, value: Option<&T>) {
         if value.is_none() && !self.wrong.iter().any(|(_, wrong)| wrong.param == name) {
@@ -127,8 +156,7 @@ impl<'a> Fields<'a> {
     /// Everything was read: what is left is unknown, and anything wrong is said now.
     pub(crate) fn finish(mut self) -> Result<(), ApiError> {
         for (name, _) in std::mem::take(&mut self.unread) {
-            let message = format!("{name} is not a field of this route");
-            self.note(code::UNKNOWN_PARAMETER, &name, message);
+            self.unknown(&name);
         }
         match self.wrong.first() {
             None => Ok(()),
@@ -159,6 +187,11 @@ impl<'a> Fields<'a> {
             self.invalid(name, allowed);
         }
         value
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let message = format!("{name} is not a field of this route");
+        self.note(code::UNKNOWN_PARAMETER, name, message);
     }
 
     fn note(&mut self, code: Code, param: &str, message: String) {
@@ -267,6 +300,34 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_within_is_read_and_its_fields_are_named_whole() {
+        let body = br#"{"caps":{"day":1.5,"month":"x","year":1},"none":null,"other":[]}"#;
+        let mut fields = Fields::parse(body).unwrap();
+        let caps = fields.object("caps", |caps| (caps.credits("day"), caps.credits("month")));
+        assert_eq!(caps, Some((Some(Micros::new(1_500_000)), None)));
+        assert!(fields.is_null("none") && !fields.is_null("none") && !fields.is_null("other"));
+        assert_eq!(fields.object("other", |_| ()), None);
+        let error = fields.finish().unwrap_err();
+        let said: Vec<_> = error
+            .fault()
+            .violations
+            .iter()
+            .map(|v| (v.param.as_str(), v.message.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (
+                    "caps.month",
+                    "caps.month must be a plain JSON number, such as 10.5"
+                ),
+                ("caps.year", "caps.year is not a field of this route"),
+                ("other", "other must be an object"),
+            ]
+        );
     }
 
     #[test]

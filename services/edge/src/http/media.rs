@@ -53,6 +53,7 @@ async fn submit(
         body,
         idempotency_key,
         models: caller.identity.models.clone(),
+        max_open_tasks: caller.identity.max_open_tasks,
     };
     let reply = app
         .clients

@@ -94,7 +94,8 @@ async fn a_new_account_and_its_key() {
         201
     );
     let made = house.world.new_keys.lock().unwrap().clone();
-    assert_eq!(made[0].scopes, ["inference", "read"]);
+    assert_eq!(made[0].scopes, [""; 0], "billing knows what is usual");
+    assert!(made.iter().all(|made| made.context.is_none()));
     assert_eq!(
         (made[1].rpm, made[1].concurrency, made[1].expires_at),
         (5, 6, 4_102_444_800_000_000)

@@ -33,6 +33,10 @@ impl Live for Broken {
         Err(Error::Unavailable)
     }
 
+    async fn uncount(&self, _key: &str, _rate: Rate) -> Result<(), Error> {
+        Err(Error::Unavailable)
+    }
+
     async fn take_slot(
         &self,
         _key: &str,

@@ -15,7 +15,9 @@ use edge::{Deps, Edge, Readiness};
 use live::{SharedLive, memory::MemoryLive};
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::{Identity, billing_server::BillingServer, usage_server::UsageServer},
+    billing::v1::{
+        Identity, billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+    },
     chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
     mode_to_wire,
@@ -27,11 +29,10 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
 };
-use tonic::Status;
-use tonic::service::Routes;
+use tonic::{Status, service::Routes};
 use tracing::Span;
 
-use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
+use crate::fakes::{FakeBilling, FakeChat, FakeKeys, FakeMedia, FakeWebhooks, Plan, World, event};
 
 /// A running edge.
 pub(crate) struct House {
@@ -76,6 +77,7 @@ impl House {
             settings: Settings::from_toml(settings),
             billing: rpc::in_process(
                 Routes::new(BillingServer::new(FakeBilling(world.clone())))
+                    .add_service(KeysServer::new(FakeKeys(world.clone())))
                     .add_service(UsageServer::new(FakeBilling(world.clone()))),
             ),
             chat: rpc::in_process(chat),

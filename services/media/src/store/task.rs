@@ -2,12 +2,13 @@
 
 use chassis::secrets::Sealer;
 use db::Engine;
-use domain::{AccountId, Id, Micros, Mode, TaskId, ids::Kind};
+use domain::{AccountId, Id, KeyId, Micros, Mode, TaskId, ids::Kind};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Row as _, any::AnyRow};
 use tracing::error;
 
 use crate::{
     Error,
+    room::Room,
     state::State,
     task::{Request, Task, TaskError},
 };
@@ -16,6 +17,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct NewTask {
     pub(crate) task: Task,
+    /// Who submits it.
+    pub(crate) key: Option<KeyId>,
+    /// How many may be open beside it.
+    pub(crate) room: Room,
     pub(crate) request: Request,
     pub(crate) idempotency_key: Option<[u8; 32]>,
     pub(crate) body_hash: [u8; 32],
@@ -57,8 +62,8 @@ pub(crate) async fn insert(
     )?;
     let done = sqlx::query(
         "insert into task (id, account, mode, route, model, state, version, request, idempotency_key, body_hash, held,
-                           price_version, due_at, created_at, deadline_at, trace)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                           price_version, due_at, created_at, deadline_at, trace, key_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          on conflict do nothing",
     )
     .bind(task.id.to_vec())
@@ -77,6 +82,7 @@ pub(crate) async fn insert(
     .bind(task.created_at)
     .bind(task.deadline_at)
     .bind(task.trace.as_str())
+    .bind(new.key.map(KeyId::to_vec))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

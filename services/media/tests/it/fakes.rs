@@ -320,18 +320,6 @@ impl billing_server::Billing for Billing {
     ) -> Result<Reply<billing::Balance>, Status> {
         not_played()
     }
-    async fn create_key(
-        &self,
-        _: Request<billing::CreateKeyRequest>,
-    ) -> Result<Reply<billing::CreatedKey>, Status> {
-        not_played()
-    }
-    async fn revoke_key(
-        &self,
-        _: Request<billing::RevokeKeyRequest>,
-    ) -> Result<Reply<billing::RevokeKeyReply>, Status> {
-        not_played()
-    }
     async fn audit(
         &self,
         _: Request<billing::AuditRequest>,

@@ -258,14 +258,25 @@ impl Running {
         body: &str,
         key: &str,
     ) -> Result<wire::SubmitReply, Fault> {
-        let request = wire::SubmitRequest {
+        self.send(self.request(body, key)).await
+    }
+
+    /// What the edge would send.
+    pub(crate) fn request(&self, body: &str, key: &str) -> wire::SubmitRequest {
+        wire::SubmitRequest {
             context: Some((&self.caller).into()),
             task_id: mint::<domain::ids::Task>().to_vec().into(),
             route: "images/generations".to_owned(),
             body: body.to_owned().into(),
             idempotency_key: key.to_owned(),
-            models: Vec::new(),
-        };
+            ..wire::SubmitRequest::default()
+        }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        request: wire::SubmitRequest,
+    ) -> Result<wire::SubmitReply, Fault> {
         self.client
             .clone()
             .submit(request)

@@ -12,4 +12,5 @@ mod fallback;
 mod house;
 mod life;
 mod money;
+mod open_tasks;
 mod replicas;
