@@ -20,6 +20,7 @@ async fn opens(house: &House, key: &str) -> (Script, Response) {
     let head = Head {
         provider: "gemini".into(),
         stream: true,
+        ..Head::default()
     };
     say(&script, Event::Head(head)).await;
     let answer = house.chat(key, r#"{"stream":true}"#).send().await.unwrap();

@@ -82,6 +82,7 @@ async fn a_key_or_an_account_with_all_its_requests_open_is_refused_on_every_paid
         let head = Head {
             provider: "gemini".into(),
             stream: true,
+            ..Head::default()
         };
         say(&script, Event::Head(head)).await;
         let open = house.chat(&key, r#"{"stream":true}"#).send().await.unwrap();
