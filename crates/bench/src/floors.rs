@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 13] = [
+const FLOORS: [Floor; 17] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -29,6 +29,8 @@ const FLOORS: [Floor; 13] = [
     Floor::new("split", "added_p99_us", Better::Less, 10_000.0, 20_000.0),
     Floor::new("split", "errors", Better::Less, 0.0, 0.0),
     Floor::new("ledger", "pairs_per_s", Better::More, 40_000.0, 25_000.0),
+    // A thousand accounts are no slower than one; a tenth is noise.
+    Floor::new("ledger", "ratio_1000_accounts", Better::More, 1.0, 0.9),
     Floor::new(
         "ledger_postgres",
         "pairs_per_s",
@@ -36,6 +38,15 @@ const FLOORS: [Floor; 13] = [
         15_000.0,
         8_000.0,
     ),
+    Floor::new(
+        "ledger_postgres",
+        "ratio_1000_accounts",
+        Better::More,
+        1.0,
+        0.9,
+    ),
+    Floor::new("usage", "usage_p99_us", Better::Less, 100_000.0, 200_000.0),
+    Floor::new("usage", "page_p99_us", Better::Less, 50_000.0, 200_000.0),
 ];
 
 /// The floor of a figure, if it has one.

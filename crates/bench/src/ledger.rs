@@ -1,7 +1,7 @@
 //! `bench ledger`: pairs of hold and capture per second on one hot account, through the real billing service: with its SQLite file,
 //! and with its schema on PostgreSQL, in one lane. Every answer that is counted is on disk. 64 callers wait for their answers, so
-//! that batches of 64 form by themselves. At the end the account must hold exactly what the captures left, and the audit must
-//! find nothing.
+//! that batches of 64 form by themselves. Then the same over a thousand accounts. At the end the accounts must hold exactly what the
+//! captures left, and the audit must find nothing.
 
 use crate::{
     Length, engines::Postgres, figures::Figures, load::percentile_us, procfs::Processes, progress,
@@ -31,6 +31,8 @@ use tonic::Request;
 
 /// Callers at once, and so the operations of a batch.
 const CALLERS: usize = 64;
+/// Accounts of the second look: none of them is hot.
+const ACCOUNTS: usize = 1_000;
 /// More than can be spent: a trillion captures.
 const CREDIT: i64 = 1_000_000_000_000_000;
 /// Micro-credits of each hold and each capture: a short chat.
@@ -175,15 +177,22 @@ impl Run {
     }
 
     async fn measure<B: Billing>(&self, billing: &B) -> anyhow::Result<Figures> {
-        let context = account(billing).await?;
+        let hot = [account(billing).await?];
         self.tell("warming up");
-        let warm = callers(billing, &context, Duration::from_secs(1)).await?;
+        let warm = callers(billing, &hot, Duration::from_secs(1)).await?;
         self.tell("64 callers, one account");
         let (start, before) = (Instant::now(), self.cpu_us());
-        let seen = callers(billing, &context, self.window).await?;
+        let seen = callers(billing, &hot, self.window).await?;
         let (elapsed, after) = (start.elapsed(), self.cpu_us());
+        self.tell("64 callers, a thousand accounts");
+        let many = try_join_all((0..ACCOUNTS).map(|_| account(billing))).await?;
+        let spread_start = Instant::now();
+        let spread = callers(billing, &many, self.window).await?;
+        let spread_rate = spread.pairs as f64 / spread_start.elapsed().as_secs_f64();
         self.tell("audit");
-        check(billing, context, warm.pairs + seen.pairs).await?;
+        check(billing, &hot, warm.pairs + seen.pairs).await?;
+        check(billing, &many, spread.pairs).await?;
+        audit(billing).await?;
         let mut holds = seen.holds;
         holds.sort_unstable();
         let pairs = seen.pairs as f64;
@@ -193,6 +202,11 @@ impl Run {
             ("hold_p99_us", percentile_us(&holds, 99)),
             ("pairs", pairs),
             ("cpu_us_per_pair", (after.0 - before.0) / pairs),
+            ("pairs_per_s_1000_accounts", spread_rate),
+            (
+                "ratio_1000_accounts",
+                spread_rate * elapsed.as_secs_f64() / pairs,
+            ),
         ];
         if self.server.is_some() {
             figures.push(("postgres_cpu_us_per_pair", (after.1 - before.1) / pairs));
@@ -216,11 +230,11 @@ impl Run {
 
 async fn callers<B: Billing>(
     billing: &B,
-    context: &Context,
+    accounts: &[Context],
     window: Duration,
 ) -> anyhow::Result<Seen> {
     let until = Instant::now() + window;
-    let callers = (0..CALLERS).map(|_| caller(billing, context, until));
+    let callers = (0..CALLERS).map(|place| caller(billing, accounts, (place, until)));
     let mut all = Seen::default();
     for seen in try_join_all(callers).await? {
         all.pairs += seen.pairs;
@@ -229,14 +243,17 @@ async fn callers<B: Billing>(
     Ok(all)
 }
 
-/// One pair after another.
+/// One pair after another, each of the next account, beginning at a place.
 async fn caller<B: Billing>(
     billing: &B,
-    context: &Context,
-    until: Instant,
+    accounts: &[Context],
+    (place, until): (usize, Instant),
 ) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    while Instant::now() < until {
+    for context in accounts.iter().cycle().skip(place) {
+        if Instant::now() >= until {
+            break;
+        }
         let hold_id = mint_bytes();
         let asked = Instant::now();
         let hold = HoldRequest {
@@ -264,23 +281,32 @@ async fn caller<B: Billing>(
 }
 
 /// Figures of a ledger that lost something would mean nothing.
-async fn check<B: Billing>(billing: &B, context: Context, pairs: u64) -> anyhow::Result<()> {
-    let request = GetBalanceRequest {
-        context: Some(context),
-    };
-    let balance = billing
-        .get_balance(Request::new(request))
-        .await?
-        .into_inner();
-    let left = CREDIT - CAPTURED * i64::try_from(pairs)?;
+async fn check<B: Billing>(billing: &B, accounts: &[Context], pairs: u64) -> anyhow::Result<()> {
+    let mut posted: i128 = 0;
+    for context in accounts {
+        let request = GetBalanceRequest {
+            context: Some(context.clone()),
+        };
+        let balance = billing.get_balance(Request::new(request)).await?;
+        let balance = balance.into_inner();
+        ensure!(
+            balance.held == 0 && balance.open_holds == 0,
+            "nothing should be held: {balance:?}"
+        );
+        posted += i128::from(balance.posted);
+    }
+    let given = i128::from(CREDIT) * i128::try_from(accounts.len())?;
+    let left = given - i128::from(CAPTURED) * i128::from(pairs);
     ensure!(
-        balance.posted == left && balance.held == 0 && balance.open_holds == 0,
-        "{pairs} pairs should leave {left}, but the account is {balance:?}"
+        posted == left,
+        "{pairs} pairs should leave {left}, but there are {posted}"
     );
-    let audit = billing
-        .audit(Request::new(AuditRequest {}))
-        .await?
-        .into_inner();
+    Ok(())
+}
+
+async fn audit<B: Billing>(billing: &B) -> anyhow::Result<()> {
+    let audit = billing.audit(Request::new(AuditRequest {})).await?;
+    let audit = audit.into_inner();
     ensure!(audit.ok, "the audit found {:?}", audit.checks);
     Ok(())
 }

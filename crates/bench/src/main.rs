@@ -25,6 +25,7 @@ mod procfs;
 mod proxy;
 mod serve;
 mod split;
+mod usage;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use figures::Report;
@@ -66,6 +67,8 @@ enum Name {
     Split,
     /// Hold and capture on one hot account, every answer on disk: in SQLite, and on PostgreSQL.
     Ledger,
+    /// What was used, out of ten million operations of one account.
+    Usage,
 }
 
 /// How much time a benchmark takes.
@@ -132,6 +135,9 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     if wanted(Name::Ledger) {
         report.add("ledger", ledger::sqlite(length).await?);
         report.add("ledger_postgres", ledger::postgres(length).await?);
+    }
+    if wanted(Name::Usage) {
+        report.add("usage", usage::usage(length).await?);
     }
     Ok(report)
 }

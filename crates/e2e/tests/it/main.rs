@@ -21,6 +21,7 @@ mod keys_own;
 mod media;
 mod money;
 mod provider;
+mod receipts;
 mod say;
 mod start;
 mod stop;
