@@ -5,7 +5,7 @@ use db::Db;
 use domain::{AccountId, ApiKey, KeyId, Mode};
 use subtle::ConstantTimeEq as _;
 
-use crate::{Error, store};
+use crate::{Error, error::Denial, store};
 
 /// Who a key stands for, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Identity {
 /// # Errors
 /// When the key opens nothing, or the database failed.
 pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<Identity, Error> {
-    let key = ApiKey::parse(text).map_err(|_| Error::InvalidKey)?;
+    let key = ApiKey::parse(text).map_err(|_| Error::Denied(Denial::Key))?;
     let mac = macs.mac(key.expose());
     let found: Result<_, Error> = db
         .read(async {
@@ -43,7 +43,7 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
             store::key::by_mac(&mut connection, &mac).await
         })
         .await;
-    let row = found?.ok_or(Error::InvalidKey)?;
+    let row = found?.ok_or(Error::Denied(Denial::Key))?;
     let now = db.now_micros();
     let same = bool::from(row.mac.as_slice().ct_eq(mac.as_slice()));
     // A rotated key's old secret opens the same until its overlap is over.
@@ -52,7 +52,7 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
     });
     let expired = row.expires_at.is_some_and(|moment| moment <= now);
     if !(same || old) || expired || row.revoked_at.is_some() {
-        return Err(Error::InvalidKey);
+        return Err(Error::Denied(Denial::Key));
     }
     Ok(Identity {
         account: row.account,

@@ -60,15 +60,23 @@ pub enum Error {
     /// There is no such account, key or balance.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// A key would have a scope that whoever makes or changes it has not.
-    #[error("nobody hands out the scope {} without having it", .0.as_str())]
-    Beyond(Scope),
-    /// Unknown, revoked or expired: the caller is not told which.
-    #[error("the API key opens nothing")]
-    InvalidKey,
+    /// A key does not open what it is shown for.
+    #[error(transparent)]
+    Denied(Denial),
     /// The key given for the operator cannot be a key.
     #[error("AIO_BOOTSTRAP_KEY must be a well-formed live key (aio_…)")]
     BootstrapKey(#[source] Option<KeyFormatError>),
+}
+
+/// Why a key does not open something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// It is unknown, revoked or expired: the caller is not told which.
+    #[error("the API key opens nothing")]
+    Key,
+    /// Another key would have, or has, a scope that it has not.
+    #[error("nobody hands out the scope {} without having it", .0.as_str())]
+    Scope(Scope),
 }
 
 /// What a request is paid from.
@@ -142,14 +150,14 @@ impl From<Error> for Fault {
             }
             Error::TransferConflict => Self::of(code::IDEMPOTENCY_MISMATCH),
             Error::NotFound(what) => Self::new(code::NOT_FOUND, format!("there is no such {what}")),
-            Error::Beyond(scope) => Self::new(
+            Error::Denied(Denial::Scope(scope)) => Self::new(
                 code::MISSING_SCOPE,
                 format!(
                     "this needs the scope `{0}`: nobody makes, changes or rotates a key that may do more than their own",
                     scope.as_str()
                 ),
             ),
-            Error::InvalidKey => Self::of(code::INVALID_KEY),
+            Error::Denied(Denial::Key) => Self::of(code::INVALID_KEY),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     Error,
     account::checked_text,
     config::{Input, Limits},
+    error::Denial,
     ledger::{Budget, Caps},
     store::{self, KeyRow},
 };
@@ -249,7 +250,7 @@ impl Asker {
         let beyond = scopes
             .into_iter()
             .find(|scope| !caller.scopes.contains(scope));
-        beyond.map_or(Ok(()), |scope| Err(Error::Beyond(scope)))
+        beyond.map_or(Ok(()), |scope| Err(Error::Denied(Denial::Scope(scope))))
     }
 
     /// The same for a key that is there and not revoked.

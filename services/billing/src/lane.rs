@@ -253,9 +253,8 @@ fn same_for_all(failure: &Error) -> Error {
         | Error::TransferConflict
         | Error::Invalid { .. }
         | Error::NotFound(_)
-        | Error::InvalidKey
+        | Error::Denied(_)
         | Error::BootstrapKey(_)
-        | Error::Beyond(_)
         | Error::Setting(_) => Error::stopped(),
     }
 }

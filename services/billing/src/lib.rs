@@ -39,7 +39,7 @@ pub use audit::{Check, Verdict, verdict};
 pub use authenticate::Identity;
 pub use config::{Accounts, Audits, Config, Jobs, Limits};
 pub use credits::CreditsRequest;
-pub use error::{Error, Purse};
+pub use error::{Denial, Error, Purse};
 pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;

@@ -7,6 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Account, Aio, Api, Reply, eventually};
 
+use crate::say::image;
+
 async fn change(api: &Api, method: &str, path: &str, body: &Value) -> Result<Reply> {
     let json = [("content-type", "application/json")];
     api.send(method.parse()?, path, &json, body.to_string())
@@ -223,8 +225,42 @@ async fn a_rotated_key_goes_on_with_another_secret() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_key_has_spent_counts_whatever_its_secret() -> Result<()> {
+    let aio = Aio::start().await?;
+    let account = aio.account(1_000).await?;
+    let (id, first) = make(
+        &account.api,
+        &json!({"name": "k", "scopes": ["inference", "read"], "caps": {"total": 12}}),
+    )
+    .await?;
+    let fox = image("a fox [sandbox delay=0s]");
+    let old = aio.api(Some(&first));
+    old.ended(&old.image(&fox).await?).await?;
+    let rotated = account
+        .api
+        .post(&format!("/keys/{id}/rotate"), &json!({"overlap": "1h"}))
+        .await?;
+    let new = aio.api(Some(&text(&rotated.data(200)?, "key")?));
+    new.ended(&new.image(&fox).await?).await?;
+    account.api.settled().await?;
+    for api in [&old, &new] {
+        let refused = api.post("/images/generations", &fox).await?;
+        refused.error(402, "key_cap_exceeded")?;
+    }
+    let shown = items(&account.api).await?.remove(1);
+    assert_eq!(shown["spent"], json!({"day": 10, "month": 10, "total": 10}));
+    let raised = json!({"caps": {"total": 15}});
+    change(&account.api, "PATCH", &format!("/keys/{id}"), &raised)
+        .await?
+        .data(200)?;
+    old.image(&fox).await?;
+    account.api.settled().await?;
+    aio.finish().await
+}
+
+#[tokio::test]
 async fn an_operator_does_the_same_by_command() -> Result<()> {
-    let mut aio = Aio::start().await?;
+    let aio = Aio::start().await?;
     let account = aio.account(10).await?;
     let made = run(
         &aio,
@@ -292,15 +328,21 @@ async fn an_operator_does_the_same_by_command() -> Result<()> {
         .await?;
     assert!(!wrong.status.success());
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("no such key"));
-    // And when nothing runs.
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn a_command_rotates_a_key_when_nothing_runs() -> Result<()> {
+    let mut aio = Aio::start().await?;
+    let account = aio.account(10).await?;
     aio.stop().await?;
-    let again = run(&aio, &["keys", "create", &account.id, "--mode", "test"]).await?;
-    run(&aio, &["keys", "rotate", &text(&again, "key_id")?]).await?;
+    let made = run(&aio, &["keys", "create", &account.id, "--mode", "test"]).await?;
+    let rotated = run(&aio, &["keys", "rotate", &text(&made, "key_id")?]).await?;
     aio.restart().await?;
-    aio.api(Some(&text(&again, "key")?))
-        .get("/credits")
-        .await?
-        .error(401, "invalid_key")?;
+    let (old, new) = (text(&made, "key")?, text(&rotated, "key")?);
+    let refused = aio.api(Some(&old)).get("/credits").await?;
+    refused.error(401, "invalid_key")?;
+    aio.api(Some(&new)).credits().await?;
     aio.finish().await
 }
 

@@ -20,7 +20,7 @@ pub(crate) enum Keys {
         #[arg(long, value_delimiter = ',', value_name = "SCOPE,…")]
         scopes: Vec<String>,
         #[command(flatten)]
-        limits: Limits,
+        limits: Box<Limits>,
         #[command(flatten)]
         reach: Reach,
     },
@@ -39,7 +39,7 @@ pub(crate) enum Keys {
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
-        limits: Limits,
+        limits: Box<Limits>,
         #[command(flatten)]
         reach: Reach,
     },

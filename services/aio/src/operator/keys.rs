@@ -30,7 +30,7 @@ pub(super) fn keys(command: Keys) -> anyhow::Result<Call> {
             if !scopes.is_empty() {
                 members.push(member("scopes", json!(scopes)));
             }
-            members.extend(limited(limits)?);
+            members.extend(limited(*limits)?);
             let path = format!("/admin/accounts/{account}/keys");
             Ok(post(path, object(&members), reach, print::fields))
         }
@@ -48,7 +48,7 @@ pub(super) fn keys(command: Keys) -> anyhow::Result<Call> {
                 .map(|name| member("name", json!(name)))
                 .into_iter()
                 .collect();
-            members.extend(limited(limits)?);
+            members.extend(limited(*limits)?);
             let path = format!("/admin/keys/{key}");
             let call = post(path, object(&members), reach, print::fields);
             Ok(Call {

@@ -32,7 +32,8 @@ use tokio::{
 use tonic::{Status, service::Routes};
 use tracing::Span;
 
-use crate::fakes::{FakeBilling, FakeChat, FakeKeys, FakeMedia, FakeWebhooks, Plan, World, event};
+use crate::fake_keys::FakeKeys;
+use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
 
 /// A running edge.
 pub(crate) struct House {

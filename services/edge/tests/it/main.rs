@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod broken;
 mod chat;
+mod fake_keys;
 mod fakes;
 mod files;
 mod house;

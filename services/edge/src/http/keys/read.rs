@@ -69,11 +69,10 @@ pub(super) fn new_key(app: &App, body: &[u8], whose: Whose) -> Result<CreateKeyR
 pub(super) fn change(app: &App, key: KeyId, body: &[u8]) -> Result<UpdateKeyRequest, ApiError> {
     let mut fields = Fields::parse(body)?;
     let name = fields.text("name", 1, TEXT_LEN);
-    let all = |is_null: bool| is_null.then(WordList::default);
     let listed = |words: Vec<String>| WordList { words };
-    let models = all(fields.is_null("models")).or_else(|| models(app, &mut fields).map(listed));
-    let ip_allow = all(fields.is_null("ip_allow")).or_else(|| ip_allow(&mut fields).map(listed));
-    let expires_at = zero(fields.is_null("expires_at")).or_else(|| expires_at(&mut fields));
+    let models = gone(&mut fields, "models").or_else(|| models(app, &mut fields).map(listed));
+    let ip_allow = gone(&mut fields, "ip_allow").or_else(|| ip_allow(&mut fields).map(listed));
+    let expires_at = gone(&mut fields, "expires_at").or_else(|| expires_at(&mut fields));
     let caps = if fields.is_null("caps") {
         [Some(CapChange::default()); 3]
     } else {
@@ -135,7 +134,7 @@ fn expires_at(fields: &mut Fields<'_>) -> Option<i64> {
 }
 
 fn count(fields: &mut Fields<'_>, name: &str) -> Option<u32> {
-    zero(fields.is_null(name)).or_else(|| fields.count(name))
+    gone(fields, name).or_else(|| fields.count(name))
 }
 
 fn cap(caps: &mut Fields<'_>, name: &str) -> Option<CapChange> {
@@ -148,7 +147,7 @@ fn cap(caps: &mut Fields<'_>, name: &str) -> Option<CapChange> {
     })
 }
 
-/// What takes a number away: on the wire, a nought.
-fn zero<T: Default>(is_null: bool) -> Option<T> {
-    is_null.then(T::default)
+/// What takes a limit away, if a field says so: on the wire, a nought or an empty list.
+fn gone<T: Default>(fields: &mut Fields<'_>, name: &str) -> Option<T> {
+    fields.is_null(name).then(T::default)
 }
