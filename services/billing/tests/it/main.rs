@@ -28,6 +28,8 @@ mod queue;
 mod races;
 mod replicas;
 mod store;
+mod storm;
+mod storms;
 mod tables;
 mod usage;
 mod wire;
