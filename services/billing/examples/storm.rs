@@ -22,27 +22,27 @@ mod place;
 #[path = "../tests/it/storm.rs"]
 mod storm;
 
-use std::{io::Write as _, process::ExitCode, time::Instant};
+use std::{error::Error, io::Write as _, process::ExitCode, time::Instant};
 
 use db::Engine;
 use serde_json::json;
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (engine, operations, seed) = match words.as_slice() {
         [engine, operations] => (*engine, *operations, "1"),
         [engine, operations, seed] => (*engine, *operations, *seed),
-        _ => panic!("storm sqlite|postgres OPERATIONS [SEED]"),
+        _ => return Err("storm sqlite|postgres OPERATIONS [SEED]".into()),
     };
     let engine = match engine {
         "sqlite" => Engine::Sqlite,
         "postgres" => Engine::Postgres,
-        other => panic!("{other} is no engine: sqlite or postgres"),
+        other => return Err(format!("{other} is no engine: sqlite or postgres").into()),
     };
     let begun = Instant::now();
-    let report = storm::storm(engine, operations.parse().unwrap(), seed.parse().unwrap()).await;
+    let report = storm::storm(engine, operations.parse()?, seed.parse()?).await;
     let told = json!({
         "ok": report.is_good(),
         "operations": report.operations,
@@ -54,10 +54,10 @@ async fn main() -> ExitCode {
         "audit_breaches": report.broken,
         "answers": report.answers,
     });
-    writeln!(std::io::stdout(), "{told}").unwrap();
-    if report.is_good() {
+    writeln!(std::io::stdout(), "{told}")?;
+    Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
+    })
 }
