@@ -39,8 +39,6 @@ enum Flaw {
     NeverExpires,
     /// The last byte leaves before the charge is made.
     AnswersFirst,
-    /// The last byte leaves although the charge was refused.
-    AnswersUncharged,
     /// Whoever gives up does not say so to billing.
     ForgetsToRelease,
 }
@@ -53,7 +51,6 @@ enum Message {
     NotHeld,
     Capture(i64),
     Captured(i64),
-    NotCaptured,
     Release,
 }
 
@@ -65,9 +62,9 @@ const MESSAGES: [Message; 10] = [
     Message::NotHeld,
     Message::Capture(1),
     Message::Capture(2),
+    Message::Captured(0),
     Message::Captured(1),
     Message::Captured(2),
-    Message::NotCaptured,
     Message::Release,
 ];
 
@@ -83,8 +80,8 @@ enum Work {
     Holding,
     /// A provider is at it; so much was held.
     Running(i64),
-    /// It came to so much, and the charge was asked for.
-    Settling(i64),
+    /// It is complete, or was cut, and the charge was asked for.
+    Settling,
     Over,
 }
 
@@ -95,7 +92,7 @@ enum Told {
     Nothing,
     /// It failed, and is free.
     Failed,
-    /// It is answered to its last byte, or cut and told so, for this much.
+    /// It is answered to its last byte, or was cut and is told so, for this much.
     Answered(i64),
     /// Billing did not answer the charge for as long as chat waits.
     Unbilled,
@@ -105,6 +102,8 @@ enum Told {
 struct Request {
     work: Work,
     net: Network,
+    /// What it came to, once that is known.
+    cost: i64,
     /// Billing has confirmed a release.
     released: bool,
     told: Told,
@@ -143,8 +142,6 @@ enum Step {
     /// It is complete, or cut, and comes to so much.
     ProviderEnds(i64),
     Answer(i64),
-    /// The charge was refused.
-    Uncharged,
     /// Nobody answered the charge.
     StopWaiting,
 }
@@ -158,7 +155,7 @@ mod promise {
     pub(super) const SUMS: &str = "what was there is there, or was charged";
     pub(super) const COVERED: &str = "no more is held than is there";
     pub(super) const FREE: &str = "a failure is free";
-    pub(super) const CHARGED: &str = "an answer is charged, once, as was told";
+    pub(super) const CHARGED: &str = "an answer is charged, once, as was told; what its expired hold no longer covers is written off";
     pub(super) const CLOSED: &str = "what was released stays closed";
     pub(super) const ENDS: &str = "if everybody dies, the sweeper frees every hold";
     /// Not a promise, but a fact.
@@ -208,7 +205,6 @@ impl Protocol {
             (Message::Capture(_), Ok(Reply::Captured { captured })) => {
                 request.net.send(Message::Captured(captured.get()));
             }
-            (Message::Capture(_), Err(_)) => request.net.send(Message::NotCaptured),
             (Message::Release, Ok(Reply::Released)) => request.released = true,
             // It was charged: nobody waits for this answer.
             (Message::Release, Err(Refusal::Closed(_))) => {}
@@ -235,12 +231,10 @@ impl Protocol {
                 // The answer is bounded by what was granted.
                 steps.extend((1..=granted).map(Step::ProviderEnds));
             }
-            Work::Settling(_) => {
+            Work::Settling => {
                 for message in request.net.all() {
-                    match message {
-                        Message::Captured(charged) => steps.push(Step::Answer(charged)),
-                        Message::NotCaptured => steps.push(Step::Uncharged),
-                        _ => {}
+                    if let Message::Captured(charged) = message {
+                        steps.push(Step::Answer(charged));
                     }
                 }
                 steps.push(Step::StopWaiting);
@@ -263,20 +257,12 @@ impl Protocol {
             }
             Step::ProviderEnds(cost) => {
                 request.net.send(Message::Capture(cost));
-                request.work = Work::Settling(cost);
+                (request.work, request.cost) = (Work::Settling, cost);
                 if self.flaw == Flaw::AnswersFirst {
                     request.told = Told::Answered(cost);
                 }
             }
             Step::Answer(charged) => Self::end(request, Told::Answered(charged)),
-            Step::Uncharged => {
-                self.release(request);
-                let told = match (self.flaw, request.work) {
-                    (Flaw::AnswersUncharged, Work::Settling(cost)) => Told::Answered(cost),
-                    _ => Told::Failed,
-                };
-                Self::end(request, told);
-            }
             Step::StopWaiting => {
                 self.release(request);
                 Self::end(request, Told::Unbilled);
@@ -310,6 +296,7 @@ impl Model for Protocol {
         let request = Request {
             work: Work::New,
             net: Network::default(),
+            cost: 0,
             released: false,
             told: Told::Nothing,
         };
@@ -376,7 +363,10 @@ impl Model for Protocol {
             }),
             Property::always(promise::CHARGED, |_, state: &State| {
                 state.all(|n, request| match request.told {
-                    Told::Answered(cost) => state.books.charged(n) == cost,
+                    Told::Answered(told) => {
+                        let charged = state.books.charged(n);
+                        charged == told && charged + state.books.written_off(n) == request.cost
+                    }
                     _ => true,
                 })
             }),
@@ -458,11 +448,6 @@ fn a_ledger_that_nobody_sweeps() {
 #[test]
 fn an_answer_before_its_charge() {
     breaks(Flaw::AnswersFirst, promise::CHARGED);
-}
-
-#[test]
-fn an_answer_whose_charge_was_refused() {
-    breaks(Flaw::AnswersUncharged, promise::CHARGED);
 }
 
 /// The sweeper stands behind it.

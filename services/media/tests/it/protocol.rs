@@ -6,6 +6,11 @@
 //! hold of billing's ledger, which `billing/tests/it/protocol.rs` checks for itself.
 //!
 //! Then flaws are built in, one at a time, and the checker must find out: a checker that cannot fail proves nothing.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::struct_excessive_bools,
+    reason = "a model is small, and what may be true at once is what it is about"
+)]
 
 #[expect(
     dead_code,

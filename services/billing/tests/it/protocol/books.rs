@@ -41,15 +41,18 @@ pub(super) fn hold(request: usize) -> Op {
             amount: Micros::new(ASKED),
             floor: Micros::new(FLOOR),
             kind: Kind::Chat { expires_at: 0 },
+            key: None,
             price_version: String::new(),
         },
     }
 }
 
+/// However late it comes: chat names who pays.
 pub(super) fn capture(request: usize, amount: i64) -> Op {
-    Op::Capture {
+    Op::Late {
         hold: id(request),
         amount: Micros::new(amount),
+        balance: payer(),
     }
 }
 
@@ -117,8 +120,8 @@ impl Books {
                 self.balance.posted = self.balance.posted.plus(Micros::new(UNLIMITED)).unwrap();
                 return;
             }
-            (Flaw::ChargesAgain, Op::Capture { .. }) => HoldState::Captured,
-            (Flaw::ChargesExpired, Op::Capture { .. }) => HoldState::Expired,
+            (Flaw::ChargesAgain, Op::Late { .. }) => HoldState::Captured,
+            (Flaw::ChargesExpired, Op::Late { .. }) => HoldState::Expired,
             _ => return,
         };
         if let Some(Stored::Hold(hold)) = &mut self.holds[request]
@@ -158,6 +161,14 @@ impl Books {
             _ => 0,
         }
     }
+
+    /// What a request cost beyond that, and nobody paid.
+    pub(super) fn written_off(&self, request: usize) -> i64 {
+        match &self.holds[request] {
+            Some(Stored::Hold(hold)) => hold.written_off.get(),
+            _ => 0,
+        }
+    }
 }
 
 /// More than all requests can ask for.
@@ -173,7 +184,8 @@ impl Hash for Books {
                 Some(Stored::Tombstone) => 1_u8.hash(hasher),
                 Some(Stored::Hold(hold)) => {
                     (2_u8, discriminant(&hold.state)).hash(hasher);
-                    (hold.granted.get(), hold.captured.get()).hash(hasher);
+                    let amounts = (hold.granted, hold.captured, hold.written_off);
+                    (amounts.0.get(), amounts.1.get(), amounts.2.get()).hash(hasher);
                 }
             }
         }

@@ -168,7 +168,7 @@ fn settle_arrives(flaw: Flaw, world: &mut World, settle: Settle) {
         (Hold::Open, Settle::Release) => (Hold::Released, true),
         (Hold::None, Settle::Release) if flaw == Flaw::NoTombstone => (Hold::None, true),
         (Hold::None, Settle::Release) => (Hold::Tombstone, true),
-        // A hold that nobody knows: billing says yes, charges nothing and counts it.
+        // A hold that nobody knows, as after a restore: billing says yes, and the loss is ours.
         (Hold::None, Settle::Capture) => (Hold::None, true),
         (Hold::Captured, Settle::Capture) => (Hold::Captured, true),
         (Hold::Released | Hold::Tombstone, Settle::Release) => (world.hold, true),
