@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod failpoint;
 pub mod http;
 mod link;
 pub mod rpc;

@@ -178,6 +178,14 @@ impl Aio {
         self.house.kill(None)
     }
 
+    /// Whether one of its processes has ended by itself since it was started.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn has_lost_one(&mut self) -> Result<bool> {
+        self.house.has_lost_one()
+    }
+
     /// Kills every process that does what this role does: in the embedded shape, the one that does everything.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Where the program is. Cargo tells tests only about binaries of their own package, so it is looked for beside the test.
+//! Where the program is. Cargo tells tests only about binaries of their own package, so it is looked for beside the test, unless
+//! whoever runs us names it.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,11 +8,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The program, built with the profile of the running test. `cargo xtask test` has built it; otherwise it is built here.
+/// The program that `AIO_TEST_BINARY` names; else that of the running test's profile. `cargo xtask test` has built it; otherwise it
+/// is built here.
 ///
 /// # Errors
 /// When there is no such place, or it cannot be built.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(named) = chassis::config::variable_value("AIO_TEST_BINARY") {
+        return Ok(named.into());
+    }
     let test = std::env::current_exe().context("who am I?")?;
     // target/<profile>/deps/it-0123456789abcdef
     let profile = test

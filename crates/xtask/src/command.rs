@@ -5,8 +5,18 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Runs `program` to its end with our standard streams and passes its exit code on.
 pub(crate) fn run(program: &str, args: &[String]) -> anyhow::Result<ExitCode> {
+    run_with(program, args, &[])
+}
+
+/// Runs `program` like [`run`], and tells it something by its environment.
+pub(crate) fn run_with(
+    program: &str,
+    args: &[String],
+    environment: &[(&str, &str)],
+) -> anyhow::Result<ExitCode> {
     let status = Command::new(program)
         .args(args)
+        .envs(environment.iter().copied())
         .status()
         .with_context(|| format!("cannot start {program}"))?;
     // A program that a signal has ended has no code of its own; any failure will do then.

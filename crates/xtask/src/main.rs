@@ -2,6 +2,7 @@
 //! for its operators belongs in `aio`, not here.
 
 mod bench;
+mod chaos;
 mod command;
 mod say;
 mod test;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Tests, checks and benchmarks of this repository"
+    about = "Tests, checks, benchmarks and the fault matrix of this repository"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -28,6 +29,8 @@ enum Task {
     Tidy,
     /// Run the benchmarks in release mode. Exits 1 if a figure is below its floor.
     Bench(bench::Choice),
+    /// Run the fault matrix: processes that die at every point, customers who leave, storms on the ledger. Exits 1 if a fault did harm.
+    Chaos(chaos::Choice),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -35,5 +38,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Test(choice) => test::test(&choice),
         Task::Tidy => tidy::tidy(),
         Task::Bench(choice) => bench::bench(choice),
+        Task::Chaos(choice) => chaos::chaos(choice),
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use chassis::Tasks;
+use chassis::{
+    Tasks,
+    failpoint::{Point, reach},
+};
 use db::{Db, Engine};
 use domain::OperationId;
 use tokio::sync::{mpsc, oneshot};
@@ -184,7 +187,9 @@ impl Lane {
             callers.push(job.answer);
         }
         let started = Instant::now();
+        reach(Point::BillingBeforeCommit);
         let decided = self.decide(Arc::new(Batch { ops, receipts })).await;
+        reach(Point::BillingAfterCommit);
         self.metrics
             .commit_seconds
             .observe(started.elapsed().as_secs_f64());

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chassis::failpoint::{Point, reach};
 use domain::Micros;
 use proto::{
     Fault,
@@ -131,6 +132,7 @@ impl Work {
             Ok(open) => open,
             Err(fault) => return self.refuse(fault, outcome::REFUSED).await,
         };
+        reach(Point::ChatAfterHold);
         let max_output = self.plan.bound.affordable(&self.plan.price, hold.granted());
         let asked = tokio::select! {
             biased;
@@ -308,7 +310,10 @@ impl Work {
         if bill.over {
             self.service.metrics.overreported.inc();
         }
-        hold.capture(bill.amount, bill.receipt(&self.subject)).await
+        reach(Point::ChatBeforeCapture);
+        let captured = hold.capture(bill.amount, bill.receipt(&self.subject)).await;
+        reach(Point::ChatAfterCapture);
+        captured
     }
 
     /// The end of a request that went well. That nobody may be there to read it changes nothing any more.

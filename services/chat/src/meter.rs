@@ -8,6 +8,7 @@
 use std::pin::pin;
 
 use bytes::Bytes;
+use chassis::failpoint::{Point, reach};
 use futures::StreamExt as _;
 use proto::chat::v1::complete_event::Event;
 use upstream::Failure;
@@ -109,6 +110,7 @@ pub(crate) async fn metered(
 impl Meter<'_> {
     /// Counts an event, and sends it or keeps it back.
     async fn take(&mut self, chunk: Chunk) -> Result<(), Lost> {
+        reach(Point::ChatMidStream);
         let Chunk { data, signs } = chunk;
         let tally = &mut self.metered.tally;
         tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);

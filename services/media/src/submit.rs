@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use chassis::{clock::micros, config::Providers, telemetry::traceparent};
+use chassis::{
+    clock::micros,
+    config::Providers,
+    failpoint::{Point, reach},
+    telemetry::traceparent,
+};
 use db::outbox;
 use domain::{
     Caller, Micros, Mode, TaskId,
@@ -101,12 +106,14 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
         body_hash,
     };
     let id = new.task.id;
+    reach(Point::MediaBeforeTask);
     if let Inserted::Earlier(found) = insert(media, key.clone(), new.clone()).await? {
         let accepted = earlier(media, key.as_ref(), body_hash).await?;
         return replay(&accepted.unwrap_or(found), body_hash);
     }
+    reach(Point::MediaAfterTask);
     match hold(media, &submission.caller, &new.task).await {
-        Ok(()) => {}
+        Ok(()) => reach(Point::MediaAfterHold),
         Err(NotHeld::Surely(fault)) => {
             media.forget(id).await?;
             return Err(fault.into());
@@ -118,6 +125,7 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
         }
     }
     accept(media, new.task).await?;
+    reach(Point::MediaAfterAccept);
     media.metrics.accepted.inc();
     Ok(Accepted::New(id))
 }

@@ -98,6 +98,16 @@ impl House {
         said.context("it does not run")
     }
 
+    /// Whether one of them has ended by itself.
+    pub(super) fn has_lost_one(&mut self) -> Result<bool> {
+        for instance in &mut self.instances {
+            if instance.has_died()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) fn runs(&self) -> bool {
         self.instances.iter().any(Instance::runs)
     }

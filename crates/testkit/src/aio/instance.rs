@@ -195,6 +195,12 @@ impl Instance {
         exited
     }
 
+    /// Whether it has ended by itself.
+    pub(super) fn has_died(&mut self) -> Result<bool> {
+        let ended = self.child.as_mut().map(Child::try_wait).transpose()?;
+        Ok(ended.flatten().is_some())
+    }
+
     /// What its last start has printed so far, to `stdout` or `stderr`; nothing before the first.
     pub(super) fn printed(&self, program: &Program, stream: &str) -> Result<String> {
         if self.starts == 0 {

@@ -1,19 +1,20 @@
 //! Many at once on one balance: exactly what there is can be spent, whoever comes first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use billing::{Outcome, ledger::BalanceId};
+use billing::{HoldRequest, Life, Outcome, ledger::BalanceId};
 use db::Engine;
 use domain::OperationId;
 use futures::future::join_all;
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use crate::house::{House, capture, code, on_both_engines};
+use crate::house::{House, capture, code, media, on_both_engines};
 
 on_both_engines!(threads:
     two_hundred_holds_on_a_balance_for_ten,
     the_same_ids_from_eight_tasks_happen_once,
-    capture_release_and_expiry_race_for_one_ending,
+    capture_and_release_race_for_one_ending,
+    ten_thousand_holds_end_once_whoever_comes_first,
     a_random_crowd_leaves_the_books_straight,
 );
 
@@ -54,7 +55,7 @@ async fn the_same_ids_from_eight_tasks_happen_once(engine: Engine) {
     house.audit().await;
 }
 
-async fn capture_release_and_expiry_race_for_one_ending(engine: Engine) {
+async fn capture_and_release_race_for_one_ending(engine: Engine) {
     let house = House::open(engine).await;
     let alice = house.account_with(1_000).await;
     for _ in 0..50 {
@@ -69,6 +70,71 @@ async fn capture_release_and_expiry_race_for_one_ending(engine: Engine) {
         let paid = if charged.is_ok() { 10 } else { 0 };
         assert_eq!(house.figures(alice).await, (before.0 - paid, 0, 0));
     }
+    house.audit().await;
+}
+
+/// Capture, release and expiry of each, all at once.
+async fn ten_thousand_holds_end_once_whoever_comes_first(engine: Engine) {
+    let house = House::open(engine).await;
+    let alice = house.account_with(100_000).await;
+    let ids: Vec<OperationId> = (0..10_000).map(|_| chassis::mint()).collect();
+    let (mut paid, mut expired) = (0, 0);
+    for ids in ids.chunks(500) {
+        let holds = ids.iter().map(|id| {
+            let request = HoldRequest {
+                life: Life::Chat(Duration::from_millis(1)),
+                ..media(*id, alice, 10)
+            };
+            house.billing.ledger().hold(request)
+        });
+        for held in join_all(holds).await {
+            held.unwrap();
+        }
+        let race = ids.iter().enumerate().map(|(place, id)| {
+            let house = &house;
+            async move {
+                match place % 4 {
+                    0 => tokio::join!(
+                        house.settle(*id, capture(7)),
+                        house.settle(*id, Outcome::Release)
+                    ),
+                    1 => {
+                        let (freed, charged) = tokio::join!(
+                            house.settle(*id, Outcome::Release),
+                            house.settle(*id, capture(7))
+                        );
+                        (charged, freed)
+                    }
+                    2 => tokio::join!(house.settle(*id, capture(7)), house.settle(*id, capture(7))),
+                    _ => (Ok(0), Ok(0)),
+                }
+            }
+        });
+        let later = house.db.now_micros() + 1_000_000;
+        let sweeps = async {
+            let mut swept = 0;
+            while house.figures(alice).await.2 > 0 {
+                swept += house.billing.sweep(later).await.unwrap();
+            }
+            swept
+        };
+        let (ends, swept) = tokio::join!(join_all(race), sweeps);
+        expired += swept;
+        for (place, (charged, freed)) in ends.into_iter().enumerate() {
+            match place % 4 {
+                // A release of what has expired says yes: it is free either way.
+                0 | 1 => assert_ne!(charged.is_ok(), freed.is_ok(), "one of them wins"),
+                2 => assert_eq!(charged.is_ok(), freed.is_ok(), "a repeat is answered alike"),
+                _ => continue,
+            }
+            paid += i64::from(charged.is_ok());
+        }
+    }
+    assert_eq!(house.figures(alice).await, (100_000 - 7 * paid, 0, 0));
+    assert!(
+        expired >= 2_500,
+        "{expired}: at least those that nobody else ends"
+    );
     house.audit().await;
 }
 

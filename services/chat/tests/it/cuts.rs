@@ -1,7 +1,7 @@
 //! Streams that are cut: by the provider, by the customer, by a customer who does not read.
 
 use domain::Catalogue;
-use proto::{chat::v1::complete_event::Event, code};
+use proto::{billing::v1::Outcome, chat::v1::complete_event::Event, code};
 
 use crate::{
     app::{App, Collected, until},
@@ -146,4 +146,31 @@ async fn a_customer_who_does_not_read_is_stopped_charged_and_told() {
         estimate(i64::try_from(answer.data.len() + 1).unwrap())
     );
     until("the stop", || app.provider.stopped() == 1).await;
+}
+
+/// Whoever leaves just before the last byte, and asks again, pays each time: an answer cannot be had by leaving early.
+#[tokio::test]
+async fn a_thousand_who_leave_before_the_last_byte_are_each_charged_once() {
+    let text = format!("{}data: [DONE]\n\n", tokens(2));
+    let app = App::start().await;
+    for _ in 0..20 {
+        let crowd = (0..50).map(|_| async {
+            app.provider.will(Reply::stream(&text, End::Close));
+            let mut events = app.ask(ASK).await.unwrap();
+            // The head, and all that is not kept back.
+            for _ in 0..3 {
+                events.message().await.unwrap().unwrap();
+            }
+        });
+        futures::future::join_all(crowd).await;
+    }
+    app.settled().await;
+    let books = app.billing.books();
+    assert_eq!(books.settles.len(), 1_000);
+    for settle in &books.settles {
+        assert_eq!(
+            (settle.outcome(), settle.amount),
+            (Outcome::Capture, estimate(2))
+        );
+    }
 }

@@ -6,7 +6,10 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use chassis::rpc;
+use chassis::{
+    failpoint::{Point, reach},
+    rpc,
+};
 use domain::{Micros, OperationId, ids::Operation};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
@@ -94,6 +97,7 @@ fn open(app: &Arc<App>, request: CompleteRequest) -> Opening {
     Box::pin(async move {
         let limits = &app.config.limits;
         let request = rpc::request(request, limits.deadlines.chat);
+        reach(Point::EdgeBeforeForward);
         let mut events = app
             .clients
             .chat

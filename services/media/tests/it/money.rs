@@ -25,6 +25,7 @@ on_both_engines!(
     a_repeat_waits_a_moment_for_the_first,
     fifty_submits_with_one_key_are_one_task,
     a_key_is_guarded_for_its_time_only,
+    what_changes_in_the_catalogue_meanwhile_changes_no_charge,
     bad_requests_name_what_is_wrong,
     a_name_that_comes_twice_is_refused,
     without_a_sandbox_test_keys_are_told_so,
@@ -219,6 +220,40 @@ async fn a_key_is_guarded_for_its_time_only(engine: Engine) {
         !again.replayed && again.task_id != first.task_id
     })
     .await;
+}
+
+/// The price is that of the submit; and a model that is sold no longer costs its customers nothing.
+async fn what_changes_in_the_catalogue_meanwhile_changes_no_charge(engine: Engine) {
+    for (line, other, end, charged) in [
+        (
+            "microcredits = 5_000_000",
+            "microcredits = 9_000_000",
+            "completed",
+            PRICE,
+        ),
+        ("slug = \"flux-2\"", "slug = \"flux-3\"", "failed", 0),
+    ] {
+        let house = House::new(engine, vec![]).await.with_deadline(6);
+        house.provider.answer_polls("Pending");
+        let before = house.start().await;
+        let task = before.accepted().await;
+        before.reaches(task, "processing").await;
+        eventually("submitted", async || house.provider.submits().len() == 1).await;
+        before.dies().await;
+
+        let house = house.with_model(line, other);
+        let after = house.start().await;
+        house.provider.finish();
+        let view = after.reaches(task, end).await;
+        assert_eq!(
+            (&view["consumed_microcredits"], &view["held_credits"]),
+            (&json!(charged), &json!(5))
+        );
+        eventually("settled", async || {
+            house.billing.settled(&task.to_bytes()) == [charged]
+        })
+        .await;
+    }
 }
 
 async fn bad_requests_name_what_is_wrong(engine: Engine) {

@@ -1,0 +1,58 @@
+//! The program dies at a point, is started again, and every customer sends again what was not answered.
+
+use anyhow::{Result, ensure};
+use chassis::failpoint::Point;
+use testkit::{Aio, Shape, eventually};
+
+use crate::customer::Customer;
+
+/// What an account begins with: credits, and the same in micro-credits.
+const CREDITS: i64 = 100;
+const CREDIT: i64 = CREDITS * 1_000_000;
+
+/// Holds of a dead process end after 15 minutes. Here after 10 seconds, and whatever a hold must outlive is shorter.
+pub(crate) const SHORT_HOLDS: [(&str, &str); 5] = [
+    ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "10s"),
+    ("AIO_LIMITS__CHAT__BILLING__SETTLE_WINDOW", "2s"),
+    ("AIO_LIMITS__CHAT__FAILOVER_WINDOW", "1s"),
+    ("AIO_LIMITS__CHAT__SLOW_READER_TIMEOUT", "1s"),
+    ("AIO_LIMITS__UPSTREAM__TOTAL_TIMEOUT", "6s"),
+];
+
+/// Dies when it comes to the point for so many times. Says what was charged.
+pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<String> {
+    let mut aio = Aio::private_with(shape, &SHORT_HOLDS).await?;
+    let mut customer = Customer::new(aio.account(CREDITS).await?.api);
+    aio.set("AIO_CRASH", &format!("{}:{time}", point.as_str()));
+    aio.restart().await?;
+    for _ in 0..time {
+        customer.chat().await;
+        customer.stream().await;
+        customer.image().await;
+    }
+    // Whoever dies may still be about to.
+    eventually("the point is reached", async || {
+        Ok(aio.has_lost_one()?.then_some(()))
+    })
+    .await?;
+    aio.kill()?;
+    aio.set("AIO_CRASH", "");
+    audit(&aio).await?;
+    aio.restart().await?;
+    let seen = customer.check(CREDIT, is_unheard(point)).await?;
+    aio.finish().await?;
+    Ok(seen)
+}
+
+/// Whether a charge can be made there whose customer does not hear of it.
+const fn is_unheard(point: Point) -> bool {
+    matches!(point, Point::BillingAfterCommit | Point::ChatAfterCapture)
+}
+
+/// The books hold while nothing runs.
+async fn audit(aio: &Aio) -> Result<()> {
+    let audit = aio.audit().await?;
+    let ok = audit.get("ok") == Some(&true.into());
+    ensure!(ok, "the ledger does not hold: {audit:#}");
+    Ok(())
+}
