@@ -229,19 +229,19 @@ impl Billing {
     }
 }
 
-/// The end of a hold with a charge, however late: whoever pays is named.
+/// The end of a hold with a charge: however late, if whoever pays is named.
 pub(crate) fn capture_request(
     hold: OperationId,
     amount: Micros,
     receipt: Vec<u8>,
-    payer: Context,
+    payer: Option<Context>,
 ) -> SettleRequest {
     SettleRequest {
         hold_id: hold.to_vec().into(),
         outcome: Outcome::Capture.into(),
         amount: amount.get(),
         receipt: receipt.into(),
-        context: Some(payer),
+        context: payer,
     }
 }
 

@@ -144,7 +144,7 @@ impl Keyed {
         }
         let amount = Micros::new(earlier.charged);
         let receipt = earlier.receipt.clone().into_bytes();
-        let payer = (&self.submission.caller).into();
+        let payer = Some((&self.submission.caller).into());
         let request = capture_request(earlier.operation, amount, receipt, payer);
         match self.service.billing.settle_left(request).await {
             Ok(charged) => {

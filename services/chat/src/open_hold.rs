@@ -18,7 +18,7 @@ pub(crate) struct OpenHold {
     billing: Arc<Billing>,
     hold: OperationId,
     granted: Micros,
-    payer: Context,
+    payer: Option<Context>,
     state: State,
     claim: Option<Claim>,
 }
@@ -43,15 +43,18 @@ impl OpenHold {
             billing,
             hold,
             granted,
-            payer,
+            payer: Some(payer),
             state: State::Open,
             claim: None,
         }
     }
 
-    /// The request has an Idempotency-Key.
+    /// The request has an Idempotency-Key. Then it is not charged late: when its hold has expired, another one may have its key.
     #[must_use]
     pub(crate) fn with_claim(mut self, claim: Option<Claim>) -> Self {
+        if claim.is_some() {
+            self.payer = None;
+        }
         self.claim = claim;
         self
     }

@@ -1,7 +1,7 @@
 //! A billing that books in memory, and fails as it is told.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Books {
     /// How each hold ended: what was charged, or that nothing was.
     pub(crate) ended: HashMap<Vec<u8>, Option<i64>>,
     pub(crate) settles_asked: usize,
+    /// Those that ended by time: they can still be charged late.
+    expired: HashSet<Vec<u8>>,
     /// What ended a hold; not its repeats.
     pub(crate) settles: Vec<SettleRequest>,
     pub(crate) hold_plans: VecDeque<Plan>,
@@ -86,6 +88,7 @@ impl FakeBilling {
         let mut books = self.books();
         for (id, held) in std::mem::take(&mut books.open) {
             books.available += held;
+            books.expired.insert(id.clone());
             books.ended.insert(id, None);
         }
     }
@@ -147,6 +150,13 @@ impl Books {
     fn settle(&mut self, request: SettleRequest) -> Result<SettleReply, Fault> {
         let id = request.hold_id.to_vec();
         let is_capture = request.outcome() == Outcome::Capture;
+        if is_capture && request.context.is_some() && self.expired.remove(&id) {
+            self.available -= request.amount;
+            self.ended.insert(id, Some(request.amount));
+            return Ok(SettleReply {
+                captured: request.amount,
+            });
+        }
         if let Some(ended) = self.ended.get(&id) {
             return match ended {
                 Some(captured) if is_capture && *captured == request.amount => Ok(SettleReply {

@@ -188,6 +188,32 @@ async fn who_slept_past_its_lease_charges_nothing() {
     }
 }
 
+/// The same while the charge is on its way, of an answer that is not kept, and for so long that the hold expires.
+#[tokio::test]
+async fn who_slept_past_its_hold_charges_nothing() {
+    let house = House::new(Engine::Postgres).await.with(
+        "[limits.chat.replay]",
+        "[limits.chat.replay]\nmax_bytes = 1",
+    );
+    let [sleeper, other] = [house.process().await, house.process().await];
+    house.billing.books().settle_plans = [Plan::Stall, Plan::Answer].into();
+    house.provider.will(whole());
+    let first = sleeper.send(ASK, "one");
+    until("the charge is asked for", || {
+        house.billing.settles_asked() == 1
+    })
+    .await;
+    let frozen = sleeper.freeze().await;
+    house.billing.expire_all();
+    house.provider.will(whole());
+    let answer = other.insist(ASK, "one").await.unwrap();
+    assert_eq!(answer.end().1, WHOLE_PRICE);
+    drop(frozen);
+    let fault = first.await.unwrap().unwrap_err();
+    assert_eq!(fault.code, code::BILLING_UNAVAILABLE);
+    house.charged(&[WHOLE_PRICE]).await;
+}
+
 /// A generation longer than its lease keeps it.
 #[tokio::test]
 async fn who_lives_keeps_its_key() {
