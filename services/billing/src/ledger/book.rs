@@ -214,8 +214,15 @@ impl Book {
             HoldState::Open => self
                 .end(id, HoldState::Released, Micros::ZERO)
                 .map(|()| Reply::Released),
-            // What expired was given back as well.
-            HoldState::Released | HoldState::Expired | HoldState::Tombstone => Ok(Reply::Released),
+            // What expired was given back already. Released, it is over for good: nobody charges it late.
+            HoldState::Expired => {
+                if let Some(Stored::Hold(hold)) = self.now.holds.get_mut(&id) {
+                    hold.state = HoldState::Released;
+                    self.closed_holds.push(id);
+                }
+                Ok(Reply::Released)
+            }
+            HoldState::Released | HoldState::Tombstone => Ok(Reply::Released),
             HoldState::Captured | HoldState::Late => Err(Refusal::Closed(state)),
         }
     }

@@ -194,13 +194,19 @@ impl Model {
             return Some(HoldState::Late);
         }
         let known = self.terms(id).is_some();
-        self.log.iter().find_map(|(_, op)| match op {
+        let mut endings = self.log.iter().filter_map(|(_, op)| match op {
             Op::Capture { hold, .. } if *hold == id => Some(HoldState::Captured),
             Op::Release { hold } if *hold == id && known => Some(HoldState::Released),
             Op::Release { hold } if *hold == id => Some(HoldState::Tombstone),
             Op::Expire { hold, .. } if *hold == id => Some(HoldState::Expired),
             _ => None,
-        })
+        });
+        match endings.next()? {
+            HoldState::Expired if endings.any(|ending| ending == HoldState::Released) => {
+                Some(HoldState::Released)
+            }
+            first => Some(first),
+        }
     }
 
     fn hold(&mut self, id: OperationId, terms: &Terms) -> Result<Reply, Refusal> {
