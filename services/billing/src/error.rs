@@ -7,7 +7,10 @@ use domain::{KeyFormatError, Micros, Scope};
 use proto::{Fault, code};
 use tracing::error;
 
-use crate::ledger::{HoldState, Refusal};
+use crate::{
+    ledger::{HoldState, Refusal},
+    orders::OrderRefusal,
+};
 
 /// When to come again after a moment's trouble of the database.
 const SOON: Duration = Duration::from_secs(1);
@@ -66,6 +69,12 @@ pub enum Error {
     /// Unknown, revoked or expired: the caller is not told which.
     #[error("the API key opens nothing")]
     InvalidKey,
+    /// Something about orders or codes.
+    #[error(transparent)]
+    Orders(#[from] OrderRefusal),
+    /// The way to the payment provider cannot be made.
+    #[error("the way to the payment provider cannot be made")]
+    Upstream(#[from] upstream::Error),
     /// The key given for the operator cannot be a key.
     #[error("AIO_BOOTSTRAP_KEY must be a well-formed live key (aio_…)")]
     BootstrapKey(#[source] Option<KeyFormatError>),
@@ -119,7 +128,7 @@ impl From<Error> for Fault {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
             }
-            Error::Corrupt(_) | Error::BootstrapKey(_) | Error::Setting(_) => {
+            Error::Corrupt(_) | Error::BootstrapKey(_) | Error::Setting(_) | Error::Upstream(_) => {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::INTERNAL)
             }
@@ -150,6 +159,7 @@ impl From<Error> for Fault {
                 ),
             ),
             Error::InvalidKey => Self::of(code::INVALID_KEY),
+            Error::Orders(refusal) => refusal.into(),
         }
     }
 }

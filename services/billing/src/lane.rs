@@ -256,6 +256,8 @@ fn same_for_all(failure: &Error) -> Error {
         | Error::InvalidKey
         | Error::BootstrapKey(_)
         | Error::Beyond(_)
+        | Error::Orders(_)
+        | Error::Upstream(_)
         | Error::Setting(_) => Error::stopped(),
     }
 }

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod audit;
+mod codes;
 mod faults;
 mod house;
 mod key_changes;
@@ -21,11 +22,15 @@ mod machine;
 mod memory;
 mod model;
 mod money;
+mod orders;
+mod payments;
 mod place;
 mod proxy;
 mod queue;
 mod races;
 mod replicas;
+mod reversals;
+mod shop;
 mod store;
 mod tables;
 mod usage;
