@@ -22,6 +22,12 @@ const PREFIX: &str = "AIO_";
 /// How the name of a variable ends that names a file with the value.
 const OF_FILE: &str = "_FILE";
 
+/// The payment provider's secrets by their customary names, and the settings they are.
+const PAYMENT: [(&str, &str); 2] = [
+    ("STRIPE_API_KEY", "orders.stripe.api_key"),
+    ("STRIPE_WEBHOOK_SECRET", "orders.stripe.webhook_secret"),
+];
+
 /// Everything configured, not yet read by anyone.
 #[derive(Clone, Debug)]
 pub struct Settings(Figment);
@@ -83,6 +89,11 @@ impl Settings {
             if let Some(key) = secret_value(known.variable)? {
                 let name = format!("providers.{}.api_key", known.name);
                 figment = figment.merge(Serialized::default(&name, key.expose()));
+            }
+        }
+        for (variable, name) in PAYMENT {
+            if let Some(secret) = secret_value(variable)? {
+                figment = figment.merge(Serialized::default(name, secret.expose()));
             }
         }
         let by_value = Env::prefixed(PREFIX)

@@ -38,6 +38,10 @@ kinds! {
     Account AccountId "acct"
     /// An API key.
     Key KeyId "key"
+    /// A pack of credit that somebody buys.
+    Order OrderId "ord"
+    /// A code that is worth credit; not the code itself.
+    Code RedeemCodeId "code"
     /// A paid request; also its hold.
     Operation OperationId "op"
     /// A media task; the same 128 bits as its operation and hold.

@@ -10,15 +10,19 @@ mod money;
 pub mod price;
 mod problem;
 mod provider;
+mod redeem_code;
 mod secret;
 mod usage;
 
 pub use caller::{Caller, Mode, Scope};
 pub use catalogue::Catalogue;
-pub use ids::{AccountId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
+pub use ids::{
+    AccountId, DeliveryId, EventId, Id, KeyId, OperationId, OrderId, RedeemCodeId, TaskId,
+};
 pub use key::{ApiKey, KeyFormatError};
 pub use money::{Micros, MoneyError};
 pub use problem::{Problem, ProblemKind};
 pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
+pub use redeem_code::RedeemCode;
 pub use secret::Secret;
 pub use usage::Usage;

@@ -99,6 +99,11 @@ codes! {
     SUBMIT_OUTCOME_UNKNOWN = "submit_outcome_unknown", Upstream, PerhapsPaid, "We lost the provider's answer to a paid submit; nothing was charged.", "Submit a new task if a second run is acceptable.";
     DEADLINE_EXCEEDED = "deadline_exceeded", Timeout, No, "The task did not finish before its deadline; nothing was charged.", "Submit a new task.";
     CANCELLED = "cancelled", Conflict, No, "The task was cancelled; nothing was charged.", "Submit a new task.";
+    LIVE_KEY_NEEDED = "live_key_needed", Permission, No, "Credit is bought with a live key; a test key spends play money.", "Use a key that begins with `aio_` and not with `aio_test_`.";
+    INVALID_REDEEM_CODE = "invalid_redeem_code", BadRequest, No, "The code cannot be redeemed: it is mistyped, unknown, used, expired, revoked, or for keys of the other mode.", "Check the code and the key's mode; else ask whoever gave you the code.";
+    INVALID_SIGNATURE = "invalid_signature", BadRequest, No, "The event's signature is missing, wrong or too old.", "Events are taken from the payment provider only; the operator checks `orders.stripe.webhook_secret`.";
+    PAYMENTS_NOT_CONFIGURED = "payments_not_configured", Unavailable, No, "Payments are not set up here.", "The operator sets what the message names.";
+    PAYMENT_PROVIDER_FAILED = "payment_provider_failed", Upstream, Yes, "The payment provider cannot be reached, or did not do what was asked; nothing was paid.", "Try again; tell the operator the request id if it stays.";
     NO_PROVIDER = "no_provider", Unavailable, No, "No provider is configured for this model.", "The operator sets the credential that the message names, or use a test key.";
     BILLING_UNAVAILABLE = "billing_unavailable", Unavailable, Yes, "Billing cannot be reached; nothing was charged.", "Try again after `Retry-After`.";
     OVERLOADED = "overloaded", Unavailable, Yes, "We take no more work at the moment.", "Try again after `Retry-After`.";

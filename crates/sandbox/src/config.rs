@@ -1,16 +1,23 @@
 //! The section `sandbox`: how long simulated work takes when no directive says so, and the limits of the simulation.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use chassis::config::duration;
 use serde::Deserialize;
 
-use crate::directive::Bounds;
+use crate::{directive::Bounds, stripe::StripeConfig};
 
 /// The section `sandbox`. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where `aio up` serves it. Default: a free port of the loopback address, another at every start. (The role `aio sandbox`
+    /// listens where `server.listen` says.)
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// The simulated Stripe.
+    #[serde(default)]
+    pub stripe: StripeConfig,
     /// How long a job (an image) takes. Default `"1s"`.
     #[serde(default = "one_second", with = "duration")]
     pub default_delay: Duration,

@@ -6,14 +6,16 @@
 //! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
 //! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
+//! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `picture.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
 //! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
 //! | `config.rs`, `error.rs` | settings, errors |
 //!
-//! It keeps no state but the bill: a job's id carries all there is to know about the job, so that a restarted sandbox goes
-//! on with the jobs of the one before. It must not call anybody: no provider, no service of ours, no callback. It knows
-//! nothing of accounts, keys or prices of ours. Providers' credentials are checked for presence only.
+//! It keeps no state but the bill, and what was bought at the simulated Stripe, which it forgets: a job's id carries all there is to
+//! know about the job, so that a restarted sandbox goes on with the jobs of the one before. It calls nobody, but for the endpoint
+//! that takes the simulated Stripe's events: no provider, no service of ours, no callback. It knows nothing of accounts, keys or
+//! prices of ours. Providers' credentials are checked for presence only.
 
 mod answer;
 mod bfl;
@@ -23,6 +25,7 @@ pub mod directive;
 mod error;
 mod openai;
 mod picture;
+mod stripe;
 mod tokens;
 
 use std::{path::PathBuf, sync::Arc};
@@ -35,7 +38,7 @@ use axum::{
 use chassis::Tasks;
 use tokio::sync::Semaphore;
 
-pub use crate::{config::Config, error::Error};
+pub use crate::{config::Config, error::Error, stripe::StripeConfig};
 
 /// What the sandbox is made of.
 #[derive(Clone, Debug)]
@@ -55,6 +58,7 @@ pub struct Deps {
 pub struct Sandbox {
     config: Arc<Config>,
     bill: bill::Bill,
+    stripe: stripe::Stripe,
     tasks: Tasks,
     /// Pictures being drawn.
     renders: Arc<Semaphore>,
@@ -68,6 +72,7 @@ pub async fn open(deps: Deps) -> Result<Sandbox, Error> {
     let bill = bill::Bill::open(&deps.path, &deps.database, &deps.tasks).await?;
     Ok(Sandbox {
         renders: Arc::new(Semaphore::new(deps.config.max_renders)),
+        stripe: stripe::Stripe::new(&deps.config, &deps.tasks),
         config: Arc::new(deps.config),
         bill,
         tasks: deps.tasks,
@@ -87,6 +92,7 @@ impl Sandbox {
             .route("/bfl/delivery/{file}", get(bfl::deliver))
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
+            .merge(stripe::router())
             .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
             .with_state(self.clone())
     }

@@ -4,6 +4,7 @@
 mod engines;
 mod house;
 mod instance;
+mod sandbox;
 mod shape;
 
 use std::{
@@ -23,6 +24,7 @@ use instance::{Instance, Program};
 
 pub use engines::Servers;
 pub use instance::Signal;
+pub use sandbox::Sandbox;
 pub use shape::{Role, Shape};
 
 /// How many times ports are chosen, as another program may take one between our look and the start.

@@ -17,7 +17,7 @@ mod sink;
 mod wait;
 
 pub use account::Account;
-pub use aio::{Aio, FirstStart, Role, Servers, Shape, Signal};
+pub use aio::{Aio, FirstStart, Role, Sandbox, Servers, Shape, Signal};
 pub use api::{Api, Credits, Reply, micros};
 pub use binary::binary;
 pub use collector::{Collector, TraceSpan};

@@ -138,6 +138,42 @@ pub(crate) enum Credits {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Codes that customers redeem for credits.
+    #[command(subcommand)]
+    Codes(Codes),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Codes {
+    /// Make redeem codes; each is shown this once.
+    Create {
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// What each is worth, in credits.
+        #[arg(long, value_name = "CREDITS")]
+        credits: String,
+        /// For which balance.
+        #[arg(long, value_enum, default_value = "live")]
+        mode: Mode,
+        /// How many accounts may redeem each.
+        #[arg(long, default_value_t = 1)]
+        max_uses: u32,
+        /// Until when, such as 2030-01-31T12:00:00Z; for ever unless given.
+        #[arg(long, value_name = "MOMENT")]
+        expires: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// List the newest redeem codes, without the codes themselves.
+    List(Reach),
+    /// Revoke a redeem code; what was redeemed stays redeemed.
+    Revoke {
+        /// code_…
+        code: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

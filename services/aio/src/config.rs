@@ -31,6 +31,7 @@ const SECTIONS: &[&str] = &[
     "limits",
     "secrets",
     "accounts",
+    "orders",
     "webhooks",
     "telemetry",
 ];
@@ -137,6 +138,12 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
     let chat = chat::Config::read(settings)?;
     let billing = billing::Config::read(settings)?.limits;
     ensure!(
+        bodies.payment_event.saturating_add(ENVELOPE) <= billing.input.max_message_bytes,
+        "limits.billing.input.max_message_bytes ({}) must be at least limits.bodies.payment_event ({}) and {ENVELOPE}",
+        billing.input.max_message_bytes,
+        bodies.payment_event
+    );
+    ensure!(
         bodies.chat.saturating_add(ENVELOPE) <= chat.max_message_bytes,
         "limits.chat.max_message_bytes ({}) must be at least limits.bodies.chat ({}) and {ENVELOPE}",
         chat.max_message_bytes,
@@ -212,6 +219,10 @@ mod tests {
             (
                 "[limits.bodies]\nmedia = 4194304",
                 "limits.media.submit.max_message_bytes (4194304) must be at least limits.bodies.media (4194304)",
+            ),
+            (
+                "[limits.bodies]\npayment_event = 1048576",
+                "limits.billing.input.max_message_bytes (1048576) must be at least limits.bodies.payment_event (1048576)",
             ),
             (
                 "[limits.billing]\nchat_life = '14m'",

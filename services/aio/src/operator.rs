@@ -1,5 +1,6 @@
 //! Operator commands: the admin routes of the API, reached by the shortest way there is.
 
+mod codes;
 mod door;
 mod keys;
 mod print;
@@ -105,16 +106,18 @@ fn act(account: &str, verb: &str, reach: Reach) -> Call {
     post(path, String::new(), reach, print::fields)
 }
 
-fn credits(
-    Credits::Add {
-        account,
-        credits,
-        mode,
-        reason,
-        expires_at,
-        reach,
-    }: &Credits,
-) -> anyhow::Result<Call> {
+fn credits(command: &Credits) -> anyhow::Result<Call> {
+    let (account, credits, mode, reason, expires_at, reach) = match command {
+        Credits::Codes(command) => return codes::call(command),
+        Credits::Add {
+            account,
+            credits,
+            mode,
+            reason,
+            expires_at,
+            reach,
+        } => (account, credits, mode, reason, expires_at, reach),
+    };
     let (credits, mode, reason) = (number(credits)?, json!(mode.as_str()), json!(reason));
     let expiry = expires_at.as_deref();
     let expiry = expiry.map(|moment| format!(r#","expires_at":{}"#, json!(moment)));

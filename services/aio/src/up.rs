@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
     process::ExitCode,
@@ -12,7 +13,7 @@ use axum::Router;
 use chassis::{Tasks, config::Settings, http};
 use prometheus_client::registry::Registry;
 use rustix::fs::Mode;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tracing::{info_span, warn};
 
 use crate::{
@@ -110,9 +111,10 @@ pub(crate) fn own(data_dir: &Path) -> anyhow::Result<File> {
 
 /// The sandbox plays the providers on a loopback port of its own; only test keys reach it.
 async fn start_sandbox(parts: &Parts, config: &Config) -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .context("cannot listen on the loopback address")?;
+    let sandbox: sandbox::Config = parts.settings.section("sandbox")?;
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let place = sandbox.listen.unwrap_or(usual);
+    let listener = process::bind(place, "sandbox.listen").await?;
     let address = listener.local_addr()?;
     let router = parts.sandbox().await?.router();
     let limits = config.connections.clone();

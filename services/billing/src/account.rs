@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use crate::{
     Error,
     config::{Config, Limits},
+    error::StartError,
     key::{self, NewKey},
     ledger::{BalanceId, Caps, Op, Transfer},
     resend::until_known,
@@ -135,9 +136,10 @@ pub(crate) async fn bootstrap_key(
     macs: &chassis::secrets::KeyMac,
     text: &Secret,
 ) -> Result<(), Error> {
-    let given = ApiKey::parse(text.expose()).map_err(|error| Error::BootstrapKey(Some(error)))?;
+    let unusable = |cause| Error::Start(StartError::BootstrapKey(cause));
+    let given = ApiKey::parse(text.expose()).map_err(|error| unusable(Some(error)))?;
     if given.mode() != Mode::Live {
-        return Err(Error::BootstrapKey(None));
+        return Err(unusable(None));
     }
     let mac = macs.mac(given.expose());
     let last_four = given.last_four().to_owned();

@@ -6,6 +6,8 @@ use chassis::config::{Error, Settings, duration};
 use domain::Micros;
 use serde::Deserialize;
 
+use crate::orders::OrdersConfig;
+
 /// Everything billing is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub accounts: Accounts,
     /// The section `limits.billing`.
     pub limits: Limits,
+    /// The section `orders`.
+    pub orders: OrdersConfig,
 }
 
 /// What a new account gets: the section `accounts`.
@@ -139,6 +143,7 @@ impl Config {
         Ok(Self {
             accounts: settings.section("accounts")?,
             limits: settings.section("limits.billing")?,
+            orders: OrdersConfig::read(settings)?,
         })
     }
 }

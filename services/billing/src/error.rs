@@ -7,7 +7,10 @@ use domain::{KeyFormatError, Micros, Scope};
 use proto::{Fault, code};
 use tracing::error;
 
-use crate::ledger::{HoldState, Refusal};
+use crate::{
+    ledger::{HoldState, Refusal},
+    orders::OrderRefusal,
+};
 
 /// When to come again after a moment's trouble of the database.
 const SOON: Duration = Duration::from_secs(1);
@@ -18,9 +21,9 @@ pub enum Error {
     /// The database failed; nothing of the request was kept, or it can safely be sent again.
     #[error("billing's database failed")]
     Db(#[from] db::Error),
-    /// A setting is wrong.
-    #[error("billing's settings are wrong")]
-    Setting(#[from] chassis::config::Error),
+    /// Billing cannot start.
+    #[error("billing cannot start")]
+    Start(#[source] StartError),
     /// What the database holds does not hold together.
     #[error("billing's database does not hold together: {0}")]
     Corrupt(&'static str),
@@ -63,9 +66,23 @@ pub enum Error {
     /// A key does not open what it is shown for.
     #[error(transparent)]
     Denied(Denial),
+    /// Something about orders or codes.
+    #[error(transparent)]
+    Orders(#[from] OrderRefusal),
+}
+
+/// Why billing cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error("billing's settings are wrong")]
+    Setting(#[from] chassis::config::Error),
     /// The key given for the operator cannot be a key.
     #[error("AIO_BOOTSTRAP_KEY must be a well-formed live key (aio_…)")]
     BootstrapKey(#[source] Option<KeyFormatError>),
+    /// The way to the payment provider cannot be made.
+    #[error("the way to the payment provider cannot be made")]
+    Upstream(#[from] upstream::Error),
 }
 
 /// Why a key does not open something.
@@ -111,6 +128,18 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<chassis::config::Error> for Error {
+    fn from(error: chassis::config::Error) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+impl From<upstream::Error> for Error {
+    fn from(error: upstream::Error) -> Self {
+        Self::Start(error.into())
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
@@ -127,7 +156,7 @@ impl From<Error> for Fault {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::BILLING_UNAVAILABLE).retry_after(SOON)
             }
-            Error::Corrupt(_) | Error::BootstrapKey(_) | Error::Setting(_) => {
+            Error::Corrupt(_) | Error::Start(_) => {
                 error!(error = %causes(&error), "billing failed");
                 Self::of(code::INTERNAL)
             }
@@ -158,6 +187,7 @@ impl From<Error> for Fault {
                 ),
             ),
             Error::Denied(Denial::Key) => Self::of(code::INVALID_KEY),
+            Error::Orders(refusal) => refusal.into(),
         }
     }
 }

@@ -259,7 +259,7 @@ fn same_for_all(failure: &Error) -> Error {
         | Error::Invalid { .. }
         | Error::NotFound(_)
         | Error::Denied(_)
-        | Error::BootstrapKey(_)
-        | Error::Setting(_) => Error::stopped(),
+        | Error::Orders(_)
+        | Error::Start(_) => Error::stopped(),
     }
 }

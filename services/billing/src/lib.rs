@@ -25,6 +25,7 @@ mod lane;
 pub mod ledger;
 mod lots;
 mod metrics;
+mod orders;
 mod project;
 mod resend;
 mod rpc;
@@ -39,11 +40,12 @@ pub use audit::{Check, Verdict, verdict};
 pub use authenticate::Identity;
 pub use config::{Accounts, Audits, Config, Jobs, Limits};
 pub use credits::CreditsRequest;
-pub use error::{Denial, Error, Purse};
+pub use error::{Denial, Error, Purse, StartError};
 pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use ledger::Caps;
+pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
 pub use settle::{Outcome, SettleRequest};
 pub use store::{AccountRow, LotRow, OperationRow, Page};
 pub use usage::{Group, Span, Sum};
@@ -55,7 +57,8 @@ use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
-    billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+    billing_server::BillingServer, keys_server::KeysServer, orders_server::OrdersServer,
+    usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -104,10 +107,23 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0007_keys.sql"),
         postgres: include_str!("../migrations/postgres/0007_keys.sql"),
     },
+    Migration {
+        version: 8,
+        name: "orders",
+        sqlite: include_str!("../migrations/0008_orders.sql"),
+        postgres: include_str!("../migrations/postgres/0008_orders.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
-pub const APPEND_ONLY: &[&str] = &["entry", "transfer", "ending", "seal"];
+pub const APPEND_ONLY: &[&str] = &[
+    "entry",
+    "transfer",
+    "ending",
+    "seal",
+    "payment_event",
+    "redemption",
+];
 
 /// What billing needs.
 #[derive(Clone, Debug)]
@@ -131,6 +147,7 @@ pub struct Billing {
     ledger: Ledger,
     projection: Arc<Projection>,
     lots: Arc<Lots>,
+    orders: Orders,
     operator: AccountId,
 }
 
@@ -159,6 +176,14 @@ impl Billing {
         seal::run(&db, &config.limits, &tasks);
         let lots = Arc::new(Lots::new(&db, &ledger));
         lots::run(Arc::clone(&lots), &config.limits, &tasks);
+        let parts = orders::Parts {
+            settings: &settings,
+            db: &db,
+            config: &config,
+            key_mac: &key_mac,
+            tasks: &tasks,
+        };
+        let orders = Orders::start(&parts, registry)?;
         Ok(Self {
             db,
             key_mac,
@@ -166,6 +191,7 @@ impl Billing {
             ledger,
             projection,
             lots,
+            orders,
             operator,
         })
     }
@@ -174,6 +200,7 @@ impl Billing {
     pub fn routes(&self) -> Routes {
         Routes::new(self.rpc_server())
             .add_service(self.keys_server())
+            .add_service(self.orders_server())
             .add_service(self.usage_server())
             .prepare()
     }
@@ -195,6 +222,17 @@ impl Billing {
     pub fn keys_server(&self) -> KeysServer<Self> {
         KeysServer::new(self.clone())
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The generated server of orders and codes.
+    pub fn orders_server(&self) -> OrdersServer<Orders> {
+        OrdersServer::new(self.orders.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// Orders and codes.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// The way to the ledger: `hold` and `settle`.

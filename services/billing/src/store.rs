@@ -4,11 +4,13 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod budget;
+pub(crate) mod code;
 pub(crate) mod horizon;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod lot;
 pub(crate) mod operation;
+pub(crate) mod order;
 mod row;
 pub(crate) mod seal;
 pub(crate) mod usage;

@@ -50,6 +50,8 @@ pub struct Bodies {
     pub chat: usize,
     /// Bytes of a media request. Default 2 MiB.
     pub media: usize,
+    /// Bytes of an event of the payment provider. Default 256 KiB.
+    pub payment_event: usize,
     /// Bytes of any other request. Default 64 KiB.
     pub other: usize,
     /// From the end of the head to the end of the body. Default `30s`.
@@ -121,6 +123,9 @@ pub struct Deadlines {
     /// Billing: keys, balances, accounts. Default `2s`.
     #[serde(with = "duration")]
     pub billing: Duration,
+    /// Billing: orders and payments, for which it asks the payment provider. Default `20s`.
+    #[serde(with = "duration")]
+    pub orders: Duration,
     /// Billing: the audit of the whole ledger. Default `5m`.
     #[serde(with = "duration")]
     pub audit: Duration,
@@ -160,6 +165,7 @@ impl Default for Bodies {
         Self {
             chat: 8 * 1024 * 1024,
             media: 2 * 1024 * 1024,
+            payment_event: 256 * 1024,
             other: 64 * 1024,
             timeout: Duration::from_secs(30),
             discard: 32 * 1024 * 1024,
@@ -205,6 +211,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             billing: Duration::from_secs(2),
+            orders: Duration::from_secs(20),
             audit: Duration::from_secs(5 * 60),
             // A whole answer of a slow model, a second provider, and the time that booking it may take.
             chat: Duration::from_secs(750),

@@ -14,7 +14,8 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, chat, file, health, keys, media, models, task, usage, webhooks, welcome,
+        account, admin, chat, file, health, keys, media, models, orders, redeem, task, usage,
+        webhooks, welcome,
     },
     observe::ObserveLayer,
 };
@@ -45,6 +46,8 @@ pub enum Access {
     Scope(Scope),
     /// A signed link, or a key with scope `read`.
     Link,
+    /// No key: the request itself is signed.
+    Signed,
 }
 
 const INFERENCE: Access = Access::Scope(Scope::Inference);
@@ -94,6 +97,33 @@ static ROUTES: &[Route] = &[
     row(Method::PATCH, "/keys/{id}", MANAGE, || patch(keys::update)),
     row(Method::DELETE, "/keys/{id}", MANAGE, || {
         delete(keys::revoke)
+    }),
+    row(Method::GET, "/orders/packs", Access::Key, || {
+        get(orders::packs)
+    }),
+    row(Method::POST, "/orders", MANAGE, || post(orders::create)),
+    row(Method::GET, "/orders", READ, || get(orders::list)),
+    row(Method::GET, "/orders/{id}", READ, || get(orders::get)),
+    row(
+        Method::POST,
+        "/payments/stripe/webhook",
+        Access::Signed,
+        || post(orders::stripe_event),
+    ),
+    row(Method::POST, "/credits/redeem", MANAGE, || {
+        post(redeem::redeem)
+    }),
+    row(Method::POST, "/credits/test/reset", MANAGE, || {
+        post(redeem::reset_test_balance)
+    }),
+    row(Method::POST, "/admin/redeem-codes", ADMIN, || {
+        post(redeem::create)
+    }),
+    row(Method::GET, "/admin/redeem-codes", ADMIN, || {
+        get(redeem::list)
+    }),
+    row(Method::DELETE, "/admin/redeem-codes/{id}", ADMIN, || {
+        delete(redeem::revoke)
     }),
     row(Method::GET, "/webhooks/secret", MANAGE, || {
         get(webhooks::secret)
@@ -174,7 +204,7 @@ pub(crate) fn router(gate: Gate) -> Router {
     for route in ROUTES.iter().filter(|route| route.is_behind(gate.door)) {
         router = match route.access {
             Access::Open => router.route(route.path, (route.serve)()),
-            Access::Key | Access::Scope(_) | Access::Link => {
+            Access::Key | Access::Scope(_) | Access::Link | Access::Signed => {
                 PREFIXES.iter().fold(router, |router, prefix| {
                     router.route(&format!("{prefix}{}", route.path), (route.serve)())
                 })

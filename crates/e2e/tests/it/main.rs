@@ -20,6 +20,7 @@ mod keys_limits;
 mod keys_own;
 mod media;
 mod money;
+mod orders;
 mod provider;
 mod receipts;
 mod say;

@@ -9,6 +9,7 @@
 mod bfl;
 mod bill;
 mod chat;
+mod stripe;
 
 use std::time::Duration;
 

@@ -159,6 +159,6 @@ pub(super) fn is_secret(name: &str) -> bool {
 pub(super) const CANARIES: [&str; 1] = [PASSWORD];
 
 /// 32 random bytes in base64.
-fn secret() -> String {
+pub(super) fn secret() -> String {
     BASE64.encode(rand::random::<[u8; 32]>())
 }

@@ -48,6 +48,26 @@ pub(super) fn keys(data: &Value) -> Vec<String> {
     table(data, &["key_id", "mode", "last_four", "name"], "no keys")
 }
 
+/// One line a new redeem code: the code itself, to be handed out.
+pub(super) fn new_codes(data: &Value) -> Vec<String> {
+    table(data, &["code"], "no codes")
+}
+
+/// One line a redeem code.
+pub(super) fn codes(data: &Value) -> Vec<String> {
+    let columns = [
+        "code_id",
+        "last_four",
+        "mode",
+        "credits",
+        "uses",
+        "max_uses",
+        "expires_at",
+        "revoked_at",
+    ];
+    table(data, &columns, "no redeem codes")
+}
+
 /// One line an attempt.
 pub(super) fn unknown(data: &Value) -> Vec<String> {
     table(

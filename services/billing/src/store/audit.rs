@@ -45,6 +45,19 @@ pub(crate) const CHECKS: &[Question] = &[
               where hold.state <> 'tombstone' and balance.account is null",
     },
     Question {
+        name: "orders_equal_transfers",
+        sql: "select count(*) from
+                (select account, sum(credited - reversed) as total from purchase group by account) as ordered
+                left join (select account, sum(amount) as total from transfer where actor = 'stripe' group by account) as booked
+                on booked.account = ordered.account
+              where ordered.total <> coalesce(booked.total, 0)",
+    },
+    Question {
+        name: "redemptions_booked",
+        sql: "select count(*) from redemption left join transfer on transfer.id = redemption.transfer
+              where transfer.id is null",
+    },
+    Question {
         name: "no_negative_available",
         sql: "select count(*) from balance where held < 0 or posted - held < 0",
     },

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod audit;
+mod codes;
 mod faults;
 mod house;
 mod key_changes;
@@ -24,12 +25,16 @@ mod machine;
 mod memory;
 mod model;
 mod money;
+mod orders;
+mod payments;
 mod place;
 mod protocol;
 mod proxy;
 mod queue;
 mod races;
 mod replicas;
+mod reversals;
+mod shop;
 mod store;
 mod storm;
 mod storms;

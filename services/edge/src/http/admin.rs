@@ -162,9 +162,7 @@ pub(crate) async fn list_accounts(
         })
     });
     let items: Vec<Account> = items.collect::<Result<_, ApiError>>()?;
-    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
-    let last = items.last().filter(|_| full);
-    let next_cursor = last.map(|account| account.account_id.clone());
+    let next_cursor = next_cursor(&items, limit, |account| &account.account_id);
     success(StatusCode::OK, &List { items, next_cursor })
 }
 
@@ -333,6 +331,13 @@ pub(super) fn cursor_of<K: Kind>(text: &str) -> Result<Id<K>, ApiError> {
     let message = "cursor must be the next_cursor of the page before";
     let wrong = || Fault::new(code::INVALID_PARAMETER, message).param("cursor");
     Id::parse(text).ok_or_else(|| wrong().into())
+}
+
+/// The cursor of the page behind this one, if this one is full.
+pub(super) fn next_cursor<T>(items: &[T], limit: u32, id: impl Fn(&T) -> &str) -> Option<String> {
+    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
+    let last = items.last().filter(|_| full)?;
+    Some(id(last).to_owned())
 }
 
 /// Which page is asked for.

@@ -62,7 +62,7 @@ pub(crate) fn policy() -> String {
 }
 
 /// The origin as the client wrote it.
-fn of_request(headers: &HeaderMap) -> String {
+pub(super) fn of_request(headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());

@@ -26,6 +26,20 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/usage", ""),
     ("GET", "/operations", ""),
     ("GET", "/operations/{id}/receipt", ""),
+    ("GET", "/orders/packs", ""),
+    ("POST", "/orders", r#"{"pack":"small"}"#),
+    ("GET", "/orders", ""),
+    ("GET", "/orders/{id}", ""),
+    ("POST", "/payments/stripe/webhook", "{}"),
+    ("POST", "/credits/redeem", r#"{"code":"AIO"}"#),
+    ("POST", "/credits/test/reset", ""),
+    (
+        "POST",
+        "/admin/redeem-codes",
+        r#"{"credits":1,"mode":"live"}"#,
+    ),
+    ("GET", "/admin/redeem-codes", ""),
+    ("DELETE", "/admin/redeem-codes/{id}", ""),
     ("GET", "/webhooks/secret", ""),
     ("POST", "/admin/accounts", r#"{"name":"a"}"#),
     ("GET", "/admin/accounts", ""),
@@ -64,6 +78,10 @@ fn filled(house: &House, path: &str) -> String {
         domain::OperationId::from_slice(&[5; 16])
             .unwrap()
             .to_string()
+    } else if path.starts_with("/orders") {
+        chassis::mint::<domain::ids::Order>().to_string()
+    } else if path.starts_with("/admin/redeem-codes") {
+        chassis::mint::<domain::ids::Code>().to_string()
     } else if path.starts_with("/admin/keys") || path.starts_with("/keys") {
         chassis::mint::<domain::ids::Key>().to_string()
     } else {
@@ -110,6 +128,11 @@ async fn every_route_demands_what_it_says() {
         for prefix in ["/api/v1", "/v1"] {
             let path = format!("{prefix}{}", filled(&house, route.path));
             let call = || house.request(route.method.clone(), &path).body(body);
+            if route.access == Access::Signed {
+                let unsigned = (400, "invalid_signature".to_owned());
+                assert_eq!(refusal(call()).await, unsigned, "{path}");
+                continue;
+            }
             let asked = |key: &str| call().bearer_auth(key);
             assert_eq!(refusal(call()).await, (401, "missing_key".into()), "{path}");
             assert_eq!(
@@ -128,7 +151,7 @@ async fn every_route_demands_what_it_says() {
                 "{path}"
             );
             let needed = match route.access {
-                Access::Open | Access::Key => None,
+                Access::Open | Access::Key | Access::Signed => None,
                 Access::Scope(scope) => Some(scope),
                 Access::Link => Some(Scope::Read),
             };

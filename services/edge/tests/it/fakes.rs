@@ -45,6 +45,12 @@ pub(crate) struct World {
     pub(crate) usages: Mutex<Vec<billing::GetUsageRequest>>,
     /// Pages of operations that were asked for.
     pub(crate) pages: Mutex<Vec<billing::ListOperationsRequest>>,
+    /// What orders were asked for.
+    pub(crate) orders: Mutex<Vec<billing::CreateOrderRequest>>,
+    /// Every event of the payment provider that was signed.
+    pub(crate) events: Mutex<Vec<billing::StripeEvent>>,
+    /// What redeem codes were asked for.
+    pub(crate) new_codes: Mutex<Vec<billing::CreateRedeemCodesRequest>>,
     /// Every new key.
     pub(crate) new_keys: Mutex<Vec<billing::CreateKeyRequest>>,
     /// Every list of keys that was asked for.

@@ -16,7 +16,8 @@ use live::{SharedLive, memory::MemoryLive};
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
-        Identity, billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+        Identity, billing_server::BillingServer, keys_server::KeysServer,
+        orders_server::OrdersServer, usage_server::UsageServer,
     },
     chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
@@ -33,6 +34,7 @@ use tonic::{Status, service::Routes};
 use tracing::Span;
 
 use crate::fake_keys::FakeKeys;
+use crate::fake_orders::FakeOrders;
 use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
 
 /// A running edge.
@@ -79,6 +81,7 @@ impl House {
             billing: rpc::in_process(
                 Routes::new(BillingServer::new(FakeBilling(world.clone())))
                     .add_service(KeysServer::new(FakeKeys(world.clone())))
+                    .add_service(OrdersServer::new(FakeOrders(world.clone())))
                     .add_service(UsageServer::new(FakeBilling(world.clone()))),
             ),
             chat: rpc::in_process(chat),

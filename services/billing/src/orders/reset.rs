@@ -1,0 +1,66 @@
+//! Use case: put a test balance back to the configured default, never below what is held.
+
+use domain::{AccountId, Micros, Mode};
+use sqlx::AnyConnection;
+use tracing::instrument;
+
+use super::{Orders, book};
+use crate::{
+    Error,
+    ledger::{Balance, BalanceId, Op, Transfer},
+    resend::until_known,
+    store,
+};
+
+impl Orders {
+    /// Puts the account's play money back to the default, by an entry for the difference, and says how the balance is then.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database failed.
+    #[instrument(skip_all, fields(account.id = %account))]
+    pub(crate) async fn reset_test_balance(
+        &self,
+        account: AccountId,
+        actor: &str,
+    ) -> Result<(BalanceId, Balance), Error> {
+        let config = &self.inner.config;
+        let (db, default) = (&self.inner.db, config.accounts.test_amount());
+        let id = BalanceId {
+            account,
+            mode: Mode::Test,
+        };
+        let balance = until_known(&config.limits, || {
+            let (now, actor) = (db.now_micros(), actor.to_owned());
+            db.write(move |connection| Box::pin(reset(connection, id, default, (actor, now))))
+        })
+        .await?;
+        Ok((id, balance))
+    }
+}
+
+async fn reset(
+    connection: &mut AnyConnection,
+    id: BalanceId,
+    default: Micros,
+    (actor, now): (String, i64),
+) -> Result<Balance, Error> {
+    let balance = store::order::lock_balance(connection, id).await?;
+    let balance = balance.ok_or(Error::NotFound("account"))?;
+    let wanted = default.max(balance.held);
+    let amount = wanted.minus(balance.posted).map_err(book::out_of_range)?;
+    if amount == Micros::ZERO {
+        return Ok(balance);
+    }
+    let op = Op::Transfer {
+        id: chassis::mint(),
+        transfer: Transfer {
+            balance: id,
+            amount,
+            actor,
+            reason: "the test balance is reset".to_owned(),
+        },
+    };
+    book::apply(connection, &[op], now).await?;
+    let balance = store::ledger::balance(connection, id).await?;
+    balance.ok_or(Error::NotFound("account"))
+}

@@ -1,0 +1,209 @@
+//! `/orders`: packs of credit, orders, and the payment provider's events. What an order is worth and what a payment means,
+//! billing knows; here they are only written down.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use chassis::{clock, rpc};
+use domain::{Micros, OrderId};
+use http::{HeaderMap, StatusCode, Uri};
+use proto::{
+    billing::v1::{
+        self as wire, CreateOrderRequest, GetOrderRequest, ListOrdersRequest, ListPacksRequest,
+        StripeEvent,
+    },
+    id_from_wire,
+};
+use serde::Serialize;
+
+use crate::{
+    App,
+    auth::{AnyKey, Manage, Read, Scoped},
+    body,
+    error::ApiError,
+    http::{
+        Segments,
+        admin::{List, cursor_of, next_cursor, nothing, page, read},
+        fields::Fields,
+        idempotency_key, success, welcome,
+    },
+};
+
+/// Characters of the longest name of a pack.
+const PACK_LEN: usize = 40;
+/// The name of the header with the payment provider's signature.
+const SIGNATURE: &str = "stripe-signature";
+
+/// The wire form of a pack.
+#[derive(Serialize)]
+struct Pack {
+    id: String,
+    name: String,
+    credits: Micros,
+    price: i64,
+    currency: String,
+}
+
+/// The wire form of an order.
+#[derive(Serialize)]
+struct Order {
+    order_id: String,
+    object: &'static str,
+    status: String,
+    pack: String,
+    name: String,
+    credits: Micros,
+    price: i64,
+    currency: String,
+    checkout_url: Option<String>,
+    credited_credits: Micros,
+    reversed_credits: Micros,
+    owed_credits: Micros,
+    created_at: String,
+    updated_at: String,
+}
+
+/// The wire form of "we have it".
+#[derive(Serialize)]
+struct Received {
+    received: bool,
+}
+
+/// `GET /orders/packs`.
+pub(crate) async fn packs(
+    State(app): State<Arc<App>>,
+    _caller: Scoped<AnyKey>,
+) -> Result<Response, ApiError> {
+    let request = rpc::request(ListPacksRequest {}, app.config.limits.deadlines.billing);
+    let reply = app.clients.orders.clone().list_packs(request).await?;
+    let items = reply.into_inner().packs.into_iter().map(|pack| Pack {
+        id: pack.id,
+        name: pack.name,
+        credits: Micros::new(pack.credits),
+        price: pack.price,
+        currency: pack.currency,
+    });
+    let list = List {
+        items: items.collect(),
+        next_cursor: None,
+    };
+    success(StatusCode::OK, &list)
+}
+
+/// `POST /orders`.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let request_key = idempotency_key(request.headers())?;
+    let origin = origin(&app, request.headers());
+    let body = read(&app, request).await?;
+    let mut fields = Fields::parse(&body)?;
+    let pack = fields.text("pack", 1, PACK_LEN);
+    fields.require("pack", pack.as_ref());
+    fields.finish()?;
+    let request = CreateOrderRequest {
+        context: Some(caller.context()),
+        pack: pack.unwrap_or_default(),
+        request_key,
+        origin,
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.orders);
+    let order = app.clients.orders.clone().create_order(request).await?;
+    success(StatusCode::CREATED, &Order::try_from(order.into_inner())?)
+}
+
+/// `GET /orders`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (limit, cursor) = page(&uri)?;
+    let before: Option<OrderId> = cursor.as_deref().map(cursor_of).transpose()?;
+    let request = ListOrdersRequest {
+        context: Some(caller.context()),
+        limit,
+        before: before.map(OrderId::to_vec).unwrap_or_default().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let reply = app.clients.orders.clone().list_orders(request).await?;
+    let orders = reply.into_inner().orders.into_iter();
+    let items: Vec<Order> = orders.map(Order::try_from).collect::<Result<_, _>>()?;
+    let next_cursor = next_cursor(&items, limit, |order| &order.order_id);
+    success(StatusCode::OK, &List { items, next_cursor })
+}
+
+/// `GET /orders/{id}`.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let id = OrderId::parse(&id).ok_or_else(|| nothing("order"))?;
+    let request = GetOrderRequest {
+        context: Some(caller.context()),
+        order_id: id.to_vec().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let order = app.clients.orders.clone().get_order(request).await?;
+    success(StatusCode::OK, &Order::try_from(order.into_inner())?)
+}
+
+/// `POST /payments/stripe/webhook`. The bytes go on as they came: their signature is checked where the secret is.
+pub(crate) async fn stripe_event(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let signature = request.headers().get(SIGNATURE);
+    let signature = signature.and_then(|value| value.to_str().ok());
+    let signature = signature.unwrap_or_default().to_owned();
+    let bodies = &app.config.limits.bodies;
+    let payload = body::read(request, bodies.payment_event, bodies).await?;
+    let event = StripeEvent { payload, signature };
+    let request = rpc::request(event, app.config.limits.deadlines.orders);
+    app.clients
+        .orders
+        .clone()
+        .take_stripe_event(request)
+        .await?;
+    success(StatusCode::OK, &Received { received: true })
+}
+
+/// Where the customer's browser finds us.
+fn origin(app: &App, headers: &HeaderMap) -> String {
+    match &app.config.server.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => welcome::of_request(headers),
+    }
+}
+
+// === impl Order ===
+
+impl TryFrom<wire::Order> for Order {
+    type Error = ApiError;
+
+    fn try_from(order: wire::Order) -> Result<Self, ApiError> {
+        let id: OrderId = id_from_wire(&order.order_id)?;
+        Ok(Self {
+            order_id: id.to_string(),
+            object: "order",
+            status: order.status,
+            pack: order.pack,
+            name: order.name,
+            credits: Micros::new(order.credits),
+            price: order.price,
+            currency: order.currency,
+            checkout_url: Some(order.checkout_url).filter(|url| !url.is_empty()),
+            credited_credits: Micros::new(order.credited),
+            reversed_credits: Micros::new(order.reversed),
+            owed_credits: Micros::new(order.owed),
+            created_at: clock::rfc3339(order.created_at),
+            updated_at: clock::rfc3339(order.updated_at),
+        })
+    }
+}
