@@ -4,12 +4,15 @@
 
 mod caller;
 pub mod catalogue;
+pub mod charge;
 pub mod ids;
 mod key;
+mod moment;
 mod money;
 pub mod price;
 mod problem;
 mod provider;
+pub mod receipt;
 mod secret;
 mod usage;
 
@@ -17,8 +20,10 @@ pub use caller::{Caller, Mode, Scope};
 pub use catalogue::Catalogue;
 pub use ids::{AccountId, DeliveryId, EventId, Id, KeyId, OperationId, TaskId};
 pub use key::{ApiKey, KeyFormatError};
+pub use moment::Moment;
 pub use money::{Micros, MoneyError};
+pub use price::PriceFactor;
 pub use problem::{Problem, ProblemKind};
 pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
 pub use secret::Secret;
-pub use usage::Usage;
+pub use usage::{TokenClass, Usage};

@@ -25,6 +25,7 @@ mod lane;
 pub mod ledger;
 mod lots;
 mod metrics;
+mod prices;
 mod project;
 mod resend;
 mod rpc;
@@ -44,8 +45,9 @@ pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use ledger::Caps;
+pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
-pub use store::{AccountRow, LotRow, OperationRow, Page};
+pub use store::{AccountRow, LotRow, OperationRow, Page, PriceListRow};
 pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
@@ -55,7 +57,8 @@ use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
-    billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+    billing_server::BillingServer, keys_server::KeysServer, prices_server::PricesServer,
+    usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -104,10 +107,16 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0007_keys.sql"),
         postgres: include_str!("../migrations/postgres/0007_keys.sql"),
     },
+    Migration {
+        version: 20,
+        name: "prices",
+        sqlite: include_str!("../migrations/0020_prices.sql"),
+        postgres: include_str!("../migrations/postgres/0020_prices.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
-pub const APPEND_ONLY: &[&str] = &["entry", "transfer", "ending", "seal"];
+pub const APPEND_ONLY: &[&str] = &["entry", "transfer", "ending", "seal", "price_list"];
 
 /// What billing needs.
 #[derive(Clone, Debug)]
@@ -174,6 +183,7 @@ impl Billing {
     pub fn routes(&self) -> Routes {
         Routes::new(self.rpc_server())
             .add_service(self.keys_server())
+            .add_service(self.prices_server())
             .add_service(self.usage_server())
             .prepare()
     }
@@ -188,6 +198,12 @@ impl Billing {
     pub fn rpc_server(&self) -> BillingServer<Self> {
         // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The service about prices.
+    pub fn prices_server(&self) -> PricesServer<PricesRpc> {
+        PricesServer::new(PricesRpc(self.clone()))
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
     }
 

@@ -32,7 +32,8 @@ use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
-        billing_client::BillingClient, keys_client::KeysClient, usage_client::UsageClient,
+        billing_client::BillingClient, keys_client::KeysClient, prices_client::PricesClient,
+        usage_client::UsageClient,
     },
     chat::v1::chat_client::ChatClient,
     media::v1::media_client::MediaClient,
@@ -117,6 +118,7 @@ struct Clients {
     billing: BillingClient<Channel>,
     keys: KeysClient<Channel>,
     usage: UsageClient<Channel>,
+    prices: PricesClient<Channel>,
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
     webhooks: WebhooksClient<Channel>,
@@ -151,6 +153,8 @@ impl Edge {
         let usage =
             UsageClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let keys_client = KeysClient::new(deps.billing.clone());
+        let prices =
+            PricesClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
         let limits = &config.limits;
         let keys = Arc::new(Keys::new(
@@ -178,6 +182,7 @@ impl Edge {
                 billing,
                 keys: keys_client.max_decoding_message_size(LARGEST_ANSWER),
                 usage,
+                prices,
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksClient::new(deps.webhooks),

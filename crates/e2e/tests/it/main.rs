@@ -6,6 +6,7 @@
 
 mod admin;
 mod callback_url;
+mod charges;
 mod chat;
 mod chat_outcomes;
 mod crash_chat;
@@ -21,6 +22,7 @@ mod keys_own;
 mod media;
 mod money;
 mod provider;
+mod quote;
 mod receipts;
 mod say;
 mod start;

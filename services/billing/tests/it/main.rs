@@ -22,6 +22,7 @@ mod memory;
 mod model;
 mod money;
 mod place;
+mod prices;
 mod proxy;
 mod queue;
 mod races;

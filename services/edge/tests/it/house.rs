@@ -16,7 +16,8 @@ use live::{SharedLive, memory::MemoryLive};
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
-        Identity, billing_server::BillingServer, keys_server::KeysServer, usage_server::UsageServer,
+        Identity, billing_server::BillingServer, keys_server::KeysServer,
+        prices_server::PricesServer, usage_server::UsageServer,
     },
     chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
@@ -78,6 +79,7 @@ impl House {
             billing: rpc::in_process(
                 Routes::new(BillingServer::new(FakeBilling(world.clone())))
                     .add_service(KeysServer::new(FakeKeys(world.clone())))
+                    .add_service(PricesServer::new(FakeBilling(world.clone())))
                     .add_service(UsageServer::new(FakeBilling(world.clone()))),
             ),
             chat: rpc::in_process(chat),

@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod own_keys;
 mod paid;
+mod prices;
 mod redis;
 mod shapes;
 mod tasks;

@@ -13,4 +13,5 @@ mod house;
 mod life;
 mod money;
 mod open_tasks;
+mod prices;
 mod replicas;
