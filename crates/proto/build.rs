@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "aio/billing/v1/usage.proto",
         "aio/billing/v1/keys.proto",
         "aio/billing/v1/orders.proto",
+        "aio/billing/v1/prices.proto",
         "aio/chat/v1/chat.proto",
         "aio/media/v1/media.proto",
         "aio/webhooks/v1/webhooks.proto",

@@ -1,6 +1,6 @@
 //! Who asks, and for which of an account's two balances.
 
-use crate::{AccountId, KeyId};
+use crate::{AccountId, KeyId, price::PriceFactor};
 
 /// Test and live are two balances of one account. What belongs to one does not exist for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +37,8 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
     /// The request this belongs to, for logs and errors.
     pub request_id: String,
+    /// What the account pays of a price.
+    pub price_factor: PriceFactor,
 }
 
 // === impl Mode ===

@@ -2,6 +2,7 @@
 //! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
 mod choose;
+mod list;
 mod model;
 mod resolve;
 
@@ -9,13 +10,14 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+
+use crate::{Moment, price::Price};
 
 pub use choose::Unserved;
+pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
-    CHAT_ROUTE, Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Row, Status,
-    When,
+    CHAT_ROUTE, Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Status, When,
 };
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
@@ -32,6 +34,7 @@ pub type Resolved = Map<String, Value>;
 pub struct Catalogue {
     models: Vec<Model>,
     by_name: HashMap<String, usize>,
+    list: String,
     version: String,
 }
 
@@ -71,7 +74,9 @@ pub struct Listing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     successor: Option<&'a str>,
     parameters: &'a [Param],
-    price: &'a crate::price::Price,
+    price: Option<&'a Price>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    next_prices: Vec<&'a Price>,
     deadline_seconds: u32,
     webhook: bool,
     cancel: Cancel,
@@ -90,17 +95,14 @@ impl Catalogue {
         Self::parse(BUILT_IN)
     }
 
-    /// Reads model files: name and text of each. The version is a hash over all of them.
+    /// Reads model files: name and text of each. The version is a hash of the price list that they make.
     ///
     /// # Errors
     /// When a file does not hold together, or two claim one name.
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, CatalogueError> {
         let mut models = Vec::with_capacity(files.len());
         let mut by_name = HashMap::new();
-        let mut hash = Sha256::new();
         for (file, text) in files {
-            hash.update(text.as_bytes());
-            hash.update([0]);
             let model: Model = toml::from_str(text).map_err(|source| CatalogueError::Parse {
                 file: (*file).to_owned(),
                 source,
@@ -138,17 +140,21 @@ impl Catalogue {
             };
             by_name.extend(model.names().map(|name| (name.to_owned(), index)));
         }
-        let version = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let list = list::join(files)?;
         Ok(Self {
             models,
             by_name,
-            version,
+            version: list::version(&list),
+            list,
         })
+    }
+
+    /// Reads a price list, as [`Catalogue::list`] gives it out.
+    ///
+    /// # Errors
+    /// When it is not one, or a file in it does not hold together.
+    pub fn from_list(list: &str) -> Result<Self, CatalogueError> {
+        Self::parse(&list::split(list)?)
     }
 
     /// Every model, in the order of the files.
@@ -163,7 +169,12 @@ impl Catalogue {
             .and_then(|index| self.models.get(*index))
     }
 
-    /// 16 hex digits: equal catalogues have equal versions. Names the price list a hold was computed with.
+    /// The price list: the model files one after another, each behind a line with its name. Whoever has it can compute any price.
+    pub fn list(&self) -> &str {
+        &self.list
+    }
+
+    /// 16 hex digits, the first of the SHA-256 of the price list: equal catalogues have equal versions. Names the price list a hold was computed with.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -172,8 +183,9 @@ impl Catalogue {
 // === impl Model ===
 
 impl Model {
-    /// The model as customers see it in `GET /models`.
-    pub fn listing(&self) -> Listing<'_> {
+    /// The model as customers see it in `GET /models` at a moment: the price in force, and those that are to come.
+    pub fn listing(&self, at: Moment) -> Listing<'_> {
+        let next = |price: &&Price| price.effective_from.is_some_and(|from| from > at);
         Listing {
             id: &self.slug,
             object: "model",
@@ -185,7 +197,8 @@ impl Model {
             status: self.status,
             successor: self.successor.as_deref(),
             parameters: &self.params,
-            price: &self.price,
+            price: self.price_at(at),
+            next_prices: self.prices().filter(next).collect(),
             deadline_seconds: self.deadline_seconds,
             webhook: self.webhook,
             cancel: self.cancel,

@@ -4,12 +4,15 @@
 
 mod caller;
 pub mod catalogue;
+pub mod charge;
 pub mod ids;
 mod key;
+mod moment;
 mod money;
 pub mod price;
 mod problem;
 mod provider;
+pub mod receipt;
 mod redeem_code;
 mod secret;
 mod usage;
@@ -20,9 +23,11 @@ pub use ids::{
     AccountId, DeliveryId, EventId, Id, KeyId, OperationId, OrderId, RedeemCodeId, TaskId,
 };
 pub use key::{ApiKey, KeyFormatError};
+pub use moment::Moment;
 pub use money::{Micros, MoneyError};
+pub use price::PriceFactor;
 pub use problem::{Problem, ProblemKind};
 pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
 pub use redeem_code::RedeemCode;
 pub use secret::Secret;
-pub use usage::Usage;
+pub use usage::{TokenClass, Usage};

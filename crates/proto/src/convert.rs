@@ -1,6 +1,6 @@
 //! Conversions between wire and domain, where every value is checked once.
 
-use domain::{AccountId, Caller, Id, Mode, Scope, ids::Kind as IdKind};
+use domain::{AccountId, Caller, Id, Mode, PriceFactor, Scope, ids::Kind as IdKind};
 
 use crate::{Fault, code, common::v1 as wire};
 
@@ -49,6 +49,17 @@ pub fn mode_to_wire(mode: Mode) -> wire::Mode {
     }
 }
 
+/// Reads what an account pays of a price; 0 is what a sender says that does not know of it.
+///
+/// # Errors
+/// When it is not allowed.
+pub fn price_factor_from_wire(parts_per_million: i64) -> Result<PriceFactor, WireError> {
+    if parts_per_million == 0 {
+        return Ok(PriceFactor::ONE);
+    }
+    PriceFactor::new(parts_per_million).ok_or(WireError("a price factor is out of range"))
+}
+
 /// Reads who asks.
 ///
 /// # Errors
@@ -70,6 +81,7 @@ pub fn context_from_wire(context: Option<wire::Context>) -> Result<Caller, WireE
             .iter()
             .filter_map(|word| Scope::parse(word))
             .collect(),
+        price_factor: price_factor_from_wire(context.price_factor)?,
         request_id: context.request_id,
     })
 }
@@ -89,6 +101,7 @@ impl From<&Caller> for wire::Context {
                 .map(|scope| scope.as_str().to_owned())
                 .collect(),
             request_id: caller.request_id.clone(),
+            price_factor: caller.price_factor.parts_per_million(),
         }
     }
 }

@@ -6,7 +6,10 @@ mod convert;
 mod fault;
 
 pub use codes::{ALL as CODES, Code, Retry};
-pub use convert::{WireError, context_from_wire, id_from_wire, mode_from_wire, mode_to_wire};
+pub use convert::{
+    WireError, context_from_wire, id_from_wire, mode_from_wire, mode_to_wire,
+    price_factor_from_wire,
+};
 pub use fault::{Fault, Kind, Violation};
 
 /// The services as an encoded `FileDescriptorSet`: what gRPC's reflection tells.
@@ -32,7 +35,7 @@ macro_rules! wire {
 wire! {
     common()
     billing(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
-    chat(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions)
+    chat(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
     media(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
     webhooks(unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::as_conversions, clippy::too_many_lines)
 }

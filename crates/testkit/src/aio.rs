@@ -301,7 +301,9 @@ impl Aio {
         let base = self.base();
         let mut words = arguments.to_vec();
         let mut open = Vec::new();
-        if self.shape != Shape::Embedded {
+        // What is computed from files alone takes no address.
+        let offline = arguments.first() == Some(&"receipt");
+        if self.shape != Shape::Embedded && !offline {
             words.extend(["--url", base.as_str()]);
             if !self.house.runs() {
                 open = self.house.open_books().await?;

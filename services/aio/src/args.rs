@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Role(Role),
     /// Bring the databases of the roles to this version, with the owner's `database.url`.
     Migrate,
+    /// Receipts.
+    #[command(subcommand)]
+    Receipt(Receipt),
     /// Print a new key for AIO_BOOTSTRAP_KEY: the operator's, from the first start of billing on.
     OperatorKey,
     #[command(flatten)]
@@ -82,6 +85,21 @@ pub(crate) enum Operator {
 }
 
 #[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Receipt {
+    /// Compute a receipt again, offline, and print the arithmetic; exit 0 only if it fits.
+    Verify {
+        /// The receipt, as `GET /operations/{id}/receipt` answers it, or - for standard input.
+        file: PathBuf,
+        /// Its price list, as `GET /admin/price-lists/{version}` answers it [default: this program's own].
+        #[arg(long, value_name = "FILE")]
+        prices: Option<PathBuf>,
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// Replay every entry and check the promises about money; exit 0 only if all hold.
     Audit(Reach),
@@ -112,6 +130,16 @@ pub(crate) enum Accounts {
     Unfreeze {
         /// acct_…
         account: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Change an account.
+    Update {
+        /// acct_…
+        account: String,
+        /// What it pays of every price, from its next request on: above 0, at most 10, such as 0.8.
+        #[arg(long, value_name = "FACTOR")]
+        price_factor: String,
         #[command(flatten)]
         reach: Reach,
     },

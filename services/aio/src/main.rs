@@ -8,6 +8,7 @@ mod first_start;
 mod migrate;
 mod operator;
 mod process;
+mod receipt;
 mod role;
 mod say;
 mod up;
@@ -62,6 +63,7 @@ fn run() -> anyhow::Result<ExitCode> {
             say::line(key.expose());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;
             runtime.block_on(migrate::migrate(&settings))

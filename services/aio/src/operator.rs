@@ -80,6 +80,15 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
         Accounts::List(reach) => Ok(get("/admin/accounts", reach, print::accounts)),
         Accounts::Freeze { account, reach } => Ok(act(&account, "freeze", reach)),
         Accounts::Unfreeze { account, reach } => Ok(act(&account, "unfreeze", reach)),
+        Accounts::Update {
+            account,
+            price_factor,
+            reach,
+        } => Ok(Call {
+            method: Method::PATCH,
+            body: Some(format!(r#"{{"price_factor":{}}}"#, factor(&price_factor)?)),
+            ..get(&format!("/admin/accounts/{account}"), reach, print::fields)
+        }),
         Accounts::Create {
             name,
             test_credits,
@@ -150,6 +159,16 @@ fn post(path: String, body: String, reach: Reach, show: fn(&Value) -> Vec<String
         reach,
         needs: Needs::Billing,
         show,
+    }
+}
+
+/// A price factor as typed, checked to be one.
+fn factor(text: &str) -> anyhow::Result<&str> {
+    match domain::PriceFactor::parse(text) {
+        Some(_) => Ok(text),
+        None => bail!(
+            "{text:?} is not a price factor: write a number above 0 and at most 10, such as 0.8, at most six decimal places"
+        ),
     }
 }
 

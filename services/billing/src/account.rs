@@ -1,7 +1,7 @@
 //! Use cases: make an account, list accounts, and the operator's own account with its first key.
 
 use db::Db;
-use domain::{AccountId, ApiKey, Micros, Mode, Scope, Secret};
+use domain::{AccountId, ApiKey, Micros, Mode, PriceFactor, Scope, Secret};
 use sqlx::AnyConnection;
 use tracing::{info, warn};
 
@@ -214,6 +214,7 @@ async fn open_account(
         id: chassis::mint(),
         name,
         created_at: opening.now,
+        price_factor: PriceFactor::ONE,
     };
     store::account::insert(connection, &account).await?;
     let mut ops = Vec::new();

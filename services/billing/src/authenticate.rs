@@ -2,7 +2,7 @@
 
 use chassis::secrets::KeyMac;
 use db::Db;
-use domain::{AccountId, ApiKey, KeyId, Mode};
+use domain::{AccountId, ApiKey, KeyId, Mode, PriceFactor};
 use subtle::ConstantTimeEq as _;
 
 use crate::{Error, error::Denial, store};
@@ -28,6 +28,8 @@ pub struct Identity {
     pub ip_allow: Vec<String>,
     /// Open media tasks; 0 means no limit but the account's.
     pub max_open_tasks: u32,
+    /// What the account pays of a price.
+    pub price_factor: PriceFactor,
 }
 
 /// Says who is behind a key. Malformed, unknown, revoked and expired keys are all the same to the caller.
@@ -40,10 +42,14 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
     let found: Result<_, Error> = db
         .read(async {
             let mut connection = db.reader().acquire().await?;
-            store::key::by_mac(&mut connection, &mac).await
+            let Some(row) = store::key::by_mac(&mut connection, &mac).await? else {
+                return Ok(None);
+            };
+            let factor = store::account::price_factor(&mut connection, row.account).await?;
+            Ok(Some((row, factor)))
         })
         .await;
-    let row = found?.ok_or(Error::Denied(Denial::Key))?;
+    let (row, price_factor) = found?.ok_or(Error::Denied(Denial::Key))?;
     let now = db.now_micros();
     let same = bool::from(row.mac.as_slice().ct_eq(mac.as_slice()));
     // A rotated key's old secret opens the same until its overlap is over.
@@ -64,5 +70,6 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
         concurrency: row.concurrency,
         ip_allow: row.ip_allow,
         max_open_tasks: row.max_open_tasks,
+        price_factor,
     })
 }

@@ -26,6 +26,7 @@ pub mod ledger;
 mod lots;
 mod metrics;
 mod orders;
+mod prices;
 mod project;
 mod resend;
 mod rpc;
@@ -46,8 +47,9 @@ pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use ledger::Caps;
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
+pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
-pub use store::{AccountRow, LotRow, OperationRow, Page};
+pub use store::{AccountRow, LotRow, OperationRow, Page, PriceListRow};
 pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
@@ -58,7 +60,7 @@ use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_server::BillingServer, keys_server::KeysServer, orders_server::OrdersServer,
-    usage_server::UsageServer,
+    prices_server::PricesServer, usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -113,6 +115,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0008_orders.sql"),
         postgres: include_str!("../migrations/postgres/0008_orders.sql"),
     },
+    Migration {
+        version: 9,
+        name: "prices",
+        sqlite: include_str!("../migrations/0009_prices.sql"),
+        postgres: include_str!("../migrations/postgres/0009_prices.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -123,6 +131,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "seal",
     "payment_event",
     "redemption",
+    "price_list",
 ];
 
 /// What billing needs.
@@ -201,6 +210,7 @@ impl Billing {
         Routes::new(self.rpc_server())
             .add_service(self.keys_server())
             .add_service(self.orders_server())
+            .add_service(self.prices_server())
             .add_service(self.usage_server())
             .prepare()
     }
@@ -215,6 +225,12 @@ impl Billing {
     pub fn rpc_server(&self) -> BillingServer<Self> {
         // What it answers is its own: a page of accounts is its longest message.
         BillingServer::new(self.clone())
+            .max_decoding_message_size(self.config.limits.input.max_message_bytes)
+    }
+
+    /// The service about prices.
+    pub fn prices_server(&self) -> PricesServer<PricesRpc> {
+        PricesServer::new(PricesRpc(self.clone()))
             .max_decoding_message_size(self.config.limits.input.max_message_bytes)
     }
 

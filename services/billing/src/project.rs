@@ -38,8 +38,10 @@ struct Receipt {
 struct Tokens {
     input: u64,
     cached: u64,
+    audio_input: u64,
     output: u64,
     reasoning: u64,
+    audio_output: u64,
 }
 
 /// The job, and how far the endings are final. One step at a time.
@@ -165,21 +167,24 @@ fn explained(ending: Ending) -> OperationRow {
     let Tokens {
         input,
         cached,
+        audio_input,
         output,
         reasoning,
+        audio_output,
     } = receipt.usage;
     OperationRow {
         route: receipt.route,
         model: receipt.model,
         provider: receipt.provider,
-        input_tokens: tokens(input, cached),
-        output_tokens: tokens(output, reasoning),
+        input_tokens: tokens([input, cached, audio_input]),
+        output_tokens: tokens([output, reasoning, audio_output]),
         ..ending.operation
     }
 }
 
-fn tokens(one: u64, other: u64) -> i64 {
-    i64::try_from(one.saturating_add(other)).unwrap_or(i64::MAX)
+fn tokens(classes: [u64; 3]) -> i64 {
+    let sum = classes.into_iter().fold(0, u64::saturating_add);
+    i64::try_from(sum).unwrap_or(i64::MAX)
 }
 
 fn give(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow) -> Result<(), Error> {

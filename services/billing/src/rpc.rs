@@ -40,6 +40,7 @@ impl wire::billing_server::Billing for Billing {
             concurrency: identity.concurrency,
             ip_allow: identity.ip_allow,
             max_open_tasks: identity.max_open_tasks,
+            price_factor: identity.price_factor.parts_per_million(),
         }))
     }
 
@@ -221,11 +222,12 @@ fn settle_from_wire(request: wire::SettleRequest) -> Result<SettleRequest, Statu
     })
 }
 
-fn account_to_wire(account: crate::AccountRow) -> wire::Account {
+pub(crate) fn account_to_wire(account: crate::AccountRow) -> wire::Account {
     wire::Account {
         account_id: account.id.to_vec().into(),
         name: account.name,
         created_at: account.created_at,
+        price_factor: account.price_factor.parts_per_million(),
     }
 }
 

@@ -11,11 +11,12 @@ pub(crate) mod ledger;
 pub(crate) mod lot;
 pub(crate) mod operation;
 pub(crate) mod order;
+pub(crate) mod price_list;
 mod row;
 pub(crate) mod seal;
 pub(crate) mod usage;
 
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
-pub use row::AccountRow;
+pub use row::{AccountRow, PriceListRow};
 pub(crate) use row::{KeyRow, PreviousSecret};

@@ -1,11 +1,11 @@
 //! One candidate after another, only before the first byte of an answer.
 
+use domain::receipt::Attempt;
 use tokio::time::Instant;
 use upstream::Failure;
 
 use crate::{
     Service,
-    bill::Attempt,
     plan::Plan,
     providers::{Answer, Order},
 };
@@ -49,7 +49,7 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
         service.metrics.asked(&candidate.provider, outcome);
         asked.attempts.push(Attempt {
             provider: candidate.provider.clone(),
-            outcome,
+            outcome: outcome.to_owned(),
         });
         let next = asked.answer.as_ref().is_err_and(Failure::another_may_serve);
         if !next || Instant::now() >= until {

@@ -4,11 +4,15 @@
 //! arrived, low rather than high: the output at four bytes of text a token, the input at half of its bound, which is four bytes a
 //! token and half the fixed sum per media part. Either way the charge is at most the hold: what a provider reports beyond it is our loss.
 
-use domain::{Micros, MoneyError, Usage, price::Price};
-use serde::Serialize;
+use domain::{
+    Micros, Usage,
+    charge::Ending,
+    price::Cost,
+    receipt::{Receipt, token_usage},
+};
 
 use crate::{
-    bound::Bound,
+    bound::{Bound, Rate},
     usage::{self, Reported},
 };
 
@@ -37,57 +41,9 @@ pub(crate) struct Bill {
     pub(crate) amount: Micros,
     /// Whether the cost was above the hold.
     pub(crate) over: bool,
-    /// The cost by class, in the receipt's order.
-    classes: Classes,
-}
-
-/// Micro-credits by class of token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Classes {
-    input: i64,
-    cached: i64,
-    output: i64,
-    reasoning: i64,
-}
-
-/// One call to a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Attempt {
-    /// Who was asked.
-    pub(crate) provider: String,
-    /// `answered`, or the class of the failure.
-    pub(crate) outcome: &'static str,
-}
-
-/// What the request was for: the fixed part of a receipt.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Subject {
-    /// The model's slug.
-    pub(crate) model: String,
-    /// Who answered, or was asked last.
-    pub(crate) provider: String,
-    /// The version of the price list.
-    pub(crate) price_version: String,
-    /// Every call, in order.
-    pub(crate) attempts: Vec<Attempt>,
-}
-
-#[derive(Serialize)]
-struct Receipt<'a> {
-    #[serde(flatten)]
-    subject: &'a Subject,
-    usage: WireUsage,
-    estimated: Option<&'static str>,
-    microcredits: Classes,
-    total_microcredits: i64,
-}
-
-#[derive(Serialize)]
-struct WireUsage {
-    input: u64,
-    cached: u64,
-    output: u64,
-    reasoning: u64,
+    /// The cost with its lines, and the hold.
+    cost: Cost,
+    granted: Micros,
 }
 
 // === impl Tally ===
@@ -126,7 +82,7 @@ impl Tally {
             return (usage, None);
         }
         let estimate = Usage {
-            input: bound.input.div_ceil(2),
+            input: bound.input().div_ceil(2),
             output: self.content_bytes.div_ceil(BYTES_PER_TOKEN),
             ..Usage::default()
         };
@@ -146,112 +102,66 @@ impl Bill {
     pub(crate) fn of(
         tally: &Tally,
         bound: &Bound,
-        price: &Price,
+        rate: &Rate,
         granted: Micros,
         reason: &'static str,
     ) -> Self {
         let (usage, estimated) = tally.usage(bound, reason);
-        let cost = price.tokens(usage);
-        let classes = Classes::of(price, usage).unwrap_or_default();
-        let over = cost.is_err() || cost.is_ok_and(|cost| cost > granted);
+        // A sum that does not fit is above any hold.
+        let cost = rate.price.cost(usage, rate.factor).unwrap_or(Cost {
+            amount: Micros::new(i64::MAX),
+            lines: Vec::new(),
+        });
         Self {
             usage,
             estimated,
-            amount: cost.map_or(granted, |cost| cost.min(granted)),
+            amount: cost.amount.min(granted),
             // An estimate above the hold is our own mistake, not the provider's.
-            over: over && estimated.is_none(),
-            classes,
+            over: cost.amount > granted && estimated.is_none(),
+            cost,
+            granted,
         }
     }
 
-    /// The JSON that explains the charge. It holds no content.
-    pub(crate) fn receipt(&self, subject: &Subject) -> Vec<u8> {
-        let Usage {
-            input,
-            cached,
-            output,
-            reasoning,
-        } = self.usage;
-        let receipt = Receipt {
-            subject,
-            usage: WireUsage {
-                input,
-                cached,
-                output,
-                reasoning,
-            },
-            estimated: self.estimated,
-            microcredits: self.classes,
-            total_microcredits: self.amount.get(),
-        };
-        serde_json::to_vec(&receipt).unwrap_or_default()
-    }
-}
-
-// === impl Classes ===
-
-impl Classes {
-    fn of(price: &Price, usage: Usage) -> Result<Self, MoneyError> {
-        let one = |usage: Usage| price.tokens(usage).map(Micros::get);
-        let none = Usage::default();
-        Ok(Self {
-            input: one(Usage {
-                input: usage.input,
-                ..none
-            })?,
-            cached: one(Usage {
-                cached: usage.cached,
-                ..none
-            })?,
-            output: one(Usage {
-                output: usage.output,
-                ..none
-            })?,
-            reasoning: one(Usage {
-                reasoning: usage.reasoning,
-                ..none
-            })?,
-        })
-    }
-}
-
-// === impl Subject ===
-
-impl Subject {
-    /// The receipt of a release: what was tried, and that nothing is charged.
-    pub(crate) fn free(&self, reason: &'static str) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Free<'a> {
-            #[serde(flatten)]
-            subject: &'a Subject,
-            free: &'static str,
-            total_microcredits: i64,
+    /// What explains the charge.
+    pub(crate) fn receipt(&self, draft: &Receipt, ending: Ending) -> Receipt {
+        let used = (token_usage(self.usage), self.cost.clone());
+        Receipt {
+            estimated: self.estimated.map(str::to_owned),
+            ..draft.clone().paid(ending, used, self.granted)
         }
-        let receipt = Free {
-            subject: self,
-            free: reason,
-            total_microcredits: 0,
-        };
-        serde_json::to_vec(&receipt).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::Catalogue;
-    use serde_json::{Value, json};
+    use domain::{
+        Catalogue, Moment, PriceFactor,
+        charge::Kind,
+        price::Applied,
+        receipt::{Subject, recompute},
+    };
 
     use super::*;
 
     const BOUND: Bound = Bound {
-        input: 100,
+        text: 60,
+        media: 40,
         output: 50,
         choices: 1,
     };
 
+    fn rate() -> Rate {
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = catalogue.find("gemini").unwrap();
+        Rate {
+            price: model.prices().next().unwrap().clone(),
+            factor: PriceFactor::ONE,
+        }
+    }
+
     /// The bill of a tally with a hold of `granted`.
     fn bill(content_bytes: u64, events: &[&str], granted: i64) -> Bill {
-        let catalogue = Catalogue::built_in().unwrap();
         let mut tally = Tally {
             content_bytes,
             ..Tally::default()
@@ -259,8 +169,7 @@ mod tests {
         for usage in events {
             tally.report(format!(r#"{{"usage":{usage}}}"#).as_bytes());
         }
-        let price = &catalogue.find("gemini").unwrap().price;
-        Bill::of(&tally, &BOUND, price, Micros::new(granted), "cut")
+        Bill::of(&tally, &BOUND, &rate(), Micros::new(granted), "cut")
     }
 
     #[test]
@@ -308,35 +217,52 @@ mod tests {
     }
 
     #[test]
-    fn the_receipt_adds_up() {
-        let subject = Subject {
-            model: "gemini".into(),
-            provider: "gemini".into(),
-            price_version: "v".into(),
-            attempts: vec![Attempt {
-                provider: "gemini".into(),
-                outcome: "answered",
-            }],
-        };
-        let bill = bill(
-            0,
-            &[r#"{"prompt_tokens":10,"completion_tokens":4}"#],
-            20_000,
-        );
-        let receipt: Value = serde_json::from_slice(&bill.receipt(&subject)).unwrap();
-        let expected = json!({
-            "model": "gemini", "provider": "gemini", "price_version": "v",
-            "attempts": [{"provider": "gemini", "outcome": "answered"}],
-            "usage": {"input": 10, "cached": 0, "output": 4, "reasoning": 0},
-            "estimated": null,
-            "microcredits": {"input": 500, "cached": 0, "output": 1200, "reasoning": 0},
-            "total_microcredits": 1700,
+    fn the_receipt_of_any_bill_is_computed_again() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let draft = Receipt::of(Subject {
+            route: "chat/completions".to_owned(),
+            kind: Kind::ChatStream,
+            model: "gemini".to_owned(),
+            price_version: catalogue.version().to_owned(),
+            applied: Applied::of_tokens(&rate().price, Moment::default(), rate().factor),
         });
-        assert_eq!(receipt, expected);
-        let free: Value = serde_json::from_slice(&subject.free("auth")).unwrap();
+        for (bill, ending) in [
+            (
+                bill(
+                    0,
+                    &[r#"{"prompt_tokens":10,"completion_tokens":4}"#],
+                    20_000,
+                ),
+                Ending::Completed,
+            ),
+            (
+                bill(
+                    0,
+                    &[r#"{"prompt_tokens":10,"completion_tokens":4000}"#],
+                    20_000,
+                ),
+                Ending::Completed,
+            ),
+            (
+                bill(
+                    0,
+                    &[
+                        r#"{"prompt_tokens":18446744073709551,"completion_tokens":1844674407370955}"#,
+                    ],
+                    20_000,
+                ),
+                Ending::Completed,
+            ),
+            (bill(9, &[], 20_000), Ending::ClientLeft),
+        ] {
+            let receipt = bill.receipt(&draft, ending);
+            let sum = recompute(catalogue.list(), &receipt).unwrap();
+            assert_eq!((sum.total, receipt.total()), (bill.amount, bill.amount));
+        }
+        let free = draft.free(Ending::Auth, Micros::new(7));
         assert_eq!(
-            (&free["free"], &free["total_microcredits"]),
-            (&json!("auth"), &json!(0))
+            recompute(catalogue.list(), &free).unwrap().total,
+            Micros::ZERO
         );
     }
 }

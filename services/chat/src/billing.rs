@@ -1,16 +1,19 @@
-//! Sets credit aside before a provider is asked.
+//! Sets credit aside before a provider is asked, once billing keeps the price list it is computed with; looks at balances.
 
 use std::{sync::Arc, time::Duration};
 
 use chassis::{Tasks, rpc};
-use domain::{Caller, Micros, OperationId};
+use domain::{Caller, Catalogue, Micros, OperationId, charge::Ending, receipt::Receipt};
 use proto::{
     Fault, Kind,
-    billing::v1::{HoldKind, HoldRequest, Outcome, SettleRequest, billing_client::BillingClient},
+    billing::v1::{
+        GetBalanceRequest, HoldKind, HoldReply, HoldRequest, KeepPriceListRequest, Outcome,
+        SettleRequest, billing_client::BillingClient, prices_client::PricesClient,
+    },
     code,
     common::v1::Context,
 };
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 use tracing::{Span, warn};
 
 use crate::{
@@ -21,6 +24,10 @@ use crate::{
 /// Billing, as this service uses it.
 pub(crate) struct Billing {
     client: BillingClient<rpc::Channel>,
+    prices: PricesClient<rpc::Channel>,
+    catalogue: Arc<Catalogue>,
+    /// Whether billing keeps the catalogue's price list: any receipt can then be computed again.
+    kept: OnceCell<()>,
     limits: BillingLimits,
     tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -34,8 +41,8 @@ pub(crate) struct Holding<'a> {
     pub(crate) operation: OperationId,
     /// How much.
     pub(crate) terms: Terms,
-    /// The price list it was computed with.
-    pub(crate) price_version: &'a str,
+    /// What is known of its receipt.
+    pub(crate) draft: &'a Receipt,
     /// The Idempotency-Key that is free again once the hold has ended without a charge.
     pub(crate) claim: Option<Claim>,
 }
@@ -53,7 +60,7 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
         amount: wanted.terms.amount.get(),
         floor: wanted.terms.floor.get(),
         ttl_ms: i64::try_from(billing.limits.hold_ttl.as_millis()).unwrap_or(i64::MAX),
-        price_version: wanted.price_version.to_owned(),
+        price_version: wanted.draft.price_version.clone(),
     };
     let limits = &billing.limits;
     let until = Instant::now() + limits.hold_window;
@@ -62,17 +69,16 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
     let refusal = loop {
         tries = tries.saturating_add(1);
         let left = until.saturating_duration_since(Instant::now());
-        let message = rpc::request(request.clone(), limits.hold_try.min(left));
-        match billing.client.clone().hold(message).await {
+        match billing.hold_once(&request, limits.hold_try.min(left)).await {
             Ok(reply) => {
-                let granted = Micros::new(reply.into_inner().granted);
+                let granted = Micros::new(reply.granted);
                 let payer = wanted.caller.into();
-                let hold = OpenHold::new(Arc::clone(billing), wanted.operation, granted, payer)
-                    .with_claim(wanted.claim);
-                return accept(hold, wanted.terms.floor).await;
+                let open = (wanted.operation, granted);
+                let hold = OpenHold::new(Arc::clone(billing), open, wanted.draft, payer)
+                    .with_claim(wanted.claim.clone());
+                return accept(hold, &wanted).await;
             }
-            Err(status) => {
-                let fault = Fault::from(status);
+            Err(fault) => {
                 if !is_transient(&fault) || until.saturating_duration_since(Instant::now()) <= pause
                 {
                     break fault;
@@ -84,8 +90,9 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
     };
     // A try that was answered late, or not at all, may have held.
     if tries > 1 || is_transient(&refusal) {
-        let receipt = br#"{"free":"hold_unanswered"}"#.to_vec();
-        billing.release_later(wanted.operation, receipt, wanted.claim);
+        let free = wanted.draft.clone();
+        let free = free.free(Ending::NeverAccepted, Micros::ZERO);
+        billing.release_later(wanted.operation, free.to_json(), wanted.claim);
     } else if let Some(claim) = wanted.claim {
         claim.free().await;
     }
@@ -97,12 +104,11 @@ pub(crate) async fn hold(billing: &Arc<Billing>, wanted: Holding<'_>) -> Result<
 }
 
 /// Billing must not grant less than the floor; what it does not grant cannot be used.
-async fn accept(hold: OpenHold, floor: Micros) -> Result<OpenHold, Fault> {
-    if hold.granted() >= floor {
+async fn accept(hold: OpenHold, wanted: &Holding<'_>) -> Result<OpenHold, Fault> {
+    if hold.granted() >= wanted.terms.floor {
         return Ok(hold);
     }
-    hold.release(br#"{"free":"hold_below_floor"}"#.to_vec())
-        .await;
+    hold.release(wanted.draft.clone(), Ending::Internal).await;
     Err(internal())
 }
 
@@ -124,16 +130,63 @@ pub(crate) fn unavailable(wait: Duration) -> Fault {
 impl Billing {
     pub(crate) fn new(
         channel: rpc::Channel,
+        catalogue: Arc<Catalogue>,
         limits: BillingLimits,
         tasks: Tasks,
         metrics: Metrics,
     ) -> Self {
         Self {
-            client: BillingClient::new(channel),
+            client: BillingClient::new(channel.clone()),
+            prices: PricesClient::new(channel),
+            catalogue,
+            kept: OnceCell::new(),
             limits,
             tasks,
             metrics,
         }
+    }
+
+    /// One try of a hold. The price list goes first, once: what is held by it must be explained by it, whatever comes later.
+    async fn hold_once(&self, request: &HoldRequest, within: Duration) -> Result<HoldReply, Fault> {
+        self.kept.get_or_try_init(|| self.keep_list(within)).await?;
+        let mut client = self.client.clone();
+        let held = client.hold(rpc::request(request.clone(), within)).await?;
+        Ok(held.into_inner())
+    }
+
+    async fn keep_list(&self, within: Duration) -> Result<(), Fault> {
+        let list = KeepPriceListRequest {
+            version: self.catalogue.version().to_owned(),
+            body: self.catalogue.list().to_owned(),
+        };
+        let mut prices = self.prices.clone();
+        let kept = prices.keep_price_list(rpc::request(list, within)).await;
+        kept.map(drop).map_err(Fault::from)
+    }
+
+    /// What a caller could spend now.
+    ///
+    /// # Errors
+    /// What billing says, and BILLING_UNAVAILABLE when it does not answer.
+    pub(crate) async fn available(&self, caller: &Caller) -> Result<Micros, Fault> {
+        let request = GetBalanceRequest {
+            context: Some(caller.into()),
+        };
+        let message = rpc::request(request, self.limits.hold_window);
+        let balance = self.client.clone().get_balance(message).await;
+        let balance = balance.map_err(Fault::from).map_err(|fault| {
+            if is_transient(&fault) {
+                unavailable(self.limits.hold_window)
+            } else {
+                fault
+            }
+        })?;
+        let balance = balance.into_inner();
+        if balance.frozen {
+            return Err(Fault::of(code::ACCOUNT_FROZEN));
+        }
+        let available = Micros::new(balance.posted).minus(Micros::new(balance.held));
+        available.map_err(|_| internal())
     }
 
     /// How customers are told to wait while billing is away.

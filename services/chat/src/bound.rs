@@ -4,19 +4,32 @@
 //! more than one token of two bytes of ordinary text; where one did, the difference would be our loss, never the customer's.
 //! Output: what the request names, else the model's default; both include reasoning. `n` choices multiply the output.
 
-use domain::{Micros, MoneyError, catalogue::ChatLimits, price::Price};
+use domain::{
+    Micros, MoneyError, PriceFactor,
+    catalogue::ChatLimits,
+    price::{Price, TokenBound},
+};
 
 use crate::request::Request;
 
 /// The most a request can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
-    /// Tokens of input.
-    pub(crate) input: u64,
+    /// Tokens of input that are text.
+    pub(crate) text: u64,
+    /// Tokens of input that are media.
+    pub(crate) media: u64,
     /// Tokens of output of one choice, reasoning included.
     pub(crate) output: u64,
     /// Choices.
     pub(crate) choices: u64,
+}
+
+/// A price, and what the account pays of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rate {
+    pub(crate) price: Price,
+    pub(crate) factor: PriceFactor,
 }
 
 /// What to ask billing for.
@@ -33,36 +46,67 @@ pub(crate) struct Terms {
 impl Bound {
     /// The bound of a request to a model with these limits.
     pub(crate) fn of(request: &Request, limits: &ChatLimits) -> Self {
-        let text = u64::try_from(request.text_bytes)
-            .unwrap_or(u64::MAX)
-            .div_ceil(2);
-        let media = request.media_parts.saturating_mul(limits.media_part);
         Self {
-            input: text.saturating_add(media),
+            text: u64::try_from(request.text_bytes)
+                .unwrap_or(u64::MAX)
+                .div_ceil(2),
+            media: request.media_parts.saturating_mul(limits.media_part),
             output: request.max_output.unwrap_or(limits.default_output_bound),
             choices: request.choices,
         }
+    }
+
+    /// Tokens of input.
+    pub(crate) const fn input(&self) -> u64 {
+        self.text.saturating_add(self.media)
     }
 
     /// What to hold: the highest price, and the price with only `least_output` tokens of output, if that is less.
     ///
     /// # Errors
     /// When the sums do not fit.
-    pub(crate) fn terms(&self, price: &Price, least_output: u64) -> Result<Terms, MoneyError> {
+    pub(crate) fn terms(&self, rate: &Rate, least_output: u64) -> Result<Terms, MoneyError> {
         let least = self.output.min(least_output);
+        let ceiling = |output| rate.price.ceiling(self.with_output(output), rate.factor);
         Ok(Terms {
-            amount: price.ceiling(self.input, self.output.saturating_mul(self.choices))?,
-            floor: price.ceiling(self.input, least.saturating_mul(self.choices))?,
+            amount: ceiling(self.output)?,
+            floor: ceiling(least)?,
         })
     }
 
     /// The output of one choice that `granted` pays for: the limit the provider is given.
-    pub(crate) fn affordable(&self, price: &Price, granted: Micros) -> u64 {
-        let each = price
-            .affordable_output(granted, self.input)
+    pub(crate) fn affordable(&self, rate: &Rate, granted: Micros) -> u64 {
+        let each = rate
+            .price
+            .affordable_output(granted, self.with_output(0), rate.factor)
             .checked_div(self.choices)
             .unwrap_or(0);
         self.output.min(each)
+    }
+
+    /// The most that is used when each choice has so much output.
+    fn with_output(&self, each: u64) -> TokenBound {
+        TokenBound {
+            text: self.text,
+            media: self.media,
+            output: each.saturating_mul(self.choices),
+        }
+    }
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// No more than `most`, the customer's own limit.
+    ///
+    /// # Errors
+    /// The floor, when not even that is within the limit.
+    pub(crate) fn within(self, most: Option<Micros>) -> Result<Self, Micros> {
+        let amount = most.map_or(self.amount, |most| most.min(self.amount));
+        if amount < self.floor {
+            return Err(self.floor);
+        }
+        Ok(Self { amount, ..self })
     }
 }
 
@@ -86,7 +130,8 @@ mod tests {
         assert_eq!(
             bound(body),
             Bound {
-                input: u64::try_from(body.len()).unwrap().div_ceil(2),
+                text: u64::try_from(body.len()).unwrap().div_ceil(2),
+                media: 0,
                 output: 8192,
                 choices: 1
             }
@@ -100,22 +145,52 @@ mod tests {
         );
         let got = bound(&with_image);
         assert_eq!((got.output, got.choices), (100, 3));
-        assert!((4096..4200).contains(&got.input), "{}", got.input);
+        assert_eq!(got.media, 4096);
+        assert!((4096..4200).contains(&got.input()), "{}", got.input());
+    }
+
+    fn gemini(parts: i64) -> Rate {
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = catalogue.find("gemini").unwrap();
+        Rate {
+            price: model.prices().next().unwrap().clone(),
+            factor: PriceFactor::new(parts).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_limit_of_the_customers_own_lowers_what_is_held_but_not_below_the_floor() {
+        let terms = Terms {
+            amount: Micros::new(100),
+            floor: Micros::new(40),
+        };
+        let within = |most: i64| {
+            let terms = terms.within(Some(Micros::new(most)));
+            terms.map(|terms| terms.amount.get()).map_err(Micros::get)
+        };
+        assert_eq!(terms.within(None), Ok(terms));
+        assert_eq!(
+            [within(200), within(70), within(40)],
+            [Ok(100), Ok(70), Ok(40)]
+        );
+        assert_eq!(within(39), Err(40));
     }
 
     proptest! {
         #[test]
-        fn what_is_granted_is_enough_for_what_is_sent(input in 0_u64..100_000, output in 1_u64..65_536, choices in 1_u64..9, short in 0_i64..10_000_000) {
-            let catalogue = Catalogue::built_in().unwrap();
-            let price = &catalogue.find("gemini").unwrap().price;
-            let bound = Bound { input, output, choices };
-            let terms = bound.terms(price, 256).unwrap();
+        fn what_is_granted_is_enough_for_what_is_sent(
+            text in 0_u64..100_000, media in 0_u64..10_000, output in 1_u64..65_536, choices in 1_u64..9, short in 0_i64..10_000_000,
+            parts in 1_i64..=10_000_000,
+        ) {
+            let rate = gemini(parts);
+            let bound = Bound { text, media, output, choices };
+            let terms = bound.terms(&rate, 256).unwrap();
             prop_assert!(terms.floor <= terms.amount);
-            prop_assert_eq!(bound.affordable(price, terms.amount), output);
+            prop_assert_eq!(bound.affordable(&rate, terms.amount), output);
             let granted = terms.floor.max(Micros::new(terms.amount.get() - short));
-            let sent = bound.affordable(price, granted);
+            let sent = bound.affordable(&rate, granted);
             prop_assert!(sent >= output.min(256));
-            prop_assert!(price.ceiling(input, sent * choices).unwrap() <= granted);
+            prop_assert!(rate.price.ceiling(bound.with_output(sent), rate.factor).unwrap() <= granted);
         }
     }
 }

@@ -6,27 +6,31 @@
 //!                               └─ stream ──> meter ─> keep ─> charge ─> tail
 //! ```
 //!
-//! Everything from the hold on runs in a task of its own, which a caller cannot cancel. A failure before the first byte is
-//! free. Of a stream that was cut, by whichever side, what had arrived is charged. With an Idempotency-Key a caller who leaves cuts
-//! nothing: the answer is heard to its end and kept.
+//! Everything from the hold on runs in a task of its own, which a caller cannot cancel. What an ending costs, [`domain::charge`] says:
+//! a failure before the first byte is free; of a stream that was cut, by whichever side, what had arrived is charged. With an
+//! Idempotency-Key a caller who leaves cuts nothing: the answer is heard to its end and kept.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chassis::failpoint::{Point, reach};
-use domain::Micros;
+use domain::{
+    Micros, Usage,
+    charge::{Charge, Ending},
+    receipt::{Attempts, Receipt},
+};
 use proto::{
     Fault,
     chat::v1::{Head, Tail, complete_event::Event},
 };
 use tokio::sync::mpsc::Receiver;
 use tracing::info_span;
-use upstream::Failure;
+use upstream::{Class, Failure};
 
 use crate::{
     Service,
     attempt::{Asked, first_answer},
-    bill::{Bill, Subject, Tally},
+    bill::{Bill, Tally},
     billing::{Holding, hold},
     claim::Claim,
     fault::inside_answer,
@@ -73,22 +77,23 @@ pub(crate) struct Work {
     service: Arc<Service>,
     plan: Plan,
     listener: Listener,
-    subject: Subject,
+    /// What is known of its receipt.
+    draft: Receipt,
     /// Its Idempotency-Key, which is its own while it runs.
     claim: Option<Claim>,
 }
 
-/// Why nothing is charged for a request, or what is said of its end: the words of receipts and metrics.
-mod outcome {
-    pub(super) const COMPLETED: &str = "completed";
-    pub(super) const REFUSED: &str = "hold_refused";
-    pub(super) const FAILED: &str = "upstream_failed";
-    pub(super) const CUT: &str = "upstream_cut";
-    pub(super) const LEFT: &str = "client_left";
-    pub(super) const SLOW: &str = "slow_reader";
-    pub(super) const UNBILLED: &str = "unbilled";
-    /// Why a whole answer's usage is an estimate.
-    pub(super) const NO_USAGE: &str = "no_usage";
+/// The metrics' word for a request that billing refused; for all others, their ending's.
+const REFUSED: &str = "hold_refused";
+/// Why a complete answer's usage is an estimate.
+const NO_USAGE: &str = "no_usage";
+
+/// What is written down for a request's key before its answer is charged.
+enum Keep {
+    /// The answer; nothing where it is too long to be kept.
+    Answer(Option<Kept>),
+    /// What came is no answer: the key is free again.
+    Nothing,
 }
 
 // === impl Work ===
@@ -101,7 +106,7 @@ impl Work {
         claim: Option<Claim>,
     ) -> Self {
         Self {
-            subject: plan.subject(service.catalogue.version()),
+            draft: plan.draft(service.catalogue.version()),
             service,
             plan,
             listener,
@@ -125,37 +130,39 @@ impl Work {
             caller: &self.plan.caller,
             operation: self.plan.operation,
             terms: self.plan.terms,
-            price_version: &self.subject.price_version,
+            draft: &self.draft,
             claim: self.claim.clone(),
         };
         let hold = match hold(&self.service.billing, holding).await {
             Ok(open) => open,
-            Err(fault) => return self.refuse(fault, outcome::REFUSED).await,
+            Err(fault) => {
+                self.listener.fail(fault, Begun::No).await;
+                return REFUSED;
+            }
         };
         reach(Point::ChatAfterHold);
-        let max_output = self.plan.bound.affordable(&self.plan.price, hold.granted());
+        let max_output = self.plan.bound.affordable(&self.plan.rate, hold.granted());
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
             asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
         };
         let Some(Asked { attempts, answer }) = asked else {
-            hold.release(self.subject.free(outcome::LEFT)).await;
-            return outcome::LEFT;
+            return self.nothing(hold, Ending::ClientLeft).await;
         };
-        self.subject.provider = attempts
+        self.draft.provider = attempts
             .last()
             .map(|last| last.provider.clone())
             .unwrap_or_default();
-        self.subject.attempts = attempts;
+        self.draft.attempts = Attempts::Calls(attempts);
         match answer {
             Ok(Answer::Whole(body)) => self.whole(body, hold).await,
             Ok(Answer::Stream(first, rest)) => self.stream(first, rest, hold).await,
             Err(failure) => {
-                hold.release(self.subject.free(failure.class().as_str()))
-                    .await;
+                let word = self.nothing(hold, ending_of(&failure)).await;
                 let fault = upstream::fault(&failure, self.service.config.retry_after);
-                self.refuse(fault, outcome::FAILED).await
+                self.listener.fail(fault, Begun::No).await;
+                word
             }
         }
     }
@@ -163,16 +170,21 @@ impl Work {
     /// One JSON body: charged, then sent.
     async fn whole(&self, body: Chunk, hold: OpenHold) -> &'static str {
         let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
-        let bill = self.bill(&tally, &hold, outcome::NO_USAGE);
+        let ending = Ending::Completed;
+        let bill = self.bill(&tally, &hold, ending);
         let head = self.head(Wanted::Whole);
         let tail = vec![body.data];
-        let answer = self.kept(&head, Some(Vec::new()), &tail);
-        match self.charge(&bill, hold, answer).await {
+        let keep = Keep::Answer(self.kept(&head, Some(Vec::new()), &tail));
+        match self.settle(bill, hold, (ending, keep)).await {
             Ok(charged) => {
                 self.finish(Some(head), credited(tail, charged), charged)
-                    .await
+                    .await;
+                ending.as_str()
             }
-            Err(fault) => self.refuse(fault, outcome::UNBILLED).await,
+            Err(fault) => {
+                self.listener.fail(fault, Begun::No).await;
+                Ending::BillingUnavailable.as_str()
+            }
         }
     }
 
@@ -194,58 +206,55 @@ impl Work {
     /// The stream came to its end.
     async fn completed(&self, metered: Metered, hold: OpenHold) -> &'static str {
         let wanted = self.plan.request.answer;
-        let bill = self.bill(&metered.tally, &hold, outcome::NO_USAGE);
-        let tail = tail(metered.kept_back, &metered.first, &bill, wanted);
+        let ending = Ending::Completed;
+        let bill = self.bill(&metered.tally, &hold, ending);
+        let usage = bill.as_ref().map(|bill| bill.usage).unwrap_or_default();
+        let tail = tail(metered.kept_back, &metered.first, usage, wanted);
         let data = metered.keeping.and_then(Keeping::into_data);
-        let answer = self.kept(&self.head(wanted), data, &tail);
-        match (self.charge(&bill, hold, answer).await, metered.lost) {
-            (Ok(charged), None) => self.finish(None, credited(tail, charged), charged).await,
-            (Ok(charged), Some(_)) => self.fail(unread(charged), outcome::COMPLETED).await,
-            (Err(fault), _) => self.fail(fault, outcome::UNBILLED).await,
+        let keep = Keep::Answer(self.kept(&self.head(wanted), data, &tail));
+        match (self.settle(bill, hold, (ending, keep)).await, metered.lost) {
+            (Ok(charged), None) => {
+                self.finish(None, credited(tail, charged), charged).await;
+                ending.as_str()
+            }
+            (Ok(charged), Some(_)) => self.fail(unread(charged), ending).await,
+            (Err(fault), _) => self.fail(fault, Ending::BillingUnavailable).await,
         }
     }
 
     /// The provider cut the stream. What had come is charged, if somebody read it. It is no answer: a key is free again.
     async fn broken(&self, metered: &Metered, hold: OpenHold, failure: &Failure) -> &'static str {
-        let bill = self.bill_of_cut(&metered.tally, &hold, outcome::CUT);
         let unread = metered.lost.is_some() || self.listener.has_left();
-        let settled = match bill.filter(|_| !unread) {
-            Some(bill) => {
-                let charged = self.capture(&bill, hold).await;
-                if let (Ok(_), Some(claim)) = (&charged, &self.claim) {
-                    claim.free().await;
-                }
-                charged
-            }
-            None => self.release(hold, outcome::CUT).await,
+        let ending = if unread && self.claim.is_some() {
+            Ending::CutUnread
+        } else if failure.class() == Class::Moderated {
+            Ending::Moderated
+        } else {
+            Ending::UpstreamCut
         };
-        match settled {
-            Ok(charged) => {
-                self.fail(inside_answer(failure, charged), outcome::CUT)
-                    .await
-            }
-            Err(fault) => self.fail(fault, outcome::UNBILLED).await,
+        let bill = self.bill(&metered.tally, &hold, ending);
+        match self.settle(bill, hold, (ending, Keep::Nothing)).await {
+            Ok(charged) => self.fail(inside_answer(failure, charged), ending).await,
+            Err(fault) => self.fail(fault, Ending::BillingUnavailable).await,
         }
     }
 
     /// The reader is gone, or too slow: what had come is charged.
     async fn lost(&self, tally: &Tally, hold: OpenHold, lost: Lost) -> &'static str {
-        let reason = match lost {
-            Lost::Left => outcome::LEFT,
-            Lost::Slow => outcome::SLOW,
+        let ending = match lost {
+            Lost::Left => Ending::ClientLeft,
+            Lost::Slow => Ending::SlowReader,
         };
-        let settled = match self.bill_of_cut(tally, &hold, reason) {
-            // Where there is a key, the answer was too long to be kept for it.
-            Some(bill) => self.charge(&bill, hold, None).await,
-            None => self.release(hold, reason).await,
-        };
+        let bill = self.bill(tally, &hold, ending);
+        // Where there is a key, the answer was too long to be kept for it.
+        let settled = self.settle(bill, hold, (ending, Keep::Answer(None))).await;
         let fault = settled.map_or_else(|fault| fault, slow_reader);
-        self.fail(fault, reason).await
+        self.fail(fault, ending).await
     }
 
     fn head(&self, wanted: Wanted) -> Head {
         Head {
-            provider: self.subject.provider.clone(),
+            provider: self.draft.provider.clone(),
             stream: wanted != Wanted::Whole,
             ..Head::default()
         }
@@ -261,49 +270,65 @@ impl Work {
         })
     }
 
-    async fn release(&self, hold: OpenHold, reason: &'static str) -> Result<Micros, Fault> {
-        hold.release(self.subject.free(reason)).await;
-        Ok(Micros::ZERO)
-    }
-
-    /// What had arrived of a cut stream is charged; nothing is free.
-    fn bill_of_cut(&self, tally: &Tally, hold: &OpenHold, reason: &'static str) -> Option<Bill> {
-        (tally.content_bytes > 0).then(|| self.bill(tally, hold, reason))
-    }
-
-    /// Charges an answer. Where somebody may ask for it again, it is written down before: then whoever asks makes sure of the
-    /// charge, should this process die in between.
-    async fn charge(
-        &self,
-        bill: &Bill,
-        hold: OpenHold,
-        answer: Option<Kept>,
-    ) -> Result<Micros, Fault> {
-        let Some(claim) = &self.claim else {
-            return self.capture(bill, hold).await;
+    /// What an ending costs; `None` when the table says nothing, or nothing of it had arrived.
+    fn bill(&self, tally: &Tally, hold: &OpenHold, ending: Ending) -> Option<Bill> {
+        let due = match ending.charge(self.draft.kind) {
+            Charge::Nothing => false,
+            Charge::WhatArrived => tally.content_bytes > 0,
+            Charge::InFull => true,
         };
-        let receipt = bill.receipt(&self.subject);
-        if let Err(fault) = claim.settle(answer, bill.amount, &receipt).await {
+        let reason = if ending == Ending::Completed {
+            NO_USAGE
+        } else {
+            ending.as_str()
+        };
+        let (plan, granted) = (&self.plan, hold.granted());
+        due.then(|| Bill::of(tally, &plan.bound, &plan.rate, granted, reason))
+    }
+
+    /// Charges a bill, or gives everything back. Where somebody may ask for the answer again, it is written down before: then whoever
+    /// asks makes sure of the charge, should this process die in between.
+    async fn settle(
+        &self,
+        bill: Option<Bill>,
+        hold: OpenHold,
+        (ending, keep): (Ending, Keep),
+    ) -> Result<Micros, Fault> {
+        let Some(bill) = bill else {
+            hold.release(self.draft.clone(), ending).await;
+            return Ok(Micros::ZERO);
+        };
+        let receipt = bill.receipt(&self.draft, ending);
+        let (Some(claim), Keep::Answer(answer)) = (&self.claim, keep) else {
+            let charged = self.capture(&bill, receipt, hold).await?;
+            if let Some(claim) = &self.claim {
+                claim.free().await;
+            }
+            return Ok(charged);
+        };
+        let written = claim.settle(answer, bill.amount, &receipt.to_json()).await;
+        if let Err(fault) = written {
             self.service.metrics.unbilled.inc();
-            hold.release(self.subject.free(outcome::UNBILLED)).await;
+            hold.release(receipt, Ending::BillingUnavailable).await;
             return Err(fault);
         }
-        let charged = self.capture(bill, hold).await?;
+        let charged = self.capture(&bill, receipt, hold).await?;
         claim.finish(charged).await;
         Ok(charged)
     }
 
-    fn bill(&self, tally: &Tally, hold: &OpenHold, reason: &'static str) -> Bill {
-        Bill::of(
-            tally,
-            &self.plan.bound,
-            &self.plan.price,
-            hold.granted(),
-            reason,
-        )
+    /// An ending before anything of an answer came.
+    async fn nothing(&self, hold: OpenHold, ending: Ending) -> &'static str {
+        hold.release(self.draft.clone(), ending).await;
+        ending.as_str()
     }
 
-    async fn capture(&self, bill: &Bill, hold: OpenHold) -> Result<Micros, Fault> {
+    async fn capture(
+        &self,
+        bill: &Bill,
+        receipt: Receipt,
+        hold: OpenHold,
+    ) -> Result<Micros, Fault> {
         if let Some(reason) = bill.estimated {
             self.service.metrics.estimate(reason);
         }
@@ -311,13 +336,13 @@ impl Work {
             self.service.metrics.overreported.inc();
         }
         reach(Point::ChatBeforeCapture);
-        let captured = hold.capture(bill.amount, bill.receipt(&self.subject)).await;
+        let captured = hold.capture(receipt).await;
         reach(Point::ChatAfterCapture);
         captured
     }
 
     /// The end of a request that went well. That nobody may be there to read it changes nothing any more.
-    async fn finish(&self, head: Option<Head>, data: Vec<Bytes>, charged: Micros) -> &'static str {
+    async fn finish(&self, head: Option<Head>, data: Vec<Bytes>, charged: Micros) {
         let tail = Event::Tail(Tail {
             data,
             charged: charged.get(),
@@ -327,28 +352,26 @@ impl Work {
                 break;
             }
         }
-        outcome::COMPLETED
-    }
-
-    /// A failure before the first byte.
-    async fn refuse(&self, fault: Fault, outcome: &'static str) -> &'static str {
-        self.listener.fail(fault, Begun::No).await;
-        outcome
     }
 
     /// A failure behind the first byte.
-    async fn fail(&self, fault: Fault, outcome: &'static str) -> &'static str {
+    async fn fail(&self, fault: Fault, ending: Ending) -> &'static str {
         if !self.listener.has_left() {
             self.listener.fail(fault, Begun::Yes).await;
         }
-        outcome
+        ending.as_str()
     }
 }
 
+/// What the table of charges calls a failure before the first byte.
+fn ending_of(failure: &Failure) -> Ending {
+    Ending::parse(failure.class().as_str()).unwrap_or(Ending::Internal)
+}
+
 /// The last events: what tells of the usage.
-fn tail(mut kept_back: Vec<Bytes>, first: &Bytes, bill: &Bill, wanted: Wanted) -> Vec<Bytes> {
+fn tail(mut kept_back: Vec<Bytes>, first: &Bytes, usage: Usage, wanted: Wanted) -> Vec<Bytes> {
     if kept_back.is_empty() && wanted == Wanted::StreamWithUsage {
-        kept_back.push(usage_event(first, bill.usage));
+        kept_back.push(usage_event(first, usage));
     }
     kept_back
 }
@@ -367,4 +390,30 @@ fn slow_reader(charged: Micros) -> Fault {
         "The answer was not read for too long and was stopped; {charged} credits were charged for what had arrived."
     );
     Fault::new(proto::code::TIMEOUT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_failure_is_in_the_table_of_charges() {
+        for class in [
+            Class::Auth,
+            Class::Balance,
+            Class::RateLimited,
+            Class::Overloaded,
+            Class::Invalid,
+            Class::Moderated,
+            Class::Gone,
+            Class::Unknown,
+            Class::Malformed,
+            Class::NotSent,
+        ] {
+            let ending = Ending::parse(class.as_str()).unwrap();
+            for kind in domain::charge::Kind::ALL {
+                assert!(ending.can_happen(kind).is_some(), "{class:?}");
+            }
+        }
+    }
 }

@@ -22,6 +22,9 @@ pub struct Config {
     /// The output, in tokens, below which a request is refused for want of credit instead of being shortened. Default 256.
     #[serde(default = "least_output")]
     pub least_output: u64,
+    /// The output of one choice, in tokens, that a quote expects where more is allowed. Default 512.
+    #[serde(default = "expected_output")]
+    pub expected_output: u64,
     /// How long a provider may think before the head of an answer that is not streamed: the whole generation. Default `"600s"`.
     /// Streamed answers have `limits.upstream.first_byte_timeout`.
     #[serde(default = "whole_answer_timeout", with = "duration")]
@@ -186,6 +189,10 @@ const fn max_choices() -> u64 {
 
 const fn least_output() -> u64 {
     256
+}
+
+const fn expected_output() -> u64 {
+    512
 }
 
 const fn whole_answer_timeout() -> Duration {

@@ -19,6 +19,14 @@ pub(crate) fn refused(refusal: Refusal) -> Fault {
     }
 }
 
+/// Not even the smallest useful answer, which costs `floor`, is within the customer's own limit.
+pub(crate) fn too_dear(floor: domain::Micros) -> Fault {
+    let message = format!(
+        "this request needs at least {floor} credits, which is more than its x-aio-max-cost-credits; nothing was held"
+    );
+    Fault::new(code::MAX_COST_EXCEEDED, message).param("x-aio-max-cost-credits")
+}
+
 /// A provider failed inside its answer: what came is charged, or nothing if nothing came.
 pub(crate) fn inside_answer(failure: &Failure, charged: domain::Micros) -> Fault {
     let charge = if charged == domain::Micros::ZERO {

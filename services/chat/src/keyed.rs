@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// When to come again for an answer that is not there yet.
 const SOON: Duration = Duration::from_secs(1);
 /// Why a hold is given back whose process left it.
-const LEFT_BEHIND: &[u8] = br#"{"free":"left_behind"}"#;
+const LEFT_BEHIND: &[u8] = br#"{"class":"process_died","total_microcredits":0}"#;
 
 /// One such request.
 pub(crate) struct Keyed {

@@ -9,12 +9,13 @@
 //! | `claim.rs`, `kept.rs` | a request's right to its key, under a lease; the answer as it is kept for it |
 //! | `store/` | the SQL: the table `replay` |
 //! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
+//! | `quote.rs` | what a request would cost: the same plan, and nothing held |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
 //! | `route.rs` | which providers can serve a model, in order |
-//! | `billing.rs`, `open_hold.rs` | billing: set credit aside; capture or release it, exactly once |
+//! | `billing.rs`, `open_hold.rs` | billing: keep the price list, set credit aside; capture or release it, exactly once |
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
@@ -50,6 +51,7 @@ mod metrics;
 mod open_hold;
 mod plan;
 mod providers;
+mod quote;
 mod replay;
 mod reply;
 mod request;
@@ -139,6 +141,7 @@ impl Chat {
         )?;
         let billing = Billing::new(
             deps.billing,
+            Arc::clone(&deps.catalogue),
             config.billing.clone(),
             deps.tasks.clone(),
             metrics.clone(),

@@ -3,7 +3,7 @@
 
 use std::{mem, sync::Arc};
 
-use domain::{Micros, OperationId};
+use domain::{Micros, OperationId, charge::Ending, receipt::Receipt};
 use proto::{Fault, common::v1::Context};
 use tokio::runtime::Handle;
 use tracing::error;
@@ -18,6 +18,8 @@ pub(crate) struct OpenHold {
     billing: Arc<Billing>,
     hold: OperationId,
     granted: Micros,
+    /// What is known of its receipt, should nobody settle it.
+    draft: Box<Receipt>,
     payer: Option<Context>,
     state: State,
     claim: Option<Claim>,
@@ -35,14 +37,15 @@ impl OpenHold {
     /// Takes responsibility for an open hold, and for telling who pays.
     pub(crate) fn new(
         billing: Arc<Billing>,
-        hold: OperationId,
-        granted: Micros,
+        (hold, granted): (OperationId, Micros),
+        draft: &Receipt,
         payer: Context,
     ) -> Self {
         Self {
             billing,
             hold,
             granted,
+            draft: Box::new(draft.clone()),
             payer: Some(payer),
             state: State::Open,
             claim: None,
@@ -64,29 +67,29 @@ impl OpenHold {
         self.granted
     }
 
-    /// Charges `amount`, trying for as long as `settle_window`. Returns what was charged.
+    /// Charges what the receipt says, trying for as long as `settle_window`. Returns what was charged.
     ///
     /// # Errors
     /// BILLING_UNAVAILABLE; a release is then on its way, and nothing that is not yet delivered may be delivered.
-    pub(crate) async fn capture(
-        mut self,
-        amount: Micros,
-        receipt: Vec<u8>,
-    ) -> Result<Micros, Fault> {
-        let request = capture_request(self.hold, amount, receipt, self.payer.clone());
+    pub(crate) async fn capture(mut self, receipt: Receipt) -> Result<Micros, Fault> {
+        let amount = receipt.total();
+        let (hold, payer) = (self.hold, self.payer.clone());
+        let request = capture_request(hold, amount, receipt.to_json(), payer);
         let settled = self.billing.settle(request).await;
         self.state = State::Settled;
         settled.map_err(|fault| {
             error!(hold = %self.hold, code = fault.code.word, amount = amount.get(), "an answer could not be charged");
             self.billing.metrics.unbilled.inc();
-            let receipt = br#"{"free":"billing_unavailable"}"#.to_vec();
-            self.billing.release_later(self.hold, receipt, self.claim.take());
+            let free = receipt.free(Ending::BillingUnavailable, self.granted);
+            self.billing
+                .release_later(self.hold, free.to_json(), self.claim.take());
             unavailable(self.billing.retry_after())
         })
     }
 
     /// Gives everything back, and the request's key: at once if billing answers, else in the background.
-    pub(crate) async fn release(mut self, receipt: Vec<u8>) {
+    pub(crate) async fn release(mut self, draft: Receipt, ending: Ending) {
+        let receipt = draft.free(ending, self.granted).to_json();
         let request = release_request(self.hold, receipt.clone());
         let released = self.billing.settle_once(request).await;
         self.state = State::Settled;
@@ -108,9 +111,10 @@ impl Drop for OpenHold {
         self.billing.metrics.dropped.inc();
         // Without a runtime the process is ending: then the hold ends by itself.
         if Handle::try_current().is_ok() {
-            let receipt = br#"{"free":"dropped"}"#.to_vec();
+            let free = self.draft.as_ref().clone();
+            let free = free.free(Ending::Internal, self.granted);
             self.billing
-                .release_later(self.hold, receipt, self.claim.take());
+                .release_later(self.hold, free.to_json(), self.claim.take());
         }
     }
 }
@@ -120,6 +124,7 @@ mod tests {
     use std::{convert::Infallible, time::Duration};
 
     use chassis::{Tasks, mint, rpc};
+    use domain::{Catalogue, Moment, PriceFactor, charge::Kind, price::Applied, receipt::Subject};
     use tokio::sync::mpsc;
     use tower::service_fn;
 
@@ -140,19 +145,26 @@ mod tests {
             },
         ));
         let (tasks, metrics) = (Tasks::default(), Metrics::default());
+        let catalogue = Arc::new(Catalogue::built_in().unwrap());
+        let gemini = catalogue.find("gemini").unwrap();
+        let price = gemini.prices().next().unwrap();
+        let draft = Receipt::of(Subject {
+            route: gemini.route.clone(),
+            kind: Kind::ChatWhole,
+            model: gemini.slug.clone(),
+            price_version: catalogue.version().to_owned(),
+            applied: Applied::of_tokens(price, Moment::default(), PriceFactor::ONE),
+        });
         let billing = Billing::new(
             channel,
+            Arc::clone(&catalogue),
             BillingLimits::default(),
             tasks.clone(),
             metrics.clone(),
         );
+        let open = (mint(), Micros::new(7));
         let payer = Context::default();
-        drop(OpenHold::new(
-            Arc::new(billing),
-            mint(),
-            Micros::new(7),
-            payer,
-        ));
+        drop(OpenHold::new(Arc::new(billing), open, &draft, payer));
         assert_eq!(metrics.dropped.get(), 1);
         assert!(tasks.stop(Duration::from_secs(5)).await);
         assert_eq!(

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    Caller, OperationId, Problem,
+    Caller, Micros, Moment, OperationId, Problem,
     catalogue::{CHAT_ROUTE, ChatLimits, Model},
-    price::Price,
+    charge::Kind,
+    price::Applied,
+    receipt::{Receipt, Subject},
 };
 use proto::Fault;
 
 use crate::{
     Service,
-    bill::Subject,
-    bound::{Bound, Terms},
-    fault::{internal, refused},
-    request::{self, Refusal, Request},
+    bound::{Bound, Rate, Terms},
+    fault::{internal, refused, too_dear},
+    request::{self, Refusal, Request, Wanted},
     route::Candidate,
 };
 
@@ -32,6 +33,10 @@ pub(crate) struct Submission {
     pub(crate) models: Vec<String>,
     /// The customer's Idempotency-Key.
     pub(crate) idempotency_key: Option<String>,
+    /// The customer's own limit of the cost.
+    pub(crate) max_cost: Option<Micros>,
+    /// When it came: the price in force then counts.
+    pub(crate) at: Moment,
 }
 
 /// A request that can be served, if there is credit for it.
@@ -42,16 +47,18 @@ pub(crate) struct Plan {
     pub(crate) request: Request,
     /// The model's slug.
     pub(crate) model: String,
-    pub(crate) price: Price,
+    pub(crate) rate: Rate,
     pub(crate) candidates: Arc<[Candidate]>,
     pub(crate) bound: Bound,
     pub(crate) terms: Terms,
+    at: Moment,
 }
 
 /// Checks a request and finds out what it takes.
 ///
 /// # Errors
-/// Everything wrong with the request; a model that does not exist, is served elsewhere or is not allowed; no provider.
+/// Everything wrong with the request; a model that does not exist, is served elsewhere or is not allowed; no provider; a limit of
+/// the customer's own that no useful answer is within.
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let request = request::parse(&submission.body, service.config.max_choices).map_err(refused)?;
     let model = service
@@ -64,20 +71,26 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         .routes
         .candidates(&model.slug, submission.caller.mode)?;
     let bound = Bound::of(&request, &limits);
+    let rate = Rate {
+        price: model.price_at(submission.at).ok_or_else(internal)?.clone(),
+        factor: submission.caller.price_factor,
+    };
     // The sums are far from the limit of 64 bits; a price list that is not, cannot be served.
     let terms = bound
-        .terms(&model.price, service.config.least_output)
+        .terms(&rate, service.config.least_output)
         .map_err(|_| internal())?;
+    let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     Ok(Plan {
         caller: submission.caller,
         operation: submission.operation,
         body: submission.body,
         request,
         model: model.slug.clone(),
-        price: model.price.clone(),
+        rate,
         candidates,
         bound,
         terms,
+        at: submission.at,
     })
 }
 
@@ -103,13 +116,17 @@ fn within(request: &Request, model: &Model, limits: &ChatLimits) -> Result<(), F
 // === impl Plan ===
 
 impl Plan {
-    /// The fixed part of its receipt, before anybody was asked.
-    pub(crate) fn subject(&self, price_version: &str) -> Subject {
-        Subject {
+    /// Its receipt as far as it is known before anybody was asked.
+    pub(crate) fn draft(&self, price_version: &str) -> Receipt {
+        Receipt::of(Subject {
+            route: CHAT_ROUTE.to_owned(),
+            kind: match self.request.answer {
+                Wanted::Whole => Kind::ChatWhole,
+                Wanted::Stream | Wanted::StreamWithUsage => Kind::ChatStream,
+            },
             model: self.model.clone(),
-            provider: String::new(),
             price_version: price_version.to_owned(),
-            attempts: Vec::new(),
-        }
+            applied: Applied::of_tokens(&self.rate.price, self.at, self.rate.factor),
+        })
     }
 }

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use chassis::{clock::now_micros, mint};
+use domain::{Micros, Moment};
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
 use proto::{
-    chat::v1::{CompleteRequest, chat_server},
+    chat::v1::{CompleteRequest, QuoteRequest, chat_server},
+    common::v1::Quote,
     context_from_wire, id_from_wire,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::{Service, complete::complete, fault::internal, listener::Item, plan::Submission};
+use crate::{
+    Service, complete::complete, fault::internal, listener::Item, plan::Submission, quote::quote,
+};
 
 /// The server side of the service.
 pub struct Rpc {
@@ -43,6 +48,8 @@ impl chat_server::Chat for Rpc {
             body: request.body,
             models: request.models,
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+            max_cost: limit(request.max_cost),
+            at: now(),
         };
         let mut events = complete(&self.service, submission)?;
         // The first event, or the status that stands for all of them.
@@ -53,4 +60,27 @@ impl chat_server::Chat for Rpc {
         let rest = ReceiverStream::new(events);
         Ok(Response::new(stream::iter([Ok(first)]).chain(rest).boxed()))
     }
+
+    async fn quote(&self, request: Request<QuoteRequest>) -> Result<Response<Quote>, Status> {
+        let request = request.into_inner();
+        let submission = Submission {
+            caller: context_from_wire(request.context)?,
+            operation: mint(),
+            body: request.body,
+            models: request.models,
+            idempotency_key: None,
+            max_cost: limit(request.max_cost),
+            at: now(),
+        };
+        Ok(Response::new(quote(&self.service, submission).await?))
+    }
+}
+
+/// The customer's own limit of the cost, if there is one.
+fn limit(micros: i64) -> Option<Micros> {
+    (micros > 0).then(|| Micros::new(micros))
+}
+
+fn now() -> Moment {
+    Moment::from_micros(now_micros())
 }

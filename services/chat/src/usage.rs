@@ -7,6 +7,9 @@ use domain::Usage;
 use serde::Deserialize;
 use serde_json::Number;
 
+/// More tokens of a class than any answer has: what is reported beyond is counted as these, so that its price fits.
+const MOST: u64 = 1_000_000_000;
+
 /// The usage of an event or an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reported {
@@ -35,11 +38,13 @@ struct WireUsage {
 #[derive(Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<Number>,
+    audio_tokens: Option<Number>,
 }
 
 #[derive(Deserialize)]
 struct CompletionDetails {
     reasoning_tokens: Option<Number>,
+    audio_tokens: Option<Number>,
 }
 
 /// Reads the top-level `usage` of an event or an answer.
@@ -56,32 +61,42 @@ pub(crate) fn read(json: &[u8]) -> Reported {
 // === impl WireUsage ===
 
 impl WireUsage {
-    /// The disjoint classes; `None` when a number cannot be a count of tokens.
+    /// The disjoint classes; `None` when a number cannot be a count of tokens. Where a provider counts a token twice, it is taken for
+    /// the cheaper: cached before sound, reasoning before sound.
     fn classes(&self) -> Option<Usage> {
         let prompt = self.prompt_tokens.as_ref()?.as_u64()?;
-        let completion = self
-            .completion_tokens
-            .as_ref()
-            .map_or(Some(0), Number::as_u64)?;
-        let total = self.total_tokens.as_ref().map_or(Some(0), Number::as_u64)?;
-        let cached = self
-            .prompt_tokens_details
-            .as_ref()
-            .and_then(|details| details.cached_tokens.as_ref());
-        let cached = cached.map_or(Some(0), Number::as_u64)?.min(prompt);
+        let completion = count(self.completion_tokens.as_ref())?;
+        let total = count(self.total_tokens.as_ref())?;
+        let details = self.prompt_tokens_details.as_ref();
+        let cached = count(details.and_then(|details| details.cached_tokens.as_ref()))?;
+        let heard = count(details.and_then(|details| details.audio_tokens.as_ref()))?;
+        let cached = cached.min(prompt);
+        let audio_input = heard.min(prompt.saturating_sub(cached));
         let details = self.completion_tokens_details.as_ref();
-        let reasoning = details.and_then(|details| details.reasoning_tokens.as_ref());
-        let reasoning = reasoning.map_or(Some(0), Number::as_u64)?;
+        let reasoning = count(details.and_then(|details| details.reasoning_tokens.as_ref()))?;
+        let spoken = count(details.and_then(|details| details.audio_tokens.as_ref()))?;
         let hidden = total.saturating_sub(prompt.checked_add(completion)?);
         let generated = completion.checked_add(hidden)?;
         let reasoning = reasoning.max(hidden).min(generated);
+        let shown = generated.saturating_sub(reasoning);
+        let audio_output = spoken.min(shown);
         Some(Usage {
-            input: prompt.saturating_sub(cached),
-            cached,
-            output: generated.saturating_sub(reasoning),
-            reasoning,
+            input: prompt
+                .saturating_sub(cached)
+                .saturating_sub(audio_input)
+                .min(MOST),
+            cached: cached.min(MOST),
+            audio_input: audio_input.min(MOST),
+            output: shown.saturating_sub(audio_output).min(MOST),
+            reasoning: reasoning.min(MOST),
+            audio_output: audio_output.min(MOST),
         })
     }
+}
+
+/// A count that may be left out; `None` when it cannot be one.
+fn count(number: Option<&Number>) -> Option<u64> {
+    number.map_or(Some(0), Number::as_u64)
 }
 
 #[cfg(test)]
@@ -98,7 +113,26 @@ mod tests {
             cached,
             output,
             reasoning,
+            ..Usage::default()
         })
+    }
+
+    #[test]
+    fn sound_is_a_class_of_its_own() {
+        let wire = r#"{"prompt_tokens":100,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":30,"audio_tokens":80},
+            "completion_tokens_details":{"reasoning_tokens":10,"audio_tokens":25}}"#;
+        let Reported::Usage(usage) = classes(wire) else {
+            panic!("a usage");
+        };
+        let expected = Usage {
+            input: 0,
+            cached: 30,
+            audio_input: 70,
+            output: 15,
+            reasoning: 10,
+            audio_output: 25,
+        };
+        assert_eq!(usage, expected);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::{marker::PhantomData, net::IpAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use chassis::http::Peer;
-use domain::{AccountId, Caller, KeyId, Mode, Scope};
+use domain::{AccountId, Caller, KeyId, Mode, PriceFactor, Scope};
 use http::{HeaderMap, header, request::Parts};
 use ipnet::IpNet;
 use proto::{
     Fault, WireError, billing::v1 as billing, code, common::v1 as wire, id_from_wire,
-    mode_from_wire,
+    mode_from_wire, price_factor_from_wire,
 };
 
 use crate::{App, Door, Gate, error::ApiError, limits, ticket::Ticket};
@@ -25,29 +25,31 @@ pub(crate) struct Scoped<N> {
 
 /// What a route needs of a key.
 pub(crate) trait Need: 'static {
-    /// The scope; `None` when any key will do.
-    const SCOPE: Option<Scope>;
+    /// One of these scopes; none when any key will do.
+    const SCOPES: &'static [Scope];
 }
 
 macro_rules! needs {
     ($($(#[$doc:meta])* $need:ident = $scope:expr;)*) => { $(
         $(#[$doc])*
         pub(crate) enum $need {}
-        impl Need for $need { const SCOPE: Option<Scope> = $scope; }
+        impl Need for $need { const SCOPES: &'static [Scope] = &$scope; }
     )* };
 }
 
 needs! {
     /// Any good key.
-    AnyKey = None;
+    AnyKey = [];
     /// Paid routes.
-    Inference = Some(Scope::Inference);
+    Inference = [Scope::Inference];
     /// Looking at things.
-    Read = Some(Scope::Read);
+    Read = [Scope::Read];
+    /// Asking what something would cost.
+    Quoting = [Scope::Inference, Scope::Read];
     /// Webhooks and keys of the own account.
-    Manage = Some(Scope::Manage);
+    Manage = [Scope::Manage];
     /// Everything of every account.
-    Admin = Some(Scope::Admin);
+    Admin = [Scope::Admin];
 }
 
 /// Who is behind a key, and what the key may do.
@@ -103,12 +105,12 @@ impl<N: Need> FromRequestParts<Gate> for Scoped<N> {
             Door::Operator => Arc::clone(&gate.app.operator),
             Door::Public => identify(&gate.app, parts).await?,
         };
-        if let Some(scope) = N::SCOPE
-            && !identity.scopes.contains(&scope)
-        {
+        let mut needed = N::SCOPES.iter();
+        if !N::SCOPES.is_empty() && !needed.any(|scope| identity.scopes.contains(scope)) {
+            let words: Vec<&str> = N::SCOPES.iter().map(|scope| scope.as_str()).collect();
             let message = format!(
                 "this key does not have the scope `{}`, which this route needs",
-                scope.as_str()
+                words.join("` or `")
             );
             return Err(ApiError::new(code::MISSING_SCOPE, message));
         }
@@ -144,6 +146,7 @@ impl Identity {
         let account = id_from_wire(&identity.account_id)?;
         let mode = mode_from_wire(identity.mode)?;
         let key = id_from_wire(&identity.key_id)?;
+        price_factor_from_wire(identity.price_factor)?;
         Ok(Self::of(account, mode, Some(key), identity))
     }
 
@@ -159,6 +162,7 @@ impl Identity {
             key,
             scopes: scopes.clone(),
             request_id: String::new(),
+            price_factor: PriceFactor::new(identity.price_factor).unwrap_or_default(),
         });
         // An entry that is no network allows nobody.
         let networks = || {

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod models;
 pub(crate) mod orders;
+pub(crate) mod quote;
 pub(crate) mod range;
 pub(crate) mod redeem;
 pub(crate) mod task;
@@ -26,6 +27,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use domain::Micros;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use proto::code;
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,6 +36,8 @@ use crate::error::ApiError;
 
 /// The name of the header by which a client makes a request safe to repeat.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The name of the header by which a client limits what a request may cost.
+const MAX_COST: &str = "x-aio-max-cost-credits";
 /// Characters of the longest Idempotency-Key.
 const IDEMPOTENCY_KEY_LEN: usize = 255;
 
@@ -108,4 +112,57 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
         return Err(fault.into());
     }
     Ok(text.to_owned())
+}
+
+/// The client's own limit of what the request may cost, in micro-credits; 0 means none.
+fn max_cost(headers: &HeaderMap) -> Result<i64, ApiError> {
+    let mut values = headers.get_all(MAX_COST).iter();
+    let Some(value) = values.next() else {
+        return Ok(0);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    let amount = Micros::parse_credits(text).ok();
+    match (
+        amount.filter(|amount| *amount > Micros::ZERO),
+        values.next(),
+    ) {
+        (Some(amount), None) => Ok(amount.get()),
+        (Some(_), Some(_)) | (None, _) => {
+            let message = format!(
+                "{MAX_COST} must be one number of credits above 0, such as 2.5, with at most 6 decimal places"
+            );
+            let fault = proto::Fault::new(code::INVALID_PARAMETER, message).param(MAX_COST);
+            Err(fault.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_the_cost_is_one_number_above_zero() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(MAX_COST, HeaderValue::from_str(value).unwrap());
+            }
+            max_cost(&headers).map_err(|error| error.fault().param.clone())
+        };
+        assert_eq!(read(&[]), Ok(0));
+        assert_eq!(read(&["2.5"]), Ok(2_500_000));
+        assert_eq!(read(&[" 0.000001 "]), Ok(1));
+        for wrong in [
+            &["0"][..],
+            &["-1"],
+            &[""],
+            &["cheap"],
+            &["1.1234567"],
+            &["1", "2"],
+            &["9e99"],
+        ] {
+            assert_eq!(read(wrong), Err(Some(MAX_COST.to_owned())), "{wrong:?}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
         billing_client::BillingClient, keys_client::KeysClient, orders_client::OrdersClient,
-        usage_client::UsageClient,
+        prices_client::PricesClient, usage_client::UsageClient,
     },
     chat::v1::chat_client::ChatClient,
     media::v1::media_client::MediaClient,
@@ -119,6 +119,7 @@ struct Clients {
     keys: KeysClient<Channel>,
     usage: UsageClient<Channel>,
     orders: OrdersClient<Channel>,
+    prices: PricesClient<Channel>,
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
     webhooks: WebhooksClient<Channel>,
@@ -154,6 +155,8 @@ impl Edge {
             UsageClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let keys_client = KeysClient::new(deps.billing.clone());
         let orders = OrdersClient::new(deps.billing.clone());
+        let prices =
+            PricesClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
         let limits = &config.limits;
         let keys = Arc::new(Keys::new(
@@ -182,6 +185,7 @@ impl Edge {
                 keys: keys_client.max_decoding_message_size(LARGEST_ANSWER),
                 usage,
                 orders,
+                prices,
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksClient::new(deps.webhooks),

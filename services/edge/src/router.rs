@@ -14,8 +14,8 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, chat, file, health, keys, media, models, orders, redeem, task, usage,
-        webhooks, welcome,
+        account, admin, chat, file, health, keys, media, models, orders, quote, redeem, task,
+        usage, webhooks, welcome,
     },
     observe::ObserveLayer,
 };
@@ -44,6 +44,8 @@ pub enum Access {
     Key,
     /// A key with this scope.
     Scope(Scope),
+    /// A key with one of these scopes.
+    Either(Scope, Scope),
     /// A signed link, or a key with scope `read`.
     Link,
     /// No key: the request itself is signed.
@@ -52,6 +54,7 @@ pub enum Access {
 
 const INFERENCE: Access = Access::Scope(Scope::Inference);
 const READ: Access = Access::Scope(Scope::Read);
+const QUOTING: Access = Access::Either(Scope::Inference, Scope::Read);
 const MANAGE: Access = Access::Scope(Scope::Manage);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
@@ -69,6 +72,7 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/images/generations", INFERENCE, || {
         post(media::images)
     }),
+    row(Method::POST, "/quote", QUOTING, || post(quote::quote)),
     row(Method::GET, "/models", Access::Key, || get(models::list)),
     row(Method::GET, "/models/{id}", Access::Key, || {
         get(models::get)
@@ -133,6 +137,12 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::GET, "/admin/accounts", ADMIN, || {
         get(admin::list_accounts)
+    }),
+    row(Method::PATCH, "/admin/accounts/{id}", ADMIN, || {
+        patch(admin::prices::update_account)
+    }),
+    row(Method::GET, "/admin/price-lists/{version}", ADMIN, || {
+        get(admin::prices::price_list)
     }),
     row(Method::POST, "/admin/accounts/{id}/credits", ADMIN, || {
         post(admin::add_credits)
@@ -204,7 +214,7 @@ pub(crate) fn router(gate: Gate) -> Router {
     for route in ROUTES.iter().filter(|route| route.is_behind(gate.door)) {
         router = match route.access {
             Access::Open => router.route(route.path, (route.serve)()),
-            Access::Key | Access::Scope(_) | Access::Link | Access::Signed => {
+            Access::Key | Access::Scope(_) | Access::Either(..) | Access::Link | Access::Signed => {
                 PREFIXES.iter().fold(router, |router, prefix| {
                     router.route(&format!("{prefix}{}", route.path), (route.serve)())
                 })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::{clock::micros, config::Access, telemetry::causes};
-use domain::catalogue::ProviderRoute;
+use domain::{catalogue::ProviderRoute, charge::Ending};
 use proto::code;
 use tracing::{error, warn};
 use upstream::{Class, EgressError, Failure, Wait};
@@ -11,12 +11,13 @@ use url::Url;
 
 use crate::{
     Error, Media,
+    finish::Failed,
     moves::Move,
     outputs::Source,
     providers::{MediaProvider, Order, Progress},
     state::{Event, State, Step},
     store::{self, attempt::Outcome},
-    task::{Output, Task, TaskError},
+    task::{Output, Task},
 };
 
 /// Moves a task on that this worker has the lease of.
@@ -39,7 +40,7 @@ struct Candidate<'a> {
 async fn start(media: &Media, task: Task) -> Result<(), Error> {
     let Some(request) = task.request.clone() else {
         return media
-            .fail(task, TaskError::of(code::INTERNAL), None)
+            .fail(task, Failed::of(Ending::Internal, code::INTERNAL), None)
             .await
             .map(drop);
     };
@@ -69,7 +70,11 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
     match refusal {
         Some(failure) => refused(media, task, &failure).await,
         None => media
-            .fail(task, TaskError::of(code::NO_PROVIDER), None)
+            .fail(
+                task,
+                Failed::of(Ending::NoProvider, code::NO_PROVIDER),
+                None,
+            )
             .await
             .map(drop),
     }
@@ -142,7 +147,11 @@ async fn accepted(media: &Media, task: Task, provider: String, job: String) -> R
 async fn refused(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
     if !failure.outcome_known() {
         if media
-            .fail(task, TaskError::of(code::SUBMIT_OUTCOME_UNKNOWN), None)
+            .fail(
+                task,
+                Failed::of(Ending::SubmitUnknown, code::SUBMIT_OUTCOME_UNKNOWN),
+                None,
+            )
             .await?
         {
             media.metrics.unknown_submits.inc();
@@ -156,7 +165,7 @@ async fn refused(media: &Media, task: Task, failure: &Failure) -> Result<(), Err
         return put_back(media, task, failure.retry_after()).await;
     }
     media
-        .fail(task, explain(failure), Some(Outcome::Refused))
+        .fail(task, Failed::provider(failure), Some(Outcome::Refused))
         .await
         .map(drop)
 }
@@ -197,7 +206,7 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
         Ok(Progress::Failed(failure)) => {
             upstream::report(&candidate.route.provider, "job", &failure);
             media
-                .fail(task, explain(&failure), Some(Outcome::Failed))
+                .fail(task, Failed::provider(&failure), Some(Outcome::Failed))
                 .await
                 .map(drop)
         }
@@ -207,7 +216,7 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
             media
                 .fail(
                     task,
-                    TaskError::of(code::UPSTREAM_FAILED),
+                    Failed::of(Ending::JobLost, code::UPSTREAM_FAILED),
                     Some(Outcome::Failed),
                 )
                 .await
@@ -299,7 +308,7 @@ async fn store_outputs(
                 return media
                     .fail(
                         task,
-                        TaskError::of(code::UPSTREAM_FAILED),
+                        Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED),
                         Some(Outcome::Failed),
                     )
                     .await
@@ -331,10 +340,4 @@ async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Resu
         }
     }
     Ok(())
-}
-
-/// What the customer reads when a provider failed us. A task that has ended waits for nobody.
-fn explain(failure: &Failure) -> TaskError {
-    let fault = upstream::fault(failure, Duration::ZERO);
-    TaskError::new(fault.code, fault.message)
 }

@@ -1,12 +1,15 @@
 //! The end of a task, whichever: what it costs, and what billing and the customer are told, with the move that ends it.
 
-use domain::Micros;
+use std::time::Duration;
+
+use domain::charge::Ending;
 use proto::code;
 use tracing::info;
+use upstream::Failure;
 
 use crate::{
     Error, Media,
-    metrics::Ending,
+    metrics::Ending as Counted,
     moves::Move,
     state::Event,
     store::attempt::Outcome,
@@ -14,32 +17,70 @@ use crate::{
     tell,
 };
 
+/// Why a task fails.
+pub(crate) struct Failed {
+    /// What the table of charges calls it.
+    pub(crate) ending: Ending,
+    /// What the customer reads.
+    pub(crate) error: TaskError,
+}
+
+// === impl Failed ===
+
+impl Failed {
+    /// A published code with the sentence that the docs have for it.
+    pub(crate) fn of(ending: Ending, code: proto::Code) -> Self {
+        Self {
+            ending,
+            error: TaskError::of(code),
+        }
+    }
+
+    /// A provider failed us. A task that has ended waits for nobody.
+    pub(crate) fn provider(failure: &Failure) -> Self {
+        let fault = upstream::fault(failure, Duration::ZERO);
+        Self {
+            ending: Ending::parse(failure.class().as_str()).unwrap_or(Ending::Internal),
+            error: TaskError::new(fault.code, fault.message),
+        }
+    }
+}
+
+impl Move {
+    /// What the end costs, and billing told of it.
+    fn charge(&mut self, ending: Ending) -> Result<(), Error> {
+        let receipt = self.after.receipt(ending)?;
+        self.after.charged = receipt.total();
+        self.tell.push(tell::settle(&self.after, &receipt)?);
+        Ok(())
+    }
+}
+
 impl Media {
     /// The task succeeded: its files are stored. Charges its price.
     pub(crate) async fn complete(&self, task: Task, files: Vec<Output>) -> Result<bool, Error> {
         let Some(mut end) = Move::of(task, Event::Succeeded) else {
             return Ok(false);
         };
-        end.after.charged = end.after.held;
         end.after.progress = Some(100);
         end.outcome = Some(Outcome::Succeeded);
         end.files = files;
-        self.end(end).await
+        self.end(end, Ending::Completed).await
     }
 
-    /// The task cannot succeed. Charges nothing. `outcome`: how its run stands, unless that is not known.
+    /// The task cannot succeed. `outcome`: how its run stands, unless that is not known.
     pub(crate) async fn fail(
         &self,
         task: Task,
-        error: TaskError,
+        why: Failed,
         outcome: Option<Outcome>,
     ) -> Result<bool, Error> {
         let Some(mut end) = Move::of(task, Event::Failed) else {
             return Ok(false);
         };
-        end.after.error = Some(error);
+        end.after.error = Some(why.error);
         end.outcome = outcome;
-        self.end(end).await
+        self.end(end, why.ending).await
     }
 
     /// The customer no longer wants the task. `false`: a worker was faster, or it is over.
@@ -48,15 +89,12 @@ impl Media {
             return Ok(false);
         };
         end.after.error = Some(TaskError::of(code::CANCELLED));
-        self.end(end).await
+        self.end(end, Ending::Cancelled).await
     }
 
-    async fn end(&self, mut end: Move) -> Result<bool, Error> {
+    async fn end(&self, mut end: Move, ending: Ending) -> Result<bool, Error> {
         end.after.completed_at = Some(self.db.now_micros());
-        if end.after.error.is_some() {
-            end.after.charged = Micros::ZERO;
-        }
-        end.tell.push(tell::settle(&end.after, &self.catalogue)?);
+        end.charge(ending)?;
         if end.after.callback_url().is_some() {
             end.tell.push(tell::ended(end.after.id));
         }
@@ -68,7 +106,7 @@ impl Media {
                 .as_ref()
                 .map_or("completed", |error| error.code.as_str());
             info!(task.id = %task.id, outcome, attempts = task.attempts, "task ended");
-            let ending = Ending {
+            let ending = Counted {
                 model: task.model.clone(),
                 outcome: outcome.to_owned(),
             };

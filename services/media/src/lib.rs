@@ -9,7 +9,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `submit.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
+//! | `submit.rs`, `quote.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
+//! | `hold.rs` | sets a task's price aside with billing |
 //! | `repeat.rs` | a submit whose Idempotency-Key is known |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
@@ -30,12 +31,14 @@ mod config;
 mod error;
 mod execute;
 mod finish;
+mod hold;
 mod json;
 mod lease;
 mod metrics;
 mod moves;
 mod outputs;
 mod providers;
+mod quote;
 mod read;
 mod repeat;
 mod room;
@@ -63,10 +66,12 @@ use domain::{Catalogue, catalogue::Category};
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::billing_client::BillingClient, media::v1::media_server::MediaServer,
+    billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
+    media::v1::media_server::MediaServer,
     webhooks::v1::webhooks_client::WebhooksClient,
 };
 use queue::SharedQueue;
+use tokio::sync::OnceCell;
 use upstream::{GuardedClient, ProviderClient};
 
 pub use config::Config;
@@ -96,6 +101,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "open_tasks",
         include_str!("../migrations/0005_open_tasks.sql"),
     ),
+    Migration::both(6, "price", include_str!("../migrations/0006_price.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];
@@ -159,6 +165,8 @@ impl Media {
             secrets: deps.secrets,
             guard,
             peers: Peers {
+                prices: PricesClient::new(deps.billing.clone()),
+                list_kept: OnceCell::new(),
                 billing: BillingClient::new(deps.billing),
                 webhooks: WebhooksClient::new(deps.webhooks),
                 queue: deps.queue,

@@ -2,14 +2,16 @@
 
 use std::pin::Pin;
 
-use domain::{Caller, TaskId};
+use domain::{Caller, Micros, TaskId};
 use futures::{Stream, StreamExt as _, stream};
 use proto::{
-    Fault, code, context_from_wire, id_from_wire,
+    Fault, code,
+    common::v1::Quote,
+    context_from_wire, id_from_wire,
     media::v1::{
         CancelTaskRequest, GetTaskRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
-        OutputHead, OutputPart, ReadOutputRequest, SubmitReply, SubmitRequest, TaskSnapshot,
-        UnknownAttempt, media_server, output_part::Part,
+        OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply, SubmitRequest,
+        TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
     },
     mode_to_wire,
 };
@@ -17,7 +19,7 @@ use tonic::{Request, Response, Status};
 use tracing::{Span, info_span};
 
 use crate::{
-    Error, Media, cancel, read, store,
+    Error, Media, cancel, quote, read, store,
     submit::{self, Accepted, Submission},
     task::{Output, Task},
 };
@@ -39,6 +41,7 @@ impl media_server::Media for Media {
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             models: request.models,
             max_open_tasks: request.max_open_tasks,
+            max_cost: limit(request.max_cost),
         };
         let span = info_span!(
             "submit",
@@ -64,6 +67,22 @@ impl media_server::Media for Media {
             task_id: task.to_vec().into(),
             replayed,
         }))
+    }
+
+    async fn quote(&self, request: Request<QuoteRequest>) -> Result<Response<Quote>, Status> {
+        let request = request.into_inner();
+        let submission = Submission {
+            caller: context_from_wire(request.context)?,
+            task: chassis::mint(),
+            route: request.route,
+            body: request.body,
+            idempotency_key: None,
+            models: request.models,
+            max_open_tasks: 0,
+            max_cost: limit(request.max_cost),
+        };
+        let quote = quote::quote(self, submission).await.map_err(refuse)?;
+        Ok(Response::new(quote))
     }
 
     async fn get_task(
@@ -175,6 +194,11 @@ impl Media {
             view: snapshot.view,
         })
     }
+}
+
+/// The customer's own limit of the cost, if there is one.
+fn limit(micros: i64) -> Option<Micros> {
+    (micros > 0).then(|| Micros::new(micros))
 }
 
 fn refuse(error: Error) -> Status {

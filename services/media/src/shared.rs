@@ -7,9 +7,11 @@ use db::{Db, Relay};
 use domain::Catalogue;
 use live::SharedLive;
 use proto::{
-    billing::v1::billing_client::BillingClient, webhooks::v1::webhooks_client::WebhooksClient,
+    billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
+    webhooks::v1::webhooks_client::WebhooksClient,
 };
 use queue::SharedQueue;
+use tokio::sync::OnceCell;
 use upstream::GuardedClient;
 
 use crate::{
@@ -35,6 +37,9 @@ pub struct Shared {
 /// Whom media talks to.
 pub(crate) struct Peers {
     pub(crate) billing: BillingClient<Channel>,
+    pub(crate) prices: PricesClient<Channel>,
+    /// Whether billing keeps the catalogue's price list: any receipt can then be computed again.
+    pub(crate) list_kept: OnceCell<()>,
     pub(crate) webhooks: WebhooksClient<Channel>,
     pub(crate) queue: SharedQueue,
     pub(crate) live: SharedLive,

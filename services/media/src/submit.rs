@@ -10,20 +10,19 @@ use chassis::{
 };
 use db::outbox;
 use domain::{
-    Caller, Micros, Mode, TaskId,
+    Caller, Micros, Mode, Moment, TaskId,
     catalogue::{Model, Resolved},
+    charge::Ending,
+    price::Frozen,
 };
-use proto::{
-    Fault, Violation,
-    billing::v1::{HoldKind, HoldRequest},
-    code,
-};
+use proto::{Fault, Violation, code};
 use serde_json::{Map, Value, error::Category};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
 use crate::{
-    Error, Media, json,
+    Error, Media,
+    hold::{NotHeld, hold},
+    json,
     moves::Move,
     repeat::{earlier, is_guarded, replay},
     room,
@@ -32,9 +31,6 @@ use crate::{
     task::{Request, Task},
     tell,
 };
-
-/// How long one try of a hold may take; a try that is lost is made again with the same id.
-const HOLD_TRY: Duration = Duration::from_millis(500);
 
 /// When to come again after a moment's trouble.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
@@ -51,6 +47,8 @@ pub(crate) struct Submission {
     pub(crate) models: Vec<String>,
     /// Tasks the key may have open at once; 0: as many as the account.
     pub(crate) max_open_tasks: u32,
+    /// The customer's own limit of the cost.
+    pub(crate) max_cost: Option<Micros>,
 }
 
 /// The accepted task.
@@ -60,14 +58,6 @@ pub(crate) enum Accepted {
     New(TaskId),
     /// Made by an earlier request with the same Idempotency-Key and body.
     Replayed(TaskId),
-}
-
-/// Why the price of a task is not held.
-enum NotHeld {
-    /// The first and only try was refused.
-    Surely(Fault),
-    /// A try before was not answered, and may hold yet, perhaps much later: whoever was asked may have stood still.
-    Perhaps(Fault),
 }
 
 /// What became of a task that was to be given up.
@@ -131,15 +121,22 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
 }
 
 /// Everything that can be refused without writing anything down.
-async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Request), Error> {
+pub(crate) async fn prepare(
+    media: &Media,
+    submission: &Submission,
+) -> Result<(Task, Request), Error> {
     let mut fields: Map<String, Value> = parse(&submission.body)?;
     let model = model(media, submission, fields.remove("model"))?;
     let callback_url = callback(model, fields.remove("callback_url"))?;
     let parameters = model.resolve(fields).map_err(Fault::from_problems)?;
-    let held = model
-        .price
-        .call(&parameters)
-        .ok_or(Error::Damaged("no price"))?;
+    let created_at = media.db.now_micros();
+    let (at, factor) = (
+        Moment::from_micros(created_at),
+        submission.caller.price_factor,
+    );
+    let price = Frozen::of(model, &parameters, at, factor).ok_or(Error::Damaged("no price"))?;
+    let held = price.ceiling().map_err(|_| Error::Damaged("no price"))?;
+    within(submission.max_cost, held)?;
     reachable(media, submission.caller.mode, model, &parameters)?;
     let inputs = model.urls(&parameters);
     check_urls(
@@ -153,7 +150,6 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         parameters,
         callback_url,
     };
-    let created_at = media.db.now_micros();
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
     let task = Task {
         id: submission.task,
@@ -165,6 +161,7 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         version: 1,
         request: Some(request.clone()),
         held,
+        price: Box::new(price),
         charged: Micros::ZERO,
         price_version: media.catalogue.version().to_owned(),
         attempts: 0,
@@ -185,6 +182,17 @@ async fn prepare(media: &Media, submission: &Submission) -> Result<(Task, Reques
         trace: traceparent(),
     };
     Ok((task, request))
+}
+
+/// The price is within the customer's own limit.
+fn within(most: Option<Micros>, price: Micros) -> Result<(), Fault> {
+    if most.is_none_or(|most| price <= most) {
+        return Ok(());
+    }
+    let message = format!(
+        "this task costs {price} credits, which is more than its x-aio-max-cost-credits; nothing was held"
+    );
+    Err(Fault::new(code::MAX_COST_EXCEEDED, message).param("x-aio-max-cost-credits"))
 }
 
 /// One provider at least that serves the model can be asked.
@@ -344,46 +352,6 @@ async fn insert(
         .await
 }
 
-/// Holds the task's price. Lost answers are asked for again: the id makes that safe.
-async fn hold(media: &Media, caller: &Caller, task: &Task) -> Result<(), NotHeld> {
-    let request = HoldRequest {
-        context: Some(caller.into()),
-        hold_id: task.id.to_vec().into(),
-        kind: HoldKind::Media.into(),
-        amount: task.held.get(),
-        floor: task.held.get(),
-        ttl_ms: 0,
-        price_version: task.price_version.clone(),
-    };
-    let until = Instant::now().checked_add(media.config.submit.hold_timeout);
-    let mut refused: fn(Fault) -> NotHeld = NotHeld::Surely;
-    loop {
-        let mut billing = media.peers.billing.clone();
-        let held = billing
-            .hold(chassis::rpc::request(request.clone(), HOLD_TRY))
-            .await;
-        let fault = match held {
-            Ok(_) => return Ok(()),
-            Err(status) => Fault::from(status),
-        };
-        let again = matches!(
-            fault.kind(),
-            proto::Kind::Timeout | proto::Kind::Unavailable | proto::Kind::Internal
-        );
-        if fault.kind() != proto::Kind::InsufficientCredits {
-            refused = NotHeld::Perhaps;
-        }
-        if !again {
-            return Err(refused(fault));
-        }
-        if until.is_none_or(|until| Instant::now() >= until) {
-            let away = Fault::of(code::BILLING_UNAVAILABLE).retry_after(Duration::from_secs(2));
-            return Err(refused(away));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// The task is accepted: from here on nothing may lose it.
 async fn accept(media: &Media, task: Task) -> Result<(), Error> {
     let id = task.id;
@@ -435,7 +403,12 @@ impl Media {
 
     /// Forgets a task that was never accepted, and gives its hold back in case there is one.
     pub(crate) async fn abandon(&self, task: TaskId) -> Result<Abandoned, Error> {
-        let (release, now) = (tell::release(task)?, self.db.now_micros());
+        let found = table::get(self.db.reader(), task, self.secrets.content());
+        let Some(found) = self.db.read(found).await? else {
+            return Ok(Abandoned::Gone);
+        };
+        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted)?)?;
+        let now = self.db.now_micros();
         let written: Result<Abandoned, Error> = self
             .db
             .write(move |connection| {

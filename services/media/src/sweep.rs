@@ -8,6 +8,7 @@ use chassis::{
     clock::micros,
     telemetry::{self, causes},
 };
+use domain::charge::Ending;
 use futures::{StreamExt as _, stream};
 use proto::code;
 use tokio::time::Instant;
@@ -15,13 +16,14 @@ use tracing::{Instrument as _, debug_span, error, info_span, warn};
 
 use crate::{
     Error, Media,
+    finish::Failed,
     moves::Move,
     state::Event,
     store::{
         self,
         claim::{self, Find},
     },
-    task::{Task, TaskError},
+    task::Task,
 };
 
 /// How often.
@@ -197,7 +199,11 @@ impl Media {
             Find::Lost => {
                 warn!(task.id = %task.id, provider.name = task.provider, "a submit has an unknown outcome");
                 if self
-                    .fail(task, TaskError::of(code::SUBMIT_OUTCOME_UNKNOWN), None)
+                    .fail(
+                        task,
+                        Failed::of(Ending::SubmitUnknown, code::SUBMIT_OUTCOME_UNKNOWN),
+                        None,
+                    )
                     .await?
                 {
                     self.metrics.unknown_submits.inc();
@@ -205,7 +211,11 @@ impl Media {
                 Ok(())
             }
             Find::Late => self
-                .fail(task, TaskError::of(code::DEADLINE_EXCEEDED), None)
+                .fail(
+                    task,
+                    Failed::of(Ending::Deadline, code::DEADLINE_EXCEEDED),
+                    None,
+                )
                 .await
                 .map(drop),
         }

@@ -1,10 +1,15 @@
 //! A task as media works with it.
 
-use domain::{AccountId, Micros, Mode, TaskId};
+use domain::{
+    AccountId, Micros, Mode, TaskId,
+    charge::{Charge, Ending, Kind},
+    price::Frozen,
+    receipt::{Attempts, Receipt, Subject},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::state::State;
+use crate::{Error, state::State};
 
 /// A row of `task`, opened.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Task {
     pub request: Option<Request>,
     /// Held for it while it is open.
     pub held: Micros,
+    /// What it costs, as it was when it was accepted.
+    pub price: Box<Frozen>,
     /// Charged for it.
     pub charged: Micros,
     /// The price list `held` was computed with.
@@ -113,6 +120,36 @@ impl Task {
             .as_ref()
             .map(|request| request.parameters.clone())
             .unwrap_or_default()
+    }
+
+    /// What explains its charge when it ends so: the table says whether it costs anything.
+    ///
+    /// # Errors
+    /// When the sum does not fit.
+    pub(crate) fn receipt(&self, ending: Ending) -> Result<Receipt, Error> {
+        let receipt = Receipt {
+            provider: self.provider.clone().unwrap_or_default(),
+            attempts: Attempts::Runs(self.attempts),
+            error_code: self.error.as_ref().map(|error| error.code.clone()),
+            ..Receipt::of(Subject {
+                route: self.route.clone(),
+                kind: Kind::Media,
+                model: self.model.clone(),
+                price_version: self.price_version.clone(),
+                applied: self.price.applied.clone(),
+            })
+        };
+        match ending.charge(Kind::Media) {
+            Charge::InFull => {
+                let (unit, units) = (self.price.applied.unit.clone(), self.price.units);
+                let cost = self.price.cost(units);
+                let cost = cost.map_err(|_| Error::Damaged("price"))?;
+                let used = ([(unit, units)].into(), cost);
+                Ok(receipt.paid(ending, used, self.held))
+            }
+            // Of a task nothing arrives before all of it does.
+            Charge::WhatArrived | Charge::Nothing => Ok(receipt.free(ending, self.held)),
+        }
     }
 
     /// Where to tell how it ended.

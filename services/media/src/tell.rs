@@ -8,14 +8,14 @@ use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
 };
-use domain::{AccountId, Catalogue, Micros, Mode, TaskId, catalogue::ParamType, ids};
+use domain::{AccountId, Mode, TaskId, ids, receipt::Receipt};
 use proto::{
     billing::v1::{Outcome, SettleRequest},
     common::v1::Context,
     webhooks::v1::PublishRequest,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{debug, warn};
 
 use crate::{Error, Media, state::State, store, task::Task};
@@ -57,54 +57,22 @@ pub(crate) fn run(task: TaskId) -> NewRow {
     row(RUN, task, Vec::new())
 }
 
-/// The row that settles a task which has ended.
-pub(crate) fn settle(task: &Task, catalogue: &Catalogue) -> Result<NewRow, Error> {
-    let receipt = json!({
-        "route": task.route,
-        "model": task.model,
-        "provider": task.provider,
-        "attempts": task.attempts,
-        "price_version": task.price_version,
-        "parameters": priced(task, catalogue),
-        "outcome": task.state.as_str(),
-        "error_code": task.error.as_ref().map(|error| error.code.clone()),
-        "unit": "call",
-        "total_microcredits": task.charged.get(),
-    });
-    let payer = Payer {
-        account: task.account.to_string(),
-        mode: task.mode.as_str().to_owned(),
-    };
-    settlement(task.id, task.charged, receipt, Some(payer))
-}
-
-/// The row that gives back the hold of a task that was never accepted.
-pub(crate) fn release(task: TaskId) -> Result<NewRow, Error> {
-    settlement(
-        task,
-        Micros::ZERO,
-        json!({ "outcome": "never accepted" }),
-        None,
-    )
+/// The row that ends the hold of a task as its receipt says.
+pub(crate) fn settle(task: &Task, receipt: &Receipt) -> Result<NewRow, Error> {
+    let payload = serde_json::to_vec(&Settlement {
+        amount: receipt.total().get(),
+        receipt: serde_json::to_value(receipt)?,
+        payer: Some(Payer {
+            account: task.account.to_string(),
+            mode: task.mode.as_str().to_owned(),
+        }),
+    })?;
+    Ok(row(SETTLE, task.id, payload))
 }
 
 /// The row that tells the customer. Its id is the event's.
 pub(crate) fn ended(task: TaskId) -> NewRow {
     row(ENDED, task, Vec::new())
-}
-
-fn settlement(
-    task: TaskId,
-    amount: Micros,
-    receipt: Value,
-    payer: Option<Payer>,
-) -> Result<NewRow, Error> {
-    let payload = serde_json::to_vec(&Settlement {
-        amount: amount.get(),
-        receipt,
-        payer,
-    })?;
-    Ok(row(SETTLE, task, payload))
 }
 
 fn row(topic: &'static str, task: TaskId, payload: Vec<u8>) -> NewRow {
@@ -114,24 +82,6 @@ fn row(topic: &'static str, task: TaskId, payload: Vec<u8>) -> NewRow {
         subject: task.to_bytes(),
         payload,
     }
-}
-
-/// The parameters a price may depend on: words of a list and numbers, never content.
-fn priced(task: &Task, catalogue: &Catalogue) -> Value {
-    let params = catalogue
-        .find(&task.model)
-        .map(|model| model.params.as_slice())
-        .unwrap_or_default();
-    let plain = params.iter().filter(|param| {
-        matches!(
-            param.of,
-            ParamType::Choice { .. } | ParamType::Integer { .. }
-        )
-    });
-    let parameters = task.parameters();
-    plain
-        .filter_map(|param| Some((param.name.clone(), parameters.get(&param.name)?.clone())))
-        .collect()
 }
 
 // === impl Payer ===

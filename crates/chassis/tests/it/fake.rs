@@ -14,11 +14,11 @@ use futures::{Stream, StreamExt as _, stream};
 use proto::{
     Fault,
     chat::v1::{
-        CompleteEvent, CompleteRequest, chat_client::ChatClient, chat_server::Chat,
+        CompleteEvent, CompleteRequest, QuoteRequest, chat_client::ChatClient, chat_server::Chat,
         complete_event::Event,
     },
     code,
-    common::v1::Context,
+    common::v1::{Context, Quote},
     webhooks::v1::{
         GetSecretRequest, PublishReply, PublishRequest, Secret, webhooks_client::WebhooksClient,
         webhooks_server::Webhooks,
@@ -133,6 +133,10 @@ impl Chat for Fake {
             }
         });
         Ok(Response::new(events.boxed()))
+    }
+
+    async fn quote(&self, _request: Request<QuoteRequest>) -> Result<Response<Quote>, Status> {
+        Err(Status::unimplemented("nobody asks this one for a price"))
     }
 }
 

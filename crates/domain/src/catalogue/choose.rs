@@ -131,7 +131,8 @@ mod tests {
         };
         assert!(chosen(&[]) && chosen(&["flux-1"]) && chosen(&["flux-2"]));
         assert!(!chosen(&["gemini"]));
-        let listing = serde_json::to_value(catalogue.models()[0].listing()).unwrap();
+        let listing =
+            serde_json::to_value(catalogue.models()[0].listing(crate::Moment::default())).unwrap();
         assert_eq!(listing["successor"], "flux-2");
     }
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::price::Price;
+use crate::{
+    Moment,
+    price::{Price, Tariff},
+};
 
 /// The route of chat, and of nothing else.
 pub const CHAT_ROUTE: &str = "chat/completions";
@@ -45,8 +48,11 @@ pub struct Model {
     /// What customers may send, beside `model` and `callback_url`.
     #[serde(default)]
     pub params: Vec<Param>,
-    /// What it costs.
-    pub price: Price,
+    /// What it costs from the beginning.
+    price: Option<Price>,
+    /// What it costs later on, or all of its prices, in the order of their moments.
+    #[serde(default)]
+    prices: Vec<Price>,
     /// Who serves it, tried in order.
     pub providers: Vec<ProviderRoute>,
 }
@@ -156,17 +162,6 @@ pub struct ProviderRoute {
     pub when: When,
 }
 
-/// One row of a price table: the first whose `when` matches is the price.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Row {
-    /// Resolved parameters this row is for.
-    #[serde(default)]
-    pub when: When,
-    /// Micro-credits for one unit.
-    pub microcredits: i64,
-}
-
 /// Whether the resolved parameters have all the given values.
 pub(crate) fn matches(when: &When, resolved: &Map<String, Value>) -> bool {
     when.iter()
@@ -199,14 +194,21 @@ impl Model {
             .filter(move |route| matches(&route.when, resolved))
     }
 
+    /// Every price, in the order in which they come into force.
+    pub fn prices(&self) -> impl Iterator<Item = &Price> {
+        self.price.iter().chain(&self.prices)
+    }
+
+    /// The price in force at a moment. A catalogue holds no model without one.
+    pub fn price_at(&self, at: Moment) -> Option<&Price> {
+        let in_force = |price: &&Price| price.effective_from.is_none_or(|from| from <= at);
+        self.prices().filter(in_force).last()
+    }
+
     /// What no schema can say: that the file does not contradict itself.
     pub(super) fn check(&self) -> Result<(), String> {
         let known = |name: &String| self.params.iter().any(|param| param.name == *name);
-        let conditions = self
-            .providers
-            .iter()
-            .map(|p| &p.when)
-            .chain(self.price.rows().iter().map(|r| &r.when));
+        let conditions = self.providers.iter().map(|p| &p.when);
         for name in conditions.flat_map(Map::keys) {
             if !known(name) {
                 return Err(format!("`when` names {name}, which is not a parameter"));
@@ -218,21 +220,40 @@ impl Model {
         if (self.status == Status::Succeeded) != self.successor.is_some() {
             return Err("succeeded models, and only they, name their successor".to_owned());
         }
-        self.check_category()?;
-        self.price.check()
+        self.check_prices()?;
+        for price in self.prices() {
+            self.check_category(&price.tariff)?;
+            price.check()?;
+            price.fits(&self.params)?;
+        }
+        Ok(())
+    }
+
+    /// That there is a price at any moment, and one only.
+    fn check_prices(&self) -> Result<(), String> {
+        let mut since = self.prices().map(|price| price.effective_from);
+        let first = since.next();
+        let rest: Vec<Option<Moment>> = since.collect();
+        let from = std::iter::once(&None).chain(&rest);
+        if first == Some(None) && from.zip(&rest).all(|(before, after)| before < after) {
+            return Ok(());
+        }
+        let rule = "the first price has no effective_from, so that there is always one; each later one has a later effective_from";
+        Err(rule.to_owned())
     }
 
     /// That its category can be served at its price.
-    fn check_category(&self) -> Result<(), String> {
+    fn check_category(&self, tariff: &Tariff) -> Result<(), String> {
         let by_chat = self.route == CHAT_ROUTE;
-        match (self.category, &self.price, self.chat.is_some()) {
-            (Category::Chat, Price::Token { .. }, true) if by_chat => Ok(()),
-            (Category::Image, Price::Call { .. }, false) if !by_chat => Ok(()),
-            (Category::Chat, Price::Call { .. } | Price::Token { .. }, _) => Err(format!(
+        let by_token = matches!(tariff, Tariff::Token(_));
+        match self.category {
+            Category::Chat if by_chat && by_token && self.chat.is_some() => Ok(()),
+            Category::Image if !by_chat && !by_token && self.chat.is_none() => Ok(()),
+            Category::Chat => Err(format!(
                 "a chat model is served by {CHAT_ROUTE}, priced by token, and has [chat]"
             )),
-            (Category::Image, Price::Call { .. } | Price::Token { .. }, _) => Err(format!(
-                "an image model is not served by {CHAT_ROUTE}, is priced by call, and has no [chat]"
+            Category::Image => Err(format!(
+                "an image model is not served by {CHAT_ROUTE}, is not priced by token, and has no [chat]"
             )),
         }
     }

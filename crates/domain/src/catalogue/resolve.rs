@@ -88,6 +88,14 @@ impl Param {
         }
     }
 
+    /// Whether a resolved request can hold this value here, as far as a price asks.
+    pub(crate) fn may_be(&self, value: &Value) -> bool {
+        matches!(
+            self.of,
+            ParamType::Choice { .. } | ParamType::Integer { .. }
+        ) && self.problems(value).is_empty()
+    }
+
     fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
         let name = &self.name;
         match self.of {

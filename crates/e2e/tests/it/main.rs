@@ -6,6 +6,7 @@
 
 mod admin;
 mod callback_url;
+mod charges;
 mod chat;
 mod chat_outcomes;
 mod crash_chat;
@@ -22,6 +23,7 @@ mod media;
 mod money;
 mod orders;
 mod provider;
+mod quote;
 mod receipts;
 mod say;
 mod start;

@@ -1,7 +1,7 @@
 //! Accounts, and which of them is the operator's.
 
 use db::Engine;
-use domain::{AccountId, KeyId};
+use domain::{AccountId, KeyId, PriceFactor};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::row::{self, AccountRow};
@@ -62,13 +62,47 @@ pub(crate) async fn list(
 ) -> Result<Vec<AccountRow>, Error> {
     // No id is shorter than an empty one.
     let after = after.map(AccountId::to_vec).unwrap_or_default();
-    let rows =
-        sqlx::query("select id, name, created_at from account where id > $1 order by id limit $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query(
+        "select id, name, created_at, price_factor from account where id > $1 order by id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
     rows.iter().map(read).collect()
+}
+
+/// What an account pays of a price.
+pub(crate) async fn price_factor(
+    connection: &mut AnyConnection,
+    id: AccountId,
+) -> Result<PriceFactor, Error> {
+    let row = sqlx::query("select price_factor from account where id = $1")
+        .bind(id.to_vec())
+        .fetch_one(connection)
+        .await?;
+    read_factor(&row)
+}
+
+/// Sets what an account pays of a price. `None`: there is no such account.
+pub(crate) async fn set_price_factor(
+    connection: &mut AnyConnection,
+    id: AccountId,
+    factor: PriceFactor,
+) -> Result<Option<AccountRow>, Error> {
+    let row = sqlx::query(
+        "update account set price_factor = $1 where id = $2 returning id, name, created_at, price_factor",
+    )
+    .bind(factor.parts_per_million())
+    .bind(id.to_vec())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read_factor(row: &AnyRow) -> Result<PriceFactor, Error> {
+    PriceFactor::new(row.try_get("price_factor")?)
+        .ok_or(Error::Corrupt("a price factor is out of range"))
 }
 
 pub(crate) async fn operator(connection: &mut AnyConnection) -> Result<Option<OperatorRow>, Error> {
@@ -126,6 +160,7 @@ fn read(row: &AnyRow) -> Result<AccountRow, Error> {
         id: row::id(row, "id")?,
         name: row.try_get("name")?,
         created_at: row.try_get("created_at")?,
+        price_factor: read_factor(row)?,
     })
 }
 

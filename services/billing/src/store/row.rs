@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use domain::{AccountId, Id, KeyId, Micros, Mode, ids::Kind as IdKind};
+use domain::{AccountId, Id, KeyId, Micros, Mode, PriceFactor, ids::Kind as IdKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sqlx::{Row as _, any::AnyRow};
 
@@ -19,6 +19,19 @@ pub struct AccountRow {
     /// By which operators know it.
     pub name: String,
     /// Microseconds UTC.
+    pub created_at: i64,
+    /// What it pays of a price.
+    pub price_factor: PriceFactor,
+}
+
+/// A row of `price_list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceListRow {
+    /// The hash of the text.
+    pub version: String,
+    /// The text.
+    pub body: String,
+    /// When it was kept first, microseconds UTC.
     pub created_at: i64,
 }
 

@@ -28,6 +28,7 @@ mod money;
 mod orders;
 mod payments;
 mod place;
+mod prices;
 mod protocol;
 mod proxy;
 mod queue;

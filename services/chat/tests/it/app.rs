@@ -12,15 +12,16 @@ use domain::{Catalogue, Mode, ids};
 use prometheus_client::registry::Registry;
 use proto::{
     Fault,
-    billing::v1::billing_server::BillingServer,
+    billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
     chat::v1::{
-        CompleteEvent, CompleteRequest, Head, Tail, chat_client::ChatClient, complete_event::Event,
+        CompleteEvent, CompleteRequest, Head, QuoteRequest, Tail, chat_client::ChatClient,
+        complete_event::Event,
     },
-    common::v1::Context,
+    common::v1::{Context, Quote},
     mode_to_wire,
 };
 use tempfile::TempDir;
-use tonic::{Status, Streaming};
+use tonic::{Status, Streaming, service::Routes};
 
 use crate::{
     billing::FakeBilling,
@@ -75,7 +76,10 @@ impl App {
                 .unwrap(),
             secrets: Secrets::random(),
             catalogue: Arc::new(catalogue),
-            billing: rpc::in_process(BillingServer::new(billing.clone())),
+            billing: rpc::in_process(
+                Routes::new(BillingServer::new(billing.clone()))
+                    .add_service(PricesServer::new(billing.clone())),
+            ),
             sandbox_url: Some(provider.origin.clone()),
             tasks: tasks.clone(),
         };
@@ -105,17 +109,32 @@ impl App {
                 key_id: mint::<ids::Key>().to_vec().into(),
                 scopes: vec!["inference".to_owned()],
                 request_id: "req_1".to_owned(),
+                price_factor: 0,
             }),
             operation_id: mint::<ids::Operation>().to_vec().into(),
             body: body.to_owned().into(),
             models: models.iter().map(|model| (*model).to_owned()).collect(),
             idempotency_key: String::new(),
+            max_cost: 0,
         }
     }
 
     /// Sends a request with a test key.
     pub(crate) async fn ask(&self, body: &str) -> Result<Streaming<CompleteEvent>, Status> {
         self.send(Self::request(body, Mode::Test, &[])).await
+    }
+
+    /// What a request of this one's caller would cost.
+    pub(crate) async fn quote(&self, request: CompleteRequest) -> Result<Quote, Fault> {
+        let request = QuoteRequest {
+            context: request.context,
+            body: request.body,
+            models: request.models,
+            max_cost: request.max_cost,
+        };
+        let mut client = self.client.clone();
+        let quote = client.quote(rpc::request(request, PATIENCE)).await;
+        quote.map(tonic::Response::into_inner).map_err(Fault::from)
     }
 
     pub(crate) async fn send(

@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use domain::receipt::{Receipt, recompute};
 use proto::{
     Fault,
     billing::v1::{
         ExtendReply, ExtendRequest, FreezeAccountReply, FreezeAccountRequest,
-        billing_server::Billing, *,
+        billing_server::Billing, prices_server::Prices, *,
     },
     code,
 };
@@ -44,6 +45,10 @@ pub(crate) struct Books {
     expired: HashSet<Vec<u8>>,
     /// What ended a hold; not its repeats.
     pub(crate) settles: Vec<SettleRequest>,
+    /// Price lists that are kept, by version.
+    pub(crate) lists: HashMap<String, String>,
+    /// What happens to the next list.
+    pub(crate) list_plans: VecDeque<Plan>,
     pub(crate) hold_plans: VecDeque<Plan>,
     /// The last one stays.
     pub(crate) settle_plans: VecDeque<Plan>,
@@ -67,10 +72,7 @@ impl FakeBilling {
             panic!("{} settlements", books.settles.len());
         };
         assert_eq!(settle.outcome(), Outcome::Capture);
-        (
-            settle.amount,
-            serde_json::from_slice(&settle.receipt).unwrap(),
-        )
+        (settle.amount, books.checked(settle))
     }
 
     /// Why nothing was charged: the receipt of the one release.
@@ -80,7 +82,7 @@ impl FakeBilling {
             panic!("{} settlements", books.settles.len());
         };
         assert_eq!((settle.outcome(), settle.amount), (Outcome::Release, 0));
-        serde_json::from_slice(&settle.receipt).unwrap()
+        books.checked(settle)
     }
 
     /// Every open hold ends by itself.
@@ -117,6 +119,26 @@ impl FakeBilling {
 // === impl Books ===
 
 impl Books {
+    /// A settlement's receipt, which says what is charged and can be computed again from the list that was kept for it.
+    pub(crate) fn checked(&self, settle: &SettleRequest) -> serde_json::Value {
+        let Ok(receipt) = serde_json::from_slice::<Receipt>(&settle.receipt) else {
+            // Of what a dead process left, no more is known than that.
+            assert_eq!(settle.amount, 0);
+            return serde_json::from_slice(&settle.receipt).unwrap();
+        };
+        let list = self.lists.get(&receipt.price_version);
+        if let Some(list) = list {
+            let sum = recompute(list, &receipt).unwrap();
+            assert_eq!(sum.total.get(), settle.amount);
+        } else {
+            assert_eq!(
+                settle.amount, 0,
+                "nothing is charged by a list that is not kept"
+            );
+        }
+        serde_json::from_slice(&settle.receipt).unwrap()
+    }
+
     fn hold(&mut self, request: HoldRequest) -> Result<HoldReply, Fault> {
         let id = request.hold_id.to_vec();
         if let Some(granted) = self.open.get(&id) {
@@ -235,9 +257,19 @@ impl Billing for FakeBilling {
 
     async fn get_balance(
         &self,
-        _: Request<GetBalanceRequest>,
+        request: Request<GetBalanceRequest>,
     ) -> Result<Response<Balance>, Status> {
-        Err(not_here())
+        let context = request.into_inner().context.unwrap();
+        let books = self.books();
+        let held: i64 = books.open.values().sum();
+        Ok(Response::new(Balance {
+            account_id: context.account_id,
+            mode: context.mode,
+            posted: books.available + held,
+            held,
+            open_holds: i64::try_from(books.open.len()).unwrap(),
+            ..Balance::default()
+        }))
     }
 
     async fn create_account(
@@ -262,6 +294,37 @@ impl Billing for FakeBilling {
     }
 
     async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditReply>, Status> {
+        Err(not_here())
+    }
+}
+
+#[tonic::async_trait]
+impl Prices for FakeBilling {
+    async fn keep_price_list(
+        &self,
+        request: Request<KeepPriceListRequest>,
+    ) -> Result<Response<KeepPriceListReply>, Status> {
+        let plan = self.books().list_plans.pop_front().unwrap_or(Plan::Answer);
+        let KeepPriceListRequest { version, body } = request.into_inner();
+        Self::follow(plan, || {
+            assert_eq!(domain::catalogue::version_of(&body), version);
+            self.books().lists.insert(version, body);
+            Ok(KeepPriceListReply {})
+        })
+        .await
+    }
+
+    async fn get_price_list(
+        &self,
+        _: Request<GetPriceListRequest>,
+    ) -> Result<Response<PriceList>, Status> {
+        Err(not_here())
+    }
+
+    async fn set_price_factor(
+        &self,
+        _: Request<SetPriceFactorRequest>,
+    ) -> Result<Response<Account>, Status> {
         Err(not_here())
     }
 }

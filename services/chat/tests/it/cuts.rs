@@ -77,7 +77,7 @@ async fn a_stream_that_breaks_before_any_text_is_free() {
         "{}",
         fault.message
     );
-    assert_eq!(app.billing.released()["free"], "upstream_cut");
+    assert_eq!(app.billing.released()["class"], "upstream_cut");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod keyed;
 mod keyed_crash;
 mod keyed_race;
 mod money;
+mod prices;
 mod provider;
 mod requests;
 mod streams;

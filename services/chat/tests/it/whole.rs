@@ -104,5 +104,5 @@ async fn a_caller_that_leaves_a_whole_answer_stops_the_provider_and_pays_nothing
     }
     crate::app::until("the stop", || app.provider.stopped() == 1).await;
     app.settled().await;
-    assert_eq!(app.billing.released()["free"], "client_left");
+    assert_eq!(app.billing.released()["class"], "client_left");
 }

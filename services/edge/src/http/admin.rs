@@ -1,6 +1,8 @@
 //! The operator's routes: accounts, credits, the audit, tasks with an unknown outcome. (Those about keys are in `keys/`.) Served
 //! to keys with scope `admin`, and on the operator's own socket.
 
+pub(crate) mod prices;
+
 use std::sync::Arc;
 
 use axum::{
@@ -8,17 +10,17 @@ use axum::{
     response::Response,
 };
 use chassis::{clock, rpc};
-use domain::{AccountId, Id, Mode, TaskId, ids, ids::Kind};
+use domain::{AccountId, Id, Micros, Mode, TaskId, ids, ids::Kind};
 use http::{StatusCode, Uri};
 use proto::{
     Fault,
     billing::v1::{
-        AddCreditsRequest, AuditRequest, CreateAccountRequest, FreezeAccountRequest,
-        ListAccountsRequest,
+        self as billing, AddCreditsRequest, AuditRequest, CreateAccountRequest,
+        FreezeAccountRequest, ListAccountsRequest,
     },
     code, id_from_wire,
     media::v1::ListUnknownAttemptsRequest,
-    mode_to_wire,
+    mode_to_wire, price_factor_from_wire,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -49,6 +51,8 @@ struct Account {
     account_id: String,
     name: String,
     created_at: String,
+    /// What it pays of a price, as a decimal of six places.
+    price_factor: Micros,
 }
 
 /// The wire form of a new account.
@@ -97,6 +101,23 @@ struct PageQuery {
     cursor: Option<String>,
 }
 
+// === impl Account ===
+
+impl TryFrom<billing::Account> for Account {
+    type Error = ApiError;
+
+    fn try_from(account: billing::Account) -> Result<Self, ApiError> {
+        let id: AccountId = id_from_wire(&account.account_id)?;
+        let factor = price_factor_from_wire(account.price_factor)?;
+        Ok(Self {
+            account_id: id.to_string(),
+            name: account.name,
+            created_at: clock::rfc3339(account.created_at),
+            price_factor: Micros::new(factor.parts_per_million()),
+        })
+    }
+}
+
 /// `POST /admin/accounts`.
 pub(crate) async fn create_account(
     State(app): State<Arc<App>>,
@@ -107,7 +128,7 @@ pub(crate) async fn create_account(
     let mut fields = Fields::parse(&body)?;
     let name = fields.text("name", 1, TEXT_LEN);
     fields.require("name", name.as_ref());
-    let test_credits = fields.credits("test_credits").map(domain::Micros::get);
+    let test_credits = fields.credits("test_credits").map(Micros::get);
     if test_credits.is_some_and(i64::is_negative) {
         fields.invalid("test_credits", "not be negative");
     }
@@ -153,14 +174,7 @@ pub(crate) async fn list_accounts(
         .await?
         .into_inner()
         .accounts;
-    let items = accounts.into_iter().map(|account| {
-        let id: AccountId = id_from_wire(&account.account_id)?;
-        Ok(Account {
-            account_id: id.to_string(),
-            name: account.name,
-            created_at: clock::rfc3339(account.created_at),
-        })
-    });
+    let items = accounts.into_iter().map(Account::try_from);
     let items: Vec<Account> = items.collect::<Result<_, ApiError>>()?;
     let next_cursor = next_cursor(&items, limit, |account| &account.account_id);
     success(StatusCode::OK, &List { items, next_cursor })

@@ -26,7 +26,7 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{idempotency_key, json, put, put_replayed},
+    http::{idempotency_key, json, max_cost, put, put_replayed},
     sse::{self, Opened, Opening, Stage},
 };
 
@@ -38,6 +38,7 @@ pub(crate) async fn complete(
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
     let idempotency_key = idempotency_key(request.headers())?;
+    let max_cost = max_cost(request.headers())?;
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
@@ -48,6 +49,7 @@ pub(crate) async fn complete(
             body: body.clone(),
             models: caller.identity.models.clone(),
             idempotency_key,
+            max_cost,
         },
     );
     let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use domain::{Micros, MoneyError};
+use domain::{Micros, MoneyError, PriceFactor};
 use proto::{Code, Fault, Violation, code};
 use serde::{
     Deserialize, Deserializer,
@@ -61,6 +61,17 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// What an account pays of a price, as a decimal.
+    pub(crate) fn price_factor(&mut self, name: &str) -> Option<PriceFactor> {
+        let allowed = "be a number above 0 and at most 10, with at most 6 decimal places";
+        self.read(name, allowed, PriceFactor::parse)
+    }
+
+    /// Whatever stands there, as it stands there.
+    pub(crate) fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.find(name).map(|(_, raw)| raw)
     }
 
     /// A whole number from 1 on.

@@ -17,7 +17,7 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{idempotency_key, put, put_replayed, success},
+    http::{idempotency_key, max_cost, put, put_replayed, success},
 };
 
 /// The wire form of an accepted task.
@@ -45,6 +45,7 @@ async fn submit(
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
     let idempotency_key = idempotency_key(request.headers())?;
+    let max_cost = max_cost(request.headers())?;
     let body = body::read(request, limits.bodies.media, &limits.bodies).await?;
     let request = SubmitRequest {
         context: Some(caller.context()),
@@ -54,6 +55,7 @@ async fn submit(
         idempotency_key,
         models: caller.identity.models.clone(),
         max_open_tasks: caller.identity.max_open_tasks,
+        max_cost,
     };
     let reply = app
         .clients

@@ -51,6 +51,11 @@ pub(crate) struct World {
     pub(crate) events: Mutex<Vec<billing::StripeEvent>>,
     /// What redeem codes were asked for.
     pub(crate) new_codes: Mutex<Vec<billing::CreateRedeemCodesRequest>>,
+    /// What chat and media were asked to quote.
+    pub(crate) chat_quotes: Mutex<Vec<chat::QuoteRequest>>,
+    pub(crate) media_quotes: Mutex<Vec<media::QuoteRequest>>,
+    /// Every change of what an account pays.
+    pub(crate) factors: Mutex<Vec<billing::SetPriceFactorRequest>>,
     /// Every new key.
     pub(crate) new_keys: Mutex<Vec<billing::CreateKeyRequest>>,
     /// Every list of keys that was asked for.
@@ -174,6 +179,7 @@ impl billing::billing_server::Billing for FakeBilling {
             account_id: vec![7; 16].into(),
             name: request.into_inner().name,
             created_at: 0,
+            price_factor: 1_000_000,
         }))
     }
 
@@ -186,6 +192,7 @@ impl billing::billing_server::Billing for FakeBilling {
             account_id: vec![7; 16].into(),
             name: "one".into(),
             created_at: 1_500_000,
+            price_factor: 1_000_000,
         };
         let accounts = (0..limit).map(|_| account.clone()).collect();
         Ok(Response::new(billing::ListAccountsReply { accounts }))
@@ -286,6 +293,66 @@ impl chat::chat_server::Chat for FakeChat {
         let events = plan.answer.map_err(Status::from)?;
         Ok(Response::new(ReceiverStream::new(events)))
     }
+
+    async fn quote(
+        &self,
+        request: Request<chat::QuoteRequest>,
+    ) -> Result<Response<common::Quote>, Status> {
+        self.0
+            .chat_quotes
+            .lock()
+            .unwrap()
+            .push(request.into_inner());
+        Ok(Response::new(quote()))
+    }
+}
+
+#[tonic::async_trait]
+impl billing::prices_server::Prices for FakeBilling {
+    async fn keep_price_list(
+        &self,
+        _request: Request<billing::KeepPriceListRequest>,
+    ) -> Result<Response<billing::KeepPriceListReply>, Status> {
+        panic!("the edge keeps no price list")
+    }
+
+    async fn get_price_list(
+        &self,
+        request: Request<billing::GetPriceListRequest>,
+    ) -> Result<Response<billing::PriceList>, Status> {
+        Ok(Response::new(billing::PriceList {
+            version: request.into_inner().version,
+            body: "#: a.toml\n".into(),
+            created_at: 1_500_000,
+        }))
+    }
+
+    async fn set_price_factor(
+        &self,
+        request: Request<billing::SetPriceFactorRequest>,
+    ) -> Result<Response<billing::Account>, Status> {
+        let request = request.into_inner();
+        let account = billing::Account {
+            account_id: request.account_id.clone(),
+            name: "one".into(),
+            created_at: 1_500_000,
+            price_factor: request.price_factor,
+        };
+        self.0.factors.lock().unwrap().push(request);
+        Ok(Response::new(account))
+    }
+}
+
+/// What chat and media answer when asked for a price.
+fn quote() -> common::Quote {
+    common::Quote {
+        expected: 1_250_000,
+        max: 5_000_000,
+        affordable: true,
+        price_version: "v1".into(),
+        resolved: Bytes::from_static(br#"{"model":"m"}"#),
+        price_factor: 800_000,
+    }
 }
 
 /// The events of an answer in one piece.
@@ -353,6 +420,20 @@ impl media::media_server::Media for FakeMedia {
         };
         submits.push(request);
         Ok(Response::new(reply))
+    }
+
+    async fn quote(
+        &self,
+        request: Request<media::QuoteRequest>,
+    ) -> Result<Response<common::Quote>, Status> {
+        let request = request.into_inner();
+        if request.body.as_ref() == br#""refuse""# {
+            return Err(Fault::new(code::UNKNOWN_MODEL, "no such model")
+                .param("model")
+                .into());
+        }
+        self.0.media_quotes.lock().unwrap().push(request);
+        Ok(Response::new(quote()))
     }
 
     async fn get_task(

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
         Identity, billing_server::BillingServer, keys_server::KeysServer,
-        orders_server::OrdersServer, usage_server::UsageServer,
+        orders_server::OrdersServer, prices_server::PricesServer, usage_server::UsageServer,
     },
     chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
@@ -82,6 +82,7 @@ impl House {
                 Routes::new(BillingServer::new(FakeBilling(world.clone())))
                     .add_service(KeysServer::new(FakeKeys(world.clone())))
                     .add_service(OrdersServer::new(FakeOrders(world.clone())))
+                    .add_service(PricesServer::new(FakeBilling(world.clone())))
                     .add_service(UsageServer::new(FakeBilling(world.clone()))),
             ),
             chat: rpc::in_process(chat),

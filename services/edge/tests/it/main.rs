@@ -20,6 +20,7 @@ mod limits;
 mod orders;
 mod own_keys;
 mod paid;
+mod prices;
 mod redis;
 mod shapes;
 mod tasks;

@@ -2,7 +2,7 @@
 
 use chassis::secrets::Sealer;
 use db::Engine;
-use domain::{AccountId, Id, KeyId, Micros, Mode, TaskId, ids::Kind};
+use domain::{AccountId, Id, KeyId, Micros, Mode, Moment, TaskId, ids::Kind, price::Frozen};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Row as _, any::AnyRow};
 use tracing::error;
 
@@ -62,8 +62,8 @@ pub(crate) async fn insert(
     )?;
     let done = sqlx::query(
         "insert into task (id, account, mode, route, model, state, version, request, idempotency_key, body_hash, held,
-                           price_version, due_at, created_at, deadline_at, trace, key_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                           price_version, due_at, created_at, deadline_at, trace, key_id, price)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          on conflict do nothing",
     )
     .bind(task.id.to_vec())
@@ -83,6 +83,7 @@ pub(crate) async fn insert(
     .bind(task.deadline_at)
     .bind(task.trace.as_str())
     .bind(new.key.map(KeyId::to_vec))
+    .bind(serde_json::to_string(&task.price)?)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -278,6 +279,10 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
     let task: TaskId = id(row, "id")?;
     let request: Vec<u8> = row.try_get("request")?;
     let error: Option<Vec<u8>> = row.try_get("error")?;
+    let (held, created_at) = (
+        Micros::new(row.try_get("held")?),
+        row.try_get("created_at")?,
+    );
     Ok(Task {
         id: task,
         account: id(row, "account")?,
@@ -287,7 +292,8 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         state: state(row)?,
         version: row.try_get("version")?,
         request: opened::<Request>(sealer, task, "request", &request),
-        held: Micros::new(row.try_get("held")?),
+        held,
+        price: price(row, held, created_at)?,
         charged: Micros::new(row.try_get("charged")?),
         price_version: row.try_get("price_version")?,
         attempts: row.try_get("attempts")?,
@@ -301,12 +307,22 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         claims: row.try_get("claims")?,
         lease_until: row.try_get("lease_until")?,
         error: error.and_then(|sealed| opened::<TaskError>(sealer, task, "error", &sealed)),
-        created_at: row.try_get("created_at")?,
+        created_at,
         started_at: row.try_get("started_at")?,
         completed_at: row.try_get("completed_at")?,
         deadline_at: row.try_get("deadline_at")?,
         trace: row.try_get("trace")?,
     })
+}
+
+/// What was frozen; of a task from before there was such a thing, that it was priced per call.
+fn price(row: &AnyRow, held: Micros, created_at: i64) -> Result<Box<Frozen>, Error> {
+    let text: &str = row.try_get("price")?;
+    if text.is_empty() {
+        let frozen = Frozen::per_call(held, Moment::from_micros(created_at));
+        return Ok(Box::new(frozen));
+    }
+    Ok(serde_json::from_str(text)?)
 }
 
 fn opened<T: serde::de::DeserializeOwned>(

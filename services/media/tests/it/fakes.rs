@@ -13,9 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use domain::receipt::{Receipt, recompute};
 use proto::{
     Fault,
-    billing::v1::{self as billing, billing_server},
+    billing::v1::{self as billing, billing_server, prices_server},
     code,
     webhooks::v1::{self as webhooks, webhooks_server},
 };
@@ -176,6 +177,8 @@ struct Ledger {
     held: HashMap<Vec<u8>, i64>,
     settled: HashMap<Vec<u8>, Vec<i64>>,
     receipts: Vec<Value>,
+    lists: HashMap<String, String>,
+    available: i64,
 }
 
 impl Billing {
@@ -212,6 +215,11 @@ impl Billing {
     /// Tasks that something is held for.
     pub(crate) fn holds(&self) -> usize {
         self.0.lock().unwrap().held.len()
+    }
+
+    /// What can be spent, as far as a quote asks.
+    pub(crate) fn set_available(&self, micros: i64) {
+        self.0.lock().unwrap().available = micros;
     }
 
     pub(crate) fn settlements(&self) -> usize {
@@ -265,6 +273,18 @@ impl billing_server::Billing for Billing {
     ) -> Result<Reply<billing::SettleReply>, Status> {
         let request = request.into_inner();
         let mut ledger = self.0.lock().unwrap();
+        // A receipt says what is charged, and can be computed again from the list that was kept for it.
+        let receipt: Receipt = serde_json::from_slice(&request.receipt).unwrap();
+        assert_eq!(receipt.total().get(), request.amount);
+        if let Some(list) = ledger.lists.get(&receipt.price_version) {
+            let sum = recompute(list, &receipt).unwrap();
+            assert_eq!(sum.total.get(), request.amount);
+        } else {
+            assert_eq!(
+                request.amount, 0,
+                "nothing is charged by a list that is not kept"
+            );
+        }
         ledger
             .settled
             .entry(request.hold_id.to_vec())
@@ -298,9 +318,15 @@ impl billing_server::Billing for Billing {
     }
     async fn get_balance(
         &self,
-        _: Request<billing::GetBalanceRequest>,
+        request: Request<billing::GetBalanceRequest>,
     ) -> Result<Reply<billing::Balance>, Status> {
-        not_played()
+        let context = request.into_inner().context.unwrap();
+        Ok(Reply::new(billing::Balance {
+            account_id: context.account_id,
+            mode: context.mode,
+            posted: self.0.lock().unwrap().available,
+            ..billing::Balance::default()
+        }))
     }
     async fn create_account(
         &self,
@@ -324,6 +350,32 @@ impl billing_server::Billing for Billing {
         &self,
         _: Request<billing::AuditRequest>,
     ) -> Result<Reply<billing::AuditReply>, Status> {
+        not_played()
+    }
+}
+
+#[tonic::async_trait]
+impl prices_server::Prices for Billing {
+    async fn keep_price_list(
+        &self,
+        request: Request<billing::KeepPriceListRequest>,
+    ) -> Result<Reply<billing::KeepPriceListReply>, Status> {
+        let list = request.into_inner();
+        let mut ledger = self.0.lock().unwrap();
+        assert_eq!(domain::catalogue::version_of(&list.body), list.version);
+        ledger.lists.insert(list.version, list.body);
+        Ok(Reply::new(billing::KeepPriceListReply {}))
+    }
+    async fn get_price_list(
+        &self,
+        _: Request<billing::GetPriceListRequest>,
+    ) -> Result<Reply<billing::PriceList>, Status> {
+        not_played()
+    }
+    async fn set_price_factor(
+        &self,
+        _: Request<billing::SetPriceFactorRequest>,
+    ) -> Result<Reply<billing::Account>, Status> {
         not_played()
     }
 }

@@ -11,7 +11,8 @@ use domain::{Caller, Catalogue, Mode, Scope, TaskId};
 use media::{Deps, Media};
 use proto::{
     Fault,
-    billing::v1::billing_server::BillingServer,
+    billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
+    common::v1::Quote,
     media::v1::{self as wire, media_client::MediaClient},
     webhooks::v1::webhooks_server::WebhooksServer,
 };
@@ -150,6 +151,12 @@ impl House {
         self
     }
 
+    /// Another catalogue, for the next process.
+    pub(crate) fn with_catalogue(mut self, catalogue: Arc<Catalogue>) -> Self {
+        self.catalogue = catalogue;
+        self
+    }
+
     pub(crate) async fn start(&self) -> Running {
         let origin = self.provider.origin();
         self.start_with_sandbox(Some(origin)).await
@@ -168,7 +175,10 @@ impl House {
             secrets: self.secrets.clone(),
             public_url: "http://us.example".to_owned(),
             sandbox_url,
-            billing: rpc::in_process(BillingServer::new(self.billing.clone())),
+            billing: rpc::in_process(
+                tonic::service::Routes::new(BillingServer::new(self.billing.clone()))
+                    .add_service(PricesServer::new(self.billing.clone())),
+            ),
             webhooks: rpc::in_process(WebhooksServer::new(self.webhooks.clone())),
             queue: self.queue.clone().unwrap_or_else(own_queue),
             live: Arc::new(live::memory::MemoryLive::new(
@@ -289,6 +299,19 @@ impl Running {
             .map_err(Fault::from)
     }
 
+    /// What a submit would cost.
+    pub(crate) async fn quote(&self, submit: wire::SubmitRequest) -> Result<Quote, Fault> {
+        let request = wire::QuoteRequest {
+            context: submit.context,
+            route: submit.route,
+            body: submit.body,
+            models: submit.models,
+            max_cost: submit.max_cost,
+        };
+        let quote = self.client.clone().quote(request).await;
+        quote.map(tonic::Response::into_inner).map_err(Fault::from)
+    }
+
     /// Submits a fox and hands back its id.
     pub(crate) async fn accepted(&self) -> TaskId {
         self.accepted_with(&json!({"model": "flux-2", "prompt": "a fox"}))
@@ -364,6 +387,7 @@ fn caller(mode: Mode) -> Caller {
         key: None,
         scopes: vec![Scope::Inference, Scope::Read],
         request_id: "req_test".to_owned(),
+        price_factor: domain::PriceFactor::ONE,
     }
 }
 

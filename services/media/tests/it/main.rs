@@ -13,5 +13,6 @@ mod house;
 mod life;
 mod money;
 mod open_tasks;
+mod prices;
 mod protocol;
 mod replicas;

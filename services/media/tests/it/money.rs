@@ -78,7 +78,7 @@ async fn refused_after(engine: Engine, first: Holds) {
     });
     assert_eq!(submitted.unwrap_err().code, code::INSUFFICIENT_CREDITS);
     eventually("released", async || house.billing.settlements() == 1).await;
-    assert_eq!(house.billing.receipts()[0]["outcome"], "never accepted");
+    assert_eq!(house.billing.receipts()[0]["class"], "never_accepted");
 
     house.billing.answer_holds(Holds::Grant);
     assert!(

@@ -1,0 +1,61 @@
+//! The use case: what a chat request would cost. A dry run: the plan is the one of the request itself, and nothing is held.
+
+use domain::{Micros, Usage};
+use proto::{Fault, common::v1::Quote};
+use serde::Serialize;
+
+use crate::{
+    Service,
+    fault::internal,
+    plan::{Plan, Submission, plan},
+    request::Wanted,
+};
+
+/// The parameters as they would be used; a wire form. It holds no content.
+#[derive(Serialize)]
+struct Resolved<'a> {
+    model: &'a str,
+    stream: bool,
+    n: u64,
+    max_tokens: u64,
+    /// The most tokens of input there can be.
+    input_tokens_bound: u64,
+}
+
+/// Says what a request would cost.
+///
+/// # Errors
+/// What the request itself would be refused with, but for a balance that is too low; BILLING_UNAVAILABLE.
+pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
+    let plan = plan(service, submission)?;
+    let expected = expected(&plan, service.config.expected_output)?;
+    let resolved = Resolved {
+        model: &plan.model,
+        stream: plan.request.answer != Wanted::Whole,
+        n: plan.bound.choices,
+        max_tokens: plan.bound.output,
+        input_tokens_bound: plan.bound.input(),
+    };
+    let resolved = serde_json::to_vec(&resolved).map_err(|_| internal())?;
+    let available = service.billing.available(&plan.caller).await?;
+    Ok(Quote {
+        expected: expected.min(plan.terms.amount).get(),
+        max: plan.terms.amount.get(),
+        affordable: available >= plan.terms.floor,
+        price_version: service.catalogue.version().to_owned(),
+        resolved: resolved.into(),
+        price_factor: plan.rate.factor.parts_per_million(),
+    })
+}
+
+/// Half of the input's bound, as cut streams are charged too, and a usual answer.
+fn expected(plan: &Plan, usual_output: u64) -> Result<Micros, Fault> {
+    let bound = &plan.bound;
+    let usage = Usage {
+        input: bound.input().div_ceil(2),
+        output: bound.output.min(usual_output).saturating_mul(bound.choices),
+        ..Usage::default()
+    };
+    let cost = plan.rate.price.cost(usage, plan.rate.factor);
+    cost.map(|cost| cost.amount).map_err(|_| internal())
+}

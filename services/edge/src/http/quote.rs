@@ -1,0 +1,115 @@
+//! `POST /quote`: what a paid request would cost. The service that would take the request says it, by the same code.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use chassis::rpc;
+use domain::{Micros, catalogue::CHAT_ROUTE};
+use http::StatusCode;
+use proto::{
+    chat::v1::QuoteRequest as ChatQuote, common::v1::Quote, media::v1::QuoteRequest as MediaQuote,
+    price_factor_from_wire,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    App,
+    auth::{Quoting, Scoped},
+    body,
+    error::ApiError,
+    http::{fields::Fields, max_cost, success},
+};
+
+/// The wire form of a quote.
+#[derive(Serialize)]
+struct Quoted {
+    expected_credits: Micros,
+    max_credits: Micros,
+    affordable: bool,
+    price_version: String,
+    resolved: Box<RawValue>,
+    price_factor: Micros,
+    expected_microcredits: i64,
+    max_microcredits: i64,
+}
+
+/// Says what a request would cost, and charges nothing.
+pub(crate) async fn quote(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Quoting>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let limits = &app.config.limits;
+    let max_cost = max_cost(request.headers())?;
+    let largest = limits.bodies.chat.max(limits.bodies.media);
+    let text = body::read(request, largest, &limits.bodies).await?;
+    let (route, body) = asked(&app, &text)?;
+    let (context, models) = (Some(caller.context()), caller.identity.models.clone());
+    let quote = if route == CHAT_ROUTE {
+        let request = ChatQuote {
+            context,
+            body,
+            models,
+            max_cost,
+        };
+        let request = rpc::request(request, limits.deadlines.submit);
+        app.clients.chat.clone().quote(request).await?
+    } else {
+        let request = MediaQuote {
+            context,
+            route,
+            body,
+            models,
+            max_cost,
+        };
+        let request = rpc::request(request, limits.deadlines.submit);
+        app.clients.media.clone().quote(request).await?
+    };
+    success(StatusCode::OK, &Quoted::try_from(quote.into_inner())?)
+}
+
+/// The route that is meant, and the body for it, as it stands in the text.
+fn asked(app: &App, text: &Bytes) -> Result<(String, Bytes), ApiError> {
+    let mut routes: Vec<&str> = Vec::new();
+    for model in app.catalogue.models() {
+        if !routes.contains(&model.route.as_str()) {
+            routes.push(&model.route);
+        }
+    }
+    let mut fields = Fields::parse(text)?;
+    let allowed = format!("one of {}", routes.join(", "));
+    let known = |word: &str| routes.contains(&word).then(|| word.to_owned());
+    let route = fields.word("route", &allowed, known);
+    fields.require("route", route.as_ref());
+    let body = fields.raw("body");
+    fields.require("body", body.as_ref());
+    fields.finish()?;
+    let body = body.map(|raw| text.slice_ref(raw.get().as_bytes()));
+    Ok((route.unwrap_or_default(), body.unwrap_or_default()))
+}
+
+// === impl Quoted ===
+
+impl TryFrom<Quote> for Quoted {
+    type Error = ApiError;
+
+    fn try_from(quote: Quote) -> Result<Self, ApiError> {
+        let factor = price_factor_from_wire(quote.price_factor)?;
+        Ok(Self {
+            expected_credits: Micros::new(quote.expected),
+            max_credits: Micros::new(quote.max),
+            affordable: quote.affordable,
+            price_version: quote.price_version,
+            resolved: serde_json::from_slice(&quote.resolved).map_err(|_| ApiError::internal())?,
+            // A decimal of six places is written as an amount is.
+            price_factor: Micros::new(factor.parts_per_million()),
+            expected_microcredits: quote.expected,
+            max_microcredits: quote.max,
+        })
+    }
+}
