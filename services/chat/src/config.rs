@@ -19,12 +19,6 @@ pub struct Config {
     /// The largest `n`. Default 8.
     #[serde(default = "max_choices")]
     pub max_choices: u64,
-    /// The output, in tokens, below which a request is refused for want of credit instead of being shortened. Default 256.
-    #[serde(default = "least_output")]
-    pub least_output: u64,
-    /// The output of one choice, in tokens, that a quote expects where more is allowed. Default 512.
-    #[serde(default = "expected_output")]
-    pub expected_output: u64,
     /// How long a provider may think before the head of an answer that is not streamed: the whole generation. Default `"600s"`.
     /// Streamed answers have `limits.upstream.first_byte_timeout`.
     #[serde(default = "whole_answer_timeout", with = "duration")]
@@ -44,6 +38,9 @@ pub struct Config {
     /// How customers are told to wait when nobody said for how long. Default `"2s"`.
     #[serde(default = "retry_after", with = "duration")]
     pub retry_after: Duration,
+    /// Bounds of what is generated.
+    #[serde(default)]
+    pub output: OutputLimits,
     /// Calls to billing.
     #[serde(default = "BillingLimits::default")]
     pub billing: BillingLimits,
@@ -53,6 +50,16 @@ pub struct Config {
     /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
     #[serde(skip)]
     pub upstream: UpstreamConfig,
+}
+
+/// The section `limits.chat.output`: how many tokens of one choice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputLimits {
+    /// Below this a request is refused for want of credit instead of being shortened. Default 256.
+    pub least: u64,
+    /// What a quote expects where more is allowed. Default 512.
+    pub expected: u64,
 }
 
 /// The section `limits.chat.billing`.
@@ -114,7 +121,7 @@ impl Config {
             upstream: settings.section("limits.upstream")?,
             ..settings.section("limits.chat")?
         };
-        if config.buffered_events == 0 || config.max_candidates == 0 || config.least_output == 0 {
+        if config.buffered_events == 0 || config.max_candidates == 0 || config.output.least == 0 {
             return Err(Error::Setting(
                 "limits.chat: buffered_events, max_candidates and least_output must be at least 1"
                     .to_owned(),
@@ -146,6 +153,17 @@ impl Config {
         ]
         .into_iter()
         .fold(self.failover_window, Duration::saturating_add)
+    }
+}
+
+// === impl OutputLimits ===
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self {
+            least: 256,
+            expected: 512,
+        }
     }
 }
 
@@ -185,14 +203,6 @@ const fn max_candidates() -> usize {
 
 const fn max_choices() -> u64 {
     8
-}
-
-const fn least_output() -> u64 {
-    256
-}
-
-const fn expected_output() -> u64 {
-    512
 }
 
 const fn whole_answer_timeout() -> Duration {
@@ -251,7 +261,7 @@ mod tests {
     fn every_field_has_its_default() {
         let config = Config::read(&Settings::from_toml("")).unwrap();
         assert_eq!(config.billing.hold_ttl, Duration::from_secs(900));
-        assert_eq!(config.least_output, 256);
+        assert_eq!(config.output.least, 256);
         let config = Config::read(&Settings::from_toml(
             "[limits.chat.billing]\nhold_try = '10ms'",
         ));

@@ -77,7 +77,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
     };
     // The sums are far from the limit of 64 bits; a price list that is not, cannot be served.
     let terms = bound
-        .terms(&rate, service.config.least_output)
+        .terms(&rate, service.config.output.least)
         .map_err(|_| internal())?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     Ok(Plan {

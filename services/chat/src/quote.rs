@@ -28,7 +28,7 @@ struct Resolved<'a> {
 /// What the request itself would be refused with, but for a balance that is too low; BILLING_UNAVAILABLE.
 pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
     let plan = plan(service, submission)?;
-    let expected = expected(&plan, service.config.expected_output)?;
+    let expected = expected(&plan, service.config.output.expected)?;
     let resolved = Resolved {
         model: &plan.model,
         stream: plan.request.answer != Wanted::Whole,

@@ -35,6 +35,7 @@ use tracing::Span;
 
 use crate::fake_keys::FakeKeys;
 use crate::fake_orders::FakeOrders;
+use crate::fake_usage::FakeUsage;
 use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
 
 /// A running edge.
@@ -83,7 +84,7 @@ impl House {
                     .add_service(KeysServer::new(FakeKeys(world.clone())))
                     .add_service(OrdersServer::new(FakeOrders(world.clone())))
                     .add_service(PricesServer::new(FakeBilling(world.clone())))
-                    .add_service(UsageServer::new(FakeBilling(world.clone()))),
+                    .add_service(UsageServer::new(FakeUsage(world.clone()))),
             ),
             chat: rpc::in_process(chat),
             media: rpc::in_process(MediaServer::new(FakeMedia(world.clone()))),

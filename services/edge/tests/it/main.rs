@@ -12,6 +12,7 @@ mod broken;
 mod chat;
 mod fake_keys;
 mod fake_orders;
+mod fake_usage;
 mod fakes;
 mod files;
 mod house;
