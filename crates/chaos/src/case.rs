@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use chassis::failpoint::Point;
-use testkit::{Shape, servers};
+use testkit::{Point, Shape, servers};
 
 use crate::{
     Length, crash, leave,

@@ -1,10 +1,9 @@
 //! The program dies at a point, is started again, and every customer sends again what was not answered.
 
 use anyhow::{Result, ensure};
-use chassis::failpoint::Point;
-use testkit::{Aio, Shape, eventually};
+use testkit::{Aio, Point, Shape, eventually};
 
-use crate::customer::Customer;
+use crate::customer::{Customer, DEAR};
 
 /// What an account begins with: credits, and the same in micro-credits.
 const CREDITS: i64 = 100;
@@ -39,14 +38,25 @@ pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<Strin
     aio.set("AIO_CRASH", "");
     audit(&aio).await?;
     aio.restart().await?;
-    let seen = customer.check(CREDIT, is_unheard(point)).await?;
+    let seen = customer.check(CREDIT, unheard(point)).await?;
     aio.finish().await?;
     Ok(seen)
 }
 
-/// Whether a charge can be made there whose customer does not hear of it.
-const fn is_unheard(point: Point) -> bool {
-    matches!(point, Point::BillingAfterCommit | Point::ChatAfterCapture)
+/// The most that can be charged there without its customer hearing of it.
+const fn unheard(point: Point) -> i64 {
+    match point {
+        Point::BillingAfterCommit | Point::ChatAfterCapture => DEAR,
+        Point::EdgeBeforeForward
+        | Point::BillingBeforeCommit
+        | Point::ChatAfterHold
+        | Point::ChatMidStream
+        | Point::ChatBeforeCapture
+        | Point::MediaBeforeTask
+        | Point::MediaAfterTask
+        | Point::MediaAfterHold
+        | Point::MediaAfterAccept => 0,
+    }
 }
 
 /// The books hold while nothing runs.

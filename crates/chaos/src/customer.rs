@@ -103,9 +103,9 @@ impl Customer {
         Ok(Some(id.context("no task_id")?.to_owned()))
     }
 
-    /// Sends every image again with its key, waits for all to end, and compares the bill with what was said. `unheard`: whether a
-    /// chat may be charged whose end the customer did not see.
-    pub(crate) async fn check(&mut self, credit: i64, unheard: bool) -> Result<String> {
+    /// Sends every image again with its key, waits for all to end, and compares the bill with what was said. `unheard`: the
+    /// most that may be charged for a chat whose end the customer did not see.
+    pub(crate) async fn check(&mut self, credit: i64, unheard: i64) -> Result<String> {
         let mut images = 0_i64;
         let mut completed = 0_i64;
         for image in &self.images {
@@ -131,11 +131,7 @@ impl Customer {
         let credits = self.api.settled().await?;
         let told = self.paid.saturating_add(completed.saturating_mul(IMAGE));
         let beyond = credit.saturating_sub(told).saturating_sub(credits.posted);
-        let most = if unheard {
-            self.broken.min(1).saturating_mul(DEAR)
-        } else {
-            0
-        };
+        let most = self.broken.min(1).saturating_mul(unheard);
         ensure!(
             (0..=most).contains(&beyond),
             "{beyond} micro-credits were charged beyond the {told} that were told"

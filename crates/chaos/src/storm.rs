@@ -22,7 +22,7 @@ pub(crate) enum Engine {
 /// Runs it, and says what it came to.
 pub(crate) async fn storm(engine: Engine, length: Length) -> Result<String> {
     let this = std::env::current_exe().context("who am I?")?;
-    let folder = this.parent().unwrap_or(Path::new("."));
+    let folder = this.parent().unwrap_or_else(|| Path::new("."));
     let program = folder.join("examples/storm");
     let operations = match length {
         Length::Full => FULL,

@@ -20,6 +20,7 @@ pub use account::Account;
 pub use aio::{Aio, FirstStart, Role, Sandbox, Servers, Shape, Signal};
 pub use api::{Api, Credits, Reply, micros};
 pub use binary::binary;
+pub use chassis::failpoint::Point;
 pub use collector::{Collector, TraceSpan};
 pub use events::{Event, Events};
 pub use sink::{Answer, Received, Sink};

@@ -206,8 +206,8 @@ impl Protocol {
                 request.net.send(Message::Captured(captured.get()));
             }
             (Message::Release, Ok(Reply::Released)) => request.released = true,
-            // It was charged: nobody waits for this answer.
-            (Message::Release, Err(Refusal::Closed(_))) => {}
+            // It has ended otherwise: nobody waits for this answer any more.
+            (Message::Capture(_) | Message::Release, Err(Refusal::Closed(_))) => {}
             (message, answer) => panic!("{message:?} was answered by {answer:?}"),
         }
     }

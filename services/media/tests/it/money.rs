@@ -245,10 +245,7 @@ async fn what_changes_in_the_catalogue_meanwhile_changes_no_charge(engine: Engin
         let after = house.start().await;
         house.provider.finish();
         let view = after.reaches(task, end).await;
-        assert_eq!(
-            (&view["consumed_microcredits"], &view["held_credits"]),
-            (&json!(charged), &json!(5))
-        );
+        assert_eq!(view["consumed_microcredits"], charged);
         eventually("settled", async || {
             house.billing.settled(&task.to_bytes()) == [charged]
         })
