@@ -175,13 +175,28 @@ async fn burst(houses: &[House], events: &[StripeEvent], seed: u64) {
         let place = u64::try_from(*place).unwrap();
         (place ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     });
-    let sent = shuffled.into_iter().map(|(place, event)| {
-        let house = &houses[place % houses.len()];
-        house.take(event.clone())
-    });
-    for outcome in join_all(sent).await {
-        outcome.unwrap();
-    }
+    let sent = shuffled
+        .into_iter()
+        .map(|(place, event)| insist(&houses[place % houses.len()], event));
+    join_all(sent).await;
+}
+
+/// Sends an event until it is taken, as the provider does. Only "too much at once" is a reason to come again.
+async fn insist(house: &House, event: &StripeEvent) {
+    testkit::eventually("the event is taken", async || {
+        match house.take(event.clone()).await {
+            Ok(()) => Ok(Some(())),
+            Err(word) => {
+                assert!(
+                    ["overloaded", "billing_unavailable"].contains(&word.as_str()),
+                    "{word}"
+                );
+                Ok(None)
+            }
+        }
+    })
+    .await
+    .unwrap();
 }
 
 async fn booked(house: &House, balance: BalanceId, which: &str) -> i64 {
