@@ -1,7 +1,10 @@
 //! `bench usage`: how long it takes to say what was used, when one account has ten million operations: sums by every group, and pages
 //! of operations with and without filters. The database is made once and kept below `target`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use billing::{Billing, Deps, Group, Page, Span, ledger::BalanceId};
@@ -13,28 +16,10 @@ use tokio::time::Instant;
 
 use crate::{Length, figures::Figures, load::percentile_us, progress};
 
-/// The account that has everything.
+/// The account that has everything, and the last of its days (since 1970): as `billing/examples/operations.rs` makes them.
 const ACCOUNT: [u8; 16] = [7; 16];
-/// Days that the operations are spread over, before this one (since 1970).
 const DAYS: i64 = 365;
 const LAST_DAY: i64 = 20_700;
-
-/// Makes the operations, as the projection would have: the keys are twenty, the models ten.
-const OPERATIONS: &str = "
-    with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < $1)
-    insert into operation (id, account, mode, key, route, model, provider, outcome, held, charged, written_off, input_tokens,
-                           output_tokens, price_version, created_at, ended_at, ending)
-    select unhex(printf('%032x', i)), $2, 'live', unhex(printf('%032x', i % 20)), 'chat/completions',
-           'model-' || (i % 10), 'provider', case when i % 9 = 0 then 'released' else 'captured' end, 5000,
-           case when i % 9 = 0 then 0 else i % 4000 end, 0, i % 900, i % 700, 'version',
-           ($3 + i * $4 / $1) * 86400000000, ($3 + i * $4 / $1) * 86400000000 + 1000000, i
-    from n";
-/// Sums them up.
-const DAYS_SUMMED: &str = "
-    insert into usage_day (account, mode, day, key, model, route, operations, free, charged, input_tokens, output_tokens)
-    select account, mode, ended_at / 86400000000, key, model, route, count(*), sum(charged = 0), sum(charged),
-           sum(input_tokens), sum(output_tokens)
-    from operation group by 1, 2, 3, 4, 5, 6";
 
 /// Times the questions.
 pub(crate) async fn usage(length: Length) -> anyhow::Result<Figures> {
@@ -132,22 +117,13 @@ fn wanted(round: i64, count: i64) -> anyhow::Result<Vec<Page>> {
 /// Billing over a file with so many operations.
 async fn filled(count: i64) -> anyhow::Result<Billing> {
     let file = PathBuf::from(format!("target/bench/usage-{count}.db"));
-    std::fs::create_dir_all("target/bench").context("cannot make target/bench")?;
-    let (settings, tasks) = (
-        Settings::from_toml(
-            "[limits.billing.jobs]\nproject_every = '1h'\nlots_every = '1h'\nseal_every = '1h'",
-        ),
-        Tasks::default(),
-    );
+    if !file.exists() {
+        make(&file, count).await?;
+    }
+    let jobs = "[limits.billing.jobs]\nproject_every = '1h'\nlots_every = '1h'\nseal_every = '1h'";
+    let (settings, tasks) = (Settings::from_toml(jobs), Tasks::default());
     let limits: db::Limits = settings.section("database")?;
     let db = Db::open(&file, billing::MIGRATIONS, &limits, &tasks).await?;
-    let there: i64 = sqlx::query_scalar("select count(*) from usage_day")
-        .fetch_one(db.reader())
-        .await?;
-    if there == 0 {
-        progress(&format!("usage: making {count} operations, once"));
-        fill(&db, count).await?;
-    }
     let deps = Deps {
         db,
         key_mac: Secrets::random().key_mac().clone(),
@@ -157,21 +133,19 @@ async fn filled(count: i64) -> anyhow::Result<Billing> {
     Ok(Billing::start(deps, &mut Registry::default()).await?)
 }
 
-async fn fill(db: &Db, count: i64) -> anyhow::Result<()> {
-    let filled: Result<(), db::Error> = db
-        .write(move |connection| {
-            Box::pin(async move {
-                sqlx::query(OPERATIONS)
-                    .bind(count)
-                    .bind(ACCOUNT.to_vec())
-                    .bind(LAST_DAY - DAYS)
-                    .bind(DAYS)
-                    .execute(&mut *connection)
-                    .await?;
-                sqlx::query(DAYS_SUMMED).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await;
-    Ok(filled?)
+/// Has the file made beside its place, so that one that was cut off is not taken for whole. The program lies beside this one.
+async fn make(file: &Path, count: i64) -> anyhow::Result<()> {
+    progress(&format!("usage: making {count} operations, once"));
+    std::fs::create_dir_all("target/bench").context("cannot make target/bench")?;
+    let half = file.with_extension("half");
+    let here = std::env::current_exe()?;
+    let program = here.with_file_name("examples").join("operations");
+    let made = tokio::process::Command::new(program)
+        .arg(&half)
+        .arg(count.to_string())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    anyhow::ensure!(made.success(), "the operations could not be made");
+    Ok(std::fs::rename(&half, file)?)
 }

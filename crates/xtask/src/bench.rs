@@ -27,6 +27,15 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
         "--package",
         "bench",
     ])?;
+    // What makes the database of `usage`.
+    cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "billing",
+        "--example",
+        "operations",
+    ])?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let flags = [("--quick", choice.quick), ("--json", choice.json)];
     let flags = flags.into_iter().filter(|(_, on)| *on);

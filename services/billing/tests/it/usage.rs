@@ -110,7 +110,30 @@ async fn operations_are_summed_up_once_each(engine: Engine) {
     }
     catch_up(&house, 5).await;
 
-    let by_model = sums(&house, alice, &[Group::Model]).await;
+    sums_are_those_of(&house, alice, key).await;
+
+    // What was charged is what the balance lost, and what the receipts explain.
+    assert_eq!(house.figures(alice).await, (1_000 - 38, 0, 0));
+    let (operation, receipt) = house.billing.receipt(alice, ids[1]).await.unwrap();
+    assert_eq!(
+        (operation.charged.get(), operation.outcome.as_str()),
+        (20, "captured")
+    );
+    assert!(receipt.contains(r#""else":["kept"]"#));
+    let (_, receipt) = house.billing.receipt(alice, ids[4]).await.unwrap();
+    assert_eq!(receipt, "");
+
+    // Nobody else's.
+    let bob = house.account_with(1).await;
+    assert_eq!(sums(&house, bob, &[]).await, []);
+    let refused = house.billing.receipt(bob, ids[1]).await;
+    assert_eq!(code(refused.map(drop)), "not_found");
+    house.audit().await;
+}
+
+/// What `operations_are_summed_up_once_each` has done, summed up.
+async fn sums_are_those_of(house: &House, alice: BalanceId, key: KeyId) {
+    let by_model = sums(house, alice, &[Group::Model]).await;
     let figures = |sum: &Sum| {
         let charged = sum.charged.get();
         (
@@ -130,33 +153,15 @@ async fn operations_are_summed_up_once_each(engine: Engine) {
             ("gemini".to_owned(), 3, 1, 30, 21, 33),
         ]
     );
-    let by_key = sums(&house, alice, &[Group::Key, Group::Day, Group::Route]).await;
+    let by_key = sums(house, alice, &[Group::Key, Group::Day, Group::Route]).await;
     let of_key: Vec<_> = by_key.iter().filter(|sum| sum.key == Some(key)).collect();
     assert_eq!((of_key.len(), of_key[0].charged.get()), (1, 30));
     assert!(of_key[0].day > 20_000 && of_key[0].route == "chat/completions");
-    let all = sums(&house, alice, &[]).await;
+    let all = sums(house, alice, &[]).await;
     assert_eq!(
         (all.len(), all[0].operations, all[0].charged.get()),
         (1, 5, 38)
     );
-
-    // What was charged is what the balance lost, and what the receipts explain.
-    assert_eq!(house.figures(alice).await, (1_000 - 38, 0, 0));
-    let (operation, receipt) = house.billing.receipt(alice, ids[1]).await.unwrap();
-    assert_eq!(
-        (operation.charged.get(), operation.outcome.as_str()),
-        (20, "captured")
-    );
-    assert!(receipt.contains(r#""else":["kept"]"#));
-    let (_, receipt) = house.billing.receipt(alice, ids[4]).await.unwrap();
-    assert_eq!(receipt, "");
-
-    // Nobody else's.
-    let bob = house.account_with(1).await;
-    assert_eq!(sums(&house, bob, &[]).await, []);
-    let refused = house.billing.receipt(bob, ids[1]).await;
-    assert_eq!(code(refused.map(drop)), "not_found");
-    house.audit().await;
 }
 
 async fn a_charge_that_comes_late_is_moved_in_the_sums(engine: Engine) {
