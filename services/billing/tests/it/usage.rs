@@ -112,7 +112,12 @@ async fn operations_are_summed_up_once_each(engine: Engine) {
 
     sums_are_those_of(&house, alice, key).await;
 
-    // What was charged is what the balance lost, and what the receipts explain.
+    explained(&house, alice, &ids).await;
+    house.audit().await;
+}
+
+/// What was charged is what the balance lost, and what the receipts explain; and it is nobody else's.
+async fn explained(house: &House, alice: BalanceId, ids: &[OperationId; 5]) {
     assert_eq!(house.figures(alice).await, (1_000 - 38, 0, 0));
     let (operation, receipt) = house.billing.receipt(alice, ids[1]).await.unwrap();
     assert_eq!(
@@ -125,10 +130,9 @@ async fn operations_are_summed_up_once_each(engine: Engine) {
 
     // Nobody else's.
     let bob = house.account_with(1).await;
-    assert_eq!(sums(&house, bob, &[]).await, []);
+    assert_eq!(sums(house, bob, &[]).await, []);
     let refused = house.billing.receipt(bob, ids[1]).await;
     assert_eq!(code(refused.map(drop)), "not_found");
-    house.audit().await;
 }
 
 /// What `operations_are_summed_up_once_each` has done, summed up.
