@@ -106,7 +106,7 @@ codes! {
     PAYMENTS_NOT_CONFIGURED = "payments_not_configured", Unavailable, No, "Payments are not set up here.", "The operator sets what the message names.";
     PAYMENT_PROVIDER_FAILED = "payment_provider_failed", Upstream, Yes, "The payment provider cannot be reached, or did not do what was asked; nothing was paid.", "Try again; tell the operator the request id if it stays.";
     NO_PROVIDER = "no_provider", Unavailable, No, "No provider is configured for this model.", "The operator sets the credential that the message names, or use a test key.";
-    BILLING_UNAVAILABLE = "billing_unavailable", Unavailable, Yes, "Billing cannot be reached; nothing was charged.", "Try again after `Retry-After`.";
+    BILLING_UNAVAILABLE = "billing_unavailable", Unavailable, Yes, "Billing cannot be reached; nothing was charged, unless billing did charge and each of its answers was lost.", "Try again after `Retry-After`; `GET /api/v1/operations` tells what was charged.";
     OVERLOADED = "overloaded", Unavailable, Yes, "We take no more work at the moment.", "Try again after `Retry-After`.";
     SERVICE_UNAVAILABLE = "service_unavailable", Unavailable, Yes, "A part of the platform cannot be reached.", "Try again after `Retry-After`.";
     TIMEOUT = "timeout", Timeout, PerhapsPaid, "The request took too long inside the platform; it may still have run.", "Try again if a second run is acceptable.";

@@ -22,8 +22,8 @@ pub enum Error {
     #[error("billing's database failed")]
     Db(#[from] db::Error),
     /// Billing cannot start.
-    #[error("billing cannot start")]
-    Start(#[source] StartError),
+    #[error(transparent)]
+    Start(StartError),
     /// What the database holds does not hold together.
     #[error("billing's database does not hold together: {0}")]
     Corrupt(&'static str),
