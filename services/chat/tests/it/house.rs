@@ -13,7 +13,7 @@ use domain::{AccountId, Catalogue, Mode, ids};
 use prometheus_client::registry::Registry;
 use proto::{
     Fault,
-    billing::v1::billing_server::BillingServer,
+    billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
     chat::v1::{CompleteEvent, CompleteRequest, chat_client::ChatClient},
 };
 use sqlx::Row as _;
@@ -166,7 +166,10 @@ impl House {
             settings,
             secrets: self.secrets.clone(),
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
-            billing: rpc::in_process(BillingServer::new(self.billing.clone())),
+            billing: rpc::in_process(
+                tonic::service::Routes::new(BillingServer::new(self.billing.clone()))
+                    .add_service(PricesServer::new(self.billing.clone())),
+            ),
             sandbox_url: Some(self.provider.origin.clone()),
             tasks: tasks.clone(),
         };
