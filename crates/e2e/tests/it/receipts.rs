@@ -167,7 +167,7 @@ async fn credit_that_expires_is_told_and_taken_back() -> Result<()> {
     let api = &account.api;
     let credits = api.get("/credits").await?.data(200)?;
     assert_eq!(credits["posted_microcredits"], 15_000_000);
-    assert_eq!(credits["expiring"][0]["credits"], json!(5.0), "{credits}");
+    assert_eq!(credits["expiring"][0]["credits"], 5, "{credits}");
     eventually("the gift has expired", async || {
         let credits = api.get("/credits").await?.data(200)?;
         let gone = credits["posted_microcredits"] == 10_000_000;
