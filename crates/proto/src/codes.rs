@@ -76,6 +76,7 @@ codes! {
     KEY_CAP_EXCEEDED = "key_cap_exceeded", InsufficientCredits, No, "The key has spent what its caps allow.", "Wait for the next day or month, raise the key's cap, or use another key.";
     MAX_COST_EXCEEDED = "max_cost_exceeded", BadRequest, No, "The request can cost more than its own header `x-aio-max-cost-credits` allows; nothing was held.", "Raise the header, or ask for less; `POST /api/v1/quote` says what a request costs.";
     MISSING_SCOPE = "missing_scope", Permission, No, "The key does not have the scope this route needs.", "Use a key with the scope that the message names.";
+    LIMITED_KEY = "limited_key", Permission, No, "A key that is limited itself (caps, models, addresses, an expiry) makes and changes no keys.", "Use a key with scope `manage` that has no such limits.";
     MODEL_NOT_ALLOWED = "model_not_allowed", Permission, No, "The key's list of allowed models does not hold this model.", "Use another model, or a key that allows it.";
     ADDRESS_NOT_ALLOWED = "address_not_allowed", Permission, No, "The key may not be used from this address.", "Call from an address on the key's list.";
     ACCOUNT_FROZEN = "account_frozen", Permission, No, "The operator has stopped this account; what was running goes on.", "Ask the operator.";

@@ -10,7 +10,7 @@ use crate::{
     error::Purse,
     lane::Ledger,
     ledger::{BalanceId, Op, Refusal, Transfer},
-    store::{self, LotRow},
+    store::{LotRow, lot},
 };
 
 /// What to book.
@@ -47,9 +47,7 @@ pub(crate) async fn credits(
     }
     let reason = checked_text("reason", &request.reason, &ledger.limits)?;
     let actor = checked_text("actor", &request.actor, &ledger.limits)?;
-    if let Some(expires_at) = request.expires_at {
-        note(db, &request, expires_at).await?;
-    }
+    note(db, &request).await?;
     let op = Op::Transfer {
         id: request.transfer,
         transfer: Transfer {
@@ -71,32 +69,47 @@ pub(crate) async fn credits(
     }
 }
 
-/// Notes that the credit will expire, before it is given: a note without its credit means nothing.
-async fn note(db: &Db, request: &CreditsRequest, expires_at: i64) -> Result<(), Error> {
+/// Notes whether and when the credit expires, before it is given: a note without its credit means nothing. A repeat must say the same.
+async fn note(db: &Db, request: &CreditsRequest) -> Result<(), Error> {
     let now = db.now_micros();
-    if request.amount <= Micros::ZERO {
-        let allowed = "be left out when credit is taken away";
-        return Err(Error::invalid("expires_at", allowed));
-    }
-    if expires_at <= now {
-        return Err(Error::invalid("expires_at", "lie in the future"));
-    }
-    let lot = LotRow {
+    let wanted = request.expires_at.map(|expires_at| LotRow {
         id: request.transfer,
         balance: request.balance,
         left: request.amount,
         created_at: now,
         expires_at,
         taking: None,
-    };
-    let noted: Result<bool, Error> = db
-        .write(move |connection| {
-            Box::pin(async move { store::lot::insert(connection, &lot).await })
+    });
+    let id = request.transfer;
+    db.write(move |connection| {
+        Box::pin(async move {
+            let known = lot::gift(connection, id).await?;
+            let expires_at = wanted.as_ref().map(|lot| lot.expires_at);
+            if known.given && known.expires_at != expires_at {
+                return Err(Error::TransferConflict);
+            }
+            if known.given {
+                return Ok(());
+            }
+            lot::forget(connection, id).await?;
+            if let Some(wanted) = wanted {
+                check(&wanted, now)?;
+                lot::insert(connection, &wanted).await?;
+            }
+            Ok(())
         })
-        .await;
-    if noted? {
-        Ok(())
-    } else {
-        Err(Error::TransferConflict)
+    })
+    .await
+}
+
+/// Only credit that is given can expire, and only later.
+fn check(wanted: &LotRow, now: i64) -> Result<(), Error> {
+    if wanted.left <= Micros::ZERO {
+        let allowed = "be left out when credit is taken away";
+        return Err(Error::invalid("expires_at", allowed));
     }
+    if wanted.expires_at <= now {
+        return Err(Error::invalid("expires_at", "lie in the future"));
+    }
+    Ok(())
 }

@@ -91,6 +91,9 @@ pub enum Denial {
     /// It is unknown, revoked or expired: the caller is not told which.
     #[error("the API key opens nothing")]
     Key,
+    /// It is limited itself, and would lift its limits with another key.
+    #[error("a key that is limited itself makes and changes no keys")]
+    Limited,
     /// Another key would have, or has, a scope that it has not.
     #[error("nobody hands out the scope {} without having it", .0.as_str())]
     Scope(Scope),
@@ -186,6 +189,7 @@ impl From<Error> for Fault {
                     scope.as_str()
                 ),
             ),
+            Error::Denied(Denial::Limited) => Self::of(code::LIMITED_KEY),
             Error::Denied(Denial::Key) => Self::of(code::INVALID_KEY),
             Error::Orders(refusal) => refusal.into(),
         }

@@ -12,6 +12,7 @@ use db::Db;
 use domain::{AccountId, ApiKey, Caller, KeyId, Micros, Mode, Scope};
 use ipnet::IpNet;
 use rand::RngExt as _;
+use sqlx::AnyConnection;
 use tracing::{info, instrument};
 
 use crate::{
@@ -107,8 +108,10 @@ pub(crate) async fn create_key(
         now,
     );
     let id = row.id;
+    let asker = asker.clone();
     db.write(move |connection| {
         Box::pin(async move {
+            asker.is_unlimited(connection).await?;
             if !store::account::exists(connection, row.account).await? {
                 return Err(Error::NotFound("account"));
             }
@@ -251,6 +254,29 @@ impl Asker {
             .into_iter()
             .find(|scope| !caller.scopes.contains(scope));
         beyond.map_or(Ok(()), |scope| Err(Error::Denied(Denial::Scope(scope))))
+    }
+
+    /// Whether the asker is this key.
+    fn is(&self, id: KeyId) -> bool {
+        matches!(self, Self::Customer(Caller { key: Some(key), .. }) if *key == id)
+    }
+
+    /// A key that is limited itself would lift its limits with another key: it makes none, and changes none.
+    async fn is_unlimited(&self, connection: &mut AnyConnection) -> Result<(), Error> {
+        let Self::Customer(Caller { key: Some(key), .. }) = self else {
+            return Ok(());
+        };
+        let row = store::key::by_id(connection, *key).await?;
+        let budget = store::budget::get(connection, *key).await?;
+        let capped = budget.is_some_and(|budget| budget.caps != Caps::default());
+        let limited = row.is_none_or(|row| {
+            let lists = [&row.models, &row.ip_allow];
+            row.expires_at.is_some() || lists.iter().any(|list| !list.is_empty())
+        });
+        if capped || limited {
+            return Err(Error::Denied(Denial::Limited));
+        }
+        Ok(())
     }
 
     /// The same for a key that is there and not revoked.

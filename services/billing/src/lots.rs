@@ -33,7 +33,15 @@ const PAGE: i64 = 500;
 pub(crate) struct Lots {
     db: Db,
     ledger: Ledger,
-    horizon: Mutex<Horizon>,
+    counting: Mutex<Counting>,
+}
+
+/// What is counted.
+#[derive(Debug)]
+struct Counting {
+    horizon: Horizon,
+    /// The newest entry at a moment, and the moment: what had expired by then is taken back when this is counted.
+    needed: Option<(i64, i64)>,
 }
 
 // === impl Lots ===
@@ -43,19 +51,30 @@ impl Lots {
         Self {
             db: db.clone(),
             ledger: ledger.clone(),
-            horizon: Mutex::new(Horizon::of_entries()),
+            counting: Mutex::new(Counting {
+                horizon: Horizon::of_entries(),
+                needed: None,
+            }),
         }
     }
 
-    /// Counts what was used, then takes back what expired by `now`.
+    /// Counts what was used, then takes back what had expired when everything up to then was counted.
     ///
     /// # Errors
-    /// When the database failed or the ledger is away.
+    /// When the database failed.
     pub(crate) async fn tick(&self, now: i64) -> Result<(), Error> {
-        let upto = self.horizon.lock().await.look(&self.db).await?;
+        let mut counting = self.counting.lock().await;
+        let newest = counting.horizon.newest(&self.db).await?;
+        let (needed, asked) = *counting.needed.get_or_insert((newest, now));
+        let upto = counting.horizon.look(&self.db).await?;
         while self.count(upto).await? {}
+        if upto < needed {
+            // What was charged by then is not all counted yet; nothing may expire that it has used.
+            return Ok(());
+        }
+        counting.needed = None;
         // What was charged before a lot expired is written down by then, however slow its batch was.
-        let before = now.saturating_sub(micros(self.ledger.limits.jobs.lot_grace));
+        let before = asked.saturating_sub(micros(self.ledger.limits.jobs.lot_grace));
         let due: Result<Vec<LotRow>, Error> = self
             .db
             .read(async {
@@ -64,7 +83,11 @@ impl Lots {
             })
             .await;
         for lot in due? {
-            self.expire(lot).await?;
+            let id = lot.id;
+            if let Err(error) = self.expire(lot).await {
+                // The others are not to wait for it.
+                warn!(error = %causes(&error), lot = %id, "credit that has expired cannot be taken back");
+            }
         }
         Ok(())
     }

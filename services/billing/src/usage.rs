@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// The longest answer about usage, in rows.
+const MOST_SUMS: usize = 20_000;
+
 /// By what usage is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
@@ -84,13 +87,20 @@ impl Group {
 /// Sums up what was used.
 ///
 /// # Errors
-/// When the database failed.
+/// When that comes to too many rows, or the database failed.
 pub(crate) async fn usage(db: &Db, span: Span, groups: &[Group]) -> Result<Vec<Sum>, Error> {
-    db.read(async {
-        let mut connection = db.reader().acquire().await?;
-        store::usage::sums(&mut connection, &span, groups).await
-    })
-    .await
+    let sums: Result<Vec<Sum>, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::usage::sums(&mut connection, &span, groups, MOST_SUMS.saturating_add(1)).await
+        })
+        .await;
+    let sums = sums?;
+    if sums.len() > MOST_SUMS {
+        let allowed = format!("come to at most {MOST_SUMS} rows: name fewer groups, or fewer days");
+        return Err(Error::invalid("group_by", allowed));
+    }
+    Ok(sums)
 }
 
 /// A page of operations that have ended, the newest first.

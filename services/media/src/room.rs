@@ -31,12 +31,17 @@ pub(crate) fn of(media: &Media, submission: &Submission) -> Room {
     }
 }
 
+/// Keeps other submits of the account waiting until this one is written down, where there is only so much room. Before anything is
+/// looked for: a repeat that waits here finds its first.
+pub(crate) async fn wait(connection: &mut AnyConnection, new: &NewTask) -> Result<(), Error> {
+    if new.room != Room::default() {
+        open::lock(connection, &new.task).await?;
+    }
+    Ok(())
+}
+
 /// Refuses a task for which there is no room.
 pub(crate) async fn check(connection: &mut AnyConnection, new: &NewTask) -> Result<(), Error> {
-    if new.room == Room::default() {
-        return Ok(());
-    }
-    open::lock(connection, &new.task).await?;
     let limits: [(&str, u32, Option<KeyId>); 2] = [
         ("this key", new.room.key, new.key),
         ("this account", new.room.account, None),

@@ -321,6 +321,7 @@ async fn insert(
         .db
         .write(move |connection| {
             Box::pin(async move {
+                room::wait(connection, &new).await?;
                 if let Some(key) = &key
                     && let Some(earlier) = table::by_key(connection, key).await?
                 {

@@ -55,6 +55,10 @@ pub(crate) async fn rotate_key(
     let rotated = db
         .write(move |connection| {
             Box::pin(async move {
+                // Its own limits stay with a key, whatever its secret.
+                if !asker.is(rotation.key) {
+                    asker.is_unlimited(connection).await?;
+                }
                 let locked = store::key::lock(connection, rotation.key).await?;
                 let mut row = asker.may_change(locked)?;
                 let key = random_key(row.mode);

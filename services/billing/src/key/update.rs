@@ -65,6 +65,7 @@ pub(crate) async fn update_key(
     let shown = db
         .write(move |connection| {
             Box::pin(async move {
+                asker.is_unlimited(connection).await?;
                 let mut row = asker.may_change(store::key::lock(connection, id).await?)?;
                 let caps = change.caps;
                 change.apply(&mut row);

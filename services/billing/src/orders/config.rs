@@ -110,6 +110,16 @@ impl Config {
             }
         }
         config.stripe.place()?;
+        let secret = config.stripe.webhook_secret.as_ref();
+        if secret.is_some_and(|secret| secret.expose().trim().is_empty()) {
+            // Anybody can sign with nothing.
+            let message = "orders.stripe.webhook_secret must not be empty".to_owned();
+            return Err(Error::Setting(message));
+        }
+        if config.collect_batch == 0 || config.collect_every.is_zero() {
+            let message = "orders.collect_batch and orders.collect_every must be more than 0";
+            return Err(Error::Setting(message.to_owned()));
+        }
         Ok(config)
     }
 

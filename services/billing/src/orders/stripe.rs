@@ -154,10 +154,8 @@ impl Stripe {
     /// Looks at a page, and at its payment if there is one.
     pub(crate) async fn look_at_session(&self, id: &str) -> Result<Seen, Refusal> {
         let session: Session = self.get(&["checkout", "sessions", id], &[]).await?;
-        let named = session.client_reference_id.as_deref();
-        let order = named
-            .and_then(OrderId::parse)
-            .or_else(|| order_of(session.metadata.as_ref()));
+        // Not by `client_reference_id`: whoever follows a payment link of the operator's chooses that one.
+        let order = order_of(session.metadata.as_ref());
         let of_page = progress_of_page(&session);
         let Some(payment) = session.payment_intent else {
             return Ok(Seen {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chassis::clock;
 use domain::OrderId;
-use tracing::{error, info, instrument, warn};
+use tracing::{debug, error, info, instrument};
 
 use super::{
     Orders,
@@ -59,7 +59,7 @@ impl Orders {
             .unwrap_or(0);
         if !signature::is_genuine(secret, header, payload, now, stripe.tolerance) {
             self.inner.metrics.forged.inc();
-            warn!("an event came whose signature is not right");
+            debug!("an event came whose signature is not right");
             return Err(Refusal::Signature.into());
         }
         Ok(())

@@ -2,20 +2,25 @@
 //!
 //! On SQLite there is one writer, and what is there is all there will ever be up to the last row. On PostgreSQL a row's number is
 //! taken before its transaction ends: a lower number may appear after a higher one was seen. Whoever writes such a row has locked
-//! or written something before, and so has a transaction id when it takes the number. So: the highest number seen at one moment is
-//! final once every transaction that was under way then has ended, and the server tells the oldest one still under way.
+//! or written something before, and so has a transaction id when it takes the number. So: behind the highest number seen, a
+//! transaction id is taken, which is later than that of everybody who has a lower number; when the server says that nobody is at
+//! work who is older, the number is final. (The end of a snapshot is no such id: ids beyond it may be at work.)
 
 use db::{Db, Engine};
-use sqlx::Row as _;
 
 use crate::Error;
+
+/// Takes a transaction id.
+const TAKE: &str = "select cast(cast(pg_current_xact_id() as text) as bigint)";
+/// The oldest transaction id at work, or the next one.
+const OLDEST: &str = "select cast(cast(pg_snapshot_xmin(pg_current_snapshot()) as text) as bigint)";
 
 /// Up to where a table is final. Each look moves it on.
 #[derive(Debug)]
 pub(crate) struct Horizon {
     newest: &'static str,
     reached: i64,
-    /// A number that was seen, and the first transaction that began after it.
+    /// A number that was seen, and a transaction id that was taken behind it.
     seen: Option<(i64, i64)>,
 }
 
@@ -45,42 +50,52 @@ impl Horizon {
     /// # Errors
     /// When the database failed.
     pub(crate) async fn look(&mut self, db: &Db) -> Result<i64, Error> {
-        let transactions = match db.engine() {
-            Engine::Sqlite => "1, 1",
+        let newest = self.newest(db).await?;
+        match db.engine() {
+            Engine::Sqlite => self.reached = newest,
             Engine::Postgres => {
-                "cast(cast(pg_snapshot_xmax(pg_current_snapshot()) as text) as bigint),
-                 cast(cast(pg_snapshot_xmin(pg_current_snapshot()) as text) as bigint)"
+                if self.seen.is_none() && newest > self.reached {
+                    self.seen = Some((newest, taken(db).await?));
+                }
+                if self.seen.is_some() {
+                    let oldest = ask(db, OLDEST).await?;
+                    self.learn(oldest);
+                }
             }
-        };
-        let sql = format!("{}, {transactions}", self.newest);
-        let row: Result<_, Error> = db
-            .read(async {
-                let question = sqlx::query(sqlx::AssertSqlSafe(sql));
-                Ok(question.fetch_one(db.reader()).await?)
-            })
-            .await;
-        let row = row?;
-        let (newest, next, oldest): (i64, i64, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        self.learn(newest, next, oldest);
+        }
         Ok(self.reached)
     }
 
-    /// `newest` was the highest number when `next` was the first transaction yet to begin and `oldest` the oldest under way.
-    fn learn(&mut self, newest: i64, next: i64, oldest: i64) {
-        if let Some((number, began)) = self.seen
-            && began <= oldest
+    /// The highest number there is.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub(crate) async fn newest(&self, db: &Db) -> Result<i64, Error> {
+        ask(db, self.newest).await
+    }
+
+    /// Nobody is at work whose transaction id is below `oldest`.
+    fn learn(&mut self, oldest: i64) {
+        if let Some((number, taken)) = self.seen
+            && taken <= oldest
         {
             self.reached = self.reached.max(number);
             self.seen = None;
         }
-        if next == oldest {
-            // Nobody is at anything.
-            self.reached = self.reached.max(newest);
-        } else {
-            self.seen.get_or_insert((newest, next));
-        }
     }
+}
+
+async fn ask(db: &Db, question: &'static str) -> Result<i64, Error> {
+    db.read(async { Ok(sqlx::query_scalar(question).fetch_one(db.reader()).await?) })
+        .await
+}
+
+/// A transaction id, and its transaction is over.
+async fn taken(db: &Db) -> Result<i64, Error> {
+    db.write(|connection| {
+        Box::pin(async move { Ok(sqlx::query_scalar(TAKE).fetch_one(connection).await?) })
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -89,17 +104,16 @@ mod tests {
 
     #[test]
     fn a_number_is_final_when_all_who_were_at_work_have_ended() {
-        let mut horizon = Horizon::of_entries();
-        let mut reached = |newest, next, oldest| {
-            horizon.learn(newest, next, oldest);
-            horizon.reached
+        let mut horizon = Horizon {
+            seen: Some((40, 9)),
+            ..Horizon::of_entries()
         };
-        // Transaction 7 is under way: it may hold a number below 40.
-        assert_eq!(reached(40, 9, 7), 0);
-        assert_eq!(reached(50, 11, 7), 0);
-        // It has ended; 10 is under way, which began after 40 was seen.
-        assert_eq!(reached(60, 12, 10), 40);
-        assert_eq!(reached(60, 12, 12), 60);
-        assert_eq!(reached(61, 14, 13), 60);
+        // Transaction 8 is at work: it may hold a number below 40.
+        horizon.learn(8);
+        assert_eq!(horizon.reached, 0);
+        horizon.learn(10);
+        assert_eq!((horizon.reached, horizon.seen), (40, None));
+        horizon.learn(12);
+        assert_eq!(horizon.reached, 40);
     }
 }

@@ -88,6 +88,22 @@ pub(crate) async fn by_mac(
     row.as_ref().map(read).transpose()
 }
 
+/// A key, as it is now.
+pub(crate) async fn by_id(
+    connection: &mut AnyConnection,
+    id: KeyId,
+) -> Result<Option<KeyRow>, Error> {
+    let row = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from api_key where id = $1"
+    ))
+    .bind(id.to_vec())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// A key, which nobody else changes until this transaction has ended.
 pub(crate) async fn lock(
     connection: &mut AnyConnection,

@@ -39,11 +39,42 @@ pub(crate) struct Use {
     pub(crate) at: i64,
 }
 
-/// Notes a lot, before its credit is given; says whether it is there as wanted.
-pub(crate) async fn insert(connection: &mut AnyConnection, lot: &LotRow) -> Result<bool, Error> {
+/// What is known of a gift by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gift {
+    /// Whether its credit was given.
+    pub(crate) given: bool,
+    /// When it expires, if that was noted.
+    pub(crate) expires_at: Option<i64>,
+}
+
+/// Looks for a gift.
+pub(crate) async fn gift(connection: &mut AnyConnection, id: OperationId) -> Result<Gift, Error> {
+    let row = sqlx::query(
+        "select (select count(*) from transfer where id = $1) as given, (select expires_at from lot where id = $1) as expires_at",
+    )
+    .bind(id.to_vec())
+    .fetch_one(connection)
+    .await?;
+    Ok(Gift {
+        given: row.try_get::<i64, _>("given")? > 0,
+        expires_at: row.try_get("expires_at")?,
+    })
+}
+
+/// Forgets what was noted of a gift that was not given.
+pub(crate) async fn forget(connection: &mut AnyConnection, id: OperationId) -> Result<(), Error> {
+    sqlx::query("delete from lot where id = $1")
+        .bind(id.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes a lot, before its credit is given.
+pub(crate) async fn insert(connection: &mut AnyConnection, lot: &LotRow) -> Result<(), Error> {
     sqlx::query(
-        "insert into lot (id, account, mode, amount, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)
-         on conflict (id) do nothing",
+        "insert into lot (id, account, mode, amount, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(lot.id.to_vec())
     .bind(lot.balance.account.to_vec())
@@ -51,19 +82,9 @@ pub(crate) async fn insert(connection: &mut AnyConnection, lot: &LotRow) -> Resu
     .bind(lot.left.get())
     .bind(lot.created_at)
     .bind(lot.expires_at)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    let same: i64 = sqlx::query_scalar(
-        "select count(*) from lot where id = $1 and account = $2 and mode = $3 and amount = $4 and expires_at = $5",
-    )
-    .bind(lot.id.to_vec())
-    .bind(lot.balance.account.to_vec())
-    .bind(lot.balance.mode.as_str())
-    .bind(lot.left.get())
-    .bind(lot.expires_at)
-    .fetch_one(connection)
-    .await?;
-    Ok(same == 1)
+    Ok(())
 }
 
 /// How far the job has come.
@@ -106,7 +127,7 @@ pub(crate) async fn uses(
         .collect()
 }
 
-/// Open lots of a balance whose credit was given, the soonest to expire first.
+/// Open lots of a balance whose credit was given, the soonest to expire first; those that are being taken back are over.
 pub(crate) async fn open(
     connection: &mut AnyConnection,
     id: BalanceId,
@@ -116,7 +137,7 @@ pub(crate) async fn open(
                 transfer.created_at as created_at, lot.expires_at as expires_at, lot.taking as taking,
                 lot.taking_amount as taking_amount
          from lot join transfer on transfer.id = lot.id
-         where lot.account = $1 and lot.mode = $2 and lot.closed_at is null order by lot.expires_at, lot.id",
+         where lot.account = $1 and lot.mode = $2 and lot.closed_at is null and lot.taking is null order by lot.expires_at, lot.id",
     )
     .bind(id.account.to_vec())
     .bind(id.mode.as_str())

@@ -53,13 +53,13 @@ const COLUMNS: &str =
     "id, account, request, pack, name, credits, price, currency, url, payment, progress,
     received, refunded, disputed, credited, reversed, owed, bookings, created_at, updated_at";
 
-/// Keeps an order, unless there is one for this request already.
+/// Keeps an order, unless it is kept, or there is one for this request already.
 pub(crate) async fn insert(connection: &mut AnyConnection, order: &OrderRow) -> Result<(), Error> {
     sqlx::query(
         "insert into purchase (id, account, request, pack, name, credits, price, currency, progress, received, refunded,
                                disputed, credited, reversed, owed, bookings, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, 0, 0, 0, 0, 0, $9, $9)
-         on conflict (account, request) do nothing",
+         on conflict do nothing",
     )
     .bind(order.id.to_vec())
     .bind(order.account.to_vec())

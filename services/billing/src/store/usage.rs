@@ -8,11 +8,12 @@ use crate::{
     usage::{Group, Span, Sum},
 };
 
-/// Sums over a span of days, in groups. The groups' columns are empty where they are not asked for.
+/// Sums over a span of days, in groups, at most so many. The groups' columns are empty where they are not asked for.
 pub(crate) async fn sums(
     connection: &mut AnyConnection,
     span: &Span,
     groups: &[Group],
+    most: usize,
 ) -> Result<Vec<Sum>, Error> {
     let part = |group: Group, column: &'static str, else_: &'static str| {
         if groups.contains(&group) {
@@ -39,7 +40,7 @@ pub(crate) async fn sums(
                 cast(sum(operations) as bigint) as operations, cast(sum(free) as bigint) as free,
                 cast(sum(charged) as bigint) as charged, cast(sum(input_tokens) as bigint) as input_tokens,
                 cast(sum(output_tokens) as bigint) as output_tokens
-         from usage_day where account = $1 and mode = $2 and day >= $3 and day <= $4 {grouped}"
+         from usage_day where account = $1 and mode = $2 and day >= $3 and day <= $4 {grouped} limit {most}"
     );
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(span.balance.account.to_vec())

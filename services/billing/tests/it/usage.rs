@@ -262,6 +262,37 @@ async fn pages_come_newest_first_and_by_model_and_key(engine: Engine) {
     assert!(asked(None, Some("other"), None, 100).await.is_empty());
 }
 
+/// Two processes write at once, and the one whose row comes first in order commits last.
+#[tokio::test]
+async fn a_row_that_appears_below_one_that_was_seen_is_not_passed_over() {
+    const END: &str = "insert into ending (hold, receipt, created_at) values ($1, '', 1)";
+    let house = House::open(Engine::Postgres).await;
+    let alice = house.account_with(100).await;
+    let ids: [OperationId; 2] = std::array::from_fn(|_| chassis::mint());
+    for id in ids {
+        house.hold(id, alice, 5).await.unwrap();
+    }
+    let server = house.place.server();
+    let (mut slow, mut late) = (server.connect_owner().await, server.connect_owner().await);
+    for connection in [&mut slow, &mut late] {
+        sqlx::raw_sql("begin; select cast(pg_current_xact_id() as text)")
+            .execute(connection)
+            .await
+            .unwrap();
+    }
+    for (connection, id) in [(&mut late, ids[0]), (&mut slow, ids[1])] {
+        let ending = sqlx::query(END).bind(id.to_vec());
+        ending.execute(connection).await.unwrap();
+    }
+    sqlx::raw_sql("commit").execute(&mut slow).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(house.billing.catch_up().await.unwrap(), 0);
+    }
+    sqlx::raw_sql("commit").execute(&mut late).await.unwrap();
+    catch_up(&house, 2).await;
+    assert_eq!(page(&house, alice).await.len(), 2);
+}
+
 async fn what_was_summed_up_stays_so_after_reopening(engine: Engine) {
     let house = House::open(engine).await;
     let alice = house.account_with(1_000).await;

@@ -131,9 +131,17 @@ pub(crate) async fn settle(
     .bind(settled.charged)
     .bind(settled.receipt)
     .bind(operation.to_vec())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        return Ok(true);
+    }
+    // It was kept before, and that was not answered: somebody who asked for it has already seen to its charge.
+    let ended = sqlx::query("select operation from replay where operation = $1 and state = 'done'")
+        .bind(operation.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    Ok(ended.is_some())
 }
 
 /// The charge is booked.

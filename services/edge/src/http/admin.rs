@@ -198,6 +198,10 @@ pub(crate) async fn add_credits(
     let reason = fields.text("reason", 1, TEXT_LEN);
     fields.require("reason", reason.as_ref());
     let expires_at = fields.moment("expires_at");
+    // Whether it lies in the future billing says, by its clock; before 1970 nothing does.
+    if expires_at.is_some_and(|at| at <= 0) {
+        fields.invalid("expires_at", "lie in the future");
+    }
     fields.finish()?;
     let mode = mode.unwrap_or(Mode::Test);
     let request = AddCreditsRequest {

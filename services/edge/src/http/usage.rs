@@ -67,6 +67,8 @@ struct Usage {
     from: String,
     to: String,
     items: Vec<Used>,
+    /// Always null: there is one page.
+    next_cursor: Option<String>,
 }
 
 /// What one group used. Fields that were not asked for are left out.
@@ -151,6 +153,7 @@ pub(crate) async fn usage(
         from: wanted.from.to_string(),
         to: wanted.to.to_string(),
         items,
+        next_cursor: None,
     };
     success(StatusCode::OK, &usage)
 }

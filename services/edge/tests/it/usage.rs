@@ -27,6 +27,7 @@ async fn usage_is_summed_up_by_what_is_asked_for() {
                 "day": "2024-01-01", "key_id": key.to_string(), "operations": 3, "free_operations": 1,
                 "credits": 1.500001, "microcredits": 1_500_001, "input_tokens": 40, "output_tokens": 50,
             }],
+            "next_cursor": null,
         })
     );
     let asked = house.world.usages.lock().unwrap().pop().unwrap();

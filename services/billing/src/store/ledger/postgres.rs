@@ -171,7 +171,9 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
             loaded.holds.insert(id, stored);
         }
     }
-    if budgeted {
+    // A key's first cap may have come while the lock was waited for: then only the holds know.
+    let counted = |stored: &Stored| matches!(stored, Stored::Hold(hold) if hold.budgeted);
+    if budgeted || loaded.holds.values().any(counted) {
         load_budgets(connection, named, &mut loaded).await?;
     }
     if !named.transfers.is_empty() {
