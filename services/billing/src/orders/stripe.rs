@@ -68,7 +68,6 @@ struct Session {
     url: Option<String>,
     status: Option<String>,
     payment_intent: Option<String>,
-    client_reference_id: Option<String>,
     #[serde(default)]
     metadata: Option<HashMap<String, String>>,
 }
