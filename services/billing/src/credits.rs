@@ -10,6 +10,7 @@ use crate::{
     error::Purse,
     lane::Ledger,
     ledger::{BalanceId, Op, Refusal, Transfer},
+    resend::until_known,
     store::{LotRow, lot},
 };
 
@@ -47,7 +48,9 @@ pub(crate) async fn credits(
     }
     let reason = checked_text("reason", &request.reason, &ledger.limits)?;
     let actor = checked_text("actor", &request.actor, &ledger.limits)?;
-    note(db, &request).await?;
+    if request.expires_at.is_some() {
+        until_known(&ledger.limits, || note(db, &request)).await?;
+    }
     let op = Op::Transfer {
         id: request.transfer,
         transfer: Transfer {
@@ -58,7 +61,7 @@ pub(crate) async fn credits(
         },
     };
     match ledger.apply(op, None).await? {
-        Ok(_) => Ok(()),
+        Ok(_) => same_expiry(db, (request.transfer, request.expires_at)).await,
         Err(Refusal::Insufficient { available }) => Err(Error::Insufficient {
             needed: request.amount.negate().unwrap_or(Micros::ZERO),
             available,
@@ -69,37 +72,47 @@ pub(crate) async fn credits(
     }
 }
 
-/// Notes whether and when the credit expires, before it is given: a note without its credit means nothing. A repeat must say the same.
+/// Notes when the credit expires, before it is given: a note without its credit means nothing.
 async fn note(db: &Db, request: &CreditsRequest) -> Result<(), Error> {
     let now = db.now_micros();
-    let wanted = request.expires_at.map(|expires_at| LotRow {
+    let wanted = LotRow {
         id: request.transfer,
         balance: request.balance,
         left: request.amount,
         created_at: now,
-        expires_at,
+        expires_at: request.expires_at.unwrap_or_default(),
         taking: None,
-    });
-    let id = request.transfer;
+    };
     db.write(move |connection| {
         Box::pin(async move {
-            let known = lot::gift(connection, id).await?;
-            let expires_at = wanted.as_ref().map(|lot| lot.expires_at);
-            if known.given && known.expires_at != expires_at {
-                return Err(Error::TransferConflict);
-            }
-            if known.given {
-                return Ok(());
-            }
-            lot::forget(connection, id).await?;
-            if let Some(wanted) = wanted {
+            // What was given keeps its expiry, or that it has none: see `same_expiry`.
+            if !lot::is_given(connection, wanted.id).await? {
                 check(&wanted, now)?;
+                lot::forget(connection, wanted.id).await?;
                 lot::insert(connection, &wanted).await?;
             }
             Ok(())
         })
     })
     .await
+}
+
+/// A repeat must say the same of the expiry as the request whose credit was given.
+async fn same_expiry(
+    db: &Db,
+    (transfer, expires_at): (OperationId, Option<i64>),
+) -> Result<(), Error> {
+    let noted: Result<_, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            lot::expiry(&mut connection, transfer).await
+        })
+        .await;
+    if noted? == expires_at {
+        Ok(())
+    } else {
+        Err(Error::TransferConflict)
+    }
 }
 
 /// Only credit that is given can expire, and only later.

@@ -387,12 +387,12 @@ impl Billing {
         self.projection.catch_up().await
     }
 
-    /// Counts what credit that expires was used for, and takes back what has expired by `now`. The service does this by itself, again
-    /// and again.
+    /// Counts what credit that expires was used for, and takes back what has expired by `now`, unless something that was charged by then
+    /// cannot be counted yet: says whether it did. The service does this by itself, again and again.
     ///
     /// # Errors
     /// When the database failed or the ledger is away.
-    pub async fn look_after_lots(&self, now: i64) -> Result<(), Error> {
+    pub async fn look_after_lots(&self, now: i64) -> Result<bool, Error> {
         self.lots.tick(now).await
     }
 

@@ -58,11 +58,11 @@ impl Lots {
         }
     }
 
-    /// Counts what was used, then takes back what had expired when everything up to then was counted.
+    /// Counts what was used, then takes back what had expired when everything up to then was counted; says whether it came to that.
     ///
     /// # Errors
     /// When the database failed.
-    pub(crate) async fn tick(&self, now: i64) -> Result<(), Error> {
+    pub(crate) async fn tick(&self, now: i64) -> Result<bool, Error> {
         let mut counting = self.counting.lock().await;
         let newest = counting.horizon.newest(&self.db).await?;
         let (needed, asked) = *counting.needed.get_or_insert((newest, now));
@@ -70,7 +70,7 @@ impl Lots {
         while self.count(upto).await? {}
         if upto < needed {
             // What was charged by then is not all counted yet; nothing may expire that it has used.
-            return Ok(());
+            return Ok(false);
         }
         counting.needed = None;
         // What was charged before a lot expired is written down by then, however slow its batch was.
@@ -89,7 +89,7 @@ impl Lots {
                 warn!(error = %causes(&error), lot = %id, "credit that has expired cannot be taken back");
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Counts a page of what balances lost; says whether there may be more.

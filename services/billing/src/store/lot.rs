@@ -39,27 +39,22 @@ pub(crate) struct Use {
     pub(crate) at: i64,
 }
 
-/// What is known of a gift by its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gift {
-    /// Whether its credit was given.
-    pub(crate) given: bool,
-    /// When it expires, if that was noted.
-    pub(crate) expires_at: Option<i64>,
+/// Whether the credit of a gift was given.
+pub(crate) async fn is_given(
+    connection: &mut AnyConnection,
+    id: OperationId,
+) -> Result<bool, Error> {
+    let given = sqlx::query("select id from transfer where id = $1").bind(id.to_vec());
+    Ok(given.fetch_optional(connection).await?.is_some())
 }
 
-/// Looks for a gift.
-pub(crate) async fn gift(connection: &mut AnyConnection, id: OperationId) -> Result<Gift, Error> {
-    let row = sqlx::query(
-        "select (select count(*) from transfer where id = $1) as given, (select expires_at from lot where id = $1) as expires_at",
-    )
-    .bind(id.to_vec())
-    .fetch_one(connection)
-    .await?;
-    Ok(Gift {
-        given: row.try_get::<i64, _>("given")? > 0,
-        expires_at: row.try_get("expires_at")?,
-    })
+/// When a gift expires, if that was noted.
+pub(crate) async fn expiry(
+    connection: &mut AnyConnection,
+    id: OperationId,
+) -> Result<Option<i64>, Error> {
+    let noted = sqlx::query_scalar("select expires_at from lot where id = $1").bind(id.to_vec());
+    Ok(noted.fetch_optional(connection).await?)
 }
 
 /// Forgets what was noted of a gift that was not given.
