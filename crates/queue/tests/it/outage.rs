@@ -181,9 +181,8 @@ async fn a_broker_that_falls_silent_is_left_and_found_again() {
     publish(&queue, id(1)).await;
     receive(&queue).await.ack().await.unwrap();
     network.lossy.send_replace(true);
-    let asked = Instant::now();
+    // For want of a confirmation, or of a heartbeat: whichever is missed first.
     assert_eq!(queue.publish(TOPIC, id(2)).await, Err(Error::Unavailable));
-    assert!(asked.elapsed() >= patience, "it was not even tried");
     // A process that starts meanwhile starts nevertheless.
     let late = connect(impatient).await;
     assert!(!late.is_available());
