@@ -32,6 +32,8 @@ pub(super) struct Engines {
     pub(super) access: Access,
     /// The owner's URL of the house's database.
     database: String,
+    /// The house's secrets: what is in the database was written with them, also by a first try to start.
+    secrets: BTreeMap<String, String>,
 }
 
 /// Who may kill the servers.
@@ -66,6 +68,7 @@ impl Engines {
         };
         Ok(Self {
             database: servers.postgres.database().await?,
+            secrets: secrets(),
             servers,
             access,
         })
@@ -136,18 +139,27 @@ impl Engines {
             ("AIO_RABBITMQ__URL", rabbit.url().to_owned()),
             ("AIO_RABBITMQ__PREFIX", rabbit.prefix().to_owned()),
             ("AIO_STORAGE__DIRECTORY", "outputs".to_owned()),
-            ("AIO_SECRETS__KEY_MAC", secret()),
-            ("AIO_SECRETS__CONTENT_KEY", secret()),
-            ("AIO_SECRETS__LINK_KEY", secret()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        for role in STAGES.into_iter().flatten() {
-            let name = role.as_str().to_uppercase();
-            env.insert(format!("AIO_PEERS__TOKENS__{name}"), secret());
-        }
+        env.extend(self.secrets.clone());
         env
     }
+}
+
+/// What every process of a house is given.
+fn secrets() -> BTreeMap<String, String> {
+    let names = [
+        "AIO_SECRETS__KEY_MAC",
+        "AIO_SECRETS__CONTENT_KEY",
+        "AIO_SECRETS__LINK_KEY",
+    ];
+    let names = names.map(str::to_owned).into_iter();
+    let tokens = STAGES.into_iter().flatten().map(|role| {
+        let name = role.as_str().to_uppercase();
+        format!("AIO_PEERS__TOKENS__{name}")
+    });
+    names.chain(tokens).map(|name| (name, secret())).collect()
 }
 
 /// Whether a variable holds what no log may hold.
