@@ -233,9 +233,9 @@ fn insufficient(needed: Micros, available: Micros) -> Fault {
 
 fn cap_reached(needed: Micros, left: Micros) -> Fault {
     let message = if needed > Micros::ZERO {
-        format!("this needs {needed} credits; this key may spend {left} more for now")
+        format!("this needs {needed} credits; the caps of this key leave {left}")
     } else {
-        format!("this key may spend {left} more credits for now")
+        format!("the caps of this key leave {left} credits")
     };
     Fault::new(code::KEY_CAP_EXCEEDED, message)
 }

@@ -111,7 +111,7 @@ impl Projection {
                 })
             })
             .await;
-        // Another process was at it: there is nothing left to do here for now.
+        // Another process summed these up: this one has done nothing.
         Ok(if written? { count } else { 0 })
     }
 }

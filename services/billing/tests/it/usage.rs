@@ -364,7 +364,7 @@ async fn a_key_spends_no_more_than_its_caps_however_many_ask(engine: Engine) {
     assert_eq!(fault.code.word, "key_cap_exceeded");
     assert_eq!(
         fault.message,
-        "this needs 0.00001 credits; this key may spend 0 more for now"
+        "this needs 0.00001 credits; the caps of this key leave 0"
     );
     house.settle(before, capture(10)).await.unwrap();
     for id in &granted[..9] {
