@@ -289,6 +289,25 @@ impl Api {
         })
         .await
     }
+
+    /// Waits until `what` holds at every edge: edges are asked in turn, so it must hold as often in a row as there are edges.
+    ///
+    /// # Errors
+    /// An error of the look, at once; when it does not come about.
+    pub async fn everywhere<F>(&self, what: &str, mut holds: F) -> Result<()>
+    where
+        F: AsyncFnMut() -> Result<bool>,
+    {
+        eventually(&format!("{what} at every edge"), async || {
+            for _ in 0..self.edges.bases.len() {
+                if !holds().await? {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
 }
 
 // === impl Edges ===

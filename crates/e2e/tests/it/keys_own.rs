@@ -33,13 +33,8 @@ async fn items(api: &Api) -> Result<Vec<Value>> {
 
 /// Waits until every process knows that a key opens nothing.
 async fn dead(api: &Api) -> Result<()> {
-    eventually("the key is dead everywhere", async || {
-        for _ in 0..6 {
-            if api.get("/credits").await?.status != 401 {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
+    api.everywhere("the key is dead", async || {
+        Ok(api.get("/credits").await?.status == 401)
     })
     .await
 }
@@ -91,13 +86,8 @@ async fn a_customer_makes_lists_changes_and_revokes_keys() -> Result<()> {
     change(&account.api, "PATCH", &path, &bound)
         .await?
         .data(200)?;
-    eventually("the change is seen everywhere", async || {
-        for _ in 0..6 {
-            if api.get("/credits").await?.status != 403 {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
+    api.everywhere("the change is seen", async || {
+        Ok(api.get("/credits").await?.status == 403)
     })
     .await?;
 
