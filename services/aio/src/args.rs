@@ -137,7 +137,7 @@ pub(crate) enum Accounts {
     Update {
         /// acct_…
         account: String,
-        /// What it pays of every price, from its next request on: above 0, at most 10, such as 0.8.
+        /// What it pays of every price, within five seconds: above 0, at most 10, such as 0.8.
         #[arg(long, value_name = "FACTOR")]
         price_factor: String,
         #[command(flatten)]

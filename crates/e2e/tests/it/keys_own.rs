@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Account, Aio, Api, Reply, eventually};
+use testkit::{Account, Aio, Api, Reply};
 
 use crate::say::image;
 

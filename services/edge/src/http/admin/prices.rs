@@ -27,7 +27,7 @@ struct PriceList {
     list: String,
 }
 
-/// `PATCH /admin/accounts/{id}`: sets what the account pays of a price, from its next request on.
+/// `PATCH /admin/accounts/{id}`: sets what the account pays of a price, within five seconds everywhere.
 pub(crate) async fn update_account(
     State(app): State<Arc<App>>,
     caller: Scoped<Admin>,
