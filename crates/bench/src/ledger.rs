@@ -137,6 +137,7 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
     let request = CreateAccountRequest {
         name: "bench".to_owned(),
         test_credits: None,
+        by: None,
     };
     let account = billing
         .create_account(Request::new(request))
@@ -148,7 +149,7 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
         amount: CREDIT,
         reason: "benchmark".to_owned(),
         transfer_id: mint_bytes(),
-        actor: "operator".to_owned(),
+        by: None,
         expires_at: 0,
     };
     billing.add_credits(Request::new(request)).await?;

@@ -87,6 +87,7 @@ fn span(round: i64) -> Span {
         balance: balance(),
         first,
         last: LAST_DAY,
+        tag: None,
     }
 }
 
@@ -109,6 +110,7 @@ fn wanted(round: i64, count: i64) -> anyhow::Result<Vec<Page>> {
         before,
         model,
         key,
+        tag: None,
         limit: 50,
     });
     Ok(pages.to_vec())

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use testkit::{Point, Shape, servers};
 
 use crate::{
-    Length, crash, leave,
+    Length, bills, crash, leave, pay, stand_still,
     storm::{self, Engine},
 };
 
@@ -23,6 +23,10 @@ enum Fault {
     Crash(Shape, Point, u32),
     /// Customers leave at every event of a stream.
     Leave(Shape),
+    /// PostgreSQL stands still for a while.
+    StandStill,
+    /// Many operations, each with its bill.
+    Bills,
     Storm(Engine),
 }
 
@@ -51,7 +55,8 @@ impl Case {
     /// The split shape takes part if the servers it needs are on this machine.
     fn all(length: Length) -> Vec<Self> {
         let mut shapes = vec![Shape::Embedded];
-        if servers::programs::missing().is_empty() {
+        let has_servers = servers::programs::missing().is_empty();
+        if has_servers {
             shapes.push(Shape::Split);
         }
         let times: &[u32] = match length {
@@ -66,6 +71,10 @@ impl Case {
             }
             faults.push(Fault::Leave(shape));
         }
+        if has_servers {
+            faults.push(Fault::StandStill);
+        }
+        faults.push(Fault::Bills);
         faults.extend([Fault::Storm(Engine::Sqlite), Fault::Storm(Engine::Postgres)]);
         let cases = faults.into_iter();
         cases.map(|fault| Self { fault, length }).collect()
@@ -82,6 +91,8 @@ impl Case {
                 format!("{}/{}:{time}", word(shape), point.as_str())
             }
             Fault::Leave(shape) => format!("{}/leave", word(shape)),
+            Fault::StandStill => "split/stand_still".to_owned(),
+            Fault::Bills => "up/bills".to_owned(),
             Fault::Storm(engine) => format!("storm/{}", engine.as_str()),
         }
     }
@@ -91,6 +102,10 @@ impl Case {
         match self.fault {
             Fault::Crash(_, point, _) => about(point),
             Fault::Leave(_) => "F10: customers leave at every event of a stream",
+            Fault::StandStill => "F12: PostgreSQL stands still under load, and goes on",
+            Fault::Bills => {
+                "no fault: every operation's receipt, its list, its sums and the balance agree"
+            }
             Fault::Storm(Engine::Sqlite) => "R01-R05: random operations at once, many twice",
             Fault::Storm(Engine::Postgres) => {
                 "F05, R12: the same through three processes, their sessions killed"
@@ -101,8 +116,13 @@ impl Case {
     pub(crate) async fn run(&self) -> Ran {
         let begun = Instant::now();
         let outcome = match self.fault {
+            Fault::Crash(shape, Point::BillingMidPayment, time) => {
+                Box::pin(pay::crash(shape, time)).await
+            }
             Fault::Crash(shape, point, time) => Box::pin(crash::crash(shape, point, time)).await,
             Fault::Leave(shape) => Box::pin(leave::leave(shape)).await,
+            Fault::StandStill => Box::pin(stand_still::stand_still(self.length)).await,
+            Fault::Bills => Box::pin(bills::bills(self.length)).await,
             Fault::Storm(engine) => storm::storm(engine, self.length).await,
         };
         Ran {
@@ -126,6 +146,7 @@ const fn about(point: Point) -> &'static str {
         Point::EdgeBeforeForward => "F01: the edge, before it forwards a chat",
         Point::BillingBeforeCommit => "F03: billing, before it commits a batch",
         Point::BillingAfterCommit => "F02, F04: billing, after its commit, before anybody knows",
+        Point::BillingMidPayment => "F34: billing, between a payment's event and its credit",
         Point::ChatAfterHold => "F06: chat, after the hold, before a provider is asked",
         Point::ChatMidStream => "F07: chat, in the middle of a stream",
         Point::ChatBeforeCapture => "F08: chat, after the provider's end, before the charge",

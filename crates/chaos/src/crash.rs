@@ -49,6 +49,7 @@ const fn unheard(point: Point) -> i64 {
         Point::BillingAfterCommit | Point::ChatAfterCapture => DEAR,
         Point::EdgeBeforeForward
         | Point::BillingBeforeCommit
+        | Point::BillingMidPayment
         | Point::ChatAfterHold
         | Point::ChatMidStream
         | Point::ChatBeforeCapture
@@ -60,7 +61,7 @@ const fn unheard(point: Point) -> i64 {
 }
 
 /// The books hold while nothing runs.
-async fn audit(aio: &Aio) -> Result<()> {
+pub(crate) async fn audit(aio: &Aio) -> Result<()> {
     let audit = aio.audit().await?;
     let ok = audit.get("ok") == Some(&true.into());
     ensure!(ok, "the ledger does not hold: {audit:#}");

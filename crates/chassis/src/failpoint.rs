@@ -11,6 +11,8 @@ pub enum Point {
     BillingBeforeCommit,
     /// A batch of the ledger is on disk, and nobody knows.
     BillingAfterCommit,
+    /// In the transaction of a payment's event: the event is written, its credit is not.
+    BillingMidPayment,
     /// A chat's credit is held, and no provider was asked.
     ChatAfterHold,
     /// An event of a provider has come to chat.
@@ -33,10 +35,11 @@ pub enum Point {
 
 impl Point {
     /// Every point: whoever tests them tests all of these.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EdgeBeforeForward,
         Self::BillingBeforeCommit,
         Self::BillingAfterCommit,
+        Self::BillingMidPayment,
         Self::ChatAfterHold,
         Self::ChatMidStream,
         Self::ChatBeforeCapture,
@@ -53,6 +56,7 @@ impl Point {
             Self::EdgeBeforeForward => "edge.before_forward",
             Self::BillingBeforeCommit => "billing.before_commit",
             Self::BillingAfterCommit => "billing.after_commit",
+            Self::BillingMidPayment => "billing.mid_payment",
             Self::ChatAfterHold => "chat.after_hold",
             Self::ChatMidStream => "chat.mid_stream",
             Self::ChatBeforeCapture => "chat.before_capture",

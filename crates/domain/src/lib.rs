@@ -15,6 +15,7 @@ mod provider;
 pub mod receipt;
 mod redeem_code;
 mod secret;
+mod tags;
 mod usage;
 
 pub use caller::{Caller, Mode, Scope};
@@ -30,4 +31,5 @@ pub use problem::{Problem, ProblemKind};
 pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
 pub use redeem_code::RedeemCode;
 pub use secret::Secret;
+pub use tags::{Tag, Tags};
 pub use usage::{TokenClass, Usage};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use verify::{Arithmetic, recompute};
 
 use crate::{
-    Micros, TokenClass, Usage,
+    Micros, Tags, TokenClass, Usage,
     charge::{Charge, Ending, Kind},
     price::{Applied, Cost, Line},
 };
@@ -31,6 +31,8 @@ pub struct Subject {
     pub price_version: String,
     /// Which price of it, and how.
     pub applied: Applied,
+    /// The customer's own labels.
+    pub tags: Tags,
 }
 
 /// A receipt: the wire form, as it is kept and given out.
@@ -72,6 +74,9 @@ pub struct Receipt {
     pub held_microcredits: i64,
     /// What was charged.
     pub total_microcredits: i64,
+    /// The customer's own labels.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// The calls to providers: one by one, or how many there were.
@@ -116,6 +121,7 @@ impl Receipt {
             cost_microcredits: 0,
             held_microcredits: 0,
             total_microcredits: 0,
+            tags: subject.tags,
         }
     }
 
@@ -158,7 +164,7 @@ impl Receipt {
         Micros::new(self.total_microcredits)
     }
 
-    /// As it is kept. It holds no content.
+    /// As it is kept. It holds no content but the customer's labels.
     pub fn to_json(&self) -> Vec<u8> {
         // Texts and numbers always serialise.
         serde_json::to_vec(self).unwrap_or_default()

@@ -89,7 +89,7 @@ async fn repeat_until_heard<T>(
 }
 
 fn revoked(number: u8) -> Notice {
-    Notice::KeyRevoked(id(number))
+    Notice::KeyChanged(id(number))
 }
 
 /// An id that cases tell apart by a number.

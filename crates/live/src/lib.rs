@@ -188,7 +188,7 @@ pub enum Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The key was revoked or changed.
-    KeyRevoked(KeyId),
+    KeyChanged(KeyId),
     /// Notices may have been lost: forget everything that any of them could have named. It comes at any time.
     Missed,
 }

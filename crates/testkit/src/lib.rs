@@ -23,5 +23,6 @@ pub use binary::binary;
 pub use chassis::failpoint::Point;
 pub use collector::{Collector, TraceSpan};
 pub use events::{Event, Events};
+pub use http::Method;
 pub use sink::{Answer, Received, Sink};
 pub use wait::{PATIENCE, eventually};

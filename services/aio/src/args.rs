@@ -86,9 +86,9 @@ pub(crate) enum Operator {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Receipt {
-    /// Compute a receipt again, offline, and print the arithmetic; exit 0 only if it fits.
+    /// Compute receipts again, offline, and print the arithmetic; exit 0 only if all fit.
     Verify {
-        /// The receipt, as `GET /operations/{id}/receipt` answers it, or - for standard input.
+        /// One receipt, as `GET /operations/{id}/receipt` answers it, or many one after another; - for standard input.
         file: PathBuf,
         /// Its price list, as `GET /admin/price-lists/{version}` answers it [default: this program's own].
         #[arg(long, value_name = "FILE")]
@@ -140,6 +140,13 @@ pub(crate) enum Accounts {
         /// What it pays of every price, within five seconds: above 0, at most 10, such as 0.8.
         #[arg(long, value_name = "FACTOR")]
         price_factor: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Who changed what: the newest changes of accounts, keys, codes and credits.
+    Log {
+        /// Only those of this account: acct_…
+        account: Option<String>,
         #[command(flatten)]
         reach: Reach,
     },

@@ -1,7 +1,7 @@
 //! The first start: the operator's key, an account to play with, and a line to paste.
 
 use anyhow::Context as _;
-use billing::{Billing, Caps, NewKey};
+use billing::{Billing, By, Caps, NewKey};
 use domain::{Mode, Scope};
 
 use crate::config;
@@ -24,7 +24,9 @@ pub(crate) async fn prepare(billing: &Billing, url: &str) -> anyhow::Result<Vec<
     {
         return Ok(Vec::new());
     }
-    let account = billing.create_account("First account", None).await?;
+    let account = billing
+        .create_account("First account", None, By::operator())
+        .await?;
     let key = billing
         .create_key(NewKey {
             name: "first key".to_owned(),

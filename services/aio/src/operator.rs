@@ -80,6 +80,11 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
         Accounts::List(reach) => Ok(get("/admin/accounts", reach, print::accounts)),
         Accounts::Freeze { account, reach } => Ok(act(&account, "freeze", reach)),
         Accounts::Unfreeze { account, reach } => Ok(act(&account, "unfreeze", reach)),
+        Accounts::Log { account, reach } => {
+            let account = account.map(|account| format!("?account_id={account}"));
+            let path = format!("/admin/audit-log{}", account.unwrap_or_default());
+            Ok(get(&path, reach, print::audit_log))
+        }
         Accounts::Update {
             account,
             price_factor,

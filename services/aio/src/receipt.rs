@@ -1,4 +1,4 @@
-//! `aio receipt verify`: a receipt computed again, offline, from nothing but itself and its price list.
+//! `aio receipt verify`: receipts computed again, offline, from nothing but themselves and their price list.
 
 use std::{
     fs,
@@ -9,41 +9,94 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use domain::{
-    Catalogue,
+    Catalogue, Micros,
     receipt::{self, Arithmetic, Receipt},
 };
 use serde_json::{Value, json};
 
 use crate::{args, say};
 
-/// Runs one command. Exits 1 when the receipt does not fit.
+/// What is said of receipts: for machines, and for people.
+struct Told {
+    fits: bool,
+    json: Value,
+    lines: Vec<String>,
+}
+
+/// Runs one command. Exits 1 when a receipt does not fit.
 pub(crate) fn run(command: &args::Receipt) -> anyhow::Result<ExitCode> {
     let args::Receipt::Verify { file, prices, json } = command;
-    let receipt = read_receipt(&text_of(file)?)?;
-    let list = match prices {
+    let receipts = read_receipts(&text_of(file)?)?;
+    let prices = match prices {
         Some(file) => list_in(&text_of(file)?)?,
-        None => own_list(&receipt.price_version)?,
+        None => own_list(&receipts)?,
     };
-    let (told, lines, verdict, code) = match receipt::recompute(&list, &receipt) {
-        Ok(Arithmetic { steps, total }) => {
-            let total = total.get();
-            let told = json!({"fits": true, "total_microcredits": total, "steps": steps});
-            (told, steps, "the receipt fits", ExitCode::SUCCESS)
-        }
-        Err(misfits) => {
-            let told = json!({"fits": false, "misfits": misfits});
-            (told, misfits, "the receipt does NOT fit", ExitCode::FAILURE)
-        }
+    let told = match receipts.as_slice() {
+        [receipt] => verify(receipt, &prices),
+        receipts => verify_all(receipts, &prices)?,
     };
     if *json {
-        say::line(told);
-        return Ok(code);
+        say::line(told.json);
+    } else {
+        for line in told.lines {
+            say::line(line);
+        }
     }
-    for line in lines {
-        say::line(line);
+    Ok(if told.fits {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// One receipt, with its arithmetic.
+fn verify(receipt: &Receipt, prices: &Catalogue) -> Told {
+    match receipt::recompute(prices, receipt) {
+        Ok(Arithmetic { steps, total }) => Told {
+            fits: true,
+            json: json!({"fits": true, "total_microcredits": total.get(), "steps": steps}),
+            lines: steps
+                .into_iter()
+                .chain(["the receipt fits".to_owned()])
+                .collect(),
+        },
+        Err(misfits) => Told {
+            fits: false,
+            json: json!({"fits": false, "misfits": misfits}),
+            lines: misfits
+                .into_iter()
+                .chain(["the receipt does NOT fit".to_owned()])
+                .collect(),
+        },
     }
-    say::line(verdict);
-    Ok(code)
+}
+
+/// Many receipts: what they come to together, and what is wrong with which.
+fn verify_all(receipts: &[Receipt], prices: &Catalogue) -> anyhow::Result<Told> {
+    let (mut sum, mut wrong, mut lines) = (Micros::ZERO, Vec::new(), Vec::new());
+    for (place, receipt) in (1..).zip(receipts) {
+        match receipt::recompute(prices, receipt) {
+            Ok(Arithmetic { total, .. }) => {
+                sum = sum.plus(total).context("the receipts come to too much")?;
+            }
+            Err(misfits) => {
+                let named = misfits
+                    .iter()
+                    .map(|misfit| format!("receipt {place}: {misfit}"));
+                lines.extend(named);
+                wrong.push(json!({"receipt": place, "misfits": misfits}));
+            }
+        }
+    }
+    let (count, fits) = (receipts.len(), wrong.is_empty());
+    lines.push(if fits {
+        format!("all {count} receipts fit; together they come to {sum} credits")
+    } else {
+        format!("{} of {count} receipts do NOT fit", wrong.len())
+    });
+    let json =
+        json!({"fits": fits, "receipts": count, "total_microcredits": sum.get(), "misfits": wrong});
+    Ok(Told { fits, json, lines })
 }
 
 fn text_of(file: &Path) -> anyhow::Result<String> {
@@ -57,43 +110,57 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
+/// One receipt or many, one after another.
+fn read_receipts(text: &str) -> anyhow::Result<Vec<Receipt>> {
+    let answers = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let receipts: Vec<Receipt> = answers
+        .map(|answer| read_receipt(&answer.context("the receipt is not JSON")?))
+        .collect::<Result<_, _>>()?;
+    if receipts.is_empty() {
+        bail!("there is no receipt");
+    }
+    Ok(receipts)
+}
+
 /// A receipt, in the envelope of the API or bare.
-fn read_receipt(text: &str) -> anyhow::Result<Receipt> {
-    let answer: Value = serde_json::from_str(text).context("the receipt is not JSON")?;
-    let data = answer.get("data").unwrap_or(&answer);
+fn read_receipt(answer: &Value) -> anyhow::Result<Receipt> {
+    let data = answer.get("data").unwrap_or(answer);
     let bare = data.get("receipt").filter(|inner| inner.is_object());
     let bare = bare.unwrap_or(data).clone();
     serde_json::from_value(bare).context("this is not a receipt")
 }
 
 /// A price list, in the envelope of the API or as it is.
-fn list_in(text: &str) -> anyhow::Result<String> {
-    let Ok(answer) = serde_json::from_str::<Value>(text) else {
-        return Ok(text.to_owned());
+fn list_in(text: &str) -> anyhow::Result<Catalogue> {
+    let list = match serde_json::from_str::<Value>(text) {
+        Err(_) => text.to_owned(),
+        Ok(answer) => {
+            let list = answer.get("data").unwrap_or(&answer).get("list");
+            let list = list.and_then(Value::as_str);
+            list.context("this is not a price list")?.to_owned()
+        }
     };
-    let list = answer.get("data").unwrap_or(&answer).get("list");
-    let list = list
-        .and_then(Value::as_str)
-        .context("this is not a price list")?;
-    Ok(list.to_owned())
+    Catalogue::from_list(&list).context("the price list cannot be read")
 }
 
-/// The list compiled in, if it is the one that is asked for.
-fn own_list(version: &str) -> anyhow::Result<String> {
+/// The list compiled in, if it is the one that they all name.
+fn own_list(receipts: &[Receipt]) -> anyhow::Result<Catalogue> {
     let catalogue = Catalogue::built_in()?;
-    if catalogue.version() == version {
-        return Ok(catalogue.list().to_owned());
-    }
+    let own = catalogue.version();
+    let other = receipts.iter().find(|receipt| receipt.price_version != own);
+    let Some(other) = other else {
+        return Ok(catalogue);
+    };
+    let version = &other.price_version;
     bail!(
-        "the receipt names the price list {version}; this program has {}: name the other by --prices, from GET /api/v1/admin/price-lists/{version}",
-        catalogue.version()
+        "a receipt names the price list {version}; this program has {own}: name the other by --prices, from GET /api/v1/admin/price-lists/{version}"
     )
 }
 
 #[cfg(test)]
 mod tests {
     use domain::{
-        Micros, Moment, PriceFactor,
+        Moment, PriceFactor,
         charge::{Ending, Kind},
         price::Frozen,
         receipt::Subject,
@@ -113,6 +180,7 @@ mod tests {
             model: model.slug.clone(),
             price_version: catalogue.version().to_owned(),
             applied: frozen.applied,
+            tags: domain::Tags::default(),
         })
         .free(Ending::Cancelled, Micros::from_credits(5))
     }
@@ -124,17 +192,44 @@ mod tests {
         let envelope = serde_json::json!({"code": 200, "message": "success", "data": bare});
         let nested = serde_json::json!({"data": {"operation_id": "op_1", "receipt": bare}});
         for text in [&bare, &envelope, &nested] {
-            assert_eq!(read_receipt(&text.to_string()).unwrap(), receipt);
+            assert_eq!(read_receipt(text).unwrap(), receipt);
         }
-        assert!(read_receipt("{}").is_err());
+        let many = read_receipts(&format!("{bare}\n{envelope} {nested}")).unwrap();
+        assert_eq!(many, [receipt.clone(), receipt.clone(), receipt]);
+        for text in ["{}", "", "x"] {
+            assert!(read_receipts(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_many_receipts_the_one_that_does_not_fit_is_named() {
+        let (good, prices) = (receipt(), Catalogue::built_in().unwrap());
+        let bad = Receipt {
+            total_microcredits: 7,
+            ..good.clone()
+        };
+        let told = verify_all(&[good.clone(), bad, good.clone()], &prices).unwrap();
+        assert!(!told.fits);
+        assert!(told.lines[0].starts_with("receipt 2: "), "{:?}", told.lines);
+        let told = verify_all(&[good.clone(), good], &prices).unwrap();
+        assert_eq!(
+            told.lines,
+            ["all 2 receipts fit; together they come to 0 credits"]
+        );
     }
 
     #[test]
     fn a_list_is_read_as_it_is_and_in_the_envelope() {
         let list = Catalogue::built_in().unwrap().list().to_owned();
         let envelope = serde_json::json!({"code": 200, "data": {"version": "v", "list": list}});
-        assert_eq!(list_in(&list).unwrap(), list);
-        assert_eq!(list_in(&envelope.to_string()).unwrap(), list);
-        assert!(own_list("0000000000000000").is_err());
+        for text in [&list, &envelope.to_string()] {
+            assert_eq!(list_in(text).unwrap().list(), list);
+        }
+        assert!(list_in("{}").is_err());
+        let other = Receipt {
+            price_version: "0".repeat(16),
+            ..receipt()
+        };
+        assert!(own_list(&[receipt(), other]).is_err());
     }
 }

@@ -2,11 +2,13 @@
 
 use db::Db;
 use domain::{AccountId, ApiKey, Micros, Mode, PriceFactor, Scope, Secret};
+use serde_json::json;
 use sqlx::AnyConnection;
 use tracing::{info, warn};
 
 use crate::{
     Error,
+    audit_log::{self, Action, By, Change},
     config::{Config, Limits},
     error::StartError,
     key::{self, NewKey},
@@ -27,11 +29,12 @@ pub enum Standing {
     Frozen,
 }
 
-/// What a new account starts with, and when.
-#[derive(Clone, Copy, Debug)]
+/// What a new account starts with, by whom, and when.
+#[derive(Clone, Debug)]
 struct Opening {
     test: Micros,
     live: Micros,
+    by: By,
     now: i64,
 }
 
@@ -44,6 +47,7 @@ pub(crate) async fn create_account(
     config: &Config,
     name: &str,
     test_credits: Option<Micros>,
+    by: By,
 ) -> Result<AccountRow, Error> {
     let name = checked_text("name", name, &config.limits)?;
     let test = test_credits.unwrap_or_else(|| config.accounts.test_amount());
@@ -53,6 +57,7 @@ pub(crate) async fn create_account(
     let opening = Opening {
         test,
         live: config.accounts.bonus_amount(),
+        by,
         now: db.now_micros(),
     };
     db.write(move |connection| Box::pin(open_account(connection, name, opening)))
@@ -83,19 +88,25 @@ pub(crate) async fn set_standing(
     db: &Db,
     account: AccountId,
     standing: Standing,
+    by: By,
 ) -> Result<(), Error> {
-    let since = match standing {
-        Standing::Frozen => Some(db.now_micros()),
-        Standing::Good => None,
-    };
-    let found: Result<bool, Error> = db
-        .write(move |connection| {
-            Box::pin(async move { store::account::freeze(connection, account, since).await })
+    let now = db.now_micros();
+    let frozen = standing == Standing::Frozen;
+    db.write(move |connection| {
+        Box::pin(async move {
+            if !store::account::freeze(connection, account, frozen.then_some(now)).await? {
+                return Err(Error::NotFound("account"));
+            }
+            let change = Change {
+                whose: (Some(account), None),
+                action: Action::AccountUpdate,
+                subject: account.to_string(),
+                detail: json!({ "after": { "frozen": frozen } }),
+            };
+            audit_log::note(connection, &by, change, now).await
         })
-        .await;
-    if !found? {
-        return Err(Error::NotFound("account"));
-    }
+    })
+    .await?;
     info!(account.id = %account, ?standing, "an account's standing was set");
     Ok(())
 }
@@ -108,9 +119,11 @@ pub(crate) async fn operator_account(db: &Db, config: &Config) -> Result<Account
     let opening = Opening {
         test: config.accounts.test_amount(),
         live: Micros::ZERO,
+        by: By::operator(),
         now: db.now_micros(),
     };
     until_known(&config.limits, || {
+        let opening = opening.clone();
         db.write(move |connection| {
             Box::pin(async move {
                 if let Some(operator) = store::account::operator(connection).await? {
@@ -177,6 +190,7 @@ pub(crate) async fn bootstrap_key(
                 now,
             );
             store::key::insert(connection, &row).await?;
+            key::note_new(connection, &By::operator(), &row, Caps::default()).await?;
             store::account::set_bootstrap_key(connection, row.id).await?;
             info!(key.id = %row.id, "AIO_BOOTSTRAP_KEY is now the operator's key");
             Ok(())
@@ -232,6 +246,17 @@ async fn open_account(
     for answer in decision.answers {
         answer?;
     }
+    let change = Change {
+        whose: (Some(account.id), None),
+        action: Action::AccountCreate,
+        subject: account.id.to_string(),
+        detail: json!({
+            "name": account.name,
+            "test_microcredits": opening.test.get(),
+            "live_microcredits": opening.live.get(),
+        }),
+    };
+    audit_log::note(connection, &opening.by, change, opening.now).await?;
     Ok(account)
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn authenticate(db: &Db, macs: &KeyMac, text: &str) -> Result<I
                 return Ok(None);
             };
             let factor = store::account::price_factor(&mut connection, row.account).await?;
-            Ok(Some((row, factor)))
+            Ok(factor.map(|factor| (row, factor)))
         })
         .await;
     let (row, price_factor) = found?.ok_or(Error::Denied(Denial::Key))?;

@@ -1,17 +1,21 @@
 //! Use case: an operator gives or takes credit.
 
+use chassis::clock::rfc3339;
 use db::Db;
 use domain::{Micros, OperationId};
+use serde_json::json;
+use sqlx::AnyConnection;
 use tracing::instrument;
 
 use crate::{
     Error,
     account::checked_text,
+    audit_log::{self, Action, By, Change},
+    config::Limits,
     error::Purse,
-    lane::Ledger,
     ledger::{BalanceId, Op, Refusal, Transfer},
     resend::until_known,
-    store::{LotRow, lot},
+    store::{self, LotRow, lot},
 };
 
 /// What to book.
@@ -25,8 +29,8 @@ pub struct CreditsRequest {
     pub amount: Micros,
     /// Why, for the books.
     pub reason: String,
-    /// Who did it: a key's id, or `operator`.
-    pub actor: String,
+    /// Who does it.
+    pub by: By,
     /// When what is left of it then expires, in microseconds UTC; only of credit that is given.
     pub expires_at: Option<i64>,
 }
@@ -34,94 +38,111 @@ pub struct CreditsRequest {
 /// Gives or takes credit, durably. Idempotent by `transfer`.
 ///
 /// # Errors
-/// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is away.
+/// When more would be taken than is available, the id was used for something else, a text is too long, or the database failed.
 #[instrument(skip_all, fields(transfer = %request.transfer))]
 pub(crate) async fn credits(
     db: &Db,
-    ledger: &Ledger,
-    request: CreditsRequest,
+    limits: &Limits,
+    mut request: CreditsRequest,
 ) -> Result<(), Error> {
-    let most = ledger.limits.input.transfer_amount();
+    let most = limits.input.transfer_amount();
     if request.amount > most || request.amount.negate().is_ok_and(|taken| taken > most) {
         let allowed = format!("be from -{most} to {most}");
         return Err(Error::invalid("credits", allowed));
     }
-    let reason = checked_text("reason", &request.reason, &ledger.limits)?;
-    let actor = checked_text("actor", &request.actor, &ledger.limits)?;
-    if request.expires_at.is_some() {
-        until_known(&ledger.limits, || note(db, &request)).await?;
+    request.reason = checked_text("reason", &request.reason, limits)?;
+    until_known(limits, || {
+        let (request, now) = (request.clone(), db.now_micros());
+        db.write(move |connection| Box::pin(book(connection, request, now)))
+    })
+    .await
+}
+
+/// The transfer, when it expires, and who made it: all of it, or nothing.
+async fn book(
+    connection: &mut AnyConnection,
+    request: CreditsRequest,
+    now: i64,
+) -> Result<(), Error> {
+    // Held until the end: a repeat that comes at the same time waits.
+    store::order::lock_balance(connection, request.balance).await?;
+    let repeated = lot::is_given(connection, request.transfer).await?;
+    if repeated {
+        // It must say the same of the expiry; the ledger compares the rest.
+        if lot::expiry(connection, request.transfer).await? != request.expires_at {
+            return Err(Error::TransferConflict);
+        }
+    } else if let Some(expires_at) = request.expires_at {
+        check(request.amount, expires_at, now)?;
+        let lot = LotRow {
+            id: request.transfer,
+            balance: request.balance,
+            left: request.amount,
+            created_at: now,
+            expires_at,
+            taking: None,
+        };
+        lot::insert(connection, &lot).await?;
     }
+    transfer(connection, &request, now).await?;
+    if repeated {
+        return Ok(());
+    }
+    let change = Change {
+        whose: (Some(request.balance.account), Some(request.balance.mode)),
+        action: Action::CreditsAdd,
+        subject: request.balance.account.to_string(),
+        detail: json!({
+            "microcredits": request.amount.get(),
+            "reason": request.reason,
+            "expires_at": request.expires_at.map(rfc3339),
+        }),
+    };
+    audit_log::note(connection, &request.by, change, now).await
+}
+
+async fn transfer(
+    connection: &mut AnyConnection,
+    request: &CreditsRequest,
+    now: i64,
+) -> Result<(), Error> {
     let op = Op::Transfer {
         id: request.transfer,
         transfer: Transfer {
             balance: request.balance,
             amount: request.amount,
-            actor,
-            reason,
+            actor: request.by.actor.clone(),
+            reason: request.reason.clone(),
         },
     };
-    match ledger.apply(op, None).await? {
-        Ok(_) => same_expiry(db, (request.transfer, request.expires_at)).await,
-        Err(Refusal::Insufficient { available }) => Err(Error::Insufficient {
-            needed: request.amount.negate().unwrap_or(Micros::ZERO),
+    let decision = store::ledger::apply(connection, &[op], &[None], now).await?;
+    for answer in decision.answers {
+        answer.map_err(|refusal| refused(refusal, request.amount))?;
+    }
+    Ok(())
+}
+
+fn refused(refusal: Refusal, amount: Micros) -> Error {
+    if let Refusal::Insufficient { available } = refusal {
+        return Error::Insufficient {
+            needed: amount.negate().unwrap_or(Micros::ZERO),
             available,
             of: Purse::Balance,
-        }),
-        Err(Refusal::Conflict) => Err(Error::TransferConflict),
-        Err(refusal) => Err(refusal.into()),
+        };
     }
-}
-
-/// Notes when the credit expires, before it is given: a note without its credit means nothing.
-async fn note(db: &Db, request: &CreditsRequest) -> Result<(), Error> {
-    let now = db.now_micros();
-    let wanted = LotRow {
-        id: request.transfer,
-        balance: request.balance,
-        left: request.amount,
-        created_at: now,
-        expires_at: request.expires_at.unwrap_or_default(),
-        taking: None,
-    };
-    db.write(move |connection| {
-        Box::pin(async move {
-            // What was given keeps its expiry, or that it has none: see `same_expiry`.
-            if !lot::is_given(connection, wanted.id).await? {
-                check(&wanted, now)?;
-                lot::forget(connection, wanted.id).await?;
-                lot::insert(connection, &wanted).await?;
-            }
-            Ok(())
-        })
-    })
-    .await
-}
-
-/// A repeat must say the same of the expiry as the request whose credit was given.
-async fn same_expiry(
-    db: &Db,
-    (transfer, expires_at): (OperationId, Option<i64>),
-) -> Result<(), Error> {
-    let noted: Result<_, Error> = db
-        .read(async {
-            let mut connection = db.reader().acquire().await?;
-            lot::expiry(&mut connection, transfer).await
-        })
-        .await;
-    if noted? == expires_at {
-        Ok(())
-    } else {
-        Err(Error::TransferConflict)
+    if refusal == Refusal::Conflict {
+        return Error::TransferConflict;
     }
+    refusal.into()
 }
 
 /// Only credit that is given can expire, and only later.
-fn check(wanted: &LotRow, now: i64) -> Result<(), Error> {
-    if wanted.left <= Micros::ZERO {
+fn check(amount: Micros, expires_at: i64, now: i64) -> Result<(), Error> {
+    if amount <= Micros::ZERO {
         let allowed = "be left out when credit is taken away";
         return Err(Error::invalid("expires_at", allowed));
     }
-    if wanted.expires_at <= now {
+    if expires_at <= now {
         return Err(Error::invalid("expires_at", "lie in the future"));
     }
     Ok(())

@@ -4,7 +4,7 @@
 mod list;
 mod revoke;
 mod rotate;
-mod rpc;
+pub(crate) mod rpc;
 mod update;
 
 use chassis::secrets::KeyMac;
@@ -12,12 +12,14 @@ use db::Db;
 use domain::{AccountId, ApiKey, Caller, KeyId, Micros, Mode, Scope};
 use ipnet::IpNet;
 use rand::RngExt as _;
+use serde_json::Value;
 use sqlx::AnyConnection;
 use tracing::{info, instrument};
 
 use crate::{
     Error,
     account::checked_text,
+    audit_log::{self, Action, By, Change},
     config::{Input, Limits},
     error::Denial,
     ledger::{Budget, Caps},
@@ -69,7 +71,7 @@ pub struct CreatedKey {
 #[derive(Clone, Debug)]
 pub(crate) enum Asker {
     /// Sees every key, and may do everything.
-    Operator,
+    Operator(By),
     /// Sees the keys of its own account and mode.
     Customer(Caller),
 }
@@ -100,7 +102,7 @@ pub(crate) async fn create_key(
     let wanted = checked(asker.own(wanted), limits, now)?;
     asker.may_give(wanted.scopes.iter().copied())?;
     let key = random_key(wanted.mode);
-    let caps = Some(wanted.caps).filter(|caps| *caps != Caps::default());
+    let caps = wanted.caps;
     let row = row(
         wanted,
         macs.mac(key.expose()),
@@ -116,15 +118,37 @@ pub(crate) async fn create_key(
                 return Err(Error::NotFound("account"));
             }
             store::key::insert(connection, &row).await?;
-            if let Some(caps) = caps {
+            if caps != Caps::default() {
                 store::budget::put_caps(connection, &row, caps).await?;
             }
-            Ok(())
+            note_new(connection, &asker.by(), &row, caps).await
         })
     })
     .await?;
     info!(key.id = %id, "made a key");
     Ok(CreatedKey { id, key })
+}
+
+/// Writes down that a key was made.
+pub(crate) async fn note_new(
+    connection: &mut AnyConnection,
+    by: &By,
+    row: &KeyRow,
+    caps: Caps,
+) -> Result<(), Error> {
+    let detail = audit_log::new_key(row, caps);
+    let change = change(row, Action::KeyCreate, detail);
+    audit_log::note(connection, by, change, row.created_at).await
+}
+
+/// A change of a key, for the audit log.
+fn change(row: &KeyRow, action: Action, detail: Value) -> Change {
+    Change {
+        whose: (Some(row.account), Some(row.mode)),
+        action,
+        subject: row.id.to_string(),
+        detail,
+    }
 }
 
 /// A key's row, as it is at `now`.
@@ -224,10 +248,18 @@ fn check_cap(param: &'static str, cap: Option<Micros>, input: &Input) -> Result<
 // === impl Asker ===
 
 impl Asker {
+    /// Who that is, for the audit log.
+    fn by(&self) -> By {
+        match self {
+            Self::Operator(by) => by.clone(),
+            Self::Customer(caller) => By::from(caller),
+        }
+    }
+
     /// A new key of the asker's own account and mode; an operator says whose it is.
     fn own(&self, wanted: NewKey) -> NewKey {
         match self {
-            Self::Operator => wanted,
+            Self::Operator(_) => wanted,
             Self::Customer(caller) => NewKey {
                 account: caller.account,
                 mode: caller.mode,
@@ -239,7 +271,7 @@ impl Asker {
     /// The key, if there is one for the asker: another's is as unknown as one that nobody has.
     fn sees(&self, row: Option<KeyRow>) -> Result<KeyRow, Error> {
         let visible = |row: &KeyRow| match self {
-            Self::Operator => true,
+            Self::Operator(_) => true,
             Self::Customer(caller) => row.account == caller.account && row.mode == caller.mode,
         };
         row.filter(visible).ok_or(Error::NotFound("key"))

@@ -4,7 +4,7 @@
 //! it set aside; every change of posted credit has two entries that sum to zero; whatever comes twice happens once.
 //!
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
-//! those about keys below `key`; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
+//! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
 //! Behind the ledger, `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, and `seal` chains the
 //! entries.
@@ -14,6 +14,7 @@
 
 mod account;
 mod audit;
+mod audit_log;
 mod authenticate;
 mod balance;
 mod config;
@@ -38,6 +39,7 @@ mod usage;
 
 pub use account::Standing;
 pub use audit::{Check, Verdict, verdict};
+pub use audit_log::By;
 pub use authenticate::Identity;
 pub use config::{Accounts, Audits, Config, Jobs, Limits};
 pub use credits::CreditsRequest;
@@ -49,7 +51,7 @@ pub use ledger::Caps;
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
 pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
-pub use store::{AccountRow, LotRow, OperationRow, Page, PriceListRow};
+pub use store::{AccountRow, AuditLogRow, LotRow, OperationRow, Page, PriceListRow, TagId};
 pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
@@ -121,6 +123,18 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0009_prices.sql"),
         postgres: include_str!("../migrations/postgres/0009_prices.sql"),
     },
+    Migration {
+        version: 10,
+        name: "tags",
+        sqlite: include_str!("../migrations/0010_tags.sql"),
+        postgres: include_str!("../migrations/postgres/0010_tags.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "audit_log",
+        sqlite: include_str!("../migrations/0011_audit_log.sql"),
+        postgres: include_str!("../migrations/postgres/0011_audit_log.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -132,6 +146,7 @@ pub const APPEND_ONLY: &[&str] = &[
     "payment_event",
     "redemption",
     "price_list",
+    "audit_log",
 ];
 
 /// What billing needs.
@@ -293,8 +308,9 @@ impl Billing {
         &self,
         name: &str,
         test_credits: Option<Micros>,
+        by: By,
     ) -> Result<AccountRow, Error> {
-        account::create_account(&self.db, &self.config, name, test_credits).await
+        account::create_account(&self.db, &self.config, name, test_credits, by).await
     }
 
     /// Lists accounts in the order they were made.
@@ -312,10 +328,10 @@ impl Billing {
     /// Gives or takes credit.
     ///
     /// # Errors
-    /// When more would be taken than is available, the id was used for something else, a text is too long, or the ledger is
-    /// away.
+    /// When more would be taken than is available, the id was used for something else, a text is too long, or the database
+    /// failed.
     pub async fn add_credits(&self, request: CreditsRequest) -> Result<(), Error> {
-        credits::credits(&self.db, &self.ledger, request).await
+        credits::credits(&self.db, &self.config.limits, request).await
     }
 
     /// Makes a key, as an operator does.
@@ -324,7 +340,8 @@ impl Billing {
     /// When there is no such account, a field has a value that is not allowed, or the database failed.
     pub async fn create_key(&self, wanted: NewKey) -> Result<CreatedKey, Error> {
         let limits = &self.config.limits;
-        key::create_key(&self.db, &self.key_mac, limits, &Asker::Operator, wanted).await
+        let asker = Asker::Operator(By::operator());
+        key::create_key(&self.db, &self.key_mac, limits, &asker, wanted).await
     }
 
     /// Revokes a key, as an operator does.
@@ -332,7 +349,7 @@ impl Billing {
     /// # Errors
     /// When there is no such key, or the database failed.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), Error> {
-        key::revoke_key(&self.db, Asker::Operator, id).await
+        key::revoke_key(&self.db, Asker::Operator(By::operator()), id).await
     }
 
     /// Replays every entry and checks the promises about money.
@@ -347,8 +364,13 @@ impl Billing {
     ///
     /// # Errors
     /// When there is no such account, or the database failed.
-    pub async fn set_standing(&self, account: AccountId, standing: Standing) -> Result<(), Error> {
-        account::set_standing(&self.db, account, standing).await
+    pub async fn set_standing(
+        &self,
+        account: AccountId,
+        standing: Standing,
+        by: By,
+    ) -> Result<(), Error> {
+        account::set_standing(&self.db, account, standing, by).await
     }
 
     /// Sums up what was used.

@@ -4,10 +4,12 @@ pub(crate) mod rpc;
 
 use db::Db;
 use domain::{AccountId, PriceFactor, catalogue};
+use serde_json::json;
 use tracing::info;
 
 use crate::{
     Error,
+    audit_log::{self, Action, By, Change},
     store::{self, AccountRow, PriceListRow},
 };
 
@@ -60,16 +62,29 @@ pub(crate) async fn set_factor(
     db: &Db,
     account: AccountId,
     factor: PriceFactor,
-    actor: &str,
+    by: By,
 ) -> Result<AccountRow, Error> {
-    let changed: Result<Option<AccountRow>, Error> = db
+    let now = db.now_micros();
+    let row = db
         .write(move |connection| {
-            Box::pin(
-                async move { store::account::set_price_factor(connection, account, factor).await },
-            )
+            Box::pin(async move {
+                let before = store::account::price_factor(connection, account).await?;
+                let before = before.ok_or(Error::NotFound("account"))?;
+                let row = store::account::set_price_factor(connection, account, factor).await?;
+                let change = Change {
+                    whose: (Some(account), None),
+                    action: Action::AccountUpdate,
+                    subject: account.to_string(),
+                    detail: json!({
+                        "before": { "price_factor": before.to_string() },
+                        "after": { "price_factor": factor.to_string() },
+                    }),
+                };
+                audit_log::note(connection, &by, change, now).await?;
+                row.ok_or(Error::NotFound("account"))
+            })
         })
-        .await;
-    let row = changed?.ok_or(Error::NotFound("account"))?;
-    info!(account.id = %account, actor, factor = %factor, "an account's price factor was set");
+        .await?;
+    info!(account.id = %account, factor = %factor, "an account's price factor was set");
     Ok(row)
 }

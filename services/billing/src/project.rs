@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chassis::{Tasks, telemetry::causes};
 use db::Db;
-use domain::{Micros, OperationId};
+use domain::{Micros, OperationId, Tags};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::{info_span, warn};
@@ -16,6 +16,7 @@ use crate::{
     store::{
         horizon::Horizon,
         operation::{self, Bucket, Ending, OperationRow, Sums},
+        tag::{self, TagId, Tagged},
     },
 };
 
@@ -30,6 +31,7 @@ struct Receipt {
     model: String,
     provider: String,
     usage: Tokens,
+    tags: Tags,
 }
 
 /// Tokens by class, each counted once.
@@ -97,15 +99,17 @@ impl Projection {
             return Ok(0);
         };
         let (count, to) = (endings.len(), last.operation.ending);
-        let (operations, sums) = sum_up(endings, known)?;
+        let page = sum_up(endings, known)?;
         let written: Result<bool, Error> = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
                     let first = operation::advance(connection, (from, to)).await?;
                     if first {
-                        operation::write(connection, &operations).await?;
-                        operation::add(connection, &sums).await?;
+                        operation::write(connection, &page.operations).await?;
+                        operation::add(connection, &page.sums).await?;
+                        tag::write(connection, &page.tagged).await?;
+                        tag::add(connection, &page.tagged_sums).await?;
                     }
                     Ok(first)
                 })
@@ -137,31 +141,51 @@ pub(crate) fn run(projection: std::sync::Arc<Projection>, limits: &Limits, tasks
     });
 }
 
-/// The operations that endings come to, and what they add to the sums of their days. `known` are those that ended before.
-fn sum_up(
-    endings: Vec<Ending>,
-    known: Vec<OperationRow>,
-) -> Result<(Vec<OperationRow>, BTreeMap<Bucket, Sums>), Error> {
-    let mut now: HashMap<OperationId, OperationRow> = HashMap::new();
-    let mut sums: BTreeMap<Bucket, Sums> = BTreeMap::new();
-    for row in &known {
-        take(&mut sums, row)?;
-    }
-    for ending in endings {
-        let row = explained(ending);
-        // The last ending counts.
-        now.insert(row.id, row);
-    }
-    let mut rows: Vec<_> = now.into_values().collect();
-    rows.sort_unstable_by_key(|row| row.id);
-    for row in &rows {
-        give(&mut sums, row)?;
-    }
-    sums.retain(|_, sums| *sums != Sums::default());
-    Ok((rows, sums))
+/// What some endings come to.
+#[derive(Debug, Default)]
+struct Page {
+    /// The operations, as they are now.
+    operations: Vec<OperationRow>,
+    /// What they add to the sums of their days.
+    sums: BTreeMap<Bucket, Sums>,
+    /// Those that have labels.
+    tagged: Vec<Tagged>,
+    /// What these add to the sums of days and labels.
+    tagged_sums: BTreeMap<(TagId, Bucket), Sums>,
 }
 
-fn explained(ending: Ending) -> OperationRow {
+/// Sums up some endings. `known` are operations that ended before: by time, so without a receipt and without labels.
+fn sum_up(endings: Vec<Ending>, known: Vec<OperationRow>) -> Result<Page, Error> {
+    let mut now: HashMap<OperationId, (OperationRow, Tags)> = HashMap::new();
+    let mut page = Page::default();
+    for row in &known {
+        change(page.sums.entry(bucket(row)).or_default(), row, -1)?;
+    }
+    for ending in endings {
+        let (row, tags) = explained(ending);
+        // The last ending counts.
+        now.insert(row.id, (row, tags));
+    }
+    let mut rows: Vec<_> = now.into_values().collect();
+    rows.sort_unstable_by_key(|(row, _)| row.id);
+    for (row, tags) in rows {
+        change(page.sums.entry(bucket(&row)).or_default(), &row, 1)?;
+        for tag in tags.iter().map(|tag| TagId::from(&tag)) {
+            let sums = page.tagged_sums.entry((tag, bucket(&row))).or_default();
+            change(sums, &row, 1)?;
+            page.tagged.push(Tagged {
+                balance: row.balance,
+                tag,
+                operation: row.id,
+            });
+        }
+        page.operations.push(row);
+    }
+    page.sums.retain(|_, sums| *sums != Sums::default());
+    Ok(page)
+}
+
+fn explained(ending: Ending) -> (OperationRow, Tags) {
     // What a receipt does not say, or says otherwise than expected, stays empty: the operation counts all the same.
     let receipt: Receipt = serde_json::from_str(&ending.receipt).unwrap_or_default();
     let Tokens {
@@ -172,14 +196,15 @@ fn explained(ending: Ending) -> OperationRow {
         reasoning,
         audio_output,
     } = receipt.usage;
-    OperationRow {
+    let row = OperationRow {
         route: receipt.route,
         model: receipt.model,
         provider: receipt.provider,
         input_tokens: tokens([input, cached, audio_input]),
         output_tokens: tokens([output, reasoning, audio_output]),
         ..ending.operation
-    }
+    };
+    (row, receipt.tags)
 }
 
 fn tokens(classes: [u64; 3]) -> i64 {
@@ -187,23 +212,18 @@ fn tokens(classes: [u64; 3]) -> i64 {
     i64::try_from(sum).unwrap_or(i64::MAX)
 }
 
-fn give(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow) -> Result<(), Error> {
-    change(sums, row, 1)
-}
-
-fn take(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow) -> Result<(), Error> {
-    change(sums, row, -1)
-}
-
-fn change(sums: &mut BTreeMap<Bucket, Sums>, row: &OperationRow, sign: i64) -> Result<(), Error> {
-    let bucket = Bucket {
+fn bucket(row: &OperationRow) -> Bucket {
+    Bucket {
         balance: row.balance,
         day: row.ended_at.div_euclid(DAY),
         key: row.key,
         model: row.model.clone(),
         route: row.route.clone(),
-    };
-    let sum = sums.entry(bucket).or_default();
+    }
+}
+
+/// Adds an operation to sums, or takes it out of them.
+fn change(sum: &mut Sums, row: &OperationRow, sign: i64) -> Result<(), Error> {
     let free = i64::from(row.charged == Micros::ZERO);
     for (to, by) in [
         (&mut sum.operations, 1),

@@ -4,7 +4,7 @@ mod usage;
 
 use std::time::Duration;
 
-use domain::{Micros, ids};
+use domain::{Id, Micros, ids};
 use proto::{
     Fault, billing::v1 as wire, code, common::v1 as common, id_from_wire, mode_from_wire,
     mode_to_wire,
@@ -12,11 +12,13 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Billing,
+    AuditLogRow, Billing,
     account::Standing,
     audit::{Verdict, verdict},
+    audit_log::{self, By},
     credits::CreditsRequest,
     hold::{HoldRequest, Life},
+    key::rpc::asker,
     ledger::BalanceId,
     settle::{Outcome, SettleRequest},
 };
@@ -84,7 +86,8 @@ impl wire::billing_server::Billing for Billing {
     ) -> Reply<wire::Account> {
         let request = request.into_inner();
         let test_credits = request.test_credits.map(Micros::new);
-        let account = self.create_account(&request.name, test_credits).await?;
+        let by = by_from_wire(request.by);
+        let account = self.create_account(&request.name, test_credits, by).await?;
         Ok(Response::new(account_to_wire(account)))
     }
 
@@ -112,7 +115,7 @@ impl wire::billing_server::Billing for Billing {
             balance,
             amount: Micros::new(request.amount),
             reason: request.reason,
-            actor: request.actor,
+            by: by_from_wire(request.by),
             expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
         };
         self.add_credits(wanted).await?;
@@ -130,8 +133,26 @@ impl wire::billing_server::Billing for Billing {
         } else {
             Standing::Good
         };
-        self.set_standing(account, standing).await?;
+        self.set_standing(account, standing, by_from_wire(request.by))
+            .await?;
         Ok(Response::new(wire::FreezeAccountReply {}))
+    }
+
+    async fn list_audit_log(
+        &self,
+        request: Request<wire::ListAuditLogRequest>,
+    ) -> Reply<wire::ListAuditLogReply> {
+        let request = request.into_inner();
+        let asker = asker(request.context, None)?;
+        let page = audit_log::Page {
+            account: optional(&request.account_id)?,
+            before: optional(&request.before)?,
+            limit: request.limit,
+        };
+        let entries = audit_log::audit_log(&self.db, &asker, page).await?;
+        Ok(Response::new(wire::ListAuditLogReply {
+            entries: entries.into_iter().map(logged_to_wire).collect(),
+        }))
     }
 
     async fn audit(&self, _: Request<wire::AuditRequest>) -> Reply<wire::AuditReply> {
@@ -167,6 +188,40 @@ impl Billing {
             frozen: balance.frozen,
             expiring: expiring.collect(),
         }))
+    }
+}
+
+/// An id, where none is empty.
+fn optional<K: ids::Kind>(bytes: &[u8]) -> Result<Option<Id<K>>, Status> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(id_from_wire(bytes)?))
+}
+
+/// Who changes something for an operator.
+pub(crate) fn by_from_wire(by: Option<common::Actor>) -> By {
+    let operator = By::operator();
+    by.map_or(operator, |by| By {
+        actor: by.name,
+        request: by.request_id,
+    })
+}
+
+fn logged_to_wire(row: AuditLogRow) -> wire::AuditLogEntry {
+    wire::AuditLogEntry {
+        entry_id: row.id.to_vec().into(),
+        account_id: row.account.map(|id| id.to_vec().into()).unwrap_or_default(),
+        mode: row
+            .mode
+            .map(|mode| mode_to_wire(mode).into())
+            .unwrap_or_default(),
+        actor: row.actor,
+        request_id: row.request,
+        action: row.action,
+        subject: row.subject,
+        detail: row.detail.into_bytes().into(),
+        created_at: row.created_at,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod audit_log;
 pub(crate) mod budget;
 pub(crate) mod code;
 pub(crate) mod horizon;
@@ -14,9 +15,11 @@ pub(crate) mod order;
 pub(crate) mod price_list;
 mod row;
 pub(crate) mod seal;
+pub(crate) mod tag;
 pub(crate) mod usage;
 
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
-pub use row::{AccountRow, PriceListRow};
+pub use row::{AccountRow, AuditLogRow, PriceListRow};
 pub(crate) use row::{KeyRow, PreviousSecret};
+pub use tag::TagId;

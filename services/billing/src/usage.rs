@@ -7,7 +7,7 @@ use crate::{
     Error,
     ledger::BalanceId,
     store::{
-        self,
+        self, TagId,
         operation::{OperationRow, Page},
     },
 };
@@ -37,6 +37,8 @@ pub struct Span {
     pub first: i64,
     /// The last one.
     pub last: i64,
+    /// Only that of operations with this label.
+    pub tag: Option<TagId>,
 }
 
 /// What one group used.

@@ -225,6 +225,7 @@ mod tests {
             model: "gemini".to_owned(),
             price_version: catalogue.version().to_owned(),
             applied: Applied::of_tokens(&rate().price, Moment::default(), rate().factor),
+            tags: domain::Tags::default(),
         });
         for (bill, ending) in [
             (
@@ -256,13 +257,10 @@ mod tests {
             (bill(9, &[], 20_000), Ending::ClientLeft),
         ] {
             let receipt = bill.receipt(&draft, ending);
-            let sum = recompute(catalogue.list(), &receipt).unwrap();
+            let sum = recompute(&catalogue, &receipt).unwrap();
             assert_eq!((sum.total, receipt.total()), (bill.amount, bill.amount));
         }
         let free = draft.free(Ending::Auth, Micros::new(7));
-        assert_eq!(
-            recompute(catalogue.list(), &free).unwrap().total,
-            Micros::ZERO
-        );
+        assert_eq!(recompute(&catalogue, &free).unwrap().total, Micros::ZERO);
     }
 }

@@ -34,9 +34,15 @@ pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>
     if request.answer != Wanted::Whole {
         include_usage(body, request, &mut cuts);
     }
+    // The customer's labels are for us: providers that do not know them, or want them for a purpose of their own, refuse them.
+    let mut left_out: Vec<_> = request.spans.metadata.iter().collect();
     if let Some(value) = &request.spans.include_thoughts {
-        cuts.push(thoughts(body, request, value, wishes.dialect.thoughts));
+        match thoughts(request, wishes.dialect.thoughts) {
+            Some(config) => cuts.push((name_start(body, value.start)..value.end, config.into())),
+            None => left_out.push(value),
+        }
     }
+    cuts.extend(whole_members(body, left_out));
     cuts.retain(|(range, text)| body.get(range.clone()) != Some(text.as_bytes()));
     splice(body, cuts)
 }
@@ -84,24 +90,15 @@ fn include_usage(body: &Bytes, request: &Request, cuts: &mut Vec<Cut<'_>>) {
     }
 }
 
-fn thoughts<'a>(
-    body: &Bytes,
-    request: &Request,
-    value: &Range<usize>,
-    spelling: Thoughts,
-) -> Cut<'a> {
+/// The member that says it the provider's way; `None`: the provider is told nothing.
+fn thoughts(request: &Request, spelling: Thoughts) -> Option<String> {
     let wanted = request
         .thoughts
         .filter(|_| spelling == Thoughts::Google && request.spans.extra_body.is_none());
-    match wanted {
-        Some(include) => {
-            let config = format!(
-                r#""extra_body":{{"google":{{"thinking_config":{{"include_thoughts":{include}}}}}}}"#
-            );
-            (name_start(body, value.start)..value.end, Cow::Owned(config))
-        }
-        None => (whole_member(body, value), Cow::Borrowed("")),
-    }
+    let include = wanted?;
+    Some(format!(
+        r#""extra_body":{{"google":{{"thinking_config":{{"include_thoughts":{include}}}}}}}"#
+    ))
 }
 
 /// Puts a member in front of all others of the first object at or behind `from`.
@@ -114,14 +111,35 @@ fn first_member<'a>(body: &Bytes, from: usize, member: &str) -> Cut<'a> {
     (inside..inside, Cow::Owned(format!("{member}{comma}")))
 }
 
-/// A member with the comma that would be left over.
-fn whole_member(body: &Bytes, value: &Range<usize>) -> Range<usize> {
-    let start = name_start(body, value.start);
-    match next(body, value.end) {
-        Some((comma, b',')) => start..comma.saturating_add(1),
-        Some(_) | None => match previous(body, start) {
-            Some((comma, b',')) => comma..value.end,
-            Some(_) | None => start..value.end,
+/// Members that are left out, by their values, with the commas that would be left over. Neighbours go together.
+fn whole_members<'a>(body: &Bytes, mut values: Vec<&Range<usize>>) -> Vec<Cut<'a>> {
+    values.sort_by_key(|value| value.start);
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for value in values {
+        let start = name_start(body, value.start);
+        match runs.last_mut() {
+            Some(run) if follows(body, run.end, start) => run.end = value.end,
+            _ => runs.push(start..value.end),
+        }
+    }
+    let cuts = runs.into_iter().map(|run| with_comma(body, run));
+    cuts.map(|range| (range, Cow::Borrowed(""))).collect()
+}
+
+/// Whether the member that begins at `start` is the next one behind `end`.
+fn follows(body: &Bytes, end: usize, start: usize) -> bool {
+    let Some((comma, b',')) = next(body, end) else {
+        return false;
+    };
+    next(body, comma.saturating_add(1)).is_some_and(|(place, _)| place == start)
+}
+
+fn with_comma(body: &Bytes, members: Range<usize>) -> Range<usize> {
+    match next(body, members.end) {
+        Some((comma, b',')) => members.start..comma.saturating_add(1),
+        Some(_) | None => match previous(body, members.start) {
+            Some((comma, b',')) => comma..members.end,
+            Some(_) | None => members,
         },
     }
 }
@@ -312,6 +330,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn labels_stay_with_us_wherever_they_stand() {
+        let (tag, think) = (r#""metadata" : {"a":"b"}"#, r#""include_thoughts":true"#);
+        let bare = format!(r#""model":"up",{HI},"max_tokens":99"#);
+        for (body, expected) in [
+            (format!("{{{tag},{bare}}}"), format!("{{{bare}}}")),
+            (format!("{{{bare}, {tag} }}"), format!("{{{bare} }}")),
+            (
+                format!("{{{bare} ,{think} , {tag}}}"),
+                format!("{{{bare} }}"),
+            ),
+            (format!("{{{tag},{think}, {bare}}}"), format!("{{ {bare}}}")),
+            (
+                format!(r#"{{{think},"model":"up",{tag},{HI},"max_tokens":99}}"#),
+                format!("{{{bare}}}"),
+            ),
+            (
+                format!(r#"{{{tag},"model":"gemini",{HI},"user":"u"}}"#),
+                format!(r#"{{"max_tokens":99,"model":"up",{HI},"user":"u"}}"#),
+            ),
+        ] {
+            assert_eq!(edited(&body, Thoughts::Unknown), expected, "{body}");
+        }
+    }
+
     /// A JSON value of moderate size.
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -344,9 +387,14 @@ mod tests {
             prop::option::of(any::<bool>()),
             prop::option::of(options),
             prop::option::of(any::<bool>()),
+            prop::option::of(prop::collection::btree_map(
+                "[a-z\"{},]{1,6}",
+                "[ -~]{0,6}",
+                0..3,
+            )),
         )
             .prop_map(
-                |(extras, text, tokens, completion, stream, options, thoughts)| {
+                |(extras, text, tokens, completion, stream, options, thoughts, labels)| {
                     let mut body: Map<_, _> = extras.into_iter().collect();
                     body.insert("model".into(), json!("gemini"));
                     body.insert(
@@ -361,6 +409,7 @@ mod tests {
                     put("stream", stream.map(Value::from));
                     put("stream_options", options);
                     put("include_thoughts", thoughts.map(Value::from));
+                    put("metadata", labels.map(|labels| json!(labels)));
                     body
                 },
             )
@@ -374,6 +423,7 @@ mod tests {
             let mut expected = sent.clone();
             expected.insert("model".into(), json!("up"));
             expected.remove("include_thoughts");
+            expected.remove("metadata");
             let number = |name: &str| sent.get(name).is_some_and(Value::is_number);
             if number("max_tokens") || !number("max_completion_tokens") && !sent.contains_key("max_completion_tokens") {
                 expected.insert("max_tokens".into(), json!(99));

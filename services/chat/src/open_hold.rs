@@ -154,6 +154,7 @@ mod tests {
             model: gemini.slug.clone(),
             price_version: catalogue.version().to_owned(),
             applied: Applied::of_tokens(price, Moment::default(), PriceFactor::ONE),
+            tags: domain::Tags::default(),
         });
         let billing = Billing::new(
             channel,

@@ -127,6 +127,7 @@ impl Plan {
             model: self.model.clone(),
             price_version: price_version.to_owned(),
             applied: Applied::of_tokens(&self.rate.price, self.at, self.rate.factor),
+            tags: self.request.tags.clone(),
         })
     }
 }

@@ -9,7 +9,7 @@ mod pick;
 
 use std::ops::Range;
 
-use domain::Problem;
+use domain::{Problem, Tags};
 use serde_json::value::RawValue;
 
 use self::{
@@ -18,7 +18,7 @@ use self::{
 };
 
 /// The members of the body that are read.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; NAMES_LEN] = [
     "model",
     "messages",
     "stream",
@@ -28,7 +28,11 @@ const NAMES: [&str; 9] = [
     "n",
     "include_thoughts",
     "extra_body",
+    "user",
+    "metadata",
 ];
+/// How many those are.
+const NAMES_LEN: usize = 11;
 
 /// What a request says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) media_parts: u64,
     /// `include_thoughts`, our own extra.
     pub(crate) thoughts: Option<bool>,
+    /// The customer's own labels: `user` and `metadata`.
+    pub(crate) tags: Tags,
     /// Where the members are that may be edited.
     pub(crate) spans: Spans,
 }
@@ -73,6 +79,7 @@ pub(crate) struct Spans {
     pub(crate) include_usage: Option<Range<usize>>,
     pub(crate) include_thoughts: Option<Range<usize>>,
     pub(crate) extra_body: Option<Range<usize>>,
+    pub(crate) metadata: Option<Range<usize>>,
 }
 
 /// Why a body cannot be used.
@@ -132,6 +139,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         text_bytes: body.len().saturating_sub(messages.media_bytes),
         media_parts: messages.media_parts,
         thoughts: reader.thoughts(&picked),
+        tags: reader.tags(&picked),
         spans: Spans {
             include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
             ..spans(text, &picked)
@@ -144,7 +152,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
     }
 }
 
-fn spans(text: &str, picked: &Picked<'_, 9>) -> Spans {
+fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
     let at = |raw: &Option<&RawValue>| raw.map(|raw| span(text, raw.get()));
     let [
         model,
@@ -156,6 +164,8 @@ fn spans(text: &str, picked: &Picked<'_, 9>) -> Spans {
         _,
         include_thoughts,
         extra_body,
+        _,
+        metadata,
     ] = picked;
     Spans {
         model: at(model).unwrap_or_default(),
@@ -165,6 +175,7 @@ fn spans(text: &str, picked: &Picked<'_, 9>) -> Spans {
         include_usage: None,
         include_thoughts: at(include_thoughts),
         extra_body: at(extra_body),
+        metadata: at(metadata),
     }
 }
 
@@ -190,7 +201,7 @@ fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
 // === impl Reader ===
 
 impl Reader {
-    fn model(&mut self, [model, ..]: &Picked<'_, 9>) -> String {
+    fn model(&mut self, [model, ..]: &Picked<'_, NAMES_LEN>) -> String {
         let Some(raw) = given(*model) else {
             self.0.push(Problem::missing("model"));
             return String::new();
@@ -215,7 +226,18 @@ impl Reader {
         messages
     }
 
-    fn thoughts(&mut self, [.., thoughts, _]: &Picked<'_, 9>) -> Option<bool> {
+    /// Labels are few and short: they are read as values.
+    fn tags(&mut self, [.., user, metadata]: &Picked<'_, NAMES_LEN>) -> Tags {
+        let value = |raw: Option<&RawValue>| {
+            raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or_default())
+        };
+        Tags::read(value(*user), value(*metadata)).unwrap_or_else(|problems| {
+            self.0.extend(problems);
+            Tags::default()
+        })
+    }
+
+    fn thoughts(&mut self, [.., thoughts, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
         self.flag("include_thoughts", *thoughts)
     }
 

@@ -91,6 +91,15 @@ impl<N> Scoped<N> {
             ..self.identity.context.clone()
         }
     }
+
+    /// Who changes something for an operator: for the books and the audit log.
+    pub(crate) fn by(&self) -> wire::Actor {
+        let key = self.identity.key;
+        wire::Actor {
+            name: key.map_or_else(|| "operator".to_owned(), |key| key.to_string()),
+            request_id: self.request_id.clone(),
+        }
+    }
 }
 
 impl<N: Need> FromRequestParts<Gate> for Scoped<N> {
@@ -186,12 +195,6 @@ impl Identity {
             limit_key: key.map(|key| key.to_string()).unwrap_or_default(),
             context,
         }
-    }
-
-    /// Who did something, for the ledger's entries.
-    pub(crate) fn actor(&self) -> String {
-        self.key
-            .map_or_else(|| "operator".to_owned(), |key| key.to_string())
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod audit_log;
 pub(crate) mod chat;
 pub(crate) mod fields;
 pub(crate) mod file;
@@ -11,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod models;
 pub(crate) mod orders;
+mod query;
 pub(crate) mod quote;
 pub(crate) mod range;
 pub(crate) mod redeem;

@@ -128,7 +128,7 @@ impl Keys {
                 () = tasks.stopping() => return,
             };
             match notice {
-                Some(Notice::KeyRevoked(key)) => self.forget(key).await,
+                Some(Notice::KeyChanged(key)) => self.forget(key).await,
                 Some(Notice::Missed) => self.forget_all(),
                 // The shared state is gone; what it would have told us, the short lives of entries make up for.
                 None => return,

@@ -14,8 +14,8 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, chat, file, health, keys, media, models, orders, quote, redeem, task,
-        usage, webhooks, welcome,
+        account, admin, audit_log, chat, file, health, keys, media, models, orders, quote, redeem,
+        task, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
 };
@@ -102,6 +102,7 @@ static ROUTES: &[Route] = &[
     row(Method::DELETE, "/keys/{id}", MANAGE, || {
         delete(keys::revoke)
     }),
+    row(Method::GET, "/audit-log", MANAGE, || get(audit_log::own)),
     row(Method::GET, "/orders/packs", Access::Key, || {
         get(orders::packs)
     }),
@@ -167,6 +168,9 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::DELETE, "/admin/keys/{id}", ADMIN, || {
         delete(keys::admin::revoke)
+    }),
+    row(Method::GET, "/admin/audit-log", ADMIN, || {
+        get(audit_log::all)
     }),
     row(Method::GET, "/admin/ledger/audit", ADMIN, || {
         get(admin::audit)

@@ -10,7 +10,7 @@ use chassis::{
 };
 use db::outbox;
 use domain::{
-    Caller, Micros, Mode, Moment, TaskId,
+    Caller, Micros, Mode, Moment, Problem, Tags, TaskId,
     catalogue::{Model, Resolved},
     charge::Ending,
     price::Frozen,
@@ -128,7 +128,8 @@ pub(crate) async fn prepare(
     let mut fields: Map<String, Value> = parse(&submission.body)?;
     let model = model(media, submission, fields.remove("model"))?;
     let callback_url = callback(model, fields.remove("callback_url"))?;
-    let parameters = model.resolve(fields).map_err(Fault::from_problems)?;
+    let tags = Tags::read(fields.remove("user"), fields.remove("metadata"));
+    let (parameters, tags) = both(model.resolve(fields), tags).map_err(Fault::from_problems)?;
     let created_at = media.db.now_micros();
     let (at, factor) = (
         Moment::from_micros(created_at),
@@ -149,6 +150,7 @@ pub(crate) async fn prepare(
     let request = Request {
         parameters,
         callback_url,
+        tags,
     };
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
     let task = Task {
@@ -182,6 +184,21 @@ pub(crate) async fn prepare(
         trace: traceparent(),
     };
     Ok((task, request))
+}
+
+/// Everything that is wrong with either is said at once.
+fn both<A, B>(
+    first: Result<A, Vec<Problem>>,
+    second: Result<B, Vec<Problem>>,
+) -> Result<(A, B), Vec<Problem>> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(mut problems), Err(more)) => {
+            problems.extend(more);
+            Err(problems)
+        }
+        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+    }
 }
 
 /// The price is within the customer's own limit.

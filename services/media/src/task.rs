@@ -1,7 +1,7 @@
 //! A task as media works with it.
 
 use domain::{
-    AccountId, Micros, Mode, TaskId,
+    AccountId, Micros, Mode, Tags, TaskId,
     charge::{Charge, Ending, Kind},
     price::Frozen,
     receipt::{Attempts, Receipt, Subject},
@@ -79,6 +79,9 @@ pub(crate) struct Request {
     pub parameters: Map<String, Value>,
     /// Where to tell how it ended.
     pub callback_url: Option<String>,
+    /// The customer's own labels.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// Why a task failed, as the customer reads it: kept sealed, since a provider's words may quote the prompt.
@@ -122,6 +125,21 @@ impl Task {
             .unwrap_or_default()
     }
 
+    /// What was asked for, as its customer sees it: parameters and labels.
+    pub(crate) fn asked(&self) -> Map<String, Value> {
+        let mut asked = self.parameters();
+        if let Ok(Value::Object(tags)) = serde_json::to_value(self.tags()) {
+            asked.extend(tags);
+        }
+        asked
+    }
+
+    /// The customer's own labels; none when the request does not open any more.
+    fn tags(&self) -> Tags {
+        let tags = self.request.as_ref().map(|request| &request.tags);
+        tags.cloned().unwrap_or_default()
+    }
+
     /// What explains its charge when it ends so: the table says whether it costs anything.
     ///
     /// # Errors
@@ -137,6 +155,7 @@ impl Task {
                 model: self.model.clone(),
                 price_version: self.price_version.clone(),
                 applied: self.price.applied.clone(),
+                tags: self.tags(),
             })
         };
         match ending.charge(Kind::Media) {

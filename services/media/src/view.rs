@@ -81,7 +81,7 @@ impl Viewer {
         task: &Task,
         outputs: &[Output],
     ) -> Result<Vec<u8>, serde_json::Error> {
-        let (request, truncated) = shorten(task.parameters());
+        let (request, truncated) = shorten(task.asked());
         let held = if task.state.is_terminal() {
             Micros::ZERO
         } else {

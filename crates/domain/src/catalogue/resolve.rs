@@ -6,7 +6,8 @@ use super::{Model, Param, ParamType, Resolved};
 use crate::Problem;
 
 impl Model {
-    /// Checks parameters and fills in defaults. `model` and `callback_url` are not parameters: take them out before.
+    /// Checks parameters and fills in defaults. `model`, `callback_url` and the labels `user` and `metadata` are not
+    /// parameters: take them out before.
     ///
     /// # Errors
     /// Everything wrong with the request, in the order of the model's file, unknown fields last.
@@ -51,7 +52,7 @@ impl Model {
             kind: crate::ProblemKind::Unknown,
             param: name.to_owned(),
             message: format!(
-                "{name} is not a parameter of {}; it takes model, {}, callback_url",
+                "{name} is not a parameter of {}; it takes model, {}, callback_url, user, metadata",
                 self.slug,
                 known.join(", ")
             ),
@@ -184,7 +185,7 @@ mod tests {
              seed must be a whole number from 0 to 4294967295\n\
              input_urls[0] must be an http(s) URL\n\
              promt is not a parameter of flux-2; it takes model, prompt, aspect_ratio, type, resolution, seed, \
-             output_format, input_urls, callback_url",
+             output_format, input_urls, callback_url, user, metadata",
         );
     }
 

@@ -23,21 +23,19 @@ pub struct Arithmetic {
 #[derive(Default)]
 struct Misfits(Vec<String>);
 
-/// Computes a receipt again from the text of its price list.
+/// Computes a receipt again from its price list ([`Catalogue::from_list`]).
 ///
 /// # Errors
 /// Everything that does not fit, one sentence each.
-pub fn recompute(list: &str, receipt: &Receipt) -> Result<Arithmetic, Vec<String>> {
-    let catalogue = Catalogue::from_list(list)
-        .map_err(|error| vec![format!("the price list cannot be read: {error}")])?;
+pub fn recompute(prices: &Catalogue, receipt: &Receipt) -> Result<Arithmetic, Vec<String>> {
     let mut misfits = Misfits::default();
     misfits.same(
         "price_version",
         receipt.price_version.as_str(),
-        catalogue.version(),
+        prices.version(),
     );
     misfits.done()?;
-    let model = model(&catalogue, receipt)?;
+    let model = model(prices, receipt)?;
     let price = model
         .price_at(receipt.applied.priced_at)
         .ok_or_else(|| vec!["the model has no price".to_owned()])?;
@@ -226,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Moment, PriceFactor,
+        Moment, PriceFactor, Tags,
         charge::{Ending, Kind},
         price::{Applied, Frozen},
         receipt::{Subject, token_usage},
@@ -243,6 +241,7 @@ mod tests {
             model: model.slug.clone(),
             price_version: catalogue.version().to_owned(),
             applied: Applied::of_tokens(price, at, factor),
+            tags: Tags::default(),
         });
         if ending.charge(Kind::ChatStream) == Charge::Nothing {
             return receipt.free(ending, Micros::new(5_000));
@@ -271,6 +270,7 @@ mod tests {
             model: model.slug.clone(),
             price_version: catalogue.version().to_owned(),
             applied: frozen.applied,
+            tags: Tags::default(),
         };
         let usage = [("call".to_owned(), 1)].into();
         Receipt::of(subject).paid(Ending::Completed, (usage, cost), held)
@@ -283,7 +283,7 @@ mod tests {
             .pointer_mut(path)
             .unwrap_or_else(|| panic!("no {path}")) = value;
         let receipt = serde_json::from_value(json).unwrap();
-        recompute(Catalogue::built_in().unwrap().list(), &receipt)
+        recompute(&Catalogue::built_in().unwrap(), &receipt)
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             assert!(!String::from_utf8_lossy(&text).contains("a fox"));
             let read: Receipt = serde_json::from_slice(&text).unwrap();
             assert_eq!(read, receipt);
-            let sum = recompute(list.list(), &read).unwrap();
+            let sum = recompute(&list, &read).unwrap();
             assert_eq!((sum.total.get(), receipt.total().get()), (total, total));
         }
     }
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn the_arithmetic_is_told_line_by_line() {
         let list = Catalogue::built_in().unwrap();
-        let sum = recompute(list.list(), &chat("0.5", Ending::UpstreamCut)).unwrap();
+        let sum = recompute(&list, &chat("0.5", Ending::UpstreamCut)).unwrap();
         let steps = sum.steps.join("\n");
         for step in [
             "input        10 x 0.00005 = 0.0005",

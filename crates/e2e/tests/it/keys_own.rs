@@ -39,6 +39,28 @@ async fn dead(api: &Api) -> Result<()> {
     .await
 }
 
+/// What became of a key, and which request revoked it, is told to its account and to the operator.
+async fn logged(
+    aio: &Aio,
+    account: &Account,
+    (id, key, request): (&str, &str, &str),
+) -> Result<()> {
+    let log = account.api.get("/audit-log?limit=4").await?.data(200)?;
+    let log = log["items"].as_array().context("no list")?;
+    let actions: Vec<_> = log.iter().map(|row| row["action"].as_str()).collect();
+    let changes = ["key.revoke", "key.update", "key.update", "key.create"];
+    assert_eq!(actions, changes.map(Some));
+    assert!(log.iter().all(|row| row["subject"] == id));
+    assert_eq!(
+        (log[0]["request_id"].as_str(), &log[0]["detail"]),
+        (Some(request), &json!({}))
+    );
+    let told = aio.command(&["accounts", "log", &account.id]).await?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("key.revoke") && !told.contains(key), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_customer_makes_lists_changes_and_revokes_keys() -> Result<()> {
     let aio = Aio::start().await?;
@@ -92,8 +114,10 @@ async fn a_customer_makes_lists_changes_and_revokes_keys() -> Result<()> {
     .await?;
 
     let gone = account.api.send(Method::DELETE, &path, &[], "").await?;
+    let request = gone.header("x-request-id").to_owned();
     assert_eq!(gone.data(200)?, json!({"key_id": id, "revoked": true}));
     dead(&api).await?;
+    logged(&aio, &account, (&id, &key, &request)).await?;
     assert_eq!(items(&account.api).await?.len(), 1);
     let late = change(&account.api, "PATCH", &path, &json!({})).await?;
     late.error(404, "not_found")?;

@@ -94,6 +94,7 @@ async fn receipts_sums_and_the_balance_agree() -> Result<()> {
     let models: Vec<_> = items.iter().map(|item| item["model"].as_str()).collect();
     assert_eq!(models, [Some("flux-2"), Some("gemini")]);
 
+    labels(&api).await?;
     let other = aio.account(1).await?.api;
     let id = listed[0]["operation_id"].as_str().context("no id")?;
     let path = format!("/operations/{id}/receipt");
@@ -103,6 +104,46 @@ async fn receipts_sums_and_the_balance_agree() -> Result<()> {
         json!([])
     );
     aio.finish().await
+}
+
+/// What has a label is found by it, on every paid route.
+async fn labels(api: &Api) -> Result<()> {
+    let (mut text, mut picture) = (chat("Hello [sandbox tokens=7]"), image("a fox"));
+    for body in [&mut text, &mut picture] {
+        body["user"] = json!("u-1");
+        body["metadata"] = json!({"team": "red"});
+    }
+    let reply = api.post("/chat/completions", &text).await?;
+    let chat_cost = micros(&reply.json()?["credits_consumed"])?;
+    let task = api.ended(&api.image(&picture).await?).await?;
+    assert_eq!(task["request"]["metadata"], json!({"team": "red"}));
+    let cost = chat_cost + task["consumed_microcredits"].as_i64().unwrap_or_default();
+    for filter in ["user=u-1", "metadata[team]=red"] {
+        let found = eventually("both are summed up", async || {
+            let list = api.get(&format!("/operations?{filter}")).await?.data(200)?;
+            let items = list["items"].as_array().context("no list")?.clone();
+            Ok((items.len() == 2).then_some(items))
+        });
+        for operation in found.await? {
+            let id = operation["operation_id"].as_str().context("no id")?;
+            let path = format!("/operations/{id}/receipt");
+            let receipt = api.get(&path).await?.data(200)?["receipt"].clone();
+            let tags = json!({"user": "u-1", "metadata": {"team": "red"}});
+            assert_eq!(receipt["tags"], tags, "{receipt}");
+        }
+        let usage = api.get(&format!("/usage?group_by=&{filter}")).await?;
+        assert_eq!(usage.data(200)?["items"][0]["microcredits"], cost);
+    }
+    let wrong = json!({"model": "flux-2", "prompt": "a", "user": 7, "metadata": "red"});
+    let refused = api.post("/images/generations", &wrong).await?;
+    let refused = refused.error(400, "invalid_parameter")?;
+    let violations = refused["violations"].as_array().context("no violations")?;
+    let params: Vec<_> = violations
+        .iter()
+        .map(|wrong| wrong["param"].as_str())
+        .collect();
+    assert_eq!(params, ["prompt", "user", "metadata"].map(Some));
+    Ok(())
 }
 
 /// What the list, the operation and its receipt say is the same; how much it cost.

@@ -205,13 +205,13 @@ async fn a_life_without_end_is_no_overflow() {
 #[tokio::test]
 async fn a_listener_hears_notices_sent_since_it_was_made_and_then_the_end() {
     let live = MemoryLive::new(&Limits::default());
-    live.notify(Notice::KeyRevoked(id(1))).await.unwrap();
+    live.notify(Notice::KeyChanged(id(1))).await.unwrap();
     let notices = live.notices();
-    live.notify(Notice::KeyRevoked(id(2))).await.unwrap();
-    live.notify(Notice::KeyRevoked(id(3))).await.unwrap();
+    live.notify(Notice::KeyChanged(id(2))).await.unwrap();
+    live.notify(Notice::KeyChanged(id(3))).await.unwrap();
     drop(live);
     let heard: Vec<_> = notices.collect().await;
-    assert_eq!(heard, [2, 3].map(|key| Notice::KeyRevoked(id(key))));
+    assert_eq!(heard, [2, 3].map(|key| Notice::KeyChanged(id(key))));
 }
 
 #[tokio::test]
@@ -222,11 +222,11 @@ async fn a_slow_listener_is_told_that_it_missed_notices_and_goes_on() {
     });
     let notices = live.notices();
     for key in 0..5 {
-        live.notify(Notice::KeyRevoked(id(key))).await.unwrap();
+        live.notify(Notice::KeyChanged(id(key))).await.unwrap();
     }
     drop(live);
     let heard: Vec<_> = notices.collect().await;
-    let kept = [3, 4].map(|key| Notice::KeyRevoked(id(key)));
+    let kept = [3, 4].map(|key| Notice::KeyChanged(id(key)));
     assert_eq!(heard, [Notice::Missed, kept[0], kept[1]]);
 }
 

@@ -165,7 +165,7 @@ impl Ears {
 /// A notice as it travels.
 pub(super) fn text(notice: Notice) -> String {
     match notice {
-        Notice::KeyRevoked(key) => format!("{KEY_REVOKED}{key}"),
+        Notice::KeyChanged(key) => format!("{KEY_REVOKED}{key}"),
         Notice::Missed => "missed".to_owned(),
     }
 }
@@ -175,7 +175,7 @@ fn notice(message: &[u8]) -> Notice {
     std::str::from_utf8(message)
         .ok()
         .and_then(|text| KeyId::parse(text.strip_prefix(KEY_REVOKED)?))
-        .map_or(Notice::Missed, Notice::KeyRevoked)
+        .map_or(Notice::Missed, Notice::KeyChanged)
 }
 
 async fn is_alive(connection: &mut MultiplexedConnection) -> bool {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn notices_travel_as_text_and_unknown_ones_mean_everything() {
-        let revoked = Notice::KeyRevoked(Id::from_slice(&[5; 16]).unwrap());
+        let revoked = Notice::KeyChanged(Id::from_slice(&[5; 16]).unwrap());
         for said in [revoked, Notice::Missed] {
             assert_eq!(notice(text(said).as_bytes()), said);
         }

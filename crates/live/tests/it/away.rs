@@ -90,8 +90,8 @@ async fn after_a_break_listeners_know_that_they_may_have_missed_something() {
     assert_eq!(notices.next().await, Some(Notice::Missed));
     assert_eq!(notices.next().await, Some(Notice::Missed));
     until_back(&other).await;
-    other.notify(Notice::KeyRevoked(id(3))).await.unwrap();
-    assert_eq!(notices.next().await, Some(Notice::KeyRevoked(id(3))));
+    other.notify(Notice::KeyChanged(id(3))).await.unwrap();
+    assert_eq!(notices.next().await, Some(Notice::KeyChanged(id(3))));
 }
 
 #[tokio::test]
@@ -100,8 +100,8 @@ async fn a_notice_is_heard_in_its_own_process_even_without_redis() {
     house.server.kill().unwrap();
     let live = enduring(house.process().await, 1);
     let mut notices = live.notices();
-    live.notify(Notice::KeyRevoked(id(3))).await.unwrap();
-    assert_eq!(notices.next().await, Some(Notice::KeyRevoked(id(3))));
+    live.notify(Notice::KeyChanged(id(3))).await.unwrap();
+    assert_eq!(notices.next().await, Some(Notice::KeyChanged(id(3))));
 }
 
 #[tokio::test]
@@ -310,5 +310,5 @@ async fn without_redis_snapshots_are_absent_and_puts_are_soft() {
         Err(Error::Unavailable)
     );
     assert_eq!(live.give_slot("key", [1; 16]).await, Ok(()));
-    assert_eq!(live.notify(Notice::KeyRevoked(id(1))).await, Ok(()));
+    assert_eq!(live.notify(Notice::KeyChanged(id(1))).await, Ok(()));
 }

@@ -33,7 +33,7 @@ async fn use_everything(house: &House) {
         assert!(live.take_slot("key", [slot; 16], 9, life).await.unwrap());
     }
     live.give_slot("key", [1; 16]).await.unwrap();
-    live.notify(Notice::KeyRevoked(id(1))).await.unwrap();
+    live.notify(Notice::KeyChanged(id(1))).await.unwrap();
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn a_notice_reaches_other_processes_and_the_own_one() {
     let (mut here, mut there) = (one.notices(), other.notices());
     // Whoever begins to listen is told that there may have been something.
     assert_eq!(there.next().await, Some(Notice::Missed));
-    let revoked = Notice::KeyRevoked(id(7));
+    let revoked = Notice::KeyChanged(id(7));
     one.notify(revoked).await.unwrap();
     assert_eq!(there.next().await, Some(revoked));
     while here.next().await != Some(revoked) {}

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{
@@ -154,6 +155,27 @@ impl Postgres {
             Some(process) => process.kill(),
             None => Ok(()),
         }
+    }
+
+    /// Lets it stand still, with every one of its processes (SIGSTOP): its connections stay open, and nobody answers.
+    ///
+    /// # Errors
+    /// When it is not one's own, or the system refuses.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Postgres::pause`].
+    ///
+    /// # Errors
+    /// When it is not one's own, or the system refuses.
+    pub fn go_on(&mut self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        let process = self.private()?.process.as_ref();
+        process.context("it does not run")?.signal(signal)
     }
 
     /// Starts it again, on the same port; kills it before, if it still runs.

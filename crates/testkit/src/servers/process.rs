@@ -90,6 +90,17 @@ impl Process {
         stopped
     }
 
+    /// Sends a signal to it and to all it has started.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        let root = Pid::from_child(&self.child);
+        kill_process(root, signal)?;
+        for pid in descendants(root)? {
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, signal);
+        }
+        Ok(())
+    }
+
     /// Kills it and all it has started, and waits until they are gone.
     pub(super) fn kill(mut self) -> Result<()> {
         self.end()

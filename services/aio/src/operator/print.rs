@@ -68,6 +68,12 @@ pub(super) fn codes(data: &Value) -> Vec<String> {
     table(data, &columns, "no redeem codes")
 }
 
+/// One line a change, the newest first.
+pub(super) fn audit_log(data: &Value) -> Vec<String> {
+    let columns = ["created_at", "actor", "action", "subject", "detail"];
+    table(data, &columns, "nothing was changed")
+}
+
 /// One line an attempt.
 pub(super) fn unknown(data: &Value) -> Vec<String> {
     table(

@@ -23,7 +23,7 @@ pub(crate) struct Page {
 /// When there is no such account, or the database failed.
 pub(crate) async fn list_keys(db: &Db, asker: &Asker, page: Page) -> Result<Vec<Shown>, Error> {
     let (account, mode): (AccountId, Option<Mode>) = match asker {
-        Asker::Operator => (page.account.ok_or(Error::NotFound("account"))?, None),
+        Asker::Operator(_) => (page.account.ok_or(Error::NotFound("account"))?, None),
         Asker::Customer(caller) => (caller.account, Some(caller.mode)),
     };
     let now = db.now_micros();

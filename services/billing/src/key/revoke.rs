@@ -2,10 +2,15 @@
 
 use db::Db;
 use domain::KeyId;
+use serde_json::json;
 use tracing::{info, instrument};
 
-use super::Asker;
-use crate::{Error, store};
+use super::{Asker, change};
+use crate::{
+    Error,
+    audit_log::{self, Action},
+    store,
+};
 
 /// Revokes a key, for good, with its old secret if it has one. Revoking it again changes nothing. Whoever sees a key may revoke
 /// it, whatever its scopes: that gives nobody anything.
@@ -22,7 +27,9 @@ pub(crate) async fn revoke_key(db: &Db, asker: Asker, id: KeyId) -> Result<(), E
                 return Ok(());
             }
             row.revoked_at = Some(now);
-            store::key::save(connection, &row).await
+            store::key::save(connection, &row).await?;
+            let change = change(&row, Action::KeyRevoke, json!({}));
+            audit_log::note(connection, &asker.by(), change, now).await
         })
     })
     .await?;

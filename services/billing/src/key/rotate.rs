@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use chassis::{clock::micros, secrets::KeyMac};
+use chassis::{
+    clock::{micros, rfc3339},
+    secrets::KeyMac,
+};
 use db::Db;
 use domain::{ApiKey, KeyId};
+use serde_json::json;
 use tracing::{info, instrument};
 
-use super::{Asker, random_key};
+use super::{Asker, change, random_key};
 use crate::{
     Error,
+    audit_log::{self, Action},
     config::Limits,
     store::{self, PreviousSecret},
 };
@@ -69,6 +74,13 @@ pub(crate) async fn rotate_key(
                 };
                 row.previous = (until > now).then_some(old);
                 store::key::save(connection, &row).await?;
+                let ends = row
+                    .previous
+                    .as_ref()
+                    .map(|previous| rfc3339(previous.until));
+                let detail = json!({ "last_four": row.last_four, "previous_until": ends });
+                let change = change(&row, Action::KeyRotate, detail);
+                audit_log::note(connection, &asker.by(), change, now).await?;
                 Ok::<_, Error>(RotatedKey {
                     key,
                     previous_until: row.previous.map(|previous| previous.until),

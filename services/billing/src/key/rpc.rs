@@ -16,7 +16,7 @@ use super::{
     rotate::{Rotation, rotate_key},
     update::{CapsChange, Change, KeyChange, update_key},
 };
-use crate::{Billing, Error, ledger::Caps};
+use crate::{Billing, Error, ledger::Caps, rpc::by_from_wire};
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -27,7 +27,7 @@ impl wire::keys_server::Keys for Billing {
         request: Request<wire::CreateKeyRequest>,
     ) -> Reply<wire::CreatedKey> {
         let request = request.into_inner();
-        let asker = asker(request.context.clone())?;
+        let asker = asker(request.context.clone(), request.by.clone())?;
         let wanted = new_key(&asker, request)?;
         let limits = &self.config.limits;
         let created = create_key(&self.db, &self.key_mac, limits, &asker, wanted).await?;
@@ -42,9 +42,9 @@ impl wire::keys_server::Keys for Billing {
         request: Request<wire::ListKeysRequest>,
     ) -> Reply<wire::ListKeysReply> {
         let request = request.into_inner();
-        let asker = asker(request.context)?;
+        let asker = asker(request.context, None)?;
         let account = match asker {
-            Asker::Operator => Some(id_from_wire(&request.account_id)?),
+            Asker::Operator(_) => Some(id_from_wire(&request.account_id)?),
             Asker::Customer(_) => None,
         };
         let after = Some(request.after).filter(|after| !after.is_empty());
@@ -61,7 +61,7 @@ impl wire::keys_server::Keys for Billing {
 
     async fn update_key(&self, request: Request<wire::UpdateKeyRequest>) -> Reply<wire::Key> {
         let mut request = request.into_inner();
-        let asker = asker(request.context.take())?;
+        let asker = asker(request.context.take(), request.by.take())?;
         let id = id_from_wire(&request.key_id)?;
         let change = KeyChange::from(request);
         let shown = update_key(&self.db, &self.config.limits, asker, id, change).await?;
@@ -73,7 +73,7 @@ impl wire::keys_server::Keys for Billing {
         request: Request<wire::RotateKeyRequest>,
     ) -> Reply<wire::RotatedKey> {
         let request = request.into_inner();
-        let asker = asker(request.context)?;
+        let asker = asker(request.context, request.by)?;
         let rotation = Rotation {
             key: id_from_wire(&request.key_id)?,
             overlap: Duration::from_millis(request.overlap_ms),
@@ -92,15 +92,18 @@ impl wire::keys_server::Keys for Billing {
         request: Request<wire::RevokeKeyRequest>,
     ) -> Reply<wire::RevokeKeyReply> {
         let request = request.into_inner();
-        let asker = asker(request.context)?;
+        let asker = asker(request.context, request.by)?;
         revoke_key(&self.db, asker, id_from_wire(&request.key_id)?).await?;
         Ok(Response::new(wire::RevokeKeyReply {}))
     }
 }
 
-fn asker(context: Option<common::Context>) -> Result<Asker, Status> {
+pub(crate) fn asker(
+    context: Option<common::Context>,
+    by: Option<common::Actor>,
+) -> Result<Asker, Status> {
     match context {
-        None => Ok(Asker::Operator),
+        None => Ok(Asker::Operator(by_from_wire(by))),
         Some(context) => Ok(Asker::Customer(context_from_wire(Some(context))?)),
     }
 }
@@ -112,7 +115,7 @@ fn new_key(asker: &Asker, request: wire::CreateKeyRequest) -> Result<NewKey, Sta
     });
     let scopes = scopes.collect::<Result<_, _>>()?;
     let (account, mode) = match asker {
-        Asker::Operator => (
+        Asker::Operator(_) => (
             id_from_wire(&request.account_id)?,
             mode_from_wire(request.mode)?,
         ),

@@ -8,6 +8,7 @@ use super::{Asker, Shown, check_addresses, check_cap, check_expiry, check_models
 use crate::{
     Error,
     account::checked_text,
+    audit_log::{self, Action},
     config::Limits,
     ledger::Caps,
     store::{self, KeyRow},
@@ -66,19 +67,19 @@ pub(crate) async fn update_key(
         .write(move |connection| {
             Box::pin(async move {
                 asker.is_unlimited(connection).await?;
-                let mut row = asker.may_change(store::key::lock(connection, id).await?)?;
-                let caps = change.caps;
+                let before = asker.may_change(store::key::lock(connection, id).await?)?;
+                let budget = store::budget::get(connection, id).await?;
+                let caps = budget.map(|budget| budget.caps).unwrap_or_default();
+                let (mut row, wanted) = (before.clone(), change.caps.of(caps));
                 change.apply(&mut row);
                 store::key::save(connection, &row).await?;
-                if caps != CapsChange::default() {
-                    let budget = store::budget::get(connection, id).await?;
-                    let before = budget.map(|budget| budget.caps).unwrap_or_default();
-                    let after = caps.of(before);
-                    // A row is made for the first cap, not for taking none away.
-                    if budget.is_some() || after != before {
-                        store::budget::put_caps(connection, &row, after).await?;
-                    }
+                // A row is made for the first cap, not for taking none away.
+                if wanted != caps {
+                    store::budget::put_caps(connection, &row, wanted).await?;
                 }
+                let detail = audit_log::key_change((&before, caps), (&row, wanted));
+                let noted = super::change(&row, Action::KeyUpdate, detail);
+                audit_log::note(connection, &asker.by(), noted, now).await?;
                 let budget = store::budget::get(connection, id).await?;
                 Ok::<_, Error>(Shown { row, budget, now })
             })

@@ -3,6 +3,7 @@
 //!
 //! A transfer's id is made of its order and of how many there were: so a transaction that is made again books the same ones.
 
+use chassis::failpoint::{Point, reach};
 use domain::{AccountId, Micros, Mode, OperationId, OrderId};
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
@@ -55,6 +56,7 @@ pub(crate) async fn take(
     if !store::order::insert_event(connection, order, event, now).await? {
         return Ok(Outcome::Repeated);
     }
+    reach(Point::BillingMidPayment);
     // As it is now that nobody else changes it.
     let order = store::order::get(connection, order).await?;
     let mut order = order.ok_or(Error::Corrupt("an order is gone"))?;

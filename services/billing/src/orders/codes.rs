@@ -1,14 +1,15 @@
 //! Use cases: make redeem codes, list them, revoke one. A code is shown once; what is kept is its keyed MAC.
 
-use chassis::secrets::KeyMac;
+use chassis::{clock::rfc3339, secrets::KeyMac};
 use domain::{Micros, Mode, RedeemCode, RedeemCodeId};
 use rand::RngExt as _;
+use serde_json::json;
 use tracing::{info, instrument};
 
 use super::Orders;
 use crate::{
     Error,
-    account::checked_text,
+    audit_log::{self, Action, By, Change},
     store::{self, code::CodeRow},
 };
 
@@ -26,7 +27,7 @@ pub(crate) struct NewCodes {
     /// Microseconds UTC.
     pub(crate) expires_at: Option<i64>,
     /// Who makes them.
-    pub(crate) actor: String,
+    pub(crate) by: By,
 }
 
 /// The MAC under which a code is kept: never that of an API key.
@@ -54,18 +55,20 @@ impl Orders {
             })
             .collect();
         let rows: Vec<CodeRow> = made.iter().map(|(row, _)| row.clone()).collect();
+        let by = wanted.by.clone();
         inner
             .db
             .write(move |connection| {
                 Box::pin(async move {
                     for row in &rows {
                         store::code::insert(connection, row).await?;
+                        audit_log::note(connection, &by, new_code(row), now).await?;
                     }
                     Ok::<_, Error>(())
                 })
             })
             .await?;
-        info!(actor = wanted.actor, credits = %wanted.credits, mode = wanted.mode.as_str(), "made redeem codes");
+        info!(actor = wanted.by.actor, credits = %wanted.credits, mode = wanted.mode.as_str(), "made redeem codes");
         Ok(made)
     }
 
@@ -91,15 +94,24 @@ impl Orders {
     /// # Errors
     /// When there is no such code, or the database failed.
     #[instrument(skip_all, fields(code.id = %id))]
-    pub(crate) async fn revoke_code(&self, id: RedeemCodeId) -> Result<(), Error> {
+    pub(crate) async fn revoke_code(&self, id: RedeemCodeId, by: By) -> Result<(), Error> {
         let db = &self.inner.db;
         let now = db.now_micros();
-        let known = db
-            .write(move |connection| Box::pin(store::code::revoke(connection, id, now)))
-            .await?;
-        if !known {
-            return Err(Error::NotFound("redeem code"));
-        }
+        db.write(move |connection| {
+            Box::pin(async move {
+                if !store::code::revoke(connection, id, now).await? {
+                    return Err(Error::NotFound("redeem code"));
+                }
+                let change = Change {
+                    whose: (None, None),
+                    action: Action::CodeRevoke,
+                    subject: id.to_string(),
+                    detail: json!({}),
+                };
+                audit_log::note(connection, &by, change, now).await
+            })
+        })
+        .await?;
         info!("revoked a redeem code");
         Ok(())
     }
@@ -125,8 +137,23 @@ impl Orders {
             return Err(Error::invalid("expires_at", "lie in the future"));
         }
         wanted.max_uses = wanted.max_uses.max(1);
-        wanted.actor = checked_text("actor", &wanted.actor, &config.limits)?;
         Ok(wanted)
+    }
+}
+
+/// What a new code is, as the audit log tells it.
+fn new_code(row: &CodeRow) -> Change {
+    Change {
+        whose: (None, None),
+        action: Action::CodeCreate,
+        subject: row.id.to_string(),
+        detail: json!({
+            "last_four": row.last_four,
+            "mode": row.mode.as_str(),
+            "microcredits": row.credits.get(),
+            "max_uses": row.max_uses,
+            "expires_at": row.expires_at.map(rfc3339),
+        }),
     }
 }
 
@@ -139,7 +166,7 @@ fn row(wanted: &NewCodes, code: &RedeemCode, macs: &KeyMac, now: i64) -> CodeRow
         credits: wanted.credits,
         max_uses: i64::from(wanted.max_uses),
         uses: 0,
-        actor: wanted.actor.clone(),
+        actor: wanted.by.actor.clone(),
         created_at: now,
         expires_at: wanted.expires_at,
         revoked_at: None,

@@ -2,6 +2,7 @@
 //! with a code, the answer is one and the same.
 
 use domain::{AccountId, Caller, Micros, Mode, RedeemCode};
+use serde_json::json;
 use sqlx::AnyConnection;
 use subtle::ConstantTimeEq as _;
 use tracing::{info, instrument};
@@ -9,6 +10,7 @@ use tracing::{info, instrument};
 use super::{Orders, book, codes, error::Refusal};
 use crate::{
     Error,
+    audit_log::{self, Action, By, Change},
     ledger::{Balance, BalanceId, Op, Transfer},
     resend::until_known,
     store,
@@ -57,7 +59,8 @@ impl Orders {
         let db = &self.inner.db;
         until_known(&self.inner.config.limits, || {
             let now = db.now_micros();
-            db.write(move |connection| Box::pin(redeem(connection, balance, mac, now)))
+            let by = By::from(caller);
+            db.write(move |connection| Box::pin(redeem(connection, balance, mac, (by, now))))
         })
         .await
     }
@@ -67,7 +70,7 @@ async fn redeem(
     connection: &mut AnyConnection,
     id: BalanceId,
     mac: [u8; 32],
-    now: i64,
+    (by, now): (By, i64),
 ) -> Result<Redeemed, Error> {
     let balance = store::order::lock_balance(connection, id).await?;
     let balance = balance.ok_or(Error::NotFound("account"))?;
@@ -102,6 +105,13 @@ async fn redeem(
     let mut ops = vec![op];
     ops.extend(owed(connection, account, id.mode, available, now).await?);
     book::apply(connection, &ops, now).await?;
+    let change = Change {
+        whose: (Some(account), Some(id.mode)),
+        action: Action::CreditsRedeem,
+        subject: account.to_string(),
+        detail: json!({ "code_id": code.id.to_string(), "microcredits": code.credits.get() }),
+    };
+    audit_log::note(connection, &by, change, now).await?;
     let balance = store::ledger::balance(connection, id).await?;
     Ok(Redeemed {
         credits: code.credits,

@@ -1,12 +1,14 @@
 //! Use case: put a test balance back to the configured default, never below what is held.
 
 use domain::{AccountId, Micros, Mode};
+use serde_json::json;
 use sqlx::AnyConnection;
 use tracing::instrument;
 
 use super::{Orders, book};
 use crate::{
     Error,
+    audit_log::{self, Action, By, Change},
     ledger::{Balance, BalanceId, Op, Transfer},
     resend::until_known,
     store,
@@ -21,7 +23,7 @@ impl Orders {
     pub(crate) async fn reset_test_balance(
         &self,
         account: AccountId,
-        actor: &str,
+        by: &By,
     ) -> Result<(BalanceId, Balance), Error> {
         let config = &self.inner.config;
         let (db, default) = (&self.inner.db, config.accounts.test_amount());
@@ -30,8 +32,8 @@ impl Orders {
             mode: Mode::Test,
         };
         let balance = until_known(&config.limits, || {
-            let (now, actor) = (db.now_micros(), actor.to_owned());
-            db.write(move |connection| Box::pin(reset(connection, id, default, (actor, now))))
+            let (now, by) = (db.now_micros(), by.clone());
+            db.write(move |connection| Box::pin(reset(connection, id, default, (by, now))))
         })
         .await?;
         Ok((id, balance))
@@ -42,7 +44,7 @@ async fn reset(
     connection: &mut AnyConnection,
     id: BalanceId,
     default: Micros,
-    (actor, now): (String, i64),
+    (by, now): (By, i64),
 ) -> Result<Balance, Error> {
     let balance = store::order::lock_balance(connection, id).await?;
     let balance = balance.ok_or(Error::NotFound("account"))?;
@@ -56,11 +58,18 @@ async fn reset(
         transfer: Transfer {
             balance: id,
             amount,
-            actor,
+            actor: by.actor.clone(),
             reason: "the test balance is reset".to_owned(),
         },
     };
     book::apply(connection, &[op], now).await?;
+    let change = Change {
+        whose: (Some(id.account), Some(id.mode)),
+        action: Action::CreditsReset,
+        subject: id.account.to_string(),
+        detail: json!({ "microcredits": amount.get() }),
+    };
+    audit_log::note(connection, &by, change, now).await?;
     let balance = store::ledger::balance(connection, id).await?;
     balance.ok_or(Error::NotFound("account"))
 }

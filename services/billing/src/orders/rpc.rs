@@ -7,7 +7,9 @@ use tonic::{Request, Response, Status};
 use super::{Orders, codes::NewCodes, create::NewOrder};
 use crate::{
     Error,
+    audit_log::By,
     ledger::{Balance, BalanceId},
+    rpc::by_from_wire,
     store::{code::CodeRow, order::OrderRow},
 };
 
@@ -86,10 +88,8 @@ impl wire::orders_server::Orders for Orders {
         request: Request<wire::ResetTestBalanceRequest>,
     ) -> Reply<wire::Balance> {
         let caller = context_from_wire(request.into_inner().context)?;
-        let actor = caller
-            .key
-            .map_or_else(|| "operator".to_owned(), |key| key.to_string());
-        let balance = Self::reset_test_balance(self, caller.account, &actor).await?;
+        let by = By::from(&caller);
+        let balance = Self::reset_test_balance(self, caller.account, &by).await?;
         Ok(Response::new(self.balance_to_wire(balance).await?))
     }
 
@@ -104,7 +104,7 @@ impl wire::orders_server::Orders for Orders {
             mode: mode_from_wire(request.mode)?,
             max_uses: request.max_uses,
             expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
-            actor: request.actor,
+            by: by_from_wire(request.by),
         };
         let codes = self.create_codes(wanted).await?.into_iter();
         let codes = codes.map(|(row, code)| wire::CreatedRedeemCode {
@@ -133,8 +133,9 @@ impl wire::orders_server::Orders for Orders {
         &self,
         request: Request<wire::RevokeRedeemCodeRequest>,
     ) -> Reply<wire::RevokeRedeemCodeReply> {
-        let id = id_from_wire(&request.into_inner().code_id)?;
-        self.revoke_code(id).await?;
+        let request = request.into_inner();
+        let id = id_from_wire(&request.code_id)?;
+        self.revoke_code(id, by_from_wire(request.by)).await?;
         Ok(Response::new(wire::RevokeRedeemCodeReply {}))
     }
 }

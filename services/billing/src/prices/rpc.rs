@@ -3,7 +3,10 @@
 use proto::{billing::v1 as wire, id_from_wire};
 use tonic::{Request, Response, Status};
 
-use crate::{Billing, Error, prices, rpc::account_to_wire};
+use crate::{
+    Billing, Error, prices,
+    rpc::{account_to_wire, by_from_wire},
+};
 
 /// The server side of the service.
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ impl wire::prices_server::Prices for PricesRpc {
         let account = id_from_wire(&request.account_id)?;
         let factor = domain::PriceFactor::new(request.price_factor)
             .ok_or_else(|| Error::invalid("price_factor", "be above 0 and at most 10"))?;
-        let row = prices::set_factor(&self.0.db, account, factor, &request.actor).await?;
+        let row = prices::set_factor(&self.0.db, account, factor, by_from_wire(request.by)).await?;
         Ok(Response::new(account_to_wire(row)))
     }
 }

@@ -1,11 +1,11 @@
 //! Usage and operations on the wire: wire -> domain, call, domain -> wire. No decisions.
 
-use domain::KeyId;
+use domain::{KeyId, Tag};
 use proto::{billing::v1 as wire, id_from_wire};
 use tonic::{Request, Response, Status};
 
 use super::{Reply, balance_from_wire, malformed};
-use crate::{Billing, Group, OperationRow, Page, Span, Sum};
+use crate::{Billing, Group, OperationRow, Page, Span, Sum, TagId};
 
 #[tonic::async_trait]
 impl wire::usage_server::Usage for Billing {
@@ -53,6 +53,7 @@ fn span_from_wire(request: wire::GetUsageRequest) -> Result<(Span, Vec<Group>), 
         balance: balance_from_wire(request.context)?,
         first: request.first_day,
         last: request.last_day,
+        tag: tag_from_wire(request.tag),
     };
     Ok((span, groups))
 }
@@ -82,8 +83,15 @@ fn page_from_wire(request: wire::ListOperationsRequest) -> Result<Page, Status> 
         before: before.map(|id| id_from_wire(&id)).transpose()?,
         model: Some(request.model).filter(|model| !model.is_empty()),
         key: key.map(|id| id_from_wire(&id)).transpose()?,
+        tag: tag_from_wire(request.tag),
         limit: i64::from(request.limit),
     })
+}
+
+/// The label that is looked for, as it is kept.
+fn tag_from_wire(tag: Option<wire::Tag>) -> Option<TagId> {
+    let wire::Tag { name, value } = tag?;
+    Some(TagId::from(&Tag { name, value }))
 }
 
 fn operation_to_wire(row: OperationRow) -> wire::Operation {

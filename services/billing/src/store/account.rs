@@ -72,16 +72,16 @@ pub(crate) async fn list(
     rows.iter().map(read).collect()
 }
 
-/// What an account pays of a price.
+/// What an account pays of a price. `None`: there is no such account.
 pub(crate) async fn price_factor(
     connection: &mut AnyConnection,
     id: AccountId,
-) -> Result<PriceFactor, Error> {
+) -> Result<Option<PriceFactor>, Error> {
     let row = sqlx::query("select price_factor from account where id = $1")
         .bind(id.to_vec())
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await?;
-    read_factor(&row)
+    row.as_ref().map(read_factor).transpose()
 }
 
 /// Sets what an account pays of a price. `None`: there is no such account.

@@ -57,16 +57,7 @@ pub(crate) async fn expiry(
     Ok(noted.fetch_optional(connection).await?)
 }
 
-/// Forgets what was noted of a gift that was not given.
-pub(crate) async fn forget(connection: &mut AnyConnection, id: OperationId) -> Result<(), Error> {
-    sqlx::query("delete from lot where id = $1")
-        .bind(id.to_vec())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Notes a lot, before its credit is given.
+/// Notes a lot, with the transfer that gives it.
 pub(crate) async fn insert(connection: &mut AnyConnection, lot: &LotRow) -> Result<(), Error> {
     sqlx::query(
         "insert into lot (id, account, mode, amount, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)",

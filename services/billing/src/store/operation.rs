@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{AccountId, KeyId, Micros, Mode, OperationId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
-use super::row;
+use super::{row, tag::TagId};
 use crate::{Error, ledger::BalanceId};
 
 /// The job that makes them, in `progress`.
@@ -240,6 +240,8 @@ pub struct Page {
     pub model: Option<String>,
     /// Only those of this key.
     pub key: Option<KeyId>,
+    /// Only those with this label.
+    pub tag: Option<TagId>,
     /// Rows wanted.
     pub limit: i64,
 }
@@ -253,14 +255,27 @@ pub(crate) async fn page(
     let before = page
         .before
         .map_or_else(|| vec![u8::MAX; 16], |id| id.to_vec());
-    let filter = match (&page.model, page.key) {
-        (None, None) => "",
-        (Some(_), None) => "and model = $5",
-        (None, Some(_)) => "and key = $5",
-        (Some(_), Some(_)) => "and model = $5 and key = $6",
+    let filters = [
+        page.model.is_some().then_some("model = "),
+        page.key.is_some().then_some("key = "),
+        page.tag.is_some().then_some("operation_tag.tag = "),
+    ];
+    let filters: String = (5..)
+        .zip(filters.into_iter().flatten())
+        .map(|(place, filter)| format!(" and {filter}${place}"))
+        .collect();
+    // With a label, its own index has the page in order.
+    let (from, page_id, whose) = match page.tag {
+        None => ("operation", "id", "account = $1 and mode = $2"),
+        Some(_) => (
+            "operation_tag join operation on operation.id = operation_tag.operation",
+            "operation_tag.operation",
+            "operation_tag.account = $1 and operation_tag.mode = $2",
+        ),
     };
+    let columns = COLUMNS.replace("account, mode", "operation.account, operation.mode");
     let sql = format!(
-        "select {COLUMNS} from operation where account = $1 and mode = $2 and id < $3 {filter} order by id desc limit $4"
+        "select {columns} from {from} where {whose} and {page_id} < $3{filters} order by {page_id} desc limit $4"
     );
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(page.balance.account.to_vec())
@@ -272,6 +287,9 @@ pub(crate) async fn page(
     }
     if let Some(key) = page.key {
         query = query.bind(key.to_vec());
+    }
+    if let Some(tag) = page.tag {
+        query = query.bind(tag.to_vec());
     }
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(read).collect()
@@ -326,7 +344,7 @@ pub(super) fn key_bytes(key: Option<KeyId>) -> Vec<u8> {
 }
 
 /// `count` rows of `width` values each, as a statement names them: `($1, $2), ($3, $4)`.
-fn rows(count: usize, width: usize) -> String {
+pub(super) fn rows(count: usize, width: usize) -> String {
     let rows = (0..count).map(|row| format!("({})", places(row.saturating_mul(width), width)));
     rows.collect::<Vec<_>>().join(", ")
 }

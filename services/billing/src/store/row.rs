@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use domain::{AccountId, Id, KeyId, Micros, Mode, PriceFactor, ids::Kind as IdKind};
+use domain::{AccountId, EventId, Id, KeyId, Micros, Mode, PriceFactor, ids::Kind as IdKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sqlx::{Row as _, any::AnyRow};
 
@@ -22,6 +22,29 @@ pub struct AccountRow {
     pub created_at: i64,
     /// What it pays of a price.
     pub price_factor: PriceFactor,
+}
+
+/// A row of `audit_log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLogRow {
+    /// Rising.
+    pub id: EventId,
+    /// Whose things were changed; `None`: nobody's in particular.
+    pub account: Option<AccountId>,
+    /// Of which balance; `None`: of the account.
+    pub mode: Option<Mode>,
+    /// A key's id, or `operator`.
+    pub actor: String,
+    /// The request that did it; empty: none.
+    pub request: String,
+    /// What was done, such as `key.create`.
+    pub action: String,
+    /// What it was done to.
+    pub subject: String,
+    /// What became of it, as JSON.
+    pub detail: String,
+    /// Microseconds UTC.
+    pub created_at: i64,
 }
 
 /// A row of `price_list`.
@@ -241,7 +264,7 @@ pub(super) fn mode(row: &AnyRow) -> Result<Mode, Error> {
     mode_of(&row.try_get::<String, _>("mode")?)
 }
 
-fn mode_of(word: &str) -> Result<Mode, Error> {
+pub(super) fn mode_of(word: &str) -> Result<Mode, Error> {
     Mode::parse(word).ok_or(Error::Corrupt("a mode is neither test nor live"))
 }
 

@@ -35,12 +35,17 @@ pub(crate) async fn sums(
         let names = names.join(", ");
         format!("group by {names} order by {names}")
     };
+    let places = if groups.contains(&Group::Key) { 5 } else { 6 };
+    let (table, tagged) = match span.tag {
+        None => ("usage_day", String::new()),
+        Some(_) => ("usage_tag_day", format!("and tag = ${places}")),
+    };
     let sql = format!(
         "select {day} as day, {key} as key, {model} as model, {route} as route,
                 cast(sum(operations) as bigint) as operations, cast(sum(free) as bigint) as free,
                 cast(sum(charged) as bigint) as charged, cast(sum(input_tokens) as bigint) as input_tokens,
                 cast(sum(output_tokens) as bigint) as output_tokens
-         from usage_day where account = $1 and mode = $2 and day >= $3 and day <= $4 {grouped} limit {most}"
+         from {table} where account = $1 and mode = $2 and day >= $3 and day <= $4 {tagged} {grouped} limit {most}"
     );
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(span.balance.account.to_vec())
@@ -49,6 +54,9 @@ pub(crate) async fn sums(
         .bind(span.last);
     if !groups.contains(&Group::Key) {
         query = query.bind(Vec::new());
+    }
+    if let Some(tag) = span.tag {
+        query = query.bind(tag.to_vec());
     }
     let rows = query.fetch_all(connection).await?;
     rows.iter()

@@ -1,6 +1,6 @@
 //! Accounts, their opening credit, and the operator's key.
 
-use billing::ledger::BalanceId;
+use billing::{By, ledger::BalanceId};
 use chassis::secrets::Secrets;
 use db::Engine;
 use domain::{ApiKey, Micros, Mode, Secret};
@@ -21,7 +21,7 @@ async fn a_new_account_has_play_money_and_no_live_credit(engine: Engine) {
     let house = House::open(engine).await;
     let account = house
         .billing
-        .create_account("  acme  ", None)
+        .create_account("  acme  ", None, By::operator())
         .await
         .unwrap();
     assert_eq!(account.name, "acme");
@@ -37,14 +37,22 @@ async fn a_new_account_has_play_money_and_no_live_credit(engine: Engine) {
 
 async fn opening_credit_is_configured_and_can_be_named(engine: Engine) {
     let house = House::with(engine, "[accounts]\ntest_credits = 5\nbonus = 2").await;
-    let account = house.billing.create_account("a", None).await.unwrap().id;
+    let account = house
+        .billing
+        .create_account("a", None, By::operator())
+        .await
+        .unwrap()
+        .id;
     let (test, live) = (Mode::Test, Mode::Live);
     let figures = async |account, mode| house.figures(BalanceId { account, mode }).await.0;
     assert_eq!(figures(account, test).await, 5_000_000);
     assert_eq!(figures(account, live).await, 2_000_000);
     for named in [0, 7] {
         let named = Micros::new(named);
-        let account = house.billing.create_account("b", Some(named)).await;
+        let account = house
+            .billing
+            .create_account("b", Some(named), By::operator())
+            .await;
         assert_eq!(figures(account.unwrap().id, test).await, named.get());
     }
     house.audit().await;
@@ -54,12 +62,15 @@ async fn what_is_wrong_with_an_account_is_said(engine: Engine) {
     let house = House::open(engine).await;
     let long = "x".repeat(201);
     for name in ["", "  ", "a\nb", &long] {
-        let refused = house.billing.create_account(name, None).await;
+        let refused = house
+            .billing
+            .create_account(name, None, By::operator())
+            .await;
         assert_eq!(code(refused), "invalid_parameter", "{name:?}");
     }
     let refused = house
         .billing
-        .create_account("a", Some(Micros::new(-1)))
+        .create_account("a", Some(Micros::new(-1)), By::operator())
         .await;
     assert_eq!(code(refused), "invalid_parameter");
     let nobody = BalanceId {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use billing::{
-    Billing, CreditsRequest, Deps, Error, Held, HoldRequest, Life, Outcome, SettleRequest, Verdict,
-    ledger::BalanceId, verdict,
+    Billing, By, CreditsRequest, Deps, Error, Held, HoldRequest, Life, Outcome, SettleRequest,
+    Verdict, ledger::BalanceId, verdict,
 };
 use chassis::{Tasks, config::Settings, secrets::Secrets};
 use db::{Db, Engine};
@@ -93,7 +93,11 @@ impl House {
 
     /// An account with this much live credit, in micro-credits.
     pub(crate) async fn account_with(&self, amount: i64) -> BalanceId {
-        let account = self.billing.create_account("someone", None).await.unwrap();
+        let account = self
+            .billing
+            .create_account("someone", None, By::operator())
+            .await
+            .unwrap();
         let balance = BalanceId {
             account: account.id,
             mode: Mode::Live,
@@ -115,7 +119,7 @@ impl House {
             balance,
             amount: Micros::new(amount),
             reason: "test".to_owned(),
-            actor: "operator".to_owned(),
+            by: By::operator(),
             expires_at: None,
         };
         self.billing.add_credits(request).await

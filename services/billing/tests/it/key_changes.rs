@@ -69,6 +69,7 @@ async fn a_list_has_pages_and_no_revoked_keys(engine: Engine) {
     let revoke = wire::RevokeKeyRequest {
         context: None,
         key_id: made[0].key_id.clone(),
+        by: None,
     };
     client(&house).revoke_key(ask(revoke)).await.unwrap();
     assert_eq!(ids(&list(&house, owner).await), expected[1..]);

@@ -10,6 +10,8 @@ use proto::{
     common::v1::{Context, Mode},
 };
 
+use billing::By;
+
 use crate::house::House;
 
 pub(crate) fn client(house: &House) -> KeysClient<rpc::Channel> {
@@ -33,7 +35,7 @@ pub(crate) fn customer(account: AccountId, mode: Mode, scopes: &[&str]) -> Optio
 pub(crate) async fn account(house: &House) -> AccountId {
     house
         .billing
-        .create_account("someone", None)
+        .create_account("someone", None, By::operator())
         .await
         .unwrap()
         .id
@@ -84,6 +86,7 @@ pub(crate) async fn rotate(
         context: None,
         key_id: key.key_id.clone(),
         overlap_ms,
+        by: None,
     };
     let rotated = client(house).rotate_key(ask(request)).await;
     rotated

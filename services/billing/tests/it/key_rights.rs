@@ -69,6 +69,7 @@ async fn nobody_takes_over_a_key_that_may_do_more(engine: Engine) {
         context: context.clone(),
         key_id: strong.key_id.clone(),
         overlap_ms: 0,
+        by: None,
     };
     let refused = client(&house).rotate_key(ask(rotation)).await.unwrap_err();
     assert_eq!(Fault::from(refused).code.word, "missing_scope");
@@ -86,6 +87,7 @@ async fn nobody_takes_over_a_key_that_may_do_more(engine: Engine) {
     let revoke = wire::RevokeKeyRequest {
         context,
         key_id: strong.key_id.clone(),
+        by: None,
     };
     client(&house).revoke_key(ask(revoke)).await.unwrap();
     assert_eq!(
@@ -124,11 +126,16 @@ async fn what_is_anothers_is_as_unknown_as_what_is_nobodys(engine: Engine) {
             context: context.clone(),
             key_id: key_id.clone(),
             overlap_ms: 0,
+            by: None,
         };
         faults.push(Fault::from(
             client.rotate_key(ask(rotate)).await.unwrap_err(),
         ));
-        let revoke = wire::RevokeKeyRequest { context, key_id };
+        let revoke = wire::RevokeKeyRequest {
+            context,
+            key_id,
+            by: None,
+        };
         faults.push(Fault::from(
             client.revoke_key(ask(revoke)).await.unwrap_err(),
         ));

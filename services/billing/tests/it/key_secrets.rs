@@ -93,6 +93,7 @@ async fn a_revoked_key_takes_its_old_secret_along(engine: Engine) {
     let revoke = wire::RevokeKeyRequest {
         context: customer(owner, Mode::Test, &["manage"]),
         key_id: first.key_id.clone(),
+        by: None,
     };
     for _ in 0..2 {
         client(&house)

@@ -1,6 +1,6 @@
 //! Credit that expires: what is used of it, and what is taken back of it in the end.
 
-use billing::{CreditsRequest, Error, ledger::BalanceId};
+use billing::{By, CreditsRequest, Error, ledger::BalanceId};
 use db::Engine;
 use domain::{Micros, OperationId};
 
@@ -29,7 +29,7 @@ async fn give(
         balance,
         amount: Micros::new(amount),
         reason: "promotion".to_owned(),
-        actor: "operator".to_owned(),
+        by: By::operator(),
         expires_at,
     };
     house.billing.add_credits(request).await

@@ -2,7 +2,7 @@
 //! few ids and small amounts, so that everything collides; each answer must be the model's.
 
 use billing::{
-    CreditsRequest, Error, HoldRequest, Life, Outcome, Purse, SettleRequest,
+    By, CreditsRequest, Error, HoldRequest, Life, Outcome, Purse, SettleRequest,
     ledger::{BalanceId, Kind, Op, Refusal, Reply},
 };
 use db::Engine;
@@ -131,7 +131,10 @@ async fn send(house: &House, op: &Op) -> Result<Reply, Refusal> {
                 balance: transfer.balance,
                 amount: transfer.amount,
                 reason: transfer.reason.clone(),
-                actor: transfer.actor.clone(),
+                by: By {
+                    actor: transfer.actor.clone(),
+                    request: String::new(),
+                },
                 expires_at: None,
             };
             let booked = house.billing.add_credits(request).await;
@@ -187,7 +190,10 @@ impl Cast {
     /// Accounts 1 and 2 exist, 3 does not.
     async fn new(house: &House) -> Self {
         let account = async || {
-            let made = house.billing.create_account("x", Some(Micros::ZERO)).await;
+            let made = house
+                .billing
+                .create_account("x", Some(Micros::ZERO), By::operator())
+                .await;
             made.unwrap().id
         };
         Self {

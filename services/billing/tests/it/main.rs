@@ -11,6 +11,7 @@
 
 mod accounts;
 mod audit;
+mod audit_log;
 mod codes;
 mod faults;
 mod house;
@@ -19,6 +20,7 @@ mod key_desk;
 mod key_rights;
 mod key_secrets;
 mod keys;
+mod labels;
 mod laws;
 mod lots;
 mod machine;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use billing::By;
 use chassis::rpc;
 use db::Engine;
 use domain::{Mode, PriceFactor, catalogue::version_of};
@@ -101,7 +102,7 @@ async fn set(house: &House, account: &[u8], parts: i64) -> Result<wire::Account,
     let request = wire::SetPriceFactorRequest {
         account_id: account.to_vec().into(),
         price_factor: parts,
-        actor: "operator".to_owned(),
+        by: None,
     };
     let changed = client(house).set_price_factor(ask(request)).await;
     changed
@@ -111,8 +112,16 @@ async fn set(house: &House, account: &[u8], parts: i64) -> Result<wire::Account,
 
 async fn what_an_account_pays_goes_with_its_keys(engine: Engine) {
     let house = House::open(engine).await;
-    let account = house.billing.create_account("acme", None).await.unwrap();
-    let other = house.billing.create_account("other", None).await.unwrap();
+    let account = house
+        .billing
+        .create_account("acme", None, By::operator())
+        .await
+        .unwrap();
+    let other = house
+        .billing
+        .create_account("other", None, By::operator())
+        .await
+        .unwrap();
     assert_eq!(account.price_factor, PriceFactor::ONE);
     let mut billing = BillingClient::new(rpc::in_process(house.billing.routes()));
     let mut maker = KeysClient::new(rpc::in_process(house.billing.routes()));
@@ -149,7 +158,11 @@ async fn what_an_account_pays_goes_with_its_keys(engine: Engine) {
 
 async fn a_factor_that_is_not_allowed_is_refused(engine: Engine) {
     let house = House::open(engine).await;
-    let account = house.billing.create_account("acme", None).await.unwrap();
+    let account = house
+        .billing
+        .create_account("acme", None, By::operator())
+        .await
+        .unwrap();
     for parts in [0, -1, 10_000_001] {
         let refused = set(&house, &account.id.to_vec(), parts).await.unwrap_err();
         assert_eq!(refused.code.word, "invalid_parameter", "{parts}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use billing::{
-    Group, HoldRequest, Life, Outcome, Page, SettleRequest, Span, Standing, Sum, Verdict,
+    By, Group, HoldRequest, Life, Outcome, Page, SettleRequest, Span, Standing, Sum, Verdict,
     ledger::{BalanceId, Caps},
 };
 use db::Engine;
@@ -28,6 +28,7 @@ async fn sums(house: &House, balance: BalanceId, groups: &[Group]) -> Vec<Sum> {
         balance,
         first: 0,
         last: 1_000_000,
+        tag: None,
     };
     house.billing.usage(span, groups).await.unwrap()
 }
@@ -54,7 +55,7 @@ async fn settle_as(
 }
 
 /// On PostgreSQL a row is final a look after it was seen.
-async fn catch_up(house: &House, endings: i64) {
+pub(crate) async fn catch_up(house: &House, endings: i64) {
     testkit::eventually("all is summed up", async || {
         house.billing.catch_up().await.unwrap();
         let done: i64 = sqlx::query_scalar("select upto from progress where job = 'operations'")
@@ -73,6 +74,7 @@ async fn page(house: &House, balance: BalanceId) -> Vec<billing::OperationRow> {
         before: None,
         model: None,
         key: None,
+        tag: None,
         limit: 100,
     };
     house.billing.operations(page).await.unwrap()
@@ -247,6 +249,7 @@ async fn pages_come_newest_first_and_by_model_and_key(engine: Engine) {
             before: before.map(|place| ids[place]),
             model: model.map(str::to_owned),
             key,
+            tag: None,
             limit,
         };
         let rows = house.billing.operations(page).await.unwrap();
@@ -386,12 +389,12 @@ async fn a_stopped_account_holds_nothing_new(engine: Engine) {
     house.hold(open, alice, 30).await.unwrap();
     house
         .billing
-        .set_standing(alice.account, Standing::Frozen)
+        .set_standing(alice.account, Standing::Frozen, By::operator())
         .await
         .unwrap();
     house
         .billing
-        .set_standing(alice.account, Standing::Frozen)
+        .set_standing(alice.account, Standing::Frozen, By::operator())
         .await
         .unwrap();
     assert_eq!(code(house.hold(refused, alice, 1).await), "account_frozen");
@@ -400,13 +403,13 @@ async fn a_stopped_account_holds_nothing_new(engine: Engine) {
     house.give(chassis::mint(), alice, 5).await.unwrap();
     house
         .billing
-        .set_standing(alice.account, Standing::Good)
+        .set_standing(alice.account, Standing::Good, By::operator())
         .await
         .unwrap();
     house.hold(refused, alice, 1).await.unwrap();
     let nobody = house
         .billing
-        .set_standing(chassis::mint(), Standing::Frozen)
+        .set_standing(chassis::mint(), Standing::Frozen, By::operator())
         .await;
     assert_eq!(code(nobody), "not_found");
     house.audit().await;

@@ -80,6 +80,7 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
     let named = wire::CreateAccountRequest {
         name: "acme".to_owned(),
         test_credits: Some(5),
+        by: None,
     };
     let account = client
         .create_account(ask(named))
@@ -95,7 +96,7 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
         amount: 100,
         reason: "gift".to_owned(),
         transfer_id: chassis::mint::<domain::ids::Operation>().to_vec().into(),
-        actor: "operator".to_owned(),
+        by: None,
         expires_at: 0,
     };
     for _ in 0..2 {
@@ -132,6 +133,7 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
     let revoke = wire::RevokeKeyRequest {
         context: None,
         key_id: key.key_id,
+        by: None,
     };
     keys.revoke_key(ask(revoke)).await.unwrap();
     let refused = client.authenticate(ask(presented)).await.unwrap_err();

@@ -39,6 +39,39 @@ fn what_is_needed_is_found_and_the_rest_passes() {
 }
 
 #[test]
+fn labels_are_read_and_what_is_wrong_with_them_is_said() {
+    let body = format!(r#"{{"model":"m",{HI},"user":"u-1","metadata":{{"te\u0061m":"red"}}}}"#);
+    let request = read(&body);
+    let labels: Vec<_> = request
+        .tags
+        .iter()
+        .map(|tag| (tag.name, tag.value))
+        .collect();
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        labels,
+        [label("user", "u-1"), label("metadata.team", "red")]
+    );
+    let spans = request.spans;
+    assert_eq!(
+        body.get(spans.metadata.unwrap()),
+        Some(r#"{"te\u0061m":"red"}"#)
+    );
+    assert!(
+        read(&format!(r#"{{"model":"m",{HI},"user":null}}"#))
+            .tags
+            .is_empty()
+    );
+    assert_eq!(
+        wrong(&format!(
+            r#"{{"model":"m",{HI},"user":7,"metadata":{{"a":[]}}}}"#
+        )),
+        "user: user must be a text of 1 to 256 characters\n\
+         metadata.a: metadata.a must be a text of at most 512 characters"
+    );
+}
+
+#[test]
 fn null_means_not_given() {
     let request = read(&format!(
         r#"{{"model":"m",{HI},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use domain::receipt::{Receipt, recompute};
+use domain::{
+    Catalogue,
+    receipt::{Receipt, recompute},
+};
 use proto::{
     Fault,
     billing::v1::{
@@ -128,7 +131,7 @@ impl Books {
         };
         let list = self.lists.get(&receipt.price_version);
         if let Some(list) = list {
-            let sum = recompute(list, &receipt).unwrap();
+            let sum = recompute(&Catalogue::from_list(list).unwrap(), &receipt).unwrap();
             assert_eq!(sum.total.get(), settle.amount);
         } else {
             assert_eq!(
@@ -290,6 +293,13 @@ impl Billing for FakeBilling {
         &self,
         _: Request<AddCreditsRequest>,
     ) -> Result<Response<Balance>, Status> {
+        Err(not_here())
+    }
+
+    async fn list_audit_log(
+        &self,
+        _: Request<ListAuditLogRequest>,
+    ) -> Result<Response<ListAuditLogReply>, Status> {
         Err(not_here())
     }
 

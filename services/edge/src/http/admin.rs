@@ -6,14 +6,13 @@ pub(crate) mod prices;
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query, Request, State},
+    extract::{Request, State},
     response::Response,
 };
 use chassis::{clock, rpc};
-use domain::{AccountId, Id, Micros, Mode, TaskId, ids, ids::Kind};
+use domain::{AccountId, Micros, Mode, TaskId, ids};
 use http::{StatusCode, Uri};
 use proto::{
-    Fault,
     billing::v1::{
         self as billing, AddCreditsRequest, AuditRequest, CreateAccountRequest,
         FreezeAccountRequest, ListAccountsRequest,
@@ -22,7 +21,7 @@ use proto::{
     media::v1::ListUnknownAttemptsRequest,
     mode_to_wire, price_factor_from_wire,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -30,20 +29,18 @@ use crate::{
     auth::{Admin, Scoped},
     body,
     error::ApiError,
-    http::{Segments, account::Credits, fields::Fields, idempotency_key, success},
+    http::{
+        Segments,
+        account::Credits,
+        fields::Fields,
+        idempotency_key,
+        query::{List, Page, Params},
+        success,
+    },
 };
 
 /// Characters of the longest name or reason.
 pub(super) const TEXT_LEN: usize = 200;
-/// Rows of a page, unless the request says so, and at most.
-const PAGE: (u32, u32) = (100, 1000);
-
-/// The wire form of a list.
-#[derive(Serialize)]
-pub(super) struct List<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next_cursor: Option<String>,
-}
 
 /// The wire form of an account.
 #[derive(Serialize)]
@@ -93,14 +90,6 @@ struct UnknownAttempt {
     submitted_at: String,
 }
 
-/// The wire form of a page's query.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 // === impl Account ===
 
 impl TryFrom<billing::Account> for Account {
@@ -121,7 +110,7 @@ impl TryFrom<billing::Account> for Account {
 /// `POST /admin/accounts`.
 pub(crate) async fn create_account(
     State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
+    caller: Scoped<Admin>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = read(&app, request).await?;
@@ -136,6 +125,7 @@ pub(crate) async fn create_account(
     let request = CreateAccountRequest {
         name: name.unwrap_or_default(),
         test_credits,
+        by: Some(caller.by()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let account = app
@@ -159,11 +149,10 @@ pub(crate) async fn list_accounts(
     _caller: Scoped<Admin>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (limit, cursor) = page(&uri)?;
-    let after: Option<AccountId> = cursor.as_deref().map(cursor_of).transpose()?;
+    let page: Page<ids::Account> = Page::of(&uri)?;
     let request = ListAccountsRequest {
-        limit,
-        after: after.map(AccountId::to_vec).unwrap_or_default().into(),
+        limit: page.limit,
+        after: page.behind(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let accounts = app
@@ -176,8 +165,10 @@ pub(crate) async fn list_accounts(
         .accounts;
     let items = accounts.into_iter().map(Account::try_from);
     let items: Vec<Account> = items.collect::<Result<_, ApiError>>()?;
-    let next_cursor = next_cursor(&items, limit, |account| &account.account_id);
-    success(StatusCode::OK, &List { items, next_cursor })
+    success(
+        StatusCode::OK,
+        &page.list(items, |account| &account.account_id),
+    )
 }
 
 /// `POST /admin/accounts/{id}/credits`.
@@ -210,7 +201,7 @@ pub(crate) async fn add_credits(
         amount: amount.unwrap_or_default().get(),
         reason: reason.unwrap_or_default(),
         transfer_id: transfer_id(account, mode, &idempotency_key).to_vec().into(),
-        actor: caller.identity.actor(),
+        by: Some(caller.by()),
         expires_at: expires_at.unwrap_or_default(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
@@ -227,10 +218,11 @@ pub(crate) async fn add_credits(
 /// `POST /admin/accounts/{id}/freeze`.
 pub(crate) async fn freeze(
     State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
+    caller: Scoped<Admin>,
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let request = FreezeAccountRequest {
+        by: Some(caller.by()),
         account_id: account_of(&id)?.to_vec().into(),
         frozen: true,
     };
@@ -240,10 +232,11 @@ pub(crate) async fn freeze(
 /// `POST /admin/accounts/{id}/unfreeze`.
 pub(crate) async fn unfreeze(
     State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
+    caller: Scoped<Admin>,
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let request = FreezeAccountRequest {
+        by: Some(caller.by()),
         account_id: account_of(&id)?.to_vec().into(),
         frozen: false,
     };
@@ -290,7 +283,9 @@ pub(crate) async fn unknown_attempts(
     _caller: Scoped<Admin>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (limit, _) = page(&uri)?;
+    let mut query = Params::parse(&uri);
+    let limit = query.limit();
+    query.finish()?;
     let request = ListUnknownAttemptsRequest { limit };
     let request = rpc::request(request, app.config.limits.deadlines.media);
     let reply = app
@@ -309,11 +304,8 @@ pub(crate) async fn unknown_attempts(
             submitted_at: clock::rfc3339(attempt.submitted_at),
         })
     });
-    let list = List {
-        items: items.collect::<Result<Vec<_>, ApiError>>()?,
-        next_cursor: None,
-    };
-    success(StatusCode::OK, &list)
+    let items = items.collect::<Result<Vec<_>, ApiError>>()?;
+    success(StatusCode::OK, &List::whole(items))
 }
 
 pub(super) async fn read(app: &App, request: Request) -> Result<bytes::Bytes, ApiError> {
@@ -342,35 +334,4 @@ pub(super) fn account_of(id: &str) -> Result<AccountId, ApiError> {
 
 pub(super) fn nothing(noun: &str) -> ApiError {
     ApiError::new(code::NOT_FOUND, format!("there is no such {noun}"))
-}
-
-/// What a page begins behind.
-pub(super) fn cursor_of<K: Kind>(text: &str) -> Result<Id<K>, ApiError> {
-    let message = "cursor must be the next_cursor of the page before";
-    let wrong = || Fault::new(code::INVALID_PARAMETER, message).param("cursor");
-    Id::parse(text).ok_or_else(|| wrong().into())
-}
-
-/// The cursor of the page behind this one, if this one is full.
-pub(super) fn next_cursor<T>(items: &[T], limit: u32, id: impl Fn(&T) -> &str) -> Option<String> {
-    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
-    let last = items.last().filter(|_| full)?;
-    Some(id(last).to_owned())
-}
-
-/// Which page is asked for.
-pub(super) fn page(uri: &Uri) -> Result<(u32, Option<String>), ApiError> {
-    let (usual, most) = PAGE;
-    let wrong = || {
-        let message =
-            format!("the query takes limit, a number from 1 to {most}, and cursor, nothing else");
-        ApiError::from(Fault::new(code::INVALID_PARAMETER, message).param("limit"))
-    };
-    let Query(query) = Query::<PageQuery>::try_from_uri(uri).map_err(|_| wrong())?;
-    let limit = query.limit.unwrap_or(usual);
-    if (1..=most).contains(&limit) {
-        Ok((limit, query.cursor))
-    } else {
-        Err(wrong())
-    }
 }

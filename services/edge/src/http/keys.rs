@@ -29,8 +29,10 @@ use crate::{
     error::ApiError,
     http::{
         Segments,
-        admin::{List, cursor_of, nothing, page, read as body},
-        not_kept, success,
+        admin::{nothing, read as body},
+        not_kept,
+        query::Page,
+        success,
     },
 };
 
@@ -42,9 +44,9 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let request = ListKeysRequest {
         context: Some(caller.context()),
-        ..asked(&uri)?
+        ..ListKeysRequest::default()
     };
-    answer_list(&app, request).await
+    answer_list(&app, Page::of(&uri)?, request).await
 }
 
 /// `POST /keys`.
@@ -101,23 +103,29 @@ pub(crate) async fn revoke(
     let request = RevokeKeyRequest {
         context: Some(caller.context()),
         key_id: key.to_vec().into(),
+        by: None,
     };
     answer_revoked(&app, key, request).await
 }
 
-async fn answer_list(app: &App, request: ListKeysRequest) -> Result<Response, ApiError> {
-    let limit = request.limit;
+async fn answer_list(
+    app: &App,
+    page: Page<ids::Key>,
+    request: ListKeysRequest,
+) -> Result<Response, ApiError> {
+    let request = ListKeysRequest {
+        limit: page.limit,
+        after: page.behind(),
+        ..request
+    };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let reply = app.clients.keys.clone().list_keys(request).await?;
     let keys = reply.into_inner().keys;
-    let full = u32::try_from(keys.len()).is_ok_and(|length| length >= limit);
     let items: Vec<show::Key> = keys
         .into_iter()
         .map(show::Key::try_from)
         .collect::<Result<_, _>>()?;
-    let last = items.last().filter(|_| full);
-    let next_cursor = last.map(|key| key.key_id.clone());
-    success(StatusCode::OK, &List { items, next_cursor })
+    success(StatusCode::OK, &page.list(items, |key| &key.key_id))
 }
 
 async fn answer_created(app: &App, request: CreateKeyRequest) -> Result<Response, ApiError> {
@@ -173,20 +181,9 @@ async fn answer_revoked(
 /// In this process the key is what it is now when the answer leaves; in others when the notice arrives, or when their entries end.
 async fn changed(app: &App, key: KeyId) {
     app.keys.forget(key).await;
-    if let Err(error) = app.live.notify(Notice::KeyRevoked(key)).await {
+    if let Err(error) = app.live.notify(Notice::KeyChanged(key)).await {
         tracing::warn!(%error, "cannot tell other processes that a key was changed");
     }
-}
-
-/// Which page of keys is asked for.
-fn asked(uri: &Uri) -> Result<ListKeysRequest, ApiError> {
-    let (limit, cursor) = page(uri)?;
-    let after = cursor.as_deref().map(cursor_of::<ids::Key>).transpose()?;
-    Ok(ListKeysRequest {
-        limit,
-        after: after.map(KeyId::to_vec).unwrap_or_default().into(),
-        ..ListKeysRequest::default()
-    })
 }
 
 /// Reads a key's id. What cannot be one is as unknown as one that nobody has.

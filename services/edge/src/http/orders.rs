@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use chassis::{clock, rpc};
-use domain::{Micros, OrderId};
+use domain::{Micros, OrderId, ids};
 use http::{HeaderMap, StatusCode, Uri};
 use proto::{
     billing::v1::{
@@ -26,9 +26,11 @@ use crate::{
     error::ApiError,
     http::{
         Segments,
-        admin::{List, cursor_of, next_cursor, nothing, page, read},
+        admin::{nothing, read},
         fields::Fields,
-        idempotency_key, success, welcome,
+        idempotency_key,
+        query::{List, Page},
+        success, welcome,
     },
 };
 
@@ -86,11 +88,7 @@ pub(crate) async fn packs(
         price: pack.price,
         currency: pack.currency,
     });
-    let list = List {
-        items: items.collect(),
-        next_cursor: None,
-    };
-    success(StatusCode::OK, &list)
+    success(StatusCode::OK, &List::whole(items.collect()))
 }
 
 /// `POST /orders`.
@@ -123,19 +121,17 @@ pub(crate) async fn list(
     caller: Scoped<Read>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (limit, cursor) = page(&uri)?;
-    let before: Option<OrderId> = cursor.as_deref().map(cursor_of).transpose()?;
+    let page: Page<ids::Order> = Page::of(&uri)?;
     let request = ListOrdersRequest {
         context: Some(caller.context()),
-        limit,
-        before: before.map(OrderId::to_vec).unwrap_or_default().into(),
+        limit: page.limit,
+        before: page.behind(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let reply = app.clients.orders.clone().list_orders(request).await?;
     let orders = reply.into_inner().orders.into_iter();
     let items: Vec<Order> = orders.map(Order::try_from).collect::<Result<_, _>>()?;
-    let next_cursor = next_cursor(&items, limit, |order| &order.order_id);
-    success(StatusCode::OK, &List { items, next_cursor })
+    success(StatusCode::OK, &page.list(items, |order| &order.order_id))
 }
 
 /// `GET /orders/{id}`.

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use chassis::{clock, rpc};
-use domain::{Micros, Mode, RedeemCodeId};
+use domain::{Micros, Mode, RedeemCodeId, ids};
 use http::{StatusCode, Uri};
 use proto::{
     billing::v1::{
@@ -25,9 +25,11 @@ use crate::{
     http::{
         Segments,
         account::Credits,
-        admin::{List, cursor_of, next_cursor, nothing, page, read},
+        admin::{nothing, read},
         fields::Fields,
-        not_kept, success,
+        not_kept,
+        query::{List, Page},
+        success,
     },
 };
 
@@ -137,7 +139,7 @@ pub(crate) async fn create(
         mode: mode_to_wire(mode.unwrap_or(Mode::Test)).into(),
         max_uses: max_uses.unwrap_or(1),
         expires_at: expires_at.unwrap_or_default(),
-        actor: caller.identity.actor(),
+        by: Some(caller.by()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let reply = app
@@ -153,11 +155,8 @@ pub(crate) async fn create(
             ..code
         })
     });
-    let list = List {
-        items: codes.collect::<Result<Vec<_>, ApiError>>()?,
-        next_cursor: None,
-    };
-    Ok(not_kept(success(StatusCode::CREATED, &list)?))
+    let codes = codes.collect::<Result<Vec<_>, ApiError>>()?;
+    Ok(not_kept(success(StatusCode::CREATED, &List::whole(codes))?))
 }
 
 /// `GET /admin/redeem-codes`.
@@ -166,11 +165,10 @@ pub(crate) async fn list(
     _caller: Scoped<Admin>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (limit, cursor) = page(&uri)?;
-    let before: Option<RedeemCodeId> = cursor.as_deref().map(cursor_of).transpose()?;
+    let page: Page<ids::Code> = Page::of(&uri)?;
     let request = ListRedeemCodesRequest {
-        limit,
-        before: before.map(RedeemCodeId::to_vec).unwrap_or_default().into(),
+        limit: page.limit,
+        before: page.behind(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let reply = app
@@ -181,19 +179,19 @@ pub(crate) async fn list(
         .await?;
     let codes = reply.into_inner().codes.into_iter();
     let items: Vec<Code> = codes.map(Code::try_from).collect::<Result<_, _>>()?;
-    let next_cursor = next_cursor(&items, limit, |code| &code.code_id);
-    success(StatusCode::OK, &List { items, next_cursor })
+    success(StatusCode::OK, &page.list(items, |code| &code.code_id))
 }
 
 /// `DELETE /admin/redeem-codes/{id}`.
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
-    _caller: Scoped<Admin>,
+    caller: Scoped<Admin>,
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let code = RedeemCodeId::parse(&id).ok_or_else(|| nothing("redeem code"))?;
     let request = RevokeRedeemCodeRequest {
         code_id: code.to_vec().into(),
+        by: Some(caller.by()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     app.clients

@@ -5,34 +5,34 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
 use chassis::{clock, rpc};
-use domain::{KeyId, Micros, OperationId};
+use domain::{KeyId, Micros, OperationId, Tag, ids};
 use http::{HeaderMap, StatusCode, Uri, header};
 use proto::{
-    Fault,
     billing::v1::{
         GetReceiptRequest, GetUsageRequest, ListOperationsRequest, Operation as WireOperation,
-        UsageRow,
+        Tag as WireTag, UsageRow,
     },
     code, id_from_wire,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use time::{Date, Duration, OffsetDateTime, format_description::well_known::Iso8601};
 
-use super::admin::List;
 use crate::{
     App,
     auth::{Read, Scoped},
     error::ApiError,
-    http::{Segments, success},
+    http::{
+        Segments,
+        query::{Page, Params},
+        success,
+    },
 };
 
-/// Rows of a page, unless the request says so, and at most.
-const PAGE: (u32, u32) = (50, 1000);
 /// Days of usage, unless the request says so, and at most.
 const DAYS: (i64, i64) = (30, 1_100);
 /// By what usage can be summed up.
@@ -40,26 +40,6 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "route"];
 /// The columns of the CSV, in their order.
 const COLUMNS: &str =
     "day,key_id,model,route,operations,free_operations,credits,input_tokens,output_tokens";
-
-/// The wire form of the query of `GET /usage`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UsageQuery {
-    from: Option<String>,
-    to: Option<String>,
-    group_by: Option<String>,
-    format: Option<String>,
-}
-
-/// The wire form of the query of `GET /operations`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OperationsQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-    model: Option<String>,
-    key_id: Option<String>,
-}
 
 /// The wire form of usage.
 #[derive(Serialize)]
@@ -125,6 +105,7 @@ struct Wanted {
     to: Date,
     groups: Vec<String>,
     csv: bool,
+    tag: Option<Tag>,
 }
 
 /// `GET /usage`.
@@ -140,6 +121,7 @@ pub(crate) async fn usage(
         first_day: unix_day(wanted.from),
         last_day: unix_day(wanted.to),
         group_by: wanted.groups.clone(),
+        tag: wanted.tag.map(tag_to_wire),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let mut usage = app.clients.usage.clone();
@@ -164,39 +146,20 @@ pub(crate) async fn operations(
     caller: Scoped<Read>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (usual, most) = PAGE;
-    let Query(query) = Query::<OperationsQuery>::try_from_uri(&uri).map_err(|_| {
-        wrong(
-            "limit",
-            format!("the query takes limit (1 to {most}), cursor, model and key_id, nothing else"),
-        )
-    })?;
-    let limit = query.limit.unwrap_or(usual);
-    if !(1..=most).contains(&limit) {
-        return Err(wrong("limit", format!("limit must be from 1 to {most}")));
-    }
-    let before = query.cursor.as_deref().map(|text| {
-        let allowed = "cursor must be the next_cursor of the page before";
-        OperationId::parse(text).ok_or_else(|| wrong("cursor", allowed.to_owned()))
-    });
-    let key = query.key_id.as_deref().map(|text| {
-        let allowed = "key_id must be a key's id, such as key_…";
-        KeyId::parse(text).ok_or_else(|| wrong("key_id", allowed.to_owned()))
-    });
+    let mut query = Params::parse(&uri);
+    let page: Page<ids::Operation> = query.page();
+    let model = query.take("model");
+    let allowed = "be a key's id, such as key_…";
+    let key = query.read("key_id", allowed, KeyId::parse);
+    let tag = query.tag();
+    query.finish()?;
     let request = ListOperationsRequest {
         context: Some(caller.context()),
-        before: before
-            .transpose()?
-            .map(|id| id.to_vec())
-            .unwrap_or_default()
-            .into(),
-        model: canonical(&app, query.model),
-        key_id: key
-            .transpose()?
-            .map(|id| id.to_vec())
-            .unwrap_or_default()
-            .into(),
-        limit,
+        before: page.behind(),
+        model: canonical(&app, model),
+        key_id: key.map(KeyId::to_vec).unwrap_or_default().into(),
+        limit: page.limit,
+        tag: tag.map(tag_to_wire),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let mut usage = app.clients.usage.clone();
@@ -206,10 +169,10 @@ pub(crate) async fn operations(
         .into_inner()
         .operations;
     let items: Vec<Operation> = rows.into_iter().map(operation).collect::<Result<_, _>>()?;
-    let full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
-    let last = items.last().filter(|_| full);
-    let next_cursor = last.map(|operation| operation.operation_id.clone());
-    success(StatusCode::OK, &List { items, next_cursor })
+    success(
+        StatusCode::OK,
+        &page.list(items, |operation| &operation.operation_id),
+    )
 }
 
 /// `GET /operations/{id}/receipt`.
@@ -247,66 +210,58 @@ fn canonical(app: &App, name: Option<String>) -> String {
 }
 
 fn wanted(uri: &Uri, headers: &HeaderMap) -> Result<Wanted, ApiError> {
-    let Query(query) = Query::<UsageQuery>::try_from_uri(uri).map_err(|_| {
-        let allowed = "the query takes from, to, group_by and format, nothing else";
-        wrong("from", allowed.to_owned())
-    })?;
+    let mut query = Params::parse(uri);
     let (usual, most) = DAYS;
     let today = OffsetDateTime::from_unix_timestamp(clock::now_micros() / 1_000_000)
         .map_err(|_| ApiError::internal())?
         .date();
-    let to = day("to", query.to.as_deref())?.unwrap_or(today);
-    let from = day("from", query.from.as_deref())?;
+    let allowed = "be a day, such as 2030-01-31";
+    let day = |text: &str| Date::parse(text, &Iso8601::DATE).ok();
+    let (from, to) = (
+        query.read("from", allowed, day),
+        query.read("to", allowed, day).unwrap_or(today),
+    );
     let from = from.unwrap_or_else(|| to.saturating_sub(Duration::days(usual - 1)));
-    let days = (to - from).whole_days();
-    if !(0..most).contains(&days) {
-        let allowed = format!("from must not be after to, and at most {most} days before it");
-        return Err(wrong("from", allowed));
+    if !(0..most).contains(&(to - from).whole_days()) {
+        let allowed = format!("not be after to, and be at most {most} days before it");
+        query.invalid("from", &allowed);
     }
-    let csv = match query.format.as_deref() {
-        Some("csv") => true,
-        Some("json") => false,
-        None => headers
-            .get(header::ACCEPT)
-            .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv")),
-        Some(_) => return Err(wrong("format", "format must be json or csv".to_owned())),
-    };
+    let allowed = "be some of day, key, model and route, with commas between them";
+    let groups = query.read("group_by", allowed, groups);
+    let csv = query.read("format", "be json or csv", |word| match word {
+        "csv" => Some(true),
+        "json" => Some(false),
+        _ => None,
+    });
+    let accepted = headers.get(header::ACCEPT);
+    let accepted = accepted.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+    let tag = query.tag();
+    query.finish()?;
     Ok(Wanted {
         from,
         to,
-        groups: groups(query.group_by.as_deref())?,
-        csv,
+        groups: groups.unwrap_or_else(|| vec!["model".to_owned()]),
+        csv: csv.unwrap_or(accepted),
+        tag,
     })
 }
 
 /// Words with commas between them; each once, in the order of the columns.
-fn groups(text: Option<&str>) -> Result<Vec<String>, ApiError> {
-    let words: Vec<&str> = match text {
-        None => vec!["model"],
-        Some("") => Vec::new(),
-        Some(text) => text.split(',').map(str::trim).collect(),
-    };
+fn groups(text: &str) -> Option<Vec<String>> {
+    let words = text.split(',').map(str::trim);
+    let words: Vec<&str> = words.filter(|_| !text.is_empty()).collect();
     if !words.iter().all(|word| GROUPS.contains(word)) {
-        let allowed =
-            "group_by must be some of day, key, model and route, with commas between them";
-        return Err(wrong("group_by", allowed.to_owned()));
+        return None;
     }
     let groups = GROUPS.iter().filter(|group| words.contains(group));
-    Ok(groups.map(|group| (*group).to_owned()).collect())
+    Some(groups.map(|group| (*group).to_owned()).collect())
 }
 
-fn day(param: &'static str, text: Option<&str>) -> Result<Option<Date>, ApiError> {
-    let date = text.map(|text| {
-        let allowed = format!("{param} must be a day, such as 2030-01-31");
-        Date::parse(text, &Iso8601::DATE).map_err(|_| wrong(param, allowed))
-    });
-    date.transpose()
-}
-
-fn wrong(param: &'static str, message: String) -> ApiError {
-    Fault::new(code::INVALID_PARAMETER, message)
-        .param(param)
-        .into()
+fn tag_to_wire(tag: Tag) -> WireTag {
+    WireTag {
+        name: tag.name,
+        value: tag.value,
+    }
 }
 
 /// Days since 1970.

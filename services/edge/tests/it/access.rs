@@ -31,6 +31,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/usage", ""),
     ("GET", "/operations", ""),
     ("GET", "/operations/{id}/receipt", ""),
+    ("GET", "/audit-log", ""),
     ("GET", "/orders/packs", ""),
     ("POST", "/orders", r#"{"pack":"small"}"#),
     ("GET", "/orders", ""),
@@ -71,6 +72,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/keys/{id}/rotate", r#"{"overlap":"1h"}"#),
     ("PATCH", "/keys/{id}", r#"{"rpm":5}"#),
     ("DELETE", "/keys/{id}", ""),
+    ("GET", "/admin/audit-log", ""),
     ("GET", "/admin/ledger/audit", ""),
     ("GET", "/admin/tasks/unknown", ""),
 ];
@@ -277,5 +279,8 @@ async fn the_operators_door_has_only_the_operators_routes() {
         assert!(behind || answer.status() == 404, "{}", route.path);
     }
     let transfers = house.world.transfers.lock().unwrap();
-    assert_eq!(transfers.first().unwrap().actor, "operator");
+    assert_eq!(
+        transfers.first().unwrap().by.as_ref().unwrap().name,
+        "operator"
+    );
 }

@@ -56,7 +56,11 @@ async fn credits_are_added_once_per_idempotency_key() {
             .iter()
             .all(|t| t.amount == 10_000_001 && t.reason == "a gift")
     );
-    assert!(transfers.iter().all(|t| t.actor.starts_with("key_")));
+    assert!(
+        transfers
+            .iter()
+            .all(|t| t.by.as_ref().unwrap().name.starts_with("key_"))
+    );
     let ids: Vec<_> = transfers.iter().map(|t| t.transfer_id.clone()).collect();
     assert_eq!(ids[0], ids[1]);
     let different: std::collections::HashSet<_> = ids.iter().collect();

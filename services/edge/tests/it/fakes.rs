@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) media_quotes: Mutex<Vec<media::QuoteRequest>>,
     /// Every change of what an account pays.
     pub(crate) factors: Mutex<Vec<billing::SetPriceFactorRequest>>,
+    pub(crate) logs: Mutex<Vec<billing::ListAuditLogRequest>>,
     /// Every new key.
     pub(crate) new_keys: Mutex<Vec<billing::CreateKeyRequest>>,
     /// Every list of keys that was asked for.
@@ -190,6 +191,28 @@ impl billing::billing_server::Billing for FakeBilling {
         let answer = balance(&request.account_id, request.mode);
         self.0.transfers.lock().unwrap().push(request);
         Ok(Response::new(answer))
+    }
+
+    async fn list_audit_log(
+        &self,
+        request: Request<billing::ListAuditLogRequest>,
+    ) -> Result<Response<billing::ListAuditLogReply>, Status> {
+        let request = request.into_inner();
+        let entry = billing::AuditLogEntry {
+            entry_id: vec![9; 16].into(),
+            account_id: vec![7; 16].into(),
+            mode: 2,
+            actor: "operator".to_owned(),
+            request_id: String::new(),
+            action: "key.create".to_owned(),
+            subject: "key_1".to_owned(),
+            detail: br#"{"name":"k"}"#.to_vec().into(),
+            created_at: 1_500_000,
+        };
+        self.0.logs.lock().unwrap().push(request);
+        Ok(Response::new(billing::ListAuditLogReply {
+            entries: vec![entry],
+        }))
     }
 
     async fn audit(

@@ -79,7 +79,7 @@ async fn a_notice_of_another_process_stops_a_key() {
     assert_eq!(read(house.get(CREDITS, &key)).await.0, 200);
     house.world.identities.lock().unwrap().clear();
     assert_eq!(read(house.get(CREDITS, &key)).await.0, 200);
-    house.live.notify(Notice::KeyRevoked(id)).await.unwrap();
+    house.live.notify(Notice::KeyChanged(id)).await.unwrap();
     until("the key stops", async || {
         refusal(house.get(CREDITS, &key)).await == (401, "invalid_key".into())
     })
@@ -100,7 +100,7 @@ async fn a_changed_key_is_asked_about_again() {
         .unwrap()
         .scopes
         .clear();
-    house.live.notify(Notice::KeyRevoked(id)).await.unwrap();
+    house.live.notify(Notice::KeyChanged(id)).await.unwrap();
     until("the change is seen", async || {
         refusal(house.get(CREDITS, &key)).await == (403, "missing_scope".into())
     })

@@ -8,6 +8,7 @@
 
 mod access;
 mod admin;
+mod audit_log;
 mod broken;
 mod chat;
 mod fake_keys;

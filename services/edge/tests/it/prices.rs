@@ -142,7 +142,10 @@ async fn what_an_account_pays_is_set_exactly() {
     {
         let factors = house.world.factors.lock().unwrap();
         assert_eq!(factors[0].price_factor, 800_000);
-        assert!(factors[0].actor.starts_with("key_"), "who did it is told");
+        assert!(
+            factors[0].by.as_ref().unwrap().name.starts_with("key_"),
+            "who did it is told"
+        );
     }
     for wrong in ["0", "-1", "10.000001", "0.0000001", "\"0.8\"", "true"] {
         let asked = patch(&format!(r#"{{"price_factor":{wrong}}}"#));

@@ -86,12 +86,12 @@ async fn what_cannot_be_asked_is_said() {
         ("usage?from=2000-01-01&to=2024-01-01", "from"),
         ("usage?group_by=week", "group_by"),
         ("usage?format=xml", "format"),
-        ("usage?color=red", "from"),
+        ("usage?user=a&user=b", "user"),
+        ("usage?user=a&metadata[b]=c", "metadata"),
         ("operations?limit=0", "limit"),
         ("operations?limit=1001", "limit"),
         ("operations?cursor=x", "cursor"),
         ("operations?key_id=x", "key_id"),
-        ("operations?color=red", "limit"),
     ] {
         let key = house.key(&[Scope::Read]);
         let request = house.request(Method::GET, &format!("/api/v1/{path}"));
@@ -128,7 +128,11 @@ async fn operations_come_page_by_page() {
         (&asked.before[..], &asked.key_id[..]),
         (&[5; 16][..], &[8; 16][..])
     );
-    let data = get(&house, "/api/v1/operations").await;
+    assert_eq!(asked.tag, None);
+    let data = get(&house, "/api/v1/operations?metadata[team]=red").await;
+    let asked = house.world.pages.lock().unwrap().pop().unwrap();
+    let tag = asked.tag.unwrap();
+    assert_eq!((&*tag.name, &*tag.value), ("metadata.team", "red"));
     assert_eq!(data["next_cursor"], Value::Null);
 }
 

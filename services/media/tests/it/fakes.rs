@@ -13,7 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use domain::receipt::{Receipt, recompute};
+use domain::{
+    Catalogue,
+    receipt::{Receipt, recompute},
+};
 use proto::{
     Fault,
     billing::v1::{self as billing, billing_server, prices_server},
@@ -277,7 +280,7 @@ impl billing_server::Billing for Billing {
         let receipt: Receipt = serde_json::from_slice(&request.receipt).unwrap();
         assert_eq!(receipt.total().get(), request.amount);
         if let Some(list) = ledger.lists.get(&receipt.price_version) {
-            let sum = recompute(list, &receipt).unwrap();
+            let sum = recompute(&Catalogue::from_list(list).unwrap(), &receipt).unwrap();
             assert_eq!(sum.total.get(), request.amount);
         } else {
             assert_eq!(
@@ -344,6 +347,12 @@ impl billing_server::Billing for Billing {
         &self,
         _: Request<billing::AddCreditsRequest>,
     ) -> Result<Reply<billing::Balance>, Status> {
+        not_played()
+    }
+    async fn list_audit_log(
+        &self,
+        _: Request<billing::ListAuditLogRequest>,
+    ) -> Result<Reply<billing::ListAuditLogReply>, Status> {
         not_played()
     }
     async fn audit(

@@ -43,7 +43,7 @@ pub(crate) async fn update_account(
     let request = SetPriceFactorRequest {
         account_id: account.to_vec().into(),
         price_factor: factor.unwrap_or_default().parts_per_million(),
-        actor: caller.identity.actor(),
+        by: Some(caller.by()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let changed = app.clients.prices.clone().set_price_factor(request).await?;

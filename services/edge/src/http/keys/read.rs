@@ -93,6 +93,7 @@ pub(super) fn change(app: &App, key: KeyId, body: &[u8]) -> Result<UpdateKeyRequ
         cap_day,
         cap_month,
         cap_total,
+        by: None,
     };
     fields.finish()?;
     Ok(request)
@@ -107,6 +108,7 @@ pub(super) fn rotation(key: KeyId, body: &[u8]) -> Result<RotateKeyRequest, ApiE
         context: None,
         key_id: key.to_vec().into(),
         overlap_ms: overlap.map_or(0, millis),
+        by: None,
     })
 }
 
