@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Plenty.
 const CREDIT: i64 = 1_000_000_000;
 

@@ -197,9 +197,16 @@ mod tests {
         params.page::<ids::Operation>();
         params.tag();
         let error = params.finish().err();
-        let violations = error.map(|error| error.fault().violations.clone());
-        let violations = violations.unwrap_or_default().into_iter();
-        violations.map(|wrong| wrong.message).collect()
+        let Some(error) = error else {
+            return Vec::new();
+        };
+        let fault = error.fault();
+        // One thing wrong is the fault itself.
+        if fault.violations.is_empty() {
+            return vec![fault.message.clone()];
+        }
+        let violations = fault.violations.iter();
+        violations.map(|wrong| wrong.message.clone()).collect()
     }
 
     fn tag(query: &str) -> Option<(String, String)> {
