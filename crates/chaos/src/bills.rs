@@ -39,11 +39,10 @@ const STREAMS: [&str; 4] = [
     "Hello [sandbox outcome=overloaded]",
 ];
 /// What images come to.
-const IMAGES: [&str; 4] = [
+const IMAGES: [&str; 3] = [
     "a fox [sandbox delay=0s]",
     "a fox [sandbox outcome=fail delay=0s]",
     "a fox [sandbox outcome=moderated delay=0s]",
-    "a fox [sandbox outcome=malformed delay=0s]",
 ];
 
 pub(crate) async fn bills(length: Length) -> Result<String> {
