@@ -9,8 +9,11 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use proto::{Code, Fault, Retry, WireError, code};
+use proto::{Code, Fault, Kind, Retry, WireError, code};
 use serde::Serialize;
+
+/// When to come again to what is not there, if nobody knows: an operator has to do something.
+const LATER: Duration = Duration::from_secs(60);
 
 /// A failure of a handler. Boxed, because it travels through many results that are mostly good.
 #[derive(Clone, Debug)]
@@ -105,7 +108,8 @@ impl Failure {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Some(wait) = fault.retry_after {
+        let unknown = (fault.kind() == Kind::Unavailable).then_some(LATER);
+        if let Some(wait) = fault.retry_after.or(unknown) {
             headers.insert(header::RETRY_AFTER, seconds(wait).into());
         }
         // SDKs send again by themselves what answered 5xx, unless told not to.
@@ -164,6 +168,22 @@ mod tests {
             json(&fault, "req_1"),
             r#"{"error":{"message":"model \"x\" is not known","type":"bad_request","code":"unknown_model","param":"model","request_id":"req_1"}}"#
         );
+    }
+
+    #[test]
+    fn whatever_is_unavailable_says_when_to_come_again() {
+        let soon = Fault::of(code::OVERLOADED).retry_after(Duration::from_secs(3));
+        for (fault, expected) in [
+            (soon, Some("3")),
+            (Fault::of(code::NO_PROVIDER), Some("60")),
+            (Fault::of(code::NOT_FOUND), None),
+        ] {
+            let failure = Failure(Box::new(fault));
+            let mut response = Response::new(Body::empty());
+            failure.render(&mut response, "req_1");
+            let wait = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(wait.and_then(|wait| wait.to_str().ok()), expected);
+        }
     }
 
     #[test]

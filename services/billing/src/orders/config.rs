@@ -29,6 +29,9 @@ pub struct Config {
     /// Accounts looked at in one go. Default 200.
     #[serde(default = "default_collect_batch")]
     pub collect_batch: u32,
+    /// How long an `Idempotency-Key` stands for its order. Default 24 h.
+    #[serde(default = "default_idempotency", with = "duration")]
+    pub idempotency: Duration,
     /// The payment provider.
     #[serde(default)]
     pub stripe: Stripe,
@@ -226,6 +229,10 @@ fn default_base_url() -> String {
 
 const fn default_collect_every() -> Duration {
     Duration::from_secs(60)
+}
+
+const fn default_idempotency() -> Duration {
+    Duration::from_secs(24 * 3_600)
 }
 
 const fn default_collect_batch() -> u32 {

@@ -1,5 +1,6 @@
 //! Use cases: what can be bought; order a pack; look at orders.
 
+use chassis::clock::micros;
 use domain::{AccountId, Caller, Mode, OrderId};
 use tracing::{info, instrument};
 
@@ -31,22 +32,26 @@ pub(crate) struct NewOrder {
     pub(crate) origin: String,
 }
 
+/// The answer to a request for an order.
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered {
+    pub(crate) order: OrderRow,
+    /// Whether an earlier request with the same key was answered with it.
+    pub(crate) replayed: bool,
+}
+
 impl Orders {
     /// What can be bought.
     pub(crate) fn packs(&self) -> &[Pack] {
         &self.inner.config.orders.packs
     }
 
-    /// Opens an order and its page at Stripe. With the same request key it is the same order.
+    /// Opens an order and its page at Stripe. With the same request key it is the same order, for a day.
     ///
     /// # Errors
     /// When the key is a test key, there is no such pack, Stripe is not set up or fails, or the database failed.
     #[instrument(skip_all, fields(account.id = %caller.account))]
-    pub(crate) async fn create(
-        &self,
-        caller: &Caller,
-        wanted: NewOrder,
-    ) -> Result<OrderRow, Error> {
+    pub(crate) async fn create(&self, caller: &Caller, wanted: NewOrder) -> Result<Ordered, Error> {
         if caller.mode != Mode::Live {
             return Err(Refusal::LiveKeyNeeded.into());
         }
@@ -60,7 +65,10 @@ impl Orders {
             return Err(Error::TransferConflict);
         }
         if order.url.is_some() {
-            return Ok(order);
+            return Ok(Ordered {
+                order,
+                replayed: true,
+            });
         }
         match stripe
             .open_page(&order, &self.ways(&order, &wanted.origin))
@@ -69,7 +77,10 @@ impl Orders {
             Ok(page) => {
                 let order = self.with_page(order, page.session, page.url).await?;
                 info!(order.id = %order.id, pack = order.pack, "opened an order");
-                Ok(order)
+                Ok(Ordered {
+                    order,
+                    replayed: false,
+                })
             }
             Err(refusal) => {
                 // Who sends the same request again gets another try; without a key there is no such request.
@@ -150,11 +161,17 @@ impl Orders {
 
     /// Keeps an order, or finds the one that the same request made before.
     async fn keep(&self, order: OrderRow) -> Result<OrderRow, Error> {
-        let db = &self.inner.db;
-        let kept = until_known(&self.inner.config.limits, || {
+        let (db, config) = (&self.inner.db, &self.inner.config);
+        let life = micros(config.orders.idempotency);
+        let kept = until_known(&config.limits, || {
             let order = order.clone();
             db.write(move |connection| {
                 Box::pin(async move {
+                    if let Some(request) = &order.request {
+                        let until = order.created_at.saturating_sub(life);
+                        store::order::forget_request(connection, order.account, request, until)
+                            .await?;
+                    }
                     store::order::insert(connection, &order).await?;
                     match &order.request {
                         Some(request) => {

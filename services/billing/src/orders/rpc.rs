@@ -30,7 +30,10 @@ impl wire::orders_server::Orders for Orders {
         }))
     }
 
-    async fn create_order(&self, request: Request<wire::CreateOrderRequest>) -> Reply<wire::Order> {
+    async fn create_order(
+        &self,
+        request: Request<wire::CreateOrderRequest>,
+    ) -> Reply<wire::CreateOrderReply> {
         let request = request.into_inner();
         let caller = context_from_wire(request.context)?;
         let wanted = NewOrder {
@@ -38,8 +41,11 @@ impl wire::orders_server::Orders for Orders {
             request_key: request.request_key,
             origin: request.origin,
         };
-        let order = self.create(&caller, wanted).await?;
-        Ok(Response::new(order_to_wire(order)))
+        let ordered = self.create(&caller, wanted).await?;
+        Ok(Response::new(wire::CreateOrderReply {
+            order: Some(order_to_wire(ordered.order)),
+            replayed: ordered.replayed,
+        }))
     }
 
     async fn get_order(&self, request: Request<wire::GetOrderRequest>) -> Reply<wire::Order> {

@@ -75,6 +75,24 @@ pub(crate) async fn insert(connection: &mut AnyConnection, order: &OrderRow) -> 
     Ok(())
 }
 
+/// Frees the key of a request whose order was made up to a moment.
+pub(crate) async fn forget_request(
+    connection: &mut AnyConnection,
+    account: AccountId,
+    request: &[u8],
+    until: i64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update purchase set request = null where account = $1 and request = $2 and created_at <= $3",
+    )
+    .bind(account.to_vec())
+    .bind(request.to_vec())
+    .bind(until)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The order of a request.
 pub(crate) async fn by_request(
     connection: &mut AnyConnection,

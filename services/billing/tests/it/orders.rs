@@ -17,6 +17,7 @@ on_both_engines!(
     a_pack_is_bought_once,
     what_cannot_be_bought_is_refused,
     a_repeated_request_is_the_same_order,
+    a_key_stands_for_its_order_for_a_while,
     orders_are_listed_to_their_owner,
     what_was_not_asked_for_buys_nothing,
     what_is_none_of_ours_is_ignored,
@@ -163,6 +164,26 @@ async fn a_repeated_request_is_the_same_order(engine: Engine) {
     let asked = shop.state.lock().unwrap().asked.clone();
     let ids: std::collections::HashSet<_> = asked.iter().map(|(_, once)| once).collect();
     assert_eq!(ids.len(), 3);
+}
+
+async fn a_key_stands_for_its_order_for_a_while(engine: Engine) {
+    let shop = Shop::start().await;
+    let at_once = shop
+        .settings()
+        .replace("[orders]\n", "[orders]\nidempotency = '0s'\n");
+    let house = House::with(engine, &at_once).await;
+    let balance = house.account_with(0).await;
+    let first = house.order_with(balance, "small", "one").await.unwrap();
+    let later = house.order_with(balance, "large", "one").await.unwrap();
+    assert_ne!(later.order_id, first.order_id);
+    // What was ordered stays ordered.
+    let id = id_of(&first);
+    shop.pay(&id, 1_000, "usd");
+    house
+        .take(of_session("evt_1", COMPLETED, &id))
+        .await
+        .unwrap();
+    assert_eq!(house.figures(balance).await.0, SMALL);
 }
 
 async fn orders_are_listed_to_their_owner(engine: Engine) {

@@ -264,7 +264,8 @@ impl House {
             request_key: key.to_owned(),
             origin: "https://api.example".to_owned(),
         };
-        told(self.orders().create_order(ask(request)).await)
+        let reply = told(self.orders().create_order(ask(request)).await)?;
+        Ok(reply.order.unwrap())
     }
 
     /// How an order stands.

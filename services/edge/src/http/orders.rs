@@ -28,7 +28,7 @@ use crate::{
         Segments,
         admin::{nothing, read},
         fields::Fields,
-        idempotency_key,
+        idempotency_key, put_replayed,
         query::{List, Page},
         success, welcome,
     },
@@ -111,8 +111,14 @@ pub(crate) async fn create(
         origin,
     };
     let request = rpc::request(request, app.config.limits.deadlines.orders);
-    let order = app.clients.orders.clone().create_order(request).await?;
-    success(StatusCode::CREATED, &Order::try_from(order.into_inner())?)
+    let reply = app.clients.orders.clone().create_order(request).await?;
+    let reply = reply.into_inner();
+    let order = Order::try_from(reply.order.unwrap_or_default())?;
+    let mut response = success(StatusCode::CREATED, &order)?;
+    if reply.replayed {
+        put_replayed(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// `GET /orders`.

@@ -65,9 +65,19 @@ impl wire::orders_server::Orders for FakeOrders {
         Ok(Response::new(wire::ListPacksReply { packs: vec![pack] }))
     }
 
-    async fn create_order(&self, request: Request<wire::CreateOrderRequest>) -> Reply<wire::Order> {
-        self.0.orders.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(order(&[5; 16])))
+    async fn create_order(
+        &self,
+        request: Request<wire::CreateOrderRequest>,
+    ) -> Reply<wire::CreateOrderReply> {
+        let (request, mut orders) = (request.into_inner(), self.0.orders.lock().unwrap());
+        let replayed = orders
+            .iter()
+            .any(|earlier| earlier.request_key == request.request_key);
+        orders.push(request);
+        Ok(Response::new(wire::CreateOrderReply {
+            order: Some(order(&[5; 16])),
+            replayed,
+        }))
     }
 
     async fn get_order(&self, request: Request<wire::GetOrderRequest>) -> Reply<wire::Order> {

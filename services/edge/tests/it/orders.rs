@@ -28,6 +28,9 @@ async fn an_order_is_written_as_it_is() {
     assert_eq!((status, &body["data"]), (201, &expected));
     let again = read(house.get(&format!("/api/v1/orders/{id}"), &key)).await;
     assert_eq!(again, (200, body));
+    let repeated = house.post("/api/v1/orders", &key, r#"{"pack":"small"}"#);
+    let repeated = repeated.header("idempotency-key", "one").send().await;
+    assert_eq!(repeated.unwrap().headers()["idempotent-replayed"], "true");
     let asked = house.world.orders.lock().unwrap().clone();
     assert_eq!(asked[0].request_key, "one");
     assert_eq!(asked[0].origin, format!("http://{}", house.address));
