@@ -1,7 +1,10 @@
 //! No fault, but every outcome: many operations over every paid route, and then for each one that its receipt computes again, says what
 //! the list says, and that all of them together are what the balance lost.
 
-use std::{io::Write as _, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;

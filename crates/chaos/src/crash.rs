@@ -30,6 +30,14 @@ pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<Strin
         customer.stream().await;
         customer.image().await;
     }
+    come_back(&mut aio).await?;
+    let seen = customer.check(CREDIT, unheard(point)).await?;
+    aio.finish().await?;
+    Ok(seen)
+}
+
+/// Waits for the death, looks at the books, and starts everything again.
+pub(crate) async fn come_back(aio: &mut Aio) -> Result<()> {
     // Whoever dies may still be about to.
     eventually("the point is reached", async || {
         Ok(aio.has_lost_one()?.then_some(()))
@@ -37,11 +45,8 @@ pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<Strin
     .await?;
     aio.kill()?;
     aio.set("AIO_CRASH", "");
-    audit(&aio).await?;
-    aio.restart().await?;
-    let seen = customer.check(CREDIT, unheard(point)).await?;
-    aio.finish().await?;
-    Ok(seen)
+    audit(aio).await?;
+    aio.restart().await
 }
 
 /// The most that can be charged there without its customer hearing of it.
@@ -62,7 +67,7 @@ const fn unheard(point: Point) -> i64 {
 }
 
 /// The books hold while nothing runs.
-pub(crate) async fn audit(aio: &Aio) -> Result<()> {
+async fn audit(aio: &Aio) -> Result<()> {
     let audit = aio.audit().await?;
     let ok = audit.get("ok") == Some(&true.into());
     ensure!(ok, "the ledger does not hold: {audit:#}");

@@ -1,5 +1,6 @@
 //! The fault matrix behind `cargo xtask chaos`: the program dies at every point where it can be told to, customers leave at every event
-//! of a stream, a database stands still, and the ledger goes through a storm of random operations. After each the books must be exactly what customers were told.
+//! of a stream, a database stands still, and the ledger goes through a storm of random operations. After each the books must be exactly
+//! what customers were told.
 //!
 //! It runs the program and the storm as processes, and knows of the inside only the names of the points. Exits 1 if a fault did harm.
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Aio, Api, Point, Sandbox, Shape, eventually};
 
-use crate::crash::audit;
+use crate::crash::come_back;
 
 /// What signs the simulated Stripe's events.
 const SECRET: &str = "whsec_sandbox";
@@ -38,14 +38,7 @@ pub(crate) async fn crash(shape: Shape, time: u32) -> Result<String> {
         pay(&aio, &stripe, &other).await?;
     }
     pay(&aio, &stripe, &session).await?;
-    eventually("the point is reached", async || {
-        Ok(aio.has_lost_one()?.then_some(()))
-    })
-    .await?;
-    aio.kill()?;
-    aio.set("AIO_CRASH", "");
-    audit(&aio).await?;
-    aio.restart().await?;
+    come_back(&mut aio).await?;
 
     let orders = i64::from(time);
     let paid = eventually("everything is credited", async || {

@@ -1,5 +1,6 @@
 //! Tags: a customer's own labels of a request, by which usage can be looked up. `user` and `metadata` are OpenAI's names for them, and
-//! so are the limits of `metadata`. They are kept in the clear.
+//! so are the limits of `metadata`. They are kept in the clear, and short enough for a receipt: at most 9 472 characters, none of them a
+//! control character, so at most 38 KB as JSON.
 
 use std::collections::BTreeMap;
 
@@ -91,13 +92,18 @@ impl Tag {
 fn read_user(user: Option<Value>, problems: &mut Vec<Problem>) -> Option<String> {
     match user {
         None | Some(Value::Null) => None,
-        Some(Value::String(user)) if (1..=USER_CHARS).contains(&user.chars().count()) => Some(user),
+        Some(Value::String(user)) if is_text(&user, 1, USER_CHARS) => Some(user),
         Some(_) => {
-            let allowed = format!("be a text of 1 to {USER_CHARS} characters");
+            let allowed = format!("be a text of 1 to {USER_CHARS} characters in one line");
             problems.push(Problem::invalid("user", allowed));
             None
         }
     }
+}
+
+/// Whether a label can be that: so many characters, without control characters.
+fn is_text(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn read_metadata(metadata: Option<Value>, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
@@ -112,17 +118,17 @@ fn read_metadata(metadata: Option<Value>, problems: &mut Vec<Problem>) -> BTreeM
     };
     let mut read = BTreeMap::new();
     for (name, value) in pairs {
-        if !(1..=NAME_CHARS).contains(&name.chars().count()) {
-            let allowed = format!("have names of 1 to {NAME_CHARS} characters");
+        if !is_text(&name, 1, NAME_CHARS) {
+            let allowed = format!("have names of 1 to {NAME_CHARS} characters in one line");
             problems.push(Problem::invalid("metadata", allowed));
             continue;
         }
         let text = value.as_str();
-        let fits = text.filter(|text| text.chars().count() <= VALUE_CHARS);
+        let fits = text.filter(|text| is_text(text, 0, VALUE_CHARS));
         if let Some(value) = fits {
             read.insert(name, value.to_owned());
         } else {
-            let allowed = format!("be a text of at most {VALUE_CHARS} characters");
+            let allowed = format!("be a text of at most {VALUE_CHARS} characters in one line");
             problems.push(Problem::invalid(format!("metadata.{name}"), allowed));
         }
     }
@@ -170,11 +176,11 @@ mod tests {
         for (body, expected) in [
             (
                 json!({"user": 7}),
-                "user must be a text of 1 to 256 characters",
+                "user must be a text of 1 to 256 characters in one line",
             ),
             (
                 json!({"user": ""}),
-                "user must be a text of 1 to 256 characters",
+                "user must be a text of 1 to 256 characters in one line",
             ),
             (
                 json!({"metadata": "x"}),
@@ -186,16 +192,31 @@ mod tests {
             ),
             (
                 json!({"metadata": {"": "x"}}),
-                "metadata must have names of 1 to 64 characters",
+                "metadata must have names of 1 to 64 characters in one line",
             ),
             (
                 json!({"metadata": {"n": 1, "team": long}, "user": []}),
-                "user must be a text of 1 to 256 characters\n\
-                 metadata.n must be a text of at most 512 characters\n\
-                 metadata.team must be a text of at most 512 characters",
+                "user must be a text of 1 to 256 characters in one line\n\
+                 metadata.n must be a text of at most 512 characters in one line\n\
+                 metadata.team must be a text of at most 512 characters in one line",
             ),
         ] {
             assert_eq!(read(&body).unwrap_err().join("\n"), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_largest_labels_fit_into_a_receipt() {
+        // Four bytes each, as no other character needs more as JSON.
+        let text = |count: usize| "\u{1F98A}".repeat(count);
+        let name = |n: usize| format!("{n:02}{}", text(62));
+        let pairs: BTreeMap<_, _> = (0..16).map(|n| (name(n), text(512))).collect();
+        let tags = Tags::read(Some(json!(text(256))), Some(json!(pairs))).unwrap();
+        assert!(serde_json::to_vec(&tags).unwrap().len() < 38_000);
+        for control in ["a\nb", "a\0b"] {
+            assert!(Tags::read(Some(json!(control)), None).is_err());
+            assert!(Tags::read(None, Some(json!({"a": control}))).is_err());
+            assert!(Tags::read(None, Some(json!({control: "a"}))).is_err());
         }
     }
 }

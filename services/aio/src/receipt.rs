@@ -113,9 +113,12 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 /// One receipt or many, one after another.
 fn read_receipts(text: &str) -> anyhow::Result<Vec<Receipt>> {
     let answers = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    let receipts: Vec<Receipt> = answers
-        .map(|answer| read_receipt(&answer.context("the receipt is not JSON")?))
-        .collect::<Result<_, _>>()?;
+    let read = |(place, answer): (usize, Result<Value, _>)| {
+        let receipt = answer.context("it is not JSON");
+        let receipt = receipt.and_then(|answer| read_receipt(&answer));
+        receipt.with_context(|| format!("receipt {place}"))
+    };
+    let receipts: Vec<Receipt> = (1..).zip(answers).map(read).collect::<Result<_, _>>()?;
     if receipts.is_empty() {
         bail!("there is no receipt");
     }

@@ -94,8 +94,11 @@ pub(crate) async fn set_standing(
     let frozen = standing == Standing::Frozen;
     db.write(move |connection| {
         Box::pin(async move {
-            if !store::account::freeze(connection, account, frozen.then_some(now)).await? {
+            if !store::account::exists(connection, account).await? {
                 return Err(Error::NotFound("account"));
+            }
+            if !store::account::freeze(connection, account, frozen.then_some(now)).await? {
+                return Ok(());
             }
             let change = Change {
                 whose: (Some(account), None),

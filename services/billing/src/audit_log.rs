@@ -17,6 +17,9 @@ use crate::{
 /// Who acts where no key does.
 const OPERATOR: &str = "operator";
 
+/// The field of `detail` that only operators read.
+pub(crate) const REASON: &str = "reason";
+
 /// Who changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
@@ -103,11 +106,27 @@ pub(crate) async fn audit_log(
         Asker::Customer(caller) => (Some(caller.account), Some(caller.mode)),
     };
     let limit = i64::from(page.limit.clamp(1, 1_000));
-    db.read(async {
-        let mut connection = db.reader().acquire().await?;
-        store::audit_log::page(&mut connection, (account, mode), page.before, limit).await
+    let rows: Result<Vec<AuditLogRow>, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::audit_log::page(&mut connection, (account, mode), page.before, limit).await
+        })
+        .await;
+    let rows = rows?.into_iter();
+    Ok(match asker {
+        Asker::Operator(_) => rows.collect(),
+        Asker::Customer(_) => rows.map(without_reason).collect(),
     })
-    .await
+}
+
+/// Why an operator gave or took credit is between operators.
+fn without_reason(mut row: AuditLogRow) -> AuditLogRow {
+    if let Ok(Value::Object(mut detail)) = serde_json::from_str(&row.detail)
+        && detail.remove(REASON).is_some()
+    {
+        row.detail = Value::Object(detail).to_string();
+    }
+    row
 }
 
 /// What a new key is, as the log tells it.
@@ -119,12 +138,12 @@ pub(crate) fn new_key(row: &KeyRow, caps: Caps) -> Value {
     detail.into()
 }
 
-/// What was changed of a key, as the log tells it: what is the same before and after is left out.
-pub(crate) fn key_change(before: (&KeyRow, Caps), after: (&KeyRow, Caps)) -> Value {
+/// What was changed of a key, as the log tells it, if anything was: what is the same before and after is left out.
+pub(crate) fn key_change(before: (&KeyRow, Caps), after: (&KeyRow, Caps)) -> Option<Value> {
     let (mut before, mut after) = (key(before.0, before.1), key(after.0, after.1));
     after.retain(|name, value| before.get(name) != Some(value));
     before.retain(|name, _| after.contains_key(name));
-    json!({ "before": before, "after": after })
+    (!after.is_empty()).then(|| json!({ "before": before, "after": after }))
 }
 
 /// What can be changed of a key.

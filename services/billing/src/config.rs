@@ -112,7 +112,8 @@ pub struct Jobs {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Bytes of a receipt; a longer one is not kept, but the charge is made. Default 16 384.
+    /// Bytes of a receipt; a longer one is not kept, but the charge is made. Default 65 536: a customer's
+    /// labels may be 38 KB of it.
     #[serde(default = "default_receipt_bytes")]
     pub receipt_bytes: usize,
     /// Whole credits that one transfer may give or take. Default 1 000 000 000.
@@ -253,7 +254,7 @@ const fn default_sweep_batch() -> u32 {
 }
 
 const fn default_receipt_bytes() -> usize {
-    16_384
+    65_536
 }
 
 const fn default_transfer_credits() -> u32 {

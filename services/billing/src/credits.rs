@@ -10,7 +10,7 @@ use tracing::instrument;
 use crate::{
     Error,
     account::checked_text,
-    audit_log::{self, Action, By, Change},
+    audit_log::{self, Action, By, Change, REASON},
     config::Limits,
     error::Purse,
     ledger::{BalanceId, Op, Refusal, Transfer},
@@ -72,17 +72,9 @@ async fn book(
         if lot::expiry(connection, request.transfer).await? != request.expires_at {
             return Err(Error::TransferConflict);
         }
-    } else if let Some(expires_at) = request.expires_at {
-        check(request.amount, expires_at, now)?;
-        let lot = LotRow {
-            id: request.transfer,
-            balance: request.balance,
-            left: request.amount,
-            created_at: now,
-            expires_at,
-            taking: None,
-        };
-        lot::insert(connection, &lot).await?;
+    } else {
+        lot::forget(connection, request.transfer).await?;
+        note_expiry(connection, &request, now).await?;
     }
     transfer(connection, &request, now).await?;
     if repeated {
@@ -94,11 +86,32 @@ async fn book(
         subject: request.balance.account.to_string(),
         detail: json!({
             "microcredits": request.amount.get(),
-            "reason": request.reason,
+            REASON: request.reason,
             "expires_at": request.expires_at.map(rfc3339),
         }),
     };
     audit_log::note(connection, &request.by, change, now).await
+}
+
+/// What is given and expires is a lot.
+async fn note_expiry(
+    connection: &mut AnyConnection,
+    request: &CreditsRequest,
+    now: i64,
+) -> Result<(), Error> {
+    let Some(expires_at) = request.expires_at else {
+        return Ok(());
+    };
+    check(request.amount, expires_at, now)?;
+    let lot = LotRow {
+        id: request.transfer,
+        balance: request.balance,
+        left: request.amount,
+        created_at: now,
+        expires_at,
+        taking: None,
+    };
+    lot::insert(connection, &lot).await
 }
 
 async fn transfer(

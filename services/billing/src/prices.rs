@@ -68,7 +68,7 @@ pub(crate) async fn set_factor(
     let row = db
         .write(move |connection| {
             Box::pin(async move {
-                let before = store::account::price_factor(connection, account).await?;
+                let before = store::account::lock_price_factor(connection, account).await?;
                 let before = before.ok_or(Error::NotFound("account"))?;
                 let row = store::account::set_price_factor(connection, account, factor).await?;
                 let change = Change {
@@ -80,7 +80,9 @@ pub(crate) async fn set_factor(
                         "after": { "price_factor": factor.to_string() },
                     }),
                 };
-                audit_log::note(connection, &by, change, now).await?;
+                if before != factor {
+                    audit_log::note(connection, &by, change, now).await?;
+                }
                 row.ok_or(Error::NotFound("account"))
             })
         })

@@ -109,7 +109,6 @@ impl Projection {
                         operation::write(connection, &page.operations).await?;
                         operation::add(connection, &page.sums).await?;
                         tag::write(connection, &page.tagged).await?;
-                        tag::add(connection, &page.tagged_sums).await?;
                     }
                     Ok(first)
                 })
@@ -146,12 +145,10 @@ pub(crate) fn run(projection: std::sync::Arc<Projection>, limits: &Limits, tasks
 struct Page {
     /// The operations, as they are now.
     operations: Vec<OperationRow>,
-    /// What they add to the sums of their days.
+    /// What they add to the sums of their days, and of their days and labels.
     sums: BTreeMap<Bucket, Sums>,
     /// Those that have labels.
     tagged: Vec<Tagged>,
-    /// What these add to the sums of days and labels.
-    tagged_sums: BTreeMap<(TagId, Bucket), Sums>,
 }
 
 /// Sums up some endings. `known` are operations that ended before: by time, so without a receipt and without labels.
@@ -159,7 +156,7 @@ fn sum_up(endings: Vec<Ending>, known: Vec<OperationRow>) -> Result<Page, Error>
     let mut now: HashMap<OperationId, (OperationRow, Tags)> = HashMap::new();
     let mut page = Page::default();
     for row in &known {
-        change(page.sums.entry(bucket(row)).or_default(), row, -1)?;
+        change(&mut page.sums, (row, None), -1)?;
     }
     for ending in endings {
         let (row, tags) = explained(ending);
@@ -169,10 +166,9 @@ fn sum_up(endings: Vec<Ending>, known: Vec<OperationRow>) -> Result<Page, Error>
     let mut rows: Vec<_> = now.into_values().collect();
     rows.sort_unstable_by_key(|(row, _)| row.id);
     for (row, tags) in rows {
-        change(page.sums.entry(bucket(&row)).or_default(), &row, 1)?;
+        change(&mut page.sums, (&row, None), 1)?;
         for tag in tags.iter().map(|tag| TagId::from(&tag)) {
-            let sums = page.tagged_sums.entry((tag, bucket(&row))).or_default();
-            change(sums, &row, 1)?;
+            change(&mut page.sums, (&row, Some(tag)), 1)?;
             page.tagged.push(Tagged {
                 balance: row.balance,
                 tag,
@@ -212,18 +208,21 @@ fn tokens(classes: [u64; 3]) -> i64 {
     i64::try_from(sum).unwrap_or(i64::MAX)
 }
 
-fn bucket(row: &OperationRow) -> Bucket {
-    Bucket {
+/// Adds an operation to the sums of its day, or of its day and one of its labels; or takes it out of them.
+fn change(
+    sums: &mut BTreeMap<Bucket, Sums>,
+    (row, tag): (&OperationRow, Option<TagId>),
+    sign: i64,
+) -> Result<(), Error> {
+    let bucket = Bucket {
         balance: row.balance,
+        tag,
         day: row.ended_at.div_euclid(DAY),
         key: row.key,
         model: row.model.clone(),
         route: row.route.clone(),
-    }
-}
-
-/// Adds an operation to sums, or takes it out of them.
-fn change(sum: &mut Sums, row: &OperationRow, sign: i64) -> Result<(), Error> {
+    };
+    let sum = sums.entry(bucket).or_default();
     let free = i64::from(row.charged == Micros::ZERO);
     for (to, by) in [
         (&mut sum.operations, 1),

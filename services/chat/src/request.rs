@@ -10,7 +10,7 @@ mod pick;
 use std::ops::Range;
 
 use domain::{Problem, Tags};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use self::{
     messages::Messages,
@@ -226,10 +226,10 @@ impl Reader {
         messages
     }
 
-    /// Labels are few and short: they are read as values.
+    /// Labels are few and short: they are read as values. What is no value, such as half a surrogate pair, is no label either.
     fn tags(&mut self, [.., user, metadata]: &Picked<'_, NAMES_LEN>) -> Tags {
         let value = |raw: Option<&RawValue>| {
-            raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or_default())
+            raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or(Value::Bool(false)))
         };
         Tags::read(value(*user), value(*metadata)).unwrap_or_else(|problems| {
             self.0.extend(problems);

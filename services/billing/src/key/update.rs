@@ -77,9 +77,10 @@ pub(crate) async fn update_key(
                 if wanted != caps {
                     store::budget::put_caps(connection, &row, wanted).await?;
                 }
-                let detail = audit_log::key_change((&before, caps), (&row, wanted));
-                let noted = super::change(&row, Action::KeyUpdate, detail);
-                audit_log::note(connection, &asker.by(), noted, now).await?;
+                if let Some(detail) = audit_log::key_change((&before, caps), (&row, wanted)) {
+                    let noted = super::change(&row, Action::KeyUpdate, detail);
+                    audit_log::note(connection, &asker.by(), noted, now).await?;
+                }
                 let budget = store::budget::get(connection, id).await?;
                 Ok::<_, Error>(Shown { row, budget, now })
             })

@@ -10,7 +10,10 @@ use super::Orders;
 use crate::{
     Error,
     audit_log::{self, Action, By, Change},
-    store::{self, code::CodeRow},
+    store::{
+        self,
+        code::{CodeRow, Revoked},
+    },
 };
 
 /// What new codes are worth.
@@ -99,8 +102,10 @@ impl Orders {
         let now = db.now_micros();
         db.write(move |connection| {
             Box::pin(async move {
-                if !store::code::revoke(connection, id, now).await? {
-                    return Err(Error::NotFound("redeem code"));
+                match store::code::revoke(connection, id, now).await? {
+                    Revoked::Now => {}
+                    Revoked::Before => return Ok(()),
+                    Revoked::Unknown => return Err(Error::NotFound("redeem code")),
                 }
                 let change = Change {
                     whose: (None, None),

@@ -35,16 +35,16 @@ pub(crate) async fn exists(connection: &mut AnyConnection, id: AccountId) -> Res
     Ok(found.is_some())
 }
 
-/// Stops both balances of an account since a moment, or lets them go on; says whether there is one. What was stopped before stays so
-/// since then.
+/// Stops both balances of an account since a moment, or lets them go on; says whether that changes anything. What was stopped before
+/// stays so since then.
 pub(crate) async fn freeze(
     connection: &mut AnyConnection,
     id: AccountId,
     since: Option<i64>,
 ) -> Result<bool, Error> {
     let sql = match since {
-        Some(_) => "update balance set frozen_at = coalesce(frozen_at, $1) where account = $2",
-        None => "update balance set frozen_at = $1 where account = $2",
+        Some(_) => "update balance set frozen_at = $1 where account = $2 and frozen_at is null",
+        None => "update balance set frozen_at = $1 where account = $2 and frozen_at is not null",
     };
     let frozen = sqlx::query(sql)
         .bind(since)
@@ -78,6 +78,23 @@ pub(crate) async fn price_factor(
     id: AccountId,
 ) -> Result<Option<PriceFactor>, Error> {
     let row = sqlx::query("select price_factor from account where id = $1")
+        .bind(id.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_factor).transpose()
+}
+
+/// The same, of an account that nobody else changes until this transaction has ended.
+pub(crate) async fn lock_price_factor(
+    connection: &mut AnyConnection,
+    id: AccountId,
+) -> Result<Option<PriceFactor>, Error> {
+    let sql = match Engine::of(connection) {
+        // There is one writer.
+        Engine::Sqlite => "select price_factor from account where id = $1",
+        Engine::Postgres => "select price_factor from account where id = $1 for no key update",
+    };
+    let row = sqlx::query(sql)
         .bind(id.to_vec())
         .fetch_optional(connection)
         .await?;

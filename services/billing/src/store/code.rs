@@ -74,19 +74,34 @@ pub(crate) async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Marks a code as revoked, and says whether there is such a code. The first moment stays.
+/// What became of a code that was to be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    Now,
+    Before,
+    Unknown,
+}
+
+/// Marks a code as revoked. The first moment stays.
 pub(crate) async fn revoke(
     connection: &mut AnyConnection,
     id: RedeemCodeId,
     at: i64,
-) -> Result<bool, Error> {
+) -> Result<Revoked, Error> {
     let changed =
-        sqlx::query("update redeem_code set revoked_at = coalesce(revoked_at, $1) where id = $2")
+        sqlx::query("update redeem_code set revoked_at = $1 where id = $2 and revoked_at is null")
             .bind(at)
             .bind(id.to_vec())
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
-    Ok(changed.rows_affected() > 0)
+    if changed.rows_affected() > 0 {
+        return Ok(Revoked::Now);
+    }
+    let known = sqlx::query("select 1 from redeem_code where id = $1")
+        .bind(id.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    Ok(known.map_or(Revoked::Unknown, |_| Revoked::Before))
 }
 
 /// Whether this account redeemed this code before.

@@ -57,6 +57,15 @@ pub(crate) async fn expiry(
     Ok(noted.fetch_optional(connection).await?)
 }
 
+/// Forgets what was noted of a gift that was not given. (Up to schema 10 the note was written before the gift.)
+pub(crate) async fn forget(connection: &mut AnyConnection, id: OperationId) -> Result<(), Error> {
+    sqlx::query("delete from lot where id = $1")
+        .bind(id.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes a lot, with the transfer that gives it.
 pub(crate) async fn insert(connection: &mut AnyConnection, lot: &LotRow) -> Result<(), Error> {
     sqlx::query(

@@ -10,6 +10,8 @@ use crate::{Error, ledger::BalanceId};
 
 /// The job that makes them, in `progress`.
 const JOB: &str = "operations";
+/// Rows of one statement: databases take a limited number of values.
+pub(super) const ROWS: usize = 500;
 
 /// A row of `operation`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +58,11 @@ pub(crate) struct Ending {
     pub(crate) operation: OperationRow,
 }
 
-/// Whose, when and with what: a row of `usage_day` but for its sums. Every part is bytes as they stand in SQL.
+/// Whose, when and with what: a row of `usage_day`, or of `usage_tag_day` if it is of a label, but for its sums. Every part is bytes as they stand in SQL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket {
     pub(crate) balance: BalanceId,
+    pub(crate) tag: Option<TagId>,
     /// Days since 1970.
     pub(crate) day: i64,
     pub(crate) key: Option<KeyId>,
@@ -192,29 +195,45 @@ pub(crate) async fn write(
     Ok(())
 }
 
-/// Adds to the sums of days.
+/// Adds to the sums of days, and to those of days and labels.
 pub(crate) async fn add(
     connection: &mut AnyConnection,
     sums: &BTreeMap<Bucket, Sums>,
 ) -> Result<(), Error> {
-    if sums.is_empty() {
-        return Ok(());
+    let (tagged, all): (Vec<_>, Vec<_>) = sums.iter().partition(|(bucket, _)| bucket.tag.is_some());
+    for rows in all.chunks(ROWS) {
+        add_to(connection, ("usage_day", ""), rows).await?;
     }
+    for rows in tagged.chunks(ROWS) {
+        add_to(connection, ("usage_tag_day", "tag, "), rows).await?;
+    }
+    Ok(())
+}
+
+/// Adds to a table of sums; `tag` is the column that only one of them has.
+async fn add_to(
+    connection: &mut AnyConnection,
+    (table, tag): (&str, &str),
+    sums: &[(&Bucket, &Sums)],
+) -> Result<(), Error> {
+    let width = if tag.is_empty() { 11 } else { 12 };
     let sql = format!(
-        "insert into usage_day (account, mode, day, key, model, route, operations, free, charged, input_tokens,
-                                output_tokens)
-         values {} on conflict (account, mode, day, key, model, route) do update set
-           operations = usage_day.operations + excluded.operations, free = usage_day.free + excluded.free,
-           charged = usage_day.charged + excluded.charged,
-           input_tokens = usage_day.input_tokens + excluded.input_tokens,
-           output_tokens = usage_day.output_tokens + excluded.output_tokens",
-        rows(sums.len(), 11)
+        "insert into {table} (account, mode, {tag}day, key, model, route, operations, free, charged, input_tokens, output_tokens)
+         values {} on conflict (account, mode, {tag}day, key, model, route) do update set
+           operations = {table}.operations + excluded.operations, free = {table}.free + excluded.free,
+           charged = {table}.charged + excluded.charged, input_tokens = {table}.input_tokens + excluded.input_tokens,
+           output_tokens = {table}.output_tokens + excluded.output_tokens",
+        rows(sums.len(), width)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (bucket, sums) in sums {
         query = query
             .bind(bucket.balance.account.to_vec())
-            .bind(bucket.balance.mode.as_str())
+            .bind(bucket.balance.mode.as_str());
+        if let Some(tag) = bucket.tag {
+            query = query.bind(tag.to_vec());
+        }
+        query = query
             .bind(bucket.day)
             .bind(key_bytes(bucket.key))
             .bind(bucket.model.clone())

@@ -75,7 +75,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, order: &OrderRow) -> 
     Ok(())
 }
 
-/// Frees the key of a request whose order was made up to a moment.
+/// Frees the key of a request whose order was made before a moment.
 pub(crate) async fn forget_request(
     connection: &mut AnyConnection,
     account: AccountId,
@@ -83,7 +83,7 @@ pub(crate) async fn forget_request(
     until: i64,
 ) -> Result<(), Error> {
     sqlx::query(
-        "update purchase set request = null where account = $1 and request = $2 and created_at <= $3",
+        "update purchase set request = null where account = $1 and request = $2 and created_at < $3",
     )
     .bind(account.to_vec())
     .bind(request.to_vec())

@@ -180,6 +180,23 @@ async fn expire(house: &House, code: RedeemCodeId) {
     done.unwrap();
 }
 
+/// Revoking again changes nothing, and leaves no second row in the log.
+async fn revoked_once(house: &House, code: RedeemCodeId) {
+    for _ in 0..2 {
+        let again = wire::RevokeRedeemCodeRequest {
+            code_id: code.to_vec().into(),
+            by: None,
+        };
+        told(house.orders().revoke_redeem_code(ask(again)).await).unwrap();
+    }
+    let logged = "select count(*) from audit_log where action = 'code.revoke'";
+    let logged: i64 = sqlx::query_scalar(logged)
+        .fetch_one(house.db.reader())
+        .await
+        .unwrap();
+    assert_eq!(logged, 1);
+}
+
 async fn codes_are_listed_and_never_kept(engine: Engine) {
     let house = House::open(engine).await;
     let made = create(&house, |codes| codes.count = 5).await.unwrap();
@@ -232,6 +249,7 @@ async fn codes_are_listed_and_never_kept(engine: Engine) {
             "invalid_parameter"
         );
     }
+    revoked_once(&house, made[0].0).await;
     let unknown = wire::RevokeRedeemCodeRequest {
         code_id: vec![1; 16].into(),
         by: None,

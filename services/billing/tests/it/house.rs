@@ -108,6 +108,18 @@ impl House {
         balance
     }
 
+    /// Runs a statement behind the service's back.
+    pub(crate) async fn run(&self, sql: impl Into<String>) -> Result<(), Error> {
+        let sql = sqlx::AssertSqlSafe(sql.into());
+        let written = self.db.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(sql).execute(connection).await?;
+                Ok(())
+            })
+        });
+        written.await
+    }
+
     pub(crate) async fn give(
         &self,
         transfer: OperationId,

@@ -11,6 +11,12 @@ use crate::{
 
 on_both_engines!(what_has_a_label_is_found_by_it);
 
+/// A receipt with labels, and as long as one with the largest labels is.
+fn receipt(tags: &str) -> String {
+    let long = "x".repeat(50_000);
+    format!(r#"{{"route":"r","model":"m","provider":"p","long":"{long}","tags":{tags}}}"#)
+}
+
 /// Labels narrow down sums and pages; what they are is no part of the tables.
 async fn what_has_a_label_is_found_by_it(engine: Engine) {
     let house = House::with(engine, "jobs.project_batch = 2").await;
@@ -29,7 +35,7 @@ async fn what_has_a_label_is_found_by_it(engine: Engine) {
     for (payer, amount, tags) in labels {
         let hold = chassis::mint();
         house.hold(hold, payer, 50).await.unwrap();
-        let receipt = format!(r#"{{"route":"r","model":"m","provider":"p","tags":{tags}}}"#);
+        let receipt = receipt(tags);
         let request = SettleRequest {
             hold,
             outcome: capture(amount),

@@ -209,7 +209,7 @@ async fn receipts_are_kept_with_what_took_effect(engine: Engine) {
         hold: chassis::mint(),
         outcome: Outcome::Release,
         payer: None,
-        receipt: "x".repeat(20_000),
+        receipt: "x".repeat(70_000),
     };
     house.billing.ledger().settle(long).await.unwrap();
     // Again: an ending has one receipt, the first.

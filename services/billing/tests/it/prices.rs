@@ -23,6 +23,7 @@ on_both_engines!(
     a_kept_list_can_neither_be_changed_nor_removed,
     what_an_account_pays_goes_with_its_keys,
     a_factor_that_is_not_allowed_is_refused,
+    a_factor_is_logged_when_it_changes,
 );
 
 fn client(house: &House) -> PricesClient<rpc::Channel> {
@@ -79,21 +80,29 @@ async fn a_list_that_is_not_what_it_says_is_refused(engine: Engine) {
     assert!(kept(&house, &version).await.is_err());
 }
 
+/// Who set it is written down, and only when it changes.
+async fn a_factor_is_logged_when_it_changes(engine: Engine) {
+    let house = House::open(engine).await;
+    let account = house.billing.create_account("acme", None, By::operator());
+    let id = account.await.unwrap().id.to_vec();
+    for parts in [1_000_000, 800_000, 800_000] {
+        set(&house, &id, parts).await.unwrap();
+    }
+    let sql = "select detail from audit_log where action = 'account.update'";
+    let logged: Vec<String> = sqlx::query_scalar(sql)
+        .fetch_all(house.db.reader())
+        .await
+        .unwrap();
+    let detail = r#"{"after":{"price_factor":"0.8"},"before":{"price_factor":"1"}}"#;
+    assert_eq!(logged, [detail]);
+}
+
 async fn a_kept_list_can_neither_be_changed_nor_removed(engine: Engine) {
     let house = House::open(engine).await;
     let body = "#: a.toml\n";
     keep(&house, body).await.unwrap();
     for sql in ["update price_list set body = ''", "delete from price_list"] {
-        let spoiled: Result<(), billing::Error> = house
-            .db
-            .write(move |connection| {
-                Box::pin(async move {
-                    sqlx::query(sql).execute(connection).await?;
-                    Ok(())
-                })
-            })
-            .await;
-        assert!(spoiled.is_err(), "{sql}");
+        assert!(house.run(sql).await.is_err(), "{sql}");
     }
     assert_eq!(kept(&house, &version_of(body)).await.unwrap().body, body);
 }

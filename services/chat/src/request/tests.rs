@@ -66,9 +66,20 @@ fn labels_are_read_and_what_is_wrong_with_them_is_said() {
         wrong(&format!(
             r#"{{"model":"m",{HI},"user":7,"metadata":{{"a":[]}}}}"#
         )),
-        "user: user must be a text of 1 to 256 characters\n\
-         metadata.a: metadata.a must be a text of at most 512 characters"
+        "user: user must be a text of 1 to 256 characters in one line\n\
+         metadata.a: metadata.a must be a text of at most 512 characters in one line"
     );
+}
+
+#[test]
+fn what_is_no_value_is_no_label() {
+    for (labels, param) in [
+        (r#""user":"\ud800""#, "user"),
+        (r#""metadata":{"a":1e999}"#, "metadata"),
+    ] {
+        let said = wrong(&format!(r#"{{"model":"m",{HI},{labels}}}"#));
+        assert!(said.starts_with(param), "{said}");
+    }
 }
 
 #[test]
