@@ -126,6 +126,7 @@ async fn start(db: Db, settings: Settings, tasks: Tasks) -> anyhow::Result<billi
     let deps = Deps {
         db,
         key_mac: Secrets::random().key_mac().clone(),
+        webhooks: chassis::rpc::nobody(),
         settings,
         tasks,
     };

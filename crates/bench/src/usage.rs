@@ -129,6 +129,7 @@ async fn filled(count: i64) -> anyhow::Result<Billing> {
     let deps = Deps {
         db,
         key_mac: Secrets::random().key_mac().clone(),
+        webhooks: chassis::rpc::nobody(),
         settings,
         tasks,
     };

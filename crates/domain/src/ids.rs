@@ -48,6 +48,8 @@ kinds! {
     Task TaskId "task"
     /// An event told to customers.
     Event EventId "evt"
+    /// A URL that an account has registered for events.
+    Endpoint EndpointId "ep"
     /// The delivery of one event to one endpoint.
     Delivery DeliveryId "dlv"
 }

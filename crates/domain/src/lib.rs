@@ -5,6 +5,7 @@
 mod caller;
 pub mod catalogue;
 pub mod charge;
+mod event;
 pub mod ids;
 mod key;
 mod moment;
@@ -20,8 +21,10 @@ mod usage;
 
 pub use caller::{Caller, Mode, Scope};
 pub use catalogue::Catalogue;
+pub use event::EventType;
 pub use ids::{
-    AccountId, DeliveryId, EventId, Id, KeyId, OperationId, OrderId, RedeemCodeId, TaskId,
+    AccountId, DeliveryId, EndpointId, EventId, Id, KeyId, OperationId, OrderId, RedeemCodeId,
+    TaskId,
 };
 pub use key::{ApiKey, KeyFormatError};
 pub use moment::Moment;

@@ -112,15 +112,15 @@ impl Parts {
         ready: Ready,
         registry: &mut Registry,
     ) -> anyhow::Result<House> {
-        let billing = self.billing(registry).await?;
-        say::line("  billing   ready");
+        let webhooks = self.webhooks(registry).await?;
         let mut peers = Peers {
-            billing: rpc::in_process(billing.routes()),
+            webhooks: rpc::in_process(webhooks.rpc_server()),
             ..Peers::nobody()
         };
-        let webhooks = self.webhooks(registry).await?;
-        peers.webhooks = rpc::in_process(webhooks.rpc_server());
         say::line("  webhooks  ready");
+        let billing = self.billing(&peers, registry).await?;
+        peers.billing = rpc::in_process(billing.routes());
+        say::line("  billing   ready");
         let chat = self
             .chat(&peers, places.sandbox_url.clone(), registry)
             .await?;
@@ -137,7 +137,7 @@ impl Parts {
     /// Billing alone, for operator commands when nothing runs: the edge in front of it reaches nobody else.
     pub(crate) async fn start_billing(&self, ready: Ready) -> anyhow::Result<House> {
         let registry = &mut Registry::default();
-        let billing = self.billing(registry).await?;
+        let billing = self.billing(&Peers::nobody(), registry).await?;
         let peers = Peers {
             billing: rpc::in_process(billing.routes()),
             ..Peers::nobody()
@@ -169,13 +169,18 @@ impl Parts {
         Edge::start(deps, registry).context("cannot start the edge")
     }
 
-    pub(crate) async fn billing(&self, registry: &mut Registry) -> anyhow::Result<Billing> {
+    pub(crate) async fn billing(
+        &self,
+        peers: &Peers,
+        registry: &mut Registry,
+    ) -> anyhow::Result<Billing> {
         let deps = billing::Deps {
             settings: self.settings.clone(),
             db: self
                 .database("billing", billing::MIGRATIONS, &self.core)
                 .await?,
             key_mac: self.secrets.key_mac().clone(),
+            webhooks: peers.webhooks.clone(),
             tasks: self.core.clone(),
         };
         Billing::start(deps, registry)

@@ -72,7 +72,7 @@ const fn callers(role: rpc::Role) -> &'static [rpc::Role] {
     match role {
         Chat | Media => &[Edge],
         Billing => &[Edge, Chat, Media],
-        Webhooks => &[Edge, Media],
+        Webhooks => &[Edge, Media, Billing],
         Edge | rpc::Role::Dashboard | rpc::Role::Sandbox => &[],
     }
 }
@@ -117,7 +117,7 @@ impl Process {
                 self.serve(listener, Routes::new(media.rpc_server()))?;
             }
             Role::Billing => {
-                let billing = parts.billing(registry).await?;
+                let billing = parts.billing(&self.reach()?, registry).await?;
                 first_start::bootstrap(&billing).await?;
                 self.serve(listener, billing.routes())?;
             }

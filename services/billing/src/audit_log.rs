@@ -41,6 +41,7 @@ pub(crate) enum Action {
     CreditsAdd,
     CreditsRedeem,
     CreditsReset,
+    CreditsAlert,
     CodeCreate,
     CodeRevoke,
 }
@@ -204,6 +205,7 @@ impl Action {
             Self::CreditsAdd => "credits.add",
             Self::CreditsRedeem => "credits.redeem",
             Self::CreditsReset => "credits.reset",
+            Self::CreditsAlert => "credits.alert",
             Self::CodeCreate => "code.create",
             Self::CodeRevoke => "code.revoke",
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::config::{Error, Settings, duration};
+use db::RelayLimits;
 use domain::Micros;
 use serde::Deserialize;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub limits: Limits,
     /// The section `orders`.
     pub orders: OrdersConfig,
+    /// The section `limits.outbox`.
+    pub outbox: RelayLimits,
 }
 
 /// What a new account gets: the section `accounts`.
@@ -95,7 +98,7 @@ pub struct Jobs {
     /// How often to sum up how holds ended, for customers to look at. Default 500 ms.
     #[serde(with = "duration")]
     pub project_every: Duration,
-    /// Endings summed up in one transaction. Default 200.
+    /// Endings summed up in one transaction. Default 256.
     pub project_batch: u32,
     /// How often to seal the entries that have come. Default 10 s.
     #[serde(with = "duration")]
@@ -106,6 +109,9 @@ pub struct Jobs {
     /// How long after its moment expired credit is taken back: no batch of the ledger may take longer. Default 1 min.
     #[serde(with = "duration")]
     pub lot_grace: Duration,
+    /// How often to look for balances that have fallen below what their customers named. Default 2 s.
+    #[serde(with = "duration")]
+    pub alert_every: Duration,
 }
 
 /// How much may be sent at once: the section `limits.billing.input`.
@@ -145,6 +151,7 @@ impl Config {
             accounts: settings.section("accounts")?,
             limits: settings.section("limits.billing")?,
             orders: OrdersConfig::read(settings)?,
+            outbox: settings.section("limits.outbox")?,
         })
     }
 }
@@ -185,10 +192,11 @@ impl Default for Jobs {
     fn default() -> Self {
         Self {
             project_every: Duration::from_millis(500),
-            project_batch: 200,
+            project_batch: 256,
             seal_every: Duration::from_secs(10),
             lots_every: Duration::from_secs(10),
             lot_grace: Duration::from_secs(60),
+            alert_every: Duration::from_secs(2),
         }
     }
 }

@@ -6,13 +6,14 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
 //! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
-//! Behind the ledger, `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, and `seal` chains the
-//! entries.
+//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, `alert` tells who
+//! runs low, and `seal` chains the entries.
 //!
 //! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
 #![warn(clippy::arithmetic_side_effects)]
 
 mod account;
+mod alert;
 mod audit;
 mod audit_log;
 mod authenticate;
@@ -21,6 +22,7 @@ mod config;
 mod credits;
 mod error;
 mod hold;
+mod job;
 mod key;
 mod lane;
 pub mod ledger;
@@ -56,7 +58,7 @@ pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config::Settings, secrets::KeyMac};
+use chassis::{Tasks, config::Settings, rpc::Channel, secrets::KeyMac};
 use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
@@ -74,7 +76,7 @@ use crate::{
     project::Projection,
 };
 
-/// The schema's steps. (Version 1 is kept for the outbox, which this service does not have yet.)
+/// The schema's steps. (There is no version 1: it was kept for the outbox, which came later.)
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 2,
@@ -135,6 +137,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0011_audit_log.sql"),
         postgres: include_str!("../migrations/postgres/0011_audit_log.sql"),
     },
+    Migration {
+        version: 12,
+        ..db::outbox::MIGRATION
+    },
+    db::outbox::trace(13),
+    Migration::both(14, "alert", include_str!("../migrations/0014_alert.sql")),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -158,6 +166,8 @@ pub struct Deps {
     pub db: Db,
     /// Computes the MACs under which keys are kept.
     pub key_mac: KeyMac,
+    /// The way to webhooks, who tell customers that a balance is low.
+    pub webhooks: Channel,
     /// Where its workers run.
     pub tasks: Tasks,
 }
@@ -187,6 +197,7 @@ impl Billing {
             settings,
             db,
             key_mac,
+            webhooks,
             tasks,
         } = deps;
         let config = Arc::new(Config::read(&settings)?);
@@ -200,6 +211,8 @@ impl Billing {
         seal::run(&db, &config.limits, &tasks);
         let lots = Arc::new(Lots::new(&db, &ledger));
         lots::run(Arc::clone(&lots), &config.limits, &tasks);
+        alert::forget_the_dead(&db).await?;
+        alert::run(&db, &config, webhooks, &tasks);
         let parts = orders::Parts {
             settings: &settings,
             db: &db,
@@ -424,6 +437,15 @@ impl Billing {
     /// When the database failed.
     pub async fn expiring(&self, id: BalanceId) -> Result<Vec<LotRow>, Error> {
         balance::expiring(&self.db, id).await
+    }
+
+    /// Notes which balances have fallen below what their customers named, and says how many; they are told then. The service does
+    /// this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn look_at_alerts(&self) -> Result<usize, Error> {
+        alert::look(&self.db).await
     }
 
     /// Seals the entries that have come. The service does this by itself, again and again.

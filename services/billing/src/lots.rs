@@ -11,11 +11,12 @@ use chassis::{Tasks, clock::micros, telemetry::causes};
 use db::Db;
 use domain::{Micros, OperationId};
 use tokio::sync::Mutex;
-use tracing::{info, info_span, warn};
+use tracing::{info, warn};
 
 use crate::{
     Error,
     config::Limits,
+    job::Job,
     lane::Ledger,
     ledger::{BalanceId, Op, Refusal, Transfer},
     store::{
@@ -213,22 +214,14 @@ impl Lots {
 
 /// Counts and takes back again and again until told to stop.
 pub(crate) fn run(lots: Arc<Lots>, limits: &Limits, tasks: &Tasks) {
-    let (every, stop) = (limits.jobs.lots_every, tasks.clone());
-    tasks.spawn_loop(info_span!("billing.lots"), move || {
-        let (lots, stop) = (Arc::clone(&lots), stop.clone());
-        async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    () = stop.stopping() => return,
-                }
-                let tick = || lots.tick(lots.db.now_micros());
-                let done = lots.db.alone("billing.lots", tick).await;
-                if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
-                    warn!(error = %causes(&error), "cannot look after credit that expires");
-                }
-            }
-        }
+    let job = Job {
+        name: "billing.lots",
+        every: limits.jobs.lots_every,
+    };
+    let db = lots.db.clone();
+    job.run(&db, tasks, move || {
+        let lots = Arc::clone(&lots);
+        async move { lots.tick(lots.db.now_micros()).await.map(drop) }
     });
 }
 

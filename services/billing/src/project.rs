@@ -1,18 +1,21 @@
 //! Periodic work: sums up, behind the ledger, how holds ended: operations for customers to look at, and the sums of their days. The
 //! ledger never waits for it. What is summed up and how far it came are written in one transaction, so that nothing counts twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use chassis::{Tasks, telemetry::causes};
+use chassis::Tasks;
 use db::Db;
 use domain::{Micros, OperationId, Tags};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tracing::{info_span, warn};
 
 use crate::{
     Error,
     config::Limits,
+    job::Job,
     store::{
         horizon::Horizon,
         operation::{self, Bucket, Ending, OperationRow, Sums},
@@ -120,23 +123,15 @@ impl Projection {
 }
 
 /// Sums up again and again until told to stop.
-pub(crate) fn run(projection: std::sync::Arc<Projection>, limits: &Limits, tasks: &Tasks) {
-    let (every, stop) = (limits.jobs.project_every, tasks.clone());
-    tasks.spawn_loop(info_span!("billing.project"), move || {
-        let (projection, stop) = (std::sync::Arc::clone(&projection), stop.clone());
-        async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    () = stop.stopping() => return,
-                }
-                let db = &projection.db;
-                let done = db.alone("billing.project", || projection.catch_up()).await;
-                if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
-                    warn!(error = %causes(&error), "cannot sum up operations");
-                }
-            }
-        }
+pub(crate) fn run(projection: Arc<Projection>, limits: &Limits, tasks: &Tasks) {
+    let job = Job {
+        name: "billing.project",
+        every: limits.jobs.project_every,
+    };
+    let db = projection.db.clone();
+    job.run(&db, tasks, move || {
+        let projection = Arc::clone(&projection);
+        async move { projection.catch_up().await.map(drop) }
     });
 }
 

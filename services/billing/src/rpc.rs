@@ -14,8 +14,10 @@ use tonic::{Request, Response, Status};
 use crate::{
     AuditLogRow, Billing,
     account::Standing,
+    alert::set_alert,
     audit::{Verdict, verdict},
     audit_log::{self, By},
+    balance::{Statement, statement},
     credits::CreditsRequest,
     hold::{HoldRequest, Life},
     key::rpc::asker,
@@ -77,7 +79,7 @@ impl wire::billing_server::Billing for Billing {
 
     async fn get_balance(&self, request: Request<wire::GetBalanceRequest>) -> Reply<wire::Balance> {
         let id = balance_from_wire(request.into_inner().context)?;
-        self.balance_to_wire(id).await
+        Ok(Response::new(statement(&self.db, id).await?.into()))
     }
 
     async fn create_account(
@@ -119,7 +121,15 @@ impl wire::billing_server::Billing for Billing {
             expires_at: Some(request.expires_at).filter(|moment| *moment != 0),
         };
         self.add_credits(wanted).await?;
-        self.balance_to_wire(balance).await
+        Ok(Response::new(statement(&self.db, balance).await?.into()))
+    }
+
+    async fn set_alert(&self, request: Request<wire::SetAlertRequest>) -> Reply<wire::Balance> {
+        let request = request.into_inner();
+        let caller = proto::context_from_wire(request.context)?;
+        let below = request.below.map(Micros::new);
+        let id = set_alert(&self.db, &self.config.limits, &caller, below).await?;
+        Ok(Response::new(statement(&self.db, id).await?.into()))
     }
 
     async fn freeze_account(
@@ -171,15 +181,14 @@ impl wire::billing_server::Billing for Billing {
     }
 }
 
-impl Billing {
-    async fn balance_to_wire(&self, id: BalanceId) -> Reply<wire::Balance> {
-        let balance = self.balance(id).await?;
-        let expiring = self.expiring(id).await?.into_iter();
-        let expiring = expiring.map(|lot| wire::Expiring {
+impl From<Statement> for wire::Balance {
+    fn from(statement: Statement) -> Self {
+        let Statement { id, balance, .. } = statement;
+        let expiring = statement.expiring.into_iter().map(|lot| wire::Expiring {
             left: lot.left.get(),
             expires_at: lot.expires_at,
         });
-        Ok(Response::new(wire::Balance {
+        Self {
             account_id: id.account.to_vec().into(),
             mode: mode_to_wire(id.mode).into(),
             posted: balance.posted.get(),
@@ -187,7 +196,8 @@ impl Billing {
             open_holds: balance.open_holds,
             frozen: balance.frozen,
             expiring: expiring.collect(),
-        }))
+            alert_below: statement.alert_below.map(Micros::get),
+        }
     }
 }
 

@@ -2,18 +2,18 @@
 //! changes, adds or takes away an entry that was sealed has to change every later seal as well; a seal that was noted down elsewhere
 //! then no longer fits. The audit follows the whole chain.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
-use chassis::{Tasks, telemetry::causes};
+use chassis::Tasks;
 use db::Db;
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 use tokio::sync::Mutex;
-use tracing::{info_span, warn};
 
 use crate::{
     Error,
     config::Limits,
+    job::Job,
     store::{
         horizon::Horizon,
         seal::{self, EntryRow, SealRow},
@@ -82,22 +82,14 @@ impl Sealer {
 
 /// Seals again and again until told to stop.
 pub(crate) fn run(db: &Db, limits: &Limits, tasks: &Tasks) {
-    let (sealer, every, stop) = (Sealer::new(db), limits.jobs.seal_every, tasks.clone());
-    let sealer = std::sync::Arc::new(sealer);
-    tasks.spawn_loop(info_span!("billing.seal"), move || {
-        let (sealer, stop) = (std::sync::Arc::clone(&sealer), stop.clone());
-        async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    () = stop.stopping() => return,
-                }
-                let done = sealer.db.alone("billing.seal", || sealer.seal()).await;
-                if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
-                    warn!(error = %causes(&error), "cannot seal the entries");
-                }
-            }
-        }
+    let sealer = Arc::new(Sealer::new(db));
+    let job = Job {
+        name: "billing.seal",
+        every: limits.jobs.seal_every,
+    };
+    job.run(db, tasks, move || {
+        let sealer = Arc::clone(&sealer);
+        async move { sealer.seal().await.map(drop) }
     });
 }
 

@@ -2,6 +2,7 @@
 //! One text serves both engines, but for the ledger's busiest statements: `ledger/sqlite.rs` and `ledger/postgres.rs`.
 
 pub(crate) mod account;
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod audit_log;
 pub(crate) mod budget;
@@ -21,5 +22,5 @@ pub(crate) mod usage;
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
 pub use row::{AccountRow, AuditLogRow, PriceListRow};
-pub(crate) use row::{KeyRow, PreviousSecret};
+pub(crate) use row::{KeyRow, PreviousSecret, mode_of};
 pub use tag::TagId;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{MethodRouter, delete, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 use domain::Scope;
 use http::Method;
@@ -88,6 +88,9 @@ static ROUTES: &[Route] = &[
         get(file::get)
     }),
     row(Method::GET, "/credits", READ, || get(account::credits)),
+    row(Method::PUT, "/credits/alert", MANAGE, || {
+        put(account::set_alert)
+    }),
     row(Method::GET, "/usage", READ, || get(usage::usage)),
     row(Method::GET, "/operations", READ, || get(usage::operations)),
     row(Method::GET, "/operations/{id}/receipt", READ, || {
@@ -132,6 +135,15 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::GET, "/webhooks/secret", MANAGE, || {
         get(webhooks::secret)
+    }),
+    row(Method::GET, "/webhooks/endpoints", MANAGE, || {
+        get(webhooks::list)
+    }),
+    row(Method::POST, "/webhooks/endpoints", MANAGE, || {
+        post(webhooks::create)
+    }),
+    row(Method::DELETE, "/webhooks/endpoints/{id}", MANAGE, || {
+        delete(webhooks::remove)
     }),
     row(Method::POST, "/admin/accounts", ADMIN, || {
         post(admin::create_account)

@@ -8,7 +8,7 @@ use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
 };
-use domain::{AccountId, Mode, TaskId, ids, receipt::Receipt};
+use domain::{AccountId, EventType, Mode, TaskId, ids, receipt::Receipt};
 use proto::{
     billing::v1::{Outcome, SettleRequest},
     common::v1::Context,
@@ -179,9 +179,9 @@ impl Media {
         let outputs = store::output::of_task(self.db.reader(), id);
         let outputs = self.db.read(outputs).await?;
         let kind = if task.state == State::Completed {
-            "task.completed"
+            EventType::TaskCompleted.as_str()
         } else {
-            "task.failed"
+            EventType::TaskFailed.as_str()
         };
         let request = PublishRequest {
             event_id: row.id.to_vec().into(),

@@ -44,6 +44,9 @@ pub struct Config {
     /// quarter of the lease. Default `"5s"`.
     #[serde(default = "default_sweep", with = "duration")]
     pub sweep: Duration,
+    /// Registered endpoints of an account in one mode. Default 20.
+    #[serde(default = "default_endpoints")]
+    pub max_endpoints: u32,
     /// Bytes of a message to webhooks, which carries an event's payload. Default 1 MiB.
     #[serde(default = "default_message")]
     pub max_message_bytes: usize,
@@ -175,6 +178,10 @@ const fn default_poll() -> Duration {
 
 const fn default_lease() -> Duration {
     Duration::from_secs(60)
+}
+
+const fn default_endpoints() -> u32 {
+    20
 }
 
 const fn default_message() -> usize {

@@ -23,9 +23,12 @@ use upstream::{Caps, EgressError, Redirects};
 use crate::{
     Error, Shared,
     schedule::{self, Jitter, Next, Outcome},
-    secret::secret,
+    secret::{opened, secret},
     sign::sign,
-    store::delivery::{self, Claimed, Ended, Held, State},
+    store::{
+        delivery::{self, Claimed, Ended, Held, State},
+        endpoint,
+    },
 };
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -79,6 +82,10 @@ pub(crate) async fn deliver(
         // This process slept: somebody else may send it before we would have an answer.
         Ok(_) if attempt.is_late(shared) => return Err(Error::Late),
         Ok(prepared) => prepared.send(shared).await,
+        Err(Error::Removed) => Sent {
+            outcome: Outcome::Removed,
+            ..Sent::failed(attempt, &Error::Removed.to_string())
+        },
         // The database is away: nothing can be recorded either. The lease runs out, and it is tried again.
         Err(error @ Error::Db(_)) => return Err(error),
         // Another content key, perhaps only until the operator puts back the right one.
@@ -139,18 +146,16 @@ impl Attempt {
 
 impl Prepared {
     async fn prepare(shared: &Shared, attempt: Attempt, claimed: Claimed) -> Result<Self, Error> {
-        let content = shared.secrets.content();
-        let url = content.open(&delivery::url_place(claimed.id), &claimed.url)?;
-        let url = String::from_utf8(url).map_err(|_| Error::Damaged("a URL is not text"))?;
+        let secret = signing(shared, &claimed).await?;
+        let url = opened(shared, &delivery::url_place(claimed.id), &claimed.url)?;
         let event = claimed.event;
         let place = crate::store::event::payload_place(event.id);
-        let body = content.open(&place, &event.payload)?;
-        let secret = secret(shared, event.account, event.mode).await?;
+        let body = shared.secrets.content().open(&place, &event.payload)?;
         let now = shared.db.now_micros();
         let headers = headers(&secret, event.id, now, &body)?;
         Ok(Self {
             attempt,
-            url: Secret::new(url),
+            url,
             headers,
             body: body.into(),
         })
@@ -182,6 +187,16 @@ impl Prepared {
             }
         }
     }
+}
+
+/// What signs a delivery: the secret of its endpoint, or that of the account's callbacks.
+async fn signing(shared: &Shared, claimed: &Claimed) -> Result<Secret, Error> {
+    let Some(id) = claimed.endpoint else {
+        return secret(shared, claimed.event.account, claimed.event.mode).await;
+    };
+    let sealed = endpoint::secret(shared.db.reader(), id);
+    let sealed = shared.db.read(sealed).await?.ok_or(Error::Removed)?;
+    opened(shared, &endpoint::secret_place(id), &sealed)
 }
 
 /// The three headers of Standard Webhooks, and who sends what. The id is the event's, the time this attempt's.
@@ -273,7 +288,7 @@ impl Sent {
             },
             last_status: match self.outcome {
                 Outcome::Answered { status, .. } => Some(status),
-                Outcome::TimedOut | Outcome::Failed => None,
+                Outcome::TimedOut | Outcome::Failed | Outcome::Removed => None,
             },
             last_error: self.error.clone(),
         };

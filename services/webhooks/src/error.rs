@@ -27,6 +27,12 @@ pub enum Error {
     /// An attempt's process slept until its lease was nearly over.
     #[error("the lease ends before an answer could come")]
     Late,
+    /// A delivery is for an endpoint that is not registered any more.
+    #[error("the endpoint was removed")]
+    Removed,
+    /// What a caller asks for cannot be done.
+    #[error("{}", .0.message)]
+    Refused(Box<Fault>),
     /// A row does not hold what was written into it.
     #[error("damaged webhook row: {0}")]
     Damaged(&'static str),
@@ -52,11 +58,18 @@ impl From<SealError> for Error {
     }
 }
 
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(Box::new(fault))
+    }
+}
+
 impl From<Error> for Fault {
     /// The one place where the failures of this room are logged on their way out. A database that does not answer may
     /// answer later; the rest is ours to mend.
     fn from(error: Error) -> Self {
         match error {
+            Error::Refused(fault) => *fault,
             Error::Db(ref busy) if busy.is_busy() => Self::of(code::OVERLOADED).retry_after(SOON),
             Error::Db(db::Error::Closed) => Self::of(code::SERVICE_UNAVAILABLE).retry_after(SOON),
             Error::Db(_) => {
@@ -67,6 +80,7 @@ impl From<Error> for Fault {
             | Error::Client(_)
             | Error::Seal(_)
             | Error::Late
+            | Error::Removed
             | Error::Damaged(_) => {
                 error!(error = %causes(&error), "webhooks failed");
                 Self::of(code::INTERNAL)

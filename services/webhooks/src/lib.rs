@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `rpc.rs` | wire to domain and back |
 //! | `publish.rs` | takes over one event |
+//! | `endpoint.rs` | URLs that accounts register for events |
 //! | `secret.rs` | the secret of an account and mode |
 //! | `deliver.rs` | one attempt: prepare, send, record |
 //! | `worker.rs` | finds what is due, fairly, and starts attempts |
@@ -27,6 +28,7 @@
 
 mod config;
 mod deliver;
+mod endpoint;
 mod error;
 mod metrics;
 mod publish;
@@ -63,6 +65,11 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0001_webhooks.sql"),
     ),
     Migration::both(2, "trace", include_str!("../migrations/0002_trace.sql")),
+    Migration::both(
+        3,
+        "endpoint",
+        include_str!("../migrations/0003_endpoint.sql"),
+    ),
 ];
 
 /// What the service is made of.

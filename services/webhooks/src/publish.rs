@@ -5,10 +5,10 @@ use chassis::{
     clock::{micros, mint},
     telemetry::traceparent,
 };
-use domain::{AccountId, EventId, Mode, Secret, TaskId};
+use domain::{AccountId, EndpointId, EventId, Mode, Secret, TaskId};
 
 use crate::{
-    Error, Shared,
+    Error, Shared, endpoint,
     store::{
         delivery,
         event::{self, Inserted},
@@ -20,26 +20,36 @@ pub(crate) struct Event {
     pub(crate) id: EventId,
     pub(crate) account: AccountId,
     pub(crate) mode: Mode,
-    pub(crate) task: TaskId,
-    /// `task.completed`, `task.failed`.
+    /// What it is about, unless it is about the account.
+    pub(crate) task: Option<TaskId>,
+    /// The word of a [`domain::EventType`].
     pub(crate) kind: String,
-    /// Its path or query may be a capability.
-    pub(crate) url: Secret,
+    /// Whom to tell; its path or query may be a capability. `None`: the account's endpoints that take such events.
+    pub(crate) url: Option<Secret>,
     /// Sent byte for byte.
     pub(crate) payload: Bytes,
 }
 
-/// Keeps the event and its delivery in one transaction; the first attempt follows at once. Answers only when both are on
-/// disk.
-pub(crate) async fn publish(shared: &Shared, event: Event) -> Result<Inserted, Error> {
-    let (event, delivery) = seal(shared, event)?;
+/// Keeps the event and its deliveries in one transaction; the first attempts follow at once. Answers only when all are on
+/// disk. What nobody wants to be told is not kept.
+pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserted, Error> {
+    let to = match event.url.take() {
+        Some(url) => vec![(None, url)],
+        None => wanting(shared, &event).await?,
+    };
+    let (event, deliveries) = seal(shared, event, to)?;
+    if deliveries.is_empty() {
+        return Ok(Inserted::Known);
+    }
     let inserted = shared
         .db
         .write(move |connection| {
             Box::pin(async move {
                 let inserted = event::insert(connection, event).await?;
                 if inserted == Inserted::New {
-                    delivery::insert(connection, delivery).await?;
+                    for delivery in deliveries {
+                        delivery::insert(connection, delivery).await?;
+                    }
                 }
                 Ok::<_, Error>(inserted)
             })
@@ -49,19 +59,37 @@ pub(crate) async fn publish(shared: &Shared, event: Event) -> Result<Inserted, E
     Ok(inserted)
 }
 
-fn seal(shared: &Shared, event: Event) -> Result<(event::NewRow, delivery::NewRow), Error> {
+/// The account's endpoints that are told such events.
+async fn wanting(
+    shared: &Shared,
+    event: &Event,
+) -> Result<Vec<(Option<EndpointId>, Secret)>, Error> {
+    let registered = endpoint::list(shared, (event.account, event.mode)).await?;
+    let wanting = registered.into_iter().filter(|to| to.wants(&event.kind));
+    Ok(wanting.map(|to| (Some(to.id), to.url)).collect())
+}
+
+fn seal(
+    shared: &Shared,
+    event: Event,
+    to: Vec<(Option<EndpointId>, Secret)>,
+) -> Result<(event::NewRow, Vec<delivery::NewRow>), Error> {
     let now = shared.db.now_micros();
     let first_wait = shared.config.schedule.first().copied().unwrap_or_default();
-    let id = mint();
     let content = shared.secrets.content();
-    let delivery = delivery::NewRow {
-        id,
-        event: event.id,
-        url: content.seal(&delivery::url_place(id), event.url.expose().as_bytes())?,
-        origin: origin(shared, &event.url),
-        created_at: now,
-        due_at: now.saturating_add(micros(first_wait)),
-    };
+    let deliveries = to.into_iter().map(|(endpoint, url)| {
+        let id = mint();
+        Ok(delivery::NewRow {
+            id,
+            event: event.id,
+            endpoint,
+            url: content.seal(&delivery::url_place(id), url.expose().as_bytes())?,
+            origin: origin(shared, &url),
+            created_at: now,
+            due_at: now.saturating_add(micros(first_wait)),
+        })
+    });
+    let deliveries = deliveries.collect::<Result<Vec<_>, Error>>()?;
     let event = event::NewRow {
         id: event.id,
         account: event.account,
@@ -72,7 +100,7 @@ fn seal(shared: &Shared, event: Event) -> Result<(event::NewRow, delivery::NewRo
         created_at: now,
         trace: traceparent(),
     };
-    Ok((event, delivery))
+    Ok((event, deliveries))
 }
 
 /// Who shares a bound: a keyed MAC of scheme, host and port, as the guard reads them. A URL that the guard refuses reaches nobody,

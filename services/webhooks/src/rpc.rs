@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::Secret;
+use domain::{AccountId, Mode, Secret};
 use proto::{
+    common::v1::Context,
     context_from_wire, id_from_wire, mode_from_wire,
     webhooks::v1::{self as wire, webhooks_server},
 };
@@ -11,6 +12,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     Shared,
+    endpoint::{self, Endpoint},
     publish::{Event, publish},
     secret::secret,
 };
@@ -40,9 +42,14 @@ impl webhooks_server::Webhooks for Rpc {
             id: id_from_wire(&request.event_id)?,
             account: id_from_wire(&request.account_id)?,
             mode: mode_from_wire(request.mode)?,
-            task: id_from_wire(&request.task_id)?,
+            task: Some(&request.task_id)
+                .filter(|id| !id.is_empty())
+                .map(|id| id_from_wire(id))
+                .transpose()?,
             kind: request.r#type,
-            url: Secret::new(request.url),
+            url: Some(request.url)
+                .filter(|url| !url.is_empty())
+                .map(Secret::new),
             payload: request.payload,
         };
         let _new_or_known = publish(&self.shared, event).await?;
@@ -58,5 +65,57 @@ impl webhooks_server::Webhooks for Rpc {
         Ok(Response::new(wire::Secret {
             secret: secret.expose().to_owned(),
         }))
+    }
+
+    async fn create_endpoint(
+        &self,
+        request: Request<wire::CreateEndpointRequest>,
+    ) -> Result<Response<wire::CreateEndpointReply>, Status> {
+        let request = request.into_inner();
+        let owner = owner(request.context)?;
+        let (made, secret) =
+            endpoint::create(&self.shared, owner, request.url, request.events).await?;
+        Ok(Response::new(wire::CreateEndpointReply {
+            endpoint: Some(made.into()),
+            secret: secret.expose().to_owned(),
+        }))
+    }
+
+    async fn list_endpoints(
+        &self,
+        request: Request<wire::ListEndpointsRequest>,
+    ) -> Result<Response<wire::ListEndpointsReply>, Status> {
+        let owner = owner(request.into_inner().context)?;
+        let endpoints = endpoint::list(&self.shared, owner).await?;
+        Ok(Response::new(wire::ListEndpointsReply {
+            endpoints: endpoints.into_iter().map(wire::Endpoint::from).collect(),
+        }))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        request: Request<wire::DeleteEndpointRequest>,
+    ) -> Result<Response<wire::DeleteEndpointReply>, Status> {
+        let request = request.into_inner();
+        let id = id_from_wire(&request.endpoint_id)?;
+        endpoint::delete(&self.shared, owner(request.context)?, id).await?;
+        Ok(Response::new(wire::DeleteEndpointReply {}))
+    }
+}
+
+/// Whose endpoints a caller means.
+fn owner(context: Option<Context>) -> Result<(AccountId, Mode), Status> {
+    let caller = context_from_wire(context)?;
+    Ok((caller.account, caller.mode))
+}
+
+impl From<Endpoint> for wire::Endpoint {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint_id: endpoint.id.to_vec().into(),
+            url: endpoint.url.expose().to_owned(),
+            events: endpoint.events,
+            created_at: endpoint.created_at,
+        }
     }
 }

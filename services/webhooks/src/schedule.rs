@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     TimedOut,
     /// Refused by the guard, no connection, a connection that broke, or nothing to send.
     Failed,
+    /// Nothing was sent: whoever was to be told does not wish it any more.
+    Removed,
 }
 
 /// What follows.
@@ -27,7 +29,7 @@ pub(crate) enum Next {
     Delivered,
     /// Another attempt, after this wait.
     Retry(Duration),
-    /// The other side said that it is gone for good.
+    /// The other side said that it is gone for good, or its endpoint was removed.
     Gone,
     /// That was the last attempt.
     Exhausted,
@@ -58,7 +60,7 @@ pub(crate) fn next(config: &Config, attempt: usize, outcome: Outcome, jitter: Ji
         Outcome::Answered {
             status: 200..=299, ..
         } => return Next::Delivered,
-        Outcome::Answered { status: 410, .. } => return Next::Gone,
+        Outcome::Answered { status: 410, .. } | Outcome::Removed => return Next::Gone,
         Outcome::Answered { .. } | Outcome::TimedOut | Outcome::Failed => {}
     }
     // Attempt 1 used entry 0, so the entry at `attempt` is the next one's.
@@ -78,7 +80,7 @@ fn wait(step: Duration, penalty: Duration, outcome: Outcome, jitter: Jitter) -> 
             retry_after,
         } => (penalty, retry_after),
         Outcome::Answered { retry_after, .. } => (Duration::ZERO, retry_after),
-        Outcome::Failed => (Duration::ZERO, None),
+        Outcome::Failed | Outcome::Removed => (Duration::ZERO, None),
     };
     let base = step.max(floor);
     match asked {

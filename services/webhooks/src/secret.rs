@@ -28,12 +28,18 @@ pub(crate) async fn secret(
                 .await?
         }
     };
-    let plain = content.open(&place, &sealed)?;
-    let text = String::from_utf8(plain).map_err(|_| Error::Damaged("a secret is not text"))?;
+    opened(shared, &place, &sealed)
+}
+
+/// What was sealed for a place: a text that is nobody else's business.
+pub(crate) fn opened(shared: &Shared, place: &[u8], sealed: &[u8]) -> Result<Secret, Error> {
+    let plain = shared.secrets.content().open(place, sealed)?;
+    let text = String::from_utf8(plain).map_err(|_| Error::Damaged("a sealed text is no text"))?;
     Ok(Secret::new(text))
 }
 
-fn fresh() -> Secret {
+/// A new secret.
+pub(crate) fn fresh() -> Secret {
     let mut random = [0; sign::SECRET_BYTES];
     rand::rng().fill_bytes(&mut random);
     sign::secret_of(&random)

@@ -1,6 +1,7 @@
 //! All SQL of this service, a file per table. What is sealed comes in and goes out sealed: the keys are elsewhere.
 
 pub(crate) mod delivery;
+pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod secret;
 

@@ -20,8 +20,8 @@ use proto::{
     code,
     common::v1::{Context, Quote},
     webhooks::v1::{
-        GetSecretRequest, PublishReply, PublishRequest, Secret, webhooks_client::WebhooksClient,
-        webhooks_server::Webhooks,
+        self as wire, GetSecretRequest, PublishReply, PublishRequest, Secret,
+        webhooks_client::WebhooksClient, webhooks_server::Webhooks,
     },
 };
 use tokio::sync::Semaphore;
@@ -106,6 +106,27 @@ impl Webhooks for Fake {
         let word = request.into_inner().context.unwrap().request_id;
         let secret = self.obey(&word).await?;
         Ok(Response::new(Secret { secret }))
+    }
+
+    async fn create_endpoint(
+        &self,
+        _: Request<wire::CreateEndpointRequest>,
+    ) -> Result<Response<wire::CreateEndpointReply>, Status> {
+        Err(Status::unimplemented("nobody asks this one for endpoints"))
+    }
+
+    async fn list_endpoints(
+        &self,
+        _: Request<wire::ListEndpointsRequest>,
+    ) -> Result<Response<wire::ListEndpointsReply>, Status> {
+        Err(Status::unimplemented("nobody asks this one for endpoints"))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        _: Request<wire::DeleteEndpointRequest>,
+    ) -> Result<Response<wire::DeleteEndpointReply>, Status> {
+        Err(Status::unimplemented("nobody asks this one for endpoints"))
     }
 }
 

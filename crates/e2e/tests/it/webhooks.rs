@@ -1,11 +1,12 @@
 //! Callbacks: delivered, verified by the public library, tried again, and the same as a poll.
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::{Aio, Answer, Api, Received, Sink};
 
-use crate::say::image_calling;
+use crate::say::{image, image_calling};
 
 /// Retries come soon.
 const SOON: (&str, &str) = (
@@ -134,5 +135,79 @@ async fn an_undelivered_callback_is_delivered_after_a_restart() -> Result<()> {
     let all = sink.wait_for(2).await?;
     assert_eq!(all[0].header("webhook-id"), all[1].header("webhook-id"));
     assert_eq!(verify(&api, &all[1]).await?["data"]["task_id"], id.as_str());
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn a_balance_that_runs_low_is_told_once_to_the_accounts_endpoints() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let sink = Sink::start(Answer::Status(200)).await?;
+    let wanted = json!({ "url": sink.url("/account"), "events": ["balance.low"] });
+    let endpoint = api.post("/webhooks/endpoints", &wanted).await?.data(201)?;
+    let alert = json!({ "below_credits": 99.5 });
+    let credits = api.send(Method::PUT, "/credits/alert", &[], alert.to_string());
+    assert_eq!(credits.await?.data(200)?["alert_below_credits"], 99.5);
+
+    let id = api.image(&image("a fox [sandbox delay=0s]")).await?;
+    let task = api.ended(&id).await?;
+    let received = sink.wait_for(1).await?.pop().context("nothing")?;
+    let secret = endpoint["secret"].as_str().context("no secret")?;
+    Webhook::new(secret)?.verify(&received.body, &received.headers)?;
+    let event = received.json()?;
+    assert_eq!(event["type"], "balance.low");
+    let left = 100_000_000 - task["consumed_microcredits"].as_i64().context("free")?;
+    assert_eq!(event["data"]["posted_microcredits"], left);
+    assert_eq!(event["data"]["below_credits"], 99.5);
+
+    // A second image does not make it fall again.
+    let id = api.image(&image("a bear [sandbox delay=0s]")).await?;
+    api.ended(&id).await?;
+    let listed = api.get("/webhooks/endpoints").await?.data(200)?;
+    assert_eq!(listed["items"][0]["endpoint_id"], endpoint["endpoint_id"]);
+    assert!(listed["items"][0]["secret"].is_null(), "it is shown once");
+    let path = format!(
+        "/webhooks/endpoints/{}",
+        endpoint["endpoint_id"].as_str().context("no id")?
+    );
+    api.send(Method::DELETE, &path, &[], "").await?.data(200)?;
+    api.send(Method::DELETE, &path, &[], "")
+        .await?
+        .error(404, "not_found")?;
+    assert_eq!(sink.received().len(), 1);
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn what_is_no_endpoint_is_refused() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(1).await?.api;
+    for (body, code) in [
+        (json!({}), "missing_parameter"),
+        (
+            json!({ "url": "https://169.254.169.254/" }),
+            "forbidden_url",
+        ),
+        (
+            json!({ "url": "https://example.com/", "events": ["task.ended"] }),
+            "invalid_parameter",
+        ),
+        (
+            json!({ "url": "https://example.com/", "color": "red" }),
+            "unknown_parameter",
+        ),
+    ] {
+        api.post("/webhooks/endpoints", &body)
+            .await?
+            .error(400, code)?;
+    }
+    for (body, code) in [
+        (json!({}), "missing_parameter"),
+        (json!({ "below_credits": 0 }), "invalid_parameter"),
+        (json!({ "below_credits": "5" }), "invalid_parameter"),
+    ] {
+        let set = api.send(Method::PUT, "/credits/alert", &[], body.to_string());
+        set.await?.error(400, code)?;
+    }
     aio.finish().await
 }

@@ -11,7 +11,7 @@ use super::{Orders, book, codes, error::Refusal};
 use crate::{
     Error,
     audit_log::{self, Action, By, Change},
-    ledger::{Balance, BalanceId, Op, Transfer},
+    ledger::{BalanceId, Op, Transfer},
     resend::until_known,
     store,
 };
@@ -23,8 +23,8 @@ pub(crate) struct Redeemed {
     pub(crate) credits: Micros,
     /// Whether this account had redeemed it before.
     pub(crate) repeated: bool,
-    /// Which balance it is on, and how that stands.
-    pub(crate) balance: (BalanceId, Balance),
+    /// Which balance it is on.
+    pub(crate) balance: BalanceId,
 }
 
 impl Orders {
@@ -83,7 +83,7 @@ async fn redeem(
         return Ok(Redeemed {
             credits: code.credits,
             repeated: true,
-            balance: (id, balance),
+            balance: id,
         });
     }
     if !store::code::take_use(connection, code.id, now).await? {
@@ -112,11 +112,10 @@ async fn redeem(
         detail: json!({ "code_id": code.id.to_string(), "microcredits": code.credits.get() }),
     };
     audit_log::note(connection, &by, change, now).await?;
-    let balance = store::ledger::balance(connection, id).await?;
     Ok(Redeemed {
         credits: code.credits,
         repeated: false,
-        balance: (id, balance.ok_or(Error::NotFound("account"))?),
+        balance: id,
     })
 }
 

@@ -9,13 +9,13 @@ use super::{Orders, book};
 use crate::{
     Error,
     audit_log::{self, Action, By, Change},
-    ledger::{Balance, BalanceId, Op, Transfer},
+    ledger::{BalanceId, Op, Transfer},
     resend::until_known,
     store,
 };
 
 impl Orders {
-    /// Puts the account's play money back to the default, by an entry for the difference, and says how the balance is then.
+    /// Puts the account's play money back to the default, by an entry for the difference, and says which balance that is.
     ///
     /// # Errors
     /// When there is no such account, or the database failed.
@@ -24,19 +24,19 @@ impl Orders {
         &self,
         account: AccountId,
         by: &By,
-    ) -> Result<(BalanceId, Balance), Error> {
+    ) -> Result<BalanceId, Error> {
         let config = &self.inner.config;
         let (db, default) = (&self.inner.db, config.accounts.test_amount());
         let id = BalanceId {
             account,
             mode: Mode::Test,
         };
-        let balance = until_known(&config.limits, || {
+        until_known(&config.limits, || {
             let (now, by) = (db.now_micros(), by.clone());
             db.write(move |connection| Box::pin(reset(connection, id, default, (by, now))))
         })
         .await?;
-        Ok((id, balance))
+        Ok(id)
     }
 }
 
@@ -45,13 +45,13 @@ async fn reset(
     id: BalanceId,
     default: Micros,
     (by, now): (By, i64),
-) -> Result<Balance, Error> {
+) -> Result<(), Error> {
     let balance = store::order::lock_balance(connection, id).await?;
     let balance = balance.ok_or(Error::NotFound("account"))?;
     let wanted = default.max(balance.held);
     let amount = wanted.minus(balance.posted).map_err(book::out_of_range)?;
     if amount == Micros::ZERO {
-        return Ok(balance);
+        return Ok(());
     }
     let op = Op::Transfer {
         id: chassis::mint(),
@@ -69,7 +69,5 @@ async fn reset(
         subject: id.account.to_string(),
         detail: json!({ "microcredits": amount.get() }),
     };
-    audit_log::note(connection, &by, change, now).await?;
-    let balance = store::ledger::balance(connection, id).await?;
-    balance.ok_or(Error::NotFound("account"))
+    audit_log::note(connection, &by, change, now).await
 }

@@ -6,9 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::{Orders, codes::NewCodes, create::NewOrder};
 use crate::{
-    Error,
     audit_log::By,
-    ledger::{Balance, BalanceId},
+    balance::statement,
     rpc::by_from_wire,
     store::{code::CodeRow, order::OrderRow},
 };
@@ -85,7 +84,7 @@ impl wire::orders_server::Orders for Orders {
         Ok(Response::new(wire::RedeemReply {
             credits: redeemed.credits.get(),
             repeated: redeemed.repeated,
-            balance: Some(self.balance_to_wire(redeemed.balance).await?),
+            balance: Some(statement(&self.inner.db, redeemed.balance).await?.into()),
         }))
     }
 
@@ -96,7 +95,9 @@ impl wire::orders_server::Orders for Orders {
         let caller = context_from_wire(request.into_inner().context)?;
         let by = By::from(&caller);
         let balance = Self::reset_test_balance(self, caller.account, &by).await?;
-        Ok(Response::new(self.balance_to_wire(balance).await?))
+        Ok(Response::new(
+            statement(&self.inner.db, balance).await?.into(),
+        ))
     }
 
     async fn create_redeem_codes(
@@ -143,28 +144,6 @@ impl wire::orders_server::Orders for Orders {
         let id = id_from_wire(&request.code_id)?;
         self.revoke_code(id, by_from_wire(request.by)).await?;
         Ok(Response::new(wire::RevokeRedeemCodeReply {}))
-    }
-}
-
-impl Orders {
-    async fn balance_to_wire(
-        &self,
-        (id, balance): (BalanceId, Balance),
-    ) -> Result<wire::Balance, Error> {
-        let expiring = crate::balance::expiring(&self.inner.db, id).await?;
-        let expiring = expiring.into_iter().map(|lot| wire::Expiring {
-            left: lot.left.get(),
-            expires_at: lot.expires_at,
-        });
-        Ok(wire::Balance {
-            account_id: id.account.to_vec().into(),
-            mode: mode_to_wire(id.mode).into(),
-            posted: balance.posted.get(),
-            held: balance.held.get(),
-            open_holds: balance.open_holds,
-            frozen: balance.frozen,
-            expiring: expiring.collect(),
-        })
     }
 }
 

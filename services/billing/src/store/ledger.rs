@@ -145,7 +145,7 @@ fn receipt(receipts: &[Option<String>], place: usize) -> &str {
     receipt.unwrap_or_default()
 }
 
-fn read_balance(row: &AnyRow) -> Result<Balance, Error> {
+pub(super) fn read_balance(row: &AnyRow) -> Result<Balance, Error> {
     Ok(Balance {
         posted: row::micros(row, "posted")?,
         held: row::micros(row, "held")?,

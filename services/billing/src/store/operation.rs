@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use db::Engine;
 use domain::{AccountId, KeyId, Micros, Mode, OperationId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
@@ -10,8 +11,8 @@ use crate::{Error, ledger::BalanceId};
 
 /// The job that makes them, in `progress`.
 const JOB: &str = "operations";
-/// Rows of one statement: databases take a limited number of values.
-pub(super) const ROWS: usize = 500;
+/// Rows of one statement at most: databases take a limited number of values.
+const ROWS: usize = 256;
 
 /// A row of `operation`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,19 +141,21 @@ pub(crate) async fn known(
     connection: &mut AnyConnection,
     ids: &[OperationId],
 ) -> Result<Vec<OperationRow>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut known = Vec::new();
+    for ids in portions(ids) {
+        let sql = format!(
+            "select {COLUMNS} from operation where id in ({})",
+            places(Engine::of(connection), 0, ids.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for id in ids {
+            query = query.bind(id.to_vec());
+        }
+        for row in &query.fetch_all(&mut *connection).await? {
+            known.push(read(row)?);
+        }
     }
-    let sql = format!(
-        "select {COLUMNS} from operation where id in ({})",
-        places(0, ids.len())
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for id in ids {
-        query = query.bind(id.to_vec());
-    }
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(read).collect()
+    Ok(known)
 }
 
 /// Writes operations; one that is there is written anew.
@@ -160,15 +163,22 @@ pub(crate) async fn write(
     connection: &mut AnyConnection,
     operations: &[OperationRow],
 ) -> Result<(), Error> {
-    if operations.is_empty() {
-        return Ok(());
+    for rows in portions(operations) {
+        write_portion(connection, rows).await?;
     }
+    Ok(())
+}
+
+async fn write_portion(
+    connection: &mut AnyConnection,
+    operations: &[OperationRow],
+) -> Result<(), Error> {
     let sql = format!(
         "insert into operation ({COLUMNS}) values {} on conflict (id) do update set
            route = excluded.route, model = excluded.model, provider = excluded.provider, outcome = excluded.outcome,
            charged = excluded.charged, written_off = excluded.written_off, input_tokens = excluded.input_tokens,
            output_tokens = excluded.output_tokens, ended_at = excluded.ended_at, ending = excluded.ending",
-        rows(operations.len(), 17)
+        rows(Engine::of(connection), operations.len(), 17)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for row in operations {
@@ -201,10 +211,10 @@ pub(crate) async fn add(
     sums: &BTreeMap<Bucket, Sums>,
 ) -> Result<(), Error> {
     let (tagged, all): (Vec<_>, Vec<_>) = sums.iter().partition(|(bucket, _)| bucket.tag.is_some());
-    for rows in all.chunks(ROWS) {
+    for rows in portions(&all) {
         add_to(connection, ("usage_day", ""), rows).await?;
     }
-    for rows in tagged.chunks(ROWS) {
+    for rows in portions(&tagged) {
         add_to(connection, ("usage_tag_day", "tag, "), rows).await?;
     }
     Ok(())
@@ -223,7 +233,7 @@ async fn add_to(
            operations = {table}.operations + excluded.operations, free = {table}.free + excluded.free,
            charged = {table}.charged + excluded.charged, input_tokens = {table}.input_tokens + excluded.input_tokens,
            output_tokens = {table}.output_tokens + excluded.output_tokens",
-        rows(sums.len(), width)
+        rows(Engine::of(connection), sums.len(), width)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (bucket, sums) in sums {
@@ -362,14 +372,29 @@ pub(super) fn key_bytes(key: Option<KeyId>) -> Vec<u8> {
     key.map(KeyId::to_vec).unwrap_or_default()
 }
 
-/// `count` rows of `width` values each, as a statement names them: `($1, $2), ($3, $4)`.
-pub(super) fn rows(count: usize, width: usize) -> String {
-    let rows = (0..count).map(|row| format!("({})", places(row.saturating_mul(width), width)));
-    rows.collect::<Vec<_>>().join(", ")
+/// Rows in portions of a few sizes only, powers of two: a statement's text is made for its number of rows, and what a connection has
+/// prepared once should serve again.
+pub(super) fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = 1_usize.checked_shl(rows.len().checked_ilog2()?)?.min(ROWS);
+        let (portion, rest) = rows.split_at_checked(size)?;
+        rows = rest;
+        Some(portion)
+    })
 }
 
-/// `count` values after `first`: `$1, $2`.
-fn places(first: usize, count: usize) -> String {
-    let places = (1..=count).map(|place| format!("${}", first.saturating_add(place)));
-    places.collect::<Vec<_>>().join(", ")
+/// `count` rows of `width` values each, as a statement names them: `($1, $2), ($3, $4)`.
+pub(super) fn rows(engine: Engine, count: usize, width: usize) -> String {
+    let row = |row: usize| format!("({})", places(engine, row.saturating_mul(width), width));
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// `count` values after `first`: `$1, $2`. SQLite is given no numbers: it keeps those as names, and goes through all of them for every
+/// value that is bound (measured: with thousands of values that is most of what a statement costs).
+fn places(engine: Engine, first: usize, count: usize) -> String {
+    let place = |place: usize| match engine {
+        Engine::Sqlite => "?".to_owned(),
+        Engine::Postgres => format!("${}", first.saturating_add(place)),
+    };
+    (1..=count).map(place).collect::<Vec<_>>().join(", ")
 }

@@ -264,7 +264,8 @@ pub(super) fn mode(row: &AnyRow) -> Result<Mode, Error> {
     mode_of(&row.try_get::<String, _>("mode")?)
 }
 
-pub(super) fn mode_of(word: &str) -> Result<Mode, Error> {
+/// Reads the word of a mode.
+pub(crate) fn mode_of(word: &str) -> Result<Mode, Error> {
     Mode::parse(word).ok_or(Error::Corrupt("a mode is neither test nor live"))
 }
 

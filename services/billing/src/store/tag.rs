@@ -1,10 +1,11 @@
 //! Customers' own labels of operations. Noted behind the ledger, with `operation`.
 
+use db::Engine;
 use domain::{OperationId, Tag};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::operation::{ROWS, rows};
+use super::operation::{portions, rows};
 use crate::{Error, ledger::BalanceId};
 
 /// A label as it is kept: the first 16 bytes of the SHA-256 of its name, a zero byte and its value. Neither holds a zero byte.
@@ -43,10 +44,10 @@ impl TagId {
 
 /// Notes which operations have labels. What is noted already stays.
 pub(crate) async fn write(connection: &mut AnyConnection, tagged: &[Tagged]) -> Result<(), Error> {
-    for tagged in tagged.chunks(ROWS) {
+    for tagged in portions(tagged) {
         let sql = format!(
             "insert into operation_tag (account, mode, tag, operation) values {} on conflict do nothing",
-            rows(tagged.len(), 4)
+            rows(Engine::of(connection), tagged.len(), 4)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for row in tagged {

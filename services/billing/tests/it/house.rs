@@ -69,7 +69,10 @@ impl House {
         } else {
             "sweep_every = '1h'"
         };
-        let jobs = "jobs.project_every = '1h'\njobs.seal_every = '1h'\njobs.lots_every = '1h'";
+        let jobs = ["project", "seal", "lots", "alert"];
+        let jobs = jobs
+            .map(|job| format!("jobs.{job}_every = '1h'"))
+            .join("\n");
         let settings = format!("[limits.billing]\n{calm}\n{jobs}\n{settings}");
         let settings = Settings::from_toml(&settings);
         let db = place.open(&settings, &tasks).await;
@@ -78,6 +81,7 @@ impl House {
             settings,
             db: db.clone(),
             key_mac: secrets.key_mac().clone(),
+            webhooks: chassis::rpc::nobody(),
             tasks: tasks.clone(),
         };
         let billing = Billing::start(deps, &mut registry).await.unwrap();

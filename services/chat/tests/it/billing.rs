@@ -296,6 +296,10 @@ impl Billing for FakeBilling {
         Err(not_here())
     }
 
+    async fn set_alert(&self, _: Request<SetAlertRequest>) -> Result<Response<Balance>, Status> {
+        Err(not_here())
+    }
+
     async fn list_audit_log(
         &self,
         _: Request<ListAuditLogRequest>,

@@ -1,22 +1,26 @@
-//! `GET /credits`: what a balance holds. The sums are billing's; here they are only written down.
+//! `GET /credits`: what a balance holds, and `PUT /credits/alert`: when to be told that it is low. The sums are billing's; here they are
+//! only written down.
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
 use chassis::rpc;
 use domain::{AccountId, Micros};
 use http::StatusCode;
 use proto::{
-    billing::v1::{self as wire, GetBalanceRequest},
+    billing::v1::{self as wire, GetBalanceRequest, SetAlertRequest},
     id_from_wire, mode_from_wire,
 };
 use serde::Serialize;
 
 use crate::{
     App,
-    auth::{Read, Scoped},
+    auth::{Manage, Read, Scoped},
     error::ApiError,
-    http::success,
+    http::{admin::read, fields::Fields, success},
 };
 
 /// The wire form of a balance.
@@ -33,6 +37,8 @@ pub(crate) struct Credits {
     open_holds: i64,
     frozen: bool,
     expiring: Vec<Expiring>,
+    /// Below what posted amount the customer is told.
+    alert_below_credits: Option<Micros>,
 }
 
 /// The wire form of credit that expires.
@@ -64,6 +70,7 @@ impl TryFrom<wire::Balance> for Credits {
             open_holds: balance.open_holds,
             frozen: balance.frozen,
             expiring: balance.expiring.into_iter().map(Expiring::from).collect(),
+            alert_below_credits: balance.alert_below.map(Micros::new),
         })
     }
 }
@@ -96,4 +103,27 @@ pub(crate) async fn credits(
         .await?
         .into_inner();
     success(StatusCode::OK, &Credits::try_from(balance)?)
+}
+
+/// From what balance on the customer is told that it is low; `null`: they are not told.
+pub(crate) async fn set_alert(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body = read(&app, request).await?;
+    let mut fields = Fields::parse(&body)?;
+    let never = fields.is_null("below_credits");
+    let below = fields.credits("below_credits");
+    if !never {
+        fields.require("below_credits", below.as_ref());
+    }
+    fields.finish()?;
+    let request = SetAlertRequest {
+        context: Some(caller.context()),
+        below: below.map(Micros::get),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.billing);
+    let balance = app.clients.billing.clone().set_alert(request).await?;
+    success(StatusCode::OK, &Credits::try_from(balance.into_inner())?)
 }

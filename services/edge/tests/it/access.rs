@@ -72,6 +72,14 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/keys/{id}/rotate", r#"{"overlap":"1h"}"#),
     ("PATCH", "/keys/{id}", r#"{"rpm":5}"#),
     ("DELETE", "/keys/{id}", ""),
+    ("PUT", "/credits/alert", r#"{"below_credits":5}"#),
+    ("GET", "/webhooks/endpoints", ""),
+    (
+        "POST",
+        "/webhooks/endpoints",
+        r#"{"url":"https://example.com/"}"#,
+    ),
+    ("DELETE", "/webhooks/endpoints/{id}", ""),
     ("GET", "/admin/audit-log", ""),
     ("GET", "/admin/ledger/audit", ""),
     ("GET", "/admin/tasks/unknown", ""),
@@ -91,6 +99,8 @@ fn filled(house: &House, path: &str) -> String {
         chassis::mint::<domain::ids::Order>().to_string()
     } else if path.starts_with("/admin/redeem-codes") {
         chassis::mint::<domain::ids::Code>().to_string()
+    } else if path.starts_with("/webhooks/endpoints") {
+        chassis::mint::<domain::ids::Endpoint>().to_string()
     } else if path.starts_with("/admin/keys") || path.starts_with("/keys") {
         chassis::mint::<domain::ids::Key>().to_string()
     } else {

@@ -17,7 +17,7 @@ async fn credits_are_written_exactly() {
     assert_eq!(
         answer.text().await.unwrap(),
         format!(
-            r#"{{"code":200,"message":"success","data":{{"account_id":"{account}","mode":"test","available_credits":9.999999,"held_credits":0.500001,"posted_credits":10.5,"available_microcredits":9999999,"held_microcredits":500001,"posted_microcredits":10500000,"open_holds":2,"frozen":false,"expiring":[{{"credits":0.25,"expires_at":"1970-01-01T00:00:01.5Z"}}]}}}}"#
+            r#"{{"code":200,"message":"success","data":{{"account_id":"{account}","mode":"test","available_credits":9.999999,"held_credits":0.500001,"posted_credits":10.5,"available_microcredits":9999999,"held_microcredits":500001,"posted_microcredits":10500000,"open_holds":2,"frozen":false,"expiring":[{{"credits":0.25,"expires_at":"1970-01-01T00:00:01.5Z"}}],"alert_below_credits":null}}}}"#
         )
     );
 }

@@ -102,6 +102,7 @@ fn balance(account: &Bytes, mode: i32) -> billing::Balance {
             left: 250_000,
             expires_at: 1_500_000,
         }],
+        alert_below: None,
     }
 }
 
@@ -191,6 +192,18 @@ impl billing::billing_server::Billing for FakeBilling {
         let answer = balance(&request.account_id, request.mode);
         self.0.transfers.lock().unwrap().push(request);
         Ok(Response::new(answer))
+    }
+
+    async fn set_alert(
+        &self,
+        request: Request<billing::SetAlertRequest>,
+    ) -> Result<Response<billing::Balance>, Status> {
+        let request = request.into_inner();
+        let context = request.context.unwrap();
+        Ok(Response::new(billing::Balance {
+            alert_below: request.below,
+            ..balance(&context.account_id, context.mode)
+        }))
     }
 
     async fn list_audit_log(
@@ -481,5 +494,35 @@ impl webhooks::webhooks_server::Webhooks for FakeWebhooks {
     ) -> Result<Response<webhooks::Secret>, Status> {
         let secret = "whsec_c2VjcmV0".into();
         Ok(Response::new(webhooks::Secret { secret }))
+    }
+
+    async fn create_endpoint(
+        &self,
+        request: Request<webhooks::CreateEndpointRequest>,
+    ) -> Result<Response<webhooks::CreateEndpointReply>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(webhooks::CreateEndpointReply {
+            endpoint: Some(webhooks::Endpoint {
+                endpoint_id: vec![6; 16].into(),
+                url: request.url,
+                events: request.events,
+                created_at: 1_500_000,
+            }),
+            secret: "whsec_c2VjcmV0".into(),
+        }))
+    }
+
+    async fn list_endpoints(
+        &self,
+        _: Request<webhooks::ListEndpointsRequest>,
+    ) -> Result<Response<webhooks::ListEndpointsReply>, Status> {
+        Ok(Response::new(webhooks::ListEndpointsReply::default()))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        _: Request<webhooks::DeleteEndpointRequest>,
+    ) -> Result<Response<webhooks::DeleteEndpointReply>, Status> {
+        Ok(Response::new(webhooks::DeleteEndpointReply {}))
     }
 }

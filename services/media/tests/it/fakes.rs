@@ -349,6 +349,12 @@ impl billing_server::Billing for Billing {
     ) -> Result<Reply<billing::Balance>, Status> {
         not_played()
     }
+    async fn set_alert(
+        &self,
+        _: Request<billing::SetAlertRequest>,
+    ) -> Result<Reply<billing::Balance>, Status> {
+        not_played()
+    }
     async fn list_audit_log(
         &self,
         _: Request<billing::ListAuditLogRequest>,
@@ -413,6 +419,27 @@ impl webhooks_server::Webhooks for Webhooks {
         &self,
         _: Request<webhooks::GetSecretRequest>,
     ) -> Result<Reply<webhooks::Secret>, Status> {
+        not_played()
+    }
+
+    async fn create_endpoint(
+        &self,
+        _: Request<webhooks::CreateEndpointRequest>,
+    ) -> Result<Reply<webhooks::CreateEndpointReply>, Status> {
+        not_played()
+    }
+
+    async fn list_endpoints(
+        &self,
+        _: Request<webhooks::ListEndpointsRequest>,
+    ) -> Result<Reply<webhooks::ListEndpointsReply>, Status> {
+        not_played()
+    }
+
+    async fn delete_endpoint(
+        &self,
+        _: Request<webhooks::DeleteEndpointRequest>,
+    ) -> Result<Reply<webhooks::DeleteEndpointReply>, Status> {
         not_played()
     }
 }

@@ -1,7 +1,7 @@
 //! The table `delivery`: `due` -> `inflight` -> `delivered` | `dead`, or back to `due`. Times are microseconds UTC.
 
 use db::Engine;
-use domain::{DeliveryId, EventId};
+use domain::{DeliveryId, EndpointId, EventId};
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use super::{event, id};
@@ -82,6 +82,8 @@ pub(crate) struct Lease {
 pub(crate) struct NewRow {
     pub(crate) id: DeliveryId,
     pub(crate) event: EventId,
+    /// Which endpoint it is for; `None`: a URL that a request named.
+    pub(crate) endpoint: Option<EndpointId>,
     /// Sealed.
     pub(crate) url: Vec<u8>,
     /// The keyed MAC of its origin.
@@ -97,6 +99,8 @@ pub(crate) struct Claimed {
     pub(crate) claim: i64,
     /// Attempts that ended before this one.
     pub(crate) attempts: i64,
+    /// Which endpoint it is for; `None`: a URL that a request named.
+    pub(crate) endpoint: Option<EndpointId>,
     /// Sealed.
     pub(crate) url: Vec<u8>,
     pub(crate) event: event::ToSend,
@@ -137,8 +141,9 @@ pub(crate) enum Held {
 /// Writes a delivery.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<(), Error> {
     sqlx::query(
-        "insert into delivery (id, event_id, url, origin, state, attempts, claims, due_at, lease_until, created_at)
-         values ($1, $2, $3, $4, 'due', 0, 0, $5, 0, $6)",
+        "insert into delivery (id, event_id, url, origin, state, attempts, claims, due_at, lease_until, created_at,
+                               endpoint_id)
+         values ($1, $2, $3, $4, 'due', 0, 0, $5, 0, $6, $7)",
     )
     .bind(row.id.to_vec())
     .bind(row.event.to_vec())
@@ -146,6 +151,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Resul
     .bind(row.origin)
     .bind(row.due_at)
     .bind(row.created_at)
+    .bind(row.endpoint.map(EndpointId::to_vec))
     .execute(connection)
     .await?;
     Ok(())
@@ -211,7 +217,7 @@ async fn claim_one(
 ) -> Result<Option<Claimed>, Error> {
     let claimed = sqlx::query(
         "update delivery set state = 'inflight', claims = claims + 1, lease_until = $1
-         where id = $2 and state = 'due' and due_at <= $3 returning id, event_id, url, attempts, claims",
+         where id = $2 and state = 'due' and due_at <= $3 returning id, event_id, url, attempts, claims, endpoint_id",
     )
     .bind(lease.until)
     .bind(delivery.to_vec())
@@ -245,7 +251,7 @@ async fn claim_among_many(
          where delivery.id = chosen.id and delivery.state = 'due' and delivery.due_at <= $1
              and event.id = delivery.event_id
          returning delivery.id, delivery.event_id, delivery.url, delivery.attempts, delivery.claims,
-                   event.account_id, event.mode, event.payload, event.trace"
+                   delivery.endpoint_id, event.account_id, event.mode, event.payload, event.trace"
     ))
     .bind(lease.now)
     .bind(bounds.per_origin)
@@ -259,7 +265,12 @@ async fn claim_among_many(
 }
 
 fn read(row: &AnyRow, event: event::ToSend) -> Result<Claimed, Error> {
+    let endpoint: Option<Vec<u8>> = row.try_get("endpoint_id")?;
+    let read = |bytes: Vec<u8>| {
+        EndpointId::from_slice(&bytes).ok_or(Error::Damaged("an id is not 16 bytes"))
+    };
     Ok(Claimed {
+        endpoint: endpoint.map(read).transpose()?,
         id: id(row, "id")?,
         claim: row.try_get("claims")?,
         attempts: row.try_get("attempts")?,

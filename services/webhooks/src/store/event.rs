@@ -11,7 +11,7 @@ pub(crate) struct NewRow {
     pub(crate) id: EventId,
     pub(crate) account: AccountId,
     pub(crate) mode: Mode,
-    pub(crate) task: TaskId,
+    pub(crate) task: Option<TaskId>,
     pub(crate) kind: String,
     /// Sealed.
     pub(crate) payload: Vec<u8>,
@@ -50,7 +50,8 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Resul
     .bind(row.id.to_vec())
     .bind(row.account.to_vec())
     .bind(row.mode.as_str())
-    .bind(row.task.to_vec())
+    // No bytes where it is about no task.
+    .bind(row.task.map(TaskId::to_vec).unwrap_or_default())
     .bind(row.kind)
     .bind(row.payload)
     .bind(row.created_at)

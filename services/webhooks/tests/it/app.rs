@@ -137,6 +137,19 @@ impl App {
         self.client.clone().publish(request).await.map(drop)
     }
 
+    /// Publishes an event of no task to whatever endpoints the account has.
+    pub(crate) async fn tell(&self, event: EventId, account: AccountId, mode: Mode) {
+        let request = PublishRequest {
+            event_id: event.to_vec().into(),
+            account_id: account.to_vec().into(),
+            mode: mode.into(),
+            r#type: "balance.low".to_owned(),
+            payload: format!("{{\"event\":\"{event}\"}}").into(),
+            ..PublishRequest::default()
+        };
+        self.client.clone().publish(request).await.unwrap();
+    }
+
     pub(crate) async fn secret(&self, account: AccountId, mode: Mode) -> String {
         let context = Context {
             account_id: account.to_vec().into(),

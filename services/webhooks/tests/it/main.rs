@@ -9,6 +9,7 @@
 mod app;
 mod database;
 mod deliver;
+mod endpoints;
 mod guard;
 mod isolation;
 mod replicas;

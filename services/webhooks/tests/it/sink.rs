@@ -23,6 +23,8 @@ use crate::app::until;
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    /// With its query.
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) at: Instant,
@@ -91,6 +93,7 @@ async fn receive(State(sink): State<Sink>, request: Request) -> Response {
     let before = {
         let mut seen = sink.seen.lock().unwrap();
         seen.push(Seen {
+            path: head.uri.to_string(),
             headers: head.headers,
             body,
             at: Instant::now(),

@@ -21,17 +21,17 @@ use crate::{
 
 /// Loads what a batch names, as one row of four lists: holds, balances, transfers, budgets.
 /// $1: holds, `["id", …]`; $2: balances, `[["account", "mode"], …]`; $3: transfers, `["id", …]`; $4: keys, `["id", …]`.
-/// The balances and budgets of the holds are loaded as well.
+/// The balances and budgets of the holds are loaded as well. (`cross join`: else every balance there is would be looked at.)
 const LOAD: &str = "
     with named (id) as materialized (select unhex(value) from json_each($1))
     select
       (select json_group_array(json_array(hex(id), nullif(hex(account), ''), mode, state, amount, floor, granted, captured,
                                           written_off, nullif(hex(key), ''), budgeted, price_version, expires_at))
        from hold where id in (select id from named)),
-      (select json_group_array(json_array(hex(account), mode, posted, held, open_holds, frozen_at))
-       from balance where (account, mode) in
-         (select unhex(value ->> 0), value ->> 1 from json_each($2)
-          union select account, mode from hold where id in (select id from named))),
+      (select json_group_array(json_array(hex(balance.account), balance.mode, posted, held, open_holds, frozen_at))
+       from (select unhex(value ->> 0) as account, value ->> 1 as mode from json_each($2)
+             union select account, mode from hold where id in (select id from named)) as asked
+         cross join balance on balance.account = asked.account and balance.mode = asked.mode),
       (select json_group_array(json_array(hex(id), hex(account), mode, amount, actor, reason))
        from transfer where id in (select unhex(value) from json_each($3))),
       (select json_group_array(json_array(hex(key), json_array(cap_day, cap_month, cap_total),
@@ -49,7 +49,7 @@ const LOAD: &str = "
 /// $3: tombstones, `["id", …]`.
 /// $4: transfers, `[["id", "account", "mode", amount, "actor", "reason"], …]`.
 /// $5: postings: cause (32), account (32), platform account (32), mode (4), amount, kind; two entries for each, side by side.
-/// $6: balances, `[["account", "mode", posted, held, open_holds], …]`.
+/// $6: balances: account (32), mode (4), posted, held, open holds.
 /// $7: endings: hold (32), receipt.
 /// $8: holds that live longer, `[["id", expires_at], …]`.
 /// $9: budgets, `[["key", spent_day, spent_month, spent_total, held, day, month], …]`.
@@ -80,9 +80,10 @@ const WRITE: &str = "
            substr(value, 101, 20) * side.sign, $10
     from json_each($5) cross join (select 33 as place, 1 as sign union all select 65, -1) as side;
 
-    update balance set posted = change.value ->> 2, held = change.value ->> 3, open_holds = change.value ->> 4
+    update balance set posted = substr(change.value, 37, 20), held = substr(change.value, 57, 20),
+                       open_holds = substr(change.value, 77)
     from json_each($6) as change
-    where balance.account = unhex(change.value ->> 0) and balance.mode = change.value ->> 1;
+    where balance.account = unhex(substr(change.value, 1, 32)) and balance.mode = substr(change.value, 33, 4);
 
     insert into ending (hold, receipt, created_at)
     select unhex(substr(value, 1, 32)), substr(value, 33), $10 from json_each($7);
@@ -132,11 +133,8 @@ pub(super) async fn write(
         let (amount, why) = (transfer.amount.get(), (&transfer.actor, &transfer.reason));
         (Hex::from(*id), account, mode, amount, why.0, why.1)
     });
-    let balances = changes.balances.iter().map(|(id, balance)| {
-        let (account, mode) = balance_words(*id);
-        let (posted, held) = (balance.posted.get(), balance.held.get());
-        (account, mode, posted, held, balance.open_holds)
-    });
+    let balances = changes.balances.iter();
+    let balances = balances.map(|(id, balance)| balance_line(*id, balance));
     let endings = changes.endings.iter();
     let endings = endings.map(|(id, place)| {
         let receipt = receipt(receipts, *place);
@@ -229,6 +227,16 @@ fn closed_line(id: OperationId, hold: &Hold) -> String {
     format!("{}{captured:020}{lost:020}{state}", Hex::from(id))
 }
 
+/// A balance as `WRITE` cuts it.
+fn balance_line(id: BalanceId, balance: &Balance) -> String {
+    let (account, mode) = balance_words(id);
+    let (posted, held) = (balance.posted.get(), balance.held.get());
+    format!(
+        "{account}{mode}{posted:020}{held:020}{}",
+        balance.open_holds
+    )
+}
+
 /// A posting as `WRITE` cuts it.
 fn posting_line(posting: &Posting) -> String {
     let (kind, account, platform) = posting_words(posting);
@@ -312,4 +320,39 @@ fn read_hold(row: HoldJson<'_>) -> Result<(OperationId, Stored), Error> {
         expires_at: row.expires_at,
     };
     Ok((row.id.into(), parts.stored()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::{Tasks, config::Settings};
+    use db::Db;
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_costs_the_same_however_many_accounts_and_holds_there_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = Settings::from_toml("").section("database").unwrap();
+        let file = directory.path().join("billing.db");
+        let tasks = Tasks::default();
+        let db = Db::open(&file, crate::MIGRATIONS, &limits, &tasks)
+            .await
+            .unwrap();
+        for statement in WRITE.split(';').chain([LOAD]) {
+            let explain = format!("explain query plan {statement}");
+            let steps = sqlx::query(AssertSqlSafe(explain))
+                .fetch_all(db.reader())
+                .await
+                .unwrap();
+            assert!(!steps.is_empty());
+            for step in steps {
+                let step: String = step.get("detail");
+                let walked = ["hold", "balance", "transfer", "budget", "entry", "ending"]
+                    .into_iter()
+                    .find(|table| step.split(' ').take(2).eq(["SCAN", table]));
+                assert_eq!(walked, None, "{step}: {statement}");
+            }
+        }
+    }
 }

@@ -1,0 +1,34 @@
+//! What customers are told of by webhooks.
+
+/// The type of an event: the word in its body and in an endpoint's filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// A task has ended and was delivered.
+    TaskCompleted,
+    /// A task has ended without a result.
+    TaskFailed,
+    /// A balance has fallen below the amount its customer named.
+    BalanceLow,
+}
+
+// === impl EventType ===
+
+impl EventType {
+    /// Those that are told to registered endpoints. How a task ended is told to the URL that its request names.
+    pub const OF_ENDPOINTS: &[Self] = &[Self::BalanceLow];
+
+    /// Finds one that endpoints are told by its word.
+    pub fn of_endpoints(word: &str) -> Option<Self> {
+        let mut known = Self::OF_ENDPOINTS.iter().copied();
+        known.find(|known| known.as_str() == word)
+    }
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskCompleted => "task.completed",
+            Self::TaskFailed => "task.failed",
+            Self::BalanceLow => "balance.low",
+        }
+    }
+}

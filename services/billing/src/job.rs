@@ -1,0 +1,45 @@
+//! What is done behind the ledger: again and again, and of all processes by one at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{Tasks, telemetry::causes};
+use db::Db;
+use tracing::{info_span, warn};
+
+use crate::Error;
+
+/// When a job is done, and under which name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// Of all processes, one at a time does what has this name.
+    pub(crate) name: &'static str,
+    /// The pause before each time.
+    pub(crate) every: Duration,
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Does `work` again and again until told to stop.
+    pub(crate) fn run<W>(self, db: &Db, tasks: &Tasks, work: impl Fn() -> W + Send + Sync + 'static)
+    where
+        W: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let (db, stop, work) = (db.clone(), tasks.clone(), Arc::new(work));
+        tasks.spawn_loop(info_span!("billing.job", job = self.name), move || {
+            let (db, stop, work) = (db.clone(), stop.clone(), Arc::clone(&work));
+            async move {
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(self.every) => {}
+                        () = stop.stopping() => return,
+                    }
+                    let done = db.alone(self.name, || work()).await;
+                    if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
+                        warn!(error = %causes(&error), job = self.name, "cannot be done now");
+                    }
+                }
+            }
+        });
+    }
+}
