@@ -35,7 +35,7 @@ const FLOORS: [Floor; 17] = [
         "pairs_per_s_1000_accounts",
         Better::More,
         40_000.0,
-        25_000.0,
+        20_000.0,
     ),
     Floor::new(
         "ledger_postgres",

@@ -98,9 +98,8 @@ pub(crate) async fn endings(
     limit: i64,
 ) -> Result<Vec<Ending>, Error> {
     let rows = sqlx::query(
-        "select hold.id as id, hold.account as account, hold.mode as mode, coalesce(hold.key, $4) as key, '' as route,
-                '' as model, '' as provider, hold.state as outcome, hold.granted as held, hold.captured as charged,
-                hold.written_off as written_off, 0 as input_tokens, 0 as output_tokens,
+        "select hold.id as id, hold.account as account, hold.mode as mode, coalesce(hold.key, $4) as key,
+                hold.state as outcome, hold.granted as held, hold.captured as charged, hold.written_off as written_off,
                 hold.price_version as price_version, hold.created_at as created_at, ending.created_at as ended_at,
                 ending.seq as ending, ending.receipt as receipt
          from ending join hold on hold.id = ending.hold
@@ -112,14 +111,7 @@ pub(crate) async fn endings(
     .bind(Vec::new())
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Ending {
-                receipt: row.try_get("receipt")?,
-                operation: read(row)?,
-            })
-        })
-        .collect()
+    rows.iter().map(read_ending).collect()
 }
 
 /// Moves the job on, unless another process has: then nothing may be written.
@@ -344,22 +336,41 @@ pub(crate) async fn with_receipt(
         .transpose()
 }
 
+fn read_ending(row: &AnyRow) -> Result<Ending, Error> {
+    Ok(Ending {
+        receipt: row.try_get("receipt")?,
+        operation: read_unexplained(row)?,
+    })
+}
+
 fn read(row: &AnyRow) -> Result<OperationRow, Error> {
+    Ok(OperationRow {
+        route: row.try_get("route")?,
+        model: row.try_get("model")?,
+        provider: row.try_get("provider")?,
+        input_tokens: row.try_get("input_tokens")?,
+        output_tokens: row.try_get("output_tokens")?,
+        ..read_unexplained(row)?
+    })
+}
+
+/// An operation but for what its receipt says.
+fn read_unexplained(row: &AnyRow) -> Result<OperationRow, Error> {
     let account: AccountId = row::id(row, "account")?;
     let mode: Mode = row::mode(row)?;
     Ok(OperationRow {
         id: row::id(row, "id")?,
         balance: BalanceId { account, mode },
         key: row::optional_id(row, "key")?,
-        route: row.try_get("route")?,
-        model: row.try_get("model")?,
-        provider: row.try_get("provider")?,
+        route: String::new(),
+        model: String::new(),
+        provider: String::new(),
         outcome: row.try_get("outcome")?,
         held: row::micros(row, "held")?,
         charged: row::micros(row, "charged")?,
         written_off: row::micros(row, "written_off")?,
-        input_tokens: row.try_get("input_tokens")?,
-        output_tokens: row.try_get("output_tokens")?,
+        input_tokens: 0,
+        output_tokens: 0,
         price_version: row.try_get("price_version")?,
         created_at: row.try_get("created_at")?,
         ended_at: row.try_get("ended_at")?,
