@@ -46,6 +46,7 @@ const LIMITS: &[&str] = &[
     "chat",
     "media",
     "billing",
+    "webhooks",
     "upstream",
     "outbox",
 ];

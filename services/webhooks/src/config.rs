@@ -1,4 +1,4 @@
-//! The section `webhooks`: every limit with its default. Durations are written as `"15s"` or `"2h"`.
+//! The sections `webhooks` and `limits.webhooks`: every limit with its default. Durations are written as `"15s"` or `"2h"`.
 
 use std::time::Duration;
 
@@ -44,12 +44,18 @@ pub struct Config {
     /// quarter of the lease. Default `"5s"`.
     #[serde(default = "default_sweep", with = "duration")]
     pub sweep: Duration,
-    /// Registered endpoints of an account in one mode. Default 20.
-    #[serde(default = "default_endpoints")]
-    pub max_endpoints: u32,
     /// Bytes of a message to webhooks, which carries an event's payload. Default 1 MiB.
     #[serde(default = "default_message")]
     pub max_message_bytes: usize,
+}
+
+/// What a customer may have: the section `limits.webhooks`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Registered endpoints of an account in one mode. Default 20.
+    #[serde(default = "default_endpoints")]
+    pub max_endpoints: u32,
 }
 
 /// Waits that double.

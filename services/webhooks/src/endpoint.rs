@@ -44,7 +44,7 @@ pub(crate) async fn create(
         secret: content.seal(&endpoint::secret_place(id), secret.expose().as_bytes())?,
         created_at: now,
     };
-    let most = shared.config.max_endpoints;
+    let most = shared.limits.max_endpoints;
     let made = shared
         .db
         .write(move |connection| Box::pin(endpoint::insert(connection, row, i64::from(most))))

@@ -49,7 +49,7 @@ use proto::webhooks::v1::webhooks_server::WebhooksServer;
 use tokio::sync::Notify;
 use upstream::GuardedClient;
 
-pub use crate::config::Config;
+pub use crate::config::{Config, Limits};
 pub use crate::error::Error;
 pub use crate::rpc::Rpc;
 
@@ -75,7 +75,7 @@ pub const MIGRATIONS: &[Migration] = &[
 /// What the service is made of.
 #[derive(Debug)]
 pub struct Deps {
-    /// Everything configured; it reads `webhooks` and `egress`.
+    /// Everything configured; it reads `webhooks`, `limits.webhooks` and `egress`.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -98,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) client: GuardedClient,
     pub(crate) secrets: Secrets,
     pub(crate) config: Config,
+    pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// Rung whenever there may be something to start.
     pub(crate) bell: Notify,
@@ -114,6 +115,7 @@ impl Webhooks {
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             config: Config::read(&deps.settings)?,
+            limits: deps.settings.section("limits.webhooks")?,
             client: GuardedClient::new(&deps.settings.section("egress")?)?,
             db: deps.db,
             secrets: deps.secrets,

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use domain::TaskId;
 use futures::{Stream, StreamExt as _, stream};
 use proto::{
-    Fault, billing::v1 as billing, chat::v1 as chat, code, common::v1 as common,
-    media::v1 as media, webhooks::v1 as webhooks,
+    Fault, billing::v1 as billing, chat::v1 as chat, code, common::v1 as common, media::v1 as media,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -86,7 +85,6 @@ pub(crate) fn event(event: chat::complete_event::Event) -> chat::CompleteEvent {
 pub(crate) struct FakeBilling(pub(crate) Arc<World>);
 pub(crate) struct FakeChat(pub(crate) Arc<World>);
 pub(crate) struct FakeMedia(pub(crate) Arc<World>);
-pub(crate) struct FakeWebhooks;
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -476,53 +474,5 @@ impl media::media_server::Media for FakeMedia {
         Ok(Response::new(media::ListUnknownAttemptsReply {
             attempts: vec![attempt],
         }))
-    }
-}
-
-#[tonic::async_trait]
-impl webhooks::webhooks_server::Webhooks for FakeWebhooks {
-    async fn publish(
-        &self,
-        _request: Request<webhooks::PublishRequest>,
-    ) -> Result<Response<webhooks::PublishReply>, Status> {
-        panic!("the edge does not publish")
-    }
-
-    async fn get_secret(
-        &self,
-        _request: Request<webhooks::GetSecretRequest>,
-    ) -> Result<Response<webhooks::Secret>, Status> {
-        let secret = "whsec_c2VjcmV0".into();
-        Ok(Response::new(webhooks::Secret { secret }))
-    }
-
-    async fn create_endpoint(
-        &self,
-        request: Request<webhooks::CreateEndpointRequest>,
-    ) -> Result<Response<webhooks::CreateEndpointReply>, Status> {
-        let request = request.into_inner();
-        Ok(Response::new(webhooks::CreateEndpointReply {
-            endpoint: Some(webhooks::Endpoint {
-                endpoint_id: vec![6; 16].into(),
-                url: request.url,
-                events: request.events,
-                created_at: 1_500_000,
-            }),
-            secret: "whsec_c2VjcmV0".into(),
-        }))
-    }
-
-    async fn list_endpoints(
-        &self,
-        _: Request<webhooks::ListEndpointsRequest>,
-    ) -> Result<Response<webhooks::ListEndpointsReply>, Status> {
-        Ok(Response::new(webhooks::ListEndpointsReply::default()))
-    }
-
-    async fn delete_endpoint(
-        &self,
-        _: Request<webhooks::DeleteEndpointRequest>,
-    ) -> Result<Response<webhooks::DeleteEndpointReply>, Status> {
-        Ok(Response::new(webhooks::DeleteEndpointReply {}))
     }
 }

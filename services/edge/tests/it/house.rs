@@ -36,7 +36,8 @@ use tracing::Span;
 use crate::fake_keys::FakeKeys;
 use crate::fake_orders::FakeOrders;
 use crate::fake_usage::FakeUsage;
-use crate::fakes::{FakeBilling, FakeChat, FakeMedia, FakeWebhooks, Plan, World, event};
+use crate::fake_webhooks::FakeWebhooks;
+use crate::fakes::{FakeBilling, FakeChat, FakeMedia, Plan, World, event};
 
 /// A running edge.
 pub(crate) struct House {

@@ -14,6 +14,7 @@ mod chat;
 mod fake_keys;
 mod fake_orders;
 mod fake_usage;
+mod fake_webhooks;
 mod fakes;
 mod files;
 mod house;
