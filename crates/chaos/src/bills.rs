@@ -21,8 +21,9 @@ const AT_ONCE: usize = 64;
 /// What the account begins with: credits, and the same in micro-credits.
 const CREDITS: i64 = 10_000_000;
 const CREDIT: i64 = CREDITS * 1_000_000;
-/// Of so many operations one is an image, and one is a stream that is left early.
+/// Of so many operations one is an image, one is an embedding, and one is a stream that is left early.
 const IMAGE_EACH: usize = 10;
+const EMBEDDING_EACH: usize = 7;
 const LEFT_EACH: usize = 14;
 
 /// What chats come to.
@@ -40,6 +41,13 @@ const STREAMS: [&str; 4] = [
     "Hello [sandbox outcome=cut tokens=8]",
     "Hello [sandbox outcome=overreport tokens=8]",
     "Hello [sandbox outcome=overloaded]",
+];
+/// What embeddings come to.
+const EMBEDDINGS: [&str; 4] = [
+    "a fox",
+    "a fox [sandbox outcome=overreport]",
+    "a fox [sandbox outcome=fail]",
+    "a fox [sandbox outcome=malformed]",
 ];
 /// What images come to.
 const IMAGES: [&str; 3] = [
@@ -108,8 +116,14 @@ async fn ask(api: &Api, next: &AtomicUsize, count: usize) -> Result<()> {
             };
             stream(api, pick(&STREAMS, number / 2), most).await;
         } else {
-            let body = whole(pick(&CHATS, number / 2));
-            let reply = api.post("/chat/completions", &body).await?;
+            let (path, body) = if number.is_multiple_of(EMBEDDING_EACH) {
+                let text = pick(&EMBEDDINGS, number / EMBEDDING_EACH);
+                let body = json!({ "model": "text-embedding-3-small", "input": text });
+                ("/embeddings", body)
+            } else {
+                ("/chat/completions", whole(pick(&CHATS, number / 2)))
+            };
+            let reply = api.post(path, &body).await?;
             ensure!(!matches!(reply.status, 400..=403 | 429 | 503), "{reply}");
         }
     }

@@ -17,13 +17,26 @@ pub use choose::Unserved;
 pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
-    CHAT_ROUTE, Cancel, Category, ChatLimits, Model, Param, ParamType, ProviderRoute, Status, When,
+    CHAT_ROUTE, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits, Model, Param,
+    ParamType, ProviderRoute, Status, When,
 };
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
 const BUILT_IN: &[(&str, &str)] = &[
     ("gemini.toml", include_str!("../catalogue/gemini.toml")),
     ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
+    (
+        "gemini-embedding-001.toml",
+        include_str!("../catalogue/gemini-embedding-001.toml"),
+    ),
+    (
+        "text-embedding-3-large.toml",
+        include_str!("../catalogue/text-embedding-3-large.toml"),
+    ),
+    (
+        "text-embedding-3-small.toml",
+        include_str!("../catalogue/text-embedding-3-small.toml"),
+    ),
 ];
 
 /// Resolved parameters: every default filled in, every value checked. Keys in the order of the model's file.
@@ -82,6 +95,8 @@ pub struct Listing<'a> {
     cancel: Cancel,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat: Option<&'a ChatLimits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<&'a EmbeddingLimits>,
 }
 
 // === impl Catalogue ===
@@ -203,6 +218,7 @@ impl Model {
             webhook: self.webhook,
             cancel: self.cancel,
             chat: self.chat.as_ref(),
+            embedding: self.embedding.as_ref(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Chat, answered in one piece.
+    /// Chat, answered in one piece; embeddings are charged as that.
     ChatWhole,
     /// Chat, answered in a stream.
     ChatStream,

@@ -86,6 +86,7 @@ impl Sandbox {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/{provider}/v1/chat/completions", post(openai::complete))
+            .route("/{provider}/v1/embeddings", post(openai::embed))
             .route("/bfl/v1/{model}", post(bfl::submit))
             .route("/bfl/v1/get_result", get(bfl::get_result))
             .route("/bfl/v1/credits", get(bfl::credits))

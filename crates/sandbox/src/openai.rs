@@ -3,6 +3,7 @@
 //! The directive is read in the last user message. A reply says what arrived (model, roles, parts, tools), so that a
 //! caller sees its request come through.
 
+mod embeddings;
 mod refusal;
 mod reply;
 mod request;
@@ -17,6 +18,7 @@ use chassis::clock::{MICROS_PER_SECOND, now_micros};
 use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+pub(crate) use self::embeddings::embed;
 use self::{
     refusal::{Dialect, Refusal},
     reply::{Identity, Reply, frame},

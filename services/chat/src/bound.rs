@@ -44,6 +44,18 @@ pub(crate) struct Terms {
 // === impl Bound ===
 
 impl Bound {
+    /// The bound of a request that nothing comes out of that is counted.
+    pub(crate) fn of_input(request: &Request) -> Self {
+        Self {
+            text: u64::try_from(request.text_bytes)
+                .unwrap_or(u64::MAX)
+                .div_ceil(2),
+            media: 0,
+            output: 0,
+            choices: 1,
+        }
+    }
+
     /// The bound of a request to a model with these limits.
     pub(crate) fn of(request: &Request, limits: &ChatLimits) -> Self {
         Self {

@@ -47,6 +47,13 @@ pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>
     splice(body, cuts)
 }
 
+/// The body of a request for embeddings: the model as the provider calls it, and without labels.
+pub(crate) fn embeddings_body(body: &Bytes, request: &Request, model: &str) -> Bytes {
+    let mut cuts: Vec<Cut<'_>> = vec![(request.spans.model.clone(), quoted(model).into())];
+    cuts.extend(whole_members(body, request.spans.metadata.iter().collect()));
+    splice(body, cuts)
+}
+
 /// The limit goes into the field the customer used, else into the one the provider knows.
 fn output_limit(body: &Bytes, request: &Request, wishes: &Wishes<'_>, cuts: &mut Vec<Cut<'_>>) {
     let limit = wishes.max_output.to_string();

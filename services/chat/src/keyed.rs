@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::telemetry::causes;
-use domain::{Micros, catalogue::CHAT_ROUTE};
+use domain::Micros;
 use proto::{Fault, chat::v1::complete_event::Event, code};
 use tokio::time::Instant;
 use tracing::warn;
@@ -57,7 +57,7 @@ impl Keyed {
         key: &str,
         listener: Listener,
     ) -> Self {
-        let key = Key::new(&submission.caller, CHAT_ROUTE, key);
+        let key = Key::new(&submission.caller, submission.surface.route(), key);
         Self {
             service: Arc::clone(service),
             body_hash: key.body_hash(&submission.body),

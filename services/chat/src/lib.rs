@@ -11,6 +11,7 @@
 //! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
 //! | `quote.rs` | what a request would cost: the same plan, and nothing held |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
+//! | `surface.rs` | the routes served here: chat, embeddings |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
@@ -59,6 +60,7 @@ mod route;
 mod rpc;
 mod scan;
 mod store;
+mod surface;
 mod sweep;
 mod usage;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     Caller, Micros, Moment, OperationId, Problem,
-    catalogue::{CHAT_ROUTE, ChatLimits, Model},
+    catalogue::{ChatLimits, EmbeddingLimits, Model},
     charge::Kind,
     price::Applied,
     receipt::{Receipt, Subject},
@@ -18,11 +18,14 @@ use crate::{
     fault::{internal, refused, too_dear},
     request::{self, Refusal, Request, Wanted},
     route::Candidate,
+    surface::Surface,
 };
 
 /// A request as the edge hands it over.
 #[derive(Clone)]
 pub(crate) struct Submission {
+    /// What is asked for.
+    pub(crate) surface: Surface,
     /// Who asks.
     pub(crate) caller: Caller,
     /// The operation, which is also the hold.
@@ -41,6 +44,7 @@ pub(crate) struct Submission {
 
 /// A request that can be served, if there is credit for it.
 pub(crate) struct Plan {
+    surface: Surface,
     pub(crate) caller: Caller,
     pub(crate) operation: OperationId,
     pub(crate) body: Bytes,
@@ -60,17 +64,31 @@ pub(crate) struct Plan {
 /// Everything wrong with the request; a model that does not exist, is served elsewhere or is not allowed; no provider; a limit of
 /// the customer's own that no useful answer is within.
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
-    let request = request::parse(&submission.body, service.config.max_choices).map_err(refused)?;
+    let surface = submission.surface;
+    let request = match surface {
+        Surface::Chat => request::parse(&submission.body, service.config.max_choices),
+        Surface::Embeddings => request::embeddings::parse(&submission.body),
+    };
+    let request = request.map_err(refused)?;
     let model = service
         .catalogue
-        .choose(CHAT_ROUTE, &request.model, &submission.models)?;
-    // The catalogue lets no other model onto this route.
-    let limits = model.chat.ok_or_else(internal)?;
-    within(&request, model, &limits)?;
+        .choose(surface.route(), &request.model, &submission.models)?;
+    // The catalogue lets no other model onto a route than one that has its limits.
+    let bound = match surface {
+        Surface::Chat => {
+            let limits = model.chat.ok_or_else(internal)?;
+            within(&request, model, &limits)?;
+            Bound::of(&request, &limits)
+        }
+        Surface::Embeddings => {
+            let limits = model.embedding.ok_or_else(internal)?;
+            few_enough(&request, model, &limits)?;
+            Bound::of_input(&request)
+        }
+    };
     let candidates = service
         .routes
         .candidates(&model.slug, submission.caller.mode)?;
-    let bound = Bound::of(&request, &limits);
     let rate = Rate {
         price: model.price_at(submission.at).ok_or_else(internal)?.clone(),
         factor: submission.caller.price_factor,
@@ -81,6 +99,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         .map_err(|_| internal())?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     Ok(Plan {
+        surface,
         caller: submission.caller,
         operation: submission.operation,
         body: submission.body,
@@ -113,13 +132,25 @@ fn within(request: &Request, model: &Model, limits: &ChatLimits) -> Result<(), F
     )])))
 }
 
+/// How many texts a model takes at once.
+fn few_enough(request: &Request, model: &Model, limits: &EmbeddingLimits) -> Result<(), Fault> {
+    let most = limits.max_inputs;
+    if request.inputs <= most {
+        return Ok(());
+    }
+    let allowed = format!("hold at most {most} inputs for {}", model.slug);
+    Err(refused(Refusal::Problems(vec![Problem::invalid(
+        "input", allowed,
+    )])))
+}
+
 // === impl Plan ===
 
 impl Plan {
     /// Its receipt as far as it is known before anybody was asked.
     pub(crate) fn draft(&self, price_version: &str) -> Receipt {
         Receipt::of(Subject {
-            route: CHAT_ROUTE.to_owned(),
+            route: self.surface.route().to_owned(),
             kind: match self.request.answer {
                 Wanted::Whole => Kind::ChatWhole,
                 Wanted::Stream | Wanted::StreamWithUsage => Kind::ChatStream,

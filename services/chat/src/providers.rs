@@ -1,6 +1,7 @@
 //! The seam to providers: ask once, and get OpenAI's objects back, whatever the provider speaks. One file per wire protocol.
 
 mod openai;
+mod openai_embeddings;
 mod refusal;
 
 use std::{collections::HashMap, sync::Arc};
@@ -102,5 +103,7 @@ pub(crate) type Adapters = HashMap<&'static str, Arc<dyn Adapter>>;
 pub(crate) fn adapters(client: &ProviderClient, config: &Config) -> Adapters {
     let openai = openai::OpenAi::new(client.clone(), config.whole_answer_timeout);
     let openai: Arc<dyn Adapter> = Arc::new(openai);
-    Adapters::from([("openai", openai)])
+    let embeddings = openai_embeddings::OpenAiEmbeddings::new(client.clone());
+    let embeddings: Arc<dyn Adapter> = Arc::new(embeddings);
+    Adapters::from([("openai", openai), ("openai-embeddings", embeddings)])
 }

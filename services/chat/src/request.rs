@@ -4,6 +4,7 @@
 //! OpenAI's further parameters (`temperature`, `tools`, `response_format`, …) and unknown ones pass unchecked: the provider
 //! knows them better.
 
+pub(crate) mod embeddings;
 mod messages;
 mod pick;
 
@@ -45,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) max_output: Option<u64>,
     /// How many choices (`n`).
     pub(crate) choices: u64,
+    /// Of embeddings, how many texts; 0 of chat.
+    pub(crate) inputs: u64,
     /// Bytes that may be text the model reads: all but media.
     pub(crate) text_bytes: usize,
     /// Media parts.
@@ -100,27 +103,25 @@ struct Reader(Vec<Problem>);
 /// # Errors
 /// Everything wrong with it, as far as no model need be known.
 pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Refusal::NotJson(format!(
-            "the body is not UTF-8 at byte {}",
-            error.valid_up_to()
-        ))
-    })?;
+    let text = read_text(body)?;
     let picked = Pick(NAMES)
         .read(text)
         .map_err(|error| not_json(text, &error))?;
     let [
-        _,
+        model,
         messages,
         stream,
         options,
         max_tokens,
         max_completion_tokens,
         n,
-        ..,
+        _,
+        _,
+        user,
+        metadata,
     ] = picked;
     let mut reader = Reader::default();
-    let model = reader.model(&picked);
+    let model = reader.model(model);
     let messages = reader.messages(messages);
     let include_usage = reader.include_usage(options);
     let max_tokens = reader.count("max_tokens", max_tokens, u64::MAX);
@@ -136,20 +137,24 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         answer,
         max_output: max_tokens.into_iter().chain(max_completion_tokens).min(),
         choices: reader.count("n", n, max_choices).unwrap_or(1),
+        inputs: 0,
         text_bytes: body.len().saturating_sub(messages.media_bytes),
         media_parts: messages.media_parts,
         thoughts: reader.thoughts(&picked),
-        tags: reader.tags(&picked),
+        tags: reader.tags(user, metadata),
         spans: Spans {
             include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
             ..spans(text, &picked)
         },
     };
-    if reader.0.is_empty() {
-        Ok(request)
-    } else {
-        Err(Refusal::Problems(reader.0))
-    }
+    reader.done(request)
+}
+
+fn read_text(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        Refusal::NotJson(format!("the body is not UTF-8 at byte {at}"))
+    })
 }
 
 fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
@@ -201,8 +206,17 @@ fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
 // === impl Reader ===
 
 impl Reader {
-    fn model(&mut self, [model, ..]: &Picked<'_, NAMES_LEN>) -> String {
-        let Some(raw) = given(*model) else {
+    /// The request, if nothing is wrong with it.
+    fn done(self, request: Request) -> Result<Request, Refusal> {
+        if self.0.is_empty() {
+            Ok(request)
+        } else {
+            Err(Refusal::Problems(self.0))
+        }
+    }
+
+    fn model(&mut self, model: Option<&RawValue>) -> String {
+        let Some(raw) = given(model) else {
             self.0.push(Problem::missing("model"));
             return String::new();
         };
@@ -227,11 +241,11 @@ impl Reader {
     }
 
     /// Labels are few and short: they are read as values. What is no value, such as half a surrogate pair, is no label either.
-    fn tags(&mut self, [.., user, metadata]: &Picked<'_, NAMES_LEN>) -> Tags {
+    fn tags(&mut self, user: Option<&RawValue>, metadata: Option<&RawValue>) -> Tags {
         let value = |raw: Option<&RawValue>| {
             raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or(Value::Bool(false)))
         };
-        Tags::read(value(*user), value(*metadata)).unwrap_or_else(|problems| {
+        Tags::read(value(user), value(metadata)).unwrap_or_else(|problems| {
             self.0.extend(problems);
             Tags::default()
         })

@@ -60,7 +60,8 @@ impl Routes {
         sandbox: Option<&str>,
         adapters: &Adapters,
     ) -> Result<Self, Error> {
-        let of_chat = |model: &&Model| model.category == Category::Chat;
+        let of_chat =
+            |model: &&Model| matches!(model.category, Category::Chat | Category::Embedding);
         let chat: Vec<&Model> = catalogue.models().iter().filter(of_chat).collect();
         let names = chat.iter().flat_map(|model| &model.providers);
         let builder = Builder {

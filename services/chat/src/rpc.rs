@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Service, complete::complete, fault::internal, listener::Item, plan::Submission, quote::quote,
+    surface::Surface,
 };
 
 /// The server side of the service.
@@ -43,6 +44,7 @@ impl chat_server::Chat for Rpc {
     ) -> Result<Response<Self::CompleteStream>, Status> {
         let request = request.into_inner();
         let submission = Submission {
+            surface: surface(&request.route)?,
             caller: context_from_wire(request.context)?,
             operation: id_from_wire(&request.operation_id)?,
             body: request.body,
@@ -64,6 +66,7 @@ impl chat_server::Chat for Rpc {
     async fn quote(&self, request: Request<QuoteRequest>) -> Result<Response<Quote>, Status> {
         let request = request.into_inner();
         let submission = Submission {
+            surface: surface(&request.route)?,
             caller: context_from_wire(request.context)?,
             operation: mint(),
             body: request.body,
@@ -74,6 +77,10 @@ impl chat_server::Chat for Rpc {
         };
         Ok(Response::new(quote(&self.service, submission).await?))
     }
+}
+
+fn surface(route: &str) -> Result<Surface, Status> {
+    Ok(Surface::parse(route).ok_or_else(internal)?)
 }
 
 /// The customer's own limit of the cost, if there is one.

@@ -69,6 +69,7 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/chat/completions", INFERENCE, || {
         post(chat::complete)
     }),
+    row(Method::POST, "/embeddings", INFERENCE, || post(chat::embed)),
     row(Method::POST, "/images/generations", INFERENCE, || {
         post(media::images)
     }),

@@ -201,7 +201,7 @@ fn accesses(
 ) -> Result<Providers, chassis::config::Error> {
     let models = catalogue.models().iter();
     let names = models
-        .filter(|model| model.category != Category::Chat)
+        .filter(|model| !matches!(model.category, Category::Chat | Category::Embedding))
         .flat_map(|model| &model.providers)
         .map(|route| route.provider.as_str());
     Providers::read(settings, names, sandbox)

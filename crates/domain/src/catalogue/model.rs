@@ -10,6 +10,8 @@ use crate::{
 
 /// The route of chat, and of nothing else.
 pub const CHAT_ROUTE: &str = "chat/completions";
+/// The route of embeddings, and of nothing else.
+pub const EMBEDDINGS_ROUTE: &str = "embeddings";
 
 /// Conditions on resolved parameters: every named parameter has the given value. Empty: always.
 pub type When = Map<String, Value>;
@@ -45,6 +47,8 @@ pub struct Model {
     pub cancel: Cancel,
     /// Limits of a chat model; only chat has them.
     pub chat: Option<ChatLimits>,
+    /// Limits of an embedding model; only those have them.
+    pub embedding: Option<EmbeddingLimits>,
     /// What customers may send, beside `model` and `callback_url`.
     #[serde(default)]
     pub params: Vec<Param>,
@@ -65,6 +69,8 @@ pub enum Category {
     Chat,
     /// Pictures.
     Image,
+    /// Vectors, synchronously.
+    Embedding,
 }
 
 /// Where a model is in its life.
@@ -97,6 +103,14 @@ pub struct ChatLimits {
     pub max_output: u64,
     /// What a media part of a message counts as input, whatever its size.
     pub media_part: u64,
+}
+
+/// Limits of an embedding model.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingLimits {
+    /// Inputs of one request.
+    pub max_inputs: u64,
 }
 
 /// One parameter.
@@ -244,18 +258,32 @@ impl Model {
 
     /// That its category can be served at its price.
     fn check_category(&self, tariff: &Tariff) -> Result<(), String> {
-        let by_chat = self.route == CHAT_ROUTE;
-        let by_token = matches!(tariff, Tariff::Token(_));
-        match self.category {
-            Category::Chat if by_chat && by_token && self.chat.is_some() => Ok(()),
-            Category::Image if !by_chat && !by_token && self.chat.is_none() => Ok(()),
-            Category::Chat => Err(format!(
-                "a chat model is served by {CHAT_ROUTE}, priced by token, and has [chat]"
-            )),
-            Category::Image => Err(format!(
-                "an image model is not served by {CHAT_ROUTE}, is not priced by token, and has no [chat]"
-            )),
-        }
+        let limits = (self.chat.is_some(), self.embedding.is_some());
+        let output = match tariff {
+            Tariff::Token(prices) => Some(prices.output),
+            Tariff::Call { .. }
+            | Tariff::Image { .. }
+            | Tariff::Second { .. }
+            | Tariff::Character { .. } => None,
+        };
+        let is_token_route = [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&self.route.as_str());
+        let (fits, rule) = match self.category {
+            Category::Chat => (
+                self.route == CHAT_ROUTE
+                    && output.is_some_and(|price| price > 0)
+                    && limits == (true, false),
+                "a chat model is served by chat/completions, priced by token, with a price of output, and has [chat]",
+            ),
+            Category::Embedding => (
+                self.route == EMBEDDINGS_ROUTE && output == Some(0) && limits == (false, true),
+                "an embedding model is served by embeddings, priced by token, without a price of output, and has [embedding]",
+            ),
+            Category::Image => (
+                !is_token_route && output.is_none() && limits == (false, false),
+                "an image model is not served by chat/completions or embeddings, is not priced by token, and has neither [chat] nor [embedding]",
+            ),
+        };
+        if fits { Ok(()) } else { Err(rule.to_owned()) }
     }
 }
 

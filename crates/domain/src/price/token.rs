@@ -13,7 +13,8 @@ pub struct TokenPrices {
     pub input: i64,
     /// Input read from a cache; at most the price of input.
     pub cached: i64,
-    /// Output.
+    /// Output; zero where nothing comes out that is counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub output: i64,
     /// Reasoning; else as output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +37,11 @@ pub struct TokenBound {
     pub media: u64,
     /// Output of any class.
     pub output: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(price: &i64) -> bool {
+    *price == 0
 }
 
 // === impl TokenPrices ===
@@ -82,8 +88,14 @@ impl TokenPrices {
     pub(super) fn check(&self) -> Result<(), String> {
         let own = [self.reasoning, self.audio_input, self.audio_output];
         let free = own.into_iter().flatten().any(|price| price <= 0);
-        if free || self.input <= 0 || self.output <= 0 || self.cached < 0 {
-            return Err("token prices must be above zero; cached may be zero".to_owned());
+        if free || self.input <= 0 || self.output < 0 || self.cached < 0 {
+            return Err(
+                "token prices must be above zero; those of cached and output may be zero"
+                    .to_owned(),
+            );
+        }
+        if self.output == 0 && (self.reasoning.is_some() || self.audio_output.is_some()) {
+            return Err("where output costs nothing, no part of it may".to_owned());
         }
         if self.cached > self.input {
             return Err("cached must cost at most what input costs".to_owned());
@@ -179,11 +191,17 @@ mod tests {
             audio_output: None,
         };
         assert!(good.check().is_ok());
+        assert!(TokenPrices { output: 0, ..good }.check().is_ok());
         for wrong in [
             TokenPrices { cached: 51, ..good },
             TokenPrices { cached: -1, ..good },
             TokenPrices { input: 0, ..good },
-            TokenPrices { output: 0, ..good },
+            TokenPrices { output: -1, ..good },
+            TokenPrices {
+                output: 0,
+                reasoning: Some(1),
+                ..good
+            },
             TokenPrices {
                 reasoning: Some(0),
                 ..good

@@ -12,6 +12,7 @@ mod chat_outcomes;
 mod crash_chat;
 mod crash_media;
 mod crash_storm;
+mod embeddings;
 mod errors;
 mod faults;
 mod files;

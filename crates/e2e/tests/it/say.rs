@@ -28,6 +28,11 @@ pub(crate) fn chat(text: &str) -> Value {
     json!({ "model": "gemini", "messages": [{ "role": "user", "content": text }] })
 }
 
+/// A request for the embedding of this text.
+pub(crate) fn embedding(text: &str) -> Value {
+    json!({ "model": "text-embedding-3-small", "input": text, "dimensions": 8 })
+}
+
 /// An image request with this prompt.
 pub(crate) fn image(prompt: &str) -> Value {
     json!({ "model": "flux-2", "prompt": prompt })

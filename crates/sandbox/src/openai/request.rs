@@ -234,7 +234,7 @@ impl Body {
 // === impl Problem ===
 
 impl Problem {
-    fn value(param: &'static str, text: &str) -> Self {
+    pub(super) fn value(param: &'static str, text: &str) -> Self {
         Self {
             message: format!("'{param}' {text}."),
             param: Some(param),

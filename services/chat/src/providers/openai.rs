@@ -55,20 +55,7 @@ impl Adapter for OpenAi {
         model: &str,
         dialect: Dialect,
     ) -> Result<Endpoint, Unusable> {
-        let url = access.base_url.join("chat/completions");
-        let bearer = format!("Bearer {}", access.key.expose());
-        let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Unusable::Credential)?;
-        bearer.set_sensitive(true);
-        let json = HeaderValue::from_static("application/json");
-        Ok(Endpoint {
-            url: url.map_err(|_| Unusable::BaseUrl)?,
-            headers: HeaderMap::from_iter([
-                (header::AUTHORIZATION, bearer),
-                (header::CONTENT_TYPE, json),
-            ]),
-            model: model.to_owned(),
-            dialect,
-        })
+        endpoint(access, "chat/completions", (model, dialect))
     }
 
     async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
@@ -98,6 +85,28 @@ impl Adapter for OpenAi {
             }
         }
     }
+}
+
+/// A path below a base URL, and the credential as a bearer token.
+pub(super) fn endpoint(
+    access: &Access,
+    path: &str,
+    (model, dialect): (&str, Dialect),
+) -> Result<Endpoint, Unusable> {
+    let url = access.base_url.join(path);
+    let bearer = format!("Bearer {}", access.key.expose());
+    let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Unusable::Credential)?;
+    bearer.set_sensitive(true);
+    let json = HeaderValue::from_static("application/json");
+    Ok(Endpoint {
+        url: url.map_err(|_| Unusable::BaseUrl)?,
+        headers: HeaderMap::from_iter([
+            (header::AUTHORIZATION, bearer),
+            (header::CONTENT_TYPE, json),
+        ]),
+        model: model.to_owned(),
+        dialect,
+    })
 }
 
 /// An answer in one piece: a JSON object with choices, and no error.

@@ -116,6 +116,7 @@ impl App {
             models: models.iter().map(|model| (*model).to_owned()).collect(),
             idempotency_key: String::new(),
             max_cost: 0,
+            route: String::new(),
         }
     }
 
@@ -131,6 +132,7 @@ impl App {
             body: request.body,
             models: request.models,
             max_cost: request.max_cost,
+            route: request.route,
         };
         let mut client = self.client.clone();
         let quote = client.quote(rpc::request(request, PATIENCE)).await;

@@ -10,6 +10,7 @@ mod app;
 mod billing;
 mod cuts;
 mod database;
+mod embeddings;
 mod failures;
 mod house;
 mod keyed;

@@ -1,4 +1,4 @@
-//! `POST /chat/completions`. The body goes to chat as it came; what comes back leaves as it came.
+//! `POST /chat/completions` and `POST /embeddings`. The body goes to chat as it came; what comes back leaves as it came.
 
 use std::sync::Arc;
 
@@ -10,7 +10,11 @@ use chassis::{
     failpoint::{Point, reach},
     rpc,
 };
-use domain::{Micros, OperationId, ids::Operation};
+use domain::{
+    Micros, OperationId,
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE},
+    ids::Operation,
+};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use proto::{
@@ -30,11 +34,29 @@ use crate::{
     sse::{self, Opened, Opening, Stage},
 };
 
-/// Runs one chat completion.
+/// `POST /chat/completions`.
 pub(crate) async fn complete(
     State(app): State<Arc<App>>,
     caller: Scoped<Inference>,
     request: Request,
+) -> Result<Response, ApiError> {
+    run(&app, caller, request, CHAT_ROUTE).await
+}
+
+/// `POST /embeddings`.
+pub(crate) async fn embed(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    run(&app, caller, request, EMBEDDINGS_ROUTE).await
+}
+
+async fn run(
+    app: &Arc<App>,
+    caller: Scoped<Inference>,
+    request: Request,
+    route: &str,
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
     let idempotency_key = idempotency_key(request.headers())?;
@@ -42,7 +64,7 @@ pub(crate) async fn complete(
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
-        &app,
+        app,
         CompleteRequest {
             context: Some(caller.context()),
             operation_id: operation.to_vec().into(),
@@ -50,13 +72,14 @@ pub(crate) async fn complete(
             models: caller.identity.models.clone(),
             idempotency_key,
             max_cost,
+            route: route.to_owned(),
         },
     );
     let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {
         Ok(opened) => opened?,
-        Err(_elapsed) if sse::wants_stream(&body) => {
+        Err(_elapsed) if route == CHAT_ROUTE && sse::wants_stream(&body) => {
             // A kept answer, which has another operation, does not take that long to be found.
-            let mut response = sse::respond(&app, caller.request_id, Stage::Opening(opening));
+            let mut response = sse::respond(app, caller.request_id, Stage::Opening(opening));
             put(
                 response.headers_mut(),
                 "x-aio-operation-id",
@@ -70,9 +93,9 @@ pub(crate) async fn complete(
     drop(body);
     let Opened { head, events } = opened;
     let mut response = if head.stream {
-        sse::respond(&app, caller.request_id, Stage::Events(events))
+        sse::respond(app, caller.request_id, Stage::Events(events))
     } else {
-        whole(&app, events).await?
+        whole(app, events).await?
     };
     write_head(response.headers_mut(), &head, operation)?;
     Ok(response)

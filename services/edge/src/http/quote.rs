@@ -8,7 +8,10 @@ use axum::{
 };
 use bytes::Bytes;
 use chassis::rpc;
-use domain::{Micros, catalogue::CHAT_ROUTE};
+use domain::{
+    Micros,
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE},
+};
 use http::StatusCode;
 use proto::{
     chat::v1::QuoteRequest as ChatQuote, common::v1::Quote, media::v1::QuoteRequest as MediaQuote,
@@ -50,12 +53,13 @@ pub(crate) async fn quote(
     let text = body::read(request, largest, &limits.bodies).await?;
     let (route, body) = asked(&app, &text)?;
     let (context, models) = (Some(caller.context()), caller.identity.models.clone());
-    let quote = if route == CHAT_ROUTE {
+    let quote = if [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&route.as_str()) {
         let request = ChatQuote {
             context,
             body,
             models,
             max_cost,
+            route,
         };
         let request = rpc::request(request, limits.deadlines.submit);
         app.clients.chat.clone().quote(request).await?

@@ -15,6 +15,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/healthz", ""),
     ("GET", "/readyz", ""),
     ("POST", "/chat/completions", "{}"),
+    ("POST", "/embeddings", "{}"),
     ("POST", "/images/generations", "{}"),
     (
         "POST",

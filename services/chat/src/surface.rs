@@ -1,0 +1,33 @@
+//! What is served here, synchronously and by token. Pure.
+
+use domain::catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE};
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// Chat.
+    Chat,
+    /// Embeddings: always answered in one piece.
+    Embeddings,
+}
+
+// === impl Surface ===
+
+impl Surface {
+    /// Reads a route, below `/api/v1/`; empty is chat, as callers of an older version say it.
+    pub(crate) fn parse(route: &str) -> Option<Self> {
+        match route {
+            "" | CHAT_ROUTE => Some(Self::Chat),
+            EMBEDDINGS_ROUTE => Some(Self::Embeddings),
+            _ => None,
+        }
+    }
+
+    /// The route, below `/api/v1/`.
+    pub(crate) const fn route(self) -> &'static str {
+        match self {
+            Self::Chat => CHAT_ROUTE,
+            Self::Embeddings => EMBEDDINGS_ROUTE,
+        }
+    }
+}
