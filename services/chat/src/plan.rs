@@ -66,16 +66,18 @@ pub(crate) struct Plan {
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let surface = submission.surface;
     let request = match surface {
-        Surface::Chat => request::parse(&submission.body, service.config.max_choices),
+        Surface::Chat | Surface::Messages => {
+            request::parse(&submission.body, service.config.max_choices)
+        }
         Surface::Embeddings => request::embeddings::parse(&submission.body),
     };
     let request = request.map_err(refused)?;
     let model = service
         .catalogue
-        .choose(surface.route(), &request.model, &submission.models)?;
+        .choose(surface.models(), &request.model, &submission.models)?;
     // The catalogue lets no other model onto a route than one that has its limits.
     let bound = match surface {
-        Surface::Chat => {
+        Surface::Chat | Surface::Messages => {
             let limits = model.chat.ok_or_else(internal)?;
             within(&request, model, &limits)?;
             Bound::of(&request, &limits)

@@ -1,12 +1,14 @@
 //! What is served here, synchronously and by token. Pure.
 
-use domain::catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE};
+use domain::catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE};
 
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Surface {
     /// Chat.
     Chat,
+    /// Chat that was asked for in Anthropic's words, and is in OpenAI's by now.
+    Messages,
     /// Embeddings: always answered in one piece.
     Embeddings,
 }
@@ -18,6 +20,7 @@ impl Surface {
     pub(crate) fn parse(route: &str) -> Option<Self> {
         match route {
             "" | CHAT_ROUTE => Some(Self::Chat),
+            MESSAGES_ROUTE => Some(Self::Messages),
             EMBEDDINGS_ROUTE => Some(Self::Embeddings),
             _ => None,
         }
@@ -27,6 +30,15 @@ impl Surface {
     pub(crate) const fn route(self) -> &'static str {
         match self {
             Self::Chat => CHAT_ROUTE,
+            Self::Messages => MESSAGES_ROUTE,
+            Self::Embeddings => EMBEDDINGS_ROUTE,
+        }
+    }
+
+    /// The route whose models it serves.
+    pub(crate) const fn models(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Messages => CHAT_ROUTE,
             Self::Embeddings => EMBEDDINGS_ROUTE,
         }
     }

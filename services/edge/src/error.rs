@@ -8,9 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use domain::catalogue::MESSAGES_ROUTE;
 use http::{HeaderValue, header};
 use proto::{Code, Fault, Kind, Retry, WireError, code};
 use serde::Serialize;
+
+use crate::anthropic;
 
 /// When to come again to what is not there, if nobody knows: an operator has to do something.
 const LATER: Duration = Duration::from_secs(60);
@@ -99,10 +102,15 @@ impl IntoResponse for ApiError {
 // === impl Failure ===
 
 impl Failure {
-    /// Writes the failure into its response.
-    pub(crate) fn render(&self, response: &mut Response, request_id: &str) {
+    /// Writes the failure into the response of a route: Anthropic's SDKs know another error object.
+    pub(crate) fn render(&self, response: &mut Response, route: &str, request_id: &str) {
         let fault = &self.0;
-        *response.body_mut() = Body::from(json(fault, request_id));
+        let body = if route.strip_prefix('/') == Some(MESSAGES_ROUTE) {
+            anthropic::failed(fault, request_id)
+        } else {
+            json(fault, request_id)
+        };
+        *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -180,7 +188,7 @@ mod tests {
         ] {
             let failure = Failure(Box::new(fault));
             let mut response = Response::new(Body::empty());
-            failure.render(&mut response, "req_1");
+            failure.render(&mut response, "/models", "req_1");
             let wait = response.headers().get(header::RETRY_AFTER);
             assert_eq!(wait.and_then(|wait| wait.to_str().ok()), expected);
         }

@@ -10,6 +10,7 @@
 //! 5. `http/*`: one handler per route, with `body` to read and `sse` to stream.
 //! 6. `error`: the only place where a failure becomes a status, by the table in `proto`.
 
+mod anthropic;
 mod auth;
 mod body;
 mod config;

@@ -108,7 +108,9 @@ where
         let _entered = span.enter();
         let Ok(mut response) = ready!(this.inner.poll(context));
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            failure.render(&mut response, &this.ticket.request_id);
+            let path = this.path.as_ref().map(MatchedPath::as_str);
+            let route = path.map(router::below_prefix).unwrap_or_default();
+            failure.render(&mut response, route, &this.ticket.request_id);
             log(&failure, &response, &this.ticket.request_id);
         }
         let headers = response.headers_mut();

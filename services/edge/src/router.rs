@@ -69,6 +69,9 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/chat/completions", INFERENCE, || {
         post(chat::complete)
     }),
+    row(Method::POST, "/messages", INFERENCE, || {
+        post(chat::messages)
+    }),
     row(Method::POST, "/embeddings", INFERENCE, || post(chat::embed)),
     row(Method::POST, "/images/generations", INFERENCE, || {
         post(media::images)

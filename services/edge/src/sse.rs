@@ -25,7 +25,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Streaming;
 
-use crate::{App, error, error::ApiError};
+use crate::{App, anthropic, error, error::ApiError};
 
 /// A comment: keeps proxies and clients from thinking that nobody is there.
 pub(crate) const HEARTBEAT: &[u8] = b": heartbeat\n\n";
@@ -57,10 +57,19 @@ pub(crate) enum Stage {
     Ended,
 }
 
+/// In whose form a streamed chat is told.
+pub(crate) enum Form {
+    /// OpenAI's: as chat says it.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic(Box<anthropic::events::Events>),
+}
+
 /// The body of a streamed chat.
 struct ChatBody {
     app: Arc<App>,
     request_id: String,
+    form: Form,
     stage: Stage,
     beat: Pin<Box<Sleep>>,
     /// When bytes last left; `None` until the first do.
@@ -69,15 +78,14 @@ struct ChatBody {
     heard: Instant,
 }
 
-// === impl ChatBody ===
-
 /// Answers with a stream of events.
-pub(crate) fn respond(app: &Arc<App>, request_id: String, stage: Stage) -> Response {
+pub(crate) fn respond(app: &Arc<App>, request_id: String, form: Form, stage: Stage) -> Response {
     let streams = &app.config.limits.streams;
     let now = Instant::now();
     let body = ChatBody {
         app: Arc::clone(app),
         request_id,
+        form,
         // A head that leaves before chat has answered is followed by a heartbeat at once.
         sent: match stage {
             Stage::Opening(_) => None,
@@ -142,16 +150,48 @@ pub(crate) fn wants_stream(body: &[u8]) -> bool {
     serde_json::from_slice::<Peek>(body).is_ok_and(|peek| peek.stream == Some(true))
 }
 
+// === impl Form ===
+
+impl Form {
+    /// One event of chat.
+    fn put(&mut self, data: &[u8], buffer: &mut BytesMut) {
+        match self {
+            Self::OpenAi => put_data(buffer, data),
+            Self::Anthropic(events) => events.take(data, buffer),
+        }
+    }
+
+    /// The answer is complete.
+    fn end(&mut self, buffer: &mut BytesMut) {
+        match self {
+            Self::OpenAi => put_data(buffer, b"[DONE]"),
+            Self::Anthropic(events) => events.end(buffer),
+        }
+    }
+
+    fn fail(&self, fault: &Fault, request_id: &str, buffer: &mut BytesMut) {
+        match self {
+            Self::OpenAi => put_data(buffer, &error::json(fault, request_id)),
+            Self::Anthropic(_) => {
+                buffer.put_slice(b"event: error\n");
+                put_data(buffer, &anthropic::failed(fault, request_id));
+            }
+        }
+    }
+}
+
+// === impl ChatBody ===
+
 impl ChatBody {
     /// Takes in one event.
     fn take(&mut self, event: CompleteEvent, buffer: &mut BytesMut) {
         match event.event {
-            Some(Event::Data(data)) => put_data(buffer, &data),
+            Some(Event::Data(data)) => self.form.put(&data, buffer),
             Some(Event::Tail(tail)) => {
                 for data in &tail.data {
-                    put_data(buffer, data);
+                    self.form.put(data, buffer);
                 }
-                put_data(buffer, b"[DONE]");
+                self.form.end(buffer);
                 self.stage = Stage::Ended;
             }
             Some(Event::Failed(fault)) => {
@@ -169,7 +209,7 @@ impl ChatBody {
             code = fault.code.word,
             "a stream ended with an error"
         );
-        put_data(buffer, &error::json(fault, &self.request_id));
+        self.form.fail(fault, &self.request_id, buffer);
         self.stage = Stage::Ended;
     }
 

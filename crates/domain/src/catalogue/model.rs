@@ -10,6 +10,8 @@ use crate::{
 
 /// The route of chat, and of nothing else.
 pub const CHAT_ROUTE: &str = "chat/completions";
+/// The route of chat in Anthropic's words: it serves the models of [`CHAT_ROUTE`].
+pub const MESSAGES_ROUTE: &str = "messages";
 /// The route of embeddings, and of nothing else.
 pub const EMBEDDINGS_ROUTE: &str = "embeddings";
 

@@ -21,6 +21,7 @@ mod keys;
 mod keys_limits;
 mod keys_own;
 mod media;
+mod messages;
 mod money;
 mod orders;
 mod provider;

@@ -1,4 +1,5 @@
-//! `POST /chat/completions` and `POST /embeddings`. The body goes to chat as it came; what comes back leaves as it came.
+//! `POST /chat/completions`, `POST /embeddings` and `POST /messages`. The body goes to chat as it came, and what comes back leaves as it
+//! came; only messages are in another's words, and are translated both ways.
 
 use std::sync::Arc;
 
@@ -6,13 +7,14 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use bytes::Bytes;
 use chassis::{
     failpoint::{Point, reach},
     rpc,
 };
 use domain::{
     Micros, OperationId,
-    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE},
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE},
     ids::Operation,
 };
 use futures::StreamExt as _;
@@ -27,12 +29,21 @@ use tonic::Streaming;
 
 use crate::{
     App,
+    anthropic::{self, events::Events},
     auth::{Inference, Scoped},
     body,
     error::ApiError,
     http::{idempotency_key, json, max_cost, put, put_replayed},
-    sse::{self, Opened, Opening, Stage},
+    sse::{self, Form, Opened, Opening, Stage},
 };
+
+/// A route, and in whose words it is spoken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Chat,
+    Embeddings,
+    Messages,
+}
 
 /// `POST /chat/completions`.
 pub(crate) async fn complete(
@@ -40,7 +51,7 @@ pub(crate) async fn complete(
     caller: Scoped<Inference>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    run(&app, caller, request, CHAT_ROUTE).await
+    run(&app, caller, request, Spoken::Chat).await
 }
 
 /// `POST /embeddings`.
@@ -49,19 +60,29 @@ pub(crate) async fn embed(
     caller: Scoped<Inference>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    run(&app, caller, request, EMBEDDINGS_ROUTE).await
+    run(&app, caller, request, Spoken::Embeddings).await
+}
+
+/// `POST /messages`.
+pub(crate) async fn messages(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    run(&app, caller, request, Spoken::Messages).await
 }
 
 async fn run(
     app: &Arc<App>,
     caller: Scoped<Inference>,
     request: Request,
-    route: &str,
+    spoken: Spoken,
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
     let idempotency_key = idempotency_key(request.headers())?;
     let max_cost = max_cost(request.headers())?;
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
+    let body = spoken.read(body)?;
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
         app,
@@ -72,14 +93,15 @@ async fn run(
             models: caller.identity.models.clone(),
             idempotency_key,
             max_cost,
-            route: route.to_owned(),
+            route: spoken.route().to_owned(),
         },
     );
     let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {
         Ok(opened) => opened?,
-        Err(_elapsed) if route == CHAT_ROUTE && sse::wants_stream(&body) => {
+        Err(_elapsed) if spoken != Spoken::Embeddings && sse::wants_stream(&body) => {
             // A kept answer, which has another operation, does not take that long to be found.
-            let mut response = sse::respond(app, caller.request_id, Stage::Opening(opening));
+            let stage = Stage::Opening(opening);
+            let mut response = sse::respond(app, caller.request_id, spoken.form(operation), stage);
             put(
                 response.headers_mut(),
                 "x-aio-operation-id",
@@ -92,28 +114,74 @@ async fn run(
     // A whole answer may take minutes: what it was asked is no longer needed here.
     drop(body);
     let Opened { head, events } = opened;
+    let paid = paid_by(&head, operation)?;
     let mut response = if head.stream {
-        sse::respond(app, caller.request_id, Stage::Events(events))
+        let stage = Stage::Events(events);
+        sse::respond(app, caller.request_id, spoken.form(paid), stage)
     } else {
-        whole(app, events).await?
+        whole(app, events, |body| spoken.write(body, paid)).await?
     };
-    write_head(response.headers_mut(), &head, operation)?;
+    write_head(response.headers_mut(), &head, paid);
     Ok(response)
 }
 
-/// Who answers, for which operation. A kept answer is that of an earlier one.
-fn write_head(headers: &mut HeaderMap, head: &Head, own: OperationId) -> Result<(), ApiError> {
-    let operation = if head.operation_id.is_empty() {
-        own
-    } else {
-        id_from_wire(&head.operation_id)?
-    };
+// === impl Spoken ===
+
+impl Spoken {
+    /// Its route, below `/api/v1/`.
+    const fn route(self) -> &'static str {
+        match self {
+            Self::Chat => CHAT_ROUTE,
+            Self::Embeddings => EMBEDDINGS_ROUTE,
+            Self::Messages => MESSAGES_ROUTE,
+        }
+    }
+
+    /// A request, as chat takes it.
+    fn read(self, body: Bytes) -> Result<Bytes, ApiError> {
+        match self {
+            Self::Chat | Self::Embeddings => Ok(body),
+            Self::Messages => Ok(anthropic::request::translated(&body)?),
+        }
+    }
+
+    /// A whole answer, as the customer reads it.
+    fn write(self, body: Bytes, operation: OperationId) -> Result<Bytes, ApiError> {
+        match self {
+            Self::Chat | Self::Embeddings => Ok(body),
+            Self::Messages => anthropic::answer::translated(&body, &message_id(operation))
+                .ok_or_else(ApiError::internal),
+        }
+    }
+
+    fn form(self, operation: OperationId) -> Form {
+        match self {
+            Self::Chat | Self::Embeddings => Form::OpenAi,
+            Self::Messages => Form::Anthropic(Box::new(Events::new(message_id(operation)))),
+        }
+    }
+}
+
+/// A message's id as Anthropic's look: that of the operation under another name.
+fn message_id(operation: OperationId) -> String {
+    operation.to_string().replacen("op_", "msg_", 1)
+}
+
+/// The operation that pays for an answer. A kept answer is that of an earlier one.
+fn paid_by(head: &Head, own: OperationId) -> Result<OperationId, ApiError> {
+    if head.operation_id.is_empty() {
+        return Ok(own);
+    }
+    Ok(id_from_wire(&head.operation_id)?)
+}
+
+/// Who answers, for which operation.
+fn write_head(headers: &mut HeaderMap, head: &Head, operation: OperationId) {
     put(headers, "x-aio-operation-id", &operation.to_string());
     put(headers, "x-aio-provider", &head.provider);
     if head.replayed {
         put_replayed(headers);
     }
-    Ok(())
 }
 
 /// Asks chat, and waits until it says who answers.
@@ -139,13 +207,17 @@ fn open(app: &Arc<App>, request: CompleteRequest) -> Opening {
     })
 }
 
-/// Waits for the whole answer.
-async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<Response, ApiError> {
+/// Waits for the whole answer, and writes it down.
+async fn whole(
+    app: &App,
+    mut events: Streaming<CompleteEvent>,
+    write: impl FnOnce(Bytes) -> Result<Bytes, ApiError>,
+) -> Result<Response, ApiError> {
     loop {
         match next(app, &mut events).await? {
             Event::Tail(Tail { data, charged }) => {
                 let body = data.into_iter().next().ok_or_else(ApiError::internal)?;
-                let mut response = json(StatusCode::OK, body);
+                let mut response = json(StatusCode::OK, write(body)?);
                 let cost = Micros::new(charged).to_string();
                 put(response.headers_mut(), "x-aio-cost-credits", &cost);
                 return Ok(response);

@@ -16,6 +16,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/readyz", ""),
     ("POST", "/chat/completions", "{}"),
     ("POST", "/embeddings", "{}"),
+    (
+        "POST",
+        "/messages",
+        r#"{"model":"gemini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
+    ),
     ("POST", "/images/generations", "{}"),
     (
         "POST",

@@ -74,6 +74,10 @@ pub(crate) struct Plan {
     pub(crate) answer: Result<mpsc::Receiver<Result<chat::CompleteEvent, Status>>, Fault>,
 }
 
+/// What chat says when no test told it otherwise.
+pub(crate) const ANSWER: &str =
+    r#"{"ok":true,"model":"gemini","choices":[{"message":{"content":"Hi."}}]}"#;
+
 /// The bytes of every output.
 pub(crate) const OUTPUT: &[u8] = b"0123456789";
 
@@ -257,7 +261,7 @@ impl chat::chat_server::Chat for FakeChat {
             .push(request.into_inner());
         let plan = self.0.plans.lock().unwrap().pop_front();
         let Some(plan) = plan else {
-            return Ok(Response::new(ReceiverStream::new(whole(r#"{"ok":true}"#))));
+            return Ok(Response::new(ReceiverStream::new(whole(ANSWER))));
         };
         if let Some(gate) = plan.gate {
             gate.notified().await;

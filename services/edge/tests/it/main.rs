@@ -20,6 +20,7 @@ mod files;
 mod house;
 mod keys;
 mod limits;
+mod messages;
 mod orders;
 mod own_keys;
 mod paid;

@@ -1,0 +1,274 @@
+//! A streamed answer, event by event. Anthropic's blocks come one after another, so what chat says decides which one is open.
+
+use bytes::{BufMut as _, BytesMut};
+use serde_json::{Value, json};
+
+use super::wire::{Chat, Choice, Part, ToolCall, Usage, stop_reason};
+use crate::sse::put_data;
+
+/// What was said so far.
+pub(crate) struct Events {
+    /// The message's id.
+    id: String,
+    begun: Begun,
+    open: Option<Block>,
+    /// The place of the next block.
+    next: usize,
+    finish_reason: Option<String>,
+    usage: Usage,
+    credits: Option<Value>,
+}
+
+/// Whether the message has begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    No,
+    Yes,
+}
+
+/// The block that is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Text,
+    Thinking,
+    /// The tool call with this index.
+    Tool(usize),
+}
+
+// === impl Events ===
+
+impl Events {
+    pub(crate) fn new(id: String) -> Self {
+        Self {
+            id,
+            begun: Begun::No,
+            open: None,
+            next: 0,
+            finish_reason: None,
+            usage: Usage::default(),
+            credits: None,
+        }
+    }
+
+    /// Takes in one event of chat. What is not one is passed over: chat checks what providers send.
+    pub(crate) fn take(&mut self, data: &[u8], buffer: &mut BytesMut) {
+        let Ok(chat) = serde_json::from_slice::<Chat>(data) else {
+            return;
+        };
+        self.begin(&chat.model, buffer);
+        if let Some(usage) = chat.usage {
+            self.usage = usage;
+        }
+        self.credits = chat.credits_consumed.or_else(|| self.credits.take());
+        // Only one choice can be asked for.
+        if let Some(choice) = chat.choices.into_iter().next() {
+            self.choice(choice, buffer);
+        }
+    }
+
+    /// The answer is complete.
+    pub(crate) fn end(&mut self, buffer: &mut BytesMut) {
+        self.begin("", buffer);
+        self.close(buffer);
+        let mut delta = json!({
+            "type": "message_delta",
+            "delta": {
+                "stop_reason": stop_reason(self.finish_reason.as_deref()),
+                "stop_sequence": null,
+            },
+            "usage": self.usage.translated(),
+        });
+        if let (Some(credits), Some(delta)) = (self.credits.take(), delta.as_object_mut()) {
+            delta.insert("credits_consumed".to_owned(), credits);
+        }
+        put(buffer, "message_delta", &delta);
+        put(buffer, "message_stop", &json!({ "type": "message_stop" }));
+    }
+
+    fn begin(&mut self, model: &str, buffer: &mut BytesMut) {
+        if self.begun == Begun::Yes {
+            return;
+        }
+        self.begun = Begun::Yes;
+        let message = json!({
+            "id": self.id,
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": null,
+            "stop_sequence": null,
+            // What was read is known at the end.
+            "usage": Usage::default().translated(),
+        });
+        let start = json!({ "type": "message_start", "message": message });
+        put(buffer, "message_start", &start);
+    }
+
+    fn choice(&mut self, choice: Choice, buffer: &mut BytesMut) {
+        let Part {
+            reasoning_content,
+            tool_calls,
+            ..
+        } = &choice.delta;
+        if let Some(thought) = reasoning_content.as_ref().filter(|text| !text.is_empty()) {
+            let empty = json!({ "type": "thinking", "thinking": "", "signature": "" });
+            self.open(Block::Thinking, &empty, buffer);
+            self.go_on(
+                &json!({ "type": "thinking_delta", "thinking": thought }),
+                buffer,
+            );
+        }
+        let text = choice.delta.text();
+        if !text.is_empty() {
+            self.open(Block::Text, &json!({ "type": "text", "text": "" }), buffer);
+            self.go_on(&json!({ "type": "text_delta", "text": text }), buffer);
+        }
+        for call in tool_calls.iter().flatten() {
+            self.call(call, buffer);
+        }
+        self.finish_reason = choice.finish_reason.or_else(|| self.finish_reason.take());
+    }
+
+    fn call(&mut self, call: &ToolCall, buffer: &mut BytesMut) {
+        let name = &call.function.name;
+        let empty = json!({ "type": "tool_use", "id": call.id, "name": name, "input": {} });
+        self.open(Block::Tool(call.index), &empty, buffer);
+        let arguments = call.function.arguments.as_ref();
+        if let Some(part) = arguments.filter(|part| !part.is_empty()) {
+            let delta = json!({ "type": "input_json_delta", "partial_json": part });
+            self.go_on(&delta, buffer);
+        }
+    }
+
+    /// Opens a block, unless it is open.
+    fn open(&mut self, block: Block, empty: &Value, buffer: &mut BytesMut) {
+        if self.open == Some(block) {
+            return;
+        }
+        self.close(buffer);
+        self.open = Some(block);
+        let start = json!({
+            "type": "content_block_start",
+            "index": self.next,
+            "content_block": empty,
+        });
+        put(buffer, "content_block_start", &start);
+    }
+
+    fn go_on(&self, delta: &Value, buffer: &mut BytesMut) {
+        let delta = json!({ "type": "content_block_delta", "index": self.next, "delta": delta });
+        put(buffer, "content_block_delta", &delta);
+    }
+
+    fn close(&mut self, buffer: &mut BytesMut) {
+        if self.open.take().is_none() {
+            return;
+        }
+        let stop = json!({ "type": "content_block_stop", "index": self.next });
+        put(buffer, "content_block_stop", &stop);
+        self.next = self.next.saturating_add(1);
+    }
+}
+
+/// One event, named as its type.
+fn put(buffer: &mut BytesMut, name: &str, data: &Value) {
+    buffer.put_slice(b"event: ");
+    buffer.put_slice(name.as_bytes());
+    buffer.put_u8(b'\n');
+    put_data(buffer, data.to_string().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(chunks: &[Value]) -> Vec<Value> {
+        let mut events = Events::new("msg_1".to_owned());
+        let mut buffer = BytesMut::new();
+        for chunk in chunks {
+            events.take(chunk.to_string().as_bytes(), &mut buffer);
+        }
+        events.end(&mut buffer);
+        let text = String::from_utf8(buffer.to_vec()).unwrap();
+        let events = text.split_terminator("\n\n").map(|event| {
+            let (name, data) = event.split_once('\n').unwrap();
+            let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+            assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+            data
+        });
+        events.collect()
+    }
+
+    fn delta(delta: &Value) -> Value {
+        json!({ "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] })
+    }
+
+    #[test]
+    fn blocks_come_one_after_another() {
+        let call = |index: usize, id: Option<&str>, part: &str| {
+            let name = id.map(|_| "f");
+            delta(
+                &json!({ "tool_calls": [{ "index": index, "id": id, "function": { "name": name, "arguments": part } }] }),
+            )
+        };
+        let events = said(&[
+            delta(&json!({ "role": "assistant", "content": "" })),
+            delta(&json!({ "reasoning_content": "hm" })),
+            delta(&json!({ "content": "Let" })),
+            delta(&json!({ "content": " me." })),
+            call(0, Some("call_1"), ""),
+            call(0, None, "{\"a\""),
+            call(0, None, ":1}"),
+            call(1, Some("call_2"), "{}"),
+            json!({ "choices": [{ "delta": {}, "finish_reason": "tool_calls" }] }),
+            json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 9 }, "credits_consumed": 0.25 }),
+        ]);
+        let kinds: Vec<&str> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
+        let block = [
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+        ];
+        let expected = [
+            &["message_start"][..],
+            &block,
+            &[block[0], block[1], block[1], block[2]],
+            &[block[0], block[1], block[1], block[2]],
+            &block,
+            &["message_delta", "message_stop"],
+        ];
+        assert_eq!(kinds, expected.concat());
+        assert_eq!(events[0]["message"]["model"], "m");
+        let starts = events.iter().filter(|e| e["type"] == "content_block_start");
+        let starts: Vec<(&Value, &Value)> = starts
+            .map(|e| (&e["index"], &e["content_block"]["type"]))
+            .collect();
+        let (thinking, text, tool) = (json!("thinking"), json!("text"), json!("tool_use"));
+        let places = [json!(0), json!(1), json!(2), json!(3)];
+        let kinds = [&thinking, &text, &tool, &tool];
+        assert_eq!(starts, places.iter().zip(kinds).collect::<Vec<_>>());
+        let json = events.iter().filter(|e| e["index"] == 2);
+        let parts = json.filter_map(|e| e["delta"]["partial_json"].as_str());
+        assert_eq!(parts.collect::<String>(), "{\"a\":1}");
+        let end = &events[events.len() - 2];
+        assert_eq!(end["delta"]["stop_reason"], "tool_use");
+        assert_eq!(
+            (
+                &end["usage"]["input_tokens"],
+                &end["usage"]["output_tokens"]
+            ),
+            (&json!(5), &json!(9))
+        );
+        assert_eq!(end["credits_consumed"], 0.25);
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_message_without_content() {
+        let kinds: Vec<Value> = said(&[])
+            .into_iter()
+            .map(|mut e| e["type"].take())
+            .collect();
+        assert_eq!(kinds, ["message_start", "message_delta", "message_stop"]);
+    }
+}
