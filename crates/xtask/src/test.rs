@@ -1,8 +1,9 @@
 //! `cargo xtask test`: the whole suite on a fresh machine that has only Rust. Installs the servers that tests need, starts
-//! private ones, runs every test, and then the black-box suite again over the other shapes of the program.
+//! private ones, installs the SDKs that customers use, runs every test, and then the black-box suite again over the other shapes of the program.
 
 mod install;
 mod run;
+mod sdks;
 mod servers;
 
 use crate::{command::cargo, say::say};
@@ -42,6 +43,9 @@ pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let program = target.join("debug/test-servers");
     install::missing(program.as_str())?;
+    if choice.has_suite() {
+        sdks::install(target.as_std_path())?;
+    }
     say("test: starting PostgreSQL and RabbitMQ for this run");
     let servers = Servers::start(program.as_str())?;
     let runner = Runner::installed();
@@ -77,12 +81,17 @@ fn line(shape: Shape, counts: &Counts) -> String {
 // === impl Choice ===
 
 impl Choice {
+    /// Whether the black-box suite is among the tests.
+    fn has_suite(&self) -> bool {
+        let named = run::packages(&self.runner);
+        named.is_empty() || named.contains(&run::SUITE)
+    }
+
     /// The shapes to test, in the order in which they are declared. Who names packages means those: the black-box suite is
     /// repeated only if it is one of them.
     fn shapes(&self) -> Vec<Shape> {
         let all = Shape::value_variants().iter().copied();
-        let named = run::packages(&self.runner);
-        let suite = named.is_empty() || named.contains(&run::SUITE);
+        let suite = self.has_suite();
         all.filter(|shape| match self.shape.as_slice() {
             [] => suite || *shape == Shape::Embedded,
             some => some.contains(shape),

@@ -28,6 +28,7 @@ mod provider;
 mod quote;
 mod receipts;
 mod say;
+mod sdks;
 mod start;
 mod stop;
 mod traces;

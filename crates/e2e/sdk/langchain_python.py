@@ -1,0 +1,26 @@
+"""LangChain over its OpenAI package."""
+
+import os
+
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+
+about = {"base_url": os.environ["AIO_URL"], "api_key": os.environ["AIO_KEY"], "max_retries": 0}
+chat = ChatOpenAI(model="gemini", stream_usage=True, **about)
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return "sunny"
+
+
+answer = chat.invoke("Hello [sandbox tokens=12]")
+assert answer.content.startswith("Sandbox reply."), answer
+assert answer.usage_metadata["output_tokens"] == 12, answer
+parts = list(chat.stream("Hello [sandbox tokens=12]"))
+assert "".join(part.content for part in parts) == answer.content, parts
+called = chat.bind_tools([get_weather], tool_choice="get_weather").invoke("weather?")
+assert called.tool_calls[0]["name"] == "get_weather", called
+vectors = OpenAIEmbeddings(model="text-embedding-3-small", dimensions=8, check_embedding_ctx_length=False, **about)
+assert [len(row) for row in vectors.embed_documents(["a fox", "a bear"])] == [8, 8]

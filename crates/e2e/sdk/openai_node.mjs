@@ -1,0 +1,30 @@
+// The openai and @anthropic-ai/sdk packages for Node: base URL and key are all that is changed.
+import assert from "node:assert/strict";
+import Anthropic from "@anthropic-ai/sdk";
+import OpenAI from "openai";
+
+const { AIO_URL, AIO_KEY } = process.env;
+const client = new OpenAI({ baseURL: AIO_URL, apiKey: AIO_KEY, maxRetries: 0 });
+const ask = (content, more) => ({ model: "gemini", messages: [{ role: "user", content }], ...more });
+const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object", properties: {} } } }];
+
+const answer = await client.chat.completions.create(ask("Hello [sandbox tokens=12]"));
+assert.match(answer.choices[0].message.content, /^Sandbox reply\./);
+let text = "";
+const stream = await client.chat.completions.create(ask("Hello [sandbox tokens=12]", { stream: true }));
+for await (const event of stream) text += event.choices[0]?.delta?.content ?? "";
+assert.equal(text, answer.choices[0].message.content);
+const called = await client.chat.completions.create(ask("weather?", { tools, tool_choice: "required" }));
+assert.equal(called.choices[0].message.tool_calls[0].function.name, "get_weather");
+const vectors = await client.embeddings.create({ model: "text-embedding-3-small", input: ["a fox", "a bear"] });
+assert.deepEqual(vectors.data.map((row) => row.embedding.length), [1536, 1536]);
+await assert.rejects(
+  new OpenAI({ baseURL: AIO_URL, apiKey: "aio_test_nobody", maxRetries: 0 }).models.list(),
+  (error) => error instanceof OpenAI.AuthenticationError && error.code === "invalid_key",
+);
+
+const claude = new Anthropic({ baseURL: AIO_URL.replace(/\/v1$/, ""), apiKey: AIO_KEY, maxRetries: 0 });
+const events = claude.messages.stream({ max_tokens: 300, ...ask("Hello [sandbox tokens=12]") });
+const message = await events.finalMessage();
+assert.equal(message.content[0].text, text);
+assert.equal(message.usage.output_tokens, 12);

@@ -1,0 +1,83 @@
+"""The openai package for Python: base URL and key are all that is changed."""
+
+import json
+import os
+
+import openai
+
+URL, KEY = os.environ["AIO_URL"], os.environ["AIO_KEY"]
+client = openai.OpenAI(base_url=URL, api_key=KEY, max_retries=0)
+TOOL = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+
+def say(text, **more):
+    return client.chat.completions.create(model="gemini", messages=[{"role": "user", "content": text}], **more)
+
+
+def expect(error, status, code, call):
+    try:
+        call()
+    except error as raised:
+        assert raised.status_code == status, raised
+        assert raised.code == code, raised
+        assert raised.request_id.startswith("req_"), raised
+        return
+    raise AssertionError(f"{error.__name__} was not raised")
+
+
+# Whole and streamed.
+answer = say("Hello [sandbox tokens=12]")
+assert answer.choices[0].message.content.startswith("Sandbox reply."), answer
+assert answer.usage.completion_tokens == 12, answer
+assert answer.model_extra["credits_consumed"] > 0, answer
+events = list(say("Hello [sandbox tokens=12]", stream=True, stream_options={"include_usage": True}))
+text = "".join(event.choices[0].delta.content or "" for event in events if event.choices)
+assert text == answer.choices[0].message.content, text
+assert events[-1].usage.completion_tokens == 12, events[-1]
+
+# Tools, whole and streamed.
+call = say("weather?", tools=[TOOL], tool_choice="required").choices[0]
+assert call.finish_reason == "tool_calls", call
+assert call.message.tool_calls[0].function.name == "get_weather", call
+json.loads(call.message.tool_calls[0].function.arguments)
+parts = [
+    event.choices[0].delta.tool_calls[0]
+    for event in say("weather?", tools=[TOOL], tool_choice="required", stream=True)
+    if event.choices and event.choices[0].delta.tool_calls
+]
+assert parts[0].function.name == "get_weather", parts
+json.loads("".join(part.function.arguments or "" for part in parts))
+
+# Structured output, vision.
+schema = {"name": "answer", "schema": {"type": "object", "properties": {"reply": {"type": "string"}}}}
+structured = say("Hello", response_format={"type": "json_schema", "json_schema": schema})
+assert isinstance(json.loads(structured.choices[0].message.content), dict), structured
+seen = say([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": PIXEL}}])
+assert "image_url" in seen.choices[0].message.content, seen
+
+# Embeddings: base64 is what the package asks for by itself.
+vectors = client.embeddings.create(model="text-embedding-3-small", input=["a fox", "a bear"])
+assert [len(row.embedding) for row in vectors.data] == [1536, 1536]
+short = client.embeddings.create(model="text-embedding-3-large", input="a fox", dimensions=8, encoding_format="float")
+assert len(short.data[0].embedding) == 8
+
+# Models.
+assert "gemini" in [model.id for model in client.models.list()]
+assert client.models.retrieve("gemini").id == "gemini"
+
+# Failures are the package's own exceptions.
+stranger = openai.OpenAI(base_url=URL, api_key="aio_test_nobody", max_retries=0)
+expect(openai.AuthenticationError, 401, "invalid_key", lambda: stranger.models.list())
+expect(openai.BadRequestError, 400, "missing_parameter", lambda: client.chat.completions.create(model="gemini", messages=None))
+expect(openai.NotFoundError, 404, "not_found", lambda: client.models.retrieve("nobody"))
+expect(openai.InternalServerError, 503, "upstream_busy", lambda: say("x [sandbox outcome=overloaded]"))
+expect(openai.APIStatusError, 402, "insufficient_credits", lambda: openai.OpenAI(
+    base_url=URL, api_key=os.environ["AIO_POOR_KEY"], max_retries=0
+).chat.completions.create(model="gemini", messages=[{"role": "user", "content": "x"}]))
+expect(openai.RateLimitError, 429, "rate_limited", lambda: [openai.OpenAI(
+    base_url=URL, api_key=os.environ["AIO_SLOW_KEY"], max_retries=0
+).models.list() for _ in range(3)])
