@@ -18,14 +18,25 @@ const FORBID: &str = "#!/bin/sh\nexit 101\n";
 
 /// Installs what `program missing` names.
 pub(super) fn missing(program: &str) -> anyhow::Result<()> {
-    let packages = names(program)?;
+    packages(&names(program)?)?;
+    let left = names(program)?;
+    ensure!(
+        left.is_empty(),
+        "{} is still missing after apt-get install",
+        left.join(" ")
+    );
+    Ok(())
+}
+
+/// Installs these packages.
+pub(super) fn packages(packages: &[String]) -> anyhow::Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
     let list = packages.join(" ");
     if !is_root()? {
         bail!(
-            "tests need servers that are not installed. As root:\n  \
+            "tests need what is not installed. As root:\n  \
              apt-get update && apt-get install --yes --no-install-recommends {list}"
         );
     }
@@ -39,7 +50,7 @@ pub(super) fn missing(program: &str) -> anyhow::Result<()> {
         .chain(packages.iter().map(String::as_str))
         .collect();
     apt(&words)?;
-    for package in &packages {
+    for package in packages {
         keep_stopped(package, &policy);
     }
     // RabbitMQ's package starts one to look for nodes.
@@ -47,12 +58,6 @@ pub(super) fn missing(program: &str) -> anyhow::Result<()> {
         quietly("kill", &[pid]);
     }
     drop(policy);
-    let left = names(program)?;
-    ensure!(
-        left.is_empty(),
-        "{} is still missing after apt-get install",
-        left.join(" ")
-    );
     say("test: installed");
     Ok(())
 }

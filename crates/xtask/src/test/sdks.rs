@@ -8,14 +8,18 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use super::install;
 use crate::say::say;
 
 /// Where the scripts are, and what they need.
 const SOURCE: &str = "crates/e2e/sdk";
 /// The files that say what is needed.
 const WANTED: [&str; 3] = ["requirements.txt", "package.json", "package-lock.json"];
-/// What the machine needs for it: programs, and their packages.
-const PROGRAMS: [(&str, &str); 2] = [("python3", "python3-venv"), ("npm", "npm")];
+/// What the machine needs for it: what has to work, and the package that has it.
+const NEEDED: [(&[&str], &str); 2] = [
+    (&["python3", "-c", "import ensurepip, venv"], "python3-venv"),
+    (&["npm", "--version"], "npm"),
+];
 
 /// Installs what is missing below `target`.
 pub(super) fn install(target: &Path) -> anyhow::Result<()> {
@@ -25,12 +29,9 @@ pub(super) fn install(target: &Path) -> anyhow::Result<()> {
     if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return copy(&place);
     }
-    for (program, package) in PROGRAMS {
-        ensure!(
-            works(program, &["--version"]),
-            "the tests of SDKs need {program}: apt-get install {package}"
-        );
-    }
+    let missing = NEEDED.iter().filter(|(words, _)| !works(words));
+    let missing: Vec<String> = missing.map(|(_, package)| (*package).to_owned()).collect();
+    install::packages(&missing)?;
     say("test: installing SDKs for Python and Node (half a minute)");
     if place.exists() {
         fs::remove_dir_all(&place).context("cannot empty target/sdk")?;
@@ -83,7 +84,10 @@ fn wanted() -> anyhow::Result<String> {
     WANTED.into_iter().map(read).collect()
 }
 
-fn works(program: &str, words: &[&str]) -> bool {
+fn works(words: &[&str]) -> bool {
+    let Some((program, words)) = words.split_first() else {
+        return false;
+    };
     let status = Command::new(program)
         .args(words)
         .stdout(Stdio::null())
