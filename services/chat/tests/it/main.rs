@@ -6,6 +6,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod anthropic;
+mod anthropic_sandbox;
 mod app;
 mod billing;
 mod cuts;
