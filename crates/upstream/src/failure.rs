@@ -317,10 +317,13 @@ impl Failure {
         )
     }
 
-    /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault.
+    /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault, or only for
+    /// this provider.
     #[must_use]
     pub fn another_may_serve(&self) -> bool {
-        self.retryable() || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
+        self.retryable()
+            || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
+            || self.param.is_some()
     }
 
     /// The adapter's verdict, else that of the status.

@@ -126,7 +126,9 @@ mod tests {
 
     #[test]
     fn what_a_provider_has_no_words_for_names_the_parameter() {
-        let fault = fault(&Failure::unsupported("n", "n must be 1"), WAIT);
+        let failure = Failure::unsupported("n", "n must be 1");
+        assert!(failure.another_may_serve(), "which may have words for it");
+        let fault = fault(&failure, WAIT);
         assert_eq!(fault.code, code::INVALID_PARAMETER);
         assert_eq!(
             (fault.param.as_deref(), fault.message.as_str()),

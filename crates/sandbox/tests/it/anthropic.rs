@@ -169,12 +169,12 @@ async fn refusals_are_spelled_as_anthropic_does() {
 async fn who_asks_and_how_is_checked() {
     let app = App::start().await;
     let good = body("hello");
-    let with = |headers: &'static [(&'static str, &'static str)]| {
+    let with = |headers: &[(&'static str, &'static str)]| {
         let request = app.post(PATH).json(&good);
         let request = headers.iter().fold(request, |request, (name, value)| {
             request.header(*name, *value)
         });
-        async { request.send().await.unwrap().status().as_u16() }
+        async move { request.send().await.unwrap().status().as_u16() }
     };
     let version = ("anthropic-version", "2023-06-01");
     assert_eq!(with(&[("x-api-key", "k"), version]).await, 200);

@@ -386,21 +386,23 @@ async fn what_anthropic_cannot_do_is_refused_by_name_and_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn another_provider_serves_when_anthropic_is_overloaded() {
+async fn another_provider_serves_when_anthropic_cannot() {
     let file = include_str!("../../../../crates/domain/catalogue/claude-opus-5-5.toml");
     let second = "\n[[providers]]\nadapter = \"openai\"\nprovider = \"second\"\nmodel = \"m2\"\n";
-    let two = Catalogue::parse(&[("two.toml", &format!("{file}{second}"))]).unwrap();
-    let app = App::with("", two).await;
-    let overloaded = error("overloaded_error", "m");
-    app.provider
-        .will(Reply::whole(529, &overloaded.to_string()));
-    app.provider.will(Reply::whole(
-        200,
-        r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
-    ));
-    assert_eq!(app.collect(ASK).await.head.unwrap().provider, "second");
-    let asked = app.provider.asked();
-    assert_eq!(asked[1].path, "/second/v1/chat/completions");
-    assert!(asked[1].body.contains("foxes?"));
-    app.settled().await;
+    let logprobs = ASK.replacen('{', r#"{"logprobs":true,"#, 1);
+    let overloaded = Reply::whole(529, &error("overloaded_error", "m").to_string());
+    let good = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    // What Anthropic is not even asked for, another may do.
+    for (ask, first) in [(ASK, Some(overloaded)), (logprobs.as_str(), None)] {
+        let two = Catalogue::parse(&[("two.toml", &format!("{file}{second}"))]).unwrap();
+        let app = App::with("", two).await;
+        first.into_iter().for_each(|reply| app.provider.will(reply));
+        app.provider.will(Reply::whole(200, good));
+        assert_eq!(app.collect(ask).await.head.unwrap().provider, "second");
+        let asked = app.provider.asked();
+        let last = asked.last().unwrap();
+        assert_eq!(last.path, "/second/v1/chat/completions");
+        assert!(last.body.contains("foxes?"));
+        app.settled().await;
+    }
 }

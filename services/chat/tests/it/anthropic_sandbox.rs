@@ -50,10 +50,9 @@ impl House {
         body["stream"] = json!(true);
         body["stream_options"] = json!({"include_usage": true});
         let answer = self.app.collect(&body.to_string()).await;
-        let events = answer.data.iter().chain(&answer.end().0).cloned();
-        let events: Vec<String> = events.collect();
+        let (tail, _) = answer.end();
+        let events = answer.data.iter().chain(&tail);
         events
-            .iter()
             .map(|event| serde_json::from_str(event).unwrap())
             .collect()
     }
