@@ -211,10 +211,11 @@ async fn outcomes_that_are_answers_are_charged() {
     cut["stream"] = json!(true);
     let cut = house.app.collect(&cut.to_string()).await;
     assert_eq!(cut.failed.unwrap().code, code::UPSTREAM_FAILED);
-    let books = house.app.billing.books();
-    let held = books.holds[1].amount;
-    assert_eq!(books.settles[1].amount, held, "no more than was held");
-    assert!(books.settles[2].amount > 0);
-    drop(books);
+    {
+        let books = house.app.billing.books();
+        let held = books.holds[1].amount;
+        assert_eq!(books.settles[1].amount, held, "no more than was held");
+        assert!(books.settles[2].amount > 0);
+    }
     house.app.settled().await;
 }

@@ -65,8 +65,55 @@ fn everything_arrives() {
     assert_eq!(asked.prompt_tokens, 258 + 77_u32.div_ceil(4));
 }
 
+/// Members of a request, and what the refusal says.
+fn refused(rows: &[(Value, &str)]) {
+    for (extra, says) in rows {
+        let problem = check(extra).unwrap_err();
+        assert!(problem.contains(says), "{extra}: {problem}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_refused() {
+    refused(&[
+        (json!({ "model": "" }), "model"),
+        (json!({ "max_tokens": 0 }), "max_tokens"),
+        (json!({ "max_tokens": null }), "expected u32"),
+        (json!({ "n": 1 }), "unknown field `n`"),
+        (
+            json!({ "stream_options": {} }),
+            "unknown field `stream_options`",
+        ),
+        (json!({ "temperature": 1.5 }), "temperature"),
+        (json!({ "tools": [tool("a b")] }), "tools.0.name"),
+        (
+            json!({ "tools": [{ "name": "f", "input_schema": {} }] }),
+            "input_schema",
+        ),
+        (json!({ "tool_choice": { "type": "auto" } }), "tool_choice"),
+        (
+            json!({ "tools": [tool("f")], "tool_choice": { "type": "tool", "name": "g" } }),
+            "tool_choice",
+        ),
+        (
+            json!({ "thinking": { "type": "enabled", "budget_tokens": 9 } }),
+            "budget_tokens",
+        ),
+        (
+            json!({ "thinking": { "type": "adaptive", "budget_tokens": 9 } }),
+            "budget_tokens",
+        ),
+        (
+            json!({ "output_config": { "effort": "minimal" } }),
+            "minimal",
+        ),
+        (json!({ "metadata": { "team": "red" } }), "team"),
+    ]);
+    assert!(read(b"{").is_err());
+}
+
+#[test]
+fn messages_that_are_wrong_are_refused() {
     let user = |content: Value| json!([{ "role": "user", "content": content }]);
     let source = |source: Value| user(json!([{ "type": "image", "source": source }]));
     let thinks = |signature: &str| {
@@ -78,16 +125,7 @@ fn what_is_wrong_is_refused() {
         let result = json!({ "type": "tool_result", "tool_use_id": id, "content": "x" });
         json!({ "role": "user", "content": [result] })
     };
-    for (extra, says) in [
-        (json!({ "model": "" }), "model"),
-        (json!({ "max_tokens": 0 }), "max_tokens"),
-        (json!({ "max_tokens": null }), "max_tokens"),
-        (json!({ "n": 1 }), "unknown field `n`"),
-        (
-            json!({ "stream_options": {} }),
-            "unknown field `stream_options`",
-        ),
-        (json!({ "temperature": 1.5 }), "temperature"),
+    refused(&[
         (json!({ "messages": [] }), "at least one message"),
         (
             json!({ "messages": [{ "role": "system", "content": "x" }] }),
@@ -129,33 +167,6 @@ fn what_is_wrong_is_refused() {
             json!({ "messages": [result("t")] }),
             "unexpected `tool_use_id`",
         ),
-        (json!({ "tools": [tool("a b")] }), "tools.0.name"),
-        (
-            json!({ "tools": [{ "name": "f", "input_schema": {} }] }),
-            "input_schema",
-        ),
-        (json!({ "tool_choice": { "type": "auto" } }), "tool_choice"),
-        (
-            json!({ "tools": [tool("f")], "tool_choice": { "type": "tool", "name": "g" } }),
-            "tool_choice",
-        ),
-        (
-            json!({ "thinking": { "type": "enabled", "budget_tokens": 9 } }),
-            "budget_tokens",
-        ),
-        (
-            json!({ "thinking": { "type": "adaptive", "budget_tokens": 9 } }),
-            "budget_tokens",
-        ),
-        (
-            json!({ "output_config": { "effort": "minimal" } }),
-            "minimal",
-        ),
-        (json!({ "metadata": { "team": "red" } }), "team"),
-    ] {
-        let problem = check(&extra).unwrap_err();
-        assert!(problem.contains(says), "{extra}: {problem}");
-    }
+    ]);
     assert!(check(&json!({ "messages": [call, result("t")] })).is_ok());
-    assert!(read(b"{").is_err());
 }

@@ -207,7 +207,7 @@ fn block() -> impl Strategy<Value = Value> {
         ),
         "[a-z]{1,5}".prop_map(|data| json!({"type": "redacted_thinking", "data": data})),
         ("[a-z0-9]{1,5}", prop::option::of(written)).prop_map(|(id, city)| json!({
-            "type": "tool_use", "id": id, "name": "f", "input": city.map_or(json!({}), |city| json!({"city": city, "n": 1.0})),
+            "type": "tool_use", "id": id, "name": "f", "input": city.map_or_else(|| json!({}), |city| json!({"city": city, "n": 1.0})),
         })),
         Just(json!({"type": "something_new", "text": "x"})),
     ]

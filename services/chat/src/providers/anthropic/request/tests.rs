@@ -21,6 +21,25 @@ fn asked(extra: &Value) -> Result<Value, Problem> {
     Ok(serde_json::from_slice(&translate(order, "up")?).unwrap())
 }
 
+/// Members of a request, a member of what Anthropic is asked, and its value.
+fn check(rows: &[(Value, &str, Value)]) {
+    for (extra, name, expected) in rows {
+        assert_eq!(asked(extra).unwrap()[*name], *expected, "{extra}");
+    }
+}
+
+/// Members of a request, their values, and the parameter that is named.
+fn refused(rows: &[(&str, Value, &str)]) {
+    for (name, value, param) in rows {
+        let problem = asked(&json!({*name: value})).unwrap_err();
+        assert_eq!(problem.param, *param, "{name}: {value}");
+        assert!(
+            !problem.message.contains("secret"),
+            "no content in an error"
+        );
+    }
+}
+
 #[test]
 fn the_smallest_request() {
     let hi = json!([{"type": "text", "text": "hi"}]);
@@ -32,12 +51,8 @@ fn the_smallest_request() {
 
 #[test]
 fn each_parameter_in_anthropics_words() {
-    let tool = json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"z": 1, "a": 2}, "strict": true}});
-    let bare =
-        json!({"type": "function", "function": {"name": "g", "parameters": null, "strict": false}});
     let schema = json!({"type": "object"});
-    let with_tools = |name: &str, value: Value| json!({"tools": [bare], name: value});
-    for (extra, name, expected) in [
+    check(&[
         (json!({"stream": true}), "stream", json!(true)),
         (json!({"max_tokens": 5000}), "max_tokens", json!(99)),
         (json!({"temperature": 0.25}), "temperature", json!(0.25)),
@@ -49,6 +64,39 @@ fn each_parameter_in_anthropics_words() {
             json!(["a", "b"]),
         ),
         (json!({"stop": null}), "stop_sequences", Value::Null),
+        (
+            json!({"response_format": {"type": "text"}}),
+            "output_config",
+            Value::Null,
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}),
+            "output_config",
+            json!({"format": {"type": "json_schema", "schema": schema}}),
+        ),
+        (json!({"user": "u"}), "metadata", json!({"user_id": "u"})),
+        (
+            json!({"user": "u", "safety_identifier": "s"}),
+            "metadata",
+            json!({"user_id": "s"}),
+        ),
+        // Our own labels stay with us, and hints are left out.
+        (
+            json!({"metadata": {"team": "red"}}),
+            "metadata",
+            Value::Null,
+        ),
+        (json!({"seed": 7}), "seed", Value::Null),
+    ]);
+}
+
+#[test]
+fn tools_in_anthropics_words() {
+    let tool = json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"z": 1, "a": 2}, "strict": true}});
+    let bare =
+        json!({"type": "function", "function": {"name": "g", "parameters": null, "strict": false}});
+    let with_tools = |name: &str, value: Value| json!({"tools": [bare], name: value});
+    check(&[
         (
             json!({"tools": [tool]}),
             "tools",
@@ -99,32 +147,7 @@ fn each_parameter_in_anthropics_words() {
             "tool_choice",
             json!({"type": "none"}),
         ),
-        (
-            json!({"response_format": {"type": "text"}}),
-            "output_config",
-            Value::Null,
-        ),
-        (
-            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}),
-            "output_config",
-            json!({"format": {"type": "json_schema", "schema": schema}}),
-        ),
-        (json!({"user": "u"}), "metadata", json!({"user_id": "u"})),
-        (
-            json!({"user": "u", "safety_identifier": "s"}),
-            "metadata",
-            json!({"user_id": "s"}),
-        ),
-        // Our own labels stay with us, and hints are left out.
-        (
-            json!({"metadata": {"team": "red"}}),
-            "metadata",
-            Value::Null,
-        ),
-        (json!({"seed": 7}), "seed", Value::Null),
-    ] {
-        assert_eq!(asked(&extra).unwrap()[name], expected, "{extra}");
-    }
+    ]);
 }
 
 #[test]
@@ -203,11 +226,7 @@ fn effort_and_thoughts() {
 
 #[test]
 fn what_cannot_be_said_is_refused_by_its_name() {
-    let image = |url: &str| json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]);
-    let part =
-        |part: Value| json!([{"role": "user", "content": [{"type": "text", "text": "x"}, part]}]);
-    let call = |call: Value| json!([{"role": "assistant", "tool_calls": [call]}]);
-    for (name, value, param) in [
+    refused(&[
         ("n", json!(2), "n"),
         ("logprobs", json!(true), "logprobs"),
         ("top_logprobs", json!(3), "top_logprobs"),
@@ -246,6 +265,19 @@ fn what_cannot_be_said_is_refused_by_its_name() {
             "response_format",
         ),
         ("reasoning_effort", json!("huge"), "reasoning_effort"),
+    ]);
+    // What asks for nothing is nothing.
+    let nothing = json!({"n": 1, "logprobs": false, "top_logprobs": 0, "logit_bias": {}, "frequency_penalty": 0, "presence_penalty": 0.0,
+        "modalities": ["text"], "audio": null, "functions": [], "function_call": null});
+    assert_eq!(asked(&nothing).unwrap(), asked(&json!({})).unwrap());
+}
+
+#[test]
+fn messages_that_cannot_be_said_are_refused_by_their_place() {
+    let image = |url: &str| json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]);
+    let part =
+        |part: Value| json!([{"role": "user", "content": [{"type": "text", "text": "x"}, part]}]);
+    refused(&[
         (
             "messages",
             json!([{"role": "function", "name": "f", "content": "x"}]),
@@ -296,6 +328,13 @@ fn what_cannot_be_said_is_refused_by_its_name() {
             part(json!({"type": "image_url"})),
             "messages[0].content[1]",
         ),
+    ]);
+}
+
+#[test]
+fn calls_that_cannot_be_said_are_refused_by_their_place() {
+    let call = |call: Value| json!([{"role": "assistant", "tool_calls": [call]}]);
+    refused(&[
         (
             "messages",
             call(json!({"id": "c", "type": "custom"})),
@@ -311,18 +350,7 @@ fn what_cannot_be_said_is_refused_by_its_name() {
             call(json!({"id": "c", "function": {"name": "f", "arguments": "{\"secret\""}})),
             "messages[0].tool_calls[0].function.arguments",
         ),
-    ] {
-        let problem = asked(&json!({name: value})).unwrap_err();
-        assert_eq!(problem.param, param, "{name}: {value}");
-        assert!(
-            !problem.message.contains("secret"),
-            "no content in an error"
-        );
-    }
-    // What asks for nothing is nothing.
-    let nothing = json!({"n": 1, "logprobs": false, "top_logprobs": 0, "logit_bias": {}, "frequency_penalty": 0, "presence_penalty": 0.0,
-        "modalities": ["text"], "audio": null, "functions": [], "function_call": null});
-    assert_eq!(asked(&nothing).unwrap(), asked(&json!({})).unwrap());
+    ]);
 }
 
 #[test]
