@@ -24,6 +24,14 @@ pub use model::{
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
 const BUILT_IN: &[(&str, &str)] = &[
     ("gemini.toml", include_str!("../catalogue/gemini.toml")),
+    (
+        "claude-opus-5-5.toml",
+        include_str!("../catalogue/claude-opus-5-5.toml"),
+    ),
+    (
+        "claude-sonnet-5-5.toml",
+        include_str!("../catalogue/claude-sonnet-5-5.toml"),
+    ),
     ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
     (
         "gemini-embedding-001.toml",

@@ -54,6 +54,13 @@ const COMMON: Dialect = Dialect {
 /// Every provider we know by name. A new adapter for another one adds a row.
 pub const PROVIDERS: &[KnownProvider] = &[
     KnownProvider {
+        name: "anthropic",
+        base_url: "https://api.anthropic.com/v1",
+        variable: "ANTHROPIC_API_KEY",
+        sandbox_path: "anthropic/v1",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "bfl",
         base_url: "https://api.bfl.ai",
         variable: "BFL_API_KEY",

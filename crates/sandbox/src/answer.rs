@@ -42,6 +42,19 @@ pub(crate) fn text(status: StatusCode, content_type: &'static str, body: Bytes) 
     response
 }
 
+/// Server-sent events.
+pub(crate) fn event_stream<S>(events: S) -> Response
+where
+    S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+{
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
 /// A connection dropped before any byte of an answer: the HTTP/1 server writes head and first piece together, and a body
 /// that fails at once closes the connection before that.
 pub(crate) fn vanish() -> Response {

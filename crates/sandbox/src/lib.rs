@@ -5,9 +5,10 @@
 //! |---|---|
 //! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
 //! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions` |
+//! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
-//! | `picture.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
+//! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
 //! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
 //! | `config.rs`, `error.rs` | settings, errors |
@@ -18,6 +19,7 @@
 //! prices of ours. Providers' credentials are checked for presence only.
 
 mod answer;
+mod anthropic;
 mod bfl;
 mod bill;
 mod config;
@@ -27,6 +29,7 @@ mod openai;
 mod picture;
 mod stripe;
 mod tokens;
+mod words;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -86,6 +89,7 @@ impl Sandbox {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/{provider}/v1/chat/completions", post(openai::complete))
+            .route("/anthropic/v1/messages", post(anthropic::complete))
             .route("/{provider}/v1/embeddings", post(openai::embed))
             .route("/bfl/v1/{model}", post(bfl::submit))
             .route("/bfl/v1/get_result", get(bfl::get_result))

@@ -10,13 +10,13 @@ mod request;
 mod wire;
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Path, State},
     response::Response,
 };
 use chassis::clock::{MICROS_PER_SECOND, now_micros};
-use futures::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, StatusCode, header};
 
 pub(crate) use self::embeddings::embed;
 use self::{
@@ -66,7 +66,7 @@ pub(crate) async fn complete(
         (Outcome::Hang, _) => answer::hang(&sandbox.tasks).await,
         (Outcome::Vanish, _) => answer::vanish(),
         (Outcome::Malformed, Delivery::Whole) => answer::malformed(),
-        (Outcome::Malformed, Delivery::Stream(_)) => event_stream(stream::iter([Ok(
+        (Outcome::Malformed, Delivery::Stream(_)) => answer::event_stream(stream::iter([Ok(
             Bytes::from_static(b"data: {\"id\": \"chatcmpl-sandbox\", \"cho\n\n"),
         )])),
         (Outcome::Cut, Delivery::Whole) => {
@@ -102,22 +102,10 @@ fn streamed(sandbox: &Sandbox, reply: Reply, asked: &Asked, directive: &Directiv
     });
     let begun = stream::iter([first]).chain(middle);
     if cut {
-        event_stream(answer::then_broken(begun))
+        answer::event_stream(answer::then_broken(begun))
     } else {
-        event_stream(begun.chain(stream::iter(last)).map(Ok))
+        answer::event_stream(begun.chain(stream::iter(last)).map(Ok))
     }
-}
-
-fn event_stream<S>(events: S) -> Response
-where
-    S: Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-{
-    let mut response = Response::new(Body::from_stream(events));
-    let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static("text/event-stream");
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
 }
 
 fn identity(asked: &Asked) -> Identity {

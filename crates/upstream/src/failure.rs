@@ -76,6 +76,7 @@ pub struct Failure {
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
     detail: Option<Box<str>>,
+    param: Option<Box<str>>,
     reason: &'static str,
     wait: Option<Wait>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -206,6 +207,15 @@ impl Failure {
         failure
     }
 
+    /// The provider was not asked: it has no words for a parameter of the request. `message` is for the customer.
+    #[must_use]
+    pub fn unsupported(param: &str, message: &str) -> Self {
+        let mut failure = Self::new(Class::Invalid, "the provider cannot be asked this");
+        failure.detail = public_detail(message);
+        failure.param = public_detail(param);
+        failure
+    }
+
     /// Sending failed: before the request left if the connection was never made, else with unknown outcome.
     #[must_use]
     pub fn sending(error: reqwest::Error) -> Self {
@@ -273,6 +283,12 @@ impl Failure {
         self.detail.as_deref()
     }
 
+    /// The customer's parameter at fault, where we know it.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// What happened, in fixed words of ours.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -301,10 +317,13 @@ impl Failure {
         )
     }
 
-    /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault.
+    /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault, or only for
+    /// this provider.
     #[must_use]
     pub fn another_may_serve(&self) -> bool {
-        self.retryable() || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
+        self.retryable()
+            || matches!(self.class, Class::Auth | Class::Balance | Class::Gone)
+            || self.param.is_some()
     }
 
     /// The adapter's verdict, else that of the status.
@@ -326,6 +345,7 @@ impl Failure {
             status: None,
             retry_after: None,
             detail: None,
+            param: None,
             reason,
             wait: None,
             source: None,

@@ -21,7 +21,10 @@ pub fn fault(failure: &Failure, usual_wait: Duration) -> Fault {
     match failure.class() {
         Class::RateLimited => busy(),
         Class::Overloaded if is_busy(failure.status()) => busy(),
-        Class::Invalid => told(code::UPSTREAM_REFUSED, failure),
+        Class::Invalid => match failure.param() {
+            Some(param) => told(code::INVALID_PARAMETER, failure).param(param),
+            None => told(code::UPSTREAM_REFUSED, failure),
+        },
         Class::Moderated => told(code::CONTENT_MODERATED, failure),
         Class::Unknown if is_timeout(failure) => Fault::of(code::UPSTREAM_TIMEOUT),
         Class::NotSent => Fault::new(
@@ -119,6 +122,18 @@ mod tests {
             let timeout = fault(&Failure::timed_out(wait), WAIT);
             assert_eq!(timeout.code, code::UPSTREAM_TIMEOUT, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn what_a_provider_has_no_words_for_names_the_parameter() {
+        let failure = Failure::unsupported("n", "n must be 1");
+        assert!(failure.another_may_serve(), "which may have words for it");
+        let fault = fault(&failure, WAIT);
+        assert_eq!(fault.code, code::INVALID_PARAMETER);
+        assert_eq!(
+            (fault.param.as_deref(), fault.message.as_str()),
+            (Some("n"), "n must be 1")
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The seam to providers: ask once, and get OpenAI's objects back, whatever the provider speaks. One file per wire protocol.
 
+mod anthropic;
 mod openai;
 mod openai_embeddings;
 mod refusal;
@@ -101,9 +102,16 @@ pub(crate) type Adapters = HashMap<&'static str, Arc<dyn Adapter>>;
 
 /// Every adapter there is.
 pub(crate) fn adapters(client: &ProviderClient, config: &Config) -> Adapters {
-    let openai = openai::OpenAi::new(client.clone(), config.whole_answer_timeout);
+    let timeout = config.whole_answer_timeout;
+    let anthropic = anthropic::Anthropic::new(client.clone(), timeout);
+    let anthropic: Arc<dyn Adapter> = Arc::new(anthropic);
+    let openai = openai::OpenAi::new(client.clone(), timeout);
     let openai: Arc<dyn Adapter> = Arc::new(openai);
     let embeddings = openai_embeddings::OpenAiEmbeddings::new(client.clone());
     let embeddings: Arc<dyn Adapter> = Arc::new(embeddings);
-    Adapters::from([("openai", openai), ("openai-embeddings", embeddings)])
+    Adapters::from([
+        ("anthropic", anthropic),
+        ("openai", openai),
+        ("openai-embeddings", embeddings),
+    ])
 }

@@ -9,6 +9,7 @@ mod callback_url;
 mod charges;
 mod chat;
 mod chat_outcomes;
+mod claude;
 mod crash_chat;
 mod crash_media;
 mod crash_storm;

@@ -3,11 +3,11 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use super::request::{Asked, Delivery, Form, UsageEvent};
+use super::request::{Asked, Delivery, UsageEvent};
 use crate::{
     answer,
     directive::{Directive, Outcome},
-    tokens,
+    tokens, words,
 };
 
 /// A planned answer.
@@ -56,15 +56,6 @@ struct Usage {
 const ARGUMENTS: &str = "{}";
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
-/// What an answer is filled up with to have the tokens asked for; one token each.
-const FILLER: &str = " and";
-/// As [`FILLER`], where the text has to stay JSON.
-const JSON_FILLER: &str = "    ";
-
-/// Two tokens of a prompt cost one micro-US-dollar, and one of an answer six times as much as one of a prompt.
-const ANSWER_TO_PROMPT: i64 = 6;
-const PROMPT_TOKENS_PER_MICRO: i64 = 2;
-
 /// An event of the stream.
 pub(super) fn frame(chunk: &Value) -> Bytes {
     format!("data: {chunk}\n\n").into()
@@ -82,7 +73,7 @@ impl Reply {
                 (Content::Call(name.clone()), Finish::ToolCalls, tokens)
             }
             (None, _) => {
-                let text = text(asked, directive);
+                let text = words::text(&asked.echo, asked.form, directive);
                 let tokens = tokens::count(&text);
                 let limit = asked.limit.unwrap_or(u32::MAX);
                 let finish = if tokens > limit {
@@ -96,7 +87,7 @@ impl Reply {
         };
         let tokens = tokens.min(asked.limit.unwrap_or(u32::MAX));
         let completion = if directive.outcome == Outcome::Overreport {
-            overreported(asked.limit.unwrap_or(tokens))
+            words::overreported(asked.limit.unwrap_or(tokens))
         } else {
             tokens
         };
@@ -117,9 +108,7 @@ impl Reply {
 
     /// What a provider would charge, in micro-US-dollars.
     pub(super) fn price(&self) -> i64 {
-        let weighed = i64::from(self.usage.prompt)
-            .saturating_add(i64::from(self.usage.completion).saturating_mul(ANSWER_TO_PROMPT));
-        weighed / PROMPT_TOKENS_PER_MICRO
+        words::price(self.usage.prompt, self.usage.completion)
     }
 
     /// The answer in one piece.
@@ -204,35 +193,6 @@ impl Reply {
             "choices": choices,
         })
     }
-}
-
-/// The echo, the misread words, and as many tokens as the directive wants.
-fn text(asked: &Asked, directive: &Directive) -> String {
-    let mut text = asked.echo.clone();
-    if !directive.misread.is_empty() {
-        text.push_str(" Directive not understood: ");
-        text.push_str(&directive.misread.join(", "));
-        text.push('.');
-    }
-    let filler = match asked.form {
-        Form::Text => FILLER,
-        Form::Json => {
-            text = json!({ "sandbox": text }).to_string();
-            JSON_FILLER
-        }
-    };
-    let Some(wanted) = directive.tokens else {
-        return text;
-    };
-    let missing = wanted.saturating_sub(tokens::count(&text));
-    let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-    text.push_str(&filler.repeat(missing));
-    tokens::first(&text, wanted).to_owned()
-}
-
-/// More than any honest answer under this limit.
-fn overreported(limit: u32) -> u32 {
-    limit.saturating_mul(10).saturating_add(1_000)
 }
 
 // === impl Finish ===

@@ -1,7 +1,10 @@
 //! A chat request, read as far as the sandbox answers to it. Pure. Fields it does not know are left alone.
 
 use super::wire::{Body, Choice, Message, Role};
-use crate::bill;
+use crate::{
+    bill,
+    words::{self, Form, clipped, listed},
+};
 
 /// A request that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +38,6 @@ pub(super) enum UsageEvent {
     Left,
 }
 
-/// What the text of the answer has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Text,
-    Json,
-}
-
 /// Why a request is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -52,12 +48,6 @@ pub(super) struct Problem {
 
 /// The longest name of a model.
 const MAX_MODEL: usize = 256;
-/// The tokens of anything in a prompt that is not text: what Gemini counts for a small image.
-const MEDIA_TOKENS: u32 = 258;
-/// How many roles, parts and tools the echo names; the rest it counts.
-const NAMED: usize = 16;
-/// The longest name in the echo, in characters.
-const NAME_CHARS: usize = 64;
 
 /// Reads a request.
 ///
@@ -180,12 +170,7 @@ impl Body {
             .filter_map(|tool| tool.function.as_ref());
         let json: usize = calls.chain(tools).map(|json| json.to_string().len()).sum();
         let media = self.messages.iter().flat_map(Message::media).count();
-        let media = u32::try_from(media).unwrap_or(u32::MAX);
-        let text = u32::try_from((texts + json).div_ceil(4)).unwrap_or(u32::MAX);
-        media
-            .saturating_mul(MEDIA_TOKENS)
-            .saturating_add(text)
-            .max(1)
+        words::prompt_tokens(texts + json, media)
     }
 
     fn echo(&self) -> String {
@@ -241,21 +226,6 @@ impl Problem {
             code: Some("invalid_value"),
         }
     }
-}
-
-/// ` Tools: 2 (get_weather, get_time).`
-fn listed<'a>(title: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.collect();
-    let mut shown: Vec<_> = names.iter().take(NAMED).map(|name| clipped(name)).collect();
-    if names.len() > NAMED {
-        shown.push("…");
-    }
-    format!("{title}: {} ({}).", names.len(), shown.join(", "))
-}
-
-fn clipped(name: &str) -> &str {
-    let end = name.char_indices().nth(NAME_CHARS).map(|(at, _)| at);
-    end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
 #[cfg(test)]

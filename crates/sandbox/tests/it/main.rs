@@ -6,6 +6,7 @@
     reason = "helpers of tests"
 )]
 
+mod anthropic;
 mod bfl;
 mod bill;
 mod chat;

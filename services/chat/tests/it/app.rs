@@ -61,6 +61,15 @@ impl App {
     }
 
     pub(crate) async fn with(settings: &str, catalogue: Catalogue) -> Self {
+        Self::put_together(settings, catalogue, None).await
+    }
+
+    /// One whose test keys are served by this sandbox, and not by the scripted provider.
+    pub(crate) async fn before(sandbox: String) -> Self {
+        Self::put_together("", Catalogue::built_in().unwrap(), Some(sandbox)).await
+    }
+
+    async fn put_together(settings: &str, catalogue: Catalogue, sandbox: Option<String>) -> Self {
         let tasks = Tasks::default();
         let provider = Provider::start(&tasks).await;
         let billing = FakeBilling::default();
@@ -80,7 +89,7 @@ impl App {
                 Routes::new(BillingServer::new(billing.clone()))
                     .add_service(PricesServer::new(billing.clone())),
             ),
-            sandbox_url: Some(provider.origin.clone()),
+            sandbox_url: sandbox.or_else(|| Some(provider.origin.clone())),
             tasks: tasks.clone(),
         };
         let chat = Chat::start(deps, &mut registry).await.unwrap();

@@ -3,9 +3,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
 
+mod anthropic;
+mod anthropic_sandbox;
 mod app;
 mod billing;
 mod cuts;

@@ -47,6 +47,7 @@ pub(crate) struct Reply {
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) authorization: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
@@ -166,6 +167,7 @@ async fn answer(
         authorization: authorization
             .map(|value| value.to_str().unwrap().to_owned())
             .unwrap_or_default(),
+        headers: headers.clone(),
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
     let reply = script

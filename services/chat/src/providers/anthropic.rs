@@ -1,0 +1,160 @@
+//! Anthropic's Messages API (`POST /v1/messages`), for customers who speak OpenAI's chat protocol.
+//!
+//! Here nothing can be passed on as it came: a request is read and written anew, an answer as well. What both sides have is said
+//! in the other's words; what Anthropic has no words for is refused, by the name of its parameter; hints are left out.
+//!
+//! | file | what |
+//! |---|---|
+//! | `request.rs`, `request/messages.rs` | the request. Pure |
+//! | `reply.rs` | an answer in one piece. Pure |
+//! | `events.rs` | a stream, event by event. Pure |
+//! | `thoughts.rs` | thinking: how it travels to the customer and back, signed and in its place. Pure |
+//! | `shape.rs`, `wire.rs` | OpenAI's shapes and the tables of words; Anthropic's shapes |
+//! | `refusal.rs` | what errors mean. Pure |
+//!
+//! No caching of prompts is asked for, so that none is paid for. Thinking is handed on as `reasoning_content` to who asked for it
+//! with `include_thoughts`.
+
+mod events;
+mod refusal;
+mod reply;
+mod request;
+mod shape;
+mod thoughts;
+mod wire;
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chassis::{
+    clock::{MICROS_PER_SECOND, now_micros},
+    config::Access,
+};
+use domain::Dialect;
+use futures::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use upstream::{Call, Events, Failure, ProviderClient, ReplyBody};
+
+use self::{events::Telling, thoughts::Show};
+use super::{Adapter, Answer, Endpoint, Order, Piece, Unusable};
+use crate::request::Wanted;
+
+/// Where the credential stands.
+const KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The version of the protocol that is spoken here.
+const VERSION: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("anthropic-version"),
+    HeaderValue::from_static("2023-06-01"),
+);
+
+/// The adapter.
+pub(crate) struct Anthropic {
+    client: ProviderClient,
+    /// How long the head of an answer may take that is not streamed.
+    whole_answer_timeout: Duration,
+}
+
+/// Events of the wire as pieces.
+struct Wire {
+    events: Events<ReplyBody>,
+    telling: Telling,
+    /// Pieces of one event that were not taken yet.
+    ready: VecDeque<Piece>,
+}
+
+// === impl Anthropic ===
+
+impl Anthropic {
+    pub(crate) fn new(client: ProviderClient, whole_answer_timeout: Duration) -> Self {
+        Self {
+            client,
+            whole_answer_timeout,
+        }
+    }
+}
+
+#[async_trait]
+impl Adapter for Anthropic {
+    fn endpoint(
+        &self,
+        access: &Access,
+        model: &str,
+        dialect: Dialect,
+    ) -> Result<Endpoint, Unusable> {
+        let url = access.base_url.join("messages");
+        let key = HeaderValue::from_str(access.key.expose());
+        let mut key = key.map_err(|_| Unusable::Credential)?;
+        key.set_sensitive(true);
+        let json = HeaderValue::from_static("application/json");
+        Ok(Endpoint {
+            url: url.map_err(|_| Unusable::BaseUrl)?,
+            headers: HeaderMap::from_iter([(KEY, key), VERSION, (header::CONTENT_TYPE, json)]),
+            model: model.to_owned(),
+            dialect,
+        })
+    }
+
+    async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
+        let body = request::translate(order, &endpoint.model)
+            .map_err(|problem| Failure::unsupported(&problem.param, &problem.message))?;
+        let call = Call::post(endpoint.url.clone(), endpoint.headers.clone(), body);
+        let show = Show::of(order.request.thoughts);
+        let created = now_micros() / MICROS_PER_SECOND;
+        match order.request.answer {
+            Wanted::Whole => {
+                let call = call.first_byte_within(self.whole_answer_timeout);
+                let reply = self.client.send(call, refusal::classify).await?;
+                let body = reply.bytes().await?;
+                reply::whole(&body, show, created).map(Answer::Whole)
+            }
+            Wanted::Stream | Wanted::StreamWithUsage => {
+                let reply = self.client.send(call, refusal::classify).await?;
+                let mut wire = Wire {
+                    events: reply.into_events(),
+                    telling: Telling::new(show, created),
+                    ready: VecDeque::new(),
+                };
+                match wire.next().await {
+                    Some(Ok(Piece::Chunk(first))) => Ok(Answer::Stream(first, wire.boxed())),
+                    Some(Ok(Piece::Done)) | None => Err(Failure::malformed("the stream was empty")),
+                    Some(Err(failure)) => Err(failure),
+                }
+            }
+        }
+    }
+}
+
+// === impl Wire ===
+
+impl Stream for Wire {
+    type Item = Result<Piece, Failure>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let data = match ready!(self.events.poll_next_unpin(cx)) {
+                Some(Ok(event)) => event.data.unwrap_or_default(),
+                Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
+                None => return Poll::Ready(None),
+            };
+            // Comments keep the line alive.
+            if data.trim_ascii().is_empty() {
+                continue;
+            }
+            match self.telling.take(&data) {
+                Ok(pieces) => self.ready.extend(pieces),
+                Err(failure) => return Poll::Ready(Some(Err(failure))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
