@@ -8,7 +8,7 @@
 //! | `events.rs` | the same, event by event |
 //! | `wire.rs` | what chat answers, as far as it is read here |
 //!
-//! What OpenAI's form has no place for is left out where the answer stays the same in kind (`top_k`, `cache_control`, earlier thoughts), and
+//! What OpenAI's form has no place for is left out where the answer stays the same in kind (`top_k`, `cache_control`), and
 //! refused where it would not (tools that Anthropic runs itself, documents that only a URL names).
 
 pub(crate) mod answer;

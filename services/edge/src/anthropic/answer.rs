@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::wire::{Chat, Part, ToolCall, stop_reason};
+use super::wire::{Chat, Part, Thought, ToolCall, stop_reason};
 
 /// Translates what chat answered. `None`: it is not what chat answers.
 pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
@@ -26,15 +26,16 @@ pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
 }
 
 fn content(part: &Part) -> Vec<Value> {
-    let thoughts = part
-        .reasoning_content
-        .iter()
-        .filter(|text| !text.is_empty());
-    let thoughts =
-        thoughts.map(|text| json!({ "type": "thinking", "thinking": text, "signature": "" }));
+    let signed = part.reasoning_details.iter().flatten();
+    let signed: Vec<Value> = signed.filter_map(Thought::block).collect();
+    // What nobody signed is a thought all the same.
+    let plain = part.reasoning_content.as_ref();
+    let plain = plain.filter(|text| signed.is_empty() && !text.is_empty());
+    let plain = plain.map(|text| json!({ "type": "thinking", "thinking": text, "signature": "" }));
     let text = Some(part.text()).filter(|text| !text.is_empty());
     let text = text.map(|text| json!({ "type": "text", "text": text }));
     let calls = part.tool_calls.iter().flatten().map(call);
+    let thoughts = signed.into_iter().chain(plain);
     thoughts.chain(text).chain(calls).collect()
 }
 
@@ -83,6 +84,27 @@ mod tests {
         );
         assert_eq!(translated(b"[]", "msg_1"), None);
         assert_eq!(translated(b"{}", "msg_1"), None);
+    }
+
+    #[test]
+    fn signed_thoughts_are_whole_blocks() {
+        let details = json!([
+            { "type": "thinking", "thinking": "let me see", "signature": "s", "after_text": 0 },
+            { "type": "redacted_thinking", "data": "d" },
+            { "type": "reasoning.text", "text": "another maker's" },
+        ]);
+        let message = json!({ "content": "Hm.", "reasoning_content": "let me see", "reasoning_details": details });
+        let body = json!({ "choices": [{ "message": message, "finish_reason": "stop" }] });
+        let answer = translated(body.to_string().as_bytes(), "msg_1").unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(
+            answer["content"],
+            json!([
+                { "type": "thinking", "thinking": "let me see", "signature": "s" },
+                { "type": "redacted_thinking", "data": "d" },
+                { "type": "text", "text": "Hm." },
+            ])
+        );
     }
 
     #[test]

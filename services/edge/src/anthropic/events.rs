@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, BytesMut};
 use serde_json::{Value, json};
 
-use super::wire::{Chat, Choice, Part, ToolCall, Usage, stop_reason};
+use super::wire::{Chat, Choice, Part, Thought, ToolCall, Usage, stop_reason};
 use crate::sse::put_data;
 
 /// What was said so far.
@@ -119,6 +119,9 @@ impl Events {
                 buffer,
             );
         }
+        for thought in choice.delta.reasoning_details.iter().flatten() {
+            self.signed(thought, buffer);
+        }
         let text = choice.delta.text();
         if !text.is_empty() {
             self.open(Block::Text, &json!({ "type": "text", "text": "" }), buffer);
@@ -128,6 +131,25 @@ impl Events {
             self.call(call, buffer);
         }
         self.finish_reason = choice.finish_reason.or_else(|| self.finish_reason.take());
+    }
+
+    /// A block of thinking is whole, and comes with what proves it.
+    fn signed(&mut self, thought: &Thought, buffer: &mut BytesMut) {
+        match thought {
+            Thought::Thinking { signature, .. } => {
+                let empty = json!({ "type": "thinking", "thinking": "", "signature": "" });
+                self.open(Block::Thinking, &empty, buffer);
+                let delta = json!({ "type": "signature_delta", "signature": signature });
+                self.go_on(&delta, buffer);
+            }
+            Thought::RedactedThinking { .. } => {
+                self.close(buffer);
+                let block = thought.block().unwrap_or_default();
+                self.open(Block::Thinking, &block, buffer);
+            }
+            Thought::Foreign => return,
+        }
+        self.close(buffer);
     }
 
     fn call(&mut self, call: &ToolCall, buffer: &mut BytesMut) {
@@ -261,6 +283,26 @@ mod tests {
             (&json!(5), &json!(9))
         );
         assert_eq!(end["credits_consumed"], 0.25);
+    }
+
+    #[test]
+    fn a_signature_ends_its_thought() {
+        let events = said(&[
+            delta(&json!({ "reasoning_content": "hm" })),
+            delta(
+                &json!({ "reasoning_details": [{ "type": "thinking", "thinking": "hm", "signature": "s" }] }),
+            ),
+            delta(&json!({ "reasoning_details": [{ "type": "redacted_thinking", "data": "d" }] })),
+            delta(&json!({ "content": "Hi." })),
+        ]);
+        let deltas = events.iter().filter_map(|e| e["delta"]["type"].as_str());
+        let expected = ["thinking_delta", "signature_delta", "text_delta"];
+        assert_eq!(deltas.collect::<Vec<_>>(), expected);
+        let starts = events.iter().filter(|e| e["type"] == "content_block_start");
+        let starts: Vec<&Value> = starts.map(|e| &e["content_block"]["type"]).collect();
+        assert_eq!(starts, ["thinking", "redacted_thinking", "text"]);
+        let stops = events.iter().filter(|e| e["type"] == "content_block_stop");
+        assert_eq!(stops.count(), 3);
     }
 
     #[test]

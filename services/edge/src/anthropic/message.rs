@@ -13,7 +13,9 @@ enum Piece {
     Call(Value),
     /// A message of its own.
     Message(Value),
-    /// Nothing: the other side has no place for it.
+    /// A signed thought.
+    Thought(Value),
+    /// Nothing: it was wrong, or is not wanted.
     Nothing,
 }
 
@@ -74,34 +76,51 @@ fn one(path: &str, mut message: Value, wrong: &mut Wrong) -> Vec<Value> {
         }
     };
     let (mut parts, mut calls, mut before) = (Vec::new(), Vec::new(), Vec::new());
+    let mut thoughts = Vec::new();
     for (place, block) in blocks.into_iter().enumerate() {
         match piece(&format!("{path}.content[{place}]"), &block, wrong) {
             Piece::Part(part) => parts.push(part),
             Piece::Call(call) => calls.push(call),
             Piece::Message(message) => before.push(message),
+            Piece::Thought(thought) => thoughts.push(placed(thought, &parts, &calls)),
             Piece::Nothing => {}
         }
     }
     if role == "assistant" {
-        before.push(said(&parts, calls));
+        before.push(said(&parts, calls, thoughts));
     } else if !parts.is_empty() {
         before.push(json!({ "role": role, "content": parts }));
     }
     before
 }
 
-/// What the model said before.
-fn said(parts: &[Value], calls: Vec<Value>) -> Value {
+/// A thought with what came before it: chat keeps the order of blocks so (`reasoning_details`).
+fn placed(mut thought: Value, parts: &[Value], calls: &[Value]) -> Value {
+    if let Some(fields) = thought.as_object_mut() {
+        fields.insert("after_text".to_owned(), text(parts).len().into());
+        fields.insert("after_calls".to_owned(), calls.len().into());
+    }
+    thought
+}
+
+fn text(parts: &[Value]) -> String {
     let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-    let text: String = texts.collect();
+    texts.collect()
+}
+
+/// What the model said before.
+fn said(parts: &[Value], calls: Vec<Value>, thoughts: Vec<Value>) -> Value {
+    let text = text(parts);
     let content = if text.is_empty() && !calls.is_empty() {
         Value::Null
     } else {
         text.into()
     };
     let mut message = json!({ "role": "assistant", "content": content });
-    if let (false, Some(message)) = (calls.is_empty(), message.as_object_mut()) {
-        message.insert("tool_calls".to_owned(), calls.into());
+    for (name, list) in [("tool_calls", calls), ("reasoning_details", thoughts)] {
+        if let (false, Some(message)) = (list.is_empty(), message.as_object_mut()) {
+            message.insert(name.to_owned(), list.into());
+        }
     }
     message
 }
@@ -119,8 +138,11 @@ fn piece(path: &str, block: &Value, wrong: &mut Wrong) -> Piece {
         "document" => document(block).map(Piece::Part),
         "tool_use" => call(block).map(Piece::Call),
         "tool_result" => result(block).map(Piece::Message),
-        // Thoughts of before: models of other makers take none, and their own go on without.
-        "thinking" | "redacted_thinking" => Some(Piece::Nothing),
+        // What nobody signed is of no use to anybody.
+        "thinking" | "redacted_thinking" => Some(match is_signed(block) {
+            Some(()) => Piece::Thought(block.clone()),
+            None => Piece::Nothing,
+        }),
         _ => {
             let allowed =
                 "be a block of type text, image, document, tool_use, tool_result or thinking";
@@ -139,6 +161,11 @@ fn piece(path: &str, block: &Value, wrong: &mut Wrong) -> Piece {
         wrong.invalid(path, allowed);
         Piece::Nothing
     })
+}
+
+fn is_signed(block: &Value) -> Option<()> {
+    let proof = block.get("signature").or_else(|| block.get("data"))?;
+    (!proof.as_str()?.is_empty()).then_some(())
 }
 
 fn image(block: &Value) -> Option<Value> {
@@ -220,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_model_said_goes_back_without_its_thoughts() {
+    fn what_the_model_said_goes_back_with_its_thoughts() {
         let message = json!({ "role": "assistant", "content": [
             { "type": "thinking", "thinking": "hm", "signature": "s" },
             { "type": "text", "text": "Let me look." },
@@ -229,7 +256,10 @@ mod tests {
         let call = json!({ "id": "t1", "type": "function", "function": { "name": "f", "arguments": "{\"a\":1}" } });
         assert_eq!(
             of(message),
-            [json!({ "role": "assistant", "content": "Let me look.", "tool_calls": [call] })]
+            [json!({
+                "role": "assistant", "content": "Let me look.", "tool_calls": [call],
+                "reasoning_details": [{ "type": "thinking", "thinking": "hm", "signature": "s", "after_text": 0, "after_calls": 0 }],
+            })]
         );
         let silent = json!({ "role": "assistant", "content": [
             { "type": "tool_use", "id": "t1", "name": "f", "input": {} },

@@ -31,6 +31,26 @@ pub(super) struct Part {
     pub(super) reasoning_content: Option<String>,
     pub(super) refusal: Option<String>,
     pub(super) tool_calls: Option<Vec<ToolCall>>,
+    /// Blocks of thinking as Anthropic signed them: chat's own extra.
+    pub(super) reasoning_details: Option<Vec<Thought>>,
+}
+
+/// A signed block of thinking, whole.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Thought {
+    /// What can be read.
+    Thinking {
+        /// Empty, where nobody asked for it.
+        #[serde(default)]
+        thinking: String,
+        signature: String,
+    },
+    /// What cannot.
+    RedactedThinking { data: String },
+    /// Another maker's.
+    #[serde(other)]
+    Foreign,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -70,6 +90,26 @@ impl Part {
     pub(super) fn text(&self) -> String {
         let texts = [&self.content, &self.refusal];
         texts.into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
+// === impl Thought ===
+
+impl Thought {
+    /// The block it was; what another maker means is none.
+    pub(super) fn block(&self) -> Option<Value> {
+        match self {
+            Self::Thinking {
+                thinking,
+                signature,
+            } => Some(
+                serde_json::json!({ "type": "thinking", "thinking": thinking, "signature": signature }),
+            ),
+            Self::RedactedThinking { data } => {
+                Some(serde_json::json!({ "type": "redacted_thinking", "data": data }))
+            }
+            Self::Foreign => None,
+        }
     }
 }
 
