@@ -90,6 +90,14 @@ pub(crate) trait Adapter: Send + Sync {
         dialect: Dialect,
     ) -> Result<Endpoint, Unusable>;
 
+    /// Whether the provider has words for all that is asked. [`Adapter::ask`] finds out by itself; this is for who only wants to know.
+    ///
+    /// # Errors
+    /// The failure that asking would end in.
+    fn check(&self, _order: Order<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Asks once. Dropping the future or the answer's stream stops the provider.
     ///
     /// # Errors

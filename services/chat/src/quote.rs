@@ -8,6 +8,7 @@ use crate::{
     Service,
     fault::internal,
     plan::{Plan, Submission, plan},
+    providers::Order,
     request::Wanted,
 };
 
@@ -28,6 +29,7 @@ struct Resolved<'a> {
 /// What the request itself would be refused with, but for a balance that is too low; BILLING_UNAVAILABLE.
 pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
     let plan = plan(service, submission)?;
+    can_be_asked(service, &plan)?;
     let expected = expected(&plan, service.config.output.expected)?;
     let resolved = Resolved {
         model: &plan.model,
@@ -46,6 +48,23 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
         resolved: resolved.into(),
         price_factor: plan.rate.factor.parts_per_million(),
     })
+}
+
+/// Whether one of the providers has words for the request.
+fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
+    let order = Order {
+        body: &plan.body,
+        request: &plan.request,
+        max_output: plan.bound.output,
+    };
+    let mut found = Ok(());
+    for candidate in plan.candidates.iter() {
+        found = candidate.adapter.check(order);
+        if found.is_ok() {
+            break;
+        }
+    }
+    found.map_err(|failure| upstream::fault(&failure, service.config.retry_after))
 }
 
 /// Half of the input's bound, as cut streams are charged too, and a usual answer.

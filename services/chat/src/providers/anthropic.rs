@@ -31,6 +31,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chassis::{
     clock::{MICROS_PER_SECOND, now_micros},
     config::Access,
@@ -99,9 +100,12 @@ impl Adapter for Anthropic {
         })
     }
 
+    fn check(&self, order: Order<'_>) -> Result<(), Failure> {
+        body(order, order.request.model.as_str()).map(drop)
+    }
+
     async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
-        let body = request::translate(order, &endpoint.model)
-            .map_err(|problem| Failure::unsupported(&problem.param, &problem.message))?;
+        let body = body(order, &endpoint.model)?;
         let call = Call::post(endpoint.url.clone(), endpoint.headers.clone(), body);
         let show = Show::of(order.request.thoughts);
         let created = now_micros() / MICROS_PER_SECOND;
@@ -127,6 +131,12 @@ impl Adapter for Anthropic {
             }
         }
     }
+}
+
+/// The request in Anthropic's words.
+fn body(order: Order<'_>, model: &str) -> Result<Bytes, Failure> {
+    request::translate(order, model)
+        .map_err(|problem| Failure::unsupported(&problem.param, &problem.message))
 }
 
 // === impl Wire ===

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::Catalogue;
+use domain::{Catalogue, Mode};
 use proto::{Code, code};
 use serde_json::{Value, json};
 
@@ -372,9 +372,10 @@ async fn what_anthropic_cannot_do_is_refused_by_name_and_nobody_is_asked() {
         ),
     ] {
         let app = App::start().await;
-        let fault = app
-            .refused(&ASK.replacen('{', &format!("{{{extra},"), 1))
-            .await;
+        let body = &ASK.replacen('{', &format!("{{{extra},"), 1);
+        let quoted = app.quote(App::request(body, Mode::Test, &[])).await;
+        assert_eq!(quoted.unwrap_err().param.as_deref(), Some(param));
+        let fault = app.refused(body).await;
         assert_eq!(
             (fault.code, fault.param.as_deref()),
             (code::INVALID_PARAMETER, Some(param))
