@@ -20,6 +20,11 @@ pub fn fault(failure: &Failure, usual_wait: Duration) -> Fault {
     };
     match failure.class() {
         Class::RateLimited => busy(),
+        Class::NotSent if failure.retry_after().is_some() => {
+            let message = "The providers of this model failed lately and are left alone for a moment; nothing was charged.";
+            let wait = failure.retry_after().unwrap_or(usual_wait);
+            Fault::new(code::UPSTREAM_BUSY, message).retry_after(wait)
+        }
         Class::Overloaded if is_busy(failure.status()) => busy(),
         Class::Invalid => told(code::UPSTREAM_REFUSED, failure),
         Class::Moderated => told(code::CONTENT_MODERATED, failure),
@@ -119,6 +124,14 @@ mod tests {
             let timeout = fault(&Failure::timed_out(wait), WAIT);
             assert_eq!(timeout.code, code::UPSTREAM_TIMEOUT, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn where_nobody_is_asked_the_customer_is_told_when_somebody_will_be() {
+        let pause = Duration::from_secs(7);
+        let alone = fault(&Failure::left_alone(pause), WAIT);
+        assert_eq!(alone.code, code::UPSTREAM_BUSY);
+        assert_eq!(alone.retry_after, Some(pause));
     }
 
     #[test]

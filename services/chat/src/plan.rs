@@ -18,6 +18,7 @@ use crate::{
     fault::{internal, refused, too_dear},
     request::{self, Refusal, Request, Wanted},
     route::Candidate,
+    tiers::{Tiers, lot_of},
 };
 
 /// A request as the edge hands it over.
@@ -48,7 +49,7 @@ pub(crate) struct Plan {
     /// The model's slug.
     pub(crate) model: String,
     pub(crate) rate: Rate,
-    pub(crate) candidates: Arc<[Candidate]>,
+    pub(crate) candidates: Arc<Tiers<Candidate>>,
     pub(crate) bound: Bound,
     pub(crate) terms: Terms,
     at: Moment,
@@ -116,6 +117,15 @@ fn within(request: &Request, model: &Model, limits: &ChatLimits) -> Result<(), F
 // === impl Plan ===
 
 impl Plan {
+    /// What stands for the requests that it belongs to, if the customer says which: they find the same provider's cache.
+    pub(crate) fn affinity(&self) -> Option<u64> {
+        let Request {
+            cache_key, tags, ..
+        } = &self.request;
+        let key = cache_key.as_ref().or(tags.user.as_ref())?;
+        Some(lot_of(&(self.caller.account.to_string(), key)))
+    }
+
     /// Its receipt as far as it is known before anybody was asked.
     pub(crate) fn draft(&self, price_version: &str) -> Receipt {
         Receipt::of(Subject {

@@ -30,9 +30,10 @@ const NAMES: [&str; NAMES_LEN] = [
     "extra_body",
     "user",
     "metadata",
+    "prompt_cache_key",
 ];
 /// How many those are.
-const NAMES_LEN: usize = 11;
+const NAMES_LEN: usize = 12;
 
 /// What a request says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) thoughts: Option<bool>,
     /// The customer's own labels: `user` and `metadata`.
     pub(crate) tags: Tags,
+    /// What OpenAI groups requests by, so that they find the provider's cache of their beginning: `prompt_cache_key`.
+    pub(crate) cache_key: Option<String>,
     /// Where the members are that may be edited.
     pub(crate) spans: Spans,
 }
@@ -140,6 +143,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         media_parts: messages.media_parts,
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(&picked),
+        cache_key: cache_key(&picked),
         spans: Spans {
             include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
             ..spans(text, &picked)
@@ -166,6 +170,7 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         extra_body,
         _,
         metadata,
+        _,
     ] = picked;
     Spans {
         model: at(model).unwrap_or_default(),
@@ -177,6 +182,12 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         extra_body: at(extra_body),
         metadata: at(metadata),
     }
+}
+
+/// Checked by the provider, as it goes there too.
+fn cache_key([.., cache_key]: &Picked<'_, NAMES_LEN>) -> Option<String> {
+    let key = cache_key.and_then(string)?;
+    (!key.is_empty()).then(|| key.into_owned())
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
@@ -227,7 +238,7 @@ impl Reader {
     }
 
     /// Labels are few and short: they are read as values. What is no value, such as half a surrogate pair, is no label either.
-    fn tags(&mut self, [.., user, metadata]: &Picked<'_, NAMES_LEN>) -> Tags {
+    fn tags(&mut self, [.., user, metadata, _]: &Picked<'_, NAMES_LEN>) -> Tags {
         let value = |raw: Option<&RawValue>| {
             raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or(Value::Bool(false)))
         };
@@ -237,7 +248,7 @@ impl Reader {
         })
     }
 
-    fn thoughts(&mut self, [.., thoughts, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
+    fn thoughts(&mut self, [.., thoughts, _, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
         self.flag("include_thoughts", *thoughts)
     }
 

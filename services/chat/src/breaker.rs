@@ -1,0 +1,127 @@
+//! The breaker of one credential, shared by all models that use it: [`Health`] behind a lock that is held for a few instructions,
+//! with its figures.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+use upstream::Failure;
+
+use crate::{
+    config::BreakerLimits,
+    health::{Change, Health, News, Pass},
+    metrics::{Credential, Metrics},
+};
+
+/// One credential's breaker.
+pub(crate) struct Breaker {
+    credential: Credential,
+    limits: BreakerLimits,
+    health: Mutex<Health>,
+    metrics: Metrics,
+}
+
+/// The right to ask once. Dropped without news, it says nothing about the provider.
+pub(crate) struct Passage<'b> {
+    /// Nobody's where no health is kept.
+    of: Option<(&'b Breaker, Pass)>,
+}
+
+// === impl Breaker ===
+
+impl Breaker {
+    pub(crate) fn new(credential: Credential, limits: BreakerLimits, metrics: Metrics) -> Self {
+        let health = Health::new();
+        metrics.stands(&credential, health.figure());
+        Self {
+            credential,
+            limits,
+            health: Mutex::new(health),
+            metrics,
+        }
+    }
+
+    /// Whether a request could ask now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lock().look(Instant::now(), &self.limits).is_ok()
+    }
+
+    /// Lets a request ask, if it may.
+    ///
+    /// # Errors
+    /// How long it must wait at least, where it may not.
+    pub(crate) fn enter(&self) -> Result<Passage<'_>, Duration> {
+        let mut health = self.lock();
+        match health.enter(Instant::now(), &self.limits) {
+            Ok(pass) => {
+                self.metrics.stands(&self.credential, health.figure());
+                Ok(Passage {
+                    of: Some((self, pass)),
+                })
+            }
+            Err(wait) => {
+                self.metrics.passed_over(&self.credential);
+                Err(wait)
+            }
+        }
+    }
+
+    fn hear(&self, pass: Pass, news: News) {
+        let mut health = self.lock();
+        let change = health.hear((pass, news), Instant::now(), &self.limits);
+        self.metrics.stands(&self.credential, health.figure());
+        drop(health);
+        match change {
+            None => {}
+            Some(Change::Opened(pause)) => self.opened(news.as_str(), pause),
+            Some(Change::Closed) => info!(
+                provider.name = self.credential.provider,
+                credential = self.credential.credential,
+                "a provider serves again"
+            ),
+        }
+    }
+
+    fn opened(&self, reason: &'static str, pause: Duration) {
+        self.metrics.tripped(&self.credential, reason);
+        warn!(
+            provider.name = self.credential.provider,
+            credential = self.credential.credential,
+            reason,
+            pause = ?pause,
+            "a provider is left alone for a while"
+        );
+    }
+
+    /// No code panics while it holds the lock, and every state is a good one.
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Passage ===
+
+impl Passage<'_> {
+    /// For a provider whose health is not kept.
+    pub(crate) fn free() -> Self {
+        Self { of: None }
+    }
+
+    /// Tells how the call went.
+    pub(crate) fn tell<T>(mut self, answer: &Result<T, Failure>) {
+        if let Some((breaker, pass)) = self.of.take() {
+            breaker.hear(pass, News::of(answer));
+        }
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        if let Some((breaker, pass)) = self.of.take() {
+            breaker.hear(pass, News::Nothing);
+        }
+    }
+}
