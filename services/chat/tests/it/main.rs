@@ -19,5 +19,6 @@ mod money;
 mod prices;
 mod provider;
 mod requests;
+mod routing;
 mod streams;
 mod whole;
