@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use domain::receipt::Attempt;
+use proto::Fault;
 use tokio::time::{Instant, timeout};
 use upstream::{Failure, Wait};
 
@@ -38,6 +39,24 @@ struct Way<'a> {
     /// After this moment no further one is asked.
     until: Instant,
     attempts: Vec<Attempt>,
+}
+
+/// Whether anybody could be asked now: for a request that nobody would serve, no credit need be held.
+///
+/// # Errors
+/// UPSTREAM_BUSY, and when the first of them will be asked again.
+pub(crate) fn somebody_serves(service: &Service, plan: &Plan) -> Result<(), Fault> {
+    let mut soonest: Option<Duration> = None;
+    for candidate in plan.candidates.iter() {
+        match candidate.look() {
+            Ok(()) => return Ok(()),
+            Err(wait) => soonest = Some(soonest.map_or(wait, |known| known.min(wait))),
+        }
+    }
+    plan.candidates.iter().for_each(Candidate::pass_over);
+    let usual = service.config.retry_after;
+    let failure = Failure::left_alone(soonest.unwrap_or(usual));
+    Err(upstream::fault(&failure, usual))
 }
 
 /// Asks candidates in order until one answers well, or no other may be asked.
@@ -130,7 +149,7 @@ impl Way<'_> {
         if patience.is_zero() || is_last || too_late {
             return None;
         }
-        let another = others.iter().any(|candidate| candidate.is_ready());
+        let another = others.iter().any(|candidate| candidate.look().is_ok());
         another.then_some(patience)
     }
 
@@ -144,7 +163,8 @@ impl Way<'_> {
 
     /// Whether another candidate may be asked after this failure.
     fn goes_on(&self, failure: &Failure) -> bool {
-        let silent = failure.wait() == Some(Wait::FirstByte) && !self.configured_patience().is_zero();
+        let silent =
+            failure.wait() == Some(Wait::FirstByte) && !self.configured_patience().is_zero();
         let more = self.attempts.len() < self.service.config.failover.max_candidates;
         more && (silent || failure.another_may_serve()) && Instant::now() < self.until
     }

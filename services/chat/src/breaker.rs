@@ -45,8 +45,11 @@ impl Breaker {
     }
 
     /// Whether a request could ask now.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.lock().look(Instant::now(), &self.limits).is_ok()
+    ///
+    /// # Errors
+    /// How long it must wait at least, where it could not.
+    pub(crate) fn look(&self) -> Result<(), Duration> {
+        self.lock().look(Instant::now(), &self.limits)
     }
 
     /// Lets a request ask, if it may.
@@ -63,10 +66,15 @@ impl Breaker {
                 })
             }
             Err(wait) => {
-                self.metrics.passed_over(&self.credential);
+                self.pass_over();
                 Err(wait)
             }
         }
+    }
+
+    /// A request goes past.
+    pub(crate) fn pass_over(&self) {
+        self.metrics.passed_over(&self.credential);
     }
 
     fn hear(&self, pass: Pass, news: News) {

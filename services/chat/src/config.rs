@@ -63,7 +63,7 @@ pub struct FailoverLimits {
     pub window: Duration,
     /// How long the first event of a stream may take while somebody else could be asked: then the call is given up, and the other one
     /// asked. The customer is charged once, but the provider that was given up may bill its work. `"0s"`: calls are not given up.
-    /// Default `"15s"`.
+    /// More than a model thinks before it begins. Default `"30s"`.
     #[serde(with = "duration")]
     pub first_byte_patience: Duration,
     /// The same of an answer that is not streamed: it comes after the whole generation. Default `"90s"`.
@@ -79,7 +79,7 @@ pub struct BreakerLimits {
     /// How many failures in a row (overloaded, not reached, silent, not understood) are too many. Default 5.
     pub failures: u32,
     /// How long it is left alone after those. Default `"1s"`.
-    #[serde(with = "duration::positive")]
+    #[serde(with = "duration")]
     pub pause: Duration,
     /// How long after a "too fast" that names no time. Default `"1s"`.
     #[serde(with = "duration::positive")]
@@ -90,7 +90,7 @@ pub struct BreakerLimits {
     /// The longest pause, whatever a provider asks for. Default `"5m"`.
     #[serde(with = "duration::positive")]
     pub longest: Duration,
-    /// How long a try may take before another request tries too. Default `"30s"`.
+    /// How long a try may take before another request tries too. Default `"10s"`.
     #[serde(with = "duration::positive")]
     pub probe: Duration,
 }
@@ -212,7 +212,7 @@ impl Default for FailoverLimits {
         Self {
             max_candidates: 3,
             window: Duration::from_secs(120),
-            first_byte_patience: Duration::from_secs(15),
+            first_byte_patience: Duration::from_secs(30),
             whole_answer_patience: Duration::from_secs(90),
         }
     }
@@ -228,7 +228,7 @@ impl Default for BreakerLimits {
             rate_limited: Duration::from_secs(1),
             refused: Duration::from_secs(60),
             longest: Duration::from_secs(300),
-            probe: Duration::from_secs(30),
+            probe: Duration::from_secs(10),
         }
     }
 }

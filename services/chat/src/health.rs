@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Half-open, one request at a time goes through: the probe. One that says nothing (its caller left) makes room for the next; one that
-//! takes longer than [`BreakerLimits::probe`] does not keep others from trying.
+//! takes longer than [`BreakerLimits::probe`] does not keep others from trying. A provider that asked us to slow down needs no probe: it
+//! serves, and said when. From that moment on it is closed.
 
 use std::time::Duration;
 
@@ -65,10 +66,19 @@ pub(crate) enum Change {
 enum State {
     /// It is asked.
     Closed,
-    /// It is left alone until then; after that the next request is a probe.
-    Open { until: Instant },
+    /// It is left alone until then.
+    Open { until: Instant, then: Then },
     /// A probe is out.
     HalfOpen { since: Instant },
+}
+
+/// Who asks when the moment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// One request: the probe.
+    Probe,
+    /// Everybody.
+    All,
 }
 
 /// The state machine of one credential.
@@ -77,11 +87,14 @@ pub(crate) struct Health {
     state: State,
     /// Failures in a row, while closed.
     failures: u32,
-    /// How often it opened without having closed in between.
+    /// How often it opened without a good answer in between.
     opened: u32,
     /// The number of the last probe.
     probe: u64,
 }
+
+/// How long to wait at most for a probe that is out: it may be back at any moment.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Pauses double no further than this; the longest pause is reached long before.
 const MAX_DOUBLINGS: u32 = 20;
@@ -145,11 +158,10 @@ impl Health {
     pub(crate) fn look(&self, now: Instant, limits: &BreakerLimits) -> Result<(), Duration> {
         let wait = match self.state {
             State::Closed => Duration::ZERO,
-            State::Open { until } => until.saturating_duration_since(now),
-            // The probe may be back at any moment.
+            State::Open { until, .. } => until.saturating_duration_since(now),
             State::HalfOpen { since } => {
                 let overdue = since + limits.probe;
-                overdue.saturating_duration_since(now).min(limits.pause)
+                overdue.saturating_duration_since(now).min(SOON)
             }
         };
         if wait.is_zero() { Ok(()) } else { Err(wait) }
@@ -163,7 +175,16 @@ impl Health {
         self.look(now, limits)?;
         match self.state {
             State::Closed => Ok(Pass::Usual),
-            State::Open { .. } | State::HalfOpen { .. } => {
+            State::Open {
+                then: Then::All, ..
+            } => {
+                self.state = State::Closed;
+                Ok(Pass::Usual)
+            }
+            State::Open {
+                then: Then::Probe, ..
+            }
+            | State::HalfOpen { .. } => {
                 self.state = State::HalfOpen { since: now };
                 self.probe = self.probe.wrapping_add(1);
                 Ok(Pass::Probe(self.probe))
@@ -184,14 +205,18 @@ impl Health {
                 self.hear_probe(news, now, limits)
             }
             // A probe that was slow, and that others were let through beside: its success is as good as theirs.
-            (State::HalfOpen { .. } | State::Open { .. }, Pass::Probe(_)) if news == News::Good => {
-                Some(self.close())
-            }
+            (
+                State::HalfOpen { .. }
+                | State::Open {
+                    then: Then::Probe, ..
+                },
+                Pass::Probe(_),
+            ) if news == News::Good => Some(self.close()),
             // It was sent before this opened, and may know better how long.
-            (State::Open { until }, _) => {
+            (State::Open { until, then }, _) => {
                 if let News::TooFast(Some(asked)) = news {
                     let until = until.max(now + asked.min(limits.longest));
-                    self.state = State::Open { until };
+                    self.state = State::Open { until, then };
                 }
                 None
             }
@@ -200,27 +225,20 @@ impl Health {
         }
     }
 
-    fn hear_closed(
-        &mut self,
-        news: News,
-        now: Instant,
-        limits: &BreakerLimits,
-    ) -> Option<Change> {
+    fn hear_closed(&mut self, news: News, now: Instant, limits: &BreakerLimits) -> Option<Change> {
         match news {
             News::Good => {
                 self.failures = 0;
+                self.opened = 0;
                 None
-            }
-            News::Nothing => None,
-            News::TooFast(_) | News::Refused(_) => {
-                let pause = self.own_pause(news, limits)?;
-                Some(self.open(pause, now))
             }
             News::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 let enough = self.failures >= limits.failures;
-                enough.then(|| self.open(self.doubled(limits.pause, limits), now))
+                enough.then(|| self.open(news, now, limits)).flatten()
             }
+            News::Nothing => None,
+            News::TooFast(_) | News::Refused(_) => self.open(news, now, limits),
         }
     }
 
@@ -229,38 +247,33 @@ impl Health {
             News::Good => Some(self.close()),
             // The next request is the probe.
             News::Nothing => {
-                self.state = State::Open { until: now };
+                let then = Then::Probe;
+                self.state = State::Open { until: now, then };
                 None
             }
-            News::TooFast(_) | News::Refused(_) => {
-                let pause = self.own_pause(news, limits)?;
-                Some(self.open(pause, now))
-            }
-            News::Failed => Some(self.open(self.doubled(limits.pause, limits), now)),
+            News::TooFast(_) | News::Refused(_) | News::Failed => self.open(news, now, limits),
         }
     }
 
-    /// The pause of news that speak for themselves.
-    fn own_pause(&self, news: News, limits: &BreakerLimits) -> Option<Duration> {
-        match news {
-            News::TooFast(Some(asked)) => Some(asked.min(limits.longest)),
-            News::TooFast(None) => Some(self.doubled(limits.rate_limited, limits)),
-            News::Refused(_) => Some(self.doubled(limits.refused, limits)),
-            News::Good | News::Nothing | News::Failed => None,
-        }
+    fn open(&mut self, news: News, now: Instant, limits: &BreakerLimits) -> Option<Change> {
+        let (pause, then) = match news {
+            News::TooFast(Some(asked)) => (asked, Then::All),
+            News::TooFast(None) => (self.doubled(limits.rate_limited), Then::All),
+            News::Refused(_) => (self.doubled(limits.refused), Then::Probe),
+            News::Failed => (self.doubled(limits.pause), Then::Probe),
+            News::Good | News::Nothing => return None,
+        };
+        let pause = pause.min(limits.longest);
+        let until = now + pause;
+        self.state = State::Open { until, then };
+        self.failures = 0;
+        self.opened = self.opened.saturating_add(1);
+        Some(Change::Opened(pause))
     }
 
     /// A first pause, doubled as often as it opened in a row.
-    fn doubled(&self, first: Duration, limits: &BreakerLimits) -> Duration {
-        let times = 1_u32 << self.opened.min(MAX_DOUBLINGS);
-        first.saturating_mul(times).min(limits.longest)
-    }
-
-    fn open(&mut self, pause: Duration, now: Instant) -> Change {
-        self.state = State::Open { until: now + pause };
-        self.failures = 0;
-        self.opened = self.opened.saturating_add(1);
-        Change::Opened(pause)
+    fn doubled(&self, first: Duration) -> Duration {
+        first.saturating_mul(1 << self.opened.min(MAX_DOUBLINGS))
     }
 
     fn close(&mut self) -> Change {

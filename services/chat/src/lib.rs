@@ -75,7 +75,12 @@ use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
 use upstream::ProviderClient;
 
-use crate::{billing::Billing, claim::Replays, metrics::Metrics, route::{Care, Routes}};
+use crate::{
+    billing::Billing,
+    claim::Replays,
+    metrics::Metrics,
+    route::{Care, Routes},
+};
 pub use crate::{
     config::{BillingLimits, BreakerLimits, Config, FailoverLimits, ReplayLimits},
     error::{Error, StoreError},

@@ -67,9 +67,21 @@ struct Builder<'a> {
 // === impl Candidate ===
 
 impl Candidate {
-    /// Whether it could be asked now.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.breaker.as_ref().is_none_or(|breaker| breaker.is_ready())
+    /// Whether a request could ask now.
+    ///
+    /// # Errors
+    /// How long it must wait at least, where it could not.
+    pub(crate) fn look(&self) -> Result<(), Duration> {
+        self.breaker
+            .as_ref()
+            .map_or(Ok(()), |breaker| breaker.look())
+    }
+
+    /// A request goes past.
+    pub(crate) fn pass_over(&self) {
+        if let Some(breaker) = &self.breaker {
+            breaker.pass_over();
+        }
     }
 
     /// Lets a request ask, if it may.

@@ -52,6 +52,12 @@ impl<T> Tiers<T> {
         self.0.is_empty()
     }
 
+    /// Everybody, in no order that counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let rows = self.0.iter().flat_map(|tier| &tier.rows);
+        rows.flat_map(|row| &row.members)
+    }
+
     /// Everybody, in the order of one request. `affinity` stands for the requests it belongs to, if it does.
     pub(crate) fn in_order(&self, affinity: Option<u64>) -> Vec<&T> {
         let of = |tier| match affinity {
@@ -152,7 +158,10 @@ mod tests {
     }
 
     /// Who is first how often.
-    fn firsts(tiers: &Tiers<&'static str>, affinity: impl Fn(u64) -> Option<u64>) -> BTreeMap<&'static str, u64> {
+    fn firsts(
+        tiers: &Tiers<&'static str>,
+        affinity: impl Fn(u64) -> Option<u64>,
+    ) -> BTreeMap<&'static str, u64> {
         let mut firsts = BTreeMap::new();
         for request in 0..1_000 {
             let order = tiers.in_order(affinity(request));

@@ -134,7 +134,10 @@ impl<'de> Visitor<'de> for Secrets {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         let keys = text.split(|c: char| c == ',' || c.is_whitespace());
-        Ok(keys.filter(|key| !key.is_empty()).map(Secret::new).collect())
+        Ok(keys
+            .filter(|key| !key.is_empty())
+            .map(Secret::new)
+            .collect())
     }
 
     fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
@@ -250,7 +253,10 @@ mod tests {
             let settings = Settings::from_toml(&format!("[providers.bfl]\n{text}"));
             let error = Providers::read(&settings, ["bfl"], None).unwrap_err();
             let error = error.to_string();
-            assert!(error.contains("api_keys") && !error.contains("4711"), "{error}");
+            assert!(
+                error.contains("api_keys") && !error.contains("4711"),
+                "{error}"
+            );
         }
     }
 

@@ -330,7 +330,10 @@ mod tests {
         assert_eq!(tiers("", &[]), [1]);
         assert_eq!(tiers("", &["", ""]), [1, 1, 1]);
         assert_eq!(tiers("order = 1", &["order = 1\nweight = 3", ""]), [2, 1]);
-        assert_eq!(tiers("", &["order = 1", "order = 1", "order = 2"]), [1, 2, 1]);
+        assert_eq!(
+            tiers("", &["order = 1", "order = 1", "order = 2"]),
+            [1, 2, 1]
+        );
         for (own, rows, told) in [
             ("weight = 0", [""; 2], "weight"),
             ("weight = 101", [""; 2], "weight"),

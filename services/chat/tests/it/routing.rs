@@ -67,7 +67,7 @@ impl Shop {
     }
 
     fn provider(&self, place: usize) -> &Provider {
-        &self.providers[place - 1]
+        self.providers.get(place - 1).unwrap()
     }
 
     /// How often a provider was asked.
@@ -97,6 +97,13 @@ impl Shop {
 
     async fn refused(&self, body: &str) -> Fault {
         self.ask(body).await.expect_err("a refusal")
+    }
+
+    /// The calls in the last receipt.
+    fn last_attempts(&self) -> serde_json::Value {
+        let books = self.app.billing.books();
+        let receipt = books.checked(books.settles.last().unwrap());
+        receipt.get("attempts").unwrap().clone()
     }
 
     /// 0: it is asked, 1: somebody tries it, 2: it is left alone.
@@ -133,10 +140,8 @@ fn with_header(status: u16, name: &'static str, value: &'static str) -> Reply {
     }
 }
 
-/// Busy for no time: the next request tries it.
-fn busy_until_now() -> Reply {
-    with_header(429, "retry-after-ms", "0")
-}
+/// One failure is too many, and the next request tries it.
+const AT_ONCE: &str = "[limits.chat.breaker]\nfailures = 1\npause = '0s'";
 
 /// A request is told to come again within these seconds.
 fn check_busy(fault: &Fault, least: u64, most: u64) {
@@ -164,14 +169,11 @@ async fn one_of_three_hangs_and_its_models_requests_are_served_without_waiting_f
         shop.will(2, reply);
         assert_eq!(shop.served(body).await, "p2");
     }
-    let books = shop.app.billing.books();
-    assert_eq!(books.charges().len(), 3, "each is charged once");
-    let receipt = books.checked(&books.settles[0]);
+    assert_eq!(shop.app.billing.books().charges().len(), 3);
     assert_eq!(
-        receipt["attempts"],
+        shop.last_attempts(),
         json!([{"provider": "p1", "outcome": "unknown"}, {"provider": "p2", "outcome": "answered"}])
     );
-    drop(books);
     // What hangs is given up.
     until("its calls end", || shop.provider(1).stopped() == 3).await;
     assert_eq!(shop.failovers("unknown"), 3);
@@ -187,13 +189,10 @@ async fn one_of_three_hangs_and_its_models_requests_are_served_without_waiting_f
         assert_eq!(shop.figure("passed_over_total", "p1", ""), round);
     }
     assert_eq!((shop.asked(1), shop.asked(2), shop.asked(3)), (3, 13, 0));
-    let books = shop.app.billing.books();
-    let receipt = books.checked(books.settles.last().unwrap());
     assert_eq!(
-        receipt["attempts"],
+        shop.last_attempts(),
         json!([{"provider": "p2", "outcome": "answered"}])
     );
-    drop(books);
     shop.will(3, good());
     assert_eq!(shop.served(OTHER).await, "p3");
     shop.app.settled().await;
@@ -202,15 +201,16 @@ async fn one_of_three_hangs_and_its_models_requests_are_served_without_waiting_f
 #[tokio::test]
 async fn without_another_one_or_without_patience_a_slow_provider_has_its_time() {
     let settings = "[limits.chat]\nwhole_answer_timeout = '300ms'\n[limits.chat.failover]\n";
-    for (rows, patience) in [(1, "50ms"), (2, "0s")] {
+    let cases: [(&[&str], &str); 2] = [(&[""], "50ms"), (&["", ""], "0s")];
+    for (rows, patience) in cases {
         let settings = format!("{settings}whole_answer_patience = '{patience}'");
-        let shop = Shop::of(&["", ""][..rows], &settings).await;
+        let shop = Shop::of(rows, &settings).await;
         shop.will(1, Reply::silence());
         let begun = std::time::Instant::now();
         assert_eq!(shop.refused(ASK).await.code, code::UPSTREAM_TIMEOUT);
         assert!(begun.elapsed() >= Duration::from_millis(300));
         assert_eq!(shop.asked(1), 1);
-        assert!(rows == 1 || shop.asked(2) == 0);
+        assert!(rows.len() == 1 || shop.asked(2) == 0);
         shop.app.billing.released();
         shop.app.settled().await;
     }
@@ -229,17 +229,38 @@ async fn a_provider_that_says_when_is_left_alone_until_then_by_all_its_models() 
     // As is the only provider of the other model.
     check_busy(&shop.refused(OTHER).await, 10, 20);
     assert_eq!((shop.asked(1), shop.asked(2)), (1, 2));
-    let books = shop.app.billing.books();
-    let receipt = books.checked(books.settles.last().unwrap());
-    assert_eq!(
-        (&receipt["attempts"], &receipt["class"]),
-        (&json!([]), &json!("not_sent"))
-    );
-    drop(books);
+    // With an Idempotency-Key too, which is not used up.
+    let mut keyed = App::request(ASK, Mode::Live, &[]);
+    keyed.idempotency_key = "again".to_owned();
+    let keyed = shop.app.send(keyed).await.expect_err("a refusal");
+    check_busy(&Fault::from(keyed), 10, 20);
+    // Nothing was held for them, and they count as passed over.
+    assert_eq!(shop.app.billing.books().holds.len(), 2);
+    assert_eq!(shop.figure("passed_over_total", "p2", ""), 3);
     assert_eq!(
         shop.figure("breaker_trips_total", "p1", ",reason=\"rate_limited\""),
         1
     );
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_said_when_is_asked_again_by_all() {
+    let shop = Shop::of(&["", ""], "").await;
+    shop.will(1, with_header(429, "retry-after-ms", "0"));
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    shop.will(1, when_told(good()));
+    shop.will(1, good());
+    let second = async {
+        until("the first is asked", || shop.asked(1) == 2).await;
+        let second = shop.served(ASK).await;
+        shop.provider(1).tell();
+        second
+    };
+    let (first, second) = tokio::join!(shop.served(ASK), second);
+    assert_eq!((&*first, &*second), ("p1", "p1"));
+    assert_eq!(shop.state("p1"), 0);
     shop.app.settled().await;
 }
 
@@ -312,7 +333,7 @@ async fn equals_share_by_weight_and_a_conversation_stays_where_it_is() {
             request.context.clone_from(&account);
             let events = shop.app.send(request).await.unwrap();
             let provider = Collected::of(events).await.head.unwrap().provider;
-            assert_eq!(*place.get_or_insert(provider.clone()), provider);
+            assert_eq!(*place.get_or_insert_with(|| provider.clone()), provider);
             places.insert(provider);
         }
     }
@@ -347,8 +368,8 @@ async fn a_provider_that_failed_too_often_is_tried_again_and_comes_back() {
 
 #[tokio::test]
 async fn one_request_tries_and_the_others_pass_over() {
-    let shop = Shop::of(&["", ""], "").await;
-    shop.will(1, busy_until_now());
+    let shop = Shop::of(&["", ""], AT_ONCE).await;
+    shop.will(1, Reply::whole(500, ""));
     shop.will(2, good());
     assert_eq!(shop.served(ASK).await, "p2");
     shop.will(1, when_told(good()));
@@ -372,8 +393,8 @@ async fn one_request_tries_and_the_others_pass_over() {
 
 #[tokio::test]
 async fn a_customer_who_leaves_while_trying_makes_room_for_the_next() {
-    let shop = Shop::of(&["", ""], "").await;
-    shop.will(1, busy_until_now());
+    let shop = Shop::of(&["", ""], AT_ONCE).await;
+    shop.will(1, Reply::whole(500, ""));
     shop.will(2, good());
     assert_eq!(shop.served(ASK).await, "p2");
     shop.will(1, Reply::silence());
@@ -382,7 +403,10 @@ async fn a_customer_who_leaves_while_trying_makes_room_for_the_next() {
         answer = shop.ask(ASK) => panic!("{answer:?}"),
         () = leaves => {}
     }
-    until("the provider is stopped", || shop.provider(1).stopped() == 1).await;
+    until("the provider is stopped", || {
+        shop.provider(1).stopped() == 1
+    })
+    .await;
     shop.will(1, good());
     assert_eq!(shop.served(ASK).await, "p1");
     shop.app.settled().await;
