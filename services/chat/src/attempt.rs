@@ -8,12 +8,12 @@
 //! a model's only provider: the customer is told at once when it may go better, which costs neither them nor a provider in trouble
 //! anything.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use domain::receipt::Attempt;
 use proto::Fault;
 use tokio::time::{Instant, timeout};
-use upstream::{Failure, Wait};
+use upstream::{Class, Failure, Wait};
 
 use crate::{
     Service,
@@ -72,12 +72,10 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
         until: Instant::now() + limits.window,
         attempts: Vec::with_capacity(1),
     };
-    let candidates = plan.candidates.in_order(plan.affinity());
-    let mut rest = candidates.as_slice();
+    let mut rest = VecDeque::from(plan.candidates.in_order(plan.affinity()));
     let mut soonest = None;
     let mut failed: Option<Failure> = None;
-    while let Some((candidate, others)) = rest.split_first() {
-        rest = others;
+    while let Some(candidate) = rest.pop_front() {
         let passage = match candidate.enter() {
             Ok(passage) => passage,
             Err(wait) => {
@@ -88,14 +86,30 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
         if let Some(failure) = failed.take() {
             service.metrics.failed_over(failure.class().as_str());
         }
-        let answer = way.ask(candidate, passage, others).await;
+        let answer = way.ask(candidate, passage, &rest).await;
         match answer {
-            Err(failure) if way.goes_on(&failure) => failed = Some(failure),
+            Err(failure) if way.goes_on(&failure) => {
+                if !is_of_credential(&failure) {
+                    let same = |other: &&Candidate| other.provider == candidate.provider;
+                    // The sort is stable: apart from that, the order stays.
+                    rest.make_contiguous().sort_by_key(same);
+                }
+                failed = Some(failure);
+            }
             Ok(_) | Err(_) => return way.ends(answer),
         }
     }
     let wait = soonest.unwrap_or(service.config.retry_after);
     way.ends(Err(failed.unwrap_or_else(|| Failure::left_alone(wait))))
+}
+
+/// Whether another of our credentials at the same provider may do better. If not, other providers come first: else one that hangs could
+/// take all the calls that a request may make.
+fn is_of_credential(failure: &Failure) -> bool {
+    matches!(
+        failure.class(),
+        Class::Auth | Class::Balance | Class::RateLimited
+    )
 }
 
 // === impl Way ===
@@ -106,7 +120,7 @@ impl Way<'_> {
         &mut self,
         candidate: &Candidate,
         passage: Passage<'_>,
-        others: &[&Candidate],
+        others: &VecDeque<&Candidate>,
     ) -> Result<Answer, Failure> {
         let ask = candidate.adapter.ask(&candidate.endpoint, self.order);
         let whom = (
@@ -141,7 +155,7 @@ impl Way<'_> {
     }
 
     /// How long the first byte may take; for ever, as far as this goes, where nobody else could be asked afterwards.
-    fn patience(&self, others: &[&Candidate]) -> Option<Duration> {
+    fn patience(&self, others: &VecDeque<&Candidate>) -> Option<Duration> {
         let patience = self.configured_patience();
         // This call is one more.
         let is_last = self.attempts.len() + 1 >= self.service.config.failover.max_candidates;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 use tracing::{info, warn};
 use upstream::Failure;
@@ -21,6 +22,8 @@ pub(crate) struct Breaker {
     credential: Credential,
     limits: BreakerLimits,
     health: Mutex<Health>,
+    /// How it stands; changed behind the lock, so that it is never an older one.
+    figure: Gauge,
     metrics: Metrics,
 }
 
@@ -34,12 +37,11 @@ pub(crate) struct Passage<'b> {
 
 impl Breaker {
     pub(crate) fn new(credential: Credential, limits: BreakerLimits, metrics: Metrics) -> Self {
-        let health = Health::new();
-        metrics.stands(&credential, health.figure());
         Self {
+            figure: metrics.breaker(&credential),
             credential,
             limits,
-            health: Mutex::new(health),
+            health: Mutex::new(Health::new()),
             metrics,
         }
     }
@@ -60,7 +62,7 @@ impl Breaker {
         let mut health = self.lock();
         match health.enter(Instant::now(), &self.limits) {
             Ok(pass) => {
-                self.metrics.stands(&self.credential, health.figure());
+                self.figure.set(health.figure());
                 Ok(Passage {
                     of: Some((self, pass)),
                 })
@@ -80,7 +82,7 @@ impl Breaker {
     fn hear(&self, pass: Pass, news: News) {
         let mut health = self.lock();
         let change = health.hear((pass, news), Instant::now(), &self.limits);
-        self.metrics.stands(&self.credential, health.figure());
+        self.figure.set(health.figure());
         drop(health);
         match change {
             None => {}
@@ -131,5 +133,47 @@ impl Drop for Passage<'_> {
         if let Some((breaker, pass)) = self.of.take() {
             breaker.hear(pass, News::Nothing);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn of_many_threads_one_tries() {
+        let limits = BreakerLimits {
+            failures: 1,
+            pause: Duration::ZERO,
+            ..BreakerLimits::default()
+        };
+        let credential = Credential {
+            provider: "p".to_owned(),
+            credential: 1,
+        };
+        let breaker = Breaker::new(credential, limits, Metrics::default());
+        let failed: Result<(), Failure> = Err(Failure::malformed("x"));
+        breaker.enter().unwrap().tell(&failed);
+        for _ in 0..50 {
+            let (together, entered) = (Barrier::new(8), Barrier::new(8));
+            let try_it = || {
+                together.wait();
+                let passage = breaker.enter();
+                // Whoever is through stays until all have tried.
+                entered.wait();
+                passage.is_ok()
+            };
+            let through = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(try_it)).collect();
+                let through = threads.into_iter().map(|thread| thread.join().unwrap());
+                through.filter(|through| *through).count()
+            });
+            // Dropped without news, it makes room for the next round.
+            assert_eq!(through, 1);
+        }
+        breaker.enter().unwrap().tell(&Ok(()));
+        assert!(breaker.look().is_ok() && breaker.figure.get() == 0);
     }
 }

@@ -134,9 +134,9 @@ impl Metrics {
         );
     }
 
-    /// How a credential stands.
-    pub(crate) fn stands(&self, credential: &Credential, state: i64) {
-        self.breakers.get_or_create(credential).set(state);
+    /// The figure of how a credential stands.
+    pub(crate) fn breaker(&self, credential: &Credential) -> Gauge {
+        self.breakers.get_or_create(credential).clone()
     }
 
     /// A credential is left alone from now on.

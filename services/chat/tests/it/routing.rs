@@ -294,6 +294,31 @@ async fn a_credential_that_is_empty_or_refused_passes_to_the_next_one() {
 }
 
 #[tokio::test]
+async fn another_credential_is_asked_where_it_may_help_and_else_another_provider() {
+    for (status, keys_asked) in [(429, 2), (402, 2), (500, 1), (503, 1), (404, 1)] {
+        let shop = Shop::of(&["", ""], "[providers.p1]\napi_keys = ['b', 'c']").await;
+        shop.will(1, Reply::whole(status, ""));
+        shop.will(1, good());
+        shop.will(2, good());
+        let provider = if keys_asked == 2 { "p1" } else { "p2" };
+        assert_eq!(shop.served(ASK).await, provider, "{status}");
+        assert_eq!(shop.asked(1), keys_asked, "{status}");
+        shop.app.settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_with_all_its_credentials_does_not_take_every_call() {
+    let settings = "[providers.p1]\napi_keys = ['b', 'c']\n[limits.chat.failover]\nfirst_byte_patience = '100ms'";
+    let shop = Shop::of(&["", ""], settings).await;
+    shop.will(1, Reply::silence());
+    shop.will(2, Reply::stream(GOOD_STREAM, End::Close));
+    assert_eq!(shop.served(STREAM).await, "p2");
+    assert_eq!((shop.asked(1), shop.asked(2)), (1, 1));
+    shop.app.settled().await;
+}
+
+#[tokio::test]
 async fn credentials_take_turns() {
     let shop = Shop::of(&[""], "[providers.p1]\napi_keys = ['b', 'c']").await;
     for _ in 0..6 {
