@@ -128,6 +128,9 @@ impl Way<'_> {
             candidate.endpoint.model.as_str(),
         );
         let patience = self.patience(others);
+        // Customers who leave, leave before our patience ends.
+        let long = self.configured_patience() / 2;
+        let passage = passage.with_silence((!long.is_zero()).then_some(long));
         let ask = async {
             match patience {
                 // Dropping the call stops the provider.

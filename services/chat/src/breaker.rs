@@ -27,10 +27,14 @@ pub(crate) struct Breaker {
     metrics: Metrics,
 }
 
-/// The right to ask once. Dropped without news, it says nothing about the provider.
+/// The right to ask once. Dropped without news, because the customer left, it says nothing about the provider, unless that was silent for
+/// so long that this is news: else a provider that hangs would go unnoticed where customers wait less than we do.
 pub(crate) struct Passage<'b> {
     /// Nobody's where no health is kept.
     of: Option<(&'b Breaker, Pass)>,
+    since: Instant,
+    /// How long is so long; never, where there is none.
+    silence: Option<Duration>,
 }
 
 // === impl Breaker ===
@@ -63,9 +67,7 @@ impl Breaker {
         match health.enter(Instant::now(), &self.limits) {
             Ok(pass) => {
                 self.figure.set(health.figure());
-                Ok(Passage {
-                    of: Some((self, pass)),
-                })
+                Ok(Passage::new(Some((self, pass))))
             }
             Err(wait) => {
                 self.pass_over();
@@ -114,10 +116,24 @@ impl Breaker {
 
 // === impl Passage ===
 
-impl Passage<'_> {
+impl<'b> Passage<'b> {
+    fn new(of: Option<(&'b Breaker, Pass)>) -> Self {
+        Self {
+            of,
+            since: Instant::now(),
+            silence: None,
+        }
+    }
+
     /// For a provider whose health is not kept.
     pub(crate) fn free() -> Self {
-        Self { of: None }
+        Self::new(None)
+    }
+
+    /// A provider from which nothing came for so long has failed, also if the customer leaves then.
+    pub(crate) fn with_silence(mut self, silence: Option<Duration>) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Tells how the call went.
@@ -131,7 +147,13 @@ impl Passage<'_> {
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
         if let Some((breaker, pass)) = self.of.take() {
-            breaker.hear(pass, News::Nothing);
+            let is_long = |silence| self.since.elapsed() >= silence;
+            let news = if self.silence.is_some_and(is_long) {
+                News::Failed
+            } else {
+                News::Nothing
+            };
+            breaker.hear(pass, news);
         }
     }
 }
@@ -142,18 +164,38 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn of_many_threads_one_tries() {
+    /// One that opens at the first failure.
+    fn touchy(pause: Duration) -> Breaker {
         let limits = BreakerLimits {
             failures: 1,
-            pause: Duration::ZERO,
+            pause,
             ..BreakerLimits::default()
         };
         let credential = Credential {
             provider: "p".to_owned(),
             credential: 1,
         };
-        let breaker = Breaker::new(credential, limits, Metrics::default());
+        Breaker::new(credential, limits, Metrics::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_customer_who_leaves_says_something_only_after_a_long_silence() {
+        let breaker = touchy(Duration::from_secs(60));
+        let long = Duration::from_secs(10);
+        let leaves_after = async |waited, silence| {
+            let passage = breaker.enter().unwrap().with_silence(silence);
+            tokio::time::advance(waited).await;
+            drop(passage);
+            breaker.look()
+        };
+        assert_eq!(leaves_after(long * 9, None).await, Ok(()));
+        assert_eq!(leaves_after(long / 2, Some(long)).await, Ok(()));
+        assert!(leaves_after(long, Some(long)).await.is_err());
+    }
+
+    #[test]
+    fn of_many_threads_one_tries() {
+        let breaker = touchy(Duration::ZERO);
         let failed: Result<(), Failure> = Err(Failure::malformed("x"));
         breaker.enter().unwrap().tell(&failed);
         for _ in 0..50 {
