@@ -39,6 +39,10 @@ pub struct Provider {
     /// The operator's credential there; without one, live keys cannot use the provider.
     #[serde(default)]
     pub api_key: Option<Secret>,
+    /// More of them: a list, or one text with commas or line ends between them. Chat shares its requests among all; media takes the
+    /// first.
+    #[serde(default, deserialize_with = "providers::secrets")]
+    pub api_keys: Vec<Secret>,
     /// Where it is, instead of its usual place.
     #[serde(default)]
     pub base_url: Option<String>,

@@ -246,6 +246,14 @@ impl Failure {
         failure
     }
 
+    /// Nobody was asked, because all who could be have failed lately: the first of them is asked again after `wait`.
+    #[must_use]
+    pub fn left_alone(wait: Duration) -> Self {
+        let mut failure = Self::new(Class::NotSent, "all providers are left alone for a while");
+        failure.retry_after = Some(wait);
+        failure
+    }
+
     /// The answer is outside the provider's protocol; `reason` says how, without quoting it.
     #[must_use]
     pub fn malformed(reason: &'static str) -> Self {
@@ -271,7 +279,7 @@ impl Failure {
         self.status
     }
 
-    /// The pause the provider asked for, at most an hour.
+    /// The pause the provider asked for, at most an hour; or the one that we make ourselves: see [`Failure::left_alone`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -318,7 +326,8 @@ impl Failure {
     }
 
     /// Whether another provider may be asked at once: nothing was accepted, and the request itself is not at fault, or only for
-    /// this provider.
+    /// this provider. Chat asks another one also when no first byte came in time, which may cost us a second generation, and the
+    /// customer nothing.
     #[must_use]
     pub fn another_may_serve(&self) -> bool {
         self.retryable()

@@ -20,6 +20,11 @@ pub fn fault(failure: &Failure, usual_wait: Duration) -> Fault {
     };
     match failure.class() {
         Class::RateLimited => busy(),
+        Class::NotSent if failure.retry_after().is_some() => {
+            let message = "The providers of this model failed lately and are left alone for a moment; nothing was charged.";
+            let wait = failure.retry_after().unwrap_or(usual_wait);
+            Fault::new(code::UPSTREAM_BUSY, message).retry_after(wait)
+        }
         Class::Overloaded if is_busy(failure.status()) => busy(),
         Class::Invalid => match failure.param() {
             Some(param) => told(code::INVALID_PARAMETER, failure).param(param),
@@ -134,6 +139,14 @@ mod tests {
             (fault.param.as_deref(), fault.message.as_str()),
             (Some("n"), "n must be 1")
         );
+    }
+
+    #[test]
+    fn where_nobody_is_asked_the_customer_is_told_when_somebody_will_be() {
+        let pause = Duration::from_secs(7);
+        let alone = fault(&Failure::left_alone(pause), WAIT);
+        assert_eq!(alone.code, code::UPSTREAM_BUSY);
+        assert_eq!(alone.retry_after, Some(pause));
     }
 
     #[test]

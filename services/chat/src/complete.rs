@@ -29,7 +29,7 @@ use upstream::{Class, Failure};
 
 use crate::{
     Service,
-    attempt::{Asked, first_answer},
+    attempt::{Asked, first_answer, somebody_serves},
     bill::{Bill, Tally},
     billing::{Holding, hold},
     claim::Claim,
@@ -66,6 +66,7 @@ pub(crate) fn complete(
         service.tasks.spawn(span, keyed.run());
     } else {
         let plan = plan(service, submission)?;
+        somebody_serves(service, &plan)?;
         let work = Work::new(Arc::clone(service), plan, listener, None);
         service.tasks.spawn(span, work.run());
     }

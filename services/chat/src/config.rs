@@ -13,9 +13,6 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How many providers are asked for one request, one after another. Default 3.
-    #[serde(default = "max_candidates")]
-    pub max_candidates: usize,
     /// The largest `n`. Default 8.
     #[serde(default = "max_choices")]
     pub max_choices: u64,
@@ -23,9 +20,6 @@ pub struct Config {
     /// Streamed answers have `limits.upstream.first_byte_timeout`.
     #[serde(default = "whole_answer_timeout", with = "duration")]
     pub whole_answer_timeout: Duration,
-    /// After this long no further candidate is asked. Default `"120s"`.
-    #[serde(default = "failover_window", with = "duration")]
-    pub failover_window: Duration,
     /// How many events wait for a slow reader before the provider has to wait too. Default 32.
     #[serde(default = "buffered_events")]
     pub buffered_events: usize,
@@ -38,6 +32,12 @@ pub struct Config {
     /// How customers are told to wait when nobody said for how long. Default `"2s"`.
     #[serde(default = "retry_after", with = "duration")]
     pub retry_after: Duration,
+    /// One provider after another.
+    #[serde(default)]
+    pub failover: FailoverLimits,
+    /// When a provider's credential is left alone, and for how long.
+    #[serde(default)]
+    pub breaker: BreakerLimits,
     /// Bounds of what is generated.
     #[serde(default)]
     pub output: OutputLimits,
@@ -50,6 +50,49 @@ pub struct Config {
     /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
     #[serde(skip)]
     pub upstream: UpstreamConfig,
+}
+
+/// The section `limits.chat.failover`: when another provider, or another credential, is asked for the same request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FailoverLimits {
+    /// How many are asked for one request, one after another. Default 3.
+    pub max_candidates: usize,
+    /// After this long no further one is asked. Default `"120s"`.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// How long the first event of a stream may take while somebody else could be asked: then the call is given up, and the other one
+    /// asked. The customer is charged once, but the provider that was given up may bill its work. `"0s"`: calls are not given up.
+    /// More than a model thinks before it begins. Default `"30s"`.
+    #[serde(with = "duration")]
+    pub first_byte_patience: Duration,
+    /// The same of an answer that is not streamed: it comes after the whole generation. Default `"90s"`.
+    #[serde(with = "duration")]
+    pub whole_answer_patience: Duration,
+}
+
+/// The section `limits.chat.breaker`. A provider's credential is left alone after failures; then one request at a time tries it, until
+/// one goes well. Pauses double from failed try to failed try.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerLimits {
+    /// How many failures in a row (overloaded, not reached, silent, not understood) are too many. Default 5.
+    pub failures: u32,
+    /// How long it is left alone after those. Default `"1s"`.
+    #[serde(with = "duration")]
+    pub pause: Duration,
+    /// How long after a "too fast" that names no time. Default `"1s"`.
+    #[serde(with = "duration::positive")]
+    pub rate_limited: Duration,
+    /// How long when our credential is refused or our account there is empty, which somebody must mend. Default `"60s"`.
+    #[serde(with = "duration::positive")]
+    pub refused: Duration,
+    /// The longest pause, whatever a provider asks for. Default `"5m"`.
+    #[serde(with = "duration::positive")]
+    pub longest: Duration,
+    /// How long a try may take before another request tries too. Default `"10s"`.
+    #[serde(with = "duration::positive")]
+    pub probe: Duration,
 }
 
 /// The section `limits.chat.output`: how many tokens of one choice.
@@ -121,15 +164,21 @@ impl Config {
             upstream: settings.section("limits.upstream")?,
             ..settings.section("limits.chat")?
         };
-        if config.buffered_events == 0 || config.max_candidates == 0 || config.output.least == 0 {
+        let counts = [
+            config.buffered_events,
+            config.failover.max_candidates,
+            usize::try_from(config.breaker.failures).unwrap_or(usize::MAX),
+            usize::try_from(config.output.least).unwrap_or(usize::MAX),
+        ];
+        if counts.contains(&0) {
             return Err(Error::Setting(
-                "limits.chat: buffered_events, max_candidates and least_output must be at least 1"
+                "limits.chat: buffered_events, failover.max_candidates, breaker.failures and output.least must be at least 1"
                     .to_owned(),
             ));
         }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
-                "limits.chat.billing.hold_ttl must be at least limits.chat.failover_window, slow_reader_timeout, \
+                "limits.chat.billing.hold_ttl must be at least limits.chat.failover.window, slow_reader_timeout, \
                  replay.store_window and billing.settle_window and limits.upstream.total_timeout together"
                     .to_owned(),
             ));
@@ -152,7 +201,35 @@ impl Config {
             self.billing.settle_window,
         ]
         .into_iter()
-        .fold(self.failover_window, Duration::saturating_add)
+        .fold(self.failover.window, Duration::saturating_add)
+    }
+}
+
+// === impl FailoverLimits ===
+
+impl Default for FailoverLimits {
+    fn default() -> Self {
+        Self {
+            max_candidates: 3,
+            window: Duration::from_secs(120),
+            first_byte_patience: Duration::from_secs(30),
+            whole_answer_patience: Duration::from_secs(90),
+        }
+    }
+}
+
+// === impl BreakerLimits ===
+
+impl Default for BreakerLimits {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            pause: Duration::from_secs(1),
+            rate_limited: Duration::from_secs(1),
+            refused: Duration::from_secs(60),
+            longest: Duration::from_secs(300),
+            probe: Duration::from_secs(10),
+        }
     }
 }
 
@@ -197,20 +274,12 @@ impl Default for ReplayLimits {
     }
 }
 
-const fn max_candidates() -> usize {
-    3
-}
-
 const fn max_choices() -> u64 {
     8
 }
 
 const fn whole_answer_timeout() -> Duration {
     Duration::from_secs(600)
-}
-
-const fn failover_window() -> Duration {
-    Duration::from_secs(120)
 }
 
 const fn buffered_events() -> usize {

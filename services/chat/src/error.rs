@@ -23,7 +23,9 @@ pub enum Error {
         provider: String,
     },
     /// A credential cannot stand in a header.
-    #[error("providers.{provider}.api_key holds characters that cannot be sent")]
+    #[error(
+        "providers.{provider}.api_key, or one of its api_keys, holds characters that cannot be sent"
+    )]
     Credential {
         /// The provider.
         provider: String,

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::{
     Service,
+    attempt::somebody_serves,
     billing::{capture_request, unavailable},
     claim::Claim,
     complete::Work,
@@ -112,6 +113,7 @@ impl Keyed {
         let Some(earlier) = replays.find(&self.key).await? else {
             // What is wrong with it is told before anything is written down.
             let plan = Box::new(self.plan()?);
+            somebody_serves(&self.service, &plan)?;
             let ours = (plan.operation, self.body_hash);
             let claim = replays.claim(self.key.clone(), ours).await?;
             return Ok(claim.map_or(Next::Again, |claim| Next::Run(plan, claim)));

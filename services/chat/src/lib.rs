@@ -15,7 +15,8 @@
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
-//! | `route.rs` | which providers can serve a model, in order |
+//! | `route.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |
+//! | `health.rs`, `breaker.rs` | whether a credential is asked after failures: the rules, pure; the state that requests share |
 //! | `billing.rs`, `open_hold.rs` | billing: keep the price list, set credit aside; capture or release it, exactly once |
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
@@ -38,12 +39,14 @@ mod attempt;
 mod bill;
 mod billing;
 mod bound;
+mod breaker;
 mod claim;
 mod complete;
 mod config;
 mod edit;
 mod error;
 mod fault;
+mod health;
 mod kept;
 mod keyed;
 mod listener;
@@ -62,6 +65,7 @@ mod scan;
 mod store;
 mod surface;
 mod sweep;
+mod tiers;
 mod usage;
 
 use std::sync::Arc;
@@ -73,9 +77,14 @@ use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
 use upstream::ProviderClient;
 
-use crate::{billing::Billing, claim::Replays, metrics::Metrics, route::Routes};
+use crate::{
+    billing::Billing,
+    claim::Replays,
+    metrics::Metrics,
+    route::{Care, Routes},
+};
 pub use crate::{
-    config::{BillingLimits, Config, ReplayLimits},
+    config::{BillingLimits, BreakerLimits, Config, FailoverLimits, ReplayLimits},
     error::{Error, StoreError},
     rpc::Rpc,
 };
@@ -135,11 +144,15 @@ impl Chat {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
+        let adapters = providers::adapters(&client, &config);
         let routes = Routes::build(
             &deps.catalogue,
             &deps.settings,
-            deps.sandbox_url.as_deref(),
-            &providers::adapters(&client, &config),
+            (deps.sandbox_url.as_deref(), &adapters),
+            Care {
+                limits: &config.breaker,
+                metrics: &metrics,
+            },
         )?;
         let billing = Billing::new(
             deps.billing,

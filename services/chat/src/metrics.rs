@@ -2,7 +2,7 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -12,6 +12,10 @@ pub(crate) struct Metrics {
     requests: Family<Outcome, Counter>,
     attempts: Family<Attempt, Counter>,
     estimated: Family<Reason, Counter>,
+    breakers: Family<Credential, Gauge>,
+    trips: Family<Trip, Counter>,
+    passed_over: Family<Credential, Counter>,
+    failovers: Family<Reason, Counter>,
     /// Charges cut to the hold because a provider reported more.
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
@@ -41,11 +45,28 @@ struct Reason {
     reason: &'static str,
 }
 
+/// One of our credentials at a provider, by its place in the settings: never the credential itself.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Credential {
+    /// The provider's name.
+    pub(crate) provider: String,
+    /// Its place, from 1.
+    pub(crate) credential: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Trip {
+    provider: String,
+    credential: u32,
+    reason: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        metrics.register_routing(registry);
         registry.register(
             "aio_chat_requests",
             "Requests that reached billing, by model and how they ended",
@@ -87,6 +108,55 @@ impl Metrics {
             metrics.taken_over.clone(),
         );
         metrics
+    }
+
+    fn register_routing(&self, registry: &mut Registry) {
+        registry.register(
+            "aio_chat_breaker_state",
+            "Whether a provider's credential is asked: 0 yes, 1 one request tries it, 2 it is left alone",
+            self.breakers.clone(),
+        );
+        registry.register(
+            "aio_chat_breaker_trips",
+            "How often a provider's credential began to be left alone, by why",
+            self.trips.clone(),
+        );
+        registry.register(
+            "aio_chat_passed_over",
+            "Times a request passed over a provider's credential that is left alone",
+            self.passed_over.clone(),
+        );
+        registry.register(
+            "aio_chat_failovers",
+            "Times another candidate was asked for the same request, by why; unknown: no first byte came in time, which may be \
+             billed to us",
+            self.failovers.clone(),
+        );
+    }
+
+    /// The figure of how a credential stands.
+    pub(crate) fn breaker(&self, credential: &Credential) -> Gauge {
+        self.breakers.get_or_create(credential).clone()
+    }
+
+    /// A credential is left alone from now on.
+    pub(crate) fn tripped(&self, credential: &Credential, reason: &'static str) {
+        let labels = Trip {
+            provider: credential.provider.clone(),
+            credential: credential.credential,
+            reason,
+        };
+        self.trips.get_or_create(&labels).inc();
+    }
+
+    /// A request passed over a credential.
+    pub(crate) fn passed_over(&self, credential: &Credential) {
+        self.passed_over.get_or_create(credential).inc();
+    }
+
+    /// Another candidate is asked.
+    pub(crate) fn failed_over(&self, reason: &'static str) {
+        self.failovers.get_or_create(&Reason { reason }).inc();
     }
 
     /// A request ended.

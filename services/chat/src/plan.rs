@@ -19,6 +19,7 @@ use crate::{
     request::{self, Refusal, Request, Wanted},
     route::Candidate,
     surface::Surface,
+    tiers::{Tiers, lot_of},
 };
 
 /// A request as the edge hands it over.
@@ -52,7 +53,7 @@ pub(crate) struct Plan {
     /// The model's slug.
     pub(crate) model: String,
     pub(crate) rate: Rate,
-    pub(crate) candidates: Arc<[Candidate]>,
+    pub(crate) candidates: Arc<Tiers<Candidate>>,
     pub(crate) bound: Bound,
     pub(crate) terms: Terms,
     at: Moment,
@@ -149,6 +150,15 @@ fn few_enough(request: &Request, model: &Model, limits: &EmbeddingLimits) -> Res
 // === impl Plan ===
 
 impl Plan {
+    /// What stands for the requests that it belongs to, if the customer says which: they find the same provider's cache.
+    pub(crate) fn affinity(&self) -> Option<u64> {
+        let Request {
+            cache_key, tags, ..
+        } = &self.request;
+        let key = cache_key.as_ref().or(tags.user.as_ref())?;
+        Some(lot_of(&(self.caller.account.to_string(), key)))
+    }
+
     /// Its receipt as far as it is known before anybody was asked.
     pub(crate) fn draft(&self, price_version: &str) -> Receipt {
         Receipt::of(Subject {

@@ -31,9 +31,10 @@ const NAMES: [&str; NAMES_LEN] = [
     "extra_body",
     "user",
     "metadata",
+    "prompt_cache_key",
 ];
 /// How many those are.
-const NAMES_LEN: usize = 11;
+const NAMES_LEN: usize = 12;
 
 /// What a request says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) thoughts: Option<bool>,
     /// The customer's own labels: `user` and `metadata`.
     pub(crate) tags: Tags,
+    /// What OpenAI groups requests by, so that they find the provider's cache of their beginning: `prompt_cache_key`.
+    pub(crate) cache_key: Option<String>,
     /// Where the members are that may be edited.
     pub(crate) spans: Spans,
 }
@@ -119,6 +122,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         _,
         user,
         metadata,
+        cache_key,
     ] = picked;
     let mut reader = Reader::default();
     let model = reader.model(model);
@@ -142,6 +146,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         media_parts: messages.media_parts,
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(user, metadata),
+        cache_key: named(cache_key),
         spans: Spans {
             include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
             ..spans(text, &picked)
@@ -171,6 +176,7 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         extra_body,
         _,
         metadata,
+        _,
     ] = picked;
     Spans {
         model: at(model).unwrap_or_default(),
@@ -182,6 +188,12 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         extra_body: at(extra_body),
         metadata: at(metadata),
     }
+}
+
+/// Checked by the provider, as it goes there too.
+fn named(cache_key: Option<&RawValue>) -> Option<String> {
+    let key = cache_key.and_then(string)?;
+    (!key.is_empty()).then(|| key.into_owned())
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
@@ -251,7 +263,7 @@ impl Reader {
         })
     }
 
-    fn thoughts(&mut self, [.., thoughts, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
+    fn thoughts(&mut self, [.., thoughts, _, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
         self.flag("include_thoughts", *thoughts)
     }
 

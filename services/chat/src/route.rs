@@ -1,31 +1,39 @@
-//! Which providers can serve a model, in order. Settled once, at the start: a request only looks up.
+//! Who can serve a model: its providers, with each of our credentials there. Settled once, at the start: a request only looks up.
 //!
 //! Live keys reach providers with the operator's credential. Test keys reach the sandbox, through the same adapters, with a
 //! credential that is worth nothing; they never reach a provider, and live keys never the sandbox.
+//!
+//! Each live credential has one breaker, which all models share. The sandbox has none: it fails because a customer asked it to, and
+//! the next customer's test has nothing to do with that.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
     Catalogue, KnownProvider, Mode,
-    catalogue::{Category, Model, ProviderRoute, Resolved},
+    catalogue::{Category, Model, ProviderRoute},
 };
 use proto::{Fault, code};
 
 use crate::{
     Error,
+    breaker::{Breaker, Passage},
+    config::BreakerLimits,
+    metrics::{Credential, Metrics},
     providers::{Adapter, Adapters, Endpoint, Unusable},
+    tiers::{Row, Tiers},
 };
 
-/// One provider that can be asked.
-#[derive(Clone)]
+/// One provider that can be asked, with one of our credentials.
 pub(crate) struct Candidate {
     /// Its name, for receipts, metrics and the customer.
     pub(crate) provider: String,
     /// What it speaks.
     pub(crate) adapter: Arc<dyn Adapter>,
     /// Where it is.
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) endpoint: Endpoint,
+    /// How its credential does; nobody looks after the sandbox.
+    breaker: Option<Arc<Breaker>>,
 }
 
 /// Candidates of every chat model.
@@ -35,16 +43,57 @@ pub(crate) struct Routes {
 
 /// Candidates of one model; none where nothing is configured.
 struct ModelRoutes {
-    test: Arc<[Candidate]>,
-    live: Arc<[Candidate]>,
+    test: Arc<Tiers<Candidate>>,
+    live: Arc<Tiers<Candidate>>,
     /// Its providers, whether configured or not.
     providers: Vec<String>,
+}
+
+/// What breakers are made of.
+pub(crate) struct Care<'a> {
+    pub(crate) limits: &'a BreakerLimits,
+    pub(crate) metrics: &'a Metrics,
 }
 
 /// Builds candidates.
 struct Builder<'a> {
     providers: Providers,
     adapters: &'a Adapters,
+    care: Care<'a>,
+    /// By provider and the credential's place.
+    breakers: RefCell<HashMap<(String, u32), Arc<Breaker>>>,
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    /// Whether a request could ask now.
+    ///
+    /// # Errors
+    /// How long it must wait at least, where it could not.
+    pub(crate) fn look(&self) -> Result<(), Duration> {
+        self.breaker
+            .as_ref()
+            .map_or(Ok(()), |breaker| breaker.look())
+    }
+
+    /// A request goes past.
+    pub(crate) fn pass_over(&self) {
+        if let Some(breaker) = &self.breaker {
+            breaker.pass_over();
+        }
+    }
+
+    /// Lets a request ask, if it may.
+    ///
+    /// # Errors
+    /// How long it must wait at least, where it may not.
+    pub(crate) fn enter(&self) -> Result<Passage<'_>, Duration> {
+        match &self.breaker {
+            Some(breaker) => breaker.enter(),
+            None => Ok(Passage::free()),
+        }
+    }
 }
 
 // === impl Routes ===
@@ -57,8 +106,8 @@ impl Routes {
     pub(crate) fn build(
         catalogue: &Catalogue,
         settings: &Settings,
-        sandbox: Option<&str>,
-        adapters: &Adapters,
+        (sandbox, adapters): (Option<&str>, &Adapters),
+        care: Care<'_>,
     ) -> Result<Self, Error> {
         let of_chat =
             |model: &&Model| matches!(model.category, Category::Chat | Category::Embedding);
@@ -71,6 +120,8 @@ impl Routes {
                 sandbox,
             )?,
             adapters,
+            care,
+            breakers: RefCell::default(),
         };
         let models = chat
             .into_iter()
@@ -79,11 +130,15 @@ impl Routes {
         Ok(Self { models })
     }
 
-    /// Who can serve this model, in order; never empty.
+    /// Who can serve this model; never nobody.
     ///
     /// # Errors
     /// NO_PROVIDER, naming the setting to fill.
-    pub(crate) fn candidates(&self, slug: &str, mode: Mode) -> Result<Arc<[Candidate]>, Fault> {
+    pub(crate) fn candidates(
+        &self,
+        slug: &str,
+        mode: Mode,
+    ) -> Result<Arc<Tiers<Candidate>>, Fault> {
         let routes = self.models.get(slug);
         let found = routes.map(|routes| match mode {
             Mode::Test => &routes.test,
@@ -105,49 +160,83 @@ impl Routes {
 
 impl Builder<'_> {
     fn model(&self, model: &Model) -> Result<ModelRoutes, Error> {
-        let (mut test, mut live, mut providers) = (Vec::new(), Vec::new(), Vec::new());
-        for route in model.candidates(&Resolved::new()) {
-            let adapter =
-                self.adapters
-                    .get(route.adapter.as_str())
-                    .ok_or_else(|| Error::Adapter {
-                        model: model.slug.clone(),
-                        adapter: route.adapter.clone(),
-                    })?;
-            for (mode, list) in [(Mode::Test, &mut test), (Mode::Live, &mut live)] {
-                if let Some(access) = self.providers.access(mode, &route.provider) {
-                    list.push(candidate(route, adapter, &access)?);
-                }
-            }
-            providers.push(route.provider.clone());
-        }
+        let providers = model.providers.iter();
         Ok(ModelRoutes {
-            test: test.into(),
-            live: live.into(),
-            providers,
+            test: Arc::new(self.tiers(model, Mode::Test)?),
+            live: Arc::new(self.tiers(model, Mode::Live)?),
+            providers: providers.map(|route| route.provider.clone()).collect(),
         })
+    }
+
+    fn tiers(&self, model: &Model, mode: Mode) -> Result<Tiers<Candidate>, Error> {
+        let row = |route: &ProviderRoute| self.row(model, route, mode);
+        let tier = |routes: &[ProviderRoute]| routes.iter().map(row).collect();
+        let tiers: Result<_, Error> = model.tiers().map(tier).collect();
+        Ok(Tiers::new(tiers?))
+    }
+
+    /// One provider, once for each credential.
+    fn row(
+        &self,
+        model: &Model,
+        route: &ProviderRoute,
+        mode: Mode,
+    ) -> Result<Row<Candidate>, Error> {
+        let adapter = self.adapters.get(route.adapter.as_str());
+        let adapter = adapter.ok_or_else(|| Error::Adapter {
+            model: model.slug.clone(),
+            adapter: route.adapter.clone(),
+        })?;
+        let accesses = self.providers.accesses(mode, &route.provider);
+        let member = |(place, access): (u32, Access)| {
+            Ok(Candidate {
+                provider: route.provider.clone(),
+                adapter: Arc::clone(adapter),
+                endpoint: endpoint(route, adapter, &access)?,
+                breaker: match mode {
+                    Mode::Live => Some(self.breaker(&route.provider, place)),
+                    Mode::Test => None,
+                },
+            })
+        };
+        let members: Result<_, Error> = (1..).zip(accesses).map(member).collect();
+        Ok(Row {
+            weight: route.weight,
+            members: members?,
+        })
+    }
+
+    /// The one breaker of a credential.
+    fn breaker(&self, provider: &str, credential: u32) -> Arc<Breaker> {
+        let mut breakers = self.breakers.borrow_mut();
+        let breaker = breakers
+            .entry((provider.to_owned(), credential))
+            .or_insert_with(|| {
+                let credential = Credential {
+                    provider: provider.to_owned(),
+                    credential,
+                };
+                let Care { limits, metrics } = self.care;
+                Arc::new(Breaker::new(credential, limits.clone(), metrics.clone()))
+            });
+        Arc::clone(breaker)
     }
 }
 
-fn candidate(
+fn endpoint(
     route: &ProviderRoute,
     adapter: &Arc<dyn Adapter>,
     access: &Access,
-) -> Result<Candidate, Error> {
+) -> Result<Endpoint, Error> {
     let dialect = KnownProvider::find(&route.provider).map(|known| known.dialect);
     let endpoint = adapter.endpoint(access, &route.model, dialect.unwrap_or_default());
-    let endpoint = endpoint.map_err(|unusable| match unusable {
+    endpoint.map_err(|unusable| match unusable {
         Unusable::BaseUrl => Error::BaseUrl {
             provider: route.provider.clone(),
         },
         Unusable::Credential => Error::Credential {
             provider: route.provider.clone(),
         },
-    })?;
-    Ok(Candidate {
-        provider: route.provider.clone(),
-        adapter: Arc::clone(adapter),
-        endpoint: Arc::new(endpoint),
     })
 }
 
@@ -162,13 +251,14 @@ mod tests {
     fn routes(settings: &str, sandbox: Option<&str>) -> Result<Routes, Error> {
         let settings = Settings::from_toml(settings);
         let client = ProviderClient::new(&UpstreamConfig::default()).unwrap();
-        let adapters = providers::adapters(&client, &Config::read(&settings).unwrap());
-        Routes::build(
-            &Catalogue::built_in().unwrap(),
-            &settings,
-            sandbox,
-            &adapters,
-        )
+        let config = Config::read(&settings).unwrap();
+        let care = Care {
+            limits: &config.breaker,
+            metrics: &Metrics::default(),
+        };
+        let adapters = providers::adapters(&client, &config);
+        let catalogue = Catalogue::built_in().unwrap();
+        Routes::build(&catalogue, &settings, (sandbox, &adapters), care)
     }
 
     #[test]
@@ -179,7 +269,8 @@ mod tests {
         )
         .unwrap();
         let check = |mode, url, bearer| {
-            let candidates = routes.candidates("gemini", mode).unwrap();
+            let tiers = routes.candidates("gemini", mode).unwrap();
+            let candidates = tiers.in_order(None);
             assert_eq!(candidates.len(), 1);
             assert_eq!(candidates[0].endpoint.url.as_str(), url);
             assert_eq!(
@@ -197,6 +288,23 @@ mod tests {
             "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
             "Bearer k",
         );
+    }
+
+    #[test]
+    fn each_credential_is_a_candidate_and_the_sandbox_is_looked_after_by_nobody() {
+        let settings = "[providers.gemini]\napi_keys = ['a', 'b']";
+        let routes = routes(settings, Some("http://127.0.0.1:9105/")).unwrap();
+        let tiers = routes.candidates("gemini", Mode::Live).unwrap();
+        let live = tiers.in_order(None);
+        let bearers: Vec<_> = live
+            .iter()
+            .map(|candidate| candidate.endpoint.headers[header::AUTHORIZATION].clone())
+            .collect();
+        assert_eq!(bearers, ["Bearer a", "Bearer b"]);
+        assert!(live.iter().all(|candidate| candidate.breaker.is_some()));
+        let tiers = routes.candidates("gemini", Mode::Test).unwrap();
+        let test = tiers.in_order(None);
+        assert!(test.len() == 1 && test[0].breaker.is_none());
     }
 
     #[test]

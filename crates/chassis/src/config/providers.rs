@@ -1,11 +1,12 @@
 //! How to reach providers in both modes: live keys with the operator's credential, test keys the sandbox and nothing else.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use domain::{KnownProvider, Mode, Secret};
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use url::Url;
 
-use super::{Error, Settings};
+use super::{Error, Provider, Settings};
 
 /// What the sandbox is told as a credential: it checks for presence only.
 const SANDBOX_KEY: &str = "sandbox";
@@ -22,7 +23,8 @@ pub struct Access {
 /// How to reach some providers. Settled once, at the start.
 #[derive(Clone, Debug)]
 pub struct Providers {
-    live: HashMap<String, Access>,
+    /// One for each credential; never none.
+    live: HashMap<String, Vec<Access>>,
     sandbox: Option<Url>,
 }
 
@@ -41,11 +43,16 @@ impl Providers {
         let mut live = HashMap::new();
         for name in names {
             let configured = settings.provider(name)?;
+            let keys = keys(&configured);
             let usual = KnownProvider::find(name).map(|known| known.base_url);
             let place = configured.base_url.as_deref().or(usual);
-            if let (Some(key), Some(place)) = (configured.api_key, place) {
+            if let (false, Some(place)) = (keys.is_empty(), place) {
                 let base_url = base_url(place, &format!("providers.{name}.base_url"))?;
-                live.insert(name.to_owned(), Access { base_url, key });
+                let access = |key| Access {
+                    base_url: base_url.clone(),
+                    key,
+                };
+                live.insert(name.to_owned(), keys.into_iter().map(access).collect());
             }
         }
         let sandbox = sandbox.map(|place| base_url(place, "peers.sandbox"));
@@ -55,20 +62,30 @@ impl Providers {
         })
     }
 
-    /// How to reach a provider for a key of this mode; `None` where nothing is configured. Live keys never reach the
-    /// sandbox, test keys nothing else.
+    /// How to reach a provider for a key of this mode, with the first of its credentials; `None` where nothing is configured.
+    /// Live keys never reach the sandbox, test keys nothing else.
     pub fn access(&self, mode: Mode, name: &str) -> Option<Access> {
         match mode {
-            Mode::Live => self.live.get(name).cloned(),
-            Mode::Test => {
-                let known = KnownProvider::find(name).map(|known| known.sandbox_path);
-                let path = known.map_or_else(|| format!("{name}/v1/"), |path| format!("{path}/"));
-                Some(Access {
-                    base_url: self.sandbox.as_ref()?.join(&path).ok()?,
-                    key: Secret::new(SANDBOX_KEY),
-                })
-            }
+            Mode::Live => self.live.get(name)?.first().cloned(),
+            Mode::Test => self.simulated(name),
         }
+    }
+
+    /// As [`Providers::access`], with each of its credentials; none where nothing is configured.
+    pub fn accesses(&self, mode: Mode, name: &str) -> Vec<Access> {
+        match mode {
+            Mode::Live => self.live.get(name).cloned().unwrap_or_default(),
+            Mode::Test => self.simulated(name).into_iter().collect(),
+        }
+    }
+
+    fn simulated(&self, name: &str) -> Option<Access> {
+        let known = KnownProvider::find(name).map(|known| known.sandbox_path);
+        let path = known.map_or_else(|| format!("{name}/v1/"), |path| format!("{path}/"));
+        Some(Access {
+            base_url: self.sandbox.as_ref()?.join(&path).ok()?,
+            key: Secret::new(SANDBOX_KEY),
+        })
     }
 
     /// Why none of these providers serves a model for a key of this mode, naming the settings to fill.
@@ -84,6 +101,73 @@ impl Providers {
             }
         }
     }
+}
+
+/// Every credential once, in order: one that stood there twice would count as two.
+fn keys(provider: &Provider) -> Vec<Secret> {
+    let mut keys: Vec<Secret> = Vec::new();
+    for key in provider.api_key.iter().chain(&provider.api_keys) {
+        if keys.iter().all(|known| known.expose() != key.expose()) {
+            keys.push(key.clone());
+        }
+    }
+    keys
+}
+
+/// Several secrets: a list, or one text, which is all that a variable or a file can hold. What is neither is refused without being
+/// shown.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Secret>, D::Error> {
+    input.deserialize_any(Secrets)
+}
+
+/// Reads several secrets.
+struct Secrets;
+
+// === impl Secrets ===
+
+impl<'de> Visitor<'de> for Secrets {
+    type Value = Vec<Secret>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of texts, or one text with commas between them")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        let keys = text.split(|c: char| c == ',' || c.is_whitespace());
+        Ok(keys
+            .filter(|key| !key.is_empty())
+            .map(Secret::new)
+            .collect())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Err(no_list())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Err(no_list())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Err(no_list())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Err(no_list())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = items.next_element()? {
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
+/// The value would be shown by serde's own message.
+fn no_list<E: serde::de::Error>() -> E {
+    E::custom("secrets must be a list of texts, or one text with commas between them")
 }
 
 /// What an operator sets to reach a provider.
@@ -140,6 +224,40 @@ mod tests {
             assert_eq!((access.base_url.as_str(), access.key.expose()), (url, key));
         }
         assert!(providers.access(Mode::Live, "gemini").is_none());
+    }
+
+    #[test]
+    fn a_provider_may_have_several_credentials() {
+        for (text, keys) in [
+            ("api_keys = ['a', 'b']", vec!["a", "b"]),
+            ("api_keys = 'a'", vec!["a"]),
+            ("api_keys = \"a, b\\nc\\n\"", vec!["a", "b", "c"]),
+            ("api_key = 'a'\napi_keys = ['b', 'a']", vec!["a", "b"]),
+            ("api_keys = []", vec![]),
+        ] {
+            let providers = providers(&format!("[providers.bfl]\n{text}"), None);
+            let accesses = providers.accesses(Mode::Live, "bfl");
+            let found: Vec<&str> = accesses.iter().map(|access| access.key.expose()).collect();
+            assert_eq!(found, keys, "{text}");
+            let first = providers.access(Mode::Live, "bfl");
+            let first = first.as_ref().map(|access| access.key.expose());
+            assert_eq!(first, keys.first().copied(), "{text}");
+        }
+        let sandbox = providers("[providers.bfl]\napi_keys = ['a', 'b']", Some("http://x"));
+        assert_eq!(sandbox.accesses(Mode::Test, "bfl").len(), 1);
+    }
+
+    #[test]
+    fn a_list_of_credentials_that_is_none_is_not_shown() {
+        for text in ["api_keys = 4711", "api_keys = [4711]"] {
+            let settings = Settings::from_toml(&format!("[providers.bfl]\n{text}"));
+            let error = Providers::read(&settings, ["bfl"], None).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("api_keys") && !error.contains("4711"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

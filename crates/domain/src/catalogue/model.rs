@@ -173,9 +173,22 @@ pub struct ProviderRoute {
     pub provider: String,
     /// What the provider calls the model.
     pub model: String,
+    /// Routes one after another with the same `order` are equals, which share a chat model's requests by `weight`. A route without
+    /// one is a fallback for those before it.
+    pub order: Option<u32>,
+    /// Its share among equals, 1 to 100.
+    #[serde(default = "one")]
+    pub weight: u32,
     /// Only for requests whose resolved parameters are these.
     #[serde(default)]
     pub when: When,
+}
+
+/// The most a route weighs, so that shares stay cheap to work out.
+const MAX_WEIGHT: u32 = 100;
+
+const fn one() -> u32 {
+    1
 }
 
 /// Whether the resolved parameters have all the given values.
@@ -210,6 +223,12 @@ impl Model {
             .filter(move |route| matches(&route.when, resolved))
     }
 
+    /// The providers of a model without parameters, as chat's are: groups of equals, in order.
+    pub fn tiers(&self) -> impl Iterator<Item = &[ProviderRoute]> {
+        self.providers
+            .chunk_by(|before, after| before.order.is_some() && before.order == after.order)
+    }
+
     /// Every price, in the order in which they come into force.
     pub fn prices(&self) -> impl Iterator<Item = &Price> {
         self.price.iter().chain(&self.prices)
@@ -230,9 +249,7 @@ impl Model {
                 return Err(format!("`when` names {name}, which is not a parameter"));
             }
         }
-        if self.providers.is_empty() {
-            return Err("no provider serves this model".to_owned());
-        }
+        self.check_providers()?;
         if (self.status == Status::Succeeded) != self.successor.is_some() {
             return Err("succeeded models, and only they, name their successor".to_owned());
         }
@@ -241,6 +258,29 @@ impl Model {
             self.check_category(&price.tariff)?;
             price.check()?;
             price.fits(&self.params)?;
+        }
+        Ok(())
+    }
+
+    /// That somebody serves it, and that it is clear in which order.
+    fn check_providers(&self) -> Result<(), String> {
+        if self.providers.is_empty() {
+            return Err("no provider serves this model".to_owned());
+        }
+        let mut weights = self.providers.iter().map(|route| route.weight);
+        if weights.any(|weight| !(1..=MAX_WEIGHT).contains(&weight)) {
+            return Err(format!("the weight of a provider is 1 to {MAX_WEIGHT}"));
+        }
+        let orders = self.providers.iter().filter_map(|route| route.order);
+        if !orders.is_sorted() {
+            return Err("the orders of the providers rise from one to the next".to_owned());
+        }
+        let given = self.tiers().filter_map(|tier| tier.first()?.order);
+        let mut given: Vec<u32> = given.collect();
+        let tiers = given.len();
+        given.dedup();
+        if given.len() < tiers {
+            return Err("providers of the same order stand together".to_owned());
         }
         Ok(())
     }
@@ -297,6 +337,43 @@ mod tests {
     const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
     const LIMITS: &str =
         "[chat]\ndefault_output_bound = 1\nmax_output = 1\nmedia_part = 1\n\n[price]\n";
+
+    /// A chat model with these provider rows behind its own.
+    fn with_rows(own: &str, rows: &[&str]) -> Result<Catalogue, String> {
+        let mut text = format!("{CHAT}{own}\n");
+        for (place, row) in rows.iter().enumerate() {
+            let row = format!(
+                "[[providers]]\nadapter = \"openai\"\nprovider = \"p{place}\"\nmodel = \"m\"\n{row}\n"
+            );
+            text.push_str(&row);
+        }
+        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rows_of_one_order_are_equals_and_all_others_fallbacks() {
+        let tiers = |own, rows: &[&str]| {
+            let catalogue = with_rows(own, rows).unwrap();
+            let model = catalogue.find("gemini").unwrap();
+            model.tiers().map(<[_]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(tiers("", &[]), [1]);
+        assert_eq!(tiers("", &["", ""]), [1, 1, 1]);
+        assert_eq!(tiers("order = 1", &["order = 1\nweight = 3", ""]), [2, 1]);
+        assert_eq!(
+            tiers("", &["order = 1", "order = 1", "order = 2"]),
+            [1, 2, 1]
+        );
+        for (own, rows, told) in [
+            ("weight = 0", [""; 2], "weight"),
+            ("weight = 101", [""; 2], "weight"),
+            ("order = 2", ["order = 1", ""], "rise"),
+            ("order = 1", ["", "order = 1"], "stand together"),
+        ] {
+            let error = with_rows(own, &rows).unwrap_err();
+            assert!(error.contains(told), "{own} {rows:?}: {error}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_served_is_refused_with_what_is_allowed() {

@@ -37,6 +37,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Refusal> {
         media_parts: 0,
         thoughts: None,
         tags: reader.tags(user, metadata),
+        cache_key: None,
         spans: Spans {
             model: model.map_or(0..0, |raw| span(text, raw.get())),
             metadata: metadata.map(|raw| span(text, raw.get())),

@@ -23,5 +23,6 @@ mod money;
 mod prices;
 mod provider;
 mod requests;
+mod routing;
 mod streams;
 mod whole;

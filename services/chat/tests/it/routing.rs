@@ -1,0 +1,463 @@
+//! A model with several providers, and with several credentials: some hang, refuse or fail, and its requests are served all the same.
+
+use std::time::Duration;
+
+use domain::{Catalogue, Mode};
+use proto::{Fault, code};
+use serde_json::json;
+
+use crate::{
+    app::{App, Collected, until},
+    house::{eventually, when_told},
+    provider::{End, Provider, Reply},
+};
+
+const ASK: &str = r#"{"model":"gemini","messages":[{"role":"user","content":"foxes?"}]}"#;
+const STREAM: &str =
+    r#"{"model":"gemini","messages":[{"role":"user","content":"foxes?"}],"stream":true}"#;
+/// Of a model that the last provider serves alone.
+const OTHER: &str = r#"{"model":"other","messages":[{"role":"user","content":"foxes?"}]}"#;
+const GOOD: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+const GOOD_STREAM: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n\
+     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";
+
+/// An app whose model has these providers: `p1`, `p2`, …
+struct Shop {
+    app: App,
+    providers: Vec<Provider>,
+}
+
+// === impl Shop ===
+
+impl Shop {
+    /// A provider for each row, which is more of its route; and more settings.
+    async fn of(rows: &[&str], settings: &str) -> Self {
+        let tasks = chassis::Tasks::default();
+        let mut providers = Vec::new();
+        let (mut routes, mut settings) = (String::new(), settings.to_owned());
+        for (place, row) in (1..).zip(rows) {
+            let provider = Provider::start(&tasks).await;
+            routes.push_str(&route(&format!("p{place}"), row));
+            // A row that names credentials of its own says so.
+            let keys = format!("[providers.p{place}]\n");
+            let place = format!(
+                "base_url = '{}/v1/'\napi_key = 'k{place}'\n",
+                provider.origin
+            );
+            if settings.contains(&keys) {
+                settings = settings.replace(&keys, &format!("{keys}{place}"));
+            } else {
+                settings.push_str(&format!("\n{keys}{place}"));
+            }
+            providers.push(provider);
+        }
+        let file = include_str!("../../../../crates/domain/catalogue/gemini.toml");
+        let (model, _) = file.split_once("[[providers]]").unwrap();
+        let other = model
+            .replace("\"gemini\"", "\"other\"")
+            .replace("\"gemini-3-flash\"", "");
+        let last = route(&format!("p{}", rows.len()), "");
+        let files = [
+            ("gemini.toml", format!("{model}{routes}")),
+            ("other.toml", format!("{other}{last}")),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
+        let app = App::with(&settings, Catalogue::parse(&files).unwrap()).await;
+        Self { app, providers }
+    }
+
+    fn provider(&self, place: usize) -> &Provider {
+        self.providers.get(place - 1).unwrap()
+    }
+
+    /// How often a provider was asked.
+    fn asked(&self, place: usize) -> usize {
+        self.provider(place).asked().len()
+    }
+
+    /// What a provider answers next.
+    fn will(&self, place: usize, reply: Reply) {
+        self.provider(place).will(reply);
+    }
+
+    async fn ask(&self, body: &str) -> Result<Collected, Fault> {
+        let request = App::request(body, Mode::Live, &[]);
+        match self.app.send(request).await {
+            Ok(events) => Ok(Collected::of(events).await),
+            Err(refused) => Err(Fault::from(refused)),
+        }
+    }
+
+    /// Who serves a request.
+    async fn served(&self, body: &str) -> String {
+        let collected = self.ask(body).await.unwrap();
+        assert!(collected.tail.is_some(), "{collected:?}");
+        collected.head.unwrap().provider
+    }
+
+    async fn refused(&self, body: &str) -> Fault {
+        self.ask(body).await.expect_err("a refusal")
+    }
+
+    /// The calls in the last receipt.
+    fn last_attempts(&self) -> serde_json::Value {
+        let books = self.app.billing.books();
+        let receipt = books.checked(books.settles.last().unwrap());
+        receipt.get("attempts").unwrap().clone()
+    }
+
+    /// 0: it is asked, 1: somebody tries it, 2: it is left alone.
+    fn state(&self, provider: &str) -> u64 {
+        self.figure("breaker_state", provider, "")
+    }
+
+    /// A figure of the first credential.
+    fn figure(&self, name: &str, provider: &str, more: &str) -> u64 {
+        let name = format!("aio_chat_{name}{{provider=\"{provider}\",credential=\"1\"{more}}}");
+        self.app.counter(&name)
+    }
+
+    fn failovers(&self, reason: &str) -> u64 {
+        let name = format!("aio_chat_failovers_total{{reason=\"{reason}\"}}");
+        self.app.counter(&name)
+    }
+}
+
+fn route(provider: &str, more: &str) -> String {
+    format!(
+        "[[providers]]\nadapter = \"openai\"\nprovider = \"{provider}\"\nmodel = \"m\"\n{more}\n"
+    )
+}
+
+fn good() -> Reply {
+    Reply::whole(200, GOOD)
+}
+
+fn with_header(status: u16, name: &'static str, value: &'static str) -> Reply {
+    Reply {
+        headers: vec![(name, value)],
+        ..Reply::whole(status, "")
+    }
+}
+
+/// One failure is too many, and the next request tries it.
+const AT_ONCE: &str = "[limits.chat.breaker]\nfailures = 1\npause = '0s'";
+
+/// A request is told to come again within these seconds.
+fn check_busy(fault: &Fault, least: u64, most: u64) {
+    assert_eq!(fault.code, code::UPSTREAM_BUSY);
+    let wait = fault.retry_after.unwrap();
+    let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
+    assert!(allowed.contains(&wait), "{wait:?}");
+}
+
+#[tokio::test]
+async fn one_of_three_hangs_and_its_models_requests_are_served_without_waiting_for_it() {
+    let settings = "[limits.chat.failover]\nfirst_byte_patience = '200ms'\nwhole_answer_patience = '200ms'\n\
+                    [limits.chat.breaker]\nfailures = 3\npause = '1h'\nlongest = '1h'";
+    let shop = Shop::of(&["", "", ""], settings).await;
+    // Nothing at all, and a head after which nothing comes.
+    shop.will(1, Reply::silence());
+    shop.will(1, Reply::stream("", End::Hang));
+    shop.will(1, Reply::silence());
+    for body in [ASK, STREAM, STREAM] {
+        let reply = if body == ASK {
+            good()
+        } else {
+            Reply::stream(GOOD_STREAM, End::Close)
+        };
+        shop.will(2, reply);
+        assert_eq!(shop.served(body).await, "p2");
+    }
+    assert_eq!(shop.app.billing.books().charges().len(), 3);
+    assert_eq!(
+        shop.last_attempts(),
+        json!([{"provider": "p1", "outcome": "unknown"}, {"provider": "p2", "outcome": "answered"}])
+    );
+    // What hangs is given up.
+    until("its calls end", || shop.provider(1).stopped() == 3).await;
+    assert_eq!(shop.failovers("unknown"), 3);
+    assert_eq!(shop.state("p1"), 2);
+    assert_eq!(
+        shop.figure("breaker_trips_total", "p1", ",reason=\"failures\""),
+        1
+    );
+    // From now on nobody waits for it, and it is not in the receipts.
+    for round in 1..=10 {
+        shop.will(2, good());
+        assert_eq!(shop.served(ASK).await, "p2");
+        assert_eq!(shop.figure("passed_over_total", "p1", ""), round);
+    }
+    assert_eq!((shop.asked(1), shop.asked(2), shop.asked(3)), (3, 13, 0));
+    assert_eq!(
+        shop.last_attempts(),
+        json!([{"provider": "p2", "outcome": "answered"}])
+    );
+    shop.will(3, good());
+    assert_eq!(shop.served(OTHER).await, "p3");
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn without_another_one_or_without_patience_a_slow_provider_has_its_time() {
+    let settings = "[limits.chat]\nwhole_answer_timeout = '300ms'\n[limits.chat.failover]\n";
+    let cases: [(&[&str], &str); 2] = [(&[""], "50ms"), (&["", ""], "0s")];
+    for (rows, patience) in cases {
+        let settings = format!("{settings}whole_answer_patience = '{patience}'");
+        let shop = Shop::of(rows, &settings).await;
+        shop.will(1, Reply::silence());
+        let begun = std::time::Instant::now();
+        assert_eq!(shop.refused(ASK).await.code, code::UPSTREAM_TIMEOUT);
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+        assert_eq!(shop.asked(1), 1);
+        assert!(rows.len() == 1 || shop.asked(2) == 0);
+        shop.app.billing.released();
+        shop.app.settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_says_when_is_left_alone_until_then_by_all_its_models() {
+    let shop = Shop::of(&["", ""], "").await;
+    shop.will(1, with_header(429, "retry-after", "40"));
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    shop.will(2, with_header(429, "retry-after", "20"));
+    check_busy(&shop.refused(ASK).await, 20, 20);
+    // Now both are busy: nobody is asked, and the first of them says when.
+    check_busy(&shop.refused(ASK).await, 10, 20);
+    // As is the only provider of the other model.
+    check_busy(&shop.refused(OTHER).await, 10, 20);
+    assert_eq!((shop.asked(1), shop.asked(2)), (1, 2));
+    // With an Idempotency-Key too, which is not used up.
+    let mut keyed = App::request(ASK, Mode::Live, &[]);
+    keyed.idempotency_key = "again".to_owned();
+    let keyed = shop.app.send(keyed).await.expect_err("a refusal");
+    check_busy(&Fault::from(keyed), 10, 20);
+    // Nothing was held for them, and they count as passed over.
+    assert_eq!(shop.app.billing.books().holds.len(), 2);
+    assert_eq!(shop.figure("passed_over_total", "p2", ""), 3);
+    assert_eq!(
+        shop.figure("breaker_trips_total", "p1", ",reason=\"rate_limited\""),
+        1
+    );
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_said_when_is_asked_again_by_all() {
+    let shop = Shop::of(&["", ""], "").await;
+    shop.will(1, with_header(429, "retry-after-ms", "0"));
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    shop.will(1, when_told(good()));
+    shop.will(1, good());
+    let second = async {
+        until("the first is asked", || shop.asked(1) == 2).await;
+        let second = shop.served(ASK).await;
+        shop.provider(1).tell();
+        second
+    };
+    let (first, second) = tokio::join!(shop.served(ASK), second);
+    assert_eq!((&*first, &*second), ("p1", "p1"));
+    assert_eq!(shop.state("p1"), 0);
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn a_credential_that_is_empty_or_refused_passes_to_the_next_one() {
+    for (status, reason) in [(402, "balance"), (401, "auth"), (403, "auth")] {
+        let shop = Shop::of(&[""], "[providers.p1]\napi_keys = ['k1', 'second']").await;
+        shop.will(1, Reply::whole(status, ""));
+        for _ in 0..4 {
+            shop.will(1, good());
+            assert_eq!(shop.served(ASK).await, "p1");
+        }
+        let keys: Vec<String> = shop
+            .provider(1)
+            .asked()
+            .into_iter()
+            .map(|asked| asked.authorization)
+            .collect();
+        let second = "Bearer second";
+        assert_eq!(keys, ["Bearer k1", second, second, second, second]);
+        let more = format!(",reason=\"{reason}\"");
+        assert_eq!(shop.figure("breaker_trips_total", "p1", &more), 1);
+        assert_eq!(shop.failovers(reason), 1);
+        // The second one too: nobody can serve, for a minute.
+        shop.will(1, Reply::whole(status, ""));
+        assert_eq!(shop.refused(ASK).await.code, code::UPSTREAM_FAILED);
+        check_busy(&shop.refused(ASK).await, 30, 60);
+        assert_eq!(shop.asked(1), 6);
+        shop.app.settled().await;
+    }
+}
+
+#[tokio::test]
+async fn another_credential_is_asked_where_it_may_help_and_else_another_provider() {
+    for (status, keys_asked) in [(429, 2), (402, 2), (500, 1), (503, 1), (404, 1)] {
+        let shop = Shop::of(&["", ""], "[providers.p1]\napi_keys = ['b', 'c']").await;
+        shop.will(1, Reply::whole(status, ""));
+        shop.will(1, good());
+        shop.will(2, good());
+        let provider = if keys_asked == 2 { "p1" } else { "p2" };
+        assert_eq!(shop.served(ASK).await, provider, "{status}");
+        assert_eq!(shop.asked(1), keys_asked, "{status}");
+        shop.app.settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_with_all_its_credentials_does_not_take_every_call() {
+    let settings = "[providers.p1]\napi_keys = ['b', 'c']\n[limits.chat.failover]\nfirst_byte_patience = '100ms'";
+    let shop = Shop::of(&["", ""], settings).await;
+    shop.will(1, Reply::silence());
+    shop.will(2, Reply::stream(GOOD_STREAM, End::Close));
+    assert_eq!(shop.served(STREAM).await, "p2");
+    assert_eq!((shop.asked(1), shop.asked(2)), (1, 1));
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn credentials_take_turns() {
+    let shop = Shop::of(&[""], "[providers.p1]\napi_keys = ['b', 'c']").await;
+    for _ in 0..6 {
+        shop.will(1, good());
+        shop.served(ASK).await;
+    }
+    let asked = shop.provider(1).asked();
+    let keys: Vec<&str> = asked
+        .iter()
+        .map(|asked| asked.authorization.trim_start_matches("Bearer "))
+        .collect();
+    assert_eq!(keys, ["k1", "b", "c", "k1", "b", "c"]);
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn equals_share_by_weight_and_a_conversation_stays_where_it_is() {
+    let shop = Shop::of(&["order = 1\nweight = 2", "order = 1", ""], "").await;
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        shop.will(1, good());
+        shop.will(2, good());
+        served.push(shop.served(ASK).await);
+    }
+    assert_eq!(served, ["p1", "p1", "p2", "p1", "p1", "p2"]);
+    let mut places = std::collections::BTreeSet::new();
+    for key in 0..24 {
+        // Both names of the same thing, and the first one counts.
+        let body = ASK.replacen('{', &format!(r#"{{"prompt_cache_key":"{key}","#), 1);
+        let with_user = body.replacen('{', r#"{"user":"u","#, 1);
+        let account = App::request("", Mode::Live, &[]).context;
+        let mut place = None;
+        for body in [&body, &with_user, &body] {
+            shop.will(1, good());
+            shop.will(2, good());
+            let mut request = App::request(body, Mode::Live, &[]);
+            request.context.clone_from(&account);
+            let events = shop.app.send(request).await.unwrap();
+            let provider = Collected::of(events).await.head.unwrap().provider;
+            assert_eq!(*place.get_or_insert_with(|| provider.clone()), provider);
+            places.insert(provider);
+        }
+    }
+    assert_eq!(places.len(), 2, "different conversations are spread");
+    assert_eq!(shop.asked(3), 0);
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_failed_too_often_is_tried_again_and_comes_back() {
+    let settings = "[limits.chat.breaker]\nfailures = 2\npause = '20ms'";
+    let shop = Shop::of(&["", ""], settings).await;
+    for _ in 0..2 {
+        shop.will(1, Reply::whole(500, ""));
+        shop.will(2, good());
+        assert_eq!(shop.served(ASK).await, "p2");
+    }
+    shop.will(1, good());
+    eventually("the provider is asked again", async || {
+        shop.will(2, good());
+        shop.served(ASK).await == "p1"
+    })
+    .await;
+    assert_eq!(shop.state("p1"), 0);
+    // It serves as before: one failure is not too many.
+    shop.will(1, Reply::whole(500, ""));
+    shop.will(1, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    assert_eq!(shop.served(ASK).await, "p1");
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn one_request_tries_and_the_others_pass_over() {
+    let shop = Shop::of(&["", ""], AT_ONCE).await;
+    shop.will(1, Reply::whole(500, ""));
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    shop.will(1, when_told(good()));
+    let others = async {
+        until("it is tried", || shop.asked(1) == 2).await;
+        for _ in 0..3 {
+            shop.will(2, good());
+            assert_eq!(shop.served(ASK).await, "p2");
+        }
+        assert_eq!(shop.state("p1"), 1);
+        assert_eq!(shop.asked(1), 2);
+        shop.provider(1).tell();
+    };
+    let (probe, ()) = tokio::join!(shop.served(ASK), others);
+    assert_eq!(probe, "p1");
+    assert_eq!(shop.state("p1"), 0);
+    shop.will(1, good());
+    assert_eq!(shop.served(ASK).await, "p1");
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn a_customer_who_leaves_while_trying_makes_room_for_the_next() {
+    let shop = Shop::of(&["", ""], AT_ONCE).await;
+    shop.will(1, Reply::whole(500, ""));
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    shop.will(1, Reply::silence());
+    let leaves = until("it is tried", || shop.asked(1) == 2);
+    tokio::select! {
+        answer = shop.ask(ASK) => panic!("{answer:?}"),
+        () = leaves => {}
+    }
+    until("the provider is stopped", || {
+        shop.provider(1).stopped() == 1
+    })
+    .await;
+    shop.will(1, good());
+    assert_eq!(shop.served(ASK).await, "p1");
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_says_nothing_about_its_provider() {
+    let shop = Shop::of(&[""], "[limits.chat.breaker]\nfailures = 1").await;
+    for status in [400, 404, 413, 422, 451] {
+        shop.will(1, Reply::whole(status, ""));
+        shop.refused(ASK).await;
+        assert_eq!(shop.state("p1"), 0, "{status}");
+    }
+    shop.will(1, good());
+    assert_eq!(shop.served(ASK).await, "p1");
+    shop.app.settled().await;
+}
+
+#[tokio::test]
+async fn test_keys_always_reach_the_sandbox() {
+    let app = App::start().await;
+    for _ in 0..3 {
+        app.provider.will(with_header(429, "retry-after", "30"));
+        let fault = app.refused(ASK).await;
+        assert_eq!(fault.retry_after, Some(Duration::from_secs(30)));
+    }
+    assert_eq!(app.provider.asked().len(), 3);
+    app.settled().await;
+}
