@@ -21,6 +21,7 @@ def expect(error, status, kind, call):
     except error as raised:
         assert raised.status_code == status, raised
         assert raised.body["error"]["type"] == kind, raised
+        assert raised.request_id.startswith("req_"), raised
         return
     raise AssertionError(f"{error.__name__} was not raised")
 
@@ -30,6 +31,7 @@ message = client.messages.create(**say("Hello [sandbox tokens=12]", system="be b
 assert message.content[0].text.startswith("Sandbox reply."), message
 assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 12), message
 assert message.id.startswith("msg_"), message
+assert message._request_id.startswith("req_"), message
 with client.messages.stream(**say("Hello [sandbox tokens=12]")) as stream:
     text = "".join(stream.text_stream)
     last = stream.get_final_message()

@@ -37,8 +37,12 @@ pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>
     // The customer's labels are for us: providers that do not know them, or want them for a purpose of their own, refuse them.
     let mut left_out: Vec<_> = request.spans.metadata.iter().collect();
     if let Some(value) = &request.spans.include_thoughts {
-        match thoughts(request, wishes.dialect.thoughts) {
-            Some(config) => cuts.push((name_start(body, value.start)..value.end, config.into())),
+        let effort = effort(body, request);
+        match thoughts(request, wishes.dialect.thoughts, effort) {
+            Some(config) => {
+                cuts.push((name_start(body, value.start)..value.end, config.into()));
+                left_out.extend(&request.spans.reasoning_effort);
+            }
             None => left_out.push(value),
         }
     }
@@ -97,14 +101,29 @@ fn include_usage(body: &Bytes, request: &Request, cuts: &mut Vec<Cut<'_>>) {
     }
 }
 
-/// The member that says it the provider's way; `None`: the provider is told nothing.
-fn thoughts(request: &Request, spelling: Thoughts) -> Option<String> {
+/// The text of `reasoning_effort`, as it stands.
+fn effort<'a>(body: &'a Bytes, request: &Request) -> Option<&'a [u8]> {
+    let span = request.spans.reasoning_effort.clone()?;
+    body.get(span).filter(|text| *text != b"null")
+}
+
+/// The member that says it the provider's way, an effort with it: Google takes only one of `reasoning_effort` and a configuration of
+/// its own. `None`: the provider is told nothing, as where nothing is to be thought.
+fn thoughts(request: &Request, spelling: Thoughts, effort: Option<&[u8]>) -> Option<String> {
     let wanted = request
         .thoughts
         .filter(|_| spelling == Thoughts::Google && request.spans.extra_body.is_none());
     let include = wanted?;
+    let level = match effort {
+        None => "",
+        Some(b"\"minimal\"") => r#","thinking_level":"minimal""#,
+        Some(b"\"low\"") => r#","thinking_level":"low""#,
+        Some(b"\"medium\"") => r#","thinking_level":"medium""#,
+        Some(b"\"high\"" | b"\"xhigh\"" | b"\"max\"") => r#","thinking_level":"high""#,
+        Some(_) => return None,
+    };
     Some(format!(
-        r#""extra_body":{{"google":{{"thinking_config":{{"include_thoughts":{include}}}}}}}"#
+        r#""extra_body":{{"google":{{"thinking_config":{{"include_thoughts":{include}{level}}}}}}}"#
     ))
 }
 
@@ -313,7 +332,22 @@ mod tests {
     #[test]
     fn our_own_extra_is_spelled_for_google_and_dropped_for_others() {
         let google = r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#;
+        let high = r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true,"thinking_level":"high"}}}"#;
         for (body, for_google, for_others) in [
+            (
+                format!(
+                    r#"{{"include_thoughts":true,"reasoning_effort":"xhigh","model":"up",{HI},"max_tokens":99}}"#
+                ),
+                format!(r#"{{{high},"model":"up",{HI},"max_tokens":99}}"#),
+                format!(r#"{{"reasoning_effort":"xhigh","model":"up",{HI},"max_tokens":99}}"#),
+            ),
+            (
+                format!(
+                    r#"{{"model":"up",{HI},"max_tokens":99,"include_thoughts":true,"reasoning_effort":"none"}}"#
+                ),
+                format!(r#"{{"model":"up",{HI},"max_tokens":99,"reasoning_effort":"none"}}"#),
+                format!(r#"{{"model":"up",{HI},"max_tokens":99,"reasoning_effort":"none"}}"#),
+            ),
             (
                 format!(r#"{{"include_thoughts" : true , "model":"up",{HI},"max_tokens":99}}"#),
                 format!(r#"{{{google} , "model":"up",{HI},"max_tokens":99}}"#),

@@ -32,9 +32,10 @@ const NAMES: [&str; NAMES_LEN] = [
     "user",
     "metadata",
     "prompt_cache_key",
+    "reasoning_effort",
 ];
 /// How many those are.
-const NAMES_LEN: usize = 12;
+const NAMES_LEN: usize = 13;
 
 /// What a request says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ pub(crate) struct Spans {
     pub(crate) include_thoughts: Option<Range<usize>>,
     pub(crate) extra_body: Option<Range<usize>>,
     pub(crate) metadata: Option<Range<usize>>,
+    pub(crate) reasoning_effort: Option<Range<usize>>,
 }
 
 /// Why a body cannot be used.
@@ -123,6 +125,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         user,
         metadata,
         cache_key,
+        _,
     ] = picked;
     let mut reader = Reader::default();
     let model = reader.model(model);
@@ -177,6 +180,7 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         _,
         metadata,
         _,
+        reasoning_effort,
     ] = picked;
     Spans {
         model: at(model).unwrap_or_default(),
@@ -187,6 +191,7 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         include_thoughts: at(include_thoughts),
         extra_body: at(extra_body),
         metadata: at(metadata),
+        reasoning_effort: at(reasoning_effort),
     }
 }
 
@@ -263,7 +268,7 @@ impl Reader {
         })
     }
 
-    fn thoughts(&mut self, [.., thoughts, _, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
+    fn thoughts(&mut self, [.., thoughts, _, _, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
         self.flag("include_thoughts", *thoughts)
     }
 

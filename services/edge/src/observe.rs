@@ -115,6 +115,8 @@ where
         }
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&this.ticket.request_id) {
+            // Anthropic's SDKs look for it under another name.
+            headers.insert("request-id", id.clone());
             headers.insert("x-request-id", id);
         }
         this.ticket.write_rate(headers);

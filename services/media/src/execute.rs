@@ -23,8 +23,8 @@ use crate::{
 /// Moves a task on that this worker has the lease of.
 pub(crate) async fn execute(media: &Media, task: Task) -> Result<(), Error> {
     match task.state.next() {
-        Step::Start => start(media, task).await,
-        Step::Check => check(media, task).await,
+        Step::Start => Box::pin(start(media, task)).await,
+        Step::Check => Box::pin(check(media, task)).await,
         Step::Rest => Ok(()),
     }
 }

@@ -171,7 +171,7 @@ mod tests {
     fn defaults_are_filled_in() {
         check(
             &json!({"prompt": "a fox", "seed": null}),
-            r#"{"aspect_ratio":"1:1","output_format":"png","prompt":"a fox","resolution":"1K","type":"pro"}"#,
+            r#"{"prompt":"a fox","aspect_ratio":"1:1","type":"pro","resolution":"1K","output_format":"png"}"#,
         );
     }
 

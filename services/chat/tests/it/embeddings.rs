@@ -112,13 +112,9 @@ async fn usage_that_is_not_told_is_estimated_low() {
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_before_anything_is_held() {
     let app = App::start().await;
-    let many = json!({ "model": "text-embedding-3-small", "input": vec!["a"; 2_049] }).to_string();
+    let many = json!({ "model": "text-embedding-3-small", "input": vec!["a"; 513] }).to_string();
     for (body, expected, told) in [
-        (
-            many.as_str(),
-            code::INVALID_PARAMETER,
-            "at most 2048 inputs",
-        ),
+        (many.as_str(), code::INVALID_PARAMETER, "at most 512 inputs"),
         (
             r#"{"model":"text-embedding-3-small"}"#,
             code::MISSING_PARAMETER,

@@ -3,47 +3,60 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::wire::{Chat, Part, Thought, ToolCall, stop_reason};
+use super::wire::{Call, Chat, Choice, Part, stop_reason};
 
-/// Translates what chat answered. `None`: it is not what chat answers.
+/// Translates what chat answered. `None`: it is no object.
 pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
-    let chat: Chat = serde_json::from_slice(body).ok()?;
-    let choice = chat.choices.first()?;
+    let chat = Chat::parse(body)?;
+    let choice = chat.choice();
+    let content = choice
+        .map(|choice| content(choice.message()))
+        .unwrap_or_default();
+    let calls = content
+        .iter()
+        .filter(|block| block["type"] == "tool_use")
+        .count();
     let mut message = json!({
         "id": id,
         "type": "message",
         "role": "assistant",
-        "model": chat.model,
-        "content": content(&choice.message),
-        "stop_reason": stop_reason(choice.finish_reason.as_deref()),
+        "model": chat.model(),
+        "content": content,
+        "stop_reason": stop_reason(choice.and_then(Choice::finish_reason), calls),
         "stop_sequence": null,
-        "usage": chat.usage.unwrap_or_default().translated(),
+        "usage": chat.usage().unwrap_or_default().to_json(),
     });
-    if let (Some(credits), Some(message)) = (chat.credits_consumed, message.as_object_mut()) {
-        message.insert("credits_consumed".to_owned(), credits);
+    if let (Some(credits), Some(message)) = (chat.credits(), message.as_object_mut()) {
+        message.insert("credits_consumed".to_owned(), credits.clone());
     }
     serde_json::to_vec(&message).ok().map(Bytes::from)
 }
 
-fn content(part: &Part) -> Vec<Value> {
-    let signed = part.reasoning_details.iter().flatten();
-    let signed: Vec<Value> = signed.filter_map(Thought::block).collect();
+fn content(part: Part<'_>) -> Vec<Value> {
+    let mut blocks: Vec<Value> = part.signed().collect();
     // What nobody signed is a thought all the same.
-    let plain = part.reasoning_content.as_ref();
-    let plain = plain.filter(|text| signed.is_empty() && !text.is_empty());
-    let plain = plain.map(|text| json!({ "type": "thinking", "thinking": text, "signature": "" }));
-    let text = Some(part.text()).filter(|text| !text.is_empty());
-    let text = text.map(|text| json!({ "type": "text", "text": text }));
-    let calls = part.tool_calls.iter().flatten().map(call);
-    let thoughts = signed.into_iter().chain(plain);
-    thoughts.chain(text).chain(calls).collect()
+    if blocks.is_empty() && !part.thought().is_empty() {
+        blocks.push(json!({ "type": "thinking", "thinking": part.thought(), "signature": "" }));
+    }
+    let text = part.text();
+    if !text.is_empty() {
+        blocks.push(json!({ "type": "text", "text": text }));
+    }
+    blocks.extend(
+        part.calls()
+            .enumerate()
+            .map(|(place, one)| call(place, one)),
+    );
+    blocks
 }
 
-fn call(call: &ToolCall) -> Value {
-    let arguments = call.function.arguments.as_deref().unwrap_or_default();
+fn call(place: usize, call: Call<'_>) -> Value {
+    let id = call
+        .id()
+        .map_or_else(|| format!("toolu_{place}"), str::to_owned);
     // A model may write what is no JSON: then there is no input that could be handed on.
-    let input = serde_json::from_str(arguments).unwrap_or_else(|_| Value::Object(Map::new()));
-    json!({ "type": "tool_use", "id": call.id, "name": call.function.name, "input": input })
+    let input = serde_json::from_str(&call.arguments());
+    call.block(&id, input.unwrap_or_else(|_| Value::Object(Map::new())))
 }
 
 #[cfg(test)]
@@ -83,7 +96,6 @@ mod tests {
             })
         );
         assert_eq!(translated(b"[]", "msg_1"), None);
-        assert_eq!(translated(b"{}", "msg_1"), None);
     }
 
     #[test]
@@ -108,6 +120,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_odd_is_left_out_and_the_rest_is_told() {
+        for (body, content, output) in [
+            (json!({ "choices": [], "model": null }), json!([]), 0),
+            (
+                json!({ "choices": [{ "message": { "content": [{ "type": "text", "text": "a" }, { "text": "b" }] } }] }),
+                json!([{ "type": "text", "text": "ab" }]),
+                0,
+            ),
+            (
+                json!({
+                    "choices": [{ "finish_reason": "stop", "message": { "tool_calls": [
+                        { "index": null, "id": "", "function": { "name": "f", "arguments": { "a": 1 } }, "extra_content": { "google": 1 } },
+                    ]}}],
+                    "usage": { "prompt_tokens": 10, "completion_tokens": null, "total_tokens": 45 },
+                }),
+                json!([{ "type": "tool_use", "id": "toolu_0", "name": "f", "input": { "a": 1 }, "extra_content": { "google": 1 } }]),
+                35,
+            ),
+        ] {
+            let answer = translated(body.to_string().as_bytes(), "msg_1").unwrap();
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            assert_eq!(answer["content"], content, "{body}");
+            assert_eq!(answer["usage"]["output_tokens"], output, "{body}");
+        }
+    }
+
+    #[test]
     fn reasons_are_anthropics() {
         for (theirs, expected) in [
             (Some("stop"), "end_turn"),
@@ -117,7 +156,9 @@ mod tests {
             (Some("something_new"), "end_turn"),
             (None, "end_turn"),
         ] {
-            assert_eq!(stop_reason(theirs), expected, "{theirs:?}");
+            assert_eq!(stop_reason(theirs, 0), expected, "{theirs:?}");
         }
+        assert_eq!(stop_reason(Some("stop"), 1), "tool_use");
+        assert_eq!(stop_reason(Some("length"), 1), "max_tokens");
     }
 }

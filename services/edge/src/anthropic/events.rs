@@ -1,9 +1,10 @@
 //! A streamed answer, event by event. Anthropic's blocks come one after another, so what chat says decides which one is open.
 
 use bytes::{BufMut as _, BytesMut};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::wire::{Chat, Choice, Part, Thought, ToolCall, Usage, stop_reason};
+use super::wire::{Call, Chat, Choice, Usage, stop_reason};
 use crate::sse::put_data;
 
 /// What was said so far.
@@ -14,6 +15,8 @@ pub(crate) struct Events {
     open: Option<Block>,
     /// The place of the next block.
     next: usize,
+    /// Tools that were called.
+    calls: usize,
     finish_reason: Option<String>,
     usage: Usage,
     credits: Option<Value>,
@@ -27,12 +30,17 @@ enum Begun {
 }
 
 /// The block that is open.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
     Text,
     Thinking,
-    /// The tool call with this index.
-    Tool(usize),
+    Tool(Tool),
+}
+
+/// A tool call that is being told.
+struct Tool {
+    index: u64,
+    id: Option<String>,
+    arguments: String,
 }
 
 // === impl Events ===
@@ -44,24 +52,26 @@ impl Events {
             begun: Begun::No,
             open: None,
             next: 0,
+            calls: 0,
             finish_reason: None,
             usage: Usage::default(),
             credits: None,
         }
     }
 
-    /// Takes in one event of chat. What is not one is passed over: chat checks what providers send.
+    /// Takes in one event of chat. What is no object has nothing in it that could be told.
     pub(crate) fn take(&mut self, data: &[u8], buffer: &mut BytesMut) {
-        let Ok(chat) = serde_json::from_slice::<Chat>(data) else {
+        let Some(chat) = Chat::parse(data) else {
             return;
         };
-        self.begin(&chat.model, buffer);
-        if let Some(usage) = chat.usage {
+        self.begin(chat.model(), buffer);
+        if let Some(usage) = chat.usage() {
             self.usage = usage;
         }
-        self.credits = chat.credits_consumed.or_else(|| self.credits.take());
-        // Only one choice can be asked for.
-        if let Some(choice) = chat.choices.into_iter().next() {
+        if let Some(credits) = chat.credits() {
+            self.credits = Some(credits.clone());
+        }
+        if let Some(choice) = chat.choice() {
             self.choice(choice, buffer);
         }
     }
@@ -73,10 +83,10 @@ impl Events {
         let mut delta = json!({
             "type": "message_delta",
             "delta": {
-                "stop_reason": stop_reason(self.finish_reason.as_deref()),
+                "stop_reason": stop_reason(self.finish_reason.as_deref(), self.calls),
                 "stop_sequence": null,
             },
-            "usage": self.usage.translated(),
+            "usage": self.usage.to_json(),
         });
         if let (Some(credits), Some(delta)) = (self.credits.take(), delta.as_object_mut()) {
             delta.insert("credits_consumed".to_owned(), credits);
@@ -99,75 +109,87 @@ impl Events {
             "stop_reason": null,
             "stop_sequence": null,
             // What was read is known at the end.
-            "usage": Usage::default().translated(),
+            "usage": Usage::default().to_json(),
         });
         let start = json!({ "type": "message_start", "message": message });
         put(buffer, "message_start", &start);
     }
 
-    fn choice(&mut self, choice: Choice, buffer: &mut BytesMut) {
-        let Part {
-            reasoning_content,
-            tool_calls,
-            ..
-        } = &choice.delta;
-        if let Some(thought) = reasoning_content.as_ref().filter(|text| !text.is_empty()) {
-            let empty = json!({ "type": "thinking", "thinking": "", "signature": "" });
-            self.open(Block::Thinking, &empty, buffer);
-            self.go_on(
-                &json!({ "type": "thinking_delta", "thinking": thought }),
-                buffer,
-            );
+    fn choice(&mut self, choice: Choice<'_>, buffer: &mut BytesMut) {
+        let delta = choice.delta();
+        if !delta.thought().is_empty() {
+            self.think(buffer);
+            let thought = json!({ "type": "thinking_delta", "thinking": delta.thought() });
+            self.go_on(&thought, buffer);
         }
-        for thought in choice.delta.reasoning_details.iter().flatten() {
-            self.signed(thought, buffer);
+        for block in delta.signed() {
+            self.signed(&block, buffer);
         }
-        let text = choice.delta.text();
+        let text = delta.text();
         if !text.is_empty() {
-            self.open(Block::Text, &json!({ "type": "text", "text": "" }), buffer);
+            if !matches!(self.open, Some(Block::Text)) {
+                let empty = json!({ "type": "text", "text": "" });
+                self.open(Block::Text, &empty, buffer);
+            }
             self.go_on(&json!({ "type": "text_delta", "text": text }), buffer);
         }
-        for call in tool_calls.iter().flatten() {
+        for call in delta.calls() {
             self.call(call, buffer);
         }
-        self.finish_reason = choice.finish_reason.or_else(|| self.finish_reason.take());
+        if let Some(reason) = choice.finish_reason() {
+            self.finish_reason = Some(reason.to_owned());
+        }
+    }
+
+    fn think(&mut self, buffer: &mut BytesMut) {
+        if !matches!(self.open, Some(Block::Thinking)) {
+            let empty = json!({ "type": "thinking", "thinking": "", "signature": "" });
+            self.open(Block::Thinking, &empty, buffer);
+        }
     }
 
     /// A block of thinking is whole, and comes with what proves it.
-    fn signed(&mut self, thought: &Thought, buffer: &mut BytesMut) {
-        match thought {
-            Thought::Thinking { signature, .. } => {
-                let empty = json!({ "type": "thinking", "thinking": "", "signature": "" });
-                self.open(Block::Thinking, &empty, buffer);
+    fn signed(&mut self, block: &Value, buffer: &mut BytesMut) {
+        match block.get("signature") {
+            Some(signature) => {
+                self.think(buffer);
                 let delta = json!({ "type": "signature_delta", "signature": signature });
                 self.go_on(&delta, buffer);
             }
-            Thought::RedactedThinking { .. } => {
-                self.close(buffer);
-                let block = thought.block().unwrap_or_default();
-                self.open(Block::Thinking, &block, buffer);
-            }
-            Thought::Foreign => return,
+            // Nobody can read it: it is told whole.
+            None => self.open(Block::Thinking, block, buffer),
         }
         self.close(buffer);
     }
 
-    fn call(&mut self, call: &ToolCall, buffer: &mut BytesMut) {
-        let name = &call.function.name;
-        let empty = json!({ "type": "tool_use", "id": call.id, "name": name, "input": {} });
-        self.open(Block::Tool(call.index), &empty, buffer);
-        let arguments = call.function.arguments.as_ref();
-        if let Some(part) = arguments.filter(|part| !part.is_empty()) {
-            let delta = json!({ "type": "input_json_delta", "partial_json": part });
-            self.go_on(&delta, buffer);
+    fn call(&mut self, call: Call<'_>, buffer: &mut BytesMut) {
+        let goes_on = matches!(&self.open, Some(Block::Tool(open)) if open.goes_on_with(call));
+        if !goes_on {
+            let id = call
+                .id()
+                .map_or_else(|| format!("toolu_{}", self.next), str::to_owned);
+            let tool = Tool {
+                index: call.index(),
+                id: call.id().map(str::to_owned),
+                arguments: String::new(),
+            };
+            self.open(Block::Tool(tool), &call.block(&id, json!({})), buffer);
+            self.calls = self.calls.saturating_add(1);
         }
-    }
-
-    /// Opens a block, unless it is open.
-    fn open(&mut self, block: Block, empty: &Value, buffer: &mut BytesMut) {
-        if self.open == Some(block) {
+        let part = call.arguments();
+        if part.is_empty() {
             return;
         }
+        if let Some(Block::Tool(open)) = &mut self.open {
+            open.arguments.push_str(&part);
+        }
+        self.go_on(
+            &json!({ "type": "input_json_delta", "partial_json": part }),
+            buffer,
+        );
+    }
+
+    fn open(&mut self, block: Block, empty: &Value, buffer: &mut BytesMut) {
         self.close(buffer);
         self.open = Some(block);
         let start = json!({
@@ -190,6 +212,18 @@ impl Events {
         let stop = json!({ "type": "content_block_stop", "index": self.next });
         put(buffer, "content_block_stop", &stop);
         self.next = self.next.saturating_add(1);
+    }
+}
+
+// === impl Tool ===
+
+impl Tool {
+    /// Whether an event adds to this call. Some servers give every call the index 0; then a name begins another one, if it has an id of
+    /// its own or this one is complete.
+    fn goes_on_with(&self, call: Call<'_>) -> bool {
+        let another_id = call.id().is_some() && call.id() != self.id.as_deref();
+        let complete = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
+        self.index == call.index() && !(call.name().is_some() && (another_id || complete))
     }
 }
 
@@ -303,6 +337,40 @@ mod tests {
         assert_eq!(starts, ["thinking", "redacted_thinking", "text"]);
         let stops = events.iter().filter(|e| e["type"] == "content_block_stop");
         assert_eq!(stops.count(), 3);
+    }
+
+    #[test]
+    fn calls_that_share_an_index_are_told_apart() {
+        let call = |id: &str, name: Option<&str>, part: &str| {
+            delta(
+                &json!({ "tool_calls": [{ "index": 0, "id": id, "function": { "name": name, "arguments": part } }] }),
+            )
+        };
+        for ids in [["a", "b"], ["", ""]] {
+            let events = said(&[
+                call(ids[0], Some("f"), "{\"city\":"),
+                call(ids[0], None, "\"A\"}"),
+                call(ids[1], Some("f"), "{\"city\":\"B\"}"),
+                json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] }),
+            ]);
+            let starts = events.iter().filter(|e| e["type"] == "content_block_start");
+            assert_eq!(starts.count(), 2, "{ids:?}");
+            let parts: Vec<String> = [0, 1]
+                .iter()
+                .map(|index| {
+                    let parts = events.iter().filter(|e| e["index"] == *index);
+                    parts
+                        .filter_map(|e| e["delta"]["partial_json"].as_str())
+                        .collect()
+                })
+                .collect();
+            assert_eq!(parts, ["{\"city\":\"A\"}", "{\"city\":\"B\"}"]);
+            assert_eq!(events[events.len() - 2]["delta"]["stop_reason"], "tool_use");
+        }
+        // A server that says the name again and again goes on with one call.
+        let events = said(&[call("a", Some("f"), "{\"x\""), call("a", Some("f"), ":1}")]);
+        let starts = events.iter().filter(|e| e["type"] == "content_block_start");
+        assert_eq!(starts.count(), 1);
     }
 
     #[test]

@@ -52,77 +52,128 @@ pub(super) fn messages(list: Option<Value>, wrong: &mut Wrong) -> Vec<Value> {
     if list.is_empty() {
         wrong.invalid("messages", "have at least one message");
     }
-    let list = list.into_iter().enumerate();
-    list.flat_map(|(place, message)| one(&format!("messages[{place}]"), message, wrong))
-        .collect()
+    let mut messages = Vec::with_capacity(list.len());
+    for (place, message) in list.into_iter().enumerate() {
+        one(
+            &format!("messages[{place}]"),
+            message,
+            (&mut messages, wrong),
+        );
+        if wrong.is_full() {
+            break;
+        }
+    }
+    messages
 }
 
-fn one(path: &str, mut message: Value, wrong: &mut Wrong) -> Vec<Value> {
+/// What the blocks of one message come to.
+#[derive(Default)]
+struct Content {
+    parts: Vec<Value>,
+    calls: Vec<Value>,
+    thoughts: Vec<Value>,
+    /// Bytes of the texts so far.
+    text_bytes: usize,
+}
+
+fn one(path: &str, mut message: Value, (messages, wrong): (&mut Vec<Value>, &mut Wrong)) {
     let content = message.get_mut("content").map(Value::take);
     let role = message
         .get("role")
         .and_then(Value::as_str)
         .unwrap_or_default();
     if !matches!(role, "user" | "assistant" | "system") {
-        wrong.invalid(&format!("{path}.role"), "be user or assistant");
-        return Vec::new();
+        return wrong.invalid(&format!("{path}.role"), "be user or assistant");
     }
     let blocks = match content {
-        Some(Value::String(text)) => return vec![json!({ "role": role, "content": text })],
-        Some(Value::Array(blocks)) => blocks,
+        Some(Value::String(text)) => {
+            messages.push(json!({ "role": role, "content": text }));
+            return;
+        }
+        Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
         Some(_) | None => {
-            wrong.invalid(&format!("{path}.content"), "be a text or a list of blocks");
-            return Vec::new();
+            return wrong.invalid(&format!("{path}.content"), "be a text or a list of blocks");
         }
     };
-    let (mut parts, mut calls, mut before) = (Vec::new(), Vec::new(), Vec::new());
-    let mut thoughts = Vec::new();
-    for (place, block) in blocks.into_iter().enumerate() {
-        match piece(&format!("{path}.content[{place}]"), &block, wrong) {
-            Piece::Part(part) => parts.push(part),
-            Piece::Call(call) => calls.push(call),
-            Piece::Message(message) => before.push(message),
-            Piece::Thought(thought) => thoughts.push(placed(thought, &parts, &calls)),
-            Piece::Nothing => {}
+    let mut content = Content::default();
+    for (place, block) in blocks.iter().enumerate() {
+        let path = format!("{path}.content[{place}]");
+        if !may_say(role, block) {
+            wrong.invalid(&path, &format!("be a block that the role {role} can have"));
+        }
+        let piece = piece(&path, block, wrong);
+        if let Piece::Message(message) = piece {
+            messages.push(message);
+        } else {
+            content.take(piece);
+        }
+        if wrong.is_full() {
+            return;
         }
     }
     if role == "assistant" {
-        before.push(said(&parts, calls, thoughts));
-    } else if !parts.is_empty() {
-        before.push(json!({ "role": role, "content": parts }));
+        messages.push(content.said());
+    } else if !content.parts.is_empty() {
+        messages.push(json!({ "role": role, "content": content.parts }));
     }
-    before
 }
 
-/// A thought with what came before it: chat keeps the order of blocks so (`reasoning_details`).
-fn placed(mut thought: Value, parts: &[Value], calls: &[Value]) -> Value {
-    if let Some(fields) = thought.as_object_mut() {
-        fields.insert("after_text".to_owned(), text(parts).len().into());
-        fields.insert("after_calls".to_owned(), calls.len().into());
+/// Whether a message of this role can have such a block: what has no place in its form must not be left out in silence.
+fn may_say(role: &str, block: &Value) -> bool {
+    let kind = block.get("type").and_then(Value::as_str);
+    match kind.unwrap_or_default() {
+        "tool_use" | "thinking" | "redacted_thinking" => role == "assistant",
+        "image" | "document" | "tool_result" => role == "user",
+        _ => true,
     }
-    thought
 }
 
-fn text(parts: &[Value]) -> String {
-    let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
-    texts.collect()
-}
+// === impl Content ===
 
-/// What the model said before.
-fn said(parts: &[Value], calls: Vec<Value>, thoughts: Vec<Value>) -> Value {
-    let text = text(parts);
-    let content = if text.is_empty() && !calls.is_empty() {
-        Value::Null
-    } else {
-        text.into()
-    };
-    let mut message = json!({ "role": "assistant", "content": content });
-    for (name, list) in [("tool_calls", calls), ("reasoning_details", thoughts)] {
-        if let (false, Some(message)) = (list.is_empty(), message.as_object_mut()) {
-            message.insert(name.to_owned(), list.into());
+impl Content {
+    fn take(&mut self, piece: Piece) {
+        match piece {
+            Piece::Part(part) => {
+                let text = part.get("text").and_then(Value::as_str);
+                self.text_bytes = self.text_bytes.saturating_add(text.map_or(0, str::len));
+                self.parts.push(part);
+            }
+            Piece::Call(call) => self.calls.push(call),
+            Piece::Thought(mut thought) => {
+                // What came before it: chat keeps the order of blocks so (`reasoning_details`).
+                if let Some(fields) = thought.as_object_mut() {
+                    fields.insert("after_text".to_owned(), self.text_bytes.into());
+                    fields.insert("after_calls".to_owned(), self.calls.len().into());
+                }
+                self.thoughts.push(thought);
+            }
+            Piece::Message(_) | Piece::Nothing => {}
         }
     }
-    message
+
+    /// What the model said before.
+    fn said(self) -> Value {
+        let texts = self
+            .parts
+            .iter()
+            .filter_map(|part| part.get("text")?.as_str());
+        let text: String = texts.collect();
+        let content = if text.is_empty() && !self.calls.is_empty() {
+            Value::Null
+        } else {
+            text.into()
+        };
+        let mut message = json!({ "role": "assistant", "content": content });
+        for (name, list) in [
+            ("tool_calls", self.calls),
+            ("reasoning_details", self.thoughts),
+        ] {
+            if let (false, Some(message)) = (list.is_empty(), message.as_object_mut()) {
+                message.insert(name.to_owned(), list.into());
+            }
+        }
+        message
+    }
 }
 
 fn piece(path: &str, block: &Value, wrong: &mut Wrong) -> Piece {
@@ -133,6 +184,7 @@ fn piece(path: &str, block: &Value, wrong: &mut Wrong) -> Piece {
     let made = match kind {
         "text" => block
             .get("text")
+            .filter(|text| text.is_string())
             .map(|text| Piece::Part(json!({ "type": "text", "text": text }))),
         "image" => image(block).map(Piece::Part),
         "document" => document(block).map(Piece::Part),
@@ -205,7 +257,11 @@ fn data_url(source: &Value) -> Option<String> {
 fn call(block: &Value) -> Option<Value> {
     let (id, name, input) = (block.get("id")?, block.get("name")?, block.get("input")?);
     let function = json!({ "name": name, "arguments": input.to_string() });
-    Some(json!({ "id": id, "type": "function", "function": function }))
+    let mut call = json!({ "id": id, "type": "function", "function": function });
+    if let (Some(extra), Some(call)) = (block.get("extra_content"), call.as_object_mut()) {
+        call.insert("extra_content".to_owned(), extra.clone());
+    }
+    Some(call)
 }
 
 fn result(block: &Value) -> Option<Value> {
@@ -217,6 +273,13 @@ fn result(block: &Value) -> Option<Value> {
             texts.collect::<Option<Vec<&str>>>()?.join("\n")
         }
         Some(_) => return None,
+    };
+    // OpenAI's form has no mark for it.
+    let failed = block.get("is_error") == Some(&Value::Bool(true));
+    let text = if failed {
+        format!("Error: {text}")
+    } else {
+        text
     };
     Some(json!({ "role": "tool", "tool_call_id": block.get("tool_use_id")?, "content": text }))
 }
@@ -240,7 +303,7 @@ mod tests {
             of(message),
             [
                 json!({ "role": "tool", "tool_call_id": "t1", "content": "sunny" }),
-                json!({ "role": "tool", "tool_call_id": "t2", "content": "no" }),
+                json!({ "role": "tool", "tool_call_id": "t2", "content": "Error: no" }),
                 json!({ "role": "user", "content": [{ "type": "text", "text": "go on" }] }),
             ]
         );
@@ -265,6 +328,37 @@ mod tests {
             { "type": "tool_use", "id": "t1", "name": "f", "input": {} },
         ]});
         assert_eq!(of(silent)[0]["content"], Value::Null);
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_and_mistakes_are_few() {
+        let count = |message: Value| {
+            let mut wrong = Wrong::default();
+            messages(Some(json!([message])), &mut wrong);
+            wrong.count()
+        };
+        let picture = json!({ "type": "image", "source": { "type": "url", "url": "https://x/y" } });
+        let call = json!({ "type": "tool_use", "id": "t", "name": "f", "input": {} });
+        for (role, content, expected) in [
+            ("user", json!([]), 1),
+            ("user", json!([call]), 1),
+            ("assistant", json!([picture]), 1),
+            ("assistant", json!([call]), 0),
+            ("user", json!([{ "type": "text", "text": 7 }]), 1),
+            ("user", json!(vec![0; 10_000]), 16),
+        ] {
+            let message = json!({ "role": role, "content": content });
+            assert_eq!(count(message), expected, "{role}");
+        }
+    }
+
+    #[test]
+    fn what_googles_models_want_back_is_kept() {
+        let message = json!({ "role": "assistant", "content": [
+            { "type": "tool_use", "id": "t", "name": "f", "input": {}, "extra_content": { "google": { "thought_signature": "s" } } },
+        ]});
+        let call = of(message)[0]["tool_calls"][0].take();
+        assert_eq!(call["extra_content"]["google"]["thought_signature"], "s");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A request of the Messages API in the words of chat completions. Everything wrong with it is said at once.
+//! A request of the Messages API in the words of chat completions.
 
 use bytes::Bytes;
 use proto::{Code, Fault, Violation, code};
@@ -23,6 +23,10 @@ const SAME: [(&str, &str); 5] = [
     ("top_p", "top_p"),
     ("stop_sequences", "stop"),
 ];
+/// So many mistakes are looked for.
+const MAX_WRONG: usize = 16;
+/// So many values are taken: a tree of JSON is many times as large as its text.
+const MAX_VALUES: usize = 100_000;
 /// From so many tokens of thought on, the effort is called so.
 const EFFORTS: [(u64, &str); 3] = [(16_384, "high"), (4_096, "medium"), (0, "low")];
 
@@ -35,6 +39,10 @@ pub(super) struct Wrong(Vec<(Code, Violation)>);
 /// # Errors
 /// Everything that cannot be said in OpenAI's form, and what is no request at all. The rest chat checks.
 pub(crate) fn translated(body: &[u8]) -> Result<Bytes, Fault> {
+    if values(body) > MAX_VALUES {
+        let message = format!("the body holds more than {MAX_VALUES} values");
+        return Err(Fault::new(code::BODY_TOO_LARGE, message));
+    }
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
         let message = "the body must be one JSON object";
         return Err(Fault::new(code::INVALID_JSON, message));
@@ -73,6 +81,35 @@ pub(crate) fn translated(body: &[u8]) -> Result<Bytes, Fault> {
     }
     wrong.done()?;
     Ok(Value::Object(chat).to_string().into())
+}
+
+/// How many values a text of JSON holds at most.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut rest) = (1_usize, json);
+    while let Some(at) = memchr::memchr3(b'"', b',', b'[', rest) {
+        let (_, from) = rest.split_at(at);
+        rest = match from.split_first() {
+            Some((b'"', string)) => behind(string),
+            Some((_, after)) => {
+                count = count.saturating_add(1);
+                after
+            }
+            None => return count,
+        };
+    }
+    count
+}
+
+/// What follows a string.
+fn behind(mut string: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', string) {
+        let skipped = if string.get(at) == Some(&b'"') { 1 } else { 2 };
+        string = string.get(at.saturating_add(skipped)..).unwrap_or_default();
+        if skipped == 1 {
+            break;
+        }
+    }
+    string
 }
 
 /// Takes a field out; `null` is an absent field.
@@ -157,7 +194,9 @@ fn thoughts(fields: &mut Map<String, Value>, chat: &mut Map<String, Value>, wron
     if let Some(thinking) = given(fields, "thinking") {
         let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
         match (thinking.get("type").and_then(Value::as_str), budget) {
-            (Some("disabled"), _) => {}
+            (Some("disabled"), _) => {
+                chat.insert("reasoning_effort".to_owned(), "none".into());
+            }
             (Some("adaptive"), _) => {
                 chat.insert("include_thoughts".to_owned(), true.into());
             }
@@ -218,7 +257,20 @@ impl Wrong {
         self.note(code::INVALID_PARAMETER, name, message);
     }
 
+    /// Whether it is pointless to look for more.
+    pub(super) const fn is_full(&self) -> bool {
+        self.0.len() >= MAX_WRONG
+    }
+
+    #[cfg(test)]
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn note(&mut self, code: Code, param: &str, message: String) {
+        if self.is_full() {
+            return;
+        }
         let param = param.to_owned();
         self.0.push((code, Violation { param, message }));
     }
@@ -295,11 +347,26 @@ mod tests {
             assert_eq!(with("thinking", thinking)["reasoning_effort"], expected);
         }
         let off = with("thinking", json!({ "type": "disabled" }));
-        assert!(off.get("reasoning_effort").is_none() && off.get("include_thoughts").is_none());
+        assert!(off["reasoning_effort"] == "none" && off.get("include_thoughts").is_none());
     }
 
     #[test]
-    fn everything_wrong_is_said_at_once() {
+    fn values_are_counted_outside_strings() {
+        for (json, expected) in [
+            (r#"{"a":"x,[\",[","b":[1,2,3]}"#, 5),
+            ("[0,0,0]", 4),
+            (r#""\\",1"#, 2),
+            (r#""open"#, 1),
+        ] {
+            assert_eq!(values(json.as_bytes()), expected, "{json}");
+        }
+        let many = format!(r#"{{"messages":[{}0]}}"#, "0,".repeat(100_000));
+        let fault = translated(many.as_bytes()).unwrap_err();
+        assert_eq!(fault.code, code::BODY_TOO_LARGE);
+    }
+
+    #[test]
+    fn everything_wrong_is_found() {
         let body = json!({
             "model": "m", "messages": [], "stream": 1, "color": "red", "tool_choice": { "type": "tool" },
             "tools": [{ "type": "web_search_20250305", "name": "web_search" }, { "name": "f" }],

@@ -1,142 +1,217 @@
-//! What chat answers, in OpenAI's form, as far as it is read here. Wire types.
+//! What chat answers, in OpenAI's form, read leniently: it is charged by then, so what is odd about a part of it must not cost the customer
+//! the rest.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
 
 /// An answer, or an event of one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Chat {
-    pub(super) model: String,
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Option<Usage>,
-    /// What we add.
-    pub(super) credits_consumed: Option<Value>,
-}
+pub(super) struct Chat(Value);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Choice {
-    /// Of a whole answer.
-    pub(super) message: Part,
-    /// Of an event.
-    pub(super) delta: Part,
-    pub(super) finish_reason: Option<String>,
-}
+/// Its one choice: only one can be asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Choice<'a>(&'a Value);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Part {
-    pub(super) content: Option<String>,
-    pub(super) reasoning_content: Option<String>,
-    pub(super) refusal: Option<String>,
-    pub(super) tool_calls: Option<Vec<ToolCall>>,
-    /// Blocks of thinking as Anthropic signed them: chat's own extra.
-    pub(super) reasoning_details: Option<Vec<Thought>>,
-}
+/// A message, or what an event adds to it.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a>(&'a Value);
 
-/// A signed block of thinking, whole.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Thought {
-    /// What can be read.
-    Thinking {
-        /// Empty, where nobody asked for it.
-        #[serde(default)]
-        thinking: String,
-        signature: String,
-    },
-    /// What cannot.
-    RedactedThinking { data: String },
-    /// Another maker's.
-    #[serde(other)]
-    Foreign,
-}
+/// A tool call, or what an event adds to it.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a>(&'a Value);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ToolCall {
-    /// Of an event: which call it goes on with.
-    pub(super) index: usize,
-    pub(super) id: Option<String>,
-    pub(super) function: Function,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Function {
-    pub(super) name: Option<String>,
-    pub(super) arguments: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
+/// Tokens, in Anthropic's classes: what was read from a cache is no part of the input there.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    prompt_tokens_details: Option<Details>,
+    input: u64,
+    cached: u64,
+    output: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Option<u64>,
+// === impl Chat ===
+
+impl Chat {
+    /// Reads an object; `None` for anything else.
+    pub(super) fn parse(json: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(json).ok()?;
+        value.is_object().then_some(Self(value))
+    }
+
+    pub(super) fn model(&self) -> &str {
+        text(&self.0, "model").unwrap_or_default()
+    }
+
+    pub(super) fn choice(&self) -> Option<Choice<'_>> {
+        self.0.get("choices")?.get(0).map(Choice)
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.0
+            .get("usage")
+            .filter(|usage| usage.is_object())
+            .map(Usage::of)
+    }
+
+    /// What we add.
+    pub(super) fn credits(&self) -> Option<&Value> {
+        self.0
+            .get("credits_consumed")
+            .filter(|credits| !credits.is_null())
+    }
+}
+
+// === impl Choice ===
+
+impl<'a> Choice<'a> {
+    /// Of a whole answer.
+    pub(super) fn message(self) -> Part<'a> {
+        Part(self.0.get("message").unwrap_or(&Value::Null))
+    }
+
+    /// Of an event.
+    pub(super) fn delta(self) -> Part<'a> {
+        Part(self.0.get("delta").unwrap_or(&Value::Null))
+    }
+
+    pub(super) fn finish_reason(self) -> Option<&'a str> {
+        text(self.0, "finish_reason")
+    }
 }
 
 // === impl Part ===
 
-impl Part {
+impl<'a> Part<'a> {
     /// Every text that is not a thought.
-    pub(super) fn text(&self) -> String {
-        let texts = [&self.content, &self.refusal];
-        texts.into_iter().flatten().map(String::as_str).collect()
+    pub(super) fn text(self) -> String {
+        let content = match self.0.get("content") {
+            Some(Value::String(content)) => content.clone(),
+            Some(Value::Array(parts)) => {
+                parts.iter().filter_map(|part| text(part, "text")).collect()
+            }
+            Some(_) | None => String::new(),
+        };
+        content + text(self.0, "refusal").unwrap_or_default()
+    }
+
+    pub(super) fn thought(self) -> &'a str {
+        text(self.0, "reasoning_content").unwrap_or_default()
+    }
+
+    pub(super) fn calls(self) -> impl Iterator<Item = Call<'a>> {
+        list(self.0, "tool_calls").iter().map(Call)
+    }
+
+    /// Blocks of thinking as Anthropic signed them, whole: chat's own extra.
+    pub(super) fn signed(self) -> impl Iterator<Item = Value> {
+        list(self.0, "reasoning_details").iter().filter_map(|detail| {
+            let known = |name| text(detail, name);
+            match known("type")? {
+                "thinking" => {
+                    let (thinking, signature) = (known("thinking"), known("signature")?);
+                    Some(json!({ "type": "thinking", "thinking": thinking.unwrap_or_default(), "signature": signature }))
+                }
+                "redacted_thinking" => {
+                    Some(json!({ "type": "redacted_thinking", "data": known("data")? }))
+                }
+                // Another maker's.
+                _ => None,
+            }
+        })
     }
 }
 
-// === impl Thought ===
+// === impl Call ===
 
-impl Thought {
-    /// The block it was; what another maker means is none.
-    pub(super) fn block(&self) -> Option<Value> {
-        match self {
-            Self::Thinking {
-                thinking,
-                signature,
-            } => Some(
-                serde_json::json!({ "type": "thinking", "thinking": thinking, "signature": signature }),
-            ),
-            Self::RedactedThinking { data } => {
-                Some(serde_json::json!({ "type": "redacted_thinking", "data": data }))
-            }
-            Self::Foreign => None,
+impl<'a> Call<'a> {
+    /// Of an event: which call it goes on with.
+    pub(super) fn index(self) -> u64 {
+        self.0
+            .get("index")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn id(self) -> Option<&'a str> {
+        text(self.0, "id").filter(|id| !id.is_empty())
+    }
+
+    pub(super) fn name(self) -> Option<&'a str> {
+        let name = text(self.0.get("function")?, "name");
+        name.filter(|name| !name.is_empty())
+    }
+
+    /// JSON, or a part of it.
+    pub(super) fn arguments(self) -> Cow<'a, str> {
+        match self
+            .0
+            .get("function")
+            .and_then(|function| function.get("arguments"))
+        {
+            Some(Value::String(arguments)) => arguments.into(),
+            Some(arguments @ Value::Object(_)) => arguments.to_string().into(),
+            Some(_) | None => "".into(),
         }
+    }
+
+    /// The beginning of its block. Google's models want `extra_content` back with the tool's result, as it came.
+    pub(super) fn block(self, id: &str, input: Value) -> Value {
+        let mut block = json!({ "type": "tool_use", "id": id, "name": self.name().unwrap_or_default(), "input": input });
+        let extra = self.0.get("extra_content").filter(|extra| !extra.is_null());
+        if let (Some(extra), Some(block)) = (extra, block.as_object_mut()) {
+            block.insert("extra_content".to_owned(), extra.clone());
+        }
+        block
     }
 }
 
 // === impl Usage ===
 
 impl Usage {
-    /// In Anthropic's classes: what was read from a cache is no part of the input there.
-    pub(super) fn translated(self) -> Value {
-        let cached = self
-            .prompt_tokens_details
-            .and_then(|known| known.cached_tokens);
-        let cached = cached.unwrap_or_default().min(self.prompt_tokens);
-        serde_json::json!({
-            "input_tokens": self.prompt_tokens.saturating_sub(cached),
+    fn of(usage: &Value) -> Self {
+        let count =
+            |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let (prompt, completion) = (
+            count(usage, "prompt_tokens"),
+            count(usage, "completion_tokens"),
+        );
+        let details = usage.get("prompt_tokens_details").unwrap_or(&Value::Null);
+        let cached = count(details, "cached_tokens").min(prompt);
+        // Google may count reasoning in the total alone; it is charged as output.
+        let beside = count(usage, "total_tokens").saturating_sub(prompt);
+        Self {
+            input: prompt.saturating_sub(cached),
+            cached,
+            output: completion.max(beside),
+        }
+    }
+
+    pub(super) fn to_json(self) -> Value {
+        json!({
+            "input_tokens": self.input,
             "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": cached,
-            "output_tokens": self.completion_tokens,
+            "cache_read_input_tokens": self.cached,
+            "output_tokens": self.output,
         })
     }
 }
 
-/// Why an answer ended, in Anthropic's words.
-pub(super) fn stop_reason(finish_reason: Option<&str>) -> &'static str {
+/// Why an answer ended, in Anthropic's words. Providers call tools and say `stop` where the tool was named in the request.
+pub(super) fn stop_reason(finish_reason: Option<&str>, calls: usize) -> &'static str {
     match finish_reason {
         Some("length") => "max_tokens",
-        Some("tool_calls" | "function_call") => "tool_use",
         Some("content_filter") => "refusal",
+        Some("tool_calls" | "function_call") => "tool_use",
+        Some(_) | None if calls > 0 => "tool_use",
         Some(_) | None => "end_turn",
     }
+}
+
+fn text<'a>(of: &'a Value, name: &str) -> Option<&'a str> {
+    of.get(name)?.as_str()
+}
+
+fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
+    of.get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
