@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn json_names_bench_and_figure() {
         let json = report(12_000.5).json();
-        assert_eq!(json, r#"{"chat":{"noise":0.256,"requests_per_s":12000.5}}"#);
+        assert_eq!(json, r#"{"chat":{"requests_per_s":12000.5,"noise":0.256}}"#);
     }
 }

@@ -4,7 +4,8 @@
 //! time while somebody else could be asked. The latter may be paid twice, by us: the provider that was given up may have begun. The
 //! customer has one hold and pays for one answer.
 //!
-//! A candidate whose breaker is open is passed over; that is no call, and no receipt lists it. Where all are, nobody is asked, not even
+//! A candidate that asked us to slow down is asked last. One whose breaker is open otherwise is passed over; that is no call, and no receipt
+//! lists it. Where all are, nobody is asked, not even
 //! a model's only provider: the customer is told at once when it may go better, which costs neither them nor a provider in trouble
 //! anything.
 
@@ -73,6 +74,9 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
         attempts: Vec::with_capacity(1),
     };
     let mut rest = VecDeque::from(plan.candidates.in_order(plan.affinity()));
+    // Who asked us to slow down is asked last. The sort is stable: apart from that, the order stays.
+    rest.make_contiguous()
+        .sort_by_key(|candidate| candidate.is_limited());
     let mut soonest = None;
     let mut failed: Option<Failure> = None;
     while let Some(candidate) = rest.pop_front() {
@@ -129,8 +133,7 @@ impl Way<'_> {
         );
         let patience = self.patience(others);
         // Customers who leave, leave before our patience ends.
-        let long = self.configured_patience() / 2;
-        let passage = passage.with_silence((!long.is_zero()).then_some(long));
+        let passage = passage.with_silence(patience.map(|patience| patience / 2));
         let ask = async {
             match patience {
                 // Dropping the call stops the provider.

@@ -82,7 +82,7 @@ impl Tally {
             return (usage, None);
         }
         let estimate = Usage {
-            input: bound.input().div_ceil(2),
+            input: bound.usual_input().div_ceil(2),
             output: self.content_bytes.div_ceil(BYTES_PER_TOKEN),
             ..Usage::default()
         };
@@ -147,6 +147,7 @@ mod tests {
     const BOUND: Bound = Bound {
         text: 60,
         media: 40,
+        pages: 1_000,
         output: 50,
         choices: 1,
     };

@@ -1,6 +1,7 @@
 //! How much a request can use at most, in tokens, and how much of it the balance affords. Pure.
 //!
-//! Input: half the bytes of the request's text (media excluded), plus a fixed sum per media part. No tokenizer in use makes
+//! Input: half the bytes of the request's text (media excluded), plus a fixed sum per media part, and many times that for a
+//! document, whose pages nobody has counted. No tokenizer in use makes
 //! more than one token of two bytes of ordinary text; where one did, the difference would be our loss, never the customer's.
 //! Output: what the request names, else the model's default; both include reasoning. `n` choices multiply the output.
 
@@ -12,13 +13,18 @@ use domain::{
 
 use crate::request::Request;
 
+/// So many media parts a document counts as: some hundred pages, at what a media part is for the models that read them.
+const PAGES: u64 = 32;
+
 /// The most a request can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
     /// Tokens of input that are text.
     pub(crate) text: u64,
-    /// Tokens of input that are media.
+    /// Tokens of input that are media, a document being one part.
     pub(crate) media: u64,
+    /// Tokens that documents may have beyond that.
+    pub(crate) pages: u64,
     /// Tokens of output of one choice, reasoning included.
     pub(crate) output: u64,
     /// Choices.
@@ -51,6 +57,7 @@ impl Bound {
                 .unwrap_or(u64::MAX)
                 .div_ceil(2),
             media: 0,
+            pages: 0,
             output: 0,
             choices: 1,
         }
@@ -63,13 +70,22 @@ impl Bound {
                 .unwrap_or(u64::MAX)
                 .div_ceil(2),
             media: request.media_parts.saturating_mul(limits.media_part),
+            pages: request
+                .documents
+                .saturating_mul(PAGES - 1)
+                .saturating_mul(limits.media_part),
             output: request.max_output.unwrap_or(limits.default_output_bound),
             choices: request.choices,
         }
     }
 
-    /// Tokens of input.
+    /// The most tokens of input.
     pub(crate) const fn input(&self) -> u64 {
+        self.usual_input().saturating_add(self.pages)
+    }
+
+    /// The same, if documents are as short as they mostly are.
+    pub(crate) const fn usual_input(&self) -> u64 {
         self.text.saturating_add(self.media)
     }
 
@@ -100,7 +116,7 @@ impl Bound {
     fn with_output(&self, each: u64) -> TokenBound {
         TokenBound {
             text: self.text,
-            media: self.media,
+            media: self.media.saturating_add(self.pages),
             output: each.saturating_mul(self.choices),
         }
     }
@@ -144,6 +160,7 @@ mod tests {
             Bound {
                 text: u64::try_from(body.len()).unwrap().div_ceil(2),
                 media: 0,
+                pages: 0,
                 output: 8192,
                 choices: 1
             }
@@ -159,6 +176,10 @@ mod tests {
         assert_eq!((got.output, got.choices), (100, 3));
         assert_eq!(got.media, 4096);
         assert!((4096..4200).contains(&got.input()), "{}", got.input());
+        // A document may be long: that is held, and charged only if the provider counts it.
+        let got = bound(&with_image.replace("image_url", "file"));
+        assert_eq!((got.media, got.pages), (4096, 31 * 4096));
+        assert!(got.usual_input() < 4200 && got.input() > 32 * 4096);
     }
 
     fn gemini(parts: i64) -> Rate {
@@ -195,7 +216,7 @@ mod tests {
             parts in 1_i64..=10_000_000,
         ) {
             let rate = gemini(parts);
-            let bound = Bound { text, media, output, choices };
+            let bound = Bound { text, media, pages: media / 2, output, choices };
             let terms = bound.terms(&rate, 256).unwrap();
             prop_assert!(terms.floor <= terms.amount);
             prop_assert_eq!(bound.affordable(&rate, terms.amount), output);

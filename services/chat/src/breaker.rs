@@ -58,6 +58,11 @@ impl Breaker {
         self.lock().look(Instant::now(), &self.limits)
     }
 
+    /// Whether the provider asked us to slow down, and its moment has not come.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.lock().is_limited(Instant::now())
+    }
+
     /// Lets a request ask, if it may.
     ///
     /// # Errors

@@ -66,7 +66,8 @@ pub struct FailoverLimits {
     /// More than a model thinks before it begins. Default `"30s"`.
     #[serde(with = "duration")]
     pub first_byte_patience: Duration,
-    /// The same of an answer that is not streamed: it comes after the whole generation. Default `"90s"`.
+    /// The same of an answer that is not streamed: it comes after the whole generation. Default `"0s"`: such a call is
+    /// not given up.
     #[serde(with = "duration")]
     pub whole_answer_patience: Duration,
 }
@@ -81,7 +82,7 @@ pub struct BreakerLimits {
     /// How long it is left alone after those. Default `"1s"`.
     #[serde(with = "duration")]
     pub pause: Duration,
-    /// How long after a "too fast" that names no time. Default `"1s"`.
+    /// How long it is asked last after a "too fast" that names no time. Default `"1s"`.
     #[serde(with = "duration::positive")]
     pub rate_limited: Duration,
     /// How long when our credential is refused or our account there is empty, which somebody must mend. Default `"60s"`.
@@ -213,7 +214,7 @@ impl Default for FailoverLimits {
             max_candidates: 3,
             window: Duration::from_secs(120),
             first_byte_patience: Duration::from_secs(30),
-            whole_answer_patience: Duration::from_secs(90),
+            whole_answer_patience: Duration::ZERO,
         }
     }
 }

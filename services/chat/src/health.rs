@@ -10,10 +10,12 @@
 //!
 //! Half-open, one request at a time goes through: the probe. One that says nothing (its caller left) makes room for the next; one that
 //! takes longer than [`BreakerLimits::probe`] does not keep others from trying. A provider that asked us to slow down needs no probe: it
-//! serves, and said when. From that moment on it is closed.
+//! serves, and said when. From that moment on it is closed; until then it is asked last, but never refused: it may be one customer's request,
+//! or one model, that is too much for it.
 
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 use upstream::{Class, Failure};
 
@@ -109,6 +111,8 @@ impl News {
         };
         match failure.class() {
             Class::RateLimited => Self::TooFast(failure.retry_after()),
+            // What a request names may be forbidden to us, where our credential is not.
+            Class::Auth if failure.status() == Some(StatusCode::FORBIDDEN) => Self::Failed,
             Class::Auth => Self::Refused(Refused::Auth),
             Class::Balance => Self::Refused(Refused::Balance),
             Class::Overloaded | Class::NotSent | Class::Unknown | Class::Malformed => Self::Failed,
@@ -157,7 +161,10 @@ impl Health {
     /// How long it must wait at least, where it could not.
     pub(crate) fn look(&self, now: Instant, limits: &BreakerLimits) -> Result<(), Duration> {
         let wait = match self.state {
-            State::Closed => Duration::ZERO,
+            State::Closed
+            | State::Open {
+                then: Then::All, ..
+            } => Duration::ZERO,
             State::Open { until, .. } => until.saturating_duration_since(now),
             State::HalfOpen { since } => {
                 let overdue = since + limits.probe;
@@ -165,6 +172,17 @@ impl Health {
             }
         };
         if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+
+    /// Whether it asked us to slow down, and its moment has not come.
+    pub(crate) fn is_limited(&self, now: Instant) -> bool {
+        match self.state {
+            State::Open {
+                then: Then::All,
+                until,
+            } => until > now,
+            State::Closed | State::Open { .. } | State::HalfOpen { .. } => false,
+        }
     }
 
     /// Lets a request ask, if it may: then its outcome must be [`Health::hear`]d.
@@ -176,9 +194,12 @@ impl Health {
         match self.state {
             State::Closed => Ok(Pass::Usual),
             State::Open {
-                then: Then::All, ..
+                then: Then::All,
+                until,
             } => {
-                self.state = State::Closed;
+                if until <= now {
+                    self.state = State::Closed;
+                }
                 Ok(Pass::Usual)
             }
             State::Open {

@@ -71,7 +71,7 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
 fn expected(plan: &Plan, usual_output: u64) -> Result<Micros, Fault> {
     let bound = &plan.bound;
     let usage = Usage {
-        input: bound.input().div_ceil(2),
+        input: bound.usual_input().div_ceil(2),
         output: bound.output.min(usual_output).saturating_mul(bound.choices),
         ..Usage::default()
     };

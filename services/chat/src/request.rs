@@ -52,8 +52,10 @@ pub(crate) struct Request {
     pub(crate) inputs: u64,
     /// Bytes that may be text the model reads: all but media.
     pub(crate) text_bytes: usize,
-    /// Media parts.
+    /// Media parts, documents among them.
     pub(crate) media_parts: u64,
+    /// Documents.
+    pub(crate) documents: u64,
     /// `include_thoughts`, our own extra.
     pub(crate) thoughts: Option<bool>,
     /// The customer's own labels: `user` and `metadata`.
@@ -147,6 +149,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         inputs: 0,
         text_bytes: body.len().saturating_sub(messages.media_bytes),
         media_parts: messages.media_parts,
+        documents: messages.documents,
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(user, metadata),
         cache_key: named(cache_key),

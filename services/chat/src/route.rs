@@ -77,6 +77,12 @@ impl Candidate {
             .map_or(Ok(()), |breaker| breaker.look())
     }
 
+    /// Whether the provider asked us to slow down, and its moment has not come.
+    pub(crate) fn is_limited(&self) -> bool {
+        let breaker = self.breaker.as_ref();
+        breaker.is_some_and(|breaker| breaker.is_limited())
+    }
+
     /// A request goes past.
     pub(crate) fn pass_over(&self) {
         if let Some(breaker) = &self.breaker {

@@ -93,7 +93,7 @@ async fn a_factor_is_logged_when_it_changes(engine: Engine) {
         .fetch_all(house.db.reader())
         .await
         .unwrap();
-    let detail = r#"{"after":{"price_factor":"0.8"},"before":{"price_factor":"1"}}"#;
+    let detail = r#"{"before":{"price_factor":"1"},"after":{"price_factor":"0.8"}}"#;
     assert_eq!(logged, [detail]);
 }
 

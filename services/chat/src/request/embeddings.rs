@@ -35,6 +35,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Refusal> {
         inputs: reader.inputs(input),
         text_bytes: body.len(),
         media_parts: 0,
+        documents: 0,
         thoughts: None,
         tags: reader.tags(user, metadata),
         cache_key: None,

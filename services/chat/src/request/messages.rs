@@ -18,7 +18,9 @@ const ROLES: [&str; 6] = [
     "function",
 ];
 /// Parts whose payload is media: counted as a fixed sum, not by their bytes. A type we do not know counts both ways.
-const MEDIA: [&str; 4] = ["image_url", "input_audio", "file", "video_url"];
+const MEDIA: [&str; 3] = ["image_url", "input_audio", "video_url"];
+/// A part that is a document.
+const DOCUMENT: &str = "file";
 /// Parts that are text.
 const TEXT: [&str; 2] = ["text", "refusal"];
 /// So many problems are told; a request with more of them has one cause.
@@ -29,8 +31,10 @@ const MAX_PROBLEMS: usize = 16;
 pub(crate) struct Messages {
     /// How many there are.
     pub(crate) count: usize,
-    /// Media parts.
+    /// Media parts, documents among them.
     pub(crate) media_parts: u64,
+    /// Documents, which may have many pages.
+    pub(crate) documents: u64,
     /// Bytes of the media parts, which are not text.
     pub(crate) media_bytes: usize,
     /// What is wrong.
@@ -149,6 +153,10 @@ impl Messages {
         match kind {
             PartKind::Text => return,
             PartKind::Media => self.media_bytes = self.media_bytes.saturating_add(size),
+            PartKind::Document => {
+                self.media_bytes = self.media_bytes.saturating_add(size);
+                self.documents = self.documents.saturating_add(1);
+            }
             PartKind::Other => {}
         }
         self.media_parts = self.media_parts.saturating_add(1);
@@ -173,6 +181,7 @@ const ONE_OBJECT: &str = "be one object that names no field twice";
 enum PartKind {
     Text,
     Media,
+    Document,
     Other,
 }
 
@@ -182,6 +191,8 @@ impl PartKind {
     fn of(word: &str) -> Self {
         if TEXT.contains(&word) {
             Self::Text
+        } else if word == DOCUMENT {
+            Self::Document
         } else if MEDIA.contains(&word) {
             Self::Media
         } else {

@@ -20,8 +20,9 @@ const TYPES: &[(&str, Class)] = &[
 ];
 
 /// What an invalid request says that is none: our account is empty, or has reached a limit of its own.
-const OUR_ACCOUNT: [&str; 2] = [
+const OUR_ACCOUNT: [&str; 3] = [
     "credit balance is too low",
+    "organization has been disabled",
     "reached your specified api usage limits",
 ];
 
