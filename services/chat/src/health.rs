@@ -15,7 +15,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 use upstream::{Class, Failure};
 
@@ -95,6 +94,9 @@ pub(crate) struct Health {
     probe: u64,
 }
 
+/// What a provider says with this may be about the request alone.
+const FORBIDDEN: u16 = 403;
+
 /// How long to wait at most for a probe that is out: it may be back at any moment.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -112,7 +114,9 @@ impl News {
         match failure.class() {
             Class::RateLimited => Self::TooFast(failure.retry_after()),
             // What a request names may be forbidden to us, where our credential is not.
-            Class::Auth if failure.status() == Some(StatusCode::FORBIDDEN) => Self::Failed,
+            Class::Auth if failure.status().is_some_and(|status| status == FORBIDDEN) => {
+                Self::Failed
+            }
             Class::Auth => Self::Refused(Refused::Auth),
             Class::Balance => Self::Refused(Refused::Balance),
             Class::Overloaded | Class::NotSent | Class::Unknown | Class::Malformed => Self::Failed,
