@@ -31,7 +31,8 @@ pub(crate) struct Event {
 }
 
 /// Keeps the event and its deliveries in one transaction; the first attempts follow at once. Answers only when all are on
-/// disk. What nobody wants to be told is not kept.
+/// disk. What nobody wants to be told is not kept, and counts as
+/// known: there is nothing to do.
 pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserted, Error> {
     let to = match event.url.take() {
         Some(url) => vec![(None, url)],
