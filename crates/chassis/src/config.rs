@@ -2,9 +2,9 @@
 //! value. The only place that reads the environment.
 //! What a section holds, its service knows; here are only files, variables and how they lie over each other.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use domain::Secret;
+use domain::{OutputLimit, Secret};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -46,6 +46,12 @@ pub struct Provider {
     /// Where it is, instead of its usual place.
     #[serde(default)]
     pub base_url: Option<String>,
+    /// The field of a limit of output that a customer did not name, instead of the usual one.
+    #[serde(default)]
+    pub output_limit: Option<OutputLimit>,
+    /// Sent with each call, in the place of a header of ours with the same name.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
 }
 
 /// What is wrong with the configuration, each setting with its name.

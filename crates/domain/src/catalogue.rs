@@ -34,6 +34,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
     (
+        "gpt-6-1-sol.toml",
+        include_str!("../catalogue/gpt-6-1-sol.toml"),
+    ),
+    (
         "gemini-embedding-001.toml",
         include_str!("../catalogue/gemini-embedding-001.toml"),
     ),
@@ -79,6 +83,12 @@ pub enum CatalogueError {
         /// What is wrong and what is allowed.
         problem: String,
     },
+    /// What is to be left out is not there.
+    #[error("models.without names {name}, which is no model that is compiled in")]
+    LeftOut {
+        /// The name.
+        name: String,
+    },
 }
 
 /// The wire shape of a model as `GET /models` lists it: OpenAI's shape, and what else a customer wants to know.
@@ -118,6 +128,37 @@ impl Catalogue {
         Self::parse(BUILT_IN)
     }
 
+    /// The models compiled in, with an operator's own files over them, name and text of each: one with the slug of a model that is
+    /// compiled in takes its place. Those whose slugs are in `without` are left out.
+    ///
+    /// # Errors
+    /// When a file does not hold together, two claim one name, or nothing is there to be left out.
+    pub fn with(own: &[(String, String)], without: &[String]) -> Result<Self, CatalogueError> {
+        let own: Vec<(&str, &str)> = own
+            .iter()
+            .map(|(file, text)| (file.as_str(), text.as_str()))
+            .collect();
+        let slugs = own
+            .iter()
+            .map(|(file, text)| Ok(read(file, text)?.slug))
+            .collect::<Result<Vec<String>, CatalogueError>>()?;
+        let mut files = Vec::new();
+        let mut left_out = Vec::new();
+        for (file, text) in BUILT_IN {
+            let slug = read(file, text)?.slug;
+            if without.contains(&slug) {
+                left_out.push(slug);
+            } else if !slugs.contains(&slug) {
+                files.push((*file, *text));
+            }
+        }
+        if let Some(name) = without.iter().find(|name| !left_out.contains(name)) {
+            return Err(CatalogueError::LeftOut { name: name.clone() });
+        }
+        files.extend(own);
+        Self::parse(&files)
+    }
+
     /// Reads model files: name and text of each. The version is a hash of the price list that they make.
     ///
     /// # Errors
@@ -126,10 +167,7 @@ impl Catalogue {
         let mut models = Vec::with_capacity(files.len());
         let mut by_name = HashMap::new();
         for (file, text) in files {
-            let model: Model = toml::from_str(text).map_err(|source| CatalogueError::Parse {
-                file: (*file).to_owned(),
-                source,
-            })?;
+            let model = read(file, text)?;
             let invalid = |problem| CatalogueError::Invalid {
                 file: (*file).to_owned(),
                 problem,
@@ -201,6 +239,13 @@ impl Catalogue {
     pub fn version(&self) -> &str {
         &self.version
     }
+}
+
+fn read(file: &str, text: &str) -> Result<Model, CatalogueError> {
+    toml::from_str(text).map_err(|source| CatalogueError::Parse {
+        file: file.to_owned(),
+        source,
+    })
 }
 
 // === impl Model ===
@@ -285,6 +330,62 @@ mod tests {
         assert!(allowed(&["gemini", "flux"]));
         assert!(allowed(&["flux-2"]));
         assert!(!allowed(&["gemini"]));
+    }
+
+    #[test]
+    fn an_operators_file_is_one_more_model_or_takes_the_place_of_one() {
+        let file = |name: &str, text: String| (name.to_owned(), text);
+        let gemini = include_str!("../catalogue/gemini.toml");
+        let own = [
+            file(
+                "local.toml",
+                gemini
+                    .replace("slug = \"gemini\"", "slug = \"meta/llama-4\"")
+                    .replace("aliases = [\"gemini-3-flash\"]", ""),
+            ),
+            file(
+                "cheaper.toml",
+                gemini.replace("output = 300", "output = 200"),
+            ),
+        ];
+        let without = ["flux-2".to_owned()];
+        let (all, catalogue) = (
+            Catalogue::built_in().unwrap(),
+            Catalogue::with(&own, &without).unwrap(),
+        );
+        assert_eq!(catalogue.models().len(), all.models().len());
+        assert!(catalogue.find("meta/llama-4").is_some() && catalogue.find("flux-2").is_none());
+        let gemini_now = catalogue.find("gemini").unwrap().listing(Moment::default());
+        let listed = serde_json::to_value(gemini_now).unwrap();
+        assert_eq!(listed["price"]["output"], 200);
+        assert_ne!(catalogue.version(), all.version());
+        assert_eq!(Catalogue::with(&[], &[]).unwrap().version(), all.version());
+        for (own, without, told) in [
+            (
+                vec![file(
+                    "a.toml",
+                    gemini.replacen("gemini", "gemini-3-flash", 2),
+                )],
+                vec![],
+                "a.toml: the name gemini-3-flash is taken by another model",
+            ),
+            (
+                vec![file(
+                    "a.toml",
+                    gemini.replacen("slug = \"gemini\"", "slug = \"a model\"", 1),
+                )],
+                vec![],
+                "a.toml: the name \"a model\" is not 1 to 128 letters, digits and . _ : / -, and no slash first or last",
+            ),
+            (
+                vec![],
+                vec!["gemini-3-flash".to_owned()],
+                "models.without names gemini-3-flash, which is no model that is compiled in",
+            ),
+        ] {
+            let error = Catalogue::with(&own, &without).unwrap_err();
+            assert_eq!(error.to_string(), told);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The providers we know by name: where each usually is, and which environment variable customarily holds its credential.
 //! A provider that is not in this table is reached by configuration alone (`providers.<name>`).
 
+use serde::Deserialize;
+
 /// One provider we know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownProvider {
@@ -36,7 +38,8 @@ pub enum Thoughts {
 }
 
 /// The field of a provider's limit of output tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum OutputLimit {
     /// `max_tokens`: every compatible server knows it.
     #[default]

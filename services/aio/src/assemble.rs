@@ -25,7 +25,7 @@ use queue::{SharedQueue, rabbit::RabbitQueue};
 use sandbox::Sandbox;
 use webhooks::Webhooks;
 
-use crate::{config::Storage, say};
+use crate::{config::Storage, models, say};
 
 /// What every service is made from.
 pub(crate) struct Parts {
@@ -99,7 +99,7 @@ impl Parts {
             data_dir: data_dir.to_owned(),
             engines,
             secrets,
-            catalogue: Arc::new(Catalogue::built_in()?),
+            catalogue: Arc::new(models::catalogue(settings)?),
             front: Tasks::default(),
             core: Tasks::default(),
         })

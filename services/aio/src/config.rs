@@ -27,6 +27,7 @@ const SECTIONS: &[&str] = &[
     "live",
     "sandbox",
     "providers",
+    "models",
     "egress",
     "limits",
     "secrets",

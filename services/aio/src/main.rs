@@ -6,6 +6,7 @@ mod assemble;
 mod config;
 mod first_start;
 mod migrate;
+mod models;
 mod operator;
 mod process;
 mod receipt;

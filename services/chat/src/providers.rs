@@ -10,9 +10,9 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::config::Access;
-use domain::Dialect;
+use domain::{Dialect, Secret};
 use futures::stream::BoxStream;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use upstream::{Failure, ProviderClient};
 use url::Url;
 
@@ -28,6 +28,47 @@ pub(crate) struct Endpoint {
     pub(crate) model: String,
     /// What the provider spells its own way.
     pub(crate) dialect: Dialect,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// A path below the base URL, for JSON, with the operator's own headers.
+    pub(crate) fn new(access: &Access, path: &str, model: &str) -> Result<Self, Unusable> {
+        let url = access.base_url.join(path);
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        for (name, value) in &access.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(Self {
+            url: url.map_err(|_| Unusable::BaseUrl)?,
+            headers,
+            model: model.to_owned(),
+            dialect: access.dialect,
+        })
+    }
+
+    /// With the credential in a header, unless the server asks for none or the operator has put another there.
+    pub(crate) fn with_credential(
+        self,
+        name: HeaderName,
+        credential: Option<&Secret>,
+    ) -> Result<Self, Unusable> {
+        let Some(credential) = credential else {
+            return Ok(self);
+        };
+        let value = HeaderValue::from_str(credential.expose());
+        let mut value = value.map_err(|_| Unusable::Credential)?;
+        value.set_sensitive(true);
+        Ok(self.with(name, value))
+    }
+
+    /// With one more header, unless the operator has put another there.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.entry(name).or_insert(value);
+        self
+    }
 }
 
 /// Why a provider cannot be asked as it is configured.
@@ -83,12 +124,7 @@ pub(crate) trait Adapter: Send + Sync {
     ///
     /// # Errors
     /// When the base URL or the credential cannot be used.
-    fn endpoint(
-        &self,
-        access: &Access,
-        model: &str,
-        dialect: Dialect,
-    ) -> Result<Endpoint, Unusable>;
+    fn endpoint(&self, access: &Access, model: &str) -> Result<Endpoint, Unusable>;
 
     /// Whether the provider has words for all that is asked. [`Adapter::ask`] finds out by itself; this is for who only wants to know.
     ///

@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
-    Catalogue, KnownProvider, Mode,
+    Catalogue, Mode,
     catalogue::{Category, Model, ProviderRoute},
 };
 use proto::{Fault, code};
@@ -234,8 +234,7 @@ fn endpoint(
     adapter: &Arc<dyn Adapter>,
     access: &Access,
 ) -> Result<Endpoint, Error> {
-    let dialect = KnownProvider::find(&route.provider).map(|known| known.dialect);
-    let endpoint = adapter.endpoint(access, &route.model, dialect.unwrap_or_default());
+    let endpoint = adapter.endpoint(access, &route.model);
     endpoint.map_err(|unusable| match unusable {
         Unusable::BaseUrl => Error::BaseUrl {
             provider: route.provider.clone(),

@@ -78,7 +78,7 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::POST, "/quote", QUOTING, || post(quote::quote)),
     row(Method::GET, "/models", Access::Key, || get(models::list)),
-    row(Method::GET, "/models/{id}", Access::Key, || {
+    row(Method::GET, "/models/{*id}", Access::Key, || {
         get(models::get)
     }),
     row(Method::GET, "/tasks/{id}", READ, || get(task::get)),

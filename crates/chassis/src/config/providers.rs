@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, fmt};
 
-use domain::{KnownProvider, Mode, Secret};
+use domain::{Dialect, KnownProvider, Mode, Secret};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use url::Url;
 
@@ -11,13 +12,25 @@ use super::{Error, Provider, Settings};
 /// What the sandbox is told as a credential: it checks for presence only.
 const SANDBOX_KEY: &str = "sandbox";
 
+/// Headers that say how a message is carried.
+const OURS: [HeaderName; 4] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+];
+
 /// Where one provider is, and our credential there.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Where it is; the path ends with a slash, so that paths can be joined.
     pub base_url: Url,
-    /// Our credential there.
-    pub key: Secret,
+    /// Our credential there; `None` for a server that asks for none.
+    pub key: Option<Secret>,
+    /// What it spells its own way.
+    pub dialect: Dialect,
+    /// The operator's own headers: they stand in the place of ours.
+    pub headers: HeaderMap,
 }
 
 /// How to reach some providers. Settled once, at the start.
@@ -42,19 +55,12 @@ impl Providers {
     ) -> Result<Self, Error> {
         let mut live = HashMap::new();
         for name in names {
-            let configured = settings.provider(name)?;
-            let keys = keys(&configured);
-            let usual = KnownProvider::find(name).map(|known| known.base_url);
-            let place = configured.base_url.as_deref().or(usual);
-            if let (false, Some(place)) = (keys.is_empty(), place) {
-                let base_url = base_url(place, &format!("providers.{name}.base_url"))?;
-                let access = |key| Access {
-                    base_url: base_url.clone(),
-                    key,
-                };
-                live.insert(name.to_owned(), keys.into_iter().map(access).collect());
-            }
+            live.insert(
+                name.to_owned(),
+                configured(name, &settings.provider(name)?)?,
+            );
         }
+        live.retain(|_, accesses: &mut Vec<Access>| !accesses.is_empty());
         let sandbox = sandbox.map(|place| base_url(place, "peers.sandbox"));
         Ok(Self {
             live,
@@ -80,11 +86,14 @@ impl Providers {
     }
 
     fn simulated(&self, name: &str) -> Option<Access> {
-        let known = KnownProvider::find(name).map(|known| known.sandbox_path);
-        let path = known.map_or_else(|| format!("{name}/v1/"), |path| format!("{path}/"));
+        let known = KnownProvider::find(name);
+        let path = known.map(|known| known.sandbox_path);
+        let path = path.map_or_else(|| format!("{name}/v1/"), |path| format!("{path}/"));
         Some(Access {
             base_url: self.sandbox.as_ref()?.join(&path).ok()?,
-            key: Secret::new(SANDBOX_KEY),
+            key: Some(Secret::new(SANDBOX_KEY)),
+            dialect: known.map(|known| known.dialect).unwrap_or_default(),
+            headers: HeaderMap::new(),
         })
     }
 
@@ -101,6 +110,48 @@ impl Providers {
             }
         }
     }
+}
+
+/// The ways to one provider: one for each credential. A server that we know by its address alone may ask for none.
+fn configured(name: &str, section: &Provider) -> Result<Vec<Access>, Error> {
+    let known = KnownProvider::find(name);
+    let usual = known.map(|known| known.base_url);
+    let Some(place) = section.base_url.as_deref().or(usual) else {
+        return Ok(Vec::new());
+    };
+    let mut keys: Vec<Option<Secret>> = keys(section).into_iter().map(Some).collect();
+    if keys.is_empty() && known.is_none() {
+        keys.push(None);
+    }
+    let base_url = base_url(place, &format!("providers.{name}.base_url"))?;
+    let mut dialect = known.map(|known| known.dialect).unwrap_or_default();
+    dialect.output_limit = section.output_limit.unwrap_or(dialect.output_limit);
+    let headers = headers(name, section)?;
+    let access = |key| Access {
+        base_url: base_url.clone(),
+        key,
+        dialect,
+        headers: headers.clone(),
+    };
+    Ok(keys.into_iter().map(access).collect())
+}
+
+/// The operator's own headers. Their values may be credentials.
+fn headers(provider: &str, section: &Provider) -> Result<HeaderMap, Error> {
+    let header = |(name, value): (&String, &Secret)| {
+        let setting = format!("providers.{provider}.headers.{name}");
+        let wrong = |why| Error::Setting(format!("{setting} {why}"));
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| wrong("is not the name of a header"))?;
+        if OURS.contains(&name) {
+            return Err(wrong("is a header that only we can set"));
+        }
+        let mut value =
+            HeaderValue::from_str(value.expose()).map_err(|_| wrong("cannot stand in a header"))?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    section.headers.iter().map(header).collect()
 }
 
 /// Every credential once, in order: one that stood there twice would count as two.
@@ -177,7 +228,9 @@ fn setting(name: &str) -> String {
             "providers.{name}.api_key (environment variable {})",
             known.variable
         ),
-        None => format!("providers.{name}.api_key and providers.{name}.base_url"),
+        None => {
+            format!("providers.{name}.base_url, and providers.{name}.api_key if it asks for one")
+        }
     }
 }
 
@@ -196,6 +249,41 @@ mod tests {
     fn providers(text: &str, sandbox: Option<&str>) -> Providers {
         let settings = Settings::from_toml(text);
         Providers::read(&settings, ["bfl", "gemini", "local"], sandbox).unwrap()
+    }
+
+    fn shown(access: &Access) -> &str {
+        access.key.as_ref().map_or("", Secret::expose)
+    }
+
+    #[test]
+    fn a_server_known_by_its_address_alone_needs_no_credential() {
+        let text = "[providers.local]\nbase_url = 'http://10.0.0.1/v1'\noutput_limit = 'max_completion_tokens'\n\
+                    headers = { Api-Key = 'k', X-Title = 'we' }\n[providers.bfl]\nbase_url = 'http://10.0.0.1'";
+        let providers = providers(text, None);
+        let local = providers.access(Mode::Live, "local").unwrap();
+        assert!(local.key.is_none());
+        assert_eq!(
+            local.dialect.output_limit,
+            domain::OutputLimit::MaxCompletionTokens
+        );
+        assert_eq!(local.headers["api-key"], "k");
+        assert!(local.headers["api-key"].is_sensitive());
+        assert!(providers.access(Mode::Live, "bfl").is_none());
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_and_not_shown() {
+        for (header, told) in [
+            ("Host = 'x'", "Host is a header that only we can set"),
+            ("'a b' = 'x'", "a b is not the name of a header"),
+            ("X-Key = \"s3cret\\n\"", "X-Key cannot stand in a header"),
+        ] {
+            let text =
+                format!("[providers.local]\nbase_url = 'http://x'\nheaders = {{ {header} }}");
+            let settings = Settings::from_toml(&text);
+            let error = Providers::read(&settings, ["local"], None).unwrap_err();
+            assert_eq!(error.to_string(), format!("providers.local.headers.{told}"));
+        }
     }
 
     #[test]
@@ -221,7 +309,7 @@ mod tests {
             ),
         ] {
             let access = providers.access(mode, name).unwrap();
-            assert_eq!((access.base_url.as_str(), access.key.expose()), (url, key));
+            assert_eq!((access.base_url.as_str(), shown(&access)), (url, key));
         }
         assert!(providers.access(Mode::Live, "gemini").is_none());
     }
@@ -237,10 +325,10 @@ mod tests {
         ] {
             let providers = providers(&format!("[providers.bfl]\n{text}"), None);
             let accesses = providers.accesses(Mode::Live, "bfl");
-            let found: Vec<&str> = accesses.iter().map(|access| access.key.expose()).collect();
+            let found: Vec<&str> = accesses.iter().map(shown).collect();
             assert_eq!(found, keys, "{text}");
             let first = providers.access(Mode::Live, "bfl");
-            let first = first.as_ref().map(|access| access.key.expose());
+            let first = first.as_ref().map(shown);
             assert_eq!(first, keys.first().copied(), "{text}");
         }
         let sandbox = providers("[providers.bfl]\napi_keys = ['a', 'b']", Some("http://x"));
@@ -270,7 +358,7 @@ mod tests {
         assert_eq!(
             Providers::missing(Mode::Live, "gemini", &["gemini", "local"]),
             "no provider is configured for gemini: set providers.gemini.api_key (environment variable GEMINI_API_KEY), or \
-             providers.local.api_key and providers.local.base_url"
+             providers.local.base_url, and providers.local.api_key if it asks for one"
         );
     }
 

@@ -32,20 +32,25 @@ pub struct Model {
     /// Who made the model.
     pub owned_by: String,
     /// When it joined the catalogue, seconds UTC.
+    #[serde(default)]
     pub created: i64,
     /// What it makes.
     pub category: Category,
     /// The route that serves it, below `/api/v1/`.
     pub route: String,
     /// Where it is in its life.
+    #[serde(default)]
     pub status: Status,
     /// The model that serves what is asked of this one, once this one is succeeded.
     pub successor: Option<String>,
     /// Seconds from submit until an unfinished task fails.
+    #[serde(default = "default_deadline")]
     pub deadline_seconds: u32,
     /// Whether `callback_url` is taken.
+    #[serde(default)]
     pub webhook: bool,
     /// How far into its life a task can be cancelled.
+    #[serde(default)]
     pub cancel: Cancel,
     /// Limits of a chat model; only chat has them.
     pub chat: Option<ChatLimits>,
@@ -76,20 +81,22 @@ pub enum Category {
 }
 
 /// Where a model is in its life.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Served.
+    #[default]
     Live,
     /// Served, and charged, as its successor.
     Succeeded,
 }
 
 /// How far into its life a task can be cancelled.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Cancel {
     /// Never.
+    #[default]
     Never,
     /// Until a provider was asked.
     Queued,
@@ -187,8 +194,24 @@ pub struct ProviderRoute {
 /// The most a route weighs, so that shares stay cheap to work out.
 const MAX_WEIGHT: u32 = 100;
 
+/// The longest name of a model, in bytes.
+const MAX_NAME: usize = 128;
+
 const fn one() -> u32 {
     1
+}
+
+const fn default_deadline() -> u32 {
+    600
+}
+
+/// Whether a name can stand in a URL, a header and a metric as it is. Slashes are for names such as `meta-llama/llama-4`.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
+    (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with('/')
+        && !name.ends_with('/')
 }
 
 /// Whether the resolved parameters have all the given values.
@@ -242,6 +265,11 @@ impl Model {
 
     /// What no schema can say: that the file does not contradict itself.
     pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(name) = self.names().find(|name| !is_name(name)) {
+            return Err(format!(
+                "the name {name:?} is not 1 to {MAX_NAME} letters, digits and . _ : / -, and no slash first or last"
+            ));
+        }
         let known = |name: &String| self.params.iter().any(|param| param.name == *name);
         let conditions = self.providers.iter().map(|p| &p.when);
         for name in conditions.flat_map(Map::keys) {

@@ -280,6 +280,7 @@ mod tests {
         Catalogue::parse(&[("a.toml", &text)]).map_err(|error| match error {
             crate::catalogue::CatalogueError::Invalid { problem, .. } => problem,
             crate::catalogue::CatalogueError::Parse { source, .. } => source.message().to_owned(),
+            left_out @ crate::catalogue::CatalogueError::LeftOut { .. } => left_out.to_string(),
         })
     }
 

@@ -25,6 +25,7 @@ mod media;
 mod messages;
 mod money;
 mod orders;
+mod own_models;
 mod provider;
 mod quote;
 mod receipts;

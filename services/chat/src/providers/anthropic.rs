@@ -36,9 +36,8 @@ use chassis::{
     clock::{MICROS_PER_SECOND, now_micros},
     config::Access,
 };
-use domain::Dialect;
 use futures::{Stream, StreamExt as _};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use upstream::{Call, Events, Failure, ProviderClient, ReplyBody};
 
 use self::{events::Telling, thoughts::Show};
@@ -81,23 +80,12 @@ impl Anthropic {
 
 #[async_trait]
 impl Adapter for Anthropic {
-    fn endpoint(
-        &self,
-        access: &Access,
-        model: &str,
-        dialect: Dialect,
-    ) -> Result<Endpoint, Unusable> {
-        let url = access.base_url.join("messages");
-        let key = HeaderValue::from_str(access.key.expose());
-        let mut key = key.map_err(|_| Unusable::Credential)?;
-        key.set_sensitive(true);
-        let json = HeaderValue::from_static("application/json");
-        Ok(Endpoint {
-            url: url.map_err(|_| Unusable::BaseUrl)?,
-            headers: HeaderMap::from_iter([(KEY, key), VERSION, (header::CONTENT_TYPE, json)]),
-            model: model.to_owned(),
-            dialect,
-        })
+    fn endpoint(&self, access: &Access, model: &str) -> Result<Endpoint, Unusable> {
+        let (version, of_this) = VERSION;
+        let endpoint = Endpoint::new(access, "messages", model)?;
+        Ok(endpoint
+            .with_credential(KEY, access.key.as_ref())?
+            .with(version, of_this))
     }
 
     fn check(&self, order: Order<'_>) -> Result<(), Failure> {

@@ -9,9 +9,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chassis::config::Access;
-use domain::Dialect;
+use domain::Secret;
 use futures::{Stream, StreamExt as _};
-use http::{HeaderMap, HeaderValue, header};
+use http::header;
 use upstream::{Call, Event, Events, Failure, ProviderClient, ReplyBody};
 
 use super::{Adapter, Answer, Chunk, Endpoint, Order, Piece, Unusable, refusal};
@@ -49,13 +49,8 @@ impl OpenAi {
 
 #[async_trait]
 impl Adapter for OpenAi {
-    fn endpoint(
-        &self,
-        access: &Access,
-        model: &str,
-        dialect: Dialect,
-    ) -> Result<Endpoint, Unusable> {
-        endpoint(access, "chat/completions", (model, dialect))
+    fn endpoint(&self, access: &Access, model: &str) -> Result<Endpoint, Unusable> {
+        endpoint(access, "chat/completions", model)
     }
 
     async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
@@ -88,25 +83,10 @@ impl Adapter for OpenAi {
 }
 
 /// A path below a base URL, and the credential as a bearer token.
-pub(super) fn endpoint(
-    access: &Access,
-    path: &str,
-    (model, dialect): (&str, Dialect),
-) -> Result<Endpoint, Unusable> {
-    let url = access.base_url.join(path);
-    let bearer = format!("Bearer {}", access.key.expose());
-    let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Unusable::Credential)?;
-    bearer.set_sensitive(true);
-    let json = HeaderValue::from_static("application/json");
-    Ok(Endpoint {
-        url: url.map_err(|_| Unusable::BaseUrl)?,
-        headers: HeaderMap::from_iter([
-            (header::AUTHORIZATION, bearer),
-            (header::CONTENT_TYPE, json),
-        ]),
-        model: model.to_owned(),
-        dialect,
-    })
+pub(super) fn endpoint(access: &Access, path: &str, model: &str) -> Result<Endpoint, Unusable> {
+    let bearer = |key: &Secret| Secret::new(format!("Bearer {}", key.expose()));
+    let credential = access.key.as_ref().map(bearer);
+    Endpoint::new(access, path, model)?.with_credential(header::AUTHORIZATION, credential.as_ref())
 }
 
 /// An answer in one piece: a JSON object with choices, and no error.

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::config::Access;
-use domain::Dialect;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use upstream::{Call, Failure, ProviderClient};
@@ -32,13 +31,8 @@ impl OpenAiEmbeddings {
 
 #[async_trait]
 impl Adapter for OpenAiEmbeddings {
-    fn endpoint(
-        &self,
-        access: &Access,
-        model: &str,
-        dialect: Dialect,
-    ) -> Result<Endpoint, Unusable> {
-        endpoint(access, "embeddings", (model, dialect))
+    fn endpoint(&self, access: &Access, model: &str) -> Result<Endpoint, Unusable> {
+        endpoint(access, "embeddings", model)
     }
 
     async fn ask(&self, to: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {

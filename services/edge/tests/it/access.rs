@@ -28,7 +28,7 @@ const CALLS: &[(&str, &str, &str)] = &[
         r#"{"route":"images/generations","body":{}}"#,
     ),
     ("GET", "/models", ""),
-    ("GET", "/models/{id}", ""),
+    ("GET", "/models/{*id}", ""),
     ("GET", "/tasks/{id}", ""),
     ("POST", "/tasks/{id}/cancel", ""),
     ("GET", "/tasks/{id}/events", ""),
@@ -112,7 +112,8 @@ fn filled(house: &House, path: &str) -> String {
     } else {
         house.account.to_string()
     };
-    path.replace("{id}", &id).replace("{n}", "0")
+    let path = path.replace("{id}", &id).replace("{*id}", &id);
+    path.replace("{n}", "0")
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Black Forest Labs, FLUX.2 (docs.bfl.ai, API of November 2026): submit, then poll the URL that the answer names.
 
 use async_trait::async_trait;
+use domain::Secret;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -113,10 +114,11 @@ impl MediaProvider for Bfl {
 }
 
 fn authorised(access: &Access) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(mut key) = HeaderValue::from_str(access.key.expose()) {
+    let mut headers = access.headers.clone();
+    let key = access.key.as_ref().map(Secret::expose);
+    if let Some(Ok(mut key)) = key.map(HeaderValue::from_str) {
         key.set_sensitive(true);
-        headers.insert("x-key", key);
+        headers.entry("x-key").or_insert(key);
     }
     headers
 }
