@@ -24,7 +24,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(10);
 const CREDITS: u64 = 100_000_000;
 /// Limits that are checked on each request and never reached.
 const REQUESTS_PER_MINUTE: u64 = 60_000_000;
-const CONCURRENCY: u64 = 10_000;
+const CONCURRENCY: u64 = 20_000;
 
 /// A client with the operator's key.
 pub(crate) struct Admin {

@@ -3,6 +3,7 @@
 
 use crate::{
     Length,
+    endure::endure,
     figures::Figures,
     gateway::Gateway,
     load::Watched,
@@ -24,7 +25,7 @@ pub(crate) async fn chat(length: Length) -> anyhow::Result<Figures> {
     let upstream = Server::start(Core::Surroundings, &["mock"])?;
     let proxy = Server::start(Core::UnderTest, &["proxy", &upstream.address.to_string()])?;
     progress("chat: starting aio up");
-    let gateway = Gateway::start(upstream.address).await?;
+    let mut gateway = Gateway::start(upstream.address).await?;
     tokio::time::sleep(REST).await;
     let idle_mb = rss_mb(gateway.process.pid());
     let bench = Bench {
@@ -37,11 +38,13 @@ pub(crate) async fn chat(length: Length) -> anyhow::Result<Figures> {
         aio: Target {
             name: "aio",
             address: gateway.address,
-            key: Some(gateway.key),
+            key: Some(gateway.key.clone()),
             processes: vec![Watched::new("aio", gateway.process.pid())],
         },
     };
-    Ok(figures(idle_mb, &bench.run().await?))
+    let mut figures = figures(idle_mb, &bench.run().await?);
+    figures.extend(endure(&mut gateway, &bench, idle_mb).await?);
+    Ok(figures)
 }
 
 fn figures(idle_mb: f64, phases: &Phases) -> Figures {
@@ -53,6 +56,7 @@ fn figures(idle_mb: f64, phases: &Phases) -> Figures {
         ("cpu_ratio_to_bare_proxy", ratio),
     ];
     figures.extend(phases.latencies());
+    figures.extend(phases.bodies());
     figures.extend(phases.counts());
     figures.extend([
         ("rss_idle_mb", idle_mb),

@@ -1,6 +1,9 @@
 //! What a benchmark found, and how it is printed. Nothing is measured here.
 
-use crate::floors::{Floor, floor};
+use crate::{
+    floors::{Floor, floor},
+    peers::peers,
+};
 use std::fmt::Write;
 
 /// The figures of one benchmark, in the order in which they are worth reading.
@@ -23,7 +26,7 @@ impl Report {
     /// One markdown table.
     pub(crate) fn table(&self) -> String {
         let mut table =
-            "| bench | figure | value | goal | floor | |\n| --- | --- | ---: | ---: | ---: | --- |"
+            "| bench | figure | value | goal | floor | | peers, without money |\n| --- | --- | ---: | ---: | ---: | --- | --- |"
                 .to_owned();
         for (bench, figure, value) in self.rows() {
             let value_text = number(value);
@@ -32,7 +35,11 @@ impl Report {
                 None => "| |".to_owned(),
             };
             // Writing to a string cannot fail.
-            let _ = write!(table, "\n| {bench} | {figure} | {value_text} | {bound} |");
+            let peers = peers(bench, figure);
+            let _ = write!(
+                table,
+                "\n| {bench} | {figure} | {value_text} | {bound} | {peers} |"
+            );
         }
         table
     }
@@ -109,10 +116,14 @@ mod tests {
     fn the_table_judges_what_has_a_floor() {
         let table = report(12_000.0).table();
         assert!(
-            table.contains("| chat | requests_per_s | 12000 | ≥ 18000 | ≥ 10000 | met |"),
+            table
+                .contains("| chat | requests_per_s | 12000 | ≥ 18000 | ≥ 10000 | met | TensorZero"),
             "{table}"
         );
-        assert!(table.ends_with("| chat | noise | 0.26 | | | |"), "{table}");
+        assert!(
+            table.ends_with("| chat | noise | 0.26 | | | | |"),
+            "{table}"
+        );
         assert!(report(9_000.0).table().contains("NOT MET"));
     }
 

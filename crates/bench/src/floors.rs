@@ -15,13 +15,37 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 17] = [
+const FLOORS: [Floor; 23] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
     Floor::new("chat", "over_proxy_p50_us", Better::Less, 1_000.0, 2_000.0),
     Floor::new("chat", "over_proxy_p99_us", Better::Less, 3_000.0, 6_000.0),
+    Floor::new(
+        "chat",
+        "prompt_cpu_ratio_to_bare_proxy",
+        Better::Less,
+        3.0,
+        6.0,
+    ),
+    Floor::new(
+        "chat",
+        "chunk_cpu_ratio_to_bare_proxy",
+        Better::Less,
+        1.3,
+        2.6,
+    ),
+    Floor::new(
+        "chat",
+        "first_token_over_proxy_p99_us",
+        Better::Less,
+        1_500.0,
+        3_000.0,
+    ),
     Floor::new("chat", "errors", Better::Less, 0.0, 0.0),
+    Floor::new("chat", "rss_open_streams_mb", Better::Less, 400.0, 800.0),
+    Floor::new("chat", "rss_after_burst_ratio", Better::Less, 1.3, 2.6),
+    Floor::new("chat", "start_ms", Better::Less, 500.0, 1_000.0),
     Floor::new("chat", "rss_idle_mb", Better::Less, 40.0, 80.0),
     Floor::new("chat", "rss_1000_per_s_mb", Better::Less, 80.0, 160.0),
     Floor::new("split", "requests_per_s", Better::More, 5_000.0, 2_500.0),

@@ -53,7 +53,7 @@ struct Site {
 // === impl House ===
 
 impl House {
-    /// Starts everything, with `upstream` as the provider of `gemini`, and makes the key.
+    /// Starts everything, with `upstream` as OpenAI, and makes the key.
     pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         progress("split: starting PostgreSQL and Redis");
         let postgres = Postgres::start().await?;
@@ -119,12 +119,12 @@ impl Site {
             ("AIO_SERVER__PUBLIC_URL", "http://127.0.0.1"),
             ("AIO_BOOTSTRAP_KEY", ADMIN_KEY),
             ("AIO_REDIS__URL", &redis.url),
-            ("AIO_PROVIDERS__GEMINI__API_KEY", "bench"),
+            ("AIO_PROVIDERS__OPENAI__API_KEY", "bench"),
         ] {
             site.tell(name, value.to_owned());
         }
         let provider = format!("http://{upstream}/v1");
-        site.tell("AIO_PROVIDERS__GEMINI__BASE_URL", provider);
+        site.tell("AIO_PROVIDERS__OPENAI__BASE_URL", provider);
         Ok(site)
     }
 

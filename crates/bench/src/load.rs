@@ -7,7 +7,7 @@ mod connection;
 mod meter;
 mod sample;
 
-use connection::Connection;
+pub(crate) use connection::Connection;
 use meter::Meter;
 pub(crate) use meter::{OURSELVES, Watched};
 use sample::Book;
@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Requests per second of an open loop; 0 is a closed loop.
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u32,
+    /// Each connection sends one request and no more.
+    #[arg(long)]
+    pub(crate) once: bool,
     /// Length of the window that is measured.
     #[arg(long)]
     pub(crate) seconds: u32,
@@ -75,6 +78,8 @@ struct Plan {
 enum Pace {
     /// Each connection sends as soon as it has its answer.
     Closed,
+    /// Each connection sends once.
+    Once,
     /// One request every `interval`, whichever connection is free.
     Open { interval: Duration, sent: Cell<u32> },
 }
@@ -110,7 +115,9 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
 /// One connection's loop, until the window is over.
 async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
     let mut idle: Option<Connection> = None;
-    while let Some(due) = plan.next().await {
+    let mut sent = 0_u32;
+    while let Some(due) = plan.next(sent).await {
+        sent += 1;
         let exchange = async {
             let mut connection = match idle.take() {
                 Some(connection) => connection,
@@ -127,7 +134,8 @@ async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
                 if answer.status != 200 {
                     book.borrow_mut().refused(&connection, answer.status);
                 } else if counts {
-                    book.borrow_mut().answered(now.duration_since(due));
+                    let first = answer.first.duration_since(due);
+                    book.borrow_mut().answered(now.duration_since(due), first);
                 }
                 idle = answer.reusable.then_some(connection);
             }
@@ -150,20 +158,26 @@ impl Plan {
         Ok(Self {
             address: arguments.address,
             request: std::fs::read(&arguments.request)?,
-            pace: interval.map_or(Pace::Closed, |interval| Pace::Open {
-                interval,
-                sent: Cell::new(0),
-            }),
+            pace: match interval {
+                None if arguments.once => Pace::Once,
+                None => Pace::Closed,
+                Some(interval) => Pace::Open {
+                    interval,
+                    sent: Cell::new(0),
+                },
+            },
             start,
             from,
             until: from + Duration::from_secs(arguments.seconds.into()),
         })
     }
 
-    /// Waits until a request is due and returns the time from which its latency counts; `None` when the window is over.
-    async fn next(&self) -> Option<Instant> {
+    /// Waits until a request of a connection that has sent so many is due, and returns the time from which its latency counts; `None`
+    /// when the window is over.
+    async fn next(&self, sent_before: u32) -> Option<Instant> {
         let due = match &self.pace {
-            Pace::Closed => Instant::now(),
+            Pace::Once if sent_before > 0 => return None,
+            Pace::Closed | Pace::Once => Instant::now(),
             Pace::Open { interval, sent } => {
                 let number = sent.get();
                 sent.set(number + 1);

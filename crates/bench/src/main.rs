@@ -10,7 +10,9 @@
 )]
 
 mod admin;
+mod body;
 mod chat;
+mod endure;
 mod engines;
 mod figures;
 mod floors;
@@ -19,6 +21,7 @@ mod house;
 mod ledger;
 mod load;
 mod mock;
+mod peers;
 mod phases;
 mod process;
 mod procfs;
@@ -119,6 +122,9 @@ async fn benchmarks(cli: &Cli) -> anyhow::Result<ExitCode> {
 
 async fn run(cli: &Cli) -> anyhow::Result<Report> {
     process::keep_files_on_disk()?;
+    if !process::have_room_for_connections() {
+        progress("the limit of open files stays as it is: ten thousand streams may be too many");
+    }
     let length = if cli.quick {
         Length::Quick
     } else {

@@ -5,6 +5,7 @@
 
 use crate::{
     Length,
+    body::{self, Body},
     figures::Figures,
     load::{Sample, Watched},
     process::{Core, Server, ourselves, pinned},
@@ -15,8 +16,6 @@ use std::{io::Write, net::SocketAddr, process::Stdio};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
-/// What customers send: a system and a user message of a few hundred bytes.
-const BODY: &str = r#"{"model":"gemini","messages":[{"role":"system","content":"You are a patient assistant who answers questions about rivers, harbours and weather in plain words."},{"role":"user","content":"Which river carries the most water into the North Sea, and how does its level change over the year? Please answer in two sentences and name the month in which it stands highest."}],"temperature":0.7,"max_tokens":256}"#;
 /// Somebody else using this share of one core spoils a phase.
 const NOISE: f64 = 0.06;
 /// How often a phase is tried until it is quiet enough.
@@ -53,6 +52,10 @@ pub(crate) struct Phases {
     pub(crate) many: Beside,
     /// 1 000 requests per second, open loop.
     pub(crate) steady: Beside,
+    /// Long prompts on 16 connections, closed loop.
+    pub(crate) prompts: Beside,
+    /// 64 streams at a time.
+    pub(crate) streams: Beside,
 }
 
 /// One phase on every target.
@@ -63,25 +66,32 @@ pub(crate) struct Beside {
 }
 
 /// One shape of load.
-struct Phase {
-    name: &'static str,
-    connections: u32,
+pub(crate) struct Phase {
+    pub(crate) name: &'static str,
+    pub(crate) connections: u32,
     /// Requests per second; 0 is a closed loop.
-    rate: u32,
+    pub(crate) rate: u32,
+    pub(crate) body: Body,
+    /// Seconds before anything counts.
+    pub(crate) warm_seconds: u32,
 }
 
-const ONE: Phase = Phase::new("one connection", 1, 0);
-const MANY: Phase = Phase::new("64 connections", 64, 0);
-const STEADY: Phase = Phase::new("1 000 requests per second", 128, 1_000);
+const ONE: Phase = Phase::new("one connection", 1, 0, Body::Short);
+const MANY: Phase = Phase::new("64 connections", 64, 0, Body::Short);
+const STEADY: Phase = Phase::new("1 000 requests per second", 128, 1_000, Body::Short);
+const PROMPTS: Phase = Phase::new("prompts of 62 kB", 16, 0, Body::Prompt);
+const STREAMS: Phase = Phase::new("64 streams", 64, 0, Body::Stream);
 
 // === impl Phase ===
 
 impl Phase {
-    const fn new(name: &'static str, connections: u32, rate: u32) -> Self {
+    const fn new(name: &'static str, connections: u32, rate: u32, body: Body) -> Self {
         Self {
             name,
             connections,
             rate,
+            body,
+            warm_seconds: 1,
         }
     }
 }
@@ -110,14 +120,15 @@ impl Target {
     }
 
     /// The whole request, head and body.
-    fn request(&self) -> String {
+    pub(crate) fn request(&self, body: Body) -> String {
+        let body = body.text();
         let key = self.key.as_ref();
         let key = key.map(|key| format!("authorization: Bearer {key}\r\n"));
         format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: */*\r\n{}content-length: {}\r\n\r\n{BODY}",
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: */*\r\n{}content-length: {}\r\n\r\n{body}",
             self.address,
             key.unwrap_or_default(),
-            BODY.len()
+            body.len()
         )
     }
 }
@@ -132,6 +143,8 @@ impl Bench {
             one: self.phase(&ONE).await?,
             many: self.phase(&MANY).await?,
             steady: self.phase(&STEADY).await?,
+            prompts: self.phase(&PROMPTS).await?,
+            streams: self.phase(&STREAMS).await?,
         })
     }
 
@@ -189,9 +202,14 @@ impl Bench {
     }
 
     /// One window of load in a process of its own.
-    async fn load(&self, target: &Target, phase: &Phase, seconds: u32) -> anyhow::Result<Sample> {
+    pub(crate) async fn load(
+        &self,
+        target: &Target,
+        phase: &Phase,
+        seconds: u32,
+    ) -> anyhow::Result<Sample> {
         let mut request = NamedTempFile::with_prefix("bench-")?;
-        request.write_all(target.request().as_bytes())?;
+        request.write_all(target.request(phase.body).as_bytes())?;
         let mut command = pinned(self.core, ourselves()?);
         command.arg("load");
         let mut option = |name: &str, value: String| {
@@ -202,12 +220,15 @@ impl Bench {
         option("--connections", phase.connections.to_string());
         option("--rate", phase.rate.to_string());
         option("--seconds", seconds.to_string());
-        option("--warm-seconds", "1".to_owned());
+        option("--warm-seconds", phase.warm_seconds.to_string());
         for watched in &target.processes {
             option("--under-test", watched.to_string());
         }
         for watched in &self.beside {
             option("--beside", watched.to_string());
+        }
+        if matches!(phase.body, Body::Open) {
+            command.arg("--once");
         }
         let mut command = Command::from(command);
         let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output();
@@ -227,7 +248,9 @@ impl Bench {
 impl Phases {
     /// What the gateway does to latency.
     pub(crate) fn latencies(&self) -> Figures {
-        let Self { one, many, steady } = self;
+        let Self {
+            one, many, steady, ..
+        } = self;
         vec![
             ("added_p50_us", steady.aio.p50_us - steady.direct.p50_us),
             ("added_p99_us", steady.aio.p99_us - steady.direct.p99_us),
@@ -237,6 +260,35 @@ impl Phases {
             ("p99_us_c64", many.aio.p99_us),
             ("added_p50_us_c1", one.aio.p50_us - one.direct.p50_us),
             ("added_p99_us_c1", one.aio.p99_us - one.direct.p99_us),
+        ]
+    }
+
+    /// What long prompts and streams cost.
+    pub(crate) fn bodies(&self) -> Figures {
+        let Self {
+            prompts, streams, ..
+        } = self;
+        let per_chunk = |sample: &Sample| sample.cpu_us() / body::EVENTS as f64;
+        let (aio, proxy) = (&streams.aio, &streams.proxy);
+        vec![
+            ("prompt_cpu_us", prompts.aio.cpu_us()),
+            (
+                "prompt_cpu_ratio_to_bare_proxy",
+                prompts.aio.cpu_us() / prompts.proxy.cpu_us(),
+            ),
+            ("cpu_us_per_chunk", per_chunk(aio)),
+            (
+                "chunk_cpu_ratio_to_bare_proxy",
+                per_chunk(aio) / per_chunk(proxy),
+            ),
+            (
+                "first_token_over_proxy_p50_us",
+                aio.first_p50_us - proxy.first_p50_us,
+            ),
+            (
+                "first_token_over_proxy_p99_us",
+                aio.first_p99_us - proxy.first_p99_us,
+            ),
         ]
     }
 
@@ -250,7 +302,9 @@ impl Phases {
 
     /// What the bare proxy and the upstream did in the same run, and who disturbed it.
     pub(crate) fn surroundings(&self) -> Figures {
-        let Self { one, many, steady } = self;
+        let Self {
+            one, many, steady, ..
+        } = self;
         let samples = self.all().into_iter();
         let noise = samples
             .flat_map(|phase| [&phase.direct, &phase.proxy, &phase.aio])
@@ -272,8 +326,14 @@ impl Phases {
         ]
     }
 
-    const fn all(&self) -> [&Beside; 3] {
-        [&self.one, &self.many, &self.steady]
+    const fn all(&self) -> [&Beside; 5] {
+        [
+            &self.one,
+            &self.many,
+            &self.steady,
+            &self.prompts,
+            &self.streams,
+        ]
     }
 }
 
@@ -291,6 +351,8 @@ mod tests {
             first_error: None,
             p50_us: p99_us / 2.0,
             p99_us,
+            first_p50_us: p99_us / 4.0,
+            first_p99_us: p99_us / 2.0,
             under_test: BTreeMap::new(),
             beside: BTreeMap::new(),
             noise: p99_us / 1e3,
@@ -316,14 +378,18 @@ mod tests {
             one: beside(1),
             many: beside(20),
             steady: beside(300),
+            prompts: beside(4_000),
+            streams: beside(50_000),
         };
         let latencies = phases.latencies();
         assert_eq!(value(&latencies, "added_p99_us"), 200.0);
         assert_eq!(value(&latencies, "over_proxy_p99_us"), 150.0);
         assert_eq!(value(&phases.surroundings(), "proxy_added_p50_us"), 25.0);
         let counts = phases.counts();
-        assert_eq!(value(&counts, "requests"), 321.0);
-        assert_eq!(value(&counts, "errors"), 9.0);
+        assert_eq!(value(&counts, "requests"), 54_321.0);
+        assert_eq!(value(&counts, "errors"), 15.0);
+        let bodies = phases.bodies();
+        assert_eq!(value(&bodies, "first_token_over_proxy_p99_us"), 75.0);
     }
 
     #[test]
@@ -334,10 +400,10 @@ mod tests {
             key: None,
             processes: Vec::new(),
         };
-        assert!(!target.request().contains("authorization"));
+        assert!(!target.request(Body::Short).contains("authorization"));
         target.key = Some("k".to_owned());
-        let request = target.request();
+        let request = target.request(Body::Short);
         assert!(request.contains("\r\nauthorization: Bearer k\r\ncontent-length: "));
-        assert!(request.ends_with(BODY));
+        assert!(request.ends_with(&Body::Short.text()));
     }
 }

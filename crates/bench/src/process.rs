@@ -9,6 +9,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// Open files of a process: ten thousand customers, and as many providers.
+const CONNECTIONS: u32 = 65_536;
+
 /// Which core a process runs on.
 #[derive(Clone, Copy)]
 pub(crate) enum Core {
@@ -80,6 +83,16 @@ pub(crate) fn keep_files_on_disk() -> anyhow::Result<()> {
     before.map_err(|before| anyhow!("temporary files are in {} already", before.display()))
 }
 
+/// Lets this process and those it starts have as many connections open as the benchmarks ask for, where the system allows it.
+pub(crate) fn have_room_for_connections() -> bool {
+    let raised = Command::new("prlimit")
+        .arg(format!("--pid={}", std::process::id()))
+        .arg(format!("--nofile={CONNECTIONS}:{CONNECTIONS}"))
+        .stderr(Stdio::null())
+        .status();
+    raised.is_ok_and(|status| status.success())
+}
+
 /// This program: its parts are subcommands.
 pub(crate) fn ourselves() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("cannot find our own program")
@@ -101,6 +114,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already; then there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Whether the process has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
@@ -109,9 +129,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing left to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

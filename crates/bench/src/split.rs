@@ -54,6 +54,7 @@ fn figures(phases: &Phases) -> Figures {
         ("postgres_cpu_us_1000_per_s", cpu(steady, "postgres")),
     ];
     figures.extend(phases.latencies());
+    figures.extend(phases.bodies());
     figures.extend(phases.counts());
     figures.extend([
         ("edge_rss_mb", many.usage("edge").rss_mb),

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::Instant,
 };
 
 const BUFFER: usize = 64 * 1024;
@@ -23,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Whether the connection may be used again.
     pub(crate) reusable: bool,
+    /// When the first byte of the body was there.
+    pub(crate) first: Instant,
 }
 
 /// Where an answer's head ends, and how its body does.
@@ -52,12 +55,16 @@ impl Connection {
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.buffer.clear();
         self.stream.write_all(request).await?;
-        let head = loop {
+        let mut head = loop {
             self.read().await?;
             if let Some(head) = Head::parse(&self.buffer)? {
                 break head;
             }
         };
+        while self.buffer.len() <= head.length && !head.is_complete(&self.buffer) {
+            self.read().await?;
+        }
+        head.answer.first = Instant::now();
         while !head.is_complete(&self.buffer) {
             self.read().await?;
         }
@@ -97,7 +104,11 @@ impl Head {
         let reusable = header("connection") != Some("close");
         let status = response.code.unwrap_or_default();
         Ok(Some(Self {
-            answer: Answer { status, reusable },
+            answer: Answer {
+                status,
+                reusable,
+                first: Instant::now(),
+            },
             length,
             body: bytes.map_or(Body::Chunked, Body::Length),
         }))

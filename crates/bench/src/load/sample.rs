@@ -21,6 +21,9 @@ pub(crate) struct Sample {
     pub(crate) first_error: Option<String>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    /// Until the first byte of the body.
+    pub(crate) first_p50_us: f64,
+    pub(crate) first_p99_us: f64,
     /// What each process under test used.
     pub(crate) under_test: BTreeMap<String, Usage>,
     /// What each process beside them used, the load generator included.
@@ -42,6 +45,7 @@ pub(crate) struct Usage {
 #[derive(Default)]
 pub(crate) struct Book {
     latencies: Vec<Duration>,
+    firsts: Vec<Duration>,
     failed: u64,
     refused: u64,
     first_error: Option<String>,
@@ -84,8 +88,9 @@ impl Sample {
 
 impl Book {
     /// Notes an answer inside the window.
-    pub(crate) fn answered(&mut self, latency: Duration) {
+    pub(crate) fn answered(&mut self, latency: Duration, first: Duration) {
         self.latencies.push(latency);
+        self.firsts.push(first);
     }
 
     /// Notes an answer with a status that was not expected.
@@ -104,6 +109,7 @@ impl Book {
     /// Makes the sample.
     pub(crate) fn close(mut self, used: Used) -> Sample {
         self.latencies.sort_unstable();
+        self.firsts.sort_unstable();
         let requests = self.latencies.len();
         let usage = |(name, used): (String, Share)| {
             let cpu_us = used.cpu_ns as f64 / 1e3 / requests.max(1) as f64;
@@ -117,6 +123,8 @@ impl Book {
             refused: self.refused,
             p50_us: percentile_us(&self.latencies, 50),
             p99_us: percentile_us(&self.latencies, 99),
+            first_p50_us: percentile_us(&self.firsts, 50),
+            first_p99_us: percentile_us(&self.firsts, 99),
             under_test: used.under_test.into_iter().map(usage).collect(),
             beside: used.beside.into_iter().map(usage).collect(),
             noise: used.others_ns as f64 / 1e9 / used.seconds,
@@ -157,7 +165,7 @@ mod tests {
         };
         let mut book = Book::default();
         for _ in 0..4 {
-            book.answered(Duration::from_millis(1));
+            book.answered(Duration::from_millis(1), Duration::from_micros(1));
         }
         let sample = book.close(Used {
             seconds: 2.0,
