@@ -38,6 +38,9 @@ with client.messages.stream(**say("Hello [sandbox tokens=12]")) as stream:
 assert text == last.content[0].text, text
 assert (last.stop_reason, last.usage.output_tokens) == ("end_turn", 12), last
 
+counted = client.messages.count_tokens(model="gemini", system="be brief", messages=[{"role": "user", "content": "Hello " * 400}])
+assert 300 < counted.input_tokens < 900, counted
+
 # A tool is called, whole and streamed, and its result goes back.
 called = client.messages.create(**say("weather?", tools=TOOLS, tool_choice={"type": "any"}))
 assert called.stop_reason == "tool_use", called

@@ -21,6 +21,8 @@ struct Resolved<'a> {
     max_tokens: u64,
     /// The most tokens of input there can be.
     input_tokens_bound: u64,
+    /// So many there probably are.
+    input_tokens_expected: u64,
 }
 
 /// Says what a request would cost.
@@ -37,6 +39,7 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
         n: plan.bound.choices,
         max_tokens: plan.bound.output,
         input_tokens_bound: plan.bound.input(),
+        input_tokens_expected: usual_input(&plan),
     };
     let resolved = serde_json::to_vec(&resolved).map_err(|_| internal())?;
     let available = service.billing.available(&plan.caller).await?;
@@ -67,11 +70,16 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
     found.map_err(|failure| upstream::fault(&failure, service.config.retry_after))
 }
 
-/// Half of the input's bound, as cut streams are charged too, and a usual answer.
+/// Half of the input's bound, as cut streams are charged too.
+fn usual_input(plan: &Plan) -> u64 {
+    plan.bound.usual_input().div_ceil(2)
+}
+
+/// The usual input and a usual answer.
 fn expected(plan: &Plan, usual_output: u64) -> Result<Micros, Fault> {
     let bound = &plan.bound;
     let usage = Usage {
-        input: bound.usual_input().div_ceil(2),
+        input: usual_input(plan),
         output: bound.output.min(usual_output).saturating_mul(bound.choices),
         ..Usage::default()
     };

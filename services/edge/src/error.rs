@@ -105,7 +105,8 @@ impl Failure {
     /// Writes the failure into the response of a route: Anthropic's SDKs know another error object.
     pub(crate) fn render(&self, response: &mut Response, route: &str, request_id: &str) {
         let fault = &self.0;
-        let body = if route.strip_prefix('/') == Some(MESSAGES_ROUTE) {
+        let tree = route.trim_start_matches('/').split('/').next();
+        let body = if tree == Some(MESSAGES_ROUTE) {
             anthropic::failed(fault, request_id)
         } else {
             json(fault, request_id)

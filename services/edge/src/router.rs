@@ -72,6 +72,9 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/messages", INFERENCE, || {
         post(chat::messages)
     }),
+    row(Method::POST, "/messages/count_tokens", QUOTING, || {
+        post(quote::count_tokens)
+    }),
     row(Method::POST, "/embeddings", INFERENCE, || post(chat::embed)),
     row(Method::POST, "/images/generations", INFERENCE, || {
         post(media::images)

@@ -39,6 +39,19 @@ pub(super) struct Wrong(Vec<(Code, Violation)>);
 /// # Errors
 /// Everything that cannot be said in OpenAI's form, and what is no request at all. The rest chat checks.
 pub(crate) fn translated(body: &[u8]) -> Result<Bytes, Fault> {
+    // Anthropic demands it, and so do its SDKs.
+    written(body, &["max_tokens"])
+}
+
+/// Writes a request whose tokens are to be counted, which says nothing of the answer, as chat takes it.
+///
+/// # Errors
+/// As [`translated`].
+pub(crate) fn to_count(body: &[u8]) -> Result<Bytes, Fault> {
+    written(body, &[])
+}
+
+fn written(body: &[u8], required: &[&str]) -> Result<Bytes, Fault> {
     if values(body) > MAX_VALUES {
         let message = format!("the body holds more than {MAX_VALUES} values");
         return Err(Fault::new(code::BODY_TOO_LARGE, message));
@@ -54,9 +67,10 @@ pub(crate) fn translated(body: &[u8]) -> Result<Bytes, Fault> {
             chat.insert(ours.to_owned(), value);
         }
     }
-    // Anthropic demands it, and so do its SDKs.
-    if !chat.contains_key("max_tokens") {
-        wrong.missing("max_tokens");
+    for name in required {
+        if !chat.contains_key(*name) {
+            wrong.missing(name);
+        }
     }
     let first = system(given(&mut fields, "system"), &mut wrong);
     let rest = messages(given(&mut fields, "messages"), &mut wrong);

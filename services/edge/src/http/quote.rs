@@ -1,4 +1,5 @@
-//! `POST /quote`: what a paid request would cost. The service that would take the request says it, by the same code.
+//! `POST /quote`: what a paid request would cost, and `POST /messages/count_tokens`: how long it is. The service that would take the request
+//! says it, by the same code.
 
 use std::sync::Arc;
 
@@ -10,22 +11,22 @@ use bytes::Bytes;
 use chassis::rpc;
 use domain::{
     Micros,
-    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE},
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE},
 };
 use http::StatusCode;
 use proto::{
     chat::v1::QuoteRequest as ChatQuote, common::v1::Quote, media::v1::QuoteRequest as MediaQuote,
     price_factor_from_wire,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    App,
+    App, anthropic,
     auth::{Quoting, Scoped},
     body,
     error::ApiError,
-    http::{fields::Fields, max_cost, success},
+    http::{fields::Fields, json, max_cost, success},
 };
 
 /// The wire form of a quote.
@@ -39,6 +40,12 @@ struct Quoted {
     price_factor: Micros,
     expected_microcredits: i64,
     max_microcredits: i64,
+}
+
+/// What is read here of what chat makes of a request.
+#[derive(Deserialize)]
+struct Resolved {
+    input_tokens_expected: u64,
 }
 
 /// Says what a request would cost, and charges nothing.
@@ -75,6 +82,30 @@ pub(crate) async fn quote(
         app.clients.media.clone().quote(request).await?
     };
     success(StatusCode::OK, &Quoted::try_from(quote.into_inner())?)
+}
+
+/// How many tokens the input of `POST /messages` probably has, and charges nothing.
+pub(crate) async fn count_tokens(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Quoting>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let limits = &app.config.limits;
+    let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
+    let request = ChatQuote {
+        context: Some(caller.context()),
+        body: anthropic::request::to_count(&body)?,
+        models: caller.identity.models.clone(),
+        max_cost: 0,
+        route: MESSAGES_ROUTE.to_owned(),
+    };
+    let request = rpc::request(request, limits.deadlines.submit);
+    let quote = app.clients.chat.clone().quote(request).await?.into_inner();
+    let Resolved {
+        input_tokens_expected,
+    } = serde_json::from_slice(&quote.resolved).map_err(|_| ApiError::internal())?;
+    let counted = serde_json::json!({ "input_tokens": input_tokens_expected });
+    Ok(json(StatusCode::OK, counted.to_string().into()))
 }
 
 /// The route that is meant, and the body for it, as it stands in the text.

@@ -18,6 +18,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/embeddings", "{}"),
     (
         "POST",
+        "/messages/count_tokens",
+        r#"{"model":"gemini","messages":[{"role":"user","content":"hi"}]}"#,
+    ),
+    (
+        "POST",
         "/messages",
         r#"{"model":"gemini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
     ),

@@ -326,7 +326,7 @@ fn quote() -> common::Quote {
         max: 5_000_000,
         affordable: true,
         price_version: "v1".into(),
-        resolved: Bytes::from_static(br#"{"model":"m"}"#),
+        resolved: Bytes::from_static(br#"{"model":"m","input_tokens_expected":7}"#),
         price_factor: 800_000,
     }
 }

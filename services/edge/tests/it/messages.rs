@@ -9,7 +9,7 @@ use proto::{
 };
 use serde_json::{Value, json};
 
-use crate::house::{House, json as read_json, say};
+use crate::house::{House, json as read_json, read, say};
 
 const ASK: &str = r#"{"model":"gemini","max_tokens":9,"system":"be brief","messages":[{"role":"user","content":"hi"}]}"#;
 const STREAM: &str = r#"{"model":"gemini","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
@@ -83,6 +83,38 @@ async fn a_stream_is_told_in_anthropics_events() {
     assert!(
         text.contains(r#""output_tokens":2"#) && !text.contains("[DONE]"),
         "{text}"
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_counted_without_a_limit_of_output_and_without_an_answer() {
+    let house = House::start().await;
+    let body =
+        r#"{"model":"gemini","system":"be brief","messages":[{"role":"user","content":"hi"}]}"#;
+    let ask = house.post(
+        "/api/v1/messages/count_tokens",
+        &key(&house),
+        body.to_owned(),
+    );
+    assert_eq!(read(ask).await, (200, json!({ "input_tokens": 7 })));
+    let asked = house.world.chat_quotes.lock().unwrap()[0].clone();
+    assert_eq!(asked.route, "messages");
+    assert_eq!(
+        serde_json::from_slice::<Value>(&asked.body).unwrap(),
+        json!({
+            "model": "gemini",
+            "messages": [{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hi" }],
+        })
+    );
+    let wrong = house.post(
+        "/api/v1/messages/count_tokens",
+        &key(&house),
+        r#"{"model":"gemini","messages":7}"#.to_owned(),
+    );
+    let (status, failed) = read(wrong).await;
+    assert_eq!(
+        (status, &failed["type"], &failed["error"]["param"]),
+        (400, &json!("error"), &json!("messages"))
     );
 }
 
