@@ -68,7 +68,9 @@ pub fn recompute(prices: &Catalogue, receipt: &Receipt) -> Result<Arithmetic, Ve
 }
 
 fn model<'a>(catalogue: &'a Catalogue, receipt: &Receipt) -> Result<&'a Model, Vec<String>> {
-    let asked = |model: &&Model| model.slug == receipt.model && model.route == receipt.route;
+    // Chat is asked for in the words of several routes, by the models of one.
+    let served = |model: &Model| model.chat.is_some() || model.route == receipt.route;
+    let asked = |model: &&Model| model.slug == receipt.model && served(model);
     let found = catalogue.models().iter().find(asked);
     found.ok_or_else(|| {
         let (model, route) = (&receipt.model, &receipt.route);
