@@ -21,7 +21,8 @@
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
-//! | `reply.rs` | `credits_consumed` beside `usage`. Pure |
+//! | `limit.rs` | how much output was allowed, whose limit that was, and what an answer says that reaches it. Pure |
+//! | `reply.rs` | `credits_consumed` beside `usage`, and what else is added. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
 //! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start and of the database, failures that may leave the house, figures |
@@ -49,6 +50,7 @@ mod fault;
 mod health;
 mod kept;
 mod keyed;
+mod limit;
 mod listener;
 mod meter;
 mod metrics;

@@ -3,7 +3,8 @@
 //! What is kept for an Idempotency-Key is heard to its end, whether anybody reads it or not.
 //!
 //! The usage event is always kept back; so is an event that carries usage and a finish reason together (Google's do). If more
-//! follows, it was not the last one, and is sent. `[DONE]` is never sent from here: the edge writes it behind the tail.
+//! follows, it was not the last one, and is sent. A provider that goes on far beyond its limit of output is stopped: the answer ends there, for
+//! its length. `[DONE]` is never sent from here: the edge writes it behind the tail.
 
 use std::pin::pin;
 
@@ -16,6 +17,7 @@ use upstream::Failure;
 use crate::{
     bill::Tally,
     kept::Keeping,
+    limit::Limit,
     listener::{Listener, Lost},
     providers::{Chunk, Piece, Pieces},
     request::Wanted,
@@ -47,6 +49,8 @@ pub(crate) enum End {
     Done,
     /// The provider failed, or fell silent, or broke off.
     Broken(Failure),
+    /// It was stopped: the provider went on beyond its limit.
+    Passed,
     /// Nobody reads any more, or not fast enough.
     Lost(Lost),
 }
@@ -55,6 +59,7 @@ pub(crate) enum End {
 struct Meter<'a> {
     listener: &'a Listener,
     wanted: Wanted,
+    limit: Limit,
     metered: Metered,
     /// Whether a finish reason came.
     finished: bool,
@@ -65,12 +70,13 @@ struct Meter<'a> {
 pub(crate) async fn metered(
     (first, mut rest): (Chunk, Pieces),
     listener: &Listener,
-    wanted: Wanted,
+    (wanted, limit): (Wanted, Limit),
     keeping: Option<Keeping>,
 ) -> Metered {
     let mut meter = Meter {
         listener,
         wanted,
+        limit,
         finished: false,
         metered: Metered {
             tally: Tally::default(),
@@ -86,6 +92,11 @@ pub(crate) async fn metered(
     loop {
         if let Err(lost) = sent {
             return meter.end(End::Lost(lost));
+        }
+        if limit.is_passed(meter.metered.tally.content_bytes) {
+            // Dropping it stops the provider.
+            drop(rest);
+            return meter.pass().await;
         }
         let piece = tokio::select! {
             biased;
@@ -111,7 +122,7 @@ impl Meter<'_> {
     /// Counts an event, and sends it or keeps it back.
     async fn take(&mut self, chunk: Chunk) -> Result<(), Lost> {
         reach(Point::ChatMidStream);
-        let Chunk { data, signs } = chunk;
+        let Chunk { data, signs } = self.limit.told(chunk);
         let tally = &mut self.metered.tally;
         tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);
         self.finished |= signs.choices == Choices::Finished;
@@ -134,6 +145,18 @@ impl Meter<'_> {
             return Ok(());
         }
         self.send(data).await
+    }
+
+    /// Ends the answer that its provider did not end.
+    async fn pass(mut self) -> Metered {
+        let last = self.limit.end(&self.metered.first);
+        let kept_back = std::mem::take(&mut self.metered.kept_back);
+        for data in kept_back.into_iter().chain([last]) {
+            if let Err(lost) = self.send(data).await {
+                return self.end(End::Lost(lost));
+            }
+        }
+        self.end(End::Passed)
     }
 
     /// Sends an event, and keeps it.

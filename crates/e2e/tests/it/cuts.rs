@@ -2,7 +2,7 @@
 //! protocols of providers and both of customers, without and with an Idempotency-Key. What each costs is what docs/api.md says, to the
 //! micro-credit; every receipt is computed again, all together come to what the balance lost, no hold stays open, and the ledger holds.
 
-mod ways;
+pub(crate) mod ways;
 
 use std::{collections::BTreeMap, io::Write as _};
 

@@ -13,6 +13,7 @@ mod claude;
 mod crash_chat;
 mod crash_media;
 mod crash_storm;
+mod credit_limit;
 mod cuts;
 mod embeddings;
 mod errors;

@@ -19,6 +19,7 @@ mod house;
 mod keyed;
 mod keyed_crash;
 mod keyed_race;
+mod limits;
 mod money;
 mod prices;
 mod provider;

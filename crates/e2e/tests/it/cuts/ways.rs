@@ -112,7 +112,7 @@ impl Way {
         }
     }
 
-    const fn path(self) -> &'static str {
+    pub(crate) const fn path(self) -> &'static str {
         if self.is_messages() {
             "/messages"
         } else {
@@ -120,7 +120,7 @@ impl Way {
         }
     }
 
-    fn body(self, text: &str, label: &str) -> Value {
+    pub(crate) fn body(self, text: &str, label: &str) -> Value {
         let model = if self.is_claude() {
             "claude-opus-5-5"
         } else {
