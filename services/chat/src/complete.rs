@@ -44,6 +44,7 @@ use crate::{
     providers::{Answer, Chunk, Pieces},
     reply::{estimated, usage_event},
     request::Wanted,
+    story::{self, Story},
 };
 
 /// Starts a request; its events come out of the receiver, the first of them a head or a failure.
@@ -56,18 +57,19 @@ pub(crate) fn complete(
 ) -> Result<Receiver<Item>, Fault> {
     let config = &service.config;
     let (listener, events) = Listener::new(config.buffered_events, config.slow_reader_timeout);
-    let span = info_span!(
-        "chat",
-        request = submission.caller.request_id,
-        operation = %submission.operation,
-        otel.kind = "internal",
-    );
     if let Some(key) = submission.idempotency_key.take() {
+        let span = info_span!(
+            "chat",
+            request = submission.caller.request_id,
+            operation = %submission.operation,
+            otel.kind = "internal",
+        );
         let keyed = Keyed::new(service, submission, &key, listener);
         service.tasks.spawn(span, keyed.run());
     } else {
         let plan = plan(service, submission)?;
         somebody_serves(service, &plan)?;
+        let span = story::span(&plan);
         let work = Work::new(Arc::clone(service), plan, listener, None);
         service.tasks.spawn(span, work.run());
     }
@@ -83,6 +85,7 @@ pub(crate) struct Work {
     draft: Receipt,
     /// Its Idempotency-Key, which is its own while it runs.
     claim: Option<Claim>,
+    story: Story,
 }
 
 /// The metrics' word for a request that billing refused; for all others, their ending's.
@@ -113,6 +116,7 @@ impl Work {
             draft: plan.draft(service.catalogue.version()),
             service,
             plan,
+            story: Story::new(listener.since()),
             listener,
             claim,
         }
@@ -126,7 +130,9 @@ impl Work {
                 never = claim.stay_alive() => match never {},
             },
         };
-        self.service.metrics.ended(&self.plan.model, outcome);
+        let (service, model) = (&self.service, &self.plan.model);
+        service.metrics.ended(model, outcome);
+        self.story.ended(outcome, &service.figures, model);
     }
 
     async fn serve(&mut self) -> &'static str {
@@ -149,14 +155,22 @@ impl Work {
         let max_output = bound.affordable(&self.plan.rate, hold.granted());
         let most_bytes = self.service.config.output.most_token_bytes;
         let limit = Limit::of(bound, max_output, most_bytes);
+        self.story.asks(&self.service.figures);
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
             asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
         };
-        let Some(Asked { attempts, answer }) = asked else {
+        let Some(Asked {
+            attempts,
+            calls,
+            answer,
+        }) = asked
+        else {
             return self.nothing(hold, Ending::ClientLeft).await;
         };
+        let (figures, model) = (&self.service.figures, &self.plan.model);
+        self.story.asked(calls, figures, model);
         self.draft.provider = attempts
             .last()
             .map(|last| last.provider.clone())
@@ -176,6 +190,7 @@ impl Work {
 
     /// One JSON body: charged, then sent.
     async fn whole(&self, body: Chunk, hold: OpenHold) -> &'static str {
+        self.story.heard_whole(&body);
         let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
         let ending = Ending::Completed;
         let bill = self.bill(&tally, &hold, (ending, NO_USAGE));
@@ -203,6 +218,7 @@ impl Work {
         let most = self.service.config.replay.max_bytes;
         let keeping = self.claim.as_ref().map(|_| Keeping::new(most));
         let mut metered = metered(events, &self.listener, (wanted, limit), keeping).await;
+        self.story.heard_stream(&metered);
         match std::mem::replace(&mut metered.end, End::Done) {
             End::Done => self.completed(metered, hold, NO_USAGE).await,
             End::Passed => self.completed(metered, hold, LIMIT_PASSED).await,
@@ -353,6 +369,9 @@ impl Work {
         reach(Point::ChatBeforeCapture);
         let captured = hold.capture(receipt).await;
         reach(Point::ChatAfterCapture);
+        if let Ok(charged) = &captured {
+            self.story.charged(bill.usage, *charged);
+        }
         captured
     }
 

@@ -24,6 +24,7 @@
 //! | `limit.rs` | how much output was allowed, whose limit that was, and what an answer says that reaches it. Pure |
 //! | `reply.rs` | `credits_consumed` beside `usage`, and what else is added. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
+//! | `story.rs`, `figures.rs` | what traces and figures are told of a request: by OpenTelemetry's conventions for generative models |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
 //! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start and of the database, failures that may leave the house, figures |
 //!
@@ -47,6 +48,7 @@ mod config;
 mod edit;
 mod error;
 mod fault;
+mod figures;
 mod health;
 mod kept;
 mod keyed;
@@ -65,6 +67,7 @@ mod route;
 mod rpc;
 mod scan;
 mod store;
+mod story;
 mod surface;
 mod sweep;
 mod tiers;
@@ -82,6 +85,7 @@ use upstream::ProviderClient;
 use crate::{
     billing::Billing,
     claim::Replays,
+    figures::Figures,
     metrics::Metrics,
     route::{Care, Routes},
 };
@@ -133,6 +137,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
+    pub(crate) figures: Figures,
 }
 
 // === impl Chat ===
@@ -145,6 +150,7 @@ impl Chat {
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
+        let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
         let adapters = providers::adapters(&client, &config);
         let routes = Routes::build(
@@ -173,6 +179,7 @@ impl Chat {
             config,
             tasks: deps.tasks,
             metrics,
+            figures,
         });
         sweep::forget_the_dead(&service).await?;
         sweep::start(&service, &service.tasks);

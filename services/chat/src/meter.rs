@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chassis::failpoint::{Point, reach};
 use futures::StreamExt as _;
 use proto::chat::v1::complete_event::Event;
+use tokio::time::Instant;
 use upstream::Failure;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     listener::{Listener, Lost},
     providers::{Chunk, Piece, Pieces},
     request::Wanted,
-    scan::Choices,
+    scan::{Choices, Finish},
 };
 
 /// Usage events of one stream that are kept back at most; a provider that sends more of them sends running totals.
@@ -37,6 +38,10 @@ pub(crate) struct Metered {
     pub(crate) first: Bytes,
     /// What was sent, where it is kept.
     pub(crate) keeping: Option<Keeping>,
+    /// When the first text came.
+    pub(crate) first_text: Option<Instant>,
+    /// The reason of its end, if one came.
+    pub(crate) finish: Option<Finish>,
     /// Why the reader got no more, although the provider was heard to its end.
     pub(crate) lost: Option<Lost>,
     /// Why it ended.
@@ -83,6 +88,8 @@ pub(crate) async fn metered(
             kept_back: Vec::new(),
             first: first.data.clone(),
             keeping,
+            first_text: None,
+            finish: None,
             lost: None,
             end: End::Done,
         },
@@ -124,6 +131,10 @@ impl Meter<'_> {
         reach(Point::ChatMidStream);
         let Chunk { data, signs } = self.limit.told(chunk);
         let tally = &mut self.metered.tally;
+        if signs.content_bytes > 0 && self.metered.first_text.is_none() {
+            self.metered.first_text = Some(Instant::now());
+        }
+        self.metered.finish = signs.finish.or(self.metered.finish);
         tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);
         self.finished |= signs.choices == Choices::Finished;
         if signs.usage {
@@ -149,6 +160,7 @@ impl Meter<'_> {
 
     /// Ends the answer that its provider did not end.
     async fn pass(mut self) -> Metered {
+        self.metered.finish = Some(Finish::Length);
         let last = self.limit.end(&self.metered.first);
         let kept_back = std::mem::take(&mut self.metered.kept_back);
         for data in kept_back.into_iter().chain([last]) {

@@ -92,6 +92,12 @@ pub(crate) fn with_member(json: &Bytes, name: &str, value: &str) -> Bytes {
     splice(json, close, close, &format!("{comma}\"{name}\":{value}"))
 }
 
+/// The model that an answer or an event names.
+pub(crate) fn model_of(json: &[u8]) -> Option<Cow<'_, str>> {
+    let common = serde_json::from_slice::<Common<'_>>(json).ok()?;
+    serde_json::from_str(common.model?.get()).ok()
+}
+
 /// The event that ends the choices of a stream whose provider was stopped, in the words of its first event.
 pub(crate) fn finish_event(first: &[u8], finish: Finish) -> Bytes {
     let finished = Finished {

@@ -8,7 +8,7 @@ use testkit::{Aio, Api, Reply};
 use crate::{cuts::ways::Way, say::chat};
 
 /// Longer than what is afforded here.
-const LONG: &str = "Hello [sandbox tokens=3000]";
+const LONG: &str = "Hello [sandbox tokens=3000 chunk_delay=0ms]";
 
 /// What an answer says of its end: the reason, and the code.
 fn end(answer: &Value) -> (Value, Value) {

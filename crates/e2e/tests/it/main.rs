@@ -23,6 +23,7 @@ mod idempotency;
 mod keys;
 mod keys_limits;
 mod keys_own;
+mod leaving;
 mod media;
 mod messages;
 mod money;

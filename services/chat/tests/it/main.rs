@@ -15,6 +15,7 @@ mod cuts;
 mod database;
 mod embeddings;
 mod failures;
+mod figures;
 mod house;
 mod keyed;
 mod keyed_crash;
