@@ -17,8 +17,8 @@ pub use choose::Unserved;
 pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
-    CHAT_ROUTE, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits, MESSAGES_ROUTE,
-    Model, Param, ParamType, ProviderRoute, Status, When,
+    CHAT_ROUTE, CHAT_ROUTES, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits,
+    MESSAGES_ROUTE, Model, Param, ParamType, ProviderRoute, Status, When,
 };
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.

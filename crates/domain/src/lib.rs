@@ -31,7 +31,7 @@ pub use moment::Moment;
 pub use money::{Micros, MoneyError};
 pub use price::PriceFactor;
 pub use problem::{Problem, ProblemKind};
-pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts};
+pub use provider::{Dialect, KnownProvider, OutputLimit, PROVIDERS, Thoughts, conventional_name};
 pub use redeem_code::RedeemCode;
 pub use secret::Secret;
 pub use tags::{Tag, Tags};

@@ -92,6 +92,26 @@ pub const PROVIDERS: &[KnownProvider] = &[
     },
 ];
 
+/// Providers that OpenTelemetry's conventions for generative models call otherwise than we do.
+const CONVENTIONAL: [(&str, &str); 10] = [
+    ("azure", "azure.ai.openai"),
+    ("bedrock", "aws.bedrock"),
+    ("gemini", "gcp.gemini"),
+    ("google", "gcp.gemini"),
+    ("mistral", "mistral_ai"),
+    ("moonshot", "moonshot_ai"),
+    ("vertex", "gcp.vertex_ai"),
+    ("vertex-ai", "gcp.vertex_ai"),
+    ("watsonx", "ibm.watsonx.ai"),
+    ("xai", "x_ai"),
+];
+
+/// What OpenTelemetry's conventions call a provider, for traces and figures; our own name of one that they do not know.
+pub fn conventional_name(provider: &str) -> &str {
+    let row = CONVENTIONAL.iter().find(|(ours, _)| *ours == provider);
+    row.map_or(provider, |(_, theirs)| theirs)
+}
+
 // === impl OutputLimit ===
 
 impl OutputLimit {
@@ -120,6 +140,12 @@ mod tests {
     #[test]
     fn a_provider_we_do_not_know_speaks_the_common_ground() {
         assert_eq!(Dialect::default(), COMMON);
+    }
+
+    #[test]
+    fn conventions_have_names_of_their_own() {
+        let names = ["anthropic", "gemini", "openai", "somebody"].map(conventional_name);
+        assert_eq!(names, ["anthropic", "gcp.gemini", "openai", "somebody"]);
     }
 
     #[test]

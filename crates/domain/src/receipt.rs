@@ -64,6 +64,9 @@ pub struct Receipt {
     pub error_code: Option<String>,
     /// What was used, by class.
     pub usage: BTreeMap<String, u64>,
+    /// Who counted that; absent where nothing is counted, and in receipts of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_source: Option<UsageSource>,
     /// Why the usage is an estimate, if it is one.
     pub estimated: Option<String>,
     /// What that costs, by class.
@@ -77,6 +80,16 @@ pub struct Receipt {
     /// The customer's own labels.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+}
+
+/// Who counted the tokens that were used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageSource {
+    /// The provider, which reported them.
+    Provider,
+    /// We, from what arrived.
+    Estimate,
 }
 
 /// The calls to providers: one by one, or how many there were.
@@ -116,6 +129,7 @@ impl Receipt {
             charged: Charge::Nothing,
             error_code: None,
             usage: BTreeMap::new(),
+            usage_source: None,
             estimated: None,
             lines: Vec::new(),
             cost_microcredits: 0,
@@ -129,6 +143,7 @@ impl Receipt {
     #[must_use]
     pub fn free(mut self, class: Ending, held: Micros) -> Self {
         self.usage = BTreeMap::new();
+        self.usage_source = None;
         self.estimated = None;
         self.lines = Vec::new();
         self.cost_microcredits = 0;

@@ -9,6 +9,8 @@ use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::Value;
 
+use crate::directive::{Directive, Outcome};
+
 /// An answer with a JSON body.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     text(status, "application/json", body.to_string().into())
@@ -87,6 +89,35 @@ where
         Err(broken())
     });
     pieces.map(Ok).chain(end)
+}
+
+/// All events of a stream, or as many of them as its directive lets through: then it is cut, or hangs until the process stops.
+/// `usual` is how many come before a cut that does not say it.
+pub(crate) fn let_through<S>(
+    events: S,
+    (directive, usual): (&Directive, usize),
+    tasks: &Tasks,
+) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
+    let after = directive
+        .after
+        .map(|after| usize::try_from(after).unwrap_or(usize::MAX));
+    match (directive.outcome, after) {
+        (Outcome::Cut, after) => {
+            event_stream(then_broken(events.take(after.unwrap_or(usual))).boxed())
+        }
+        (Outcome::Hang, Some(after)) => {
+            let tasks = tasks.clone();
+            let silence = stream::once(async move {
+                tasks.stopping().await;
+                Err(broken())
+            });
+            event_stream(events.take(after).map(Ok).chain(silence).boxed())
+        }
+        _ => event_stream(events.map(Ok)),
+    }
 }
 
 /// Where the caller found this server: `http://host:port`.

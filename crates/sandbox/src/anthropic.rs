@@ -52,6 +52,9 @@ pub(crate) async fn complete(
         return refusal.response();
     }
     match (directive.outcome, asked.delivery) {
+        (Outcome::Hang, Delivery::Stream) if directive.after.is_some() => {
+            streamed(&sandbox, &reply, &directive)
+        }
         (Outcome::Hang, _) => answer::hang(&sandbox.tasks).await,
         (Outcome::Vanish, _) => answer::vanish(),
         (Outcome::Malformed, Delivery::Whole) => answer::malformed(),
@@ -90,14 +93,11 @@ fn understood(headers: &HeaderMap, body: &[u8]) -> Result<Asked, Refusal> {
     request::read(body).map_err(Refusal::Invalid)
 }
 
-/// The reply as server-sent events, one token each; a cut one drops the connection after half of its blocks' events.
+/// The reply as server-sent events, one token each; a cut one drops the connection after half of its blocks' events, unless it says when.
 fn streamed(sandbox: &Sandbox, reply: &Reply, directive: &Directive) -> Response {
     let pause = directive.chunk_delay.unwrap_or(sandbox.config.chunk_delay);
-    let mut middle = reply.block_events();
-    let cut = directive.outcome == Outcome::Cut;
-    if cut {
-        middle.truncate(middle.len() / 2);
-    }
+    let (first, middle) = (reply.first_events(), reply.block_events());
+    let half = first.len() + middle.len() / 2;
     let middle = stream::iter(middle).then(move |event| async move {
         // The timer's grain is a millisecond: no pause must be none.
         if !pause.is_zero() {
@@ -106,12 +106,10 @@ fn streamed(sandbox: &Sandbox, reply: &Reply, directive: &Directive) -> Response
         frame(&event)
     });
     let frames = |events: Vec<_>| stream::iter(events).map(|event| frame(&event));
-    let begun = frames(reply.first_events()).chain(middle);
-    if cut {
-        answer::event_stream(answer::then_broken(begun))
-    } else {
-        answer::event_stream(begun.chain(frames(reply.last_events())).map(Ok))
-    }
+    let events = frames(first)
+        .chain(middle)
+        .chain(frames(reply.last_events()));
+    answer::let_through(events, (directive, half), &sandbox.tasks)
 }
 
 fn identity(asked: &Asked) -> Identity {

@@ -1,6 +1,6 @@
 //! `[sandbox k=v …]`: how a text tells the sandbox what shall happen to it. Pure: text in, directive out.
 //!
-//! The keys are `outcome`, `delay`, `tokens` and `chunk_delay`. A word that is not understood changes nothing and is
+//! The keys are `outcome`, `delay`, `tokens`, `chunk_delay` and `after`. A word that is not understood changes nothing and is
 //! reported back, so that a developer sees the typing error. Several directives in one text add up; the last word wins.
 
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Directive {
     pub tokens: Option<u32>,
     /// The pause between two pieces of a streamed answer; `None` for the default.
     pub chunk_delay: Option<Duration>,
+    /// How many events of a stream come before it is cut, or before it hangs; `None` for half of them, and for none.
+    pub after: Option<u32>,
     /// The words that were not understood, shortened, at most [`MAX_MISREAD`] of them.
     pub misread: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Directive {
                 let tokens = value.parse().ok()?;
                 self.tokens = Some((tokens <= bounds.max_tokens).then_some(tokens)?);
             }
+            "after" => self.after = Some(value.parse().ok()?),
             _ => return None,
         }
         Some(())
@@ -197,12 +200,14 @@ mod tests {
 
     #[test]
     fn all_keys_together() {
-        let directive = check("x [sandbox outcome=cut  delay=1500ms\ttokens=200 chunk_delay=20ms]");
+        let directive =
+            check("x [sandbox outcome=cut  delay=1500ms\ttokens=200 chunk_delay=20ms after=3]");
         let expected = Directive {
             outcome: Outcome::Cut,
             delay: Some(Duration::from_millis(1_500)),
             tokens: Some(200),
             chunk_delay: Some(Duration::from_millis(20)),
+            after: Some(3),
             misread: Vec::new(),
         };
         assert_eq!(directive, expected);
@@ -227,6 +232,7 @@ mod tests {
             "tokens=1001",
             "tokens=-1",
             "chunk_delay=",
+            "after=some",
             "colour=red",
             "fail",
         ];

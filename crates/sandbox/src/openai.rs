@@ -63,6 +63,9 @@ pub(crate) async fn complete(
         return dialect.refuse(&refusal);
     }
     match (directive.outcome, asked.delivery) {
+        (Outcome::Hang, Delivery::Stream(_)) if directive.after.is_some() => {
+            streamed(&sandbox, reply, &asked, &directive)
+        }
         (Outcome::Hang, _) => answer::hang(&sandbox.tasks).await,
         (Outcome::Vanish, _) => answer::vanish(),
         (Outcome::Malformed, Delivery::Whole) => answer::malformed(),
@@ -79,14 +82,11 @@ pub(crate) async fn complete(
     }
 }
 
-/// The reply as server-sent events, one token each; a cut one drops the connection after half of them.
+/// The reply as server-sent events, one token each; a cut one drops the connection after half of them, unless it says when.
 fn streamed(sandbox: &Sandbox, reply: Reply, asked: &Asked, directive: &Directive) -> Response {
     let pause = directive.chunk_delay.unwrap_or(sandbox.config.chunk_delay);
-    let mut deltas = reply.deltas();
-    let cut = directive.outcome == Outcome::Cut;
-    if cut {
-        deltas.truncate(deltas.len() / 2);
-    }
+    let deltas = reply.deltas();
+    let half = deltas.len() / 2 + 1;
     let first = reply.first_chunk(asked.delivery);
     let last = reply.last_chunks(asked.delivery);
     let delivery = asked.delivery;
@@ -100,12 +100,10 @@ fn streamed(sandbox: &Sandbox, reply: Reply, asked: &Asked, directive: &Directiv
             bytes
         }
     });
-    let begun = stream::iter([first]).chain(middle);
-    if cut {
-        answer::event_stream(answer::then_broken(begun))
-    } else {
-        answer::event_stream(begun.chain(stream::iter(last)).map(Ok))
-    }
+    let events = stream::iter([first])
+        .chain(middle)
+        .chain(stream::iter(last));
+    answer::let_through(events, (directive, half), &sandbox.tasks)
 }
 
 fn identity(asked: &Asked) -> Identity {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -16,7 +17,8 @@ use axum::{
 };
 use bytes::Bytes;
 use chassis::Tasks;
-use http::{HeaderMap, StatusCode};
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -48,6 +50,8 @@ pub enum Answer {
     Redirect(String),
     /// Nothing, until the other side gives up.
     Hang,
+    /// 200 with an event stream that begins with this text, and then stands still until the other side gives up.
+    Stream(&'static str),
 }
 
 /// The endpoint.
@@ -62,7 +66,12 @@ struct Memory {
     received: Vec<Received>,
     script: VecDeque<Answer>,
     otherwise: Answer,
+    /// When the other side gave up.
+    left: Vec<SystemTime>,
 }
+
+/// An answer without an end, that is being waited for; notes when nobody does any more.
+struct Waiting(Sink);
 
 // === impl Sink ===
 
@@ -79,6 +88,7 @@ impl Sink {
                 received: Vec::new(),
                 script: VecDeque::new(),
                 otherwise,
+                left: Vec::new(),
             })),
         };
         let router = Router::new().fallback(take).with_state(sink.clone());
@@ -107,6 +117,21 @@ impl Sink {
     /// Everything so far, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
         self.memory().received.clone()
+    }
+
+    /// Waits until the other side has given up that often, and says when it did.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn wait_for_left(&self, count: usize) -> Result<Vec<SystemTime>> {
+        eventually(
+            &format!("{count} answers that nobody waits for"),
+            async || {
+                let left = self.memory().left.clone();
+                Ok((left.len() >= count).then_some(left))
+            },
+        )
+        .await
     }
 
     /// Waits until at least `count` requests have come, and gives all.
@@ -155,7 +180,24 @@ async fn take(State(sink): State<Sink>, request: Request) -> Response {
             }
             response
         }
-        Answer::Hang => std::future::pending().await,
+        Answer::Hang => {
+            let _waiting = Waiting(sink);
+            std::future::pending().await
+        }
+        Answer::Stream(text) => {
+            let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(text.as_bytes()))]);
+            let waiting = Waiting(sink);
+            let silence = stream::once(async move {
+                let _waiting = waiting;
+                std::future::pending().await
+            });
+            let mut response = Response::new(Body::from_stream(begun.chain(silence)));
+            let kind = HeaderValue::from_static("text/event-stream");
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, kind);
+            response
+        }
     }
 }
 
@@ -163,6 +205,14 @@ fn status(code: u16) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
     response
+}
+
+// === impl Waiting ===
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.memory().left.push(SystemTime::now());
+    }
 }
 
 // === impl Received ===

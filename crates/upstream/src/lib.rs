@@ -38,7 +38,7 @@ pub use crate::egress::{
 };
 pub use crate::failure::{Class, Classify, Failure, ProviderAnswer, Verdict, Wait};
 pub use crate::fault::{fault, report};
-pub use crate::span::traced;
+pub use crate::span::{CallSpan, traced};
 pub use crate::sse::{Decoder, Event, EventTooLarge, Events};
 
 /// Why a client could not be built. It happens at start only.

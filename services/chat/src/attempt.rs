@@ -23,12 +23,15 @@ use crate::{
     providers::{Answer, Order},
     request::Wanted,
     route::Candidate,
+    story::Call,
 };
 
 /// How the candidates did.
 pub(crate) struct Asked {
     /// Every call, in order; the last one is the answer's or the failure's.
     pub(crate) attempts: Vec<Attempt>,
+    /// The same, for traces and figures.
+    pub(crate) calls: Vec<Call>,
     /// The first good answer, or the failure of the last candidate asked.
     pub(crate) answer: Result<Answer, Failure>,
 }
@@ -40,6 +43,7 @@ struct Way<'a> {
     /// After this moment no further one is asked.
     until: Instant,
     attempts: Vec<Attempt>,
+    calls: Vec<Call>,
 }
 
 /// Whether anybody could be asked now: for a request that nobody would serve, no credit need be held.
@@ -72,6 +76,7 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
         },
         until: Instant::now() + limits.window,
         attempts: Vec::with_capacity(1),
+        calls: Vec::with_capacity(1),
     };
     let mut rest = VecDeque::from(plan.candidates.in_order(plan.affinity()));
     // Who asked us to slow down is asked last. The sort is stable: apart from that, the order stays.
@@ -143,7 +148,9 @@ impl Way<'_> {
                 None => ask.await,
             }
         };
-        let answer = upstream::traced("chat", whom, ask).await;
+        let mut call = Call::begin(whom, self.order);
+        let answer = call.watch(ask).await;
+        self.calls.push(call);
         passage.tell(&answer);
         let outcome = match &answer {
             Ok(_) => "answered",
@@ -192,6 +199,7 @@ impl Way<'_> {
     fn ends(self, answer: Result<Answer, Failure>) -> Asked {
         Asked {
             attempts: self.attempts,
+            calls: self.calls,
             answer,
         }
     }

@@ -8,7 +8,7 @@ use domain::{
     Micros, Usage,
     charge::Ending,
     price::Cost,
-    receipt::{Receipt, token_usage},
+    receipt::{Receipt, UsageSource, token_usage},
 };
 
 use crate::{
@@ -127,6 +127,10 @@ impl Bill {
     pub(crate) fn receipt(&self, draft: &Receipt, ending: Ending) -> Receipt {
         let used = (token_usage(self.usage), self.cost.clone());
         Receipt {
+            usage_source: Some(match self.estimated {
+                Some(_) => UsageSource::Estimate,
+                None => UsageSource::Provider,
+            }),
             estimated: self.estimated.map(str::to_owned),
             ..draft.clone().paid(ending, used, self.granted)
         }

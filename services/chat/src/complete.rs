@@ -36,13 +36,15 @@ use crate::{
     fault::inside_answer,
     kept::{Keeping, Kept, credited},
     keyed::Keyed,
+    limit::Limit,
     listener::{Begun, Item, Listener, Lost},
     meter::{End, Metered, metered},
     open_hold::OpenHold,
     plan::{Plan, Submission, plan},
     providers::{Answer, Chunk, Pieces},
-    reply::usage_event,
+    reply::{estimated, usage_event},
     request::Wanted,
+    story::{self, Story},
 };
 
 /// Starts a request; its events come out of the receiver, the first of them a head or a failure.
@@ -55,18 +57,19 @@ pub(crate) fn complete(
 ) -> Result<Receiver<Item>, Fault> {
     let config = &service.config;
     let (listener, events) = Listener::new(config.buffered_events, config.slow_reader_timeout);
-    let span = info_span!(
-        "chat",
-        request = submission.caller.request_id,
-        operation = %submission.operation,
-        otel.kind = "internal",
-    );
     if let Some(key) = submission.idempotency_key.take() {
+        let span = info_span!(
+            "chat",
+            request = submission.caller.request_id,
+            operation = %submission.operation,
+            otel.kind = "internal",
+        );
         let keyed = Keyed::new(service, submission, &key, listener);
         service.tasks.spawn(span, keyed.run());
     } else {
         let plan = plan(service, submission)?;
         somebody_serves(service, &plan)?;
+        let span = story::span(&plan);
         let work = Work::new(Arc::clone(service), plan, listener, None);
         service.tasks.spawn(span, work.run());
     }
@@ -82,12 +85,15 @@ pub(crate) struct Work {
     draft: Receipt,
     /// Its Idempotency-Key, which is its own while it runs.
     claim: Option<Claim>,
+    story: Story,
 }
 
 /// The metrics' word for a request that billing refused; for all others, their ending's.
 const REFUSED: &str = "hold_refused";
 /// Why a complete answer's usage is an estimate.
 const NO_USAGE: &str = "no_usage";
+/// The same of an answer that its provider did not end.
+const LIMIT_PASSED: &str = "limit_passed";
 
 /// What is written down for a request's key before its answer is charged.
 enum Keep {
@@ -110,6 +116,7 @@ impl Work {
             draft: plan.draft(service.catalogue.version()),
             service,
             plan,
+            story: Story::new(listener.since()),
             listener,
             claim,
         }
@@ -123,7 +130,9 @@ impl Work {
                 never = claim.stay_alive() => match never {},
             },
         };
-        self.service.metrics.ended(&self.plan.model, outcome);
+        let (service, model) = (&self.service, &self.plan.model);
+        service.metrics.ended(model, outcome);
+        self.story.ended(outcome, &service.figures, model);
     }
 
     async fn serve(&mut self) -> &'static str {
@@ -142,23 +151,34 @@ impl Work {
             }
         };
         reach(Point::ChatAfterHold);
-        let max_output = self.plan.bound.affordable(&self.plan.rate, hold.granted());
+        let bound = &self.plan.bound;
+        let max_output = bound.affordable(&self.plan.rate, hold.granted());
+        let most_bytes = self.service.config.output.most_token_bytes;
+        let limit = Limit::of(bound, max_output, most_bytes);
+        self.story.asks(&self.service.figures);
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
             asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
         };
-        let Some(Asked { attempts, answer }) = asked else {
+        let Some(Asked {
+            attempts,
+            calls,
+            answer,
+        }) = asked
+        else {
             return self.nothing(hold, Ending::ClientLeft).await;
         };
+        let (figures, model) = (&self.service.figures, &self.plan.model);
+        self.story.asked(calls, figures, model);
         self.draft.provider = attempts
             .last()
             .map(|last| last.provider.clone())
             .unwrap_or_default();
         self.draft.attempts = Attempts::Calls(attempts);
         match answer {
-            Ok(Answer::Whole(body)) => self.whole(body, hold).await,
-            Ok(Answer::Stream(first, rest)) => self.stream(first, rest, hold).await,
+            Ok(Answer::Whole(body)) => self.whole(limit.told(body), hold).await,
+            Ok(Answer::Stream(first, rest)) => self.stream((first, rest), limit, hold).await,
             Err(failure) => {
                 let word = self.nothing(hold, ending_of(&failure)).await;
                 let fault = upstream::fault(&failure, self.service.config.retry_after);
@@ -170,11 +190,12 @@ impl Work {
 
     /// One JSON body: charged, then sent.
     async fn whole(&self, body: Chunk, hold: OpenHold) -> &'static str {
+        self.story.heard_whole(&body);
         let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
         let ending = Ending::Completed;
-        let bill = self.bill(&tally, &hold, ending);
+        let bill = self.bill(&tally, &hold, (ending, NO_USAGE));
         let head = self.head(Wanted::Whole);
-        let tail = vec![body.data];
+        let tail = explained(vec![body.data], bill.as_ref());
         let keep = Keep::Answer(self.kept(&head, Some(Vec::new()), &tail));
         match self.settle(bill, hold, (ending, keep)).await {
             Ok(charged) => {
@@ -190,27 +211,35 @@ impl Work {
     }
 
     /// Events as they come; the last ones once they are charged.
-    async fn stream(&self, first: Chunk, rest: Pieces, hold: OpenHold) -> &'static str {
+    async fn stream(&self, events: (Chunk, Pieces), limit: Limit, hold: OpenHold) -> &'static str {
         let wanted = self.plan.request.answer;
         // A reader who is gone already is noticed at the first event, which counts what came.
         let _ = self.listener.send(Event::Head(self.head(wanted))).await;
         let most = self.service.config.replay.max_bytes;
         let keeping = self.claim.as_ref().map(|_| Keeping::new(most));
-        let mut metered = metered((first, rest), &self.listener, wanted, keeping).await;
+        let mut metered = metered(events, &self.listener, (wanted, limit), keeping).await;
+        self.story.heard_stream(&metered);
         match std::mem::replace(&mut metered.end, End::Done) {
-            End::Done => self.completed(metered, hold).await,
+            End::Done => self.completed(metered, hold, NO_USAGE).await,
+            End::Passed => self.completed(metered, hold, LIMIT_PASSED).await,
             End::Broken(failure) => self.broken(&metered, hold, &failure).await,
             End::Lost(lost) => self.lost(&metered.tally, hold, lost).await,
         }
     }
 
-    /// The stream came to its end.
-    async fn completed(&self, metered: Metered, hold: OpenHold) -> &'static str {
+    /// The stream came to its end. `silence` says why no usage may have come.
+    async fn completed(
+        &self,
+        metered: Metered,
+        hold: OpenHold,
+        silence: &'static str,
+    ) -> &'static str {
         let wanted = self.plan.request.answer;
         let ending = Ending::Completed;
-        let bill = self.bill(&metered.tally, &hold, ending);
+        let bill = self.bill(&metered.tally, &hold, (ending, silence));
         let usage = bill.as_ref().map(|bill| bill.usage).unwrap_or_default();
         let tail = tail(metered.kept_back, &metered.first, usage, wanted);
+        let tail = explained(tail, bill.as_ref());
         let data = metered.keeping.and_then(Keeping::into_data);
         let keep = Keep::Answer(self.kept(&self.head(wanted), data, &tail));
         match (self.settle(bill, hold, (ending, keep)).await, metered.lost) {
@@ -233,7 +262,7 @@ impl Work {
         } else {
             Ending::UpstreamCut
         };
-        let bill = self.bill(&metered.tally, &hold, ending);
+        let bill = self.bill(&metered.tally, &hold, (ending, ending.as_str()));
         match self.settle(bill, hold, (ending, Keep::Nothing)).await {
             Ok(charged) => self.fail(inside_answer(failure, charged), ending).await,
             Err(fault) => self.fail(fault, Ending::BillingUnavailable).await,
@@ -246,7 +275,7 @@ impl Work {
             Lost::Left => Ending::ClientLeft,
             Lost::Slow => Ending::SlowReader,
         };
-        let bill = self.bill(tally, &hold, ending);
+        let bill = self.bill(tally, &hold, (ending, ending.as_str()));
         // Where there is a key, the answer was too long to be kept for it.
         let settled = self.settle(bill, hold, (ending, Keep::Answer(None))).await;
         let fault = settled.map_or_else(|fault| fault, slow_reader);
@@ -271,20 +300,21 @@ impl Work {
         })
     }
 
-    /// What an ending costs; `None` when the table says nothing, or nothing of it had arrived.
-    fn bill(&self, tally: &Tally, hold: &OpenHold, ending: Ending) -> Option<Bill> {
+    /// What an ending costs; `None` when the table says nothing, or nothing of it had arrived. `silence` says why no usage may have
+    /// come.
+    fn bill(
+        &self,
+        tally: &Tally,
+        hold: &OpenHold,
+        (ending, silence): (Ending, &'static str),
+    ) -> Option<Bill> {
         let due = match ending.charge(self.draft.kind) {
             Charge::Nothing => false,
             Charge::WhatArrived => tally.content_bytes > 0,
             Charge::InFull => true,
         };
-        let reason = if ending == Ending::Completed {
-            NO_USAGE
-        } else {
-            ending.as_str()
-        };
         let (plan, granted) = (&self.plan, hold.granted());
-        due.then(|| Bill::of(tally, &plan.bound, &plan.rate, granted, reason))
+        due.then(|| Bill::of(tally, &plan.bound, &plan.rate, granted, silence))
     }
 
     /// Charges a bill, or gives everything back. Where somebody may ask for the answer again, it is written down before: then whoever
@@ -339,6 +369,9 @@ impl Work {
         reach(Point::ChatBeforeCapture);
         let captured = hold.capture(receipt).await;
         reach(Point::ChatAfterCapture);
+        if let Ok(charged) = &captured {
+            self.story.charged(bill.usage, *charged);
+        }
         captured
     }
 
@@ -375,6 +408,15 @@ fn tail(mut kept_back: Vec<Bytes>, first: &Bytes, usage: Usage, wanted: Wanted) 
         kept_back.push(usage_event(first, usage));
     }
     kept_back
+}
+
+/// The last events, which say so if the usage is an estimate.
+fn explained(mut tail: Vec<Bytes>, bill: Option<&Bill>) -> Vec<Bytes> {
+    let is_estimate = bill.is_some_and(|bill| bill.estimated.is_some());
+    if let (true, Some(last)) = (is_estimate, tail.last_mut()) {
+        *last = estimated(last);
+    }
+    tail
 }
 
 /// The answer is kept for the request's key, and its reader took nothing for too long.

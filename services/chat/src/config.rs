@@ -104,6 +104,9 @@ pub struct OutputLimits {
     pub least: u64,
     /// What a quote expects where more is allowed. Default 512.
     pub expected: u64,
+    /// The most bytes of text that one token may have. A stream whose text is more than its limit of tokens can have is stopped. Default
+    /// 128: the longest token of the tokenizers in use.
+    pub most_token_bytes: u64,
 }
 
 /// The section `limits.chat.billing`.
@@ -241,6 +244,7 @@ impl Default for OutputLimits {
         Self {
             least: 256,
             expected: 512,
+            most_token_bytes: 128,
         }
     }
 }

@@ -7,7 +7,7 @@ use chassis::telemetry::causes;
 use domain::Micros;
 use proto::{Fault, chat::v1::complete_event::Event, code};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 
 use crate::{
     Service,
@@ -19,6 +19,7 @@ use crate::{
     listener::{Begun, Listener},
     plan::{Plan, Submission, plan},
     replay::{Earlier, Ended, Fate, Key, State, Verdict},
+    story,
 };
 
 /// The first pause between two looks at a request that somebody else runs; it doubles.
@@ -72,8 +73,9 @@ impl Keyed {
     pub(crate) async fn run(self) {
         match self.decide().await {
             Ok(Next::Run(plan, claim)) => {
+                let span = story::span(&plan);
                 let work = Work::new(self.service, *plan, self.listener, Some(claim));
-                Box::pin(work.run()).await;
+                Box::pin(work.run().instrument(span)).await;
             }
             Ok(Next::Replay(events)) => {
                 self.service.metrics.replayed.inc();

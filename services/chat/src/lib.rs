@@ -21,8 +21,10 @@
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
-//! | `reply.rs` | `credits_consumed` beside `usage`. Pure |
+//! | `limit.rs` | how much output was allowed, whose limit that was, and what an answer says that reaches it. Pure |
+//! | `reply.rs` | `credits_consumed` beside `usage`, and what else is added. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
+//! | `story.rs`, `figures.rs` | what traces and figures are told of a request: by OpenTelemetry's conventions for generative models |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
 //! | `config.rs`, `error.rs`, `fault.rs`, `metrics.rs` | settings, errors of the start and of the database, failures that may leave the house, figures |
 //!
@@ -46,9 +48,11 @@ mod config;
 mod edit;
 mod error;
 mod fault;
+mod figures;
 mod health;
 mod kept;
 mod keyed;
+mod limit;
 mod listener;
 mod meter;
 mod metrics;
@@ -63,6 +67,7 @@ mod route;
 mod rpc;
 mod scan;
 mod store;
+mod story;
 mod surface;
 mod sweep;
 mod tiers;
@@ -80,6 +85,7 @@ use upstream::ProviderClient;
 use crate::{
     billing::Billing,
     claim::Replays,
+    figures::Figures,
     metrics::Metrics,
     route::{Care, Routes},
 };
@@ -131,6 +137,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
+    pub(crate) figures: Figures,
 }
 
 // === impl Chat ===
@@ -143,6 +150,7 @@ impl Chat {
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
+        let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
         let adapters = providers::adapters(&client, &config);
         let routes = Routes::build(
@@ -171,6 +179,7 @@ impl Chat {
             config,
             tasks: deps.tasks,
             metrics,
+            figures,
         });
         sweep::forget_the_dead(&service).await?;
         sweep::start(&service, &service.tasks);

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{
     Receiver, Sender, channel,
     error::{SendTimeoutError, TrySendError},
 };
+use tokio::time::Instant;
 use tonic::Status;
 
 /// What travels: events, or the failure before the first of them.
@@ -19,6 +20,7 @@ pub(crate) type Item = Result<CompleteEvent, Status>;
 pub(crate) struct Listener {
     sender: Sender<Item>,
     patience: Duration,
+    since: Instant,
 }
 
 /// Why nothing more can be sent.
@@ -36,7 +38,17 @@ impl Listener {
     /// A client and where its events come out; `buffered` of them may wait.
     pub(crate) fn new(buffered: usize, patience: Duration) -> (Self, Receiver<Item>) {
         let (sender, receiver) = channel(buffered);
-        (Self { sender, patience }, receiver)
+        let listener = Self {
+            sender,
+            patience,
+            since: Instant::now(),
+        };
+        (listener, receiver)
+    }
+
+    /// Since when it waits.
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Completes when the reader is gone.

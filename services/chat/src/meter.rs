@@ -3,7 +3,8 @@
 //! What is kept for an Idempotency-Key is heard to its end, whether anybody reads it or not.
 //!
 //! The usage event is always kept back; so is an event that carries usage and a finish reason together (Google's do). If more
-//! follows, it was not the last one, and is sent. `[DONE]` is never sent from here: the edge writes it behind the tail.
+//! follows, it was not the last one, and is sent. A provider that goes on far beyond its limit of output is stopped: the answer ends there, for
+//! its length. `[DONE]` is never sent from here: the edge writes it behind the tail.
 
 use std::pin::pin;
 
@@ -11,15 +12,17 @@ use bytes::Bytes;
 use chassis::failpoint::{Point, reach};
 use futures::StreamExt as _;
 use proto::chat::v1::complete_event::Event;
+use tokio::time::Instant;
 use upstream::Failure;
 
 use crate::{
     bill::Tally,
     kept::Keeping,
+    limit::Limit,
     listener::{Listener, Lost},
     providers::{Chunk, Piece, Pieces},
     request::Wanted,
-    scan::Choices,
+    scan::{Choices, Finish},
 };
 
 /// Usage events of one stream that are kept back at most; a provider that sends more of them sends running totals.
@@ -35,6 +38,10 @@ pub(crate) struct Metered {
     pub(crate) first: Bytes,
     /// What was sent, where it is kept.
     pub(crate) keeping: Option<Keeping>,
+    /// When the first text came.
+    pub(crate) first_text: Option<Instant>,
+    /// The reason of its end, if one came.
+    pub(crate) finish: Option<Finish>,
     /// Why the reader got no more, although the provider was heard to its end.
     pub(crate) lost: Option<Lost>,
     /// Why it ended.
@@ -47,6 +54,8 @@ pub(crate) enum End {
     Done,
     /// The provider failed, or fell silent, or broke off.
     Broken(Failure),
+    /// It was stopped: the provider went on beyond its limit.
+    Passed,
     /// Nobody reads any more, or not fast enough.
     Lost(Lost),
 }
@@ -55,6 +64,7 @@ pub(crate) enum End {
 struct Meter<'a> {
     listener: &'a Listener,
     wanted: Wanted,
+    limit: Limit,
     metered: Metered,
     /// Whether a finish reason came.
     finished: bool,
@@ -65,18 +75,21 @@ struct Meter<'a> {
 pub(crate) async fn metered(
     (first, mut rest): (Chunk, Pieces),
     listener: &Listener,
-    wanted: Wanted,
+    (wanted, limit): (Wanted, Limit),
     keeping: Option<Keeping>,
 ) -> Metered {
     let mut meter = Meter {
         listener,
         wanted,
+        limit,
         finished: false,
         metered: Metered {
             tally: Tally::default(),
             kept_back: Vec::new(),
             first: first.data.clone(),
             keeping,
+            first_text: None,
+            finish: None,
             lost: None,
             end: End::Done,
         },
@@ -86,6 +99,11 @@ pub(crate) async fn metered(
     loop {
         if let Err(lost) = sent {
             return meter.end(End::Lost(lost));
+        }
+        if limit.is_passed(meter.metered.tally.content_bytes) {
+            // Dropping it stops the provider.
+            drop(rest);
+            return meter.pass().await;
         }
         let piece = tokio::select! {
             biased;
@@ -111,8 +129,12 @@ impl Meter<'_> {
     /// Counts an event, and sends it or keeps it back.
     async fn take(&mut self, chunk: Chunk) -> Result<(), Lost> {
         reach(Point::ChatMidStream);
-        let Chunk { data, signs } = chunk;
+        let Chunk { data, signs } = self.limit.told(chunk);
         let tally = &mut self.metered.tally;
+        if signs.content_bytes > 0 && self.metered.first_text.is_none() {
+            self.metered.first_text = Some(Instant::now());
+        }
+        self.metered.finish = signs.finish.or(self.metered.finish);
         tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);
         self.finished |= signs.choices == Choices::Finished;
         if signs.usage {
@@ -134,6 +156,19 @@ impl Meter<'_> {
             return Ok(());
         }
         self.send(data).await
+    }
+
+    /// Ends the answer that its provider did not end.
+    async fn pass(mut self) -> Metered {
+        self.metered.finish = Some(Finish::Length);
+        let last = self.limit.end(&self.metered.first);
+        let kept_back = std::mem::take(&mut self.metered.kept_back);
+        for data in kept_back.into_iter().chain([last]) {
+            if let Err(lost) = self.send(data).await {
+                return self.end(End::Lost(lost));
+            }
+        }
+        self.end(End::Passed)
     }
 
     /// Sends an event, and keeps it.

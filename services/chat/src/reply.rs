@@ -1,16 +1,17 @@
-//! `credits_consumed` beside `usage`, spliced into the provider's bytes; and the usage event where a provider sent none. Pure.
+//! `credits_consumed` beside `usage`, and what else we say, spliced into the provider's bytes; and the last events where a provider sent
+//! none. Pure.
+
+use std::{borrow::Cow, collections::HashMap};
 
 use bytes::{Bytes, BytesMut};
 use domain::{Micros, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The parts of an answer or event that are looked at.
-#[derive(Deserialize)]
-struct Parts<'a> {
-    #[serde(borrow, default)]
-    credits_consumed: Option<&'a RawValue>,
-}
+use crate::scan::Finish;
+
+/// That the usage of an answer is an estimate of ours, beside it.
+const USAGE_SOURCE: &str = "usage_source";
 
 /// What all events of one stream have in common.
 #[derive(Default, Deserialize, Serialize)]
@@ -33,30 +34,52 @@ struct UsageEvent<'a> {
 }
 
 #[derive(Serialize)]
+struct FinishEvent<'a> {
+    #[serde(flatten)]
+    common: Common<'a>,
+    object: &'static str,
+    choices: [Finished; 1],
+}
+
+#[derive(Serialize)]
+struct Finished {
+    index: u8,
+    delta: Empty,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
 struct WireUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
 }
 
-/// The JSON object with `credits_consumed` as its last member; one that a provider put there itself is overwritten.
-/// What is not an object stays as it is.
+/// The JSON object with what was charged.
 pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
+    with_member(json, "credits_consumed", &charged.to_string())
+}
+
+/// The JSON object whose usage is an estimate of ours.
+pub(crate) fn estimated(json: &Bytes) -> Bytes {
+    with_member(json, USAGE_SOURCE, "\"estimate\"")
+}
+
+/// The JSON object with one more member behind all others, whose value is JSON; one that a provider put there itself is overwritten.
+/// What is not an object stays as it is.
+pub(crate) fn with_member(json: &Bytes, name: &str, value: &str) -> Bytes {
     if !json.trim_ascii_start().starts_with(b"{") {
         return json.clone();
     }
-    let own = serde_json::from_slice::<Parts<'_>>(json)
+    let own = serde_json::from_slice::<HashMap<Cow<'_, str>, &RawValue>>(json)
         .ok()
-        .and_then(|parts| parts.credits_consumed)
-        .map(RawValue::get);
+        .and_then(|members| members.get(name).map(|own| own.get()));
     if let Some(own) = own {
         let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());
-        return splice(
-            json,
-            start,
-            start.saturating_add(own.len()),
-            &charged.to_string(),
-        );
+        return splice(json, start, start.saturating_add(own.len()), value);
     }
     let Some(close) = json.iter().rposition(|byte| !byte.is_ascii_whitespace()) else {
         return json.clone();
@@ -66,12 +89,28 @@ pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
         return json.clone();
     }
     let comma = if before.ends_with(b"{") { "" } else { "," };
-    splice(
-        json,
-        close,
-        close,
-        &format!("{comma}\"credits_consumed\":{charged}"),
-    )
+    splice(json, close, close, &format!("{comma}\"{name}\":{value}"))
+}
+
+/// The model that an answer or an event names.
+pub(crate) fn model_of(json: &[u8]) -> Option<Cow<'_, str>> {
+    let common = serde_json::from_slice::<Common<'_>>(json).ok()?;
+    serde_json::from_str(common.model?.get()).ok()
+}
+
+/// The event that ends the choices of a stream whose provider was stopped, in the words of its first event.
+pub(crate) fn finish_event(first: &[u8], finish: Finish) -> Bytes {
+    let finished = Finished {
+        index: 0,
+        delta: Empty {},
+        finish_reason: finish.as_str(),
+    };
+    let event = FinishEvent {
+        common: serde_json::from_slice(first).unwrap_or_default(),
+        object: "chat.completion.chunk",
+        choices: [finished],
+    };
+    serde_json::to_vec(&event).unwrap_or_default().into()
 }
 
 /// A usage event for a stream whose provider sent none, in the words of its first event.

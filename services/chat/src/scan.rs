@@ -15,6 +15,8 @@ pub(crate) struct Signs {
     pub(crate) error: bool,
     /// How far the choices are.
     pub(crate) choices: Choices,
+    /// Why a choice ended, if one did.
+    pub(crate) finish: Option<Finish>,
     /// Bytes of generated text: contents, reasoning, refusals and the arguments of tool calls.
     pub(crate) content_bytes: u64,
 }
@@ -29,6 +31,21 @@ pub(crate) enum Choices {
     Finished,
     /// The list is empty: an event that holds usage only.
     Empty,
+}
+
+/// Why a choice ended: the words of `finish_reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// The model was done.
+    Stop,
+    /// The limit of output was reached.
+    Length,
+    /// It calls tools.
+    ToolCalls,
+    /// The content policy ended it.
+    ContentFilter,
+    /// Another word.
+    Other,
 }
 
 /// Names whose text value a model has generated.
@@ -61,7 +78,13 @@ impl Signs {
         match name {
             b"usage" => self.usage |= given,
             b"error" => self.error |= given,
-            b"finish_reason" if given => self.choices = Choices::Finished,
+            b"finish_reason" if given => {
+                self.choices = Choices::Finished;
+                // Of several choices, one that reached its limit counts.
+                if self.finish != Some(Finish::Length) {
+                    self.finish = Some(Finish::read(value));
+                }
+            }
             b"choices" if is_empty_list(value) => self.choices = Choices::Empty,
             _ if CONTENT.contains(&name) => {
                 if let Some((text, _)) = value
@@ -74,6 +97,33 @@ impl Signs {
             }
             _ => {}
         }
+    }
+}
+
+// === impl Finish ===
+
+impl Finish {
+    const WORDS: [(Self, &'static str); 5] = [
+        (Self::Stop, "stop"),
+        (Self::Length, "length"),
+        (Self::ToolCalls, "tool_calls"),
+        (Self::ContentFilter, "content_filter"),
+        (Self::Other, "other"),
+    ];
+
+    /// The word.
+    pub(crate) fn as_str(self) -> &'static str {
+        let row = Self::WORDS.iter().find(|(finish, _)| *finish == self);
+        row.map_or("other", |(_, word)| word)
+    }
+
+    /// Reads a value that begins with the word.
+    fn read(value: &[u8]) -> Self {
+        let word = next_string(value).map(|(word, _)| word);
+        let row = Self::WORDS
+            .iter()
+            .find(|(_, known)| word == Some(known.as_bytes()));
+        row.map_or(Self::Other, |(finish, _)| *finish)
     }
 }
 
@@ -160,10 +210,23 @@ mod tests {
         }
         assert!(scan(br#"{"error":{"message":"x"}}"#).error);
         assert!(!scan(br#"{"error":null}"#).error);
-        assert_eq!(
-            scan(br#"{"choices":[{"finish_reason":"stop"}]}"#).choices,
-            Choices::Finished
-        );
+        let finished = |reasons: &str| {
+            let signs = scan(format!(r#"{{"choices":[{reasons}]}}"#).as_bytes());
+            (signs.choices, signs.finish)
+        };
+        for (reasons, finish) in [
+            (r#"{"finish_reason":"stop"}"#, Finish::Stop),
+            (r#"{"finish_reason" : "tool_calls"}"#, Finish::ToolCalls),
+            (r#"{"finish_reason":"something_new"}"#, Finish::Other),
+            (r#"{"finish_reason":7}"#, Finish::Other),
+            (
+                r#"{"finish_reason":"length"},{"finish_reason":"stop"}"#,
+                Finish::Length,
+            ),
+        ] {
+            assert_eq!(finished(reasons), (Choices::Finished, Some(finish)));
+        }
+        assert_eq!(finished(r#"{"finish_reason":null}"#), (Choices::Open, None));
     }
 
     #[test]

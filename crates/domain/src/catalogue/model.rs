@@ -12,6 +12,8 @@ use crate::{
 pub const CHAT_ROUTE: &str = "chat/completions";
 /// The route of chat in Anthropic's words: it serves the models of [`CHAT_ROUTE`].
 pub const MESSAGES_ROUTE: &str = "messages";
+/// The routes that the models of [`CHAT_ROUTE`] serve, each in its own words.
+pub const CHAT_ROUTES: &[&str] = &[CHAT_ROUTE, MESSAGES_ROUTE];
 /// The route of embeddings, and of nothing else.
 pub const EMBEDDINGS_ROUTE: &str = "embeddings";
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Receipt;
 use crate::{
     Catalogue, Micros, TokenClass, Usage,
-    catalogue::Model,
+    catalogue::{CHAT_ROUTES, Model},
     charge::Charge,
     price::{Cost, Line, Price},
 };
@@ -68,7 +68,12 @@ pub fn recompute(prices: &Catalogue, receipt: &Receipt) -> Result<Arithmetic, Ve
 }
 
 fn model<'a>(catalogue: &'a Catalogue, receipt: &Receipt) -> Result<&'a Model, Vec<String>> {
-    let asked = |model: &&Model| model.slug == receipt.model && model.route == receipt.route;
+    // Chat is asked for in the words of several routes, by the models of one.
+    let route = receipt.route.as_str();
+    let served = |model: &Model| {
+        model.route == route || model.chat.is_some() && CHAT_ROUTES.contains(&route)
+    };
+    let asked = |model: &&Model| model.slug == receipt.model && served(model);
     let found = catalogue.models().iter().find(asked);
     found.ok_or_else(|| {
         let (model, route) = (&receipt.model, &receipt.route);
@@ -303,6 +308,30 @@ mod tests {
             let sum = recompute(&list, &read).unwrap();
             assert_eq!((sum.total.get(), receipt.total().get()), (total, total));
         }
+    }
+
+    #[test]
+    fn a_receipt_of_before_computes_as_one_of_now() {
+        let mut now = chat("1", Ending::Completed);
+        now.usage_source = Some(crate::receipt::UsageSource::Provider);
+        let mut json: Value = serde_json::from_slice(&now.to_json()).unwrap();
+        assert_eq!(json["usage_source"], "provider");
+        json.as_object_mut().unwrap().remove("usage_source");
+        let before: Receipt = serde_json::from_value(json).unwrap();
+        assert_eq!(before.usage_source, None);
+        let list = Catalogue::built_in().unwrap();
+        assert_eq!(recompute(&list, &before), recompute(&list, &now));
+    }
+
+    #[test]
+    fn chat_is_asked_for_in_the_words_of_several_routes() {
+        let list = Catalogue::built_in().unwrap();
+        let mut message = chat("1", Ending::Completed);
+        message.route = crate::catalogue::MESSAGES_ROUTE.to_owned();
+        assert_eq!(recompute(&list, &message).unwrap().total, message.total());
+        let mut image = media();
+        image.route = message.route;
+        assert!(recompute(&list, &image).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::say::{UNHURRIED, chat, image};
 const OF_EACH: usize = 4;
 
 /// Every operation that has ended, page by page, once there are so many.
-async fn operations(api: &Api, count: usize) -> Result<Vec<Value>> {
+pub(crate) async fn operations(api: &Api, count: usize) -> Result<Vec<Value>> {
     eventually("all operations are listed", async || {
         let mut found: Vec<Value> = Vec::new();
         let mut path = "/operations?limit=7".to_owned();

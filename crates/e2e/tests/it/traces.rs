@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use testkit::{Aio, Answer, Api, Collector, Shape, Sink, TraceSpan, eventually};
+use testkit::{Aio, Answer, Api, Collector, Shape, Sink, TraceSpan, eventually, micros};
 
 use crate::say::{chat, image_calling};
 
@@ -116,23 +116,71 @@ async fn a_task_is_one_trace_from_the_request_to_the_webhook() -> Result<()> {
 async fn a_chat_is_one_trace_from_the_request_to_the_charge() -> Result<()> {
     let (collector, aio) = traced().await?;
     let api = aio.account(100).await?.api;
-    submit(&api, "/chat/completions", &chat("a fox")).await?;
+    let answer = submit(&api, "/chat/completions", &chat("a fox")).await?;
     let roles = [
         ("POST /api/v1/chat/completions", "edge"),
         ("aio.chat.v1.Chat/Complete", "chat"),
-        ("chat", "chat"),
+        ("chat gemini", "chat"),
+        ("chat gemini-3-flash", "chat"),
         ("aio.billing.v1.Billing/Hold", "billing"),
         ("aio.billing.v1.Billing/Settle", "billing"),
     ];
     let names = roles.map(|(name, _)| name);
     let spans = collector.trace(TRACEPARENT, &names).await?;
     check_processes(&spans, &roles)?;
-    let asked = spans
-        .iter()
-        .find(|span| span.field("gen_ai.operation.name") == "chat")
-        .context("nobody was asked")?;
-    assert_eq!(asked.field("gen_ai.provider.name"), "gemini");
-    assert_eq!(asked.parent, named(&spans, "chat")?.id);
+    let (served, asked) = (
+        named(&spans, "chat gemini")?,
+        named(&spans, "chat gemini-3-flash")?,
+    );
+    assert_eq!(asked.parent, served.id);
+    let usage = |name: &str| answer["usage"][name].to_string();
+    let (read, written) = (usage("prompt_tokens"), usage("completion_tokens"));
+    for span in [served, asked] {
+        for (attribute, value) in [
+            ("gen_ai.operation.name", "chat"),
+            ("gen_ai.provider.name", "gcp.gemini"),
+            ("gen_ai.usage.input_tokens", read.as_str()),
+            ("gen_ai.usage.output_tokens", written.as_str()),
+            ("error.type", ""),
+        ] {
+            assert_eq!(span.field(attribute), value, "{attribute} of {}", span.name);
+        }
+    }
+    for (attribute, value) in [
+        ("gen_ai.request.model", "gemini-3-flash"),
+        ("gen_ai.request.max_tokens", "8192"),
+        ("gen_ai.response.model", "gemini-3-flash"),
+        ("gen_ai.response.finish_reasons", "[\"stop\"]"),
+    ] {
+        assert_eq!(asked.field(attribute), value, "{attribute}");
+    }
+    assert_eq!(served.field("gen_ai.request.model"), "gemini");
+    let cost = micros(&answer["credits_consumed"])?.to_string();
+    assert_eq!(served.field("aio.cost.microcredits"), cost);
+    check_secrecy(&collector);
+    aio.finish().await
+}
+
+/// A stream that breaks off, and a provider that refuses: both spans say why.
+#[tokio::test]
+async fn what_goes_wrong_is_told_where_it_does() -> Result<()> {
+    let (collector, aio) = traced().await?;
+    let api = aio.account(100).await?.api;
+    for (trace, outcome, stream, why) in [
+        ("1", "cut", true, ["upstream_cut", "upstream_cut"]),
+        ("2", "overloaded", false, ["overloaded", "overloaded"]),
+    ] {
+        let traceparent = TRACEPARENT.replacen('4', trace, 1);
+        let headers = [("traceparent", traceparent.as_str())];
+        let mut body = chat(&format!("a fox [sandbox outcome={outcome}]"));
+        body["stream"] = stream.into();
+        api.post_with("/chat/completions", &headers, &body).await?;
+        let names = ["chat gemini", "chat gemini-3-flash"];
+        let spans = collector.trace(&traceparent, &names).await?;
+        for (name, why) in names.into_iter().zip(why) {
+            assert_eq!(named(&spans, name)?.field("error.type"), why, "{name}");
+        }
+    }
     check_secrecy(&collector);
     aio.finish().await
 }
@@ -151,7 +199,7 @@ async fn the_last_spans_are_exported_at_the_end() -> Result<()> {
     submit(&api, "/chat/completions", &chat("a fox")).await?;
     assert!(collector.bodies().is_empty(), "it waits for more");
     assert!(aio.stop().await?.success());
-    let names = ["POST /api/v1/chat/completions", "chat"];
+    let names = ["POST /api/v1/chat/completions", "chat gemini"];
     collector.trace(TRACEPARENT, &names).await?;
     aio.finish().await
 }

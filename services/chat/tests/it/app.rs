@@ -170,9 +170,14 @@ impl App {
         Fault::from(self.ask(body).await.expect_err("a failure"))
     }
 
+    /// All metrics, as they are told.
+    pub(crate) fn metrics(&self) -> String {
+        chassis::telemetry::metrics_text(&self.registry)
+    }
+
     /// The value of a counter: `aio_chat_unbilled_total`.
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let text = chassis::telemetry::metrics_text(&self.registry);
+        let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.map_or(0, |value| value.trim().parse().unwrap())
     }

@@ -29,6 +29,12 @@ pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
     if let (Some(credits), Some(message)) = (chat.credits(), message.as_object_mut()) {
         message.insert("credits_consumed".to_owned(), credits.clone());
     }
+    if let Some(message) = message.as_object_mut() {
+        message.extend(
+            chat.notes()
+                .map(|(name, note)| (name.to_owned(), note.clone())),
+        );
+    }
     serde_json::to_vec(&message).ok().map(Bytes::from)
 }
 
@@ -76,7 +82,7 @@ mod tests {
             }}],
             "usage": { "prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14,
                        "prompt_tokens_details": { "cached_tokens": 3 } },
-            "credits_consumed": 0.5,
+            "credits_consumed": 0.5, "finish_code": "credit_limit_reached", "usage_source": "estimate",
         });
         let answer = translated(body.to_string().as_bytes(), "msg_1").unwrap();
         let answer: Value = serde_json::from_slice(&answer).unwrap();
@@ -92,7 +98,7 @@ mod tests {
                 ],
                 "stop_reason": "tool_use", "stop_sequence": null,
                 "usage": { "input_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 3, "output_tokens": 4 },
-                "credits_consumed": 0.5,
+                "credits_consumed": 0.5, "finish_code": "credit_limit_reached", "usage_source": "estimate",
             })
         );
         assert_eq!(translated(b"[]", "msg_1"), None);

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::wire::{Call, Chat, Choice, Usage, stop_reason};
 use crate::sse::put_data;
@@ -20,6 +20,8 @@ pub(crate) struct Events {
     finish_reason: Option<String>,
     usage: Usage,
     credits: Option<Value>,
+    /// What else we add.
+    notes: Map<String, Value>,
 }
 
 /// Whether the message has begun.
@@ -56,6 +58,7 @@ impl Events {
             finish_reason: None,
             usage: Usage::default(),
             credits: None,
+            notes: Map::new(),
         }
     }
 
@@ -71,6 +74,10 @@ impl Events {
         if let Some(credits) = chat.credits() {
             self.credits = Some(credits.clone());
         }
+        self.notes.extend(
+            chat.notes()
+                .map(|(name, note)| (name.to_owned(), note.clone())),
+        );
         if let Some(choice) = chat.choice() {
             self.choice(choice, buffer);
         }
@@ -88,8 +95,10 @@ impl Events {
             },
             "usage": self.usage.to_json(),
         });
-        if let (Some(credits), Some(delta)) = (self.credits.take(), delta.as_object_mut()) {
-            delta.insert("credits_consumed".to_owned(), credits);
+        if let Some(delta) = delta.as_object_mut() {
+            let credits = self.credits.take();
+            delta.extend(credits.map(|credits| ("credits_consumed".to_owned(), credits)));
+            delta.append(&mut self.notes);
         }
         put(buffer, "message_delta", &delta);
         put(buffer, "message_stop", &json!({ "type": "message_stop" }));
@@ -277,7 +286,7 @@ mod tests {
             call(0, None, "{\"a\""),
             call(0, None, ":1}"),
             call(1, Some("call_2"), "{}"),
-            json!({ "choices": [{ "delta": {}, "finish_reason": "tool_calls" }] }),
+            json!({ "choices": [{ "delta": {}, "finish_reason": "tool_calls" }], "finish_code": "c" }),
             json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 9 }, "credits_consumed": 0.25 }),
         ]);
         let kinds: Vec<&str> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
@@ -317,6 +326,8 @@ mod tests {
             (&json!(5), &json!(9))
         );
         assert_eq!(end["credits_consumed"], 0.25);
+        assert_eq!(end["finish_code"], "c");
+        assert_eq!(end.get("usage_source"), None);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+/// Members of ours that are told as they are.
+const NOTES: [&str; 2] = ["finish_code", "usage_source"];
+
 /// An answer, or an event of one.
 pub(super) struct Chat(Value);
 
@@ -57,6 +60,12 @@ impl Chat {
         self.0
             .get("credits_consumed")
             .filter(|credits| !credits.is_null())
+    }
+
+    /// What else we add: why the answer ended, and who counted.
+    pub(super) fn notes(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let note = |name| self.0.get(name).map(|value| (name, value));
+        NOTES.into_iter().filter_map(note)
     }
 }
 
