@@ -123,7 +123,9 @@ impl Work {
                 never = claim.stay_alive() => match never {},
             },
         };
-        self.service.metrics.ended(&self.plan.model, outcome);
+        self.service
+            .metrics
+            .ended(&self.plan.answering.model, outcome);
     }
 
     async fn serve(&mut self) -> &'static str {
@@ -142,15 +144,25 @@ impl Work {
             }
         };
         reach(Point::ChatAfterHold);
-        let max_output = self.plan.bound.affordable(&self.plan.rate, hold.granted());
+        let granted = hold.granted();
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
-            asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
+            asked = first_answer(&self.service, &self.plan, granted) => Some(asked),
         };
-        let Some(Asked { attempts, answer }) = asked else {
+        let Some(Asked {
+            attempts,
+            offer,
+            answer,
+        }) = asked
+        else {
             return self.nothing(hold, Ending::ClientLeft).await;
         };
+        if !Arc::ptr_eq(&offer, &self.plan.answering) {
+            // Another model answers, at its own price.
+            self.plan.answering = offer;
+            self.draft = self.plan.draft(self.service.catalogue.version());
+        }
         self.draft.provider = attempts
             .last()
             .map(|last| last.provider.clone())
@@ -256,6 +268,7 @@ impl Work {
     fn head(&self, wanted: Wanted) -> Head {
         Head {
             provider: self.draft.provider.clone(),
+            model: self.draft.model.clone(),
             stream: wanted != Wanted::Whole,
             ..Head::default()
         }
@@ -283,8 +296,8 @@ impl Work {
         } else {
             ending.as_str()
         };
-        let (plan, granted) = (&self.plan, hold.granted());
-        due.then(|| Bill::of(tally, &plan.bound, &plan.rate, granted, reason))
+        let (offer, granted) = (&self.plan.answering, hold.granted());
+        due.then(|| Bill::of(tally, &offer.bound, &offer.rate, granted, reason))
     }
 
     /// Charges a bill, or gives everything back. Where somebody may ask for the answer again, it is written down before: then whoever

@@ -16,6 +16,10 @@ pub(crate) struct Metrics {
     trips: Family<Trip, Counter>,
     passed_over: Family<Credential, Counter>,
     failovers: Family<Reason, Counter>,
+    in_flight: Family<Credential, Gauge>,
+    full: Family<Credential, Counter>,
+    /// Calls that were not made because their model's budget of extra calls was spent.
+    pub(crate) over_budget: Counter,
     /// Charges cut to the hold because a provider reported more.
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
@@ -132,6 +136,31 @@ impl Metrics {
              billed to us",
             self.failovers.clone(),
         );
+        registry.register(
+            "aio_chat_in_flight",
+            "Requests that are open at a provider now, by credential; those of test keys are the provider sandbox's",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "aio_chat_full",
+            "Times a request found no room at a provider's credential",
+            self.full.clone(),
+        );
+        registry.register(
+            "aio_chat_over_budget",
+            "Times no other candidate was asked because too many requests for the model needed one",
+            self.over_budget.clone(),
+        );
+    }
+
+    /// The figure of how many requests are open with a credential.
+    pub(crate) fn in_flight(&self, credential: &Credential) -> Gauge {
+        self.in_flight.get_or_create(credential).clone()
+    }
+
+    /// A request found no room at a credential.
+    pub(crate) fn was_full(&self, credential: &Credential) {
+        self.full.get_or_create(credential).inc();
     }
 
     /// The figure of how a credential stands.

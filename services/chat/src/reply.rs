@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 struct Parts<'a> {
     #[serde(borrow, default)]
     credits_consumed: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
 }
 
 /// What all events of one stream have in common.
@@ -74,6 +76,17 @@ pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
     )
 }
 
+/// The JSON object with this name as its `model`, where it has one; what is not an object stays as it is.
+pub(crate) fn with_model(json: &Bytes, model: &str) -> Bytes {
+    let parts = serde_json::from_slice::<Parts<'_>>(json).ok();
+    let Some(own) = parts.and_then(|parts| parts.model).map(RawValue::get) else {
+        return json.clone();
+    };
+    let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());
+    let name = serde_json::Value::from(model).to_string();
+    splice(json, start, start.saturating_add(own.len()), &name)
+}
+
 /// A usage event for a stream whose provider sent none, in the words of its first event.
 pub(crate) fn usage_event(first: &[u8], usage: Usage) -> Bytes {
     let prompt_tokens = usage.input.saturating_add(usage.cached);
@@ -122,6 +135,22 @@ mod tests {
             let spliced =
                 with_credits(&Bytes::from_static(json.as_bytes()), Micros::new(1_500_000));
             assert_eq!(spliced, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_named_as_we_name_it() {
+        for (json, expected) in [
+            (
+                r#"{"model": "up-1", "x": {"model": "y"}}"#,
+                r#"{"model": "slug", "x": {"model": "y"}}"#,
+            ),
+            (r#"{"x": {"model": "y"}}"#, r#"{"x": {"model": "y"}}"#),
+            ("[1]", "[1]"),
+            ("", ""),
+        ] {
+            let named = with_model(&Bytes::from_static(json.as_bytes()), "slug");
+            assert_eq!(named, expected);
         }
     }
 

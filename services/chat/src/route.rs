@@ -6,7 +6,12 @@
 //! Each live credential has one breaker, which all models share. The sandbox has none: it fails because a customer asked it to, and
 //! the next customer's test has nothing to do with that.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
@@ -14,13 +19,20 @@ use domain::{
     catalogue::{Category, Model, ProviderRoute},
 };
 use proto::{Fault, code};
+use tokio::time::Instant;
+use upstream::Failure;
 
 use crate::{
-    Error,
+    Config, Error,
     breaker::{Breaker, Passage},
-    config::BreakerLimits,
+    budget::Budget,
+    bulkhead::{Berth, Bulkhead, Room},
+    config::RoutingLimits,
+    health::News,
     metrics::{Credential, Metrics},
     providers::{Adapter, Adapters, Endpoint, Unusable},
+    request::Wanted,
+    speed::{Heard, Speed},
     tiers::{Row, Tiers},
 };
 
@@ -34,6 +46,44 @@ pub(crate) struct Candidate {
     pub(crate) endpoint: Endpoint,
     /// How its credential does; nobody looks after the sandbox.
     breaker: Option<Arc<Breaker>>,
+    /// How many requests may be open with its credential.
+    bulkhead: Arc<Bulkhead>,
+    /// How soon it answers in one piece, and how soon it begins to stream.
+    speeds: [Mutex<Speed>; 2],
+    /// What a request is told to wait that finds no room.
+    full_wait: Duration,
+    routing: RoutingLimits,
+}
+
+/// The right to ask once.
+pub(crate) struct Entry<'c> {
+    pub(crate) passage: Passage<'c>,
+    pub(crate) berth: Berth,
+}
+
+/// A call whose time is taken until it is told how it went, or dropped.
+pub(crate) struct Timing<'c> {
+    candidate: &'c Candidate,
+    wanted: Wanted,
+    since: Instant,
+    heard: Heard,
+}
+
+/// Who serves one model, and how they are chosen from.
+pub(crate) struct Serving {
+    tiers: Tiers<Candidate>,
+    choose: Choose,
+    /// How many calls its requests may make beside the first.
+    pub(crate) budget: Budget,
+}
+
+/// How one of equals is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choose {
+    /// Each has its share.
+    Weighted,
+    /// Whoever answered soonest lately.
+    Fastest,
 }
 
 /// Candidates of every chat model.
@@ -43,15 +93,15 @@ pub(crate) struct Routes {
 
 /// Candidates of one model; none where nothing is configured.
 struct ModelRoutes {
-    test: Arc<Tiers<Candidate>>,
-    live: Arc<Tiers<Candidate>>,
+    test: Arc<Serving>,
+    live: Arc<Serving>,
     /// Its providers, whether configured or not.
     providers: Vec<String>,
 }
 
-/// What breakers are made of.
+/// What those who look after candidates are made of.
 pub(crate) struct Care<'a> {
-    pub(crate) limits: &'a BreakerLimits,
+    pub(crate) config: &'a Config,
     pub(crate) metrics: &'a Metrics,
 }
 
@@ -62,7 +112,13 @@ struct Builder<'a> {
     care: Care<'a>,
     /// By provider and the credential's place.
     breakers: RefCell<HashMap<(String, u32), Arc<Breaker>>>,
+    /// The same; the sandbox's under a name of its own.
+    bulkheads: RefCell<HashMap<(String, u32), Arc<Bulkhead>>>,
+    rooms: RefCell<HashMap<String, Arc<Room>>>,
 }
+
+/// What the sandbox is called where room is counted: it is one provider, whatever it simulates.
+const SANDBOX: &str = "sandbox";
 
 // === impl Candidate ===
 
@@ -72,6 +128,9 @@ impl Candidate {
     /// # Errors
     /// How long it must wait at least, where it could not.
     pub(crate) fn look(&self) -> Result<(), Duration> {
+        if self.bulkhead.is_full() {
+            return Err(self.full_wait);
+        }
         self.breaker
             .as_ref()
             .map_or(Ok(()), |breaker| breaker.look())
@@ -94,10 +153,85 @@ impl Candidate {
     ///
     /// # Errors
     /// How long it must wait at least, where it may not.
-    pub(crate) fn enter(&self) -> Result<Passage<'_>, Duration> {
-        match &self.breaker {
-            Some(breaker) => breaker.enter(),
-            None => Ok(Passage::free()),
+    pub(crate) fn enter(&self) -> Result<Entry<'_>, Duration> {
+        // First of all: a try is not used up where there is no room for it.
+        let berth = self.bulkhead.enter().ok_or(self.full_wait)?;
+        let passage = match &self.breaker {
+            Some(breaker) => breaker.enter()?,
+            None => Passage::free(),
+        };
+        Ok(Entry { passage, berth })
+    }
+
+    /// How soon it answers; the lower, the sooner.
+    pub(crate) fn rank(&self, wanted: Wanted) -> u64 {
+        self.speed(wanted, |speed| speed.rank(Instant::now(), &self.routing))
+    }
+
+    /// It is asked now.
+    pub(crate) fn timed(&self, wanted: Wanted) -> Timing<'_> {
+        self.speed(wanted, Speed::begin);
+        Timing {
+            candidate: self,
+            wanted,
+            since: Instant::now(),
+            heard: Heard::Left(Duration::ZERO),
+        }
+    }
+
+    /// No code panics while it holds the lock, and every state is a good one.
+    fn speed<T>(&self, wanted: Wanted, of: impl FnOnce(&mut Speed) -> T) -> T {
+        let [whole, streamed] = &self.speeds;
+        let speed = match wanted {
+            Wanted::Whole => whole,
+            Wanted::Stream | Wanted::StreamWithUsage => streamed,
+        };
+        of(&mut speed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// === impl Timing ===
+
+impl Timing<'_> {
+    /// Says how the call went.
+    pub(crate) fn tell<T>(mut self, answer: &Result<T, Failure>) {
+        let took = self.since.elapsed();
+        self.heard = match News::of(answer) {
+            News::Good => Heard::Began(took),
+            News::TooFast(_) | News::Refused(_) | News::Failed => Heard::Failed(took),
+            News::Nothing => Heard::Nothing,
+        };
+    }
+}
+
+impl Drop for Timing<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let heard = match self.heard {
+            // Nobody told: the customer has left.
+            Heard::Left(_) => Heard::Left(now.saturating_duration_since(self.since)),
+            told @ (Heard::Began(_) | Heard::Failed(_) | Heard::Nothing) => told,
+        };
+        let candidate = self.candidate;
+        candidate.speed(self.wanted, |speed| {
+            speed.hear(heard, now, &candidate.routing);
+        });
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Everybody, in no order that counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        self.tiers.iter()
+    }
+
+    /// Everybody, in the order of one request. `affinity` stands for the requests it belongs to, if it does.
+    pub(crate) fn in_order(&self, affinity: Option<u64>, wanted: Wanted) -> Vec<&Candidate> {
+        match (affinity, self.choose) {
+            (None, Choose::Fastest) => self.tiers.ranked(|candidate| candidate.rank(wanted)),
+            (Some(_), _) | (None, Choose::Weighted) => self.tiers.in_order(affinity),
         }
     }
 }
@@ -118,6 +252,7 @@ impl Routes {
         let of_chat =
             |model: &&Model| matches!(model.category, Category::Chat | Category::Embedding);
         let chat: Vec<&Model> = catalogue.models().iter().filter(of_chat).collect();
+        check_names(care.config, &chat)?;
         let names = chat.iter().flat_map(|model| &model.providers);
         let builder = Builder {
             providers: Providers::read(
@@ -128,6 +263,8 @@ impl Routes {
             adapters,
             care,
             breakers: RefCell::default(),
+            bulkheads: RefCell::default(),
+            rooms: RefCell::default(),
         };
         let models = chat
             .into_iter()
@@ -140,18 +277,14 @@ impl Routes {
     ///
     /// # Errors
     /// NO_PROVIDER, naming the setting to fill.
-    pub(crate) fn candidates(
-        &self,
-        slug: &str,
-        mode: Mode,
-    ) -> Result<Arc<Tiers<Candidate>>, Fault> {
+    pub(crate) fn serving(&self, slug: &str, mode: Mode) -> Result<Arc<Serving>, Fault> {
         let routes = self.models.get(slug);
         let found = routes.map(|routes| match mode {
             Mode::Test => &routes.test,
             Mode::Live => &routes.live,
         });
         match found {
-            Some(candidates) if !candidates.is_empty() => Ok(Arc::clone(candidates)),
+            Some(serving) if !serving.tiers.is_empty() => Ok(Arc::clone(serving)),
             Some(_) | None => {
                 let names = routes.map(|routes| routes.providers.iter().map(String::as_str));
                 let names: Vec<&str> = names.into_iter().flatten().collect();
@@ -168,9 +301,24 @@ impl Builder<'_> {
     fn model(&self, model: &Model) -> Result<ModelRoutes, Error> {
         let providers = model.providers.iter();
         Ok(ModelRoutes {
-            test: Arc::new(self.tiers(model, Mode::Test)?),
-            live: Arc::new(self.tiers(model, Mode::Live)?),
+            test: Arc::new(self.serving(model, Mode::Test)?),
+            live: Arc::new(self.serving(model, Mode::Live)?),
             providers: providers.map(|route| route.provider.clone()).collect(),
+        })
+    }
+
+    fn serving(&self, model: &Model, mode: Mode) -> Result<Serving, Error> {
+        let config = self.care.config;
+        let fastest = &config.routing.fastest;
+        let is_named = |name: &str| fastest.iter().any(|listed| listed == name || listed == ALL);
+        Ok(Serving {
+            tiers: self.tiers(model, mode)?,
+            choose: if model.names().any(is_named) {
+                Choose::Fastest
+            } else {
+                Choose::Weighted
+            },
+            budget: Budget::new(config.failover.extra),
         })
     }
 
@@ -203,6 +351,13 @@ impl Builder<'_> {
                     Mode::Live => Some(self.breaker(&route.provider, place)),
                     Mode::Test => None,
                 },
+                bulkhead: match mode {
+                    Mode::Live => self.bulkhead(&route.provider, place),
+                    Mode::Test => self.bulkhead(SANDBOX, 1),
+                },
+                speeds: Default::default(),
+                full_wait: self.care.config.retry_after,
+                routing: self.care.config.routing.clone(),
             })
         };
         let members: Result<_, Error> = (1..).zip(accesses).map(member).collect();
@@ -222,11 +377,58 @@ impl Builder<'_> {
                     provider: provider.to_owned(),
                     credential,
                 };
-                let Care { limits, metrics } = self.care;
-                Arc::new(Breaker::new(credential, limits.clone(), metrics.clone()))
+                let Care { config, metrics } = self.care;
+                let limits = config.breaker.clone();
+                Arc::new(Breaker::new(credential, limits, metrics.clone()))
             });
         Arc::clone(breaker)
     }
+
+    /// The one bulkhead of a credential.
+    fn bulkhead(&self, provider: &str, credential: u32) -> Arc<Bulkhead> {
+        let limits = &self.care.config.in_flight;
+        let mut rooms = self.rooms.borrow_mut();
+        let whole = rooms.entry(provider.to_owned()).or_insert_with(|| {
+            let own = limits.providers.get(provider).copied();
+            Arc::new(Room::new(own.unwrap_or(limits.per_provider)))
+        });
+        let mut bulkheads = self.bulkheads.borrow_mut();
+        let bulkhead = bulkheads
+            .entry((provider.to_owned(), credential))
+            .or_insert_with(|| {
+                let rooms = (Arc::clone(whole), Room::new(limits.per_credential));
+                let credential = Credential {
+                    provider: provider.to_owned(),
+                    credential,
+                };
+                Bulkhead::new(rooms, credential, self.care.metrics.clone())
+            });
+        Arc::clone(bulkhead)
+    }
+}
+
+/// What stands for every model in `limits.chat.routing.fastest`.
+const ALL: &str = "*";
+
+/// That settings name models and providers that there are.
+fn check_names(config: &Config, models: &[&Model]) -> Result<(), Error> {
+    let wrong = |setting: &str, name: &str, what: &str| {
+        let message = format!("{setting} names {name}, which is no {what} of chat or embeddings");
+        Error::Config(chassis::config::Error::Setting(message))
+    };
+    for name in config.routing.fastest.iter().filter(|name| *name != ALL) {
+        let is_it = |model: &&Model| model.names().any(|own| own == name);
+        if !models.iter().any(is_it) {
+            return Err(wrong("limits.chat.routing.fastest", name, "model"));
+        }
+    }
+    let routes = models.iter().flat_map(|model| &model.providers);
+    for name in config.in_flight.providers.keys() {
+        if name != SANDBOX && !routes.clone().any(|route| route.provider == *name) {
+            return Err(wrong("limits.chat.in_flight.providers", name, "provider"));
+        }
+    }
+    Ok(())
 }
 
 fn endpoint(
@@ -258,7 +460,7 @@ mod tests {
         let client = ProviderClient::new(&UpstreamConfig::default()).unwrap();
         let config = Config::read(&settings).unwrap();
         let care = Care {
-            limits: &config.breaker,
+            config: &config,
             metrics: &Metrics::default(),
         };
         let adapters = providers::adapters(&client, &config);
@@ -274,8 +476,8 @@ mod tests {
         )
         .unwrap();
         let check = |mode, url, bearer| {
-            let tiers = routes.candidates("gemini", mode).unwrap();
-            let candidates = tiers.in_order(None);
+            let serving = routes.serving("gemini", mode).unwrap();
+            let candidates = serving.in_order(None, Wanted::Whole);
             assert_eq!(candidates.len(), 1);
             assert_eq!(candidates[0].endpoint.url.as_str(), url);
             assert_eq!(
@@ -299,23 +501,23 @@ mod tests {
     fn each_credential_is_a_candidate_and_the_sandbox_is_looked_after_by_nobody() {
         let settings = "[providers.gemini]\napi_keys = ['a', 'b']";
         let routes = routes(settings, Some("http://127.0.0.1:9105/")).unwrap();
-        let tiers = routes.candidates("gemini", Mode::Live).unwrap();
-        let live = tiers.in_order(None);
+        let serving = routes.serving("gemini", Mode::Live).unwrap();
+        let live = serving.in_order(None, Wanted::Whole);
         let bearers: Vec<_> = live
             .iter()
             .map(|candidate| candidate.endpoint.headers[header::AUTHORIZATION].clone())
             .collect();
         assert_eq!(bearers, ["Bearer a", "Bearer b"]);
         assert!(live.iter().all(|candidate| candidate.breaker.is_some()));
-        let tiers = routes.candidates("gemini", Mode::Test).unwrap();
-        let test = tiers.in_order(None);
+        let serving = routes.serving("gemini", Mode::Test).unwrap();
+        let test = serving.in_order(None, Wanted::Whole);
         assert!(test.len() == 1 && test[0].breaker.is_none());
     }
 
     #[test]
     fn without_a_credential_the_setting_is_named() {
         let routes = routes("", None).unwrap();
-        let fault = |mode| routes.candidates("gemini", mode).err().unwrap();
+        let fault = |mode| routes.serving("gemini", mode).err().unwrap();
         assert_eq!(fault(Mode::Live).code, code::NO_PROVIDER);
         assert_eq!(
             fault(Mode::Live).message,
@@ -333,6 +535,14 @@ mod tests {
         );
         assert!(
             error("[providers.gemini]\napi_key = \"k\\n\"").contains("providers.gemini.api_key")
+        );
+        assert_eq!(
+            error("[limits.chat.routing]\nfastest = ['*', 'gemini', 'gemimi']"),
+            "limits.chat.routing.fastest names gemimi, which is no model of chat or embeddings"
+        );
+        assert_eq!(
+            error("[limits.chat.in_flight.providers]\nsandbox = 9\ngemini = 8\nbfl = 7"),
+            "limits.chat.in_flight.providers names bfl, which is no provider of chat or embeddings"
         );
     }
 }

@@ -15,9 +15,11 @@ const LEFT_OUT: [&str; 6] = [
     "inference_geo",
     "betas",
 ];
-/// Fields that mean the same in both, by both names.
-const SAME: [(&str, &str); 5] = [
+/// Fields that mean the same in both, by both names; two of them are ours.
+const SAME: [(&str, &str); 7] = [
     ("model", "model"),
+    ("models", "models"),
+    ("provider", "provider"),
     ("max_tokens", "max_tokens"),
     ("temperature", "temperature"),
     ("top_p", "top_p"),
