@@ -23,12 +23,12 @@ use upstream::{Class, Failure, Wait};
 use crate::{
     Service,
     bulkhead::Berth,
+    candidate::{Candidate, Entry},
     offer::{Offer, Stop},
     plan::Plan,
     providers::{Answer, Chunk, Order, Piece},
     reply::with_model,
     request::Wanted,
-    route::{Candidate, Entry},
 };
 
 /// How the candidates did.
@@ -187,10 +187,10 @@ impl<'a> Way<'a> {
             return true;
         };
         if budget.spend() {
-            metrics.failed_over(failure.class().as_str());
+            metrics.load.failed_over(failure.class().as_str());
             return true;
         }
-        metrics.over_budget.inc();
+        metrics.load.over_budget.inc();
         false
     }
 

@@ -66,7 +66,7 @@ impl Bulkhead {
         Arc::new(Self {
             whole,
             own,
-            figure: metrics.in_flight(&credential),
+            figure: metrics.load.in_flight(&credential),
             credential,
             metrics,
         })
@@ -80,12 +80,12 @@ impl Bulkhead {
     /// A place, if there is one.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Berth> {
         if !self.own.take() {
-            self.metrics.was_full(&self.credential);
+            self.metrics.load.was_full(&self.credential);
             return None;
         }
         if !self.whole.take() {
             self.own.give_back();
-            self.metrics.was_full(&self.credential);
+            self.metrics.load.was_full(&self.credential);
             return None;
         }
         self.figure.inc();

@@ -38,12 +38,6 @@ pub struct Config {
     /// When a provider's credential is left alone, and for how long.
     #[serde(default)]
     pub breaker: BreakerLimits,
-    /// How one of several equals is chosen.
-    #[serde(default)]
-    pub routing: RoutingLimits,
-    /// How many requests may be open at a provider.
-    #[serde(default)]
-    pub in_flight: InFlightLimits,
     /// Bounds of what is generated.
     #[serde(default)]
     pub output: OutputLimits,
@@ -68,6 +62,10 @@ pub struct FailoverLimits {
     pub max_models: usize,
     /// How many calls beside the first ones all requests for a model may make together.
     pub extra: ExtraCalls,
+    /// Which of several equals is asked first.
+    pub speed: SpeedLimits,
+    /// How many requests may be open at a provider.
+    pub in_flight: InFlightLimits,
     /// After this long no further one is asked. Default `"120s"`.
     #[serde(with = "duration")]
     pub window: Duration,
@@ -93,10 +91,10 @@ pub struct ExtraCalls {
     pub reserve: u64,
 }
 
-/// The section `limits.chat.routing`: how one of several equals is chosen.
+/// The section `limits.chat.failover.speed`: which of several equals is asked first.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RoutingLimits {
+pub struct SpeedLimits {
     /// Models whose equals are asked in the order of their recent times to the first byte, instead of being shared by weight. `"*"` is all. Default
     /// none.
     pub fastest: Vec<String>,
@@ -108,7 +106,7 @@ pub struct RoutingLimits {
     pub failed_as: Duration,
 }
 
-/// The section `limits.chat.in_flight`: how many requests may be open at a provider at once, in each process. Over it, it is passed over.
+/// The section `limits.chat.failover.in_flight`: how many requests may be open at a provider at once, in each process. Over it, it is passed over.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InFlightLimits {
@@ -227,11 +225,11 @@ impl Config {
                     .to_owned(),
             ));
         }
-        let rooms = &config.in_flight;
+        let rooms = &config.failover.in_flight;
         let general = [rooms.per_provider, rooms.per_credential];
         if general.contains(&0) || rooms.providers.values().any(|room| *room == 0) {
             return Err(Error::Setting(
-                "limits.chat.in_flight: every limit must be at least 1".to_owned(),
+                "limits.chat.failover.in_flight: every limit must be at least 1".to_owned(),
             ));
         }
         if config.billing.hold_ttl < config.longest_request() {
@@ -271,6 +269,8 @@ impl Default for FailoverLimits {
             max_candidates: 3,
             max_models: 4,
             extra: ExtraCalls::default(),
+            speed: SpeedLimits::default(),
+            in_flight: InFlightLimits::default(),
             window: Duration::from_secs(120),
             first_byte_patience: Duration::from_secs(30),
             whole_answer_patience: Duration::ZERO,
@@ -289,9 +289,9 @@ impl Default for ExtraCalls {
     }
 }
 
-// === impl RoutingLimits ===
+// === impl SpeedLimits ===
 
-impl Default for RoutingLimits {
+impl Default for SpeedLimits {
     fn default() -> Self {
         Self {
             fastest: Vec::new(),
@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn a_provider_without_any_room_is_refused() {
         for text in ["per_provider = 0", "per_credential = 0", "providers.x = 0"] {
-            let text = format!("[limits.chat.in_flight]\n{text}");
+            let text = format!("[limits.chat.failover.in_flight]\n{text}");
             let error = Config::read(&Settings::from_toml(&text)).unwrap_err();
             assert!(error.to_string().contains("in_flight"), "{error}");
         }

@@ -377,32 +377,6 @@ mod tests {
     }
 
     #[test]
-    fn who_shall_answer_stays_with_us() {
-        let ours = r#""provider":{"only":["p"]},"models" : ["a", "b"]"#;
-        let rest = format!(r#"{HI},"max_tokens":99"#);
-        for (body, expected) in [
-            (
-                format!(r#"{{"model":"gemini",{ours},{rest}}}"#),
-                format!(r#"{{"model":"up",{rest}}}"#),
-            ),
-            (
-                format!("{{{ours},{rest}}}"),
-                format!(r#"{{"model":"up",{rest}}}"#),
-            ),
-            (
-                format!(r#"{{"model":null,{rest}, {ours}}}"#),
-                format!(r#"{{"model":"up",{rest}}}"#),
-            ),
-            (
-                format!(r#"{{ {HI} , {ours} ,"metadata":{{}} }}"#),
-                format!(r#"{{"model":"up","max_tokens":99, {HI}  }}"#),
-            ),
-        ] {
-            assert_eq!(edited(&body, Thoughts::Unknown), expected, "{body}");
-        }
-    }
-
-    #[test]
     fn labels_stay_with_us_wherever_they_stand() {
         let (tag, think) = (r#""metadata" : {"a":"b"}"#, r#""include_thoughts":true"#);
         let bare = format!(r#""model":"up",{HI},"max_tokens":99"#);

@@ -16,7 +16,7 @@
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
-//! | `route.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |
+//! | `route.rs`, `candidate.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |
 //! | `health.rs`, `breaker.rs` | whether a credential is asked after failures: the rules, pure; the state that requests share |
 //! | `speed.rs` | how soon a candidate answered lately, and whom that puts first. Pure |
 //! | `bulkhead.rs`, `budget.rs` | how many requests may be open at a provider; how many calls beside the first an outage may cost |
@@ -45,6 +45,7 @@ mod bound;
 mod breaker;
 mod budget;
 mod bulkhead;
+mod candidate;
 mod claim;
 mod complete;
 mod config;
@@ -93,7 +94,7 @@ use crate::{
 pub use crate::{
     config::{
         BillingLimits, BreakerLimits, Config, ExtraCalls, FailoverLimits, InFlightLimits,
-        ReplayLimits, RoutingLimits,
+        ReplayLimits, SpeedLimits,
     },
     error::{Error, StoreError},
     rpc::Rpc,

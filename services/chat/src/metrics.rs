@@ -1,10 +1,14 @@
 //! The figures of the service. Labels come from small sets: models and providers of the catalogue, words of ours.
 
+mod load;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use self::load::Load;
 
 /// Every figure. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,11 +19,8 @@ pub(crate) struct Metrics {
     breakers: Family<Credential, Gauge>,
     trips: Family<Trip, Counter>,
     passed_over: Family<Credential, Counter>,
-    failovers: Family<Reason, Counter>,
-    in_flight: Family<Credential, Gauge>,
-    full: Family<Credential, Counter>,
-    /// Calls that were not made because their model's budget of extra calls was spent.
-    pub(crate) over_budget: Counter,
+    /// What providers carry, and what failures add to it.
+    pub(crate) load: Load,
     /// Charges cut to the hold because a provider reported more.
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
@@ -130,37 +131,7 @@ impl Metrics {
             "Times a request passed over a provider's credential that is left alone",
             self.passed_over.clone(),
         );
-        registry.register(
-            "aio_chat_failovers",
-            "Times another candidate was asked for the same request, by why; unknown: no first byte came in time, which may be \
-             billed to us",
-            self.failovers.clone(),
-        );
-        registry.register(
-            "aio_chat_in_flight",
-            "Requests that are open at a provider now, by credential; those of test keys are the provider sandbox's",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "aio_chat_full",
-            "Times a request found no room at a provider's credential",
-            self.full.clone(),
-        );
-        registry.register(
-            "aio_chat_over_budget",
-            "Times no other candidate was asked because too many requests for the model needed one",
-            self.over_budget.clone(),
-        );
-    }
-
-    /// The figure of how many requests are open with a credential.
-    pub(crate) fn in_flight(&self, credential: &Credential) -> Gauge {
-        self.in_flight.get_or_create(credential).clone()
-    }
-
-    /// A request found no room at a credential.
-    pub(crate) fn was_full(&self, credential: &Credential) {
-        self.full.get_or_create(credential).inc();
+        self.load.register(registry);
     }
 
     /// The figure of how a credential stands.
@@ -181,11 +152,6 @@ impl Metrics {
     /// A request passed over a credential.
     pub(crate) fn passed_over(&self, credential: &Credential) {
         self.passed_over.get_or_create(credential).inc();
-    }
-
-    /// Another candidate is asked.
-    pub(crate) fn failed_over(&self, reason: &'static str) {
-        self.failovers.get_or_create(&Reason { reason }).inc();
     }
 
     /// A request ended.

@@ -11,13 +11,14 @@ use proto::{Fault, code};
 use crate::{
     Service,
     bound::{Bound, Rate},
+    candidate::Candidate,
     fault::{internal, refused},
     plan::{Plan, Submission},
     request::{
         Refusal, Request,
         routing::{Fallbacks, Preferences, Sort},
     },
-    route::{Candidate, Serving},
+    route::Serving,
     surface::Surface,
 };
 

@@ -6,12 +6,7 @@
 //! Each live credential has one breaker, which all models share. The sandbox has none: it fails because a customer asked it to, and
 //! the next customer's test has nothing to do with that.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
@@ -19,55 +14,18 @@ use domain::{
     catalogue::{Category, Model, ProviderRoute},
 };
 use proto::{Fault, code};
-use tokio::time::Instant;
-use upstream::Failure;
 
 use crate::{
     Config, Error,
-    breaker::{Breaker, Passage},
+    breaker::Breaker,
     budget::Budget,
-    bulkhead::{Berth, Bulkhead, Room},
-    config::RoutingLimits,
-    health::News,
+    bulkhead::{Bulkhead, Room},
+    candidate::Candidate,
     metrics::{Credential, Metrics},
     providers::{Adapter, Adapters, Endpoint, Unusable},
     request::Wanted,
-    speed::{Heard, Speed},
     tiers::{Row, Tiers},
 };
-
-/// One provider that can be asked, with one of our credentials.
-pub(crate) struct Candidate {
-    /// Its name, for receipts, metrics and the customer.
-    pub(crate) provider: String,
-    /// What it speaks.
-    pub(crate) adapter: Arc<dyn Adapter>,
-    /// Where it is.
-    pub(crate) endpoint: Endpoint,
-    /// How its credential does; nobody looks after the sandbox.
-    breaker: Option<Arc<Breaker>>,
-    /// How many requests may be open with its credential.
-    bulkhead: Arc<Bulkhead>,
-    /// How soon it answers in one piece, and how soon it begins to stream.
-    speeds: [Mutex<Speed>; 2],
-    /// What a request is told to wait that finds no room.
-    full_wait: Duration,
-    routing: RoutingLimits,
-}
-
-/// The right to ask once.
-pub(crate) struct Entry<'c> {
-    pub(crate) passage: Passage<'c>,
-    pub(crate) berth: Berth,
-}
-
-/// A call whose time is taken until it is told how it went, or dropped.
-pub(crate) struct Timing<'c> {
-    candidate: &'c Candidate,
-    wanted: Wanted,
-    since: Instant,
-    heard: Heard,
-}
 
 /// Who serves one model, and how they are chosen from.
 pub(crate) struct Serving {
@@ -119,105 +77,6 @@ struct Builder<'a> {
 
 /// What the sandbox is called where room is counted: it is one provider, whatever it simulates.
 const SANDBOX: &str = "sandbox";
-
-// === impl Candidate ===
-
-impl Candidate {
-    /// Whether a request could ask now.
-    ///
-    /// # Errors
-    /// How long it must wait at least, where it could not.
-    pub(crate) fn look(&self) -> Result<(), Duration> {
-        if self.bulkhead.is_full() {
-            return Err(self.full_wait);
-        }
-        self.breaker
-            .as_ref()
-            .map_or(Ok(()), |breaker| breaker.look())
-    }
-
-    /// Whether the provider asked us to slow down, and its moment has not come.
-    pub(crate) fn is_limited(&self) -> bool {
-        let breaker = self.breaker.as_ref();
-        breaker.is_some_and(|breaker| breaker.is_limited())
-    }
-
-    /// A request goes past.
-    pub(crate) fn pass_over(&self) {
-        if let Some(breaker) = &self.breaker {
-            breaker.pass_over();
-        }
-    }
-
-    /// Lets a request ask, if it may.
-    ///
-    /// # Errors
-    /// How long it must wait at least, where it may not.
-    pub(crate) fn enter(&self) -> Result<Entry<'_>, Duration> {
-        // First of all: a try is not used up where there is no room for it.
-        let berth = self.bulkhead.enter().ok_or(self.full_wait)?;
-        let passage = match &self.breaker {
-            Some(breaker) => breaker.enter()?,
-            None => Passage::free(),
-        };
-        Ok(Entry { passage, berth })
-    }
-
-    /// How soon it answers; the lower, the sooner.
-    pub(crate) fn rank(&self, wanted: Wanted) -> u64 {
-        self.speed(wanted, |speed| speed.rank(Instant::now(), &self.routing))
-    }
-
-    /// It is asked now.
-    pub(crate) fn timed(&self, wanted: Wanted) -> Timing<'_> {
-        self.speed(wanted, Speed::begin);
-        Timing {
-            candidate: self,
-            wanted,
-            since: Instant::now(),
-            heard: Heard::Left(Duration::ZERO),
-        }
-    }
-
-    /// No code panics while it holds the lock, and every state is a good one.
-    fn speed<T>(&self, wanted: Wanted, of: impl FnOnce(&mut Speed) -> T) -> T {
-        let [whole, streamed] = &self.speeds;
-        let speed = match wanted {
-            Wanted::Whole => whole,
-            Wanted::Stream | Wanted::StreamWithUsage => streamed,
-        };
-        of(&mut speed.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-// === impl Timing ===
-
-impl Timing<'_> {
-    /// Says how the call went.
-    pub(crate) fn tell<T>(mut self, answer: &Result<T, Failure>) {
-        let took = self.since.elapsed();
-        self.heard = match News::of(answer) {
-            News::Good => Heard::Began(took),
-            News::TooFast(_) | News::Refused(_) | News::Failed => Heard::Failed(took),
-            News::Nothing => Heard::Nothing,
-        };
-    }
-}
-
-impl Drop for Timing<'_> {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let heard = match self.heard {
-            // Nobody told: the customer has left.
-            Heard::Left(_) => Heard::Left(now.saturating_duration_since(self.since)),
-            told @ (Heard::Began(_) | Heard::Failed(_) | Heard::Nothing) => told,
-        };
-        let candidate = self.candidate;
-        candidate.speed(self.wanted, |speed| {
-            speed.hear(heard, now, &candidate.routing);
-        });
-    }
-}
 
 // === impl Serving ===
 
@@ -309,7 +168,7 @@ impl Builder<'_> {
 
     fn serving(&self, model: &Model, mode: Mode) -> Result<Serving, Error> {
         let config = self.care.config;
-        let fastest = &config.routing.fastest;
+        let fastest = &config.failover.speed.fastest;
         let is_named = |name: &str| fastest.iter().any(|listed| listed == name || listed == ALL);
         Ok(Serving {
             tiers: self.tiers(model, mode)?,
@@ -357,7 +216,7 @@ impl Builder<'_> {
                 },
                 speeds: Default::default(),
                 full_wait: self.care.config.retry_after,
-                routing: self.care.config.routing.clone(),
+                speed: self.care.config.failover.speed.clone(),
             })
         };
         let members: Result<_, Error> = (1..).zip(accesses).map(member).collect();
@@ -386,7 +245,7 @@ impl Builder<'_> {
 
     /// The one bulkhead of a credential.
     fn bulkhead(&self, provider: &str, credential: u32) -> Arc<Bulkhead> {
-        let limits = &self.care.config.in_flight;
+        let limits = &self.care.config.failover.in_flight;
         let mut rooms = self.rooms.borrow_mut();
         let whole = rooms.entry(provider.to_owned()).or_insert_with(|| {
             let own = limits.providers.get(provider).copied();
@@ -407,7 +266,7 @@ impl Builder<'_> {
     }
 }
 
-/// What stands for every model in `limits.chat.routing.fastest`.
+/// What stands for every model in `limits.chat.failover.speed.fastest`.
 const ALL: &str = "*";
 
 /// That settings name models and providers that there are.
@@ -416,16 +275,26 @@ fn check_names(config: &Config, models: &[&Model]) -> Result<(), Error> {
         let message = format!("{setting} names {name}, which is no {what} of chat or embeddings");
         Error::Config(chassis::config::Error::Setting(message))
     };
-    for name in config.routing.fastest.iter().filter(|name| *name != ALL) {
+    for name in config
+        .failover
+        .speed
+        .fastest
+        .iter()
+        .filter(|name| *name != ALL)
+    {
         let is_it = |model: &&Model| model.names().any(|own| own == name);
         if !models.iter().any(is_it) {
-            return Err(wrong("limits.chat.routing.fastest", name, "model"));
+            return Err(wrong("limits.chat.failover.speed.fastest", name, "model"));
         }
     }
     let routes = models.iter().flat_map(|model| &model.providers);
-    for name in config.in_flight.providers.keys() {
+    for name in config.failover.in_flight.providers.keys() {
         if name != SANDBOX && !routes.clone().any(|route| route.provider == *name) {
-            return Err(wrong("limits.chat.in_flight.providers", name, "provider"));
+            return Err(wrong(
+                "limits.chat.failover.in_flight.providers",
+                name,
+                "provider",
+            ));
         }
     }
     Ok(())
@@ -537,12 +406,12 @@ mod tests {
             error("[providers.gemini]\napi_key = \"k\\n\"").contains("providers.gemini.api_key")
         );
         assert_eq!(
-            error("[limits.chat.routing]\nfastest = ['*', 'gemini', 'gemimi']"),
-            "limits.chat.routing.fastest names gemimi, which is no model of chat or embeddings"
+            error("[limits.chat.failover.speed]\nfastest = ['*', 'gemini', 'gemimi']"),
+            "limits.chat.failover.speed.fastest names gemimi, which is no model of chat or embeddings"
         );
         assert_eq!(
-            error("[limits.chat.in_flight.providers]\nsandbox = 9\ngemini = 8\nbfl = 7"),
-            "limits.chat.in_flight.providers names bfl, which is no provider of chat or embeddings"
+            error("[limits.chat.failover.in_flight.providers]\nsandbox = 9\ngemini = 8\nbfl = 7"),
+            "limits.chat.failover.in_flight.providers names bfl, which is no provider of chat or embeddings"
         );
     }
 }

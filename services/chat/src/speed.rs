@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::RoutingLimits;
+use crate::config::SpeedLimits;
 
 /// What is known of one candidate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,7 @@ pub(crate) enum Heard {
 
 impl Speed {
     /// The lower, the sooner it is asked.
-    pub(crate) fn rank(&self, now: Instant, limits: &RoutingLimits) -> u64 {
+    pub(crate) fn rank(&self, now: Instant, limits: &SpeedLimits) -> u64 {
         match (self.known, self.out) {
             (None, 0) => 0,
             // Somebody is finding out.
@@ -62,7 +62,7 @@ impl Speed {
     }
 
     /// Learns how a call went.
-    pub(crate) fn hear(&mut self, heard: Heard, now: Instant, limits: &RoutingLimits) {
+    pub(crate) fn hear(&mut self, heard: Heard, now: Instant, limits: &SpeedLimits) {
         self.out = self.out.saturating_sub(1);
         let took = match heard {
             Heard::Began(took) => micros(took),
@@ -96,7 +96,7 @@ impl Speed {
 
 impl Known {
     /// How many half-lives ago it was measured.
-    fn half_lives(&self, now: Instant, limits: &RoutingLimits) -> u32 {
+    fn half_lives(&self, now: Instant, limits: &SpeedLimits) -> u32 {
         let age = now.saturating_duration_since(self.at).as_millis();
         let halves = age.checked_div(limits.half_life.as_millis()).unwrap_or(0);
         u32::try_from(halves).unwrap_or(u32::MAX)
@@ -116,11 +116,11 @@ mod tests {
 
     const HALF_LIFE: Duration = Duration::from_secs(30);
 
-    fn limits() -> RoutingLimits {
-        RoutingLimits {
+    fn limits() -> SpeedLimits {
+        SpeedLimits {
             half_life: HALF_LIFE,
             failed_as: Duration::from_secs(10),
-            ..RoutingLimits::default()
+            ..SpeedLimits::default()
         }
     }
 

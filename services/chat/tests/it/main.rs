@@ -29,3 +29,4 @@ mod routing;
 mod shop;
 mod streams;
 mod whole;
+mod wishes;

@@ -12,7 +12,7 @@ use crate::{
 
 const FIRST: &str = r#"{"model":"first","messages":[{"role":"user","content":"foxes?"}]}"#;
 /// Nothing but its room keeps a request from a provider that hangs.
-const ROOM_FOR_TWO: &str = "[limits.chat.in_flight]\nper_credential = 2\n[limits.chat.failover]\nfirst_byte_patience = '0s'\n\
+const ROOM_FOR_TWO: &str = "[limits.chat.failover]\nfirst_byte_patience = '0s'\n[limits.chat.failover.in_flight]\nper_credential = 2\n\
      [limits.chat.breaker]\nfailures = 1000";
 
 impl Shop {
@@ -78,8 +78,8 @@ async fn a_customer_who_leaves_gives_up_the_room() {
 
 #[tokio::test]
 async fn credentials_and_providers_have_limits_of_their_own() {
-    let settings = "[providers.p1]\napi_keys = ['b', 'c']\n[limits.chat.in_flight]\nper_credential = 1\nproviders = { p1 = 2 }\n\
-                    [limits.chat.failover]\nfirst_byte_patience = '0s'";
+    let settings = "[providers.p1]\napi_keys = ['b', 'c']\n[limits.chat.failover]\nfirst_byte_patience = '0s'\n\
+                    [limits.chat.failover.in_flight]\nper_credential = 1\nproviders = { p1 = 2 }";
     let shop = Shop::of(&["", ""], settings).await;
     let mut hanging: Vec<_> = Vec::new();
     for number in 1..=2 {
@@ -107,7 +107,7 @@ async fn credentials_and_providers_have_limits_of_their_own() {
 
 #[tokio::test]
 async fn the_sandbox_is_one_provider_with_room_of_its_own() {
-    let settings = "[limits.chat.in_flight.providers]\nsandbox = 1";
+    let settings = "[limits.chat.failover.in_flight.providers]\nsandbox = 1";
     let app = App::with(settings, domain::Catalogue::built_in().unwrap()).await;
     app.provider.will(when_told(good()));
     let others = async {

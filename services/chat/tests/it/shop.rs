@@ -148,6 +148,11 @@ impl Shop {
     }
 }
 
+/// A request with these members before its message.
+pub(crate) fn body(members: &str) -> String {
+    format!(r#"{{{members},"messages":[{{"role":"user","content":"foxes?"}}],"max_tokens":1000}}"#)
+}
+
 fn route(provider: &str, more: &str) -> String {
     format!(
         "[[providers]]\nadapter = \"openai\"\nprovider = \"{provider}\"\nmodel = \"m\"\n{more}\n"
