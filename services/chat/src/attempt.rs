@@ -258,7 +258,9 @@ impl<'a> Way<'a> {
         if patience.is_zero() || is_last || too_late {
             return None;
         }
-        let another = others.iter().any(|stop| stop.candidate.look().is_ok());
+        let could_be =
+            |stop: &Stop<'_>| stop.offer.serving.budget.affords() && stop.candidate.look().is_ok();
+        let another = others.iter().any(could_be);
         another.then_some(patience)
     }
 

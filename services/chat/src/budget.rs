@@ -41,6 +41,11 @@ impl Budget {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
+    /// Whether another call could be made now.
+    pub(crate) fn affords(&self) -> bool {
+        self.left.load(Ordering::Relaxed) >= CALL
+    }
+
     /// A request would make another call: whether it may.
     pub(crate) fn spend(&self) -> bool {
         let less = |left: u64| left.checked_sub(CALL);

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Receipt;
 use crate::{
     Catalogue, Micros, TokenClass, Usage,
-    catalogue::Model,
+    catalogue::{CHAT_ROUTE, MESSAGES_ROUTE, Model},
     charge::Charge,
     price::{Cost, Line, Price},
 };
@@ -68,7 +68,12 @@ pub fn recompute(prices: &Catalogue, receipt: &Receipt) -> Result<Arithmetic, Ve
 }
 
 fn model<'a>(catalogue: &'a Catalogue, receipt: &Receipt) -> Result<&'a Model, Vec<String>> {
-    let asked = |model: &&Model| model.slug == receipt.model && model.route == receipt.route;
+    // What is said in another's words is served by the models of chat.
+    let route = match receipt.route.as_str() {
+        MESSAGES_ROUTE => CHAT_ROUTE,
+        route => route,
+    };
+    let asked = |model: &&Model| model.slug == receipt.model && model.route == route;
     let found = catalogue.models().iter().find(asked);
     found.ok_or_else(|| {
         let (model, route) = (&receipt.model, &receipt.route);
@@ -308,6 +313,16 @@ mod tests {
             let sum = recompute(&list, &read).unwrap();
             assert_eq!((sum.total.get(), receipt.total().get()), (total, total));
         }
+    }
+
+    #[test]
+    fn a_message_is_priced_as_chat_is() {
+        let message = Receipt {
+            route: MESSAGES_ROUTE.to_owned(),
+            ..chat("1", Ending::Completed)
+        };
+        let sum = recompute(&Catalogue::built_in().unwrap(), &message).unwrap();
+        assert_eq!(sum.total, message.total());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod crash_media;
 mod crash_storm;
 mod embeddings;
 mod errors;
+mod fallback;
 mod faults;
 mod files;
 mod idempotency;

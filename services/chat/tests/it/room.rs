@@ -124,6 +124,30 @@ async fn the_sandbox_is_one_provider_with_room_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_slow_provider_has_its_time_where_no_other_call_is_left() {
+    let settings = "[limits.chat.breaker]\nfailures = 1000\n[limits.chat.failover]\nwhole_answer_patience = '100ms'\n\
+                    [limits.chat.failover.extra]\npercent = 0\nreserve = 1";
+    let shop = Shop::of(&["", ""], settings).await;
+    shop.will(1, Reply::silence());
+    shop.will(2, good());
+    assert_eq!(shop.served(ASK).await, "p2");
+    // Nobody could be asked in its place: it is not given up.
+    shop.will(1, when_told(good()));
+    let told = async {
+        until("it is asked", || shop.asked(1) == 2).await;
+        let begun = std::time::Instant::now();
+        until("its patience has passed", || {
+            begun.elapsed() > std::time::Duration::from_millis(200)
+        })
+        .await;
+        shop.provider(1).tell();
+    };
+    let (served, ()) = tokio::join!(shop.served(ASK), told);
+    assert_eq!((&*served, shop.asked(2)), ("p1", 1));
+    shop.app.settled().await;
+}
+
+#[tokio::test]
 async fn an_outage_does_not_multiply_the_calls() {
     let settings = "[limits.chat.breaker]\nfailures = 1000\n[limits.chat.failover.extra]\npercent = 20\nreserve = 3";
     let shop = Shop::of(&["", ""], settings).await;
