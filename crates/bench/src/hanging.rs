@@ -82,7 +82,9 @@ pub(crate) async fn hanging(length: Length) -> anyhow::Result<Figures> {
 impl Bench {
     async fn round(&self) -> anyhow::Result<Round> {
         let before = self.measure("before", &[]).await?;
-        let callers = self.window(Body::Hanging, CALLERS, CALLS_PER_S, 3_600).start()?;
+        let callers = self
+            .window(Body::Hanging, CALLERS, CALLS_PER_S, 3_600)
+            .start()?;
         sleep(FILLED).await;
         let beside = [Watched::new("callers", callers.process.pid())];
         let meanwhile = self.measure("while the other one hangs", &beside).await?;

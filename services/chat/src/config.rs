@@ -110,9 +110,9 @@ pub struct SpeedLimits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InFlightLimits {
-    /// At one provider, all its credentials together. Default 1 024.
+    /// At one provider, all its credentials together. Default 16 384.
     pub per_provider: u64,
-    /// With one credential. Default 1 024.
+    /// With one credential. Default 16 384.
     pub per_credential: u64,
     /// Providers that have a limit of their own instead of `per_provider`, by name. `sandbox` is the one of test keys. Default none.
     pub providers: HashMap<String, u64>,
@@ -306,8 +306,8 @@ impl Default for SpeedLimits {
 impl Default for InFlightLimits {
     fn default() -> Self {
         Self {
-            per_provider: 1_024,
-            per_credential: 1_024,
+            per_provider: 16_384,
+            per_credential: 16_384,
             providers: HashMap::new(),
         }
     }
