@@ -158,6 +158,12 @@ fn is_of_credential(failure: &Failure) -> bool {
     )
 }
 
+/// Whether a call was in vain for what may be too much load somewhere: then another one makes it worse. A provider that does not have the
+/// model, or no words for a field, is in no trouble.
+fn is_of_trouble(failure: &Failure) -> bool {
+    failure.class() != Class::Gone && failure.param().is_none()
+}
+
 // === impl Way ===
 
 impl<'a> Way<'a> {
@@ -179,19 +185,19 @@ impl<'a> Way<'a> {
         self.asked.iter().any(|asked| Arc::ptr_eq(asked, offer))
     }
 
-    /// The first call of a request earns its model a part of another one; each further call is paid for out of that.
+    /// The first call for a model earns it a part of another one; each further call for it is paid for out of that.
     fn affords(&self, stop: &Stop<'_>, failed: Option<&Failure>) -> bool {
         let (budget, metrics) = (&stop.offer.serving.budget, &self.service.metrics);
-        let Some(failure) = failed else {
+        if !self.was_asked(stop.offer) {
             budget.earn();
-            return true;
-        };
-        if budget.spend() {
-            metrics.load.failed_over(failure.class().as_str());
-            return true;
+        } else if failed.is_some_and(is_of_trouble) && !budget.spend() {
+            metrics.load.over_budget.inc();
+            return false;
         }
-        metrics.load.over_budget.inc();
-        false
+        if let Some(failure) = failed {
+            metrics.load.failed_over(failure.class().as_str());
+        }
+        true
     }
 
     /// Asks one candidate, and tells everybody who wants to know how it went.

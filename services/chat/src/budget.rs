@@ -1,6 +1,6 @@
-//! How many calls beside the first one the requests for a model may make: each request earns a part of one, and what is not spent is
-//! kept, up to a reserve. So an outage adds that part to the load of those who still serve, and the reserve once, whatever each single request
-//! may do.
+//! How many calls beside the first one the requests for a model may make after failures: each request earns a part of one, and what is not
+//! spent is kept, up to a reserve. So an outage adds that part to the load of those who still serve, and the reserve once, whatever each
+//! single request may do.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +27,14 @@ impl Budget {
             earned: limits.percent,
             most,
         }
+    }
+
+    /// One that never ends.
+    pub(crate) fn endless() -> Self {
+        Self::new(ExtraCalls {
+            percent: u64::MAX,
+            reserve: u64::MAX,
+        })
     }
 
     /// A request makes its first call.
@@ -76,6 +84,16 @@ mod tests {
         // It is kept, but no more than the reserve.
         (0..1_000).for_each(|_| budget.earn());
         assert_eq!([(); 3].map(|()| budget.spend()), [true, true, false]);
+    }
+
+    #[test]
+    fn an_endless_one_does_not_end() {
+        let budget = Budget::endless();
+        for _ in 0..1_000 {
+            assert!(budget.affords() && budget.spend());
+        }
+        budget.earn();
+        assert!(budget.spend());
     }
 
     proptest! {

@@ -60,7 +60,7 @@ pub struct FailoverLimits {
     pub max_candidates: usize,
     /// How many models a request may name in `models`. Default 4.
     pub max_models: usize,
-    /// How many calls beside the first ones all requests for a model may make together.
+    /// How many calls after failures all requests for a model may make together.
     pub extra: ExtraCalls,
     /// Which of several equals is asked first.
     pub speed: SpeedLimits,
@@ -80,12 +80,12 @@ pub struct FailoverLimits {
     pub whole_answer_patience: Duration,
 }
 
-/// The section `limits.chat.failover.extra`: what an outage may add to the load of those who still serve a model. Each process counts
-/// for itself.
+/// The section `limits.chat.failover.extra`: how many calls an outage may add to those that requests for a model make anyway. Each process
+/// counts for itself.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExtraCalls {
-    /// For a hundred requests, so many calls. Default 20.
+    /// For a hundred requests, so many calls. Default 50.
     pub percent: u64,
     /// So many calls may be made at once, beside those, before there must be requests again that need one call. Default 500.
     pub reserve: u64,
@@ -283,7 +283,7 @@ impl Default for FailoverLimits {
 impl Default for ExtraCalls {
     fn default() -> Self {
         Self {
-            percent: 20,
+            percent: 50,
             reserve: 500,
         }
     }

@@ -10,6 +10,11 @@ use serde_json::value::RawValue;
 struct Parts<'a> {
     #[serde(borrow, default)]
     credits_consumed: Option<&'a RawValue>,
+}
+
+/// The name of the model.
+#[derive(Deserialize)]
+struct Named<'a> {
     #[serde(borrow, default)]
     model: Option<&'a RawValue>,
 }
@@ -78,8 +83,12 @@ pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
 
 /// The JSON object with this name as its `model`, where it has one; what is not an object stays as it is.
 pub(crate) fn with_model(json: &Bytes, model: &str) -> Bytes {
-    let parts = serde_json::from_slice::<Parts<'_>>(json).ok();
-    let Some(own) = parts.and_then(|parts| parts.model).map(RawValue::get) else {
+    // A list would be read as an object.
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return json.clone();
+    }
+    let named = serde_json::from_slice::<Named<'_>>(json).ok();
+    let Some(own) = named.and_then(|named| named.model).map(RawValue::get) else {
         return json.clone();
     };
     let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());

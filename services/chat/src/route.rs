@@ -177,7 +177,11 @@ impl Builder<'_> {
             } else {
                 Choose::Weighted
             },
-            budget: Budget::new(config.failover.extra),
+            budget: match mode {
+                Mode::Live => Budget::new(config.failover.extra),
+                // The sandbox fails because a customer asked it to, and is in no trouble.
+                Mode::Test => Budget::endless(),
+            },
         })
     }
 

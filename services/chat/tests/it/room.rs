@@ -167,6 +167,16 @@ async fn an_outage_does_not_multiply_the_calls() {
     // The reserve, and a fifth of the requests.
     assert_eq!((served, shop.asked(1), shop.asked(2)), (12, 50, 12));
     assert_eq!(shop.app.counter("aio_chat_over_budget_total"), refused);
+    // Who does not have the model is in no trouble, and another model is asked as often as it takes.
+    for _ in 0..5 {
+        shop.will(1, Reply::whole(404, ""));
+        shop.will(2, good());
+        assert_eq!(shop.served(ASK).await, "p2");
+        shop.will(1, Reply::whole(500, ""));
+        shop.will(2, good());
+        let text = FIRST.replace("\"model\":\"first\"", "\"models\":[\"first\",\"dear\"]");
+        assert_eq!(shop.served(&text).await, "p2");
+    }
     // Another model has a budget of its own.
     shop.will(2, good());
     assert_eq!(shop.served(OTHER).await, "p2");
