@@ -7,6 +7,8 @@ const SHORT: &str = r#"{"model":"gpt-6-1-sol","messages":[{"role":"system","cont
 const STREAM: &str = r#""stream":true,"messages":[{"role":"user","content":"Which river carries the most water into the North Sea? @n=100@ @int=10@"}],"max_tokens":256}"#;
 /// A stream that stays open: a chunk a second.
 const OPEN: &str = r#""stream":true,"messages":[{"role":"user","content":"Tell me about rivers, slowly. @n=30@ @int=1000@"}],"max_tokens":256}"#;
+/// A question for another model, whose provider does not answer within a day.
+const HANGING: &str = r#"{"model":"gemini","messages":[{"role":"user","content":"@lat=86400000@"}],"max_tokens":256}"#;
 const MODEL: &str = r#"{"model":"gpt-6-1-sol","#;
 /// Events of a stream: its chunks, and what ends it.
 pub(crate) const EVENTS: u32 = 101;
@@ -24,6 +26,8 @@ pub(crate) enum Body {
     Stream,
     /// A short one, and a stream of half a minute.
     Open,
+    /// One that is never answered, of another provider's model.
+    Hanging,
 }
 
 // === impl Body ===
@@ -43,6 +47,7 @@ impl Body {
             }
             Self::Stream => format!("{MODEL}{STREAM}"),
             Self::Open => format!("{MODEL}{OPEN}"),
+            Self::Hanging => HANGING.to_owned(),
         }
     }
 }

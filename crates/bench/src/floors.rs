@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 23] = [
+const FLOORS: [Floor; 25] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -48,6 +48,9 @@ const FLOORS: [Floor; 23] = [
     Floor::new("chat", "start_ms", Better::Less, 500.0, 1_000.0),
     Floor::new("chat", "rss_idle_mb", Better::Less, 40.0, 80.0),
     Floor::new("chat", "rss_1000_per_s_mb", Better::Less, 80.0, 160.0),
+    // What a provider that hangs takes from the requests of another one's model.
+    Floor::new("hanging", "p99_ratio", Better::Less, 1.1, 2.0),
+    Floor::new("hanging", "errors", Better::Less, 0.0, 0.0),
     Floor::new("split", "requests_per_s", Better::More, 5_000.0, 2_500.0),
     Floor::new("split", "cpu_us_per_request", Better::Less, 250.0, 350.0),
     Floor::new("split", "added_p99_us", Better::Less, 10_000.0, 20_000.0),

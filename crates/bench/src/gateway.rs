@@ -32,6 +32,8 @@ struct Site {
     data: TempDir,
     address: SocketAddr,
     upstream: SocketAddr,
+    /// More settings.
+    more: Vec<(&'static str, String)>,
 }
 
 /// Between two looks whether it answers.
@@ -42,10 +44,19 @@ const LOOK: Duration = Duration::from_millis(1);
 impl Gateway {
     /// Starts the program with `upstream` as OpenAI, and makes the key.
     pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_with(upstream, Vec::new()).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn start_with(
+        upstream: SocketAddr,
+        more: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
         let site = Site {
             data: TempDir::with_prefix("bench-")?,
             address: free_address()?,
             upstream,
+            more,
         };
         let mut process = site.launch()?;
         let admin = Admin::new(site.address);
@@ -107,6 +118,7 @@ impl Site {
                 format!("http://{}/v1", self.upstream),
             )
             .env("AIO_PROVIDERS__OPENAI__API_KEY", "bench")
+            .envs(self.more.iter().map(|(name, value)| (name, value)))
             .current_dir(self.data.path())
             .stdout(log.try_clone()?)
             .stderr(log);

@@ -17,6 +17,7 @@ mod engines;
 mod figures;
 mod floors;
 mod gateway;
+mod hanging;
 mod house;
 mod ledger;
 mod load;
@@ -29,6 +30,7 @@ mod proxy;
 mod serve;
 mod split;
 mod usage;
+mod window;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use figures::Report;
@@ -66,6 +68,8 @@ enum Part {
 enum Name {
     /// Chat completions through `aio up` with money on, beside a bare proxy.
     Chat,
+    /// The latency of one model while the provider of another one hangs.
+    Hanging,
     /// Chat completions through edge, chat and billing on PostgreSQL and Redis, beside a bare proxy.
     Split,
     /// Hold and capture on one hot account, every answer on disk: in SQLite, and on PostgreSQL.
@@ -134,6 +138,9 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     let mut report = Report::default();
     if wanted(Name::Chat) {
         report.add("chat", chat::chat(length).await?);
+    }
+    if wanted(Name::Hanging) {
+        report.add("hanging", hanging::hanging(length).await?);
     }
     if wanted(Name::Split) {
         report.add("split", split::split(length).await?);

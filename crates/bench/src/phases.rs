@@ -8,13 +8,12 @@ use crate::{
     body::{self, Body},
     figures::Figures,
     load::{Sample, Watched},
-    process::{Core, Server, ourselves, pinned},
+    process::{Core, Server},
     progress,
+    window::{Calls, Window},
 };
 use anyhow::{Context, ensure};
-use std::{io::Write, net::SocketAddr, process::Stdio};
-use tempfile::NamedTempFile;
-use tokio::process::Command;
+use std::net::SocketAddr;
 
 /// Somebody else using this share of one core spoils a phase.
 const NOISE: f64 = 0.06;
@@ -208,33 +207,23 @@ impl Bench {
         phase: &Phase,
         seconds: u32,
     ) -> anyhow::Result<Sample> {
-        let mut request = NamedTempFile::with_prefix("bench-")?;
-        request.write_all(target.request(phase.body).as_bytes())?;
-        let mut command = pinned(self.core, ourselves()?);
-        command.arg("load");
-        let mut option = |name: &str, value: String| {
-            command.arg(name).arg(value);
+        let window = Window {
+            core: self.core,
+            address: target.address,
+            request: target.request(phase.body),
+            connections: phase.connections,
+            rate: phase.rate,
+            warm_seconds: phase.warm_seconds,
+            seconds,
+            calls: if matches!(phase.body, Body::Open) {
+                Calls::One
+            } else {
+                Calls::Many
+            },
+            under_test: target.processes.clone(),
+            beside: self.beside.clone(),
         };
-        option("--address", target.address.to_string());
-        option("--request", request.path().display().to_string());
-        option("--connections", phase.connections.to_string());
-        option("--rate", phase.rate.to_string());
-        option("--seconds", seconds.to_string());
-        option("--warm-seconds", phase.warm_seconds.to_string());
-        for watched in &target.processes {
-            option("--under-test", watched.to_string());
-        }
-        for watched in &self.beside {
-            option("--beside", watched.to_string());
-        }
-        if matches!(phase.body, Body::Open) {
-            command.arg("--once");
-        }
-        let mut command = Command::from(command);
-        let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output();
-        let output = output.await?;
-        ensure!(output.status.success(), "the load generator failed");
-        let sample: Sample = serde_json::from_slice(&output.stdout)?;
+        let sample = window.run().await?;
         if let Some(error) = &sample.first_error {
             progress(&format!("{}: the first error: {error}", target.name));
         }

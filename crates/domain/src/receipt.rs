@@ -44,8 +44,11 @@ pub struct Receipt {
     pub route: String,
     /// How it was asked for.
     pub kind: Kind,
-    /// The model's slug.
+    /// The slug of the model that answered, or was asked last.
     pub model: String,
+    /// The slug of the model that was asked for first, where the request named several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_model: Option<String>,
     /// The price list.
     pub price_version: String,
     /// Which price of it, and how.
@@ -107,6 +110,9 @@ pub enum Attempts {
 pub struct Attempt {
     /// Who was asked.
     pub provider: String,
+    /// For which model, where the request named several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// `answered`, or the class of the failure.
     pub outcome: String,
 }
@@ -121,6 +127,7 @@ impl Receipt {
             route: subject.route,
             kind: subject.kind,
             model: subject.model,
+            requested_model: None,
             price_version: subject.price_version,
             applied: subject.applied,
             provider: String::new(),

@@ -21,7 +21,7 @@ pub fn fault(failure: &Failure, usual_wait: Duration) -> Fault {
     match failure.class() {
         Class::RateLimited => busy(),
         Class::NotSent if failure.retry_after().is_some() => {
-            let message = "The providers of this model failed lately and are left alone for a moment; nothing was charged.";
+            let message = "The providers of this model failed lately, or have no room, and are left alone for a moment; nothing was charged.";
             let wait = failure.retry_after().unwrap_or(usual_wait);
             Fault::new(code::UPSTREAM_BUSY, message).retry_after(wait)
         }

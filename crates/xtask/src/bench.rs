@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// What to measure, and how to print it.
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Which benchmarks to run (`chat`, `split`, `ledger`, `usage`); all of them when none is named.
+    /// Which benchmarks to run (`chat`, `hanging`, `split`, `ledger`, `usage`); all of them when none is named.
     names: Vec<String>,
     /// Short phases: for a look, not for a claim.
     #[arg(long)]

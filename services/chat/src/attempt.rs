@@ -4,25 +4,31 @@
 //! time while somebody else could be asked. The latter may be paid twice, by us: the provider that was given up may have begun. The
 //! customer has one hold and pays for one answer.
 //!
-//! A candidate that asked us to slow down is asked last. One whose breaker is open otherwise is passed over; that is no call, and no receipt
-//! lists it. Where all are, nobody is asked, not even
+//! Where the customer named several models, the candidates of one come before those of the next, and each model that can be asked has one
+//! of the calls.
+//!
+//! A candidate that asked us to slow down is asked last. One whose breaker is open otherwise, or that has no room, is passed over; that is
+//! no call, and no receipt lists it. Where all are, nobody is asked, not even
 //! a model's only provider: the customer is told at once when it may go better, which costs neither them nor a provider in trouble
 //! anything.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use domain::receipt::Attempt;
+use domain::{Micros, receipt::Attempt};
+use futures::StreamExt as _;
 use proto::Fault;
 use tokio::time::{Instant, timeout};
 use upstream::{Class, Failure, Wait};
 
 use crate::{
     Service,
-    breaker::Passage,
+    bulkhead::Berth,
+    candidate::{Candidate, Entry},
+    offer::{Offer, Stop},
     plan::Plan,
-    providers::{Answer, Order},
+    providers::{Answer, Chunk, Order, Piece},
+    reply::with_model,
     request::Wanted,
-    route::Candidate,
     story::Call,
 };
 
@@ -32,6 +38,8 @@ pub(crate) struct Asked {
     pub(crate) attempts: Vec<Attempt>,
     /// The same, for traces and figures.
     pub(crate) calls: Vec<Call>,
+    /// The model of the last call.
+    pub(crate) offer: Arc<Offer>,
     /// The first good answer, or the failure of the last candidate asked.
     pub(crate) answer: Result<Answer, Failure>,
 }
@@ -39,11 +47,17 @@ pub(crate) struct Asked {
 /// One request's way through the candidates.
 struct Way<'a> {
     service: &'a Service,
-    order: Order<'a>,
+    plan: &'a Plan,
+    /// What is held.
+    granted: Micros,
     /// After this moment no further one is asked.
     until: Instant,
+    /// So many are asked at most.
+    most: usize,
     attempts: Vec<Attempt>,
     calls: Vec<Call>,
+    /// The models that were asked, the last one last.
+    asked: Vec<&'a Arc<Offer>>,
 }
 
 /// Whether anybody could be asked now: for a request that nobody would serve, no credit need be held.
@@ -52,54 +66,56 @@ struct Way<'a> {
 /// UPSTREAM_BUSY, and when the first of them will be asked again.
 pub(crate) fn somebody_serves(service: &Service, plan: &Plan) -> Result<(), Fault> {
     let mut soonest: Option<Duration> = None;
-    for candidate in plan.candidates.iter() {
+    for candidate in plan.candidates() {
         match candidate.look() {
             Ok(()) => return Ok(()),
             Err(wait) => soonest = Some(soonest.map_or(wait, |known| known.min(wait))),
         }
     }
-    plan.candidates.iter().for_each(Candidate::pass_over);
+    plan.candidates().for_each(Candidate::pass_over);
     let usual = service.config.retry_after;
     let failure = Failure::left_alone(soonest.unwrap_or(usual));
     Err(upstream::fault(&failure, usual))
 }
 
-/// Asks candidates in order until one answers well, or no other may be asked.
-pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64) -> Asked {
+/// Asks candidates in order until one answers well, or no other may be asked. `granted` is what is held.
+pub(crate) async fn first_answer(service: &Service, plan: &Plan, granted: Micros) -> Asked {
     let limits = &service.config.failover;
     let mut way = Way {
         service,
-        order: Order {
-            body: &plan.body,
-            request: &plan.request,
-            max_output,
-        },
+        plan,
+        granted,
         until: Instant::now() + limits.window,
+        most: limits.max_candidates.max(plan.offers.len()),
         attempts: Vec::with_capacity(1),
         calls: Vec::with_capacity(1),
+        asked: Vec::with_capacity(1),
     };
-    let mut rest = VecDeque::from(plan.candidates.in_order(plan.affinity()));
-    // Who asked us to slow down is asked last. The sort is stable: apart from that, the order stays.
-    rest.make_contiguous()
-        .sort_by_key(|candidate| candidate.is_limited());
+    let mut rest = plan.in_order();
     let mut soonest = None;
     let mut failed: Option<Failure> = None;
-    while let Some(candidate) = rest.pop_front() {
-        let passage = match candidate.enter() {
-            Ok(passage) => passage,
+    while let Some(stop) = rest.pop_front() {
+        if !way.has_a_call_for(&stop, &rest) {
+            continue;
+        }
+        let entry = match stop.candidate.enter() {
+            Ok(entry) => entry,
             Err(wait) => {
                 soonest = Some(soonest.map_or(wait, |known: Duration| known.min(wait)));
                 continue;
             }
         };
-        if let Some(failure) = failed.take() {
-            service.metrics.failed_over(failure.class().as_str());
+        if !way.affords(&stop, failed.as_ref()) {
+            continue;
         }
-        let answer = way.ask(candidate, passage, &rest).await;
+        let answer = way.ask(&stop, entry, &rest).await;
         match answer {
             Err(failure) if way.goes_on(&failure) => {
                 if !is_of_credential(&failure) {
-                    let same = |other: &&Candidate| other.provider == candidate.provider;
+                    let same = |other: &Stop<'_>| {
+                        Arc::ptr_eq(other.offer, stop.offer)
+                            && other.candidate.provider == stop.candidate.provider
+                    };
                     // The sort is stable: apart from that, the order stays.
                     rest.make_contiguous().sort_by_key(same);
                 }
@@ -112,6 +128,32 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
     way.ends(Err(failed.unwrap_or_else(|| Failure::left_alone(wait))))
 }
 
+/// The answer with its berth, which it keeps to its end; and where the customer named several models, with the name of the one that
+/// answers.
+fn answered(answer: Answer, berth: Berth, name: Option<String>) -> Answer {
+    let named = move |chunk: Chunk| match &name {
+        Some(name) => Chunk {
+            data: with_model(&chunk.data, name),
+            ..chunk
+        },
+        None => chunk,
+    };
+    match answer {
+        Answer::Whole(body) => Answer::Whole(named(body)),
+        Answer::Stream(first, rest) => {
+            let first = named(first);
+            let rest = rest.map(move |piece| {
+                let _open = &berth;
+                piece.map(|piece| match piece {
+                    Piece::Chunk(chunk) => Piece::Chunk(named(chunk)),
+                    Piece::Done => Piece::Done,
+                })
+            });
+            Answer::Stream(first, rest.boxed())
+        }
+    }
+}
+
 /// Whether another of our credentials at the same provider may do better. If not, other providers come first: else one that hangs could
 /// take all the calls that a request may make.
 fn is_of_credential(failure: &Failure) -> bool {
@@ -121,24 +163,74 @@ fn is_of_credential(failure: &Failure) -> bool {
     )
 }
 
+/// Whether a call was in vain for what may be too much load somewhere: then another one makes it worse. A provider that does not have the
+/// model, or no words for a field, is in no trouble.
+fn is_of_trouble(failure: &Failure) -> bool {
+    failure.class() != Class::Gone && failure.param().is_none()
+}
+
 // === impl Way ===
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    /// Whether this one may be asked, if each model that was not asked yet, and could be, is to have a call as well.
+    fn has_a_call_for(&self, stop: &Stop<'_>, rest: &VecDeque<Stop<'_>>) -> bool {
+        if self.plan.offers.len() == 1 || !self.was_asked(stop.offer) {
+            return true;
+        }
+        let waits = |offer: &&Arc<Offer>| {
+            let theirs = |other: &&Stop<'_>| Arc::ptr_eq(other.offer, offer);
+            let mut stops = rest.iter().filter(theirs);
+            !self.was_asked(offer) && stops.any(|stop| stop.candidate.look().is_ok())
+        };
+        let waiting = self.plan.offers.iter().filter(waits).count();
+        self.attempts.len().saturating_add(waiting) < self.most
+    }
+
+    fn was_asked(&self, offer: &Arc<Offer>) -> bool {
+        self.asked.iter().any(|asked| Arc::ptr_eq(asked, offer))
+    }
+
+    /// The first call for a model earns it a part of another one; each further call for it is paid for out of that.
+    fn affords(&self, stop: &Stop<'_>, failed: Option<&Failure>) -> bool {
+        let (budget, metrics) = (&stop.offer.serving.budget, &self.service.metrics);
+        if !self.was_asked(stop.offer) {
+            budget.earn();
+        } else if failed.is_some_and(is_of_trouble) && !budget.spend() {
+            metrics.load.over_budget.inc();
+            return false;
+        }
+        if let Some(failure) = failed {
+            metrics.load.failed_over(failure.class().as_str());
+        }
+        true
+    }
+
     /// Asks one candidate, and tells everybody who wants to know how it went.
     async fn ask(
         &mut self,
-        candidate: &Candidate,
-        passage: Passage<'_>,
-        others: &VecDeque<&Candidate>,
+        stop: &Stop<'a>,
+        entry: Entry<'_>,
+        others: &VecDeque<Stop<'_>>,
     ) -> Result<Answer, Failure> {
-        let ask = candidate.adapter.ask(&candidate.endpoint, self.order);
+        let Stop { offer, candidate } = *stop;
+        self.asked.push(offer);
+        let request = &self.plan.request;
+        let order = Order {
+            body: &self.plan.body,
+            request,
+            max_output: offer.affordable(self.granted),
+        };
+        let ask = candidate.adapter.ask(&candidate.endpoint, order);
         let whom = (
             candidate.provider.as_str(),
             candidate.endpoint.model.as_str(),
         );
         let patience = self.patience(others);
         // Customers who leave, leave before our patience ends.
-        let passage = passage.with_silence(patience.map(|patience| patience / 2));
+        let passage = entry
+            .passage
+            .with_silence(patience.map(|patience| patience / 2));
+        let timing = candidate.timed(request.answer);
         let ask = async {
             match patience {
                 // Dropping the call stops the provider.
@@ -148,10 +240,11 @@ impl Way<'_> {
                 None => ask.await,
             }
         };
-        let mut call = Call::begin(whom, self.order);
+        let mut call = Call::begin(whom, order);
         let answer = call.watch(ask).await;
         self.calls.push(call);
         passage.tell(&answer);
+        timing.tell(&answer);
         let outcome = match &answer {
             Ok(_) => "answered",
             Err(failure) => {
@@ -160,29 +253,33 @@ impl Way<'_> {
             }
         };
         self.service.metrics.asked(&candidate.provider, outcome);
+        let model = self.plan.requested.as_ref().map(|_| offer.model.clone());
         self.attempts.push(Attempt {
             provider: candidate.provider.clone(),
+            model: model.clone(),
             outcome: outcome.to_owned(),
         });
-        answer
+        answer.map(|answer| answered(answer, entry.berth, model))
     }
 
     /// How long the first byte may take; for ever, as far as this goes, where nobody else could be asked afterwards.
-    fn patience(&self, others: &VecDeque<&Candidate>) -> Option<Duration> {
+    fn patience(&self, others: &VecDeque<Stop<'_>>) -> Option<Duration> {
         let patience = self.configured_patience();
         // This call is one more.
-        let is_last = self.attempts.len() + 1 >= self.service.config.failover.max_candidates;
+        let is_last = self.attempts.len() + 1 >= self.most;
         let too_late = Instant::now() + patience >= self.until;
         if patience.is_zero() || is_last || too_late {
             return None;
         }
-        let another = others.iter().any(|candidate| candidate.look().is_ok());
+        let could_be =
+            |stop: &Stop<'_>| stop.offer.serving.budget.affords() && stop.candidate.look().is_ok();
+        let another = others.iter().any(could_be);
         another.then_some(patience)
     }
 
     fn configured_patience(&self) -> Duration {
         let limits = &self.service.config.failover;
-        match self.order.request.answer {
+        match self.plan.request.answer {
             Wanted::Whole => limits.whole_answer_patience,
             Wanted::Stream | Wanted::StreamWithUsage => limits.first_byte_patience,
         }
@@ -192,14 +289,16 @@ impl Way<'_> {
     fn goes_on(&self, failure: &Failure) -> bool {
         let silent =
             failure.wait() == Some(Wait::FirstByte) && !self.configured_patience().is_zero();
-        let more = self.attempts.len() < self.service.config.failover.max_candidates;
+        let more = self.attempts.len() < self.most;
         more && (silent || failure.another_may_serve()) && Instant::now() < self.until
     }
 
     fn ends(self, answer: Result<Answer, Failure>) -> Asked {
+        let last = self.asked.last().copied();
         Asked {
             attempts: self.attempts,
             calls: self.calls,
+            offer: Arc::clone(last.unwrap_or(&self.plan.answering)),
             answer,
         }
     }

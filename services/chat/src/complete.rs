@@ -130,7 +130,7 @@ impl Work {
                 never = claim.stay_alive() => match never {},
             },
         };
-        let (service, model) = (&self.service, &self.plan.model);
+        let (service, model) = (&self.service, &self.plan.answering.model);
         service.metrics.ended(model, outcome);
         self.story.ended(outcome, &service.figures, model);
     }
@@ -151,26 +151,34 @@ impl Work {
             }
         };
         reach(Point::ChatAfterHold);
-        let bound = &self.plan.bound;
-        let max_output = bound.affordable(&self.plan.rate, hold.granted());
-        let most_bytes = self.service.config.output.most_token_bytes;
-        let limit = Limit::of(bound, max_output, most_bytes);
+        let granted = hold.granted();
         self.story.asks(&self.service.figures);
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
-            asked = first_answer(&self.service, &self.plan, max_output) => Some(asked),
+            asked = first_answer(&self.service, &self.plan, granted) => Some(asked),
         };
         let Some(Asked {
             attempts,
             calls,
+            offer,
             answer,
         }) = asked
         else {
             return self.nothing(hold, Ending::ClientLeft).await;
         };
-        let (figures, model) = (&self.service.figures, &self.plan.model);
-        self.story.asked(calls, figures, model);
+        if !Arc::ptr_eq(&offer, &self.plan.answering) {
+            // Another model answers, at its own price.
+            self.plan.answering = offer;
+            self.draft = self.plan.draft(self.service.catalogue.version());
+        }
+        let offer = &self.plan.answering;
+        self.story.asked(calls, &self.service.figures, &offer.model);
+        let limit = Limit::of(
+            &offer.bound,
+            offer.affordable(granted),
+            self.service.config.output.most_token_bytes,
+        );
         self.draft.provider = attempts
             .last()
             .map(|last| last.provider.clone())
@@ -285,6 +293,7 @@ impl Work {
     fn head(&self, wanted: Wanted) -> Head {
         Head {
             provider: self.draft.provider.clone(),
+            model: self.draft.model.clone(),
             stream: wanted != Wanted::Whole,
             ..Head::default()
         }
@@ -313,8 +322,8 @@ impl Work {
             Charge::WhatArrived => tally.content_bytes > 0,
             Charge::InFull => true,
         };
-        let (plan, granted) = (&self.plan, hold.granted());
-        due.then(|| Bill::of(tally, &plan.bound, &plan.rate, granted, silence))
+        let (offer, granted) = (&self.plan.answering, hold.granted());
+        due.then(|| Bill::of(tally, &offer.bound, &offer.rate, granted, silence))
     }
 
     /// Charges a bill, or gives everything back. Where somebody may ask for the answer again, it is written down before: then whoever

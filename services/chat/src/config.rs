@@ -1,6 +1,6 @@
 //! The sections `limits.chat` and `limits.upstream`: every limit of the service with its default.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
@@ -56,8 +56,16 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverLimits {
-    /// How many are asked for one request, one after another. Default 3.
+    /// How many are asked for one request, one after another; one for each of its models, if those are more. Default 3.
     pub max_candidates: usize,
+    /// How many models a request may name in `models`. Default 4.
+    pub max_models: usize,
+    /// How many calls after failures all requests for a model may make together.
+    pub extra: ExtraCalls,
+    /// Which of several equals is asked first.
+    pub speed: SpeedLimits,
+    /// How many requests may be open at a provider.
+    pub in_flight: InFlightLimits,
     /// After this long no further one is asked. Default `"120s"`.
     #[serde(with = "duration")]
     pub window: Duration,
@@ -70,6 +78,44 @@ pub struct FailoverLimits {
     /// not given up.
     #[serde(with = "duration")]
     pub whole_answer_patience: Duration,
+}
+
+/// The section `limits.chat.failover.extra`: how many calls an outage may add to those that requests for a model make anyway. Each process
+/// counts for itself.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtraCalls {
+    /// For a hundred requests, so many calls. Default 50.
+    pub percent: u64,
+    /// So many calls may be made at once, beside those, before there must be requests again that need one call. Default 500.
+    pub reserve: u64,
+}
+
+/// The section `limits.chat.failover.speed`: which of several equals is asked first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpeedLimits {
+    /// Models whose equals are asked in the order of their recent times to the first byte, instead of being shared by weight. `"*"` is all. Default
+    /// none.
+    pub fastest: Vec<String>,
+    /// What is known of a provider's speed counts half as much after so long without news. Default `"30s"`.
+    #[serde(with = "duration::positive")]
+    pub half_life: Duration,
+    /// So slow at least is a call that failed. Default `"10s"`.
+    #[serde(with = "duration")]
+    pub failed_as: Duration,
+}
+
+/// The section `limits.chat.failover.in_flight`: how many requests may be open at a provider at once, in each process. Over it, it is passed over.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InFlightLimits {
+    /// At one provider, all its credentials together. Default 16 384.
+    pub per_provider: u64,
+    /// With one credential. Default 16 384.
+    pub per_credential: u64,
+    /// Providers that have a limit of their own instead of `per_provider`, by name. `sandbox` is the one of test keys. Default none.
+    pub providers: HashMap<String, u64>,
 }
 
 /// The section `limits.chat.breaker`. A provider's credential is left alone after failures; then one request at a time tries it, until
@@ -173,11 +219,20 @@ impl Config {
             config.failover.max_candidates,
             usize::try_from(config.breaker.failures).unwrap_or(usize::MAX),
             usize::try_from(config.output.least).unwrap_or(usize::MAX),
+            config.failover.max_models,
         ];
         if counts.contains(&0) {
             return Err(Error::Setting(
-                "limits.chat: buffered_events, failover.max_candidates, breaker.failures and output.least must be at least 1"
+                "limits.chat: buffered_events, failover.max_candidates, failover.max_models, breaker.failures and output.least must be \
+                 at least 1"
                     .to_owned(),
+            ));
+        }
+        let rooms = &config.failover.in_flight;
+        let general = [rooms.per_provider, rooms.per_credential];
+        if general.contains(&0) || rooms.providers.values().any(|room| *room == 0) {
+            return Err(Error::Setting(
+                "limits.chat.failover.in_flight: every limit must be at least 1".to_owned(),
             ));
         }
         if config.billing.hold_ttl < config.longest_request() {
@@ -215,9 +270,48 @@ impl Default for FailoverLimits {
     fn default() -> Self {
         Self {
             max_candidates: 3,
+            max_models: 4,
+            extra: ExtraCalls::default(),
+            speed: SpeedLimits::default(),
+            in_flight: InFlightLimits::default(),
             window: Duration::from_secs(120),
             first_byte_patience: Duration::from_secs(30),
             whole_answer_patience: Duration::ZERO,
+        }
+    }
+}
+
+// === impl ExtraCalls ===
+
+impl Default for ExtraCalls {
+    fn default() -> Self {
+        Self {
+            percent: 50,
+            reserve: 500,
+        }
+    }
+}
+
+// === impl SpeedLimits ===
+
+impl Default for SpeedLimits {
+    fn default() -> Self {
+        Self {
+            fastest: Vec::new(),
+            half_life: Duration::from_secs(30),
+            failed_as: Duration::from_secs(10),
+        }
+    }
+}
+
+// === impl InFlightLimits ===
+
+impl Default for InFlightLimits {
+    fn default() -> Self {
+        Self {
+            per_provider: 16_384,
+            per_credential: 16_384,
+            providers: HashMap::new(),
         }
     }
 }
@@ -340,6 +434,15 @@ mod tests {
             "[limits.chat.billing]\nhold_try = '10ms'",
         ));
         assert_eq!(config.unwrap().billing.settle_window, settle_window());
+    }
+
+    #[test]
+    fn a_provider_without_any_room_is_refused() {
+        for text in ["per_provider = 0", "per_credential = 0", "providers.x = 0"] {
+            let text = format!("[limits.chat.failover.in_flight]\n{text}");
+            let error = Config::read(&Settings::from_toml(&text)).unwrap_err();
+            assert!(error.to_string().contains("in_flight"), "{error}");
+        }
     }
 
     #[test]

@@ -26,16 +26,21 @@ type Cut<'a> = (Range<usize>, Cow<'a, str>);
 /// The body for a provider.
 pub(crate) fn provider_body(body: &Bytes, request: &Request, wishes: &Wishes<'_>) -> Bytes {
     let mut cuts: Vec<Cut<'_>> = Vec::with_capacity(4);
-    cuts.push((
-        request.spans.model.clone(),
-        Cow::Owned(quoted(wishes.model)),
-    ));
+    let model = quoted(wishes.model);
+    cuts.push(if request.spans.model.is_empty() {
+        first_member(body, 0, &format!("\"model\":{model}"))
+    } else {
+        (request.spans.model.clone(), model.into())
+    });
     output_limit(body, request, wishes, &mut cuts);
     if request.answer != Wanted::Whole {
         include_usage(body, request, &mut cuts);
     }
-    // The customer's labels are for us: providers that do not know them, or want them for a purpose of their own, refuse them.
-    let mut left_out: Vec<_> = request.spans.metadata.iter().collect();
+    // The customer's labels are for us: providers that do not know them, or want them for a purpose of their own, refuse them. So is
+    // who shall answer.
+    let spans = &request.spans;
+    let ours = [&spans.metadata, &spans.models, &spans.provider];
+    let mut left_out: Vec<_> = ours.into_iter().flatten().collect();
     if let Some(value) = &request.spans.include_thoughts {
         let effort = effort(body, request);
         match thoughts(request, wishes.dialect.thoughts, effort) {

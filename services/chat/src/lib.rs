@@ -11,18 +11,21 @@
 //! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
 //! | `quote.rs` | what a request would cost: the same plan, and nothing held |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
+//! | `offer.rs` | the models a request names, and who is asked for them, by its wishes. Pure, but for whose turn it is |
 //! | `surface.rs` | the routes served here: chat, embeddings |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
-//! | `route.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |
+//! | `route.rs`, `candidate.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |
 //! | `health.rs`, `breaker.rs` | whether a credential is asked after failures: the rules, pure; the state that requests share |
+//! | `speed.rs` | how soon a candidate answered lately, and whom that puts first. Pure |
+//! | `bulkhead.rs`, `budget.rs` | how many requests may be open at a provider; how many calls beside the first an outage may cost |
 //! | `billing.rs`, `open_hold.rs` | billing: keep the price list, set credit aside; capture or release it, exactly once |
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
 //! | `limit.rs` | how much output was allowed, whose limit that was, and what an answer says that reaches it. Pure |
-//! | `reply.rs` | `credits_consumed` beside `usage`, and what else is added. Pure |
+//! | `reply.rs` | `credits_consumed` beside `usage`, the model by our name, and what else is added. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
 //! | `story.rs`, `figures.rs` | what traces and figures are told of a request: by OpenTelemetry's conventions for generative models |
 //! | `providers.rs`, `providers/` | one file per wire protocol of a provider |
@@ -42,6 +45,9 @@ mod bill;
 mod billing;
 mod bound;
 mod breaker;
+mod budget;
+mod bulkhead;
+mod candidate;
 mod claim;
 mod complete;
 mod config;
@@ -56,6 +62,7 @@ mod limit;
 mod listener;
 mod meter;
 mod metrics;
+mod offer;
 mod open_hold;
 mod plan;
 mod providers;
@@ -66,6 +73,7 @@ mod request;
 mod route;
 mod rpc;
 mod scan;
+mod speed;
 mod store;
 mod story;
 mod surface;
@@ -90,7 +98,10 @@ use crate::{
     route::{Care, Routes},
 };
 pub use crate::{
-    config::{BillingLimits, BreakerLimits, Config, FailoverLimits, ReplayLimits},
+    config::{
+        BillingLimits, BreakerLimits, Config, ExtraCalls, FailoverLimits, InFlightLimits,
+        ReplayLimits, SpeedLimits,
+    },
     error::{Error, StoreError},
     rpc::Rpc,
 };
@@ -158,7 +169,7 @@ impl Chat {
             &deps.settings,
             (deps.sandbox_url.as_deref(), &adapters),
             Care {
-                limits: &config.breaker,
+                config: &config,
                 metrics: &metrics,
             },
         )?;

@@ -1,10 +1,14 @@
 //! The figures of the service. Labels come from small sets: models and providers of the catalogue, words of ours.
 
+mod load;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use self::load::Load;
 
 /// Every figure. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +19,8 @@ pub(crate) struct Metrics {
     breakers: Family<Credential, Gauge>,
     trips: Family<Trip, Counter>,
     passed_over: Family<Credential, Counter>,
-    failovers: Family<Reason, Counter>,
+    /// What providers carry, and what failures add to it.
+    pub(crate) load: Load,
     /// Charges cut to the hold because a provider reported more.
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
@@ -126,12 +131,7 @@ impl Metrics {
             "Times a request passed over a provider's credential that is left alone",
             self.passed_over.clone(),
         );
-        registry.register(
-            "aio_chat_failovers",
-            "Times another candidate was asked for the same request, by why; unknown: no first byte came in time, which may be \
-             billed to us",
-            self.failovers.clone(),
-        );
+        self.load.register(registry);
     }
 
     /// The figure of how a credential stands.
@@ -152,11 +152,6 @@ impl Metrics {
     /// A request passed over a credential.
     pub(crate) fn passed_over(&self, credential: &Credential) {
         self.passed_over.get_or_create(credential).inc();
-    }
-
-    /// Another candidate is asked.
-    pub(crate) fn failed_over(&self, reason: &'static str) {
-        self.failovers.get_or_create(&Reason { reason }).inc();
     }
 
     /// A request ended.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    Caller, Micros, Moment, OperationId, Problem,
-    catalogue::{ChatLimits, EmbeddingLimits, Model},
+    Caller, Micros, Moment, OperationId,
     charge::Kind,
     price::Applied,
     receipt::{Receipt, Subject},
@@ -14,12 +13,12 @@ use proto::Fault;
 
 use crate::{
     Service,
-    bound::{Bound, Rate, Terms},
+    bound::Terms,
     fault::{internal, refused, too_dear},
-    request::{self, Refusal, Request, Wanted},
-    route::Candidate,
+    offer::{Offer, offers},
+    request::{self, Request, Wanted},
     surface::Surface,
-    tiers::{Tiers, lot_of},
+    tiers::lot_of,
 };
 
 /// A request as the edge hands it over.
@@ -50,11 +49,12 @@ pub(crate) struct Plan {
     pub(crate) operation: OperationId,
     pub(crate) body: Bytes,
     pub(crate) request: Request,
-    /// The model's slug.
-    pub(crate) model: String,
-    pub(crate) rate: Rate,
-    pub(crate) candidates: Arc<Tiers<Candidate>>,
-    pub(crate) bound: Bound,
+    /// The model asked for first, if several were named.
+    pub(crate) requested: Option<String>,
+    /// The models that may answer, in the order in which they are asked; at least one.
+    pub(crate) offers: Vec<Arc<Offer>>,
+    /// The one that answers; the first of them until that is known.
+    pub(crate) answering: Arc<Offer>,
     pub(crate) terms: Terms,
     at: Moment,
 }
@@ -73,78 +73,39 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         Surface::Embeddings => request::embeddings::parse(&submission.body),
     };
     let request = request.map_err(refused)?;
-    let model = service
-        .catalogue
-        .choose(surface.models(), &request.model, &submission.models)?;
-    // The catalogue lets no other model onto a route than one that has its limits.
-    let bound = match surface {
-        Surface::Chat | Surface::Messages => {
-            let limits = model.chat.ok_or_else(internal)?;
-            within(&request, model, &limits)?;
-            Bound::of(&request, &limits)
-        }
-        Surface::Embeddings => {
-            let limits = model.embedding.ok_or_else(internal)?;
-            few_enough(&request, model, &limits)?;
-            Bound::of_input(&request)
-        }
-    };
-    let candidates = service
-        .routes
-        .candidates(&model.slug, submission.caller.mode)?;
-    let rate = Rate {
-        price: model.price_at(submission.at).ok_or_else(internal)?.clone(),
-        factor: submission.caller.price_factor,
-    };
-    // The sums are far from the limit of 64 bits; a price list that is not, cannot be served.
-    let terms = bound
-        .terms(&rate, service.config.output.least)
-        .map_err(|_| internal())?;
+    let (offers, requested) = offers(service, &submission, &request)?;
+    let terms = terms(&offers, service.config.output.least)?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
+    let answering = Arc::clone(offers.first().ok_or_else(internal)?);
     Ok(Plan {
         surface,
         caller: submission.caller,
         operation: submission.operation,
         body: submission.body,
         request,
-        model: model.slug.clone(),
-        rate,
-        candidates,
-        bound,
+        requested,
+        offers,
+        answering,
         terms,
         at: submission.at,
     })
 }
 
-/// What only the model knows: how much output there can be.
-fn within(request: &Request, model: &Model, limits: &ChatLimits) -> Result<(), Fault> {
-    if request
-        .max_output
-        .is_none_or(|tokens| tokens <= limits.max_output)
-    {
-        return Ok(());
-    }
-    let field = if request.spans.max_tokens.is_some() {
-        "max_tokens"
-    } else {
-        "max_completion_tokens"
+/// What is held pays for whichever model answers: the highest of their prices, and of those of their smallest answers.
+fn terms(offers: &[Arc<Offer>], least_output: u64) -> Result<Terms, Fault> {
+    let nothing = Terms {
+        amount: Micros::ZERO,
+        floor: Micros::ZERO,
     };
-    let allowed = format!("be at most {} for {}", limits.max_output, model.slug);
-    Err(refused(Refusal::Problems(vec![Problem::invalid(
-        field, allowed,
-    )])))
-}
-
-/// How many texts a model takes at once.
-fn few_enough(request: &Request, model: &Model, limits: &EmbeddingLimits) -> Result<(), Fault> {
-    let most = limits.max_inputs;
-    if request.inputs <= most {
-        return Ok(());
-    }
-    let allowed = format!("hold at most {most} inputs for {}", model.slug);
-    Err(refused(Refusal::Problems(vec![Problem::invalid(
-        "input", allowed,
-    )])))
+    offers.iter().try_fold(nothing, |highest, offer| {
+        // The sums are far from the limit of 64 bits; a price list that is not, cannot be served.
+        let terms = offer.bound.terms(&offer.rate, least_output);
+        let terms = terms.map_err(|_| internal())?;
+        Ok(Terms {
+            amount: highest.amount.max(terms.amount),
+            floor: highest.floor.max(terms.floor),
+        })
+    })
 }
 
 // === impl Plan ===
@@ -152,25 +113,28 @@ fn few_enough(request: &Request, model: &Model, limits: &EmbeddingLimits) -> Res
 impl Plan {
     /// What stands for the requests that it belongs to, if the customer says which: they find the same provider's cache.
     pub(crate) fn affinity(&self) -> Option<u64> {
-        let Request {
-            cache_key, tags, ..
-        } = &self.request;
-        let key = cache_key.as_ref().or(tags.user.as_ref())?;
+        let Request { routing, tags, .. } = &self.request;
+        let key = routing.cache_key.as_ref().or(tags.user.as_ref())?;
         Some(lot_of(&(self.caller.account.to_string(), key)))
     }
 
     /// Its receipt as far as it is known before anybody was asked.
     pub(crate) fn draft(&self, price_version: &str) -> Receipt {
-        Receipt::of(Subject {
+        let Offer { model, rate, .. } = &*self.answering;
+        let receipt = Receipt::of(Subject {
             route: self.surface.route().to_owned(),
             kind: match self.request.answer {
                 Wanted::Whole => Kind::ChatWhole,
                 Wanted::Stream | Wanted::StreamWithUsage => Kind::ChatStream,
             },
-            model: self.model.clone(),
+            model: model.clone(),
             price_version: price_version.to_owned(),
-            applied: Applied::of_tokens(&self.rate.price, self.at, self.rate.factor),
+            applied: Applied::of_tokens(&rate.price, self.at, rate.factor),
             tags: self.request.tags.clone(),
-        })
+        });
+        Receipt {
+            requested_model: self.requested.clone(),
+            ..receipt
+        }
     }
 }

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::{
     Service,
+    bound::Bound,
     fault::internal,
+    offer::Offer,
     plan::{Plan, Submission, plan},
     providers::Order,
     request::Wanted,
@@ -16,6 +18,9 @@ use crate::{
 #[derive(Serialize)]
 struct Resolved<'a> {
     model: &'a str,
+    /// Every model that may answer, if the request names several: what is held pays for any of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<Vec<&'a str>>,
     stream: bool,
     n: u64,
     max_tokens: u64,
@@ -33,13 +38,16 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
     let plan = plan(service, submission)?;
     can_be_asked(service, &plan)?;
     let expected = expected(&plan, service.config.output.expected)?;
+    let Offer { model, bound, .. } = &*plan.answering;
+    let all = plan.offers.iter().map(|offer| offer.model.as_str());
     let resolved = Resolved {
-        model: &plan.model,
+        model,
+        models: plan.requested.as_ref().map(|_| all.collect()),
         stream: plan.request.answer != Wanted::Whole,
-        n: plan.bound.choices,
-        max_tokens: plan.bound.output,
-        input_tokens_bound: plan.bound.input(),
-        input_tokens_expected: usual_input(&plan),
+        n: bound.choices,
+        max_tokens: bound.output,
+        input_tokens_bound: bound.input(),
+        input_tokens_expected: usual_input(bound),
     };
     let resolved = serde_json::to_vec(&resolved).map_err(|_| internal())?;
     let available = service.billing.available(&plan.caller).await?;
@@ -49,7 +57,7 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
         affordable: available >= plan.terms.floor,
         price_version: service.catalogue.version().to_owned(),
         resolved: resolved.into(),
-        price_factor: plan.rate.factor.parts_per_million(),
+        price_factor: plan.answering.rate.factor.parts_per_million(),
     })
 }
 
@@ -58,10 +66,10 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
     let order = Order {
         body: &plan.body,
         request: &plan.request,
-        max_output: plan.bound.output,
+        max_output: plan.answering.bound.output,
     };
     let mut found = Ok(());
-    for candidate in plan.candidates.iter() {
+    for candidate in plan.candidates() {
         found = candidate.adapter.check(order);
         if found.is_ok() {
             break;
@@ -71,18 +79,18 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// Half of the input's bound, as cut streams are charged too.
-fn usual_input(plan: &Plan) -> u64 {
-    plan.bound.usual_input().div_ceil(2)
+fn usual_input(bound: &Bound) -> u64 {
+    bound.usual_input().div_ceil(2)
 }
 
-/// The usual input and a usual answer.
+/// The usual input, and a usual answer of the model that is asked first.
 fn expected(plan: &Plan, usual_output: u64) -> Result<Micros, Fault> {
-    let bound = &plan.bound;
+    let Offer { bound, rate, .. } = &*plan.answering;
     let usage = Usage {
-        input: usual_input(plan),
+        input: usual_input(bound),
         output: bound.output.min(usual_output).saturating_mul(bound.choices),
         ..Usage::default()
     };
-    let cost = plan.rate.price.cost(usage, plan.rate.factor);
+    let cost = rate.price.cost(usage, rate.factor);
     cost.map(|cost| cost.amount).map_err(|_| internal())
 }

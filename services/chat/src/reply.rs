@@ -13,6 +13,13 @@ use crate::scan::Finish;
 /// That the usage of an answer is an estimate of ours, beside it.
 const USAGE_SOURCE: &str = "usage_source";
 
+/// The name of the model.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+}
+
 /// What all events of one stream have in common.
 #[derive(Default, Deserialize, Serialize)]
 struct Common<'a> {
@@ -113,6 +120,21 @@ pub(crate) fn finish_event(first: &[u8], finish: Finish) -> Bytes {
     serde_json::to_vec(&event).unwrap_or_default().into()
 }
 
+/// The JSON object with this name as its `model`, where it has one; what is not an object stays as it is.
+pub(crate) fn with_model(json: &Bytes, model: &str) -> Bytes {
+    // A list would be read as an object.
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return json.clone();
+    }
+    let named = serde_json::from_slice::<Named<'_>>(json).ok();
+    let Some(own) = named.and_then(|named| named.model).map(RawValue::get) else {
+        return json.clone();
+    };
+    let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());
+    let name = serde_json::Value::from(model).to_string();
+    splice(json, start, start.saturating_add(own.len()), &name)
+}
+
 /// A usage event for a stream whose provider sent none, in the words of its first event.
 pub(crate) fn usage_event(first: &[u8], usage: Usage) -> Bytes {
     let prompt_tokens = usage.input.saturating_add(usage.cached);
@@ -161,6 +183,22 @@ mod tests {
             let spliced =
                 with_credits(&Bytes::from_static(json.as_bytes()), Micros::new(1_500_000));
             assert_eq!(spliced, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_named_as_we_name_it() {
+        for (json, expected) in [
+            (
+                r#"{"model": "up-1", "x": {"model": "y"}}"#,
+                r#"{"model": "slug", "x": {"model": "y"}}"#,
+            ),
+            (r#"{"x": {"model": "y"}}"#, r#"{"x": {"model": "y"}}"#),
+            ("[1]", "[1]"),
+            ("", ""),
+        ] {
+            let named = with_model(&Bytes::from_static(json.as_bytes()), "slug");
+            assert_eq!(named, expected);
         }
     }
 

@@ -7,6 +7,7 @@
 pub(crate) mod embeddings;
 mod messages;
 mod pick;
+pub(crate) mod routing;
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use serde_json::{Value, value::RawValue};
 use self::{
     messages::Messages,
     pick::{Pick, Picked, span, string},
+    routing::Routing,
 };
 
 /// The members of the body that are read.
@@ -33,14 +35,16 @@ const NAMES: [&str; NAMES_LEN] = [
     "metadata",
     "prompt_cache_key",
     "reasoning_effort",
+    "models",
+    "provider",
 ];
 /// How many those are.
-const NAMES_LEN: usize = 13;
+const NAMES_LEN: usize = 15;
 
 /// What a request says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// The model as the customer named it.
+    /// The model as the customer named it; empty where only `models` names some.
     pub(crate) model: String,
     /// How the answer is wanted.
     pub(crate) answer: Wanted,
@@ -60,8 +64,8 @@ pub(crate) struct Request {
     pub(crate) thoughts: Option<bool>,
     /// The customer's own labels: `user` and `metadata`.
     pub(crate) tags: Tags,
-    /// What OpenAI groups requests by, so that they find the provider's cache of their beginning: `prompt_cache_key`.
-    pub(crate) cache_key: Option<String>,
+    /// Who shall answer.
+    pub(crate) routing: Routing,
     /// Where the members are that may be edited.
     pub(crate) spans: Spans,
 }
@@ -80,7 +84,10 @@ pub(crate) enum Wanted {
 /// Byte ranges of values in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spans {
+    /// Empty where it is left out.
     pub(crate) model: Range<usize>,
+    pub(crate) models: Option<Range<usize>>,
+    pub(crate) provider: Option<Range<usize>>,
     pub(crate) max_tokens: Option<Range<usize>>,
     pub(crate) max_completion_tokens: Option<Range<usize>>,
     pub(crate) stream_options: Option<Range<usize>>,
@@ -128,9 +135,15 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         metadata,
         cache_key,
         _,
+        models,
+        provider,
     ] = picked;
     let mut reader = Reader::default();
-    let model = reader.model(model);
+    let model = if given(models).is_some() {
+        reader.model_if_given(model)
+    } else {
+        reader.model(model)
+    };
     let messages = reader.messages(messages);
     let include_usage = reader.include_usage(options);
     let max_tokens = reader.count("max_tokens", max_tokens, u64::MAX);
@@ -152,7 +165,11 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         documents: messages.documents,
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(user, metadata),
-        cache_key: named(cache_key),
+        routing: Routing {
+            cache_key: named(cache_key),
+            models: reader.models(models),
+            provider: reader.provider(provider),
+        },
         spans: Spans {
             include_usage: include_usage.map(|(raw, _)| span(text, raw.get())),
             ..spans(text, &picked)
@@ -184,9 +201,13 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         metadata,
         _,
         reasoning_effort,
+        models,
+        provider,
     ] = picked;
     Spans {
         model: at(model).unwrap_or_default(),
+        models: at(models),
+        provider: at(provider),
         max_tokens: at(max_tokens),
         max_completion_tokens: at(max_completion_tokens),
         stream_options: at(stream_options),
@@ -236,8 +257,14 @@ impl Reader {
     }
 
     fn model(&mut self, model: Option<&RawValue>) -> String {
-        let Some(raw) = given(model) else {
+        if given(model).is_none() {
             self.0.push(Problem::missing("model"));
+        }
+        self.model_if_given(model)
+    }
+
+    fn model_if_given(&mut self, model: Option<&RawValue>) -> String {
+        let Some(raw) = given(model) else {
             return String::new();
         };
         string(raw).map_or_else(
@@ -271,7 +298,10 @@ impl Reader {
         })
     }
 
-    fn thoughts(&mut self, [.., thoughts, _, _, _, _, _]: &Picked<'_, NAMES_LEN>) -> Option<bool> {
+    fn thoughts(
+        &mut self,
+        [.., thoughts, _, _, _, _, _, _, _]: &Picked<'_, NAMES_LEN>,
+    ) -> Option<bool> {
         self.flag("include_thoughts", *thoughts)
     }
 

@@ -6,7 +6,7 @@
 //! Each live credential has one breaker, which all models share. The sandbox has none: it fails because a customer asked it to, and
 //! the next customer's test has nothing to do with that.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
@@ -16,24 +16,32 @@ use domain::{
 use proto::{Fault, code};
 
 use crate::{
-    Error,
-    breaker::{Breaker, Passage},
-    config::BreakerLimits,
+    Config, Error,
+    breaker::Breaker,
+    budget::Budget,
+    bulkhead::{Bulkhead, Room},
+    candidate::Candidate,
     metrics::{Credential, Metrics},
     providers::{Adapter, Adapters, Endpoint, Unusable},
+    request::Wanted,
     tiers::{Row, Tiers},
 };
 
-/// One provider that can be asked, with one of our credentials.
-pub(crate) struct Candidate {
-    /// Its name, for receipts, metrics and the customer.
-    pub(crate) provider: String,
-    /// What it speaks.
-    pub(crate) adapter: Arc<dyn Adapter>,
-    /// Where it is.
-    pub(crate) endpoint: Endpoint,
-    /// How its credential does; nobody looks after the sandbox.
-    breaker: Option<Arc<Breaker>>,
+/// Who serves one model, and how they are chosen from.
+pub(crate) struct Serving {
+    tiers: Tiers<Candidate>,
+    choose: Choose,
+    /// How many calls its requests may make beside the first.
+    pub(crate) budget: Budget,
+}
+
+/// How one of equals is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choose {
+    /// Each has its share.
+    Weighted,
+    /// Whoever answered soonest lately.
+    Fastest,
 }
 
 /// Candidates of every chat model.
@@ -43,15 +51,15 @@ pub(crate) struct Routes {
 
 /// Candidates of one model; none where nothing is configured.
 struct ModelRoutes {
-    test: Arc<Tiers<Candidate>>,
-    live: Arc<Tiers<Candidate>>,
+    test: Arc<Serving>,
+    live: Arc<Serving>,
     /// Its providers, whether configured or not.
     providers: Vec<String>,
 }
 
-/// What breakers are made of.
+/// What those who look after candidates are made of.
 pub(crate) struct Care<'a> {
-    pub(crate) limits: &'a BreakerLimits,
+    pub(crate) config: &'a Config,
     pub(crate) metrics: &'a Metrics,
 }
 
@@ -62,42 +70,27 @@ struct Builder<'a> {
     care: Care<'a>,
     /// By provider and the credential's place.
     breakers: RefCell<HashMap<(String, u32), Arc<Breaker>>>,
+    /// The same; the sandbox's under a name of its own.
+    bulkheads: RefCell<HashMap<(String, u32), Arc<Bulkhead>>>,
+    rooms: RefCell<HashMap<String, Arc<Room>>>,
 }
 
-// === impl Candidate ===
+/// What the sandbox is called where room is counted: it is one provider, whatever it simulates.
+const SANDBOX: &str = "sandbox";
 
-impl Candidate {
-    /// Whether a request could ask now.
-    ///
-    /// # Errors
-    /// How long it must wait at least, where it could not.
-    pub(crate) fn look(&self) -> Result<(), Duration> {
-        self.breaker
-            .as_ref()
-            .map_or(Ok(()), |breaker| breaker.look())
+// === impl Serving ===
+
+impl Serving {
+    /// Everybody, in no order that counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        self.tiers.iter()
     }
 
-    /// Whether the provider asked us to slow down, and its moment has not come.
-    pub(crate) fn is_limited(&self) -> bool {
-        let breaker = self.breaker.as_ref();
-        breaker.is_some_and(|breaker| breaker.is_limited())
-    }
-
-    /// A request goes past.
-    pub(crate) fn pass_over(&self) {
-        if let Some(breaker) = &self.breaker {
-            breaker.pass_over();
-        }
-    }
-
-    /// Lets a request ask, if it may.
-    ///
-    /// # Errors
-    /// How long it must wait at least, where it may not.
-    pub(crate) fn enter(&self) -> Result<Passage<'_>, Duration> {
-        match &self.breaker {
-            Some(breaker) => breaker.enter(),
-            None => Ok(Passage::free()),
+    /// Everybody, in the order of one request. `affinity` stands for the requests it belongs to, if it does.
+    pub(crate) fn in_order(&self, affinity: Option<u64>, wanted: Wanted) -> Vec<&Candidate> {
+        match (affinity, self.choose) {
+            (None, Choose::Fastest) => self.tiers.ranked(|candidate| candidate.rank(wanted)),
+            (Some(_), _) | (None, Choose::Weighted) => self.tiers.in_order(affinity),
         }
     }
 }
@@ -118,6 +111,7 @@ impl Routes {
         let of_chat =
             |model: &&Model| matches!(model.category, Category::Chat | Category::Embedding);
         let chat: Vec<&Model> = catalogue.models().iter().filter(of_chat).collect();
+        check_names(care.config, &chat)?;
         let names = chat.iter().flat_map(|model| &model.providers);
         let builder = Builder {
             providers: Providers::read(
@@ -128,6 +122,8 @@ impl Routes {
             adapters,
             care,
             breakers: RefCell::default(),
+            bulkheads: RefCell::default(),
+            rooms: RefCell::default(),
         };
         let models = chat
             .into_iter()
@@ -140,18 +136,14 @@ impl Routes {
     ///
     /// # Errors
     /// NO_PROVIDER, naming the setting to fill.
-    pub(crate) fn candidates(
-        &self,
-        slug: &str,
-        mode: Mode,
-    ) -> Result<Arc<Tiers<Candidate>>, Fault> {
+    pub(crate) fn serving(&self, slug: &str, mode: Mode) -> Result<Arc<Serving>, Fault> {
         let routes = self.models.get(slug);
         let found = routes.map(|routes| match mode {
             Mode::Test => &routes.test,
             Mode::Live => &routes.live,
         });
         match found {
-            Some(candidates) if !candidates.is_empty() => Ok(Arc::clone(candidates)),
+            Some(serving) if !serving.tiers.is_empty() => Ok(Arc::clone(serving)),
             Some(_) | None => {
                 let names = routes.map(|routes| routes.providers.iter().map(String::as_str));
                 let names: Vec<&str> = names.into_iter().flatten().collect();
@@ -168,9 +160,28 @@ impl Builder<'_> {
     fn model(&self, model: &Model) -> Result<ModelRoutes, Error> {
         let providers = model.providers.iter();
         Ok(ModelRoutes {
-            test: Arc::new(self.tiers(model, Mode::Test)?),
-            live: Arc::new(self.tiers(model, Mode::Live)?),
+            test: Arc::new(self.serving(model, Mode::Test)?),
+            live: Arc::new(self.serving(model, Mode::Live)?),
             providers: providers.map(|route| route.provider.clone()).collect(),
+        })
+    }
+
+    fn serving(&self, model: &Model, mode: Mode) -> Result<Serving, Error> {
+        let config = self.care.config;
+        let fastest = &config.failover.speed.fastest;
+        let is_named = |name: &str| fastest.iter().any(|listed| listed == name || listed == ALL);
+        Ok(Serving {
+            tiers: self.tiers(model, mode)?,
+            choose: if model.names().any(is_named) {
+                Choose::Fastest
+            } else {
+                Choose::Weighted
+            },
+            budget: match mode {
+                Mode::Live => Budget::new(config.failover.extra),
+                // The sandbox fails because a customer asked it to, and is in no trouble.
+                Mode::Test => Budget::endless(),
+            },
         })
     }
 
@@ -203,6 +214,13 @@ impl Builder<'_> {
                     Mode::Live => Some(self.breaker(&route.provider, place)),
                     Mode::Test => None,
                 },
+                bulkhead: match mode {
+                    Mode::Live => self.bulkhead(&route.provider, place),
+                    Mode::Test => self.bulkhead(SANDBOX, 1),
+                },
+                speeds: Default::default(),
+                full_wait: self.care.config.retry_after,
+                speed: self.care.config.failover.speed.clone(),
             })
         };
         let members: Result<_, Error> = (1..).zip(accesses).map(member).collect();
@@ -222,11 +240,68 @@ impl Builder<'_> {
                     provider: provider.to_owned(),
                     credential,
                 };
-                let Care { limits, metrics } = self.care;
-                Arc::new(Breaker::new(credential, limits.clone(), metrics.clone()))
+                let Care { config, metrics } = self.care;
+                let limits = config.breaker.clone();
+                Arc::new(Breaker::new(credential, limits, metrics.clone()))
             });
         Arc::clone(breaker)
     }
+
+    /// The one bulkhead of a credential.
+    fn bulkhead(&self, provider: &str, credential: u32) -> Arc<Bulkhead> {
+        let limits = &self.care.config.failover.in_flight;
+        let mut rooms = self.rooms.borrow_mut();
+        let whole = rooms.entry(provider.to_owned()).or_insert_with(|| {
+            let own = limits.providers.get(provider).copied();
+            Arc::new(Room::new(own.unwrap_or(limits.per_provider)))
+        });
+        let mut bulkheads = self.bulkheads.borrow_mut();
+        let bulkhead = bulkheads
+            .entry((provider.to_owned(), credential))
+            .or_insert_with(|| {
+                let rooms = (Arc::clone(whole), Room::new(limits.per_credential));
+                let credential = Credential {
+                    provider: provider.to_owned(),
+                    credential,
+                };
+                Bulkhead::new(rooms, credential, self.care.metrics.clone())
+            });
+        Arc::clone(bulkhead)
+    }
+}
+
+/// What stands for every model in `limits.chat.failover.speed.fastest`.
+const ALL: &str = "*";
+
+/// That settings name models and providers that there are.
+fn check_names(config: &Config, models: &[&Model]) -> Result<(), Error> {
+    let wrong = |setting: &str, name: &str, what: &str| {
+        let message = format!("{setting} names {name}, which is no {what} of chat or embeddings");
+        Error::Config(chassis::config::Error::Setting(message))
+    };
+    for name in config
+        .failover
+        .speed
+        .fastest
+        .iter()
+        .filter(|name| *name != ALL)
+    {
+        let is_it = |model: &&Model| model.names().any(|own| own == name);
+        if !models.iter().any(is_it) {
+            return Err(wrong("limits.chat.failover.speed.fastest", name, "model"));
+        }
+    }
+    let routes = models.iter().flat_map(|model| &model.providers);
+    for name in config.failover.in_flight.providers.keys() {
+        if name != SANDBOX && !routes.clone().any(|route| route.provider == *name) {
+            return Err(wrong(
+                "limits.chat.failover.in_flight.providers",
+                name,
+                "provider",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn endpoint(
@@ -258,7 +333,7 @@ mod tests {
         let client = ProviderClient::new(&UpstreamConfig::default()).unwrap();
         let config = Config::read(&settings).unwrap();
         let care = Care {
-            limits: &config.breaker,
+            config: &config,
             metrics: &Metrics::default(),
         };
         let adapters = providers::adapters(&client, &config);
@@ -274,8 +349,8 @@ mod tests {
         )
         .unwrap();
         let check = |mode, url, bearer| {
-            let tiers = routes.candidates("gemini", mode).unwrap();
-            let candidates = tiers.in_order(None);
+            let serving = routes.serving("gemini", mode).unwrap();
+            let candidates = serving.in_order(None, Wanted::Whole);
             assert_eq!(candidates.len(), 1);
             assert_eq!(candidates[0].endpoint.url.as_str(), url);
             assert_eq!(
@@ -299,23 +374,23 @@ mod tests {
     fn each_credential_is_a_candidate_and_the_sandbox_is_looked_after_by_nobody() {
         let settings = "[providers.gemini]\napi_keys = ['a', 'b']";
         let routes = routes(settings, Some("http://127.0.0.1:9105/")).unwrap();
-        let tiers = routes.candidates("gemini", Mode::Live).unwrap();
-        let live = tiers.in_order(None);
+        let serving = routes.serving("gemini", Mode::Live).unwrap();
+        let live = serving.in_order(None, Wanted::Whole);
         let bearers: Vec<_> = live
             .iter()
             .map(|candidate| candidate.endpoint.headers[header::AUTHORIZATION].clone())
             .collect();
         assert_eq!(bearers, ["Bearer a", "Bearer b"]);
         assert!(live.iter().all(|candidate| candidate.breaker.is_some()));
-        let tiers = routes.candidates("gemini", Mode::Test).unwrap();
-        let test = tiers.in_order(None);
+        let serving = routes.serving("gemini", Mode::Test).unwrap();
+        let test = serving.in_order(None, Wanted::Whole);
         assert!(test.len() == 1 && test[0].breaker.is_none());
     }
 
     #[test]
     fn without_a_credential_the_setting_is_named() {
         let routes = routes("", None).unwrap();
-        let fault = |mode| routes.candidates("gemini", mode).err().unwrap();
+        let fault = |mode| routes.serving("gemini", mode).err().unwrap();
         assert_eq!(fault(Mode::Live).code, code::NO_PROVIDER);
         assert_eq!(
             fault(Mode::Live).message,
@@ -333,6 +408,14 @@ mod tests {
         );
         assert!(
             error("[providers.gemini]\napi_key = \"k\\n\"").contains("providers.gemini.api_key")
+        );
+        assert_eq!(
+            error("[limits.chat.failover.speed]\nfastest = ['*', 'gemini', 'gemimi']"),
+            "limits.chat.failover.speed.fastest names gemimi, which is no model of chat or embeddings"
+        );
+        assert_eq!(
+            error("[limits.chat.failover.in_flight.providers]\nsandbox = 9\ngemini = 8\nbfl = 7"),
+            "limits.chat.failover.in_flight.providers names bfl, which is no provider of chat or embeddings"
         );
     }
 }

@@ -53,7 +53,7 @@ fn operation(request: &Request) -> &'static str {
 
 /// The span of a request that is run: what it is told at its end is left open.
 pub(crate) fn span(plan: &Plan) -> Span {
-    let (operation, model) = (operation(&plan.request), plan.model.as_str());
+    let (operation, model) = (operation(&plan.request), plan.answering.model.as_str());
     info_span!(
         "chat",
         request = plan.caller.request_id,

@@ -66,6 +66,16 @@ impl<T> Tiers<T> {
         };
         self.0.iter().flat_map(of).collect()
     }
+
+    /// Everybody, tier by tier, and in each the lowest rank first; among those of the same rank, by turns.
+    pub(crate) fn ranked(&self, rank: impl Fn(&T) -> u64) -> Vec<&T> {
+        let of = |tier| {
+            let mut members = Tier::by_turn(tier);
+            members.sort_by_cached_key(|member| rank(member));
+            members
+        };
+        self.0.iter().flat_map(of).collect()
+    }
 }
 
 // === impl Tier ===
@@ -190,6 +200,24 @@ mod tests {
                 "b a2 a1 c",
             ]
         );
+    }
+
+    #[test]
+    fn ranks_count_within_a_tier_and_turns_among_equal_ones() {
+        let tiers = tiers(&[&[(1, &["a1", "a2"]), (1, &["b"])], &[(1, &["c"])]]);
+        let ranked = |rank: fn(&&str) -> u64| {
+            let order = tiers.ranked(rank).into_iter().copied();
+            order.collect::<Vec<_>>().join(" ")
+        };
+        let rank = |name: &&str| match *name {
+            "a1" => 3,
+            "a2" => 2,
+            "b" => 1,
+            _ => 0,
+        };
+        assert_eq!([ranked(rank), ranked(rank)], ["b a2 a1 c", "b a2 a1 c"]);
+        let equal = |_: &&str| 7;
+        assert_eq!([ranked(equal), ranked(equal)], ["a2 a1 b c", "b a2 a1 c"]);
     }
 
     #[test]

@@ -133,8 +133,13 @@ fn steps(receipt: &Receipt, price: &Price, cost: &Cost, total: Micros) -> Vec<St
     let since = applied
         .effective_from
         .map_or_else(|| "the beginning".to_owned(), |from| from.to_string());
+    let requested = receipt.requested_model.as_ref();
+    let other = requested.filter(|requested| **requested != receipt.model);
+    let instead = other
+        .map(|model| format!(" instead of {model}"))
+        .unwrap_or_default();
     let mut steps = vec![format!(
-        "{} on {}, priced {} by list {} (in force since {since})",
+        "{}{instead} on {}, priced {} by list {} (in force since {since})",
         receipt.model, receipt.route, applied.priced_at, receipt.price_version
     )];
     let sum: i64 = cost.lines.iter().map(|line| line.microcredits).sum();
@@ -337,9 +342,14 @@ mod tests {
     #[test]
     fn the_arithmetic_is_told_line_by_line() {
         let list = Catalogue::built_in().unwrap();
-        let sum = recompute(&list, &chat("0.5", Ending::UpstreamCut)).unwrap();
+        let receipt = Receipt {
+            requested_model: Some("gemini-pro".to_owned()),
+            ..chat("0.5", Ending::UpstreamCut)
+        };
+        let sum = recompute(&list, &receipt).unwrap();
         let steps = sum.steps.join("\n");
         for step in [
+            "gemini instead of gemini-pro on chat/completions, priced ",
             "input        10 x 0.00005 = 0.0005",
             "output       3 x 0.0003 = 0.0009",
             "sum          0.00171",

@@ -17,6 +17,7 @@ mod credit_limit;
 mod cuts;
 mod embeddings;
 mod errors;
+mod fallback;
 mod faults;
 mod files;
 mod idempotency;

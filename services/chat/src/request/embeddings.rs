@@ -9,6 +9,7 @@ use super::{
     Reader, Refusal, Request, Spans, Wanted, given, not_json,
     pick::{Pick, span},
     read_text,
+    routing::Routing,
 };
 
 /// The members that are read.
@@ -38,7 +39,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Refusal> {
         documents: 0,
         thoughts: None,
         tags: reader.tags(user, metadata),
-        cache_key: None,
+        routing: Routing::default(),
         spans: Spans {
             model: model.map_or(0..0, |raw| span(text, raw.get())),
             metadata: metadata.map(|raw| span(text, raw.get())),

@@ -2,143 +2,16 @@
 
 use std::time::Duration;
 
-use domain::{Catalogue, Mode};
+use domain::Mode;
 use proto::{Fault, code};
 use serde_json::json;
 
 use crate::{
     app::{App, Collected, until},
     house::{eventually, when_told},
-    provider::{End, Provider, Reply},
+    provider::{End, Reply},
+    shop::{ASK, GOOD_STREAM, OTHER, STREAM, Shop, good, with_header},
 };
-
-const ASK: &str = r#"{"model":"gemini","messages":[{"role":"user","content":"foxes?"}]}"#;
-const STREAM: &str =
-    r#"{"model":"gemini","messages":[{"role":"user","content":"foxes?"}],"stream":true}"#;
-/// Of a model that the last provider serves alone.
-const OTHER: &str = r#"{"model":"other","messages":[{"role":"user","content":"foxes?"}]}"#;
-const GOOD: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
-const GOOD_STREAM: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n\
-     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";
-
-/// An app whose model has these providers: `p1`, `p2`, …
-struct Shop {
-    app: App,
-    providers: Vec<Provider>,
-}
-
-// === impl Shop ===
-
-impl Shop {
-    /// A provider for each row, which is more of its route; and more settings.
-    async fn of(rows: &[&str], settings: &str) -> Self {
-        let tasks = chassis::Tasks::default();
-        let mut providers = Vec::new();
-        let (mut routes, mut settings) = (String::new(), settings.to_owned());
-        for (place, row) in (1..).zip(rows) {
-            let provider = Provider::start(&tasks).await;
-            routes.push_str(&route(&format!("p{place}"), row));
-            // A row that names credentials of its own says so.
-            let keys = format!("[providers.p{place}]\n");
-            let place = format!(
-                "base_url = '{}/v1/'\napi_key = 'k{place}'\n",
-                provider.origin
-            );
-            if settings.contains(&keys) {
-                settings = settings.replace(&keys, &format!("{keys}{place}"));
-            } else {
-                settings.push_str(&format!("\n{keys}{place}"));
-            }
-            providers.push(provider);
-        }
-        let file = include_str!("../../../../crates/domain/catalogue/gemini.toml");
-        let (model, _) = file.split_once("[[providers]]").unwrap();
-        let other = model
-            .replace("\"gemini\"", "\"other\"")
-            .replace("\"gemini-3-flash\"", "");
-        let last = route(&format!("p{}", rows.len()), "");
-        let files = [
-            ("gemini.toml", format!("{model}{routes}")),
-            ("other.toml", format!("{other}{last}")),
-        ];
-        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
-        let app = App::with(&settings, Catalogue::parse(&files).unwrap()).await;
-        Self { app, providers }
-    }
-
-    fn provider(&self, place: usize) -> &Provider {
-        self.providers.get(place - 1).unwrap()
-    }
-
-    /// How often a provider was asked.
-    fn asked(&self, place: usize) -> usize {
-        self.provider(place).asked().len()
-    }
-
-    /// What a provider answers next.
-    fn will(&self, place: usize, reply: Reply) {
-        self.provider(place).will(reply);
-    }
-
-    async fn ask(&self, body: &str) -> Result<Collected, Fault> {
-        let request = App::request(body, Mode::Live, &[]);
-        match self.app.send(request).await {
-            Ok(events) => Ok(Collected::of(events).await),
-            Err(refused) => Err(Fault::from(refused)),
-        }
-    }
-
-    /// Who serves a request.
-    async fn served(&self, body: &str) -> String {
-        let collected = self.ask(body).await.unwrap();
-        assert!(collected.tail.is_some(), "{collected:?}");
-        collected.head.unwrap().provider
-    }
-
-    async fn refused(&self, body: &str) -> Fault {
-        self.ask(body).await.expect_err("a refusal")
-    }
-
-    /// The calls in the last receipt.
-    fn last_attempts(&self) -> serde_json::Value {
-        let books = self.app.billing.books();
-        let receipt = books.checked(books.settles.last().unwrap());
-        receipt.get("attempts").unwrap().clone()
-    }
-
-    /// 0: it is asked, 1: somebody tries it, 2: it is left alone.
-    fn state(&self, provider: &str) -> u64 {
-        self.figure("breaker_state", provider, "")
-    }
-
-    /// A figure of the first credential.
-    fn figure(&self, name: &str, provider: &str, more: &str) -> u64 {
-        let name = format!("aio_chat_{name}{{provider=\"{provider}\",credential=\"1\"{more}}}");
-        self.app.counter(&name)
-    }
-
-    fn failovers(&self, reason: &str) -> u64 {
-        let name = format!("aio_chat_failovers_total{{reason=\"{reason}\"}}");
-        self.app.counter(&name)
-    }
-}
-
-fn route(provider: &str, more: &str) -> String {
-    format!(
-        "[[providers]]\nadapter = \"openai\"\nprovider = \"{provider}\"\nmodel = \"m\"\n{more}\n"
-    )
-}
-
-fn good() -> Reply {
-    Reply::whole(200, GOOD)
-}
-
-fn with_header(status: u16, name: &'static str, value: &'static str) -> Reply {
-    Reply {
-        headers: vec![(name, value)],
-        ..Reply::whole(status, "")
-    }
-}
 
 /// One failure is too many, and the next request tries it.
 const AT_ONCE: &str = "[limits.chat.breaker]\nfailures = 1\npause = '0s'";

@@ -15,9 +15,11 @@ const LEFT_OUT: [&str; 6] = [
     "inference_geo",
     "betas",
 ];
-/// Fields that mean the same in both, by both names.
-const SAME: [(&str, &str); 5] = [
+/// Fields that mean the same in both, by both names; two of them are ours.
+const SAME: [(&str, &str); 7] = [
     ("model", "model"),
+    ("models", "models"),
+    ("provider", "provider"),
     ("max_tokens", "max_tokens"),
     ("temperature", "temperature"),
     ("top_p", "top_p"),
@@ -317,6 +319,7 @@ mod tests {
     fn a_request_is_said_in_openais_words() {
         let body = json!({
             "model": "gemini", "max_tokens": 100, "temperature": 0.5, "top_k": 3, "stop_sequences": ["END"], "stream": true,
+            "models": ["claude"], "provider": { "only": ["p"] },
             "system": [{ "type": "text", "text": "be", "cache_control": { "type": "ephemeral" } }, { "type": "text", "text": "brief" }],
             "messages": [{ "role": "user", "content": "hi" }],
             "tools": [{ "name": "f", "description": "d", "input_schema": { "type": "object" } }],
@@ -328,7 +331,8 @@ mod tests {
         assert_eq!(
             chat(&body),
             Ok(json!({
-                "model": "gemini", "max_tokens": 100, "temperature": 0.5, "stop": ["END"],
+                "model": "gemini", "models": ["claude"], "provider": { "only": ["p"] },
+                "max_tokens": 100, "temperature": 0.5, "stop": ["END"],
                 "stream": true, "stream_options": { "include_usage": true },
                 "messages": [
                     { "role": "system", "content": "be\n\nbrief" },

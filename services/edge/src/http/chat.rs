@@ -179,6 +179,10 @@ fn paid_by(head: &Head, own: OperationId) -> Result<OperationId, ApiError> {
 fn write_head(headers: &mut HeaderMap, head: &Head, operation: OperationId) {
     put(headers, "x-aio-operation-id", &operation.to_string());
     put(headers, "x-aio-provider", &head.provider);
+    // An answer that an older version kept does not say.
+    if !head.model.is_empty() {
+        put(headers, "x-aio-model", &head.model);
+    }
     if head.replayed {
         put_replayed(headers);
     }

@@ -77,12 +77,14 @@ async fn a_kept_answer_says_so_and_names_its_own_operation() {
         stream: true,
         replayed: true,
         operation_id: operation.to_vec().into(),
+        model: "gemini".to_owned(),
     };
     say(&script, Event::Head(head)).await;
     say(&script, Event::Tail(Tail::default())).await;
     let request = house.chat(&key, STREAM).header("idempotency-key", "one");
     let answer = request.send().await.unwrap();
     assert_eq!(answer.headers()["idempotent-replayed"], "true");
+    assert_eq!(answer.headers()["x-aio-model"], "gemini");
     assert_eq!(
         answer.headers()["x-aio-operation-id"],
         operation.to_string()
@@ -95,6 +97,8 @@ async fn a_kept_answer_says_so_and_names_its_own_operation() {
         }
         let answer = request.send().await.unwrap();
         assert!(!answer.headers().contains_key("idempotent-replayed"));
+        // What an older version of chat did not say is not made up.
+        assert!(!answer.headers().contains_key("x-aio-model"));
         let own = house.world.completions.lock().unwrap().last().cloned();
         let own = own.unwrap();
         assert_eq!(own.idempotency_key, value.unwrap_or_default());
