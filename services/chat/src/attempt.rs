@@ -1,5 +1,7 @@
 //! One candidate after another, only before the first byte of an answer, and under one hold.
 //!
+//! What a provider takes inline only is fetched before it is asked, once for all of them, and outside of its time.
+//!
 //! Another one is asked when it is certain that nothing was accepted ([`Failure::another_may_serve`]), and when no first byte came in
 //! time while somebody else could be asked. The latter may be paid twice, by us: the provider that was given up may have begun. The
 //! customer has one hold and pays for one answer.
@@ -9,9 +11,9 @@
 //! a model's only provider: the customer is told at once when it may go better, which costs neither them nor a provider in trouble
 //! anything.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 
-use domain::receipt::Attempt;
+use domain::{Mode, receipt::Attempt};
 use proto::Fault;
 use tokio::time::{Instant, timeout};
 use upstream::{Class, Failure, Wait};
@@ -20,7 +22,7 @@ use crate::{
     Service,
     breaker::Passage,
     plan::Plan,
-    providers::{Answer, Order},
+    providers::{Answer, Fetched, Order, Urls},
     request::Wanted,
     route::Candidate,
 };
@@ -63,12 +65,14 @@ pub(crate) fn somebody_serves(service: &Service, plan: &Plan) -> Result<(), Faul
 /// Asks candidates in order until one answers well, or no other may be asked.
 pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64) -> Asked {
     let limits = &service.config.failover;
+    let fetched = OnceLock::new();
     let mut way = Way {
         service,
         order: Order {
             body: &plan.body,
             request: &plan.request,
             max_output,
+            urls: plan.urls(),
         },
         until: Instant::now() + limits.window,
         attempts: Vec::with_capacity(1),
@@ -80,6 +84,14 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, max_output: u64
     let mut soonest = None;
     let mut failed: Option<Failure> = None;
     while let Some(candidate) = rest.pop_front() {
+        let inlines = plan.caller.mode == Mode::Live && candidate.adapter.inlines();
+        // Before the breaker is entered: the time of a try is the provider's.
+        if inlines && let Err(failure) = way.fetch(candidate, &fetched).await {
+            // Nor can the others that would need it.
+            rest.retain(|other| !other.adapter.inlines());
+            failed = Some(failure);
+            continue;
+        }
         let passage = match candidate.enter() {
             Ok(passage) => passage,
             Err(wait) => {
@@ -118,7 +130,24 @@ fn is_of_credential(failure: &Failure) -> bool {
 
 // === impl Way ===
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    /// Fetches what the request's URLs lead to, unless that was done for a candidate before.
+    async fn fetch(
+        &mut self,
+        candidate: &Candidate,
+        fetched: &'a OnceLock<Fetched>,
+    ) -> Result<(), Failure> {
+        if fetched.get().is_none() {
+            let found = candidate.adapter.fetch(self.order).await?;
+            // Nobody else writes it.
+            let _ = fetched.set(found);
+        }
+        if let Some(fetched) = fetched.get() {
+            self.order.urls = Urls::Fetched(fetched);
+        }
+        Ok(())
+    }
+
     /// Asks one candidate, and tells everybody who wants to know how it went.
     async fn ask(
         &mut self,

@@ -75,7 +75,7 @@ use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
-use upstream::ProviderClient;
+use upstream::{GuardedClient, ProviderClient};
 
 use crate::{
     billing::Billing,
@@ -84,7 +84,9 @@ use crate::{
     route::{Care, Routes},
 };
 pub use crate::{
-    config::{BillingLimits, BreakerLimits, Config, FailoverLimits, ReplayLimits},
+    config::{
+        BillingLimits, BreakerLimits, CallLimits, Config, FailoverLimits, InputLimits, ReplayLimits,
+    },
     error::{Error, StoreError},
     rpc::Rpc,
 };
@@ -100,7 +102,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration::both(
 
 /// What the service is made of.
 pub struct Deps {
-    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.inputs`, `limits.upstream`, `egress` and `providers.<name>` are read from.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -143,8 +145,9 @@ impl Chat {
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
-        let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
-        let adapters = providers::adapters(&client, &config);
+        let client = ProviderClient::new(&config.calls.upstream).map_err(Error::Upstream)?;
+        let guard = GuardedClient::new(&config.calls.egress).map_err(Error::Upstream)?;
+        let adapters = providers::adapters(&client, &guard, &config);
         let routes = Routes::build(
             &deps.catalogue,
             &deps.settings,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    Caller, Micros, Moment, OperationId, Problem,
+    Caller, Micros, Mode, Moment, OperationId, Problem,
     catalogue::{ChatLimits, EmbeddingLimits, Model},
     charge::Kind,
     price::Applied,
@@ -16,6 +16,7 @@ use crate::{
     Service,
     bound::{Bound, Rate, Terms},
     fault::{internal, refused, too_dear},
+    providers::Urls,
     request::{self, Refusal, Request, Wanted},
     route::Candidate,
     surface::Surface,
@@ -150,6 +151,14 @@ fn few_enough(request: &Request, model: &Model, limits: &EmbeddingLimits) -> Res
 // === impl Plan ===
 
 impl Plan {
+    /// What is done with URLs before anything was fetched.
+    pub(crate) fn urls(&self) -> Urls<'static> {
+        match self.caller.mode {
+            Mode::Test => Urls::Shown,
+            Mode::Live => Urls::Unfetched,
+        }
+    }
+
     /// What stands for the requests that it belongs to, if the customer says which: they find the same provider's cache.
     pub(crate) fn affinity(&self) -> Option<u64> {
         let Request {

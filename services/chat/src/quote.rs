@@ -59,6 +59,7 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
         body: &plan.body,
         request: &plan.request,
         max_output: plan.bound.output,
+        urls: plan.urls(),
     };
     let mut found = Ok(());
     for candidate in plan.candidates.iter() {
