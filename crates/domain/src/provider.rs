@@ -25,6 +25,8 @@ pub struct Dialect {
     pub thoughts: Thoughts,
     /// Where the limit of output goes that a customer did not name.
     pub output_limit: OutputLimit,
+    /// What stands before OpenAI's paths, below the base URL: where a provider speaks OpenAI's protocol beside its own.
+    pub prefix: &'static str,
 }
 
 /// How a provider spells our `include_thoughts`.
@@ -52,6 +54,7 @@ pub enum OutputLimit {
 const COMMON: Dialect = Dialect {
     thoughts: Thoughts::Unknown,
     output_limit: OutputLimit::MaxTokens,
+    prefix: "",
 };
 
 /// Every provider we know by name. A new adapter for another one adds a row.
@@ -72,11 +75,12 @@ pub const PROVIDERS: &[KnownProvider] = &[
     },
     KnownProvider {
         name: "gemini",
-        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+        base_url: "https://generativelanguage.googleapis.com/v1beta",
         variable: "GEMINI_API_KEY",
-        sandbox_path: "gemini/v1",
+        sandbox_path: "gemini/v1beta",
         dialect: Dialect {
             thoughts: Thoughts::Google,
+            prefix: "openai/",
             ..COMMON
         },
     },

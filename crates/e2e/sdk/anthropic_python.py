@@ -54,14 +54,14 @@ answered = client.messages.create(**say([
     {"role": "assistant", "content": called.content},
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "sunny"}]},
 ]))
-assert "tool" in answered.content[0].text, answered
+assert "functionResponse" in answered.content[0].text, answered
 
 # Vision.
 seen = client.messages.create(**say([{"role": "user", "content": [
     {"type": "text", "text": "what is it?"},
     {"type": "image", "source": PIXEL},
 ]}]))
-assert "image_url" in seen.content[0].text, seen
+assert "inlineData" in seen.content[0].text, seen
 
 # Failures are the package's own exceptions.
 stranger = anthropic.Anthropic(base_url=URL, api_key="aio_test_nobody", max_retries=0)

@@ -44,6 +44,14 @@ call = say("weather?", tools=[TOOL], tool_choice="required").choices[0]
 assert call.finish_reason == "tool_calls", call
 assert call.message.tool_calls[0].function.name == "get_weather", call
 json.loads(call.message.tool_calls[0].function.arguments)
+# The message goes back as the package read it, with the signature that the model demands.
+assert call.message.tool_calls[0].model_extra["extra_content"]["google"]["thought_signature"], call
+answered = client.chat.completions.create(model="gemini", tools=[TOOL], messages=[
+    {"role": "user", "content": "weather?"},
+    call.message,
+    {"role": "tool", "tool_call_id": call.message.tool_calls[0].id, "content": "sunny"},
+])
+assert "functionResponse" in answered.choices[0].message.content, answered
 parts = [
     event.choices[0].delta.tool_calls[0]
     for event in say("weather?", tools=[TOOL], tool_choice="required", stream=True)
@@ -57,7 +65,7 @@ schema = {"name": "answer", "schema": {"type": "object", "properties": {"reply":
 structured = say("Hello", response_format={"type": "json_schema", "json_schema": schema})
 assert isinstance(json.loads(structured.choices[0].message.content), dict), structured
 seen = say([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": PIXEL}}])
-assert "image_url" in seen.choices[0].message.content, seen
+assert "inlineData" in seen.choices[0].message.content, seen
 
 # Embeddings: base64 is what the package asks for by itself.
 vectors = client.embeddings.create(model="text-embedding-3-small", input=["a fox", "a bear"])

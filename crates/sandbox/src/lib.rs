@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
 //! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions` |
+//! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent` |
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
@@ -25,6 +26,7 @@ mod bill;
 mod config;
 pub mod directive;
 mod error;
+mod gemini;
 mod openai;
 mod picture;
 mod stripe;
@@ -90,7 +92,12 @@ impl Sandbox {
         Router::new()
             .route("/{provider}/v1/chat/completions", post(openai::complete))
             .route("/anthropic/v1/messages", post(anthropic::complete))
+            .route("/gemini/v1beta/models/{call}", post(gemini::generate))
             .route("/{provider}/v1/embeddings", post(openai::embed))
+            .route(
+                "/gemini/v1beta/openai/embeddings",
+                post(openai::embed_as_google),
+            )
             .route("/bfl/v1/{model}", post(bfl::submit))
             .route("/bfl/v1/get_result", get(bfl::get_result))
             .route("/bfl/v1/credits", get(bfl::credits))

@@ -18,7 +18,7 @@ use chassis::clock::{MICROS_PER_SECOND, now_micros};
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 
-pub(crate) use self::embeddings::embed;
+pub(crate) use self::embeddings::{embed, embed_as_google};
 use self::{
     refusal::{Dialect, Refusal},
     reply::{Identity, Reply, frame},

@@ -65,6 +65,8 @@ pub struct Verdict {
     pub class: Class,
     /// The provider's words for the customer; kept for [`Class::Invalid`] and [`Class::Moderated`] only.
     pub detail: Option<String>,
+    /// The pause that its body asks for; that of the headers counts where there is none.
+    pub retry_after: Option<Duration>,
 }
 
 /// The hook of an adapter: its own reading of a refusal, or `None` for the reading of the bare HTTP status.
@@ -169,6 +171,7 @@ impl Verdict {
         Self {
             class,
             detail: None,
+            retry_after: None,
         }
     }
 
@@ -178,7 +181,15 @@ impl Verdict {
         Self {
             class,
             detail: Some(detail.into()),
+            retry_after: None,
         }
+    }
+
+    /// The same, asking for a pause.
+    #[must_use]
+    pub fn after(mut self, pause: Option<Duration>) -> Self {
+        self.retry_after = pause;
+        self
     }
 }
 
@@ -204,6 +215,7 @@ impl Failure {
         if matches!(verdict.class, Class::Invalid | Class::Moderated) {
             failure.detail = verdict.detail.as_deref().and_then(public_detail);
         }
+        failure.retry_after = verdict.retry_after.map(|pause| pause.min(MAX_RETRY_AFTER));
         failure
     }
 
@@ -344,7 +356,7 @@ impl Failure {
         let verdict = verdict.unwrap_or_else(|| Verdict::of(by_status(answer.status)));
         let mut failure = Self::reported(verdict);
         failure.status = Some(answer.status);
-        failure.retry_after = retry_after(answer.headers);
+        failure.retry_after = failure.retry_after.or_else(|| retry_after(answer.headers));
         failure
     }
 

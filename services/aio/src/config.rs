@@ -45,6 +45,7 @@ const LIMITS: &[&str] = &[
     "streams",
     "deadlines",
     "chat",
+    "inputs",
     "media",
     "billing",
     "webhooks",

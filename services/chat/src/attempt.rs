@@ -1,5 +1,7 @@
 //! One candidate after another, only before the first byte of an answer, and under one hold.
 //!
+//! What a provider takes inline only is fetched before it is asked, once for all of them, and outside of its time.
+//!
 //! Another one is asked when it is certain that nothing was accepted ([`Failure::another_may_serve`]), and when no first byte came in
 //! time while somebody else could be asked. The latter may be paid twice, by us: the provider that was given up may have begun. The
 //! customer has one hold and pays for one answer.
@@ -12,9 +14,13 @@
 //! a model's only provider: the customer is told at once when it may go better, which costs neither them nor a provider in trouble
 //! anything.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use domain::{Micros, receipt::Attempt};
+use domain::{Micros, Mode, receipt::Attempt};
 use futures::StreamExt as _;
 use proto::Fault;
 use tokio::time::{Instant, timeout};
@@ -26,7 +32,7 @@ use crate::{
     candidate::{Candidate, Entry},
     offer::{Offer, Stop},
     plan::Plan,
-    providers::{Answer, Chunk, Order, Piece},
+    providers::{Answer, Chunk, Fetched, Order, Piece, Urls},
     reply::with_model,
     request::Wanted,
     story::Call,
@@ -50,6 +56,8 @@ struct Way<'a> {
     plan: &'a Plan,
     /// What is held.
     granted: Micros,
+    /// What is known of what its URLs lead to.
+    urls: Urls<'a>,
     /// After this moment no further one is asked.
     until: Instant,
     /// So many are asked at most.
@@ -81,10 +89,12 @@ pub(crate) fn somebody_serves(service: &Service, plan: &Plan) -> Result<(), Faul
 /// Asks candidates in order until one answers well, or no other may be asked. `granted` is what is held.
 pub(crate) async fn first_answer(service: &Service, plan: &Plan, granted: Micros) -> Asked {
     let limits = &service.config.failover;
+    let fetched = OnceLock::new();
     let mut way = Way {
         service,
         plan,
         granted,
+        urls: plan.urls(),
         until: Instant::now() + limits.window,
         most: limits.max_candidates.max(plan.offers.len()),
         attempts: Vec::with_capacity(1),
@@ -96,6 +106,15 @@ pub(crate) async fn first_answer(service: &Service, plan: &Plan, granted: Micros
     let mut failed: Option<Failure> = None;
     while let Some(stop) = rest.pop_front() {
         if !way.has_a_call_for(&stop, &rest) {
+            continue;
+        }
+        let adapter = &stop.candidate.adapter;
+        let inlines = plan.caller.mode == Mode::Live && adapter.inlines();
+        // Before the breaker is entered: the time of a try is the provider's.
+        if inlines && let Err(failure) = way.fetch(&stop, &fetched).await {
+            // Nor can the others that would need it.
+            rest.retain(|other| !other.candidate.adapter.inlines());
+            failed = Some(failure);
             continue;
         }
         let entry = match stop.candidate.enter() {
@@ -205,6 +224,34 @@ impl<'a> Way<'a> {
         true
     }
 
+    /// The request, as the candidates of a model are asked it.
+    fn order(&self, offer: &Offer) -> Order<'a> {
+        Order {
+            body: &self.plan.body,
+            request: &self.plan.request,
+            max_output: offer.affordable(self.granted),
+            urls: self.urls,
+        }
+    }
+
+    /// Fetches what the request's URLs lead to, unless that was done for a candidate before.
+    async fn fetch(
+        &mut self,
+        stop: &Stop<'_>,
+        fetched: &'a OnceLock<Fetched>,
+    ) -> Result<(), Failure> {
+        if fetched.get().is_none() {
+            let order = self.order(stop.offer);
+            let found = stop.candidate.adapter.fetch(order).await?;
+            // Nobody else writes it.
+            let _ = fetched.set(found);
+        }
+        if let Some(fetched) = fetched.get() {
+            self.urls = Urls::Fetched(fetched);
+        }
+        Ok(())
+    }
+
     /// Asks one candidate, and tells everybody who wants to know how it went.
     async fn ask(
         &mut self,
@@ -215,11 +262,7 @@ impl<'a> Way<'a> {
         let Stop { offer, candidate } = *stop;
         self.asked.push(offer);
         let request = &self.plan.request;
-        let order = Order {
-            body: &self.plan.body,
-            request,
-            max_output: offer.affordable(self.granted),
-        };
+        let order = self.order(offer);
         let ask = candidate.adapter.ask(&candidate.endpoint, order);
         let whom = (
             candidate.provider.as_str(),

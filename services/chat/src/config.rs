@@ -1,10 +1,10 @@
-//! The sections `limits.chat` and `limits.upstream`: every limit of the service with its default.
+//! The sections `limits.chat`, `limits.inputs` and `limits.upstream`: every limit of the service with its default.
 
 use std::{collections::HashMap, time::Duration};
 
 use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
-use upstream::UpstreamConfig;
+use upstream::{EgressConfig, UpstreamConfig};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
@@ -47,9 +47,41 @@ pub struct Config {
     /// Requests with an Idempotency-Key.
     #[serde(default)]
     pub replay: ReplayLimits,
-    /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
+    /// Calls to others.
     #[serde(skip)]
+    pub calls: CallLimits,
+}
+
+/// Calls to others than our own services: sections of their own.
+#[derive(Clone, Debug, Default)]
+pub struct CallLimits {
+    /// Those to providers: the section `limits.upstream`, which everyone shares who calls providers.
     pub upstream: UpstreamConfig,
+    /// Those to URLs that customers give: the section `limits.inputs`.
+    pub inputs: InputLimits,
+    /// Which of these may be called: the section `egress`.
+    pub egress: EgressConfig,
+}
+
+/// The section `limits.inputs`: what is fetched for a request, for a provider that fetches no URLs itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputLimits {
+    /// The largest file, in bytes. Default 7 MiB.
+    pub max_bytes: u64,
+    /// All files of one request together, in bytes. Default 14 MiB: as much as fits into Google's 20 MB in base64.
+    pub max_total_bytes: u64,
+    /// How many files one request may have. Default 16.
+    pub max_count: usize,
+    /// How long all of it may take, redirects included; never longer than `limits.chat.failover.window`, which a hold outlives. Default
+    /// `"20s"`.
+    #[serde(with = "duration::positive")]
+    pub timeout: Duration,
+    /// For how many requests of this process files are fetched or kept at once: with `max_total_bytes`, what they may take of its memory.
+    /// Default 32.
+    pub at_once: usize,
+    /// The media types that are taken. Default PNG, JPEG, WebP, HEIC and HEIF.
+    pub content_types: Vec<String>,
 }
 
 /// The section `limits.chat.failover`: when another provider, or another credential, is asked for the same request.
@@ -210,8 +242,12 @@ impl Config {
     /// # Errors
     /// When a field has a wrong value or a name nobody knows, or a hold could end before its request.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        let config = Self {
-            upstream: settings.section("limits.upstream")?,
+        let mut config = Self {
+            calls: CallLimits {
+                upstream: settings.section("limits.upstream")?,
+                inputs: settings.section("limits.inputs")?,
+                egress: settings.section("egress")?,
+            },
             ..settings.section("limits.chat")?
         };
         let counts = [
@@ -235,6 +271,13 @@ impl Config {
                 "limits.chat.failover.in_flight: every limit must be at least 1".to_owned(),
             ));
         }
+        let inputs = &mut config.calls.inputs;
+        inputs.timeout = inputs.timeout.min(config.failover.window);
+        if inputs.at_once == 0 {
+            return Err(Error::Setting(
+                "limits.inputs.at_once must be at least 1".to_owned(),
+            ));
+        }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
                 "limits.chat.billing.hold_ttl must be at least limits.chat.failover.window, slow_reader_timeout, \
@@ -254,13 +297,35 @@ impl Config {
     /// From the hold to the end of the capture, at worst.
     fn longest_request(&self) -> Duration {
         [
-            self.upstream.total_timeout,
+            self.calls.upstream.total_timeout,
             self.slow_reader_timeout,
             self.replay.store_window,
             self.billing.settle_window,
         ]
         .into_iter()
         .fold(self.failover.window, Duration::saturating_add)
+    }
+}
+
+// === impl InputLimits ===
+
+impl Default for InputLimits {
+    fn default() -> Self {
+        let types = [
+            "image/png",
+            "image/jpeg",
+            "image/webp",
+            "image/heic",
+            "image/heif",
+        ];
+        Self {
+            max_bytes: 7 * 1024 * 1024,
+            max_total_bytes: 14 * 1024 * 1024,
+            max_count: 16,
+            timeout: Duration::from_secs(20),
+            at_once: 32,
+            content_types: types.map(str::to_owned).to_vec(),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_server::ChatServer;
-use upstream::ProviderClient;
+use upstream::{GuardedClient, ProviderClient};
 
 use crate::{
     billing::Billing,
@@ -99,8 +99,8 @@ use crate::{
 };
 pub use crate::{
     config::{
-        BillingLimits, BreakerLimits, Config, ExtraCalls, FailoverLimits, InFlightLimits,
-        ReplayLimits, SpeedLimits,
+        BillingLimits, BreakerLimits, CallLimits, Config, ExtraCalls, FailoverLimits,
+        InFlightLimits, InputLimits, ReplayLimits, SpeedLimits,
     },
     error::{Error, StoreError},
     rpc::Rpc,
@@ -117,7 +117,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration::both(
 
 /// What the service is made of.
 pub struct Deps {
-    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.inputs`, `limits.upstream`, `egress` and `providers.<name>` are read from.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -162,8 +162,9 @@ impl Chat {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let figures = Figures::register(registry, &deps.catalogue);
-        let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
-        let adapters = providers::adapters(&client, &config);
+        let client = ProviderClient::new(&config.calls.upstream).map_err(Error::Upstream)?;
+        let guard = GuardedClient::new(&config.calls.egress).map_err(Error::Upstream)?;
+        let adapters = providers::adapters(&client, &guard, &config);
         let routes = Routes::build(
             &deps.catalogue,
             &deps.settings,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    Caller, Micros, Moment, OperationId,
+    Caller, Micros, Mode, Moment, OperationId,
     charge::Kind,
     price::Applied,
     receipt::{Receipt, Subject},
@@ -16,6 +16,7 @@ use crate::{
     bound::Terms,
     fault::{internal, refused, too_dear},
     offer::{Offer, offers},
+    providers::Urls,
     request::{self, Request, Wanted},
     surface::Surface,
     tiers::lot_of,
@@ -111,6 +112,14 @@ fn terms(offers: &[Arc<Offer>], least_output: u64) -> Result<Terms, Fault> {
 // === impl Plan ===
 
 impl Plan {
+    /// What is done with URLs before anything was fetched.
+    pub(crate) fn urls(&self) -> Urls<'static> {
+        match self.caller.mode {
+            Mode::Test => Urls::Shown,
+            Mode::Live => Urls::Unfetched,
+        }
+    }
+
     /// What stands for the requests that it belongs to, if the customer says which: they find the same provider's cache.
     pub(crate) fn affinity(&self) -> Option<u64> {
         let Request { routing, tags, .. } = &self.request;

@@ -1,9 +1,15 @@
 //! The seam to providers: ask once, and get OpenAI's objects back, whatever the provider speaks. One file per wire protocol.
 
 mod anthropic;
+mod completion;
+mod gemini;
+mod inputs;
+mod members;
 mod openai;
 mod openai_embeddings;
 mod refusal;
+mod said;
+mod told;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,9 +19,11 @@ use chassis::config::Access;
 use domain::{Dialect, Secret};
 use futures::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use upstream::{Failure, ProviderClient};
+use upstream::{Failure, GuardedClient, ProviderClient};
 use url::Url;
 
+pub(crate) use self::inputs::Fetched;
+use self::inputs::Inputs;
 use crate::{Config, request::Request, scan::Signs};
 
 /// Where one model is at one provider, and what opens the door. Its headers hold the credential.
@@ -89,6 +97,19 @@ pub(crate) struct Order<'a> {
     pub(crate) request: &'a Request,
     /// The most output of one choice, in tokens: what the hold pays for.
     pub(crate) max_output: u64,
+    /// What is done with the URLs of its media, where the provider does not fetch them itself.
+    pub(crate) urls: Urls<'a>,
+}
+
+/// URLs of media.
+#[derive(Clone, Copy)]
+pub(crate) enum Urls<'a> {
+    /// Nothing is fetched for a test key: the sandbox is shown the URL.
+    Shown,
+    /// Nothing is fetched yet.
+    Unfetched,
+    /// These were fetched: all there are.
+    Fetched(&'a Fetched),
 }
 
 /// A provider's answer.
@@ -134,6 +155,19 @@ pub(crate) trait Adapter: Send + Sync {
         Ok(())
     }
 
+    /// Whether the provider fetches no URLs, so that [`Adapter::fetch`] must come before [`Adapter::ask`].
+    fn inlines(&self) -> bool {
+        false
+    }
+
+    /// Fetches what the request's URLs lead to.
+    ///
+    /// # Errors
+    /// When one of them cannot be fetched.
+    async fn fetch(&self, _order: Order<'_>) -> Result<Fetched, Failure> {
+        Ok(Fetched::default())
+    }
+
     /// Asks once. Dropping the future or the answer's stream stops the provider.
     ///
     /// # Errors
@@ -145,16 +179,24 @@ pub(crate) trait Adapter: Send + Sync {
 pub(crate) type Adapters = HashMap<&'static str, Arc<dyn Adapter>>;
 
 /// Every adapter there is.
-pub(crate) fn adapters(client: &ProviderClient, config: &Config) -> Adapters {
+pub(crate) fn adapters(
+    client: &ProviderClient,
+    guard: &GuardedClient,
+    config: &Config,
+) -> Adapters {
     let timeout = config.whole_answer_timeout;
     let anthropic = anthropic::Anthropic::new(client.clone(), timeout);
     let anthropic: Arc<dyn Adapter> = Arc::new(anthropic);
+    let inputs = Inputs::new(guard.clone(), config.calls.inputs.clone());
+    let gemini = gemini::Gemini::new(client.clone(), inputs, timeout);
+    let gemini: Arc<dyn Adapter> = Arc::new(gemini);
     let openai = openai::OpenAi::new(client.clone(), timeout);
     let openai: Arc<dyn Adapter> = Arc::new(openai);
     let embeddings = openai_embeddings::OpenAiEmbeddings::new(client.clone());
     let embeddings: Arc<dyn Adapter> = Arc::new(embeddings);
     Adapters::from([
         ("anthropic", anthropic),
+        ("gemini", gemini),
         ("openai", openai),
         ("openai-embeddings", embeddings),
     ])

@@ -67,6 +67,7 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
         body: &plan.body,
         request: &plan.request,
         max_output: plan.answering.bound.output,
+        urls: plan.urls(),
     };
     let mut found = Ok(());
     for candidate in plan.candidates() {

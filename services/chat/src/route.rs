@@ -322,8 +322,8 @@ fn endpoint(
 
 #[cfg(test)]
 mod tests {
-    use http::header;
-    use upstream::{ProviderClient, UpstreamConfig};
+    use http::HeaderValue;
+    use upstream::{EgressConfig, GuardedClient, ProviderClient, UpstreamConfig};
 
     use super::*;
     use crate::{Config, providers};
@@ -331,14 +331,24 @@ mod tests {
     fn routes(settings: &str, sandbox: Option<&str>) -> Result<Routes, Error> {
         let settings = Settings::from_toml(settings);
         let client = ProviderClient::new(&UpstreamConfig::default()).unwrap();
+        let guard = GuardedClient::new(&EgressConfig::default()).unwrap();
         let config = Config::read(&settings).unwrap();
         let care = Care {
             config: &config,
             metrics: &Metrics::default(),
         };
-        let adapters = providers::adapters(&client, &config);
+        let adapters = providers::adapters(&client, &guard, &config);
         let catalogue = Catalogue::built_in().unwrap();
         Routes::build(&catalogue, &settings, (sandbox, &adapters), care)
+    }
+
+    /// Where the only candidate is, and a header of its calls.
+    fn place(routes: &Routes, (slug, mode): (&str, Mode), header: &str) -> (String, HeaderValue) {
+        let serving = routes.serving(slug, mode).unwrap();
+        let candidates = serving.in_order(None, Wanted::Whole);
+        assert_eq!(candidates.len(), 1);
+        let endpoint = &candidates[0].endpoint;
+        (endpoint.url.to_string(), endpoint.headers[header].clone())
     }
 
     #[test]
@@ -348,26 +358,42 @@ mod tests {
             Some("http://127.0.0.1:9105/"),
         )
         .unwrap();
-        let check = |mode, url, bearer| {
-            let serving = routes.serving("gemini", mode).unwrap();
-            let candidates = serving.in_order(None, Wanted::Whole);
-            assert_eq!(candidates.len(), 1);
-            assert_eq!(candidates[0].endpoint.url.as_str(), url);
+        let google = "https://generativelanguage.googleapis.com/v1beta/";
+        let sandbox = "http://127.0.0.1:9105/gemini/v1beta/";
+        let (chat, embedding) = ("models/gemini-3-flash", "openai/embeddings");
+        for (slug, mode, base, path, header, key) in [
+            (
+                "gemini",
+                Mode::Test,
+                sandbox,
+                chat,
+                "x-goog-api-key",
+                "sandbox",
+            ),
+            ("gemini", Mode::Live, google, chat, "x-goog-api-key", "k"),
+            (
+                "gemini-embedding-001",
+                Mode::Test,
+                sandbox,
+                embedding,
+                "authorization",
+                "Bearer sandbox",
+            ),
+            (
+                "gemini-embedding-001",
+                Mode::Live,
+                google,
+                embedding,
+                "authorization",
+                "Bearer k",
+            ),
+        ] {
+            let (url, credential) = place(&routes, (slug, mode), header);
             assert_eq!(
-                candidates[0].endpoint.headers[header::AUTHORIZATION],
-                bearer
+                (url, credential),
+                (format!("{base}{path}"), HeaderValue::from_static(key))
             );
-        };
-        check(
-            Mode::Test,
-            "http://127.0.0.1:9105/gemini/v1/chat/completions",
-            "Bearer sandbox",
-        );
-        check(
-            Mode::Live,
-            "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
-            "Bearer k",
-        );
+        }
     }
 
     #[test]
@@ -376,11 +402,11 @@ mod tests {
         let routes = routes(settings, Some("http://127.0.0.1:9105/")).unwrap();
         let serving = routes.serving("gemini", Mode::Live).unwrap();
         let live = serving.in_order(None, Wanted::Whole);
-        let bearers: Vec<_> = live
+        let keys: Vec<_> = live
             .iter()
-            .map(|candidate| candidate.endpoint.headers[header::AUTHORIZATION].clone())
+            .map(|candidate| candidate.endpoint.headers["x-goog-api-key"].clone())
             .collect();
-        assert_eq!(bearers, ["Bearer a", "Bearer b"]);
+        assert_eq!(keys, ["a", "b"]);
         assert!(live.iter().all(|candidate| candidate.breaker.is_some()));
         let serving = routes.serving("gemini", Mode::Test).unwrap();
         let test = serving.in_order(None, Wanted::Whole);

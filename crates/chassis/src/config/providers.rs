@@ -298,7 +298,7 @@ mod tests {
             (
                 Mode::Test,
                 "gemini",
-                "http://127.0.0.1:9105/gemini/v1/",
+                "http://127.0.0.1:9105/gemini/v1beta/",
                 SANDBOX_KEY,
             ),
             (

@@ -136,7 +136,7 @@ async fn tools_and_parts_reach_the_provider() -> Result<()> {
     });
     let answer = api.post("/chat/completions", &body).await?.json()?;
     let text = answer["choices"][0]["message"]["content"].to_string();
-    for word in ["system", "user", "image_url"] {
+    for word in ["System: 1", "user", "inlineData"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let function = json!({ "name": "look_up", "parameters": { "type": "object" } });

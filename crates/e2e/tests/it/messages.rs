@@ -64,10 +64,7 @@ async fn a_tool_is_called_and_its_result_taken() -> Result<()> {
     messages.push(json!({ "role": "user", "content": result }));
     let answered = api.post("/messages", &more).await?.json()?;
     let text = answered["content"][0]["text"].as_str().context("no text")?;
-    ensure!(
-        text.contains("Messages: 3 (user, assistant, tool)"),
-        "{text}"
-    );
+    ensure!(text.contains("Messages: 3 (user, model, user)"), "{text}");
     aio.finish().await
 }
 

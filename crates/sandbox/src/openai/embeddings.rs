@@ -67,6 +67,15 @@ struct Asked {
     encoding: Encoding,
 }
 
+/// `POST /gemini/v1beta/openai/embeddings`: Google speaks OpenAI's protocol beside its own.
+pub(crate) async fn embed_as_google(
+    sandbox: State<Sandbox>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    embed(sandbox, Path("gemini".to_owned()), headers, body).await
+}
+
 /// `POST /{provider}/v1/embeddings`.
 pub(crate) async fn embed(
     State(sandbox): State<Sandbox>,

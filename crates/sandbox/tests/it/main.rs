@@ -10,6 +10,7 @@ mod anthropic;
 mod bfl;
 mod bill;
 mod chat;
+mod gemini;
 mod stripe;
 
 use std::time::Duration;

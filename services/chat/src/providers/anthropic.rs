@@ -23,12 +23,7 @@ mod shape;
 mod thoughts;
 mod wire;
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,12 +31,11 @@ use chassis::{
     clock::{MICROS_PER_SECOND, now_micros},
     config::Access,
 };
-use futures::{Stream, StreamExt as _};
 use http::{HeaderName, HeaderValue};
-use upstream::{Call, Events, Failure, ProviderClient, ReplyBody};
+use upstream::{Call, Failure, ProviderClient};
 
 use self::{events::Telling, thoughts::Show};
-use super::{Adapter, Answer, Endpoint, Order, Piece, Unusable};
+use super::{Adapter, Answer, Endpoint, Order, Unusable, told};
 use crate::request::Wanted;
 
 /// Where the credential stands.
@@ -57,14 +51,6 @@ pub(crate) struct Anthropic {
     client: ProviderClient,
     /// How long the head of an answer may take that is not streamed.
     whole_answer_timeout: Duration,
-}
-
-/// Events of the wire as pieces.
-struct Wire {
-    events: Events<ReplyBody>,
-    telling: Telling,
-    /// Pieces of one event that were not taken yet.
-    ready: VecDeque<Piece>,
 }
 
 // === impl Anthropic ===
@@ -106,16 +92,7 @@ impl Adapter for Anthropic {
             }
             Wanted::Stream | Wanted::StreamWithUsage => {
                 let reply = self.client.send(call, refusal::classify).await?;
-                let mut wire = Wire {
-                    events: reply.into_events(),
-                    telling: Telling::new(show, created),
-                    ready: VecDeque::new(),
-                };
-                match wire.next().await {
-                    Some(Ok(Piece::Chunk(first))) => Ok(Answer::Stream(first, wire.boxed())),
-                    Some(Ok(Piece::Done)) | None => Err(Failure::malformed("the stream was empty")),
-                    Some(Err(failure)) => Err(failure),
-                }
+                told::begun(reply, Telling::new(show, created)).await
             }
         }
     }
@@ -125,33 +102,6 @@ impl Adapter for Anthropic {
 fn body(order: Order<'_>, model: &str) -> Result<Bytes, Failure> {
     request::translate(order, model)
         .map_err(|problem| Failure::unsupported(&problem.param, &problem.message))
-}
-
-// === impl Wire ===
-
-impl Stream for Wire {
-    type Item = Result<Piece, Failure>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            let data = match ready!(self.events.poll_next_unpin(cx)) {
-                Some(Ok(event)) => event.data.unwrap_or_default(),
-                Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
-                None => return Poll::Ready(None),
-            };
-            // Comments keep the line alive.
-            if data.trim_ascii().is_empty() {
-                continue;
-            }
-            match self.telling.take(&data) {
-                Ok(pieces) => self.ready.extend(pieces),
-                Err(failure) => return Poll::Ready(Some(Err(failure))),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,8 @@ impl Adapter for OpenAi {
 pub(super) fn endpoint(access: &Access, path: &str, model: &str) -> Result<Endpoint, Unusable> {
     let bearer = |key: &Secret| Secret::new(format!("Bearer {}", key.expose()));
     let credential = access.key.as_ref().map(bearer);
-    Endpoint::new(access, path, model)?.with_credential(header::AUTHORIZATION, credential.as_ref())
+    let path = format!("{}{path}", access.dialect.prefix);
+    Endpoint::new(access, &path, model)?.with_credential(header::AUTHORIZATION, credential.as_ref())
 }
 
 /// An answer in one piece: a JSON object with choices, and no error.

@@ -1,5 +1,7 @@
 //! What an OpenAI-compatible provider means when it refuses: OpenAI's error object and Google's, by code and not by status alone.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use upstream::{Class, Failure, ProviderAnswer, Verdict};
@@ -27,13 +29,25 @@ const WORDS: &[(&str, Class)] = &[
     ("server_error", Class::Overloaded),
     ("UNAVAILABLE", Class::Overloaded),
     ("INTERNAL", Class::Overloaded),
+    // The work may have been done.
+    ("DEADLINE_EXCEEDED", Class::Unknown),
+    ("CANCELLED", Class::Unknown),
+    ("NOT_FOUND", Class::Gone),
     ("INVALID_ARGUMENT", Class::Invalid),
     ("context_length_exceeded", Class::Invalid),
     ("invalid_request_error", Class::Invalid),
 ];
 
 /// Classes that a word of the body may give an answer whose status says something else.
-const OVERRULING: [Class; 4] = [Class::Balance, Class::Moderated, Class::Auth, Class::Gone];
+const OVERRULING: [Class; 5] = [
+    Class::Balance,
+    Class::Moderated,
+    Class::Auth,
+    Class::Gone,
+    Class::Unknown,
+];
+/// What Google's name of a quota holds that is used up for today.
+const PER_DAY: &str = "PerDay";
 
 #[derive(Deserialize)]
 struct Body {
@@ -52,9 +66,20 @@ struct WireError {
     details: Vec<Detail>,
 }
 
+/// Google's: an `ErrorInfo`, a `RetryInfo` or a `QuotaFailure`.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Detail {
     reason: Option<String>,
+    retry_delay: Option<String>,
+    #[serde(default)]
+    violations: Vec<Violation>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Violation {
+    quota_id: Option<String>,
 }
 
 /// Reads a refusal with a status. `None` leaves it to the status.
@@ -94,6 +119,10 @@ fn parse(json: &[u8]) -> Option<WireError> {
 
 impl WireError {
     fn class(&self) -> Option<Class> {
+        // Nothing that a pause would mend.
+        if self.is_used_up_for_today() {
+            return Some(Class::Balance);
+        }
         let code = self.code.as_ref().and_then(Value::as_str);
         let reasons = self
             .details
@@ -120,11 +149,29 @@ impl WireError {
         http::StatusCode::from_u16(code).ok().map(Class::of_status)
     }
 
+    fn is_used_up_for_today(&self) -> bool {
+        let violations = self.details.iter().flat_map(|detail| &detail.violations);
+        let mut quotas = violations.filter_map(|violation| violation.quota_id.as_deref());
+        quotas.any(|quota| quota.contains(PER_DAY))
+    }
+
+    /// The pause in Google's words: `31s`, `0.5s`.
+    fn pause(&self) -> Option<Duration> {
+        let mut delays = self
+            .details
+            .iter()
+            .filter_map(|detail| detail.retry_delay.as_deref());
+        let seconds = delays.next()?.strip_suffix('s')?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
     fn verdict(self, class: Class) -> Verdict {
-        match self.message {
+        let pause = self.pause();
+        let verdict = match self.message {
             Some(message) => Verdict::with_detail(class, message),
             None => Verdict::of(class),
-        }
+        };
+        verdict.after(pause)
     }
 }
 
@@ -176,6 +223,14 @@ mod tests {
                 r#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#,
                 Class::Balance,
             ),
+        ] {
+            assert_eq!(class(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn google_has_words_of_its_own() {
+        for (status, body, expected) in [
             (
                 400,
                 r#"[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"x","reason":"API_KEY_INVALID"}]}}]"#,
@@ -187,25 +242,54 @@ mod tests {
                 Class::Invalid,
             ),
             (
-                402,
-                r#"{"error":{"code":402,"message":"m","status":"RESOURCE_EXHAUSTED"}}"#,
-                Class::Balance,
-            ),
-            (
                 429,
-                r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}"#,
+                r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[{"@type":"x","retryDelay":"3s"},
+                    {"@type":"y","violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"}]}]}}"#,
                 Class::RateLimited,
             ),
             (
-                500,
-                r#"{"error":{"code":500,"message":"m","status":"INTERNAL"}}"#,
-                Class::Overloaded,
+                429,
+                r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[
+                    {"@type":"y","violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}}"#,
+                Class::Balance,
             ),
             (503, "busy", Class::Overloaded),
             (400, "{}", Class::Invalid),
         ] {
             assert_eq!(class(status, body), expected, "{status} {body}");
         }
+        for (code, status, expected) in [
+            (402, "RESOURCE_EXHAUSTED", Class::Balance),
+            (429, "RESOURCE_EXHAUSTED", Class::RateLimited),
+            (500, "INTERNAL", Class::Overloaded),
+            (400, "FAILED_PRECONDITION", Class::Auth),
+            (401, "UNAUTHENTICATED", Class::Auth),
+            (403, "PERMISSION_DENIED", Class::Auth),
+            (404, "NOT_FOUND", Class::Gone),
+            (499, "CANCELLED", Class::Unknown),
+            (503, "UNAVAILABLE", Class::Overloaded),
+            (504, "DEADLINE_EXCEEDED", Class::Unknown),
+        ] {
+            let body =
+                format!(r#"{{"error":{{"code":{code},"message":"m","status":"{status}"}}}}"#);
+            assert_eq!(class(code, &body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn google_says_in_the_body_how_long_to_wait() {
+        let wait = |delay: &str| {
+            let json = format!(
+                r#"{{"error":{{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{{}},{{"retryDelay":"{delay}"}}]}}}}"#
+            );
+            reported(json.as_bytes()).unwrap().retry_after()
+        };
+        assert_eq!(wait("31s"), Some(Duration::from_secs(31)));
+        assert_eq!(wait("0.5s"), Some(Duration::from_millis(500)));
+        // Nobody is told to wait for longer than an hour.
+        assert_eq!(wait("99999s"), Some(Duration::from_secs(3_600)));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-1s"), None);
     }
 
     #[test]

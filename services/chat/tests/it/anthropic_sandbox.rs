@@ -1,78 +1,17 @@
 //! Chat before the sandbox's Anthropic, which checks a request as strictly as Anthropic does.
 
-use chassis::{Tasks, config::Settings};
 use proto::code;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tracing::Span;
 
-use crate::app::App;
-
-/// A running sandbox, and chat before it.
-struct House {
-    app: App,
-    _home: TempDir,
-}
-
-impl House {
-    async fn new() -> Self {
-        let settings = Settings::from_toml("[sandbox]\nchunk_delay = \"0s\"");
-        let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
-        let deps = sandbox::Deps {
-            config: settings.section("sandbox").unwrap(),
-            path: home.path().join("sandbox.db"),
-            database: settings.section("database").unwrap(),
-            tasks: tasks.clone(),
-        };
-        let sandbox = sandbox::open(deps).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let limits = settings.section("server").unwrap();
-        let serving = chassis::http::serve(listener, sandbox.router(), limits, tasks.clone());
-        tasks.spawn_detached(Span::none(), async move {
-            serving.await;
-        });
-        Self {
-            app: App::before(origin).await,
-            _home: home,
-        }
-    }
-
-    async fn whole(&self, body: &Value) -> Value {
-        let answer = self.app.collect(&body.to_string()).await;
-        serde_json::from_str(&answer.end().0[0]).unwrap()
-    }
-
-    /// The events of the same request, streamed.
-    async fn stream(&self, body: &Value) -> Vec<Value> {
-        let mut body = body.clone();
-        body["stream"] = json!(true);
-        body["stream_options"] = json!({"include_usage": true});
-        let answer = self.app.collect(&body.to_string()).await;
-        let (tail, _) = answer.end();
-        let events = answer.data.iter().chain(&tail);
-        events
-            .map(|event| serde_json::from_str(event).unwrap())
-            .collect()
-    }
-}
+use crate::sandboxed::{Sandboxed, spelled};
 
 fn body(text: &str) -> Value {
     json!({"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": text}]})
 }
 
-/// What the deltas spell in a field.
-fn spelled(events: &[Value], field: &str) -> String {
-    let deltas = events
-        .iter()
-        .filter_map(|event| event["choices"][0]["delta"][field].as_str());
-    deltas.collect()
-}
-
 #[tokio::test]
 async fn a_stream_and_a_whole_answer_say_and_cost_the_same() {
-    let house = House::new().await;
+    let house = Sandboxed::new().await;
     let mut body = body("Hello [sandbox tokens=60]");
     body["include_thoughts"] = json!(true);
     let whole = house.whole(&body).await;
@@ -96,7 +35,7 @@ async fn a_stream_and_a_whole_answer_say_and_cost_the_same() {
 
 #[tokio::test]
 async fn a_tools_result_goes_back_with_the_thinking_before_it() {
-    let house = House::new().await;
+    let house = Sandboxed::new().await;
     let mut body = body("Weather?");
     let function = json!({"name": "weather", "parameters": {"type": "object", "properties": {}}});
     body["tools"] = json!([{"type": "function", "function": function}]);
@@ -142,7 +81,7 @@ async fn a_tools_result_goes_back_with_the_thinking_before_it() {
 
 #[tokio::test]
 async fn everything_at_once_is_understood() {
-    let house = House::new().await;
+    let house = Sandboxed::new().await;
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
     let pdf = json!({"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"});
     let schema = json!({"name": "s", "strict": true, "schema": {"type": "object"}});
@@ -172,7 +111,7 @@ async fn everything_at_once_is_understood() {
 
 #[tokio::test]
 async fn every_outcome_has_its_code_and_is_free() {
-    let house = House::new().await;
+    let house = Sandboxed::new().await;
     for (outcome, expected) in [
         ("fail", code::UPSTREAM_FAILED),
         ("rate_limited", code::UPSTREAM_BUSY),
@@ -196,7 +135,7 @@ async fn every_outcome_has_its_code_and_is_free() {
 
 #[tokio::test]
 async fn outcomes_that_are_answers_are_charged() {
-    let house = House::new().await;
+    let house = Sandboxed::new().await;
     let moderated = house
         .whole(&body("Hello [sandbox outcome=moderated]"))
         .await;

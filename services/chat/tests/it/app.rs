@@ -57,11 +57,16 @@ pub(crate) struct Collected {
 
 impl App {
     pub(crate) async fn start() -> Self {
-        Self::with("", Catalogue::built_in().unwrap()).await
+        Self::with("", compatible()).await
     }
 
     pub(crate) async fn with(settings: &str, catalogue: Catalogue) -> Self {
         Self::put_together(settings, catalogue, None).await
+    }
+
+    /// One whose models are asked as they are.
+    pub(crate) async fn native(settings: &str) -> Self {
+        Self::put_together(settings, Catalogue::built_in().unwrap(), None).await
     }
 
     /// One whose test keys are served by this sandbox, and not by the scripted provider.
@@ -230,6 +235,17 @@ impl Collected {
             tail.charged,
         )
     }
+}
+
+/// Every model, where `gemini` stands for any model of a provider that speaks OpenAI's protocol.
+pub(crate) fn compatible() -> Catalogue {
+    let built_in = Catalogue::built_in().unwrap();
+    Catalogue::from_list(&in_openais_words(built_in.list())).unwrap()
+}
+
+/// A model file of `gemini`, as if Google spoke OpenAI's protocol only.
+pub(crate) fn in_openais_words(file: &str) -> String {
+    file.replace("adapter = \"gemini\"", "adapter = \"openai\"")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -1,10 +1,9 @@
 //! Streams that are cut: by the provider, by the customer, by a customer who does not read.
 
-use domain::Catalogue;
 use proto::{billing::v1::Outcome, chat::v1::complete_event::Event, code};
 
 use crate::{
-    app::{App, Collected, until},
+    app::{App, Collected, compatible, until},
     provider::{End, Reply},
 };
 
@@ -24,7 +23,7 @@ fn estimate(tokens: i64) -> i64 {
 }
 
 async fn cut(text: &str, end: End) -> (App, Collected) {
-    let app = App::with(QUICK, Catalogue::built_in().unwrap()).await;
+    let app = App::with(QUICK, compatible()).await;
     app.provider.will(Reply::stream(text, end));
     let answer = app.collect(ASK).await;
     app.settled().await;
@@ -131,7 +130,7 @@ async fn a_customer_who_leaves_while_the_charge_is_booked_is_charged_once() {
 
 #[tokio::test]
 async fn a_customer_who_does_not_read_is_stopped_charged_and_told() {
-    let app = App::with(QUICK, Catalogue::built_in().unwrap()).await;
+    let app = App::with(QUICK, compatible()).await;
     app.provider.will(Reply::stream(&tokens(50_000), End::Hang));
     let events = app.ask(ASK).await.unwrap();
     until("the charge", || !app.billing.books().settles.is_empty()).await;

@@ -7,7 +7,7 @@ use proto::{Code, code};
 use serde_json::json;
 
 use crate::{
-    app::App,
+    app::{App, compatible, in_openais_words},
     provider::{End, Reply},
 };
 
@@ -18,7 +18,9 @@ const GOOD: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt
 
 /// A model that two providers serve.
 fn two() -> Catalogue {
-    let file = include_str!("../../../../crates/domain/catalogue/gemini.toml");
+    let file = in_openais_words(include_str!(
+        "../../../../crates/domain/catalogue/gemini.toml"
+    ));
     let second = "\n[[providers]]\nadapter = \"openai\"\nprovider = \"second\"\nmodel = \"m2\"\n";
     Catalogue::parse(&[("two.toml", &format!("{file}{second}"))]).unwrap()
 }
@@ -121,7 +123,7 @@ async fn a_stream_that_does_not_begin_is_a_status() {
 async fn silence_ends_at_a_limit() {
     let settings = "[limits.chat]\nwhole_answer_timeout = '200ms'\n[limits.upstream]\nfirst_byte_timeout = '200ms'";
     for ask in [ASK, STREAM] {
-        let app = App::with(settings, Catalogue::built_in().unwrap()).await;
+        let app = App::with(settings, compatible()).await;
         app.provider.will(Reply::silence());
         let fault = app.refused(ask).await;
         assert_eq!(fault.code, code::UPSTREAM_TIMEOUT);
@@ -166,7 +168,7 @@ async fn the_next_provider_is_asked_only_when_nothing_was_accepted() {
 #[tokio::test]
 async fn a_provider_that_is_not_there_is_not_a_timeout() {
     let settings = "[providers.gemini]\napi_key = 'k'\nbase_url = 'http://127.0.0.1:1'";
-    let app = App::with(settings, Catalogue::built_in().unwrap()).await;
+    let app = App::with(settings, compatible()).await;
     let request = App::request(ASK, domain::Mode::Live, &[]);
     let fault = proto::Fault::from(app.send(request).await.err().unwrap());
     assert_eq!(fault.code, code::UPSTREAM_FAILED);

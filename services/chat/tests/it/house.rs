@@ -9,7 +9,7 @@ use std::{
 use chassis::{Tasks, config::Settings, mint, rpc, secrets::Secrets};
 use chat::{Chat, Deps};
 use db::{Db, Engine};
-use domain::{AccountId, Catalogue, Mode, ids};
+use domain::{AccountId, Mode, ids};
 use prometheus_client::registry::Registry;
 use proto::{
     Fault,
@@ -25,7 +25,7 @@ use tokio::{
 use tonic::Streaming;
 
 use crate::{
-    app::{App, Collected, PATIENCE},
+    app::{App, Collected, PATIENCE, compatible},
     billing::FakeBilling,
     database::Database,
     provider::{Provider, Reply},
@@ -165,7 +165,7 @@ impl House {
             db: self.database.open(&settings, &tasks).await,
             settings,
             secrets: self.secrets.clone(),
-            catalogue: Arc::new(Catalogue::built_in().unwrap()),
+            catalogue: Arc::new(compatible()),
             billing: rpc::in_process(
                 tonic::service::Routes::new(BillingServer::new(self.billing.clone()))
                     .add_service(PricesServer::new(self.billing.clone())),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{Catalogue, Mode};
+use domain::Mode;
 use proto::{Fault, billing::v1::Outcome, code};
 
 use crate::{
-    app::App,
+    app::{App, compatible},
     billing::Plan,
     provider::{End, Reply},
 };
@@ -25,7 +25,7 @@ fn away() -> Plan {
 }
 
 async fn quick() -> App {
-    App::with(QUICK, Catalogue::built_in().unwrap()).await
+    App::with(QUICK, compatible()).await
 }
 
 /// The input bound's price, and the output's.
@@ -47,7 +47,7 @@ async fn the_highest_price_is_held_before_anybody_is_asked() {
         (price(body, 1000), price(body, 512))
     );
     assert_eq!(hold.ttl_ms, 900_000);
-    assert_eq!(hold.price_version, Catalogue::built_in().unwrap().version());
+    assert_eq!(hold.price_version, compatible().version());
     assert_eq!(settle.hold_id, hold.hold_id);
     assert_eq!(app.provider.body()["max_tokens"], 500);
     app.settled().await;

@@ -9,7 +9,7 @@ use proto::{Fault, chat::v1::CompleteRequest, code};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{App, Collected},
+    app::{App, Collected, compatible, in_openais_words},
     billing::Plan,
     provider::{End, Reply},
 };
@@ -141,7 +141,7 @@ async fn an_account_pays_its_part_of_what_is_held_and_charged() {
 
 #[tokio::test]
 async fn a_price_list_is_kept_once_before_anything_is_held_by_it() {
-    let app = App::with(QUICK, Catalogue::built_in().unwrap()).await;
+    let app = App::with(QUICK, compatible()).await;
     let away = || Plan::Refuse(Fault::new(code::SERVICE_UNAVAILABLE, "away"));
     app.billing.books().list_plans = vec![away(); 200].into();
     let fault = app.refused(ASK).await;
@@ -150,7 +150,7 @@ async fn a_price_list_is_kept_once_before_anything_is_held_by_it() {
 
     app.billing.books().list_plans = [away(), Plan::Answer].into();
     answer(&app, request(ASK)).await;
-    let list = Catalogue::built_in().unwrap();
+    let list = compatible();
     assert_eq!(app.billing.books().lists[list.version()], list.list());
     app.billing.books().list_plans = vec![away(); 200].into();
     answer(&app, request(ASK)).await;
@@ -160,7 +160,9 @@ async fn a_price_list_is_kept_once_before_anything_is_held_by_it() {
 
 #[tokio::test]
 async fn the_price_in_force_counts() {
-    let gemini = include_str!("../../../../crates/domain/catalogue/gemini.toml");
+    let gemini = in_openais_words(include_str!(
+        "../../../../crates/domain/catalogue/gemini.toml"
+    ));
     let later = |from: &str, output: i64| {
         format!(
             "[[prices]]\neffective_from = \"{from}\"\nunit = \"token\"\ninput = 50\ncached = 5\noutput = {output}\n\n[[providers]]"
@@ -244,7 +246,7 @@ async fn what_is_charged_is_what_the_table_says() {
     let settings = "[limits.chat]\nwhole_answer_timeout = '300ms'\n[limits.upstream]\nfirst_byte_timeout = '300ms'";
     for (reply, ending, kinds) in answers() {
         for kind in kinds {
-            let app = App::with(settings, Catalogue::built_in().unwrap()).await;
+            let app = App::with(settings, compatible()).await;
             app.provider.will(reply.clone());
             let mut body: Value = serde_json::from_str(ASK).unwrap();
             body["stream"] = (*kind == Kind::ChatStream).into();

@@ -46,6 +46,7 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) authorization: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
@@ -164,6 +165,7 @@ async fn answer(
     let authorization = headers.get(header::AUTHORIZATION);
     script.asked.lock().unwrap().push(Asked {
         path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
         authorization: authorization
             .map(|value| value.to_str().unwrap().to_owned())
             .unwrap_or_default(),

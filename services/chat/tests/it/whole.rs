@@ -54,7 +54,7 @@ async fn the_provider_is_asked_what_the_customer_asked() {
     });
     assert_eq!(app.provider.body(), expected);
     let asked = app.provider.asked();
-    assert_eq!(asked[0].path, "/gemini/v1/chat/completions");
+    assert_eq!(asked[0].path, "/gemini/v1beta/openai/chat/completions");
     assert_eq!(asked[0].authorization, "Bearer sandbox");
     app.settled().await;
 }

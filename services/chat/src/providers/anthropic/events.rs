@@ -21,7 +21,7 @@ use super::{
     thoughts::{Detail, Place, Show},
     wire::{self, Event, Given, Thought},
 };
-use crate::providers::Piece;
+use crate::providers::{Piece, told};
 
 /// One stream being told.
 pub(super) struct Telling {
@@ -69,29 +69,6 @@ impl Telling {
             usage: wire::Usage::default(),
             pieces: Vec::new(),
         }
-    }
-
-    /// What the data of an event becomes.
-    ///
-    /// # Errors
-    /// When it reports an error, or is no event.
-    pub(super) fn take(&mut self, data: &[u8]) -> Result<Vec<Piece>, Failure> {
-        let event: Event = serde_json::from_slice(data)
-            .map_err(|_| Failure::malformed("an event is not a JSON object of a known form"))?;
-        match event.r#type.as_str() {
-            "message_start" => self.start(event.message.unwrap_or_default()),
-            "content_block_start" => {
-                self.begin();
-                self.open(event.index, event.content_block.unwrap_or_default());
-            }
-            "content_block_delta" => self.add(event.index, event.delta),
-            "content_block_stop" => self.close(event.index),
-            "message_delta" => self.finish(event.delta, event.usage),
-            "message_stop" => self.pieces.push(Piece::Done),
-            "error" => return Err(refusal::reported(data)),
-            _ => {}
-        }
-        Ok(std::mem::take(&mut self.pieces))
     }
 
     fn start(&mut self, message: wire::Message) {
@@ -262,7 +239,7 @@ impl Telling {
     }
 
     fn tell_usage(&mut self) {
-        if let Some(usage) = Usage::of(&self.usage) {
+        if let Some(usage) = shape::usage(&self.usage) {
             self.push(&[], Some(usage));
         }
     }
@@ -274,6 +251,27 @@ impl Telling {
             choices,
             usage,
         })));
+    }
+}
+
+impl told::Telling for Telling {
+    fn take(&mut self, data: &[u8]) -> Result<Vec<Piece>, Failure> {
+        let event: Event = serde_json::from_slice(data)
+            .map_err(|_| Failure::malformed("an event is not a JSON object of a known form"))?;
+        match event.r#type.as_str() {
+            "message_start" => self.start(event.message.unwrap_or_default()),
+            "content_block_start" => {
+                self.begin();
+                self.open(event.index, event.content_block.unwrap_or_default());
+            }
+            "content_block_delta" => self.add(event.index, event.delta),
+            "content_block_stop" => self.close(event.index),
+            "message_delta" => self.finish(event.delta, event.usage),
+            "message_stop" => self.pieces.push(Piece::Done),
+            "error" => return Err(refusal::reported(data)),
+            _ => {}
+        }
+        Ok(std::mem::take(&mut self.pieces))
     }
 }
 

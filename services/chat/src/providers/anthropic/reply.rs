@@ -5,7 +5,7 @@ use upstream::Failure;
 
 use super::{
     refusal,
-    shape::{Call, Choice, Common, Completion, Function, Message, Usage, chunk, finish_reason},
+    shape::{Call, Choice, Common, Completion, Function, Message, chunk, finish_reason, usage},
     thoughts::{Detail, Place, Show},
     wire::{self, Given, Thought},
 };
@@ -53,7 +53,7 @@ pub(super) fn whole(body: &[u8], show: Show, created: i64) -> Result<Chunk, Fail
         common: &common,
         object: "chat.completion",
         choices: &[choice],
-        usage: answer.usage.as_ref().and_then(Usage::of),
+        usage: answer.usage.as_ref().and_then(usage),
     }))
 }
 

@@ -15,11 +15,10 @@
 
 mod messages;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use domain::Problem;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
@@ -27,12 +26,15 @@ use super::{
     wire::{Body, ChoiceKind, Format, Metadata, OutputConfig, Thinking, Tool, ToolChoice},
 };
 use crate::{
-    providers::Order,
+    providers::{
+        Order,
+        members::{Cannot, Members, ResponseFormat, WireChoice, WireTool},
+    },
     request::{Request, Wanted},
 };
 
 /// What Anthropic cannot do: the parameter, the values that ask for nothing, and what it must be.
-const CANNOT: &[(&str, &[&str], &str)] = &[
+const CANNOT: &[Cannot] = &[
     ("logprobs", &["false"], "be false for this model"),
     ("top_logprobs", &["0"], "be left out for this model"),
     ("logit_bias", &["{}"], "be left out for this model"),
@@ -64,60 +66,8 @@ const NO_EFFORT: &str = "none";
 /// A schema for tools that take nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
-/// The members of the customer's body.
-struct Members<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
-
-/// The value of `stop`: a wire type.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stop {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// An element of `tools`: a wire type.
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    r#type: String,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    name: String,
-    description: Option<String>,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-    strict: Option<bool>,
-}
-
-/// The value of `tool_choice`: a wire type.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WireChoice {
-    Word(String),
-    Named { function: NamedFunction },
-}
-
-#[derive(Deserialize)]
-struct NamedFunction {
-    name: String,
-}
-
-/// The value of `response_format`: a wire type.
-#[derive(Deserialize)]
-struct ResponseFormat<'a> {
-    r#type: String,
-    #[serde(borrow)]
-    json_schema: Option<JsonSchema<'a>>,
-}
-
-#[derive(Deserialize)]
-struct JsonSchema<'a> {
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-}
+/// A request that is being read.
+struct Asked<'a>(Members<'a>);
 
 /// Anthropic's body for a request.
 ///
@@ -125,9 +75,10 @@ struct JsonSchema<'a> {
 /// The first thing that cannot be said to Anthropic.
 pub(super) fn translate(order: Order<'_>, model: &str) -> Result<Bytes, Problem> {
     let members = Members::read(order.body)?;
-    members.check()?;
+    members.refuse(CANNOT)?;
     one_choice(order.request)?;
     let (system, turns) = messages::translate(members.list("messages")?)?;
+    let members = Asked(members);
     let effort = members.effort()?;
     let tools = members.tools()?;
     let body = Body {
@@ -136,9 +87,9 @@ pub(super) fn translate(order: Order<'_>, model: &str) -> Result<Bytes, Problem>
         system,
         messages: turns,
         stream: order.request.answer != Wanted::Whole,
-        temperature: members.fraction("temperature")?,
-        top_p: members.fraction("top_p")?,
-        stop_sequences: members.stop()?,
+        temperature: members.0.number("temperature", 0.0..=1.0)?,
+        top_p: members.0.number("top_p", 0.0..=1.0)?,
+        stop_sequences: members.0.stop()?,
         tool_choice: members.tool_choice(&tools)?,
         tools,
         thinking: thinking(effort, Show::of(order.request.thoughts)),
@@ -174,75 +125,23 @@ fn thinking(effort: Option<&'static str>, show: Show) -> Option<Thinking> {
 
 // === impl Members ===
 
-impl<'a> Members<'a> {
-    fn read(body: &'a [u8]) -> Result<Self, Problem> {
-        serde_json::from_slice(body)
-            .map(Self)
-            .map_err(|_| Problem::invalid("body", "be one JSON object"))
-    }
-
-    /// A member; `null` means "not given".
-    fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        let raw = self.0.get(name).copied();
-        raw.filter(|raw| raw.get() != "null")
-    }
-
-    /// A member of a type; `allowed` completes the sentence "it must …".
-    fn get<T: Deserialize<'a>>(&self, name: &str, allowed: &str) -> Result<Option<T>, Problem> {
-        let value = self.raw(name).map(|raw| serde_json::from_str(raw.get()));
-        value
-            .transpose()
-            .map_err(|_| Problem::invalid(name, allowed))
-    }
-
-    fn list(&self, name: &str) -> Result<Vec<&'a RawValue>, Problem> {
-        Ok(self.get(name, "be a list")?.unwrap_or_default())
-    }
-
-    fn check(&self) -> Result<(), Problem> {
-        for (name, neutral, allowed) in CANNOT {
-            let Some(raw) = self.raw(name).map(RawValue::get) else {
-                continue;
-            };
-            let value: String = raw.split_whitespace().collect();
-            if !neutral.contains(&value.as_str()) {
-                return Err(Problem::invalid(*name, allowed));
-            }
-        }
-        Ok(())
-    }
-
-    /// A number from 0 to 1, as it was written.
-    fn fraction(&self, name: &str) -> Result<Option<&'a RawValue>, Problem> {
-        let allowed = "be a number from 0 to 1 for this model";
-        let number: Option<f64> = self.get(name, allowed)?;
-        if number.is_some_and(|number| !(0.0..=1.0).contains(&number)) {
-            return Err(Problem::invalid(name, allowed));
-        }
-        Ok(self.raw(name))
-    }
-
-    fn stop(&self) -> Result<Vec<String>, Problem> {
-        Ok(match self.get("stop", "be a text or a list of texts")? {
-            Some(Stop::One(stop)) => vec![stop],
-            Some(Stop::Many(stops)) => stops,
-            None => Vec::new(),
-        })
-    }
-
+impl<'a> Asked<'a> {
     fn tools(&self) -> Result<Vec<Tool<'a>>, Problem> {
-        let tools = self.list("tools")?.into_iter().enumerate();
+        let tools = self.0.list("tools")?.into_iter().enumerate();
         tools.map(|(at, raw)| tool(at, raw)).collect()
     }
 
     fn tool_choice(&self, tools: &[Tool<'_>]) -> Result<Option<ToolChoice>, Problem> {
         const ALLOWED: &str =
             "be auto, none, required, or {\"type\":\"function\",\"function\":{\"name\":…}}";
-        let kind = match self.get("tool_choice", ALLOWED)? {
+        let kind = match self.0.get("tool_choice", ALLOWED)? {
             None => None,
             Some(WireChoice::Named { function }) => Some(ChoiceKind::Tool {
                 name: function.name,
             }),
+            Some(WireChoice::Allowed { .. }) => {
+                return Err(Problem::invalid("tool_choice", ALLOWED));
+            }
             Some(WireChoice::Word(word)) => Some(match word.as_str() {
                 "auto" => ChoiceKind::Auto,
                 "none" => ChoiceKind::None,
@@ -250,7 +149,7 @@ impl<'a> Members<'a> {
                 _ => return Err(Problem::invalid("tool_choice", ALLOWED)),
             }),
         };
-        let parallel: Option<bool> = self.get("parallel_tool_calls", "be true or false")?;
+        let parallel: Option<bool> = self.0.get("parallel_tool_calls", "be true or false")?;
         let one_only = parallel == Some(false) && !tools.is_empty();
         let kind = kind.or_else(|| one_only.then_some(ChoiceKind::Auto));
         Ok(kind.map(|kind| ToolChoice {
@@ -262,7 +161,7 @@ impl<'a> Members<'a> {
     /// Anthropic's word for the effort, or [`NO_EFFORT`].
     fn effort(&self) -> Result<Option<&'static str>, Problem> {
         const ALLOWED: &str = "be one of none, minimal, low, medium, high, xhigh, max";
-        let Some(word) = self.get::<String>("reasoning_effort", ALLOWED)? else {
+        let Some(word) = self.0.get::<String>("reasoning_effort", ALLOWED)? else {
             return Ok(None);
         };
         if word == NO_EFFORT {
@@ -288,7 +187,7 @@ impl<'a> Members<'a> {
     fn format(&self) -> Result<Option<Format<'a>>, Problem> {
         const NAME: &str = "response_format";
         let allowed = "be of type text, or of type json_schema with a schema, for this model";
-        let Some(format) = self.get::<ResponseFormat<'a>>(NAME, allowed)? else {
+        let Some(format) = self.0.get::<ResponseFormat<'a>>(NAME, allowed)? else {
             return Ok(None);
         };
         let schema = format.json_schema.and_then(|json| json.schema);
@@ -303,8 +202,8 @@ impl<'a> Members<'a> {
     }
 
     fn metadata(&self) -> Result<Option<Metadata>, Problem> {
-        let stable: Option<String> = self.get("safety_identifier", "be a text")?;
-        let user: Option<String> = self.get("user", "be a text")?;
+        let stable: Option<String> = self.0.get("safety_identifier", "be a text")?;
+        let user: Option<String> = self.0.get("user", "be a text")?;
         Ok(stable.or(user).map(|user_id| Metadata { user_id }))
     }
 }

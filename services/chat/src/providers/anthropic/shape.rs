@@ -1,11 +1,10 @@
 //! OpenAI's shapes of an answer, whole and in chunks, and what Anthropic's words become in them: reasons of an end, and usage. Pure.
 
-use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{thoughts::Detail, wire};
-use crate::{providers::Chunk, scan::scan};
+pub(super) use crate::providers::completion::{Common, Completion, Function, Usage, chunk};
+use crate::providers::completion::{Counts, count};
 
 /// Reasons to stop, and OpenAI's. One that is not here is `stop`.
 const REASONS: &[(&str, &str)] = &[
@@ -22,26 +21,6 @@ const REASONS: &[(&str, &str)] = &[
 pub(super) fn finish_reason(stop_reason: &str) -> &'static str {
     let row = REASONS.iter().find(|(reason, _)| *reason == stop_reason);
     row.map_or("stop", |(_, finish)| finish)
-}
-
-/// What all objects of one answer have in common: a wire type.
-#[derive(Clone, Default, Serialize)]
-pub(super) struct Common {
-    pub(super) id: String,
-    /// Seconds UTC.
-    pub(super) created: i64,
-    pub(super) model: String,
-}
-
-/// A `chat.completion` or a `chat.completion.chunk`: a wire type.
-#[derive(Serialize)]
-pub(super) struct Completion<'a, T> {
-    #[serde(flatten)]
-    pub(super) common: &'a Common,
-    pub(super) object: &'static str,
-    pub(super) choices: &'a [T],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) usage: Option<Usage>,
 }
 
 /// The choice of a whole answer: a wire type.
@@ -105,80 +84,25 @@ pub(super) struct Call {
     pub(super) function: Function,
 }
 
-#[derive(Default, Serialize)]
-pub(super) struct Function {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    pub(super) arguments: String,
-}
-
-/// OpenAI's usage: a wire type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    cache_write_tokens: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
-}
-
-/// An object as the rest of chat takes it. A failure to write one cannot happen: there are texts and numbers only.
-pub(super) fn chunk<T: Serialize>(completion: &Completion<'_, T>) -> Chunk {
-    let data = Bytes::from(serde_json::to_vec(completion).unwrap_or_default());
-    Chunk {
-        signs: scan(&data),
-        data,
-    }
-}
-
-// === impl Usage ===
-
-impl Usage {
-    /// What Anthropic reports, in OpenAI's sums; `None` when it is no report, or one that cannot be.
-    pub(super) fn of(reported: &wire::Usage) -> Option<Self> {
-        let cached = count(reported.cache_read_input_tokens.as_ref())?;
-        let written = count(reported.cache_creation_input_tokens.as_ref())?;
-        let details = reported.output_tokens_details.as_ref();
-        let reasoning = count(details.and_then(|details| details.thinking_tokens.as_ref()))?;
-        let input = reported.input_tokens.as_ref()?.as_u64()?;
-        let prompt_tokens = input.checked_add(cached)?.checked_add(written)?;
-        let completion_tokens = reported.output_tokens.as_ref()?.as_u64()?;
-        Some(Self {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt_tokens.checked_add(completion_tokens)?,
-            prompt_tokens_details: PromptDetails {
-                cached_tokens: cached,
-                cache_write_tokens: written,
-            },
-            completion_tokens_details: CompletionDetails {
-                reasoning_tokens: reasoning,
-            },
-        })
-    }
-}
-
-/// A count that may be left out; `None` when it cannot be one.
-fn count(value: Option<&Value>) -> Option<u64> {
-    value
-        .filter(|value| !value.is_null())
-        .map_or(Some(0), Value::as_u64)
+/// What Anthropic reports, in OpenAI's sums; `None` when it is no report, or one that cannot be.
+pub(super) fn usage(reported: &wire::Usage) -> Option<Usage> {
+    let details = reported.output_tokens_details.as_ref();
+    let cached = count(reported.cache_read_input_tokens.as_ref())?;
+    let written = count(reported.cache_creation_input_tokens.as_ref())?;
+    let input = reported.input_tokens.as_ref()?.as_u64()?;
+    Usage::of(Counts {
+        prompt: input.checked_add(cached)?.checked_add(written)?,
+        cached,
+        written: Some(written),
+        completion: reported.output_tokens.as_ref()?.as_u64()?,
+        reasoning: count(details.and_then(|details| details.thinking_tokens.as_ref()))?,
+        ..Counts::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -202,7 +126,7 @@ mod tests {
     fn usage_is_summed_up_as_openai_does() {
         let sums = |usage: Value| {
             let usage: wire::Usage = serde_json::from_value(usage).unwrap();
-            let usage = Usage::of(&usage)?;
+            let usage = super::usage(&usage)?;
             let (input, output) = (
                 usage.prompt_tokens_details,
                 usage.completion_tokens_details.reasoning_tokens,
@@ -210,7 +134,7 @@ mod tests {
             Some([
                 usage.prompt_tokens,
                 input.cached_tokens,
-                input.cache_write_tokens,
+                input.cache_write_tokens?,
                 usage.completion_tokens,
                 output,
                 usage.total_tokens,

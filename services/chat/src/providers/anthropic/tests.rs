@@ -6,7 +6,7 @@ use upstream::Class;
 
 use super::*;
 use crate::{
-    providers::Chunk,
+    providers::{Chunk, Piece, told::Telling as _},
     scan::Choices,
     usage::{self, Reported},
 };

@@ -21,13 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wire::{Block, Given, Thought};
-
-/// Whether the customer wants to read what a model thinks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Show {
-    Thoughts,
-    AnswerOnly,
-}
+pub(super) use crate::providers::completion::Show;
 
 /// One block of thinking: an element of `reasoning_details`. A wire type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,18 +84,6 @@ fn push_text(blocks: &mut Vec<Block<'_>>, text: &str, range: Range<usize>) -> bo
         text: Cow::Owned(piece.to_owned()),
     }));
     piece.is_some()
-}
-
-// === impl Show ===
-
-impl Show {
-    /// By the request's `include_thoughts`.
-    pub(super) fn of(wanted: Option<bool>) -> Self {
-        match wanted {
-            Some(true) => Self::Thoughts,
-            Some(false) | None => Self::AnswerOnly,
-        }
-    }
 }
 
 // === impl Thought ===

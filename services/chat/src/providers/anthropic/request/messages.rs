@@ -3,82 +3,16 @@
 use std::borrow::Cow;
 
 use domain::Problem;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::{
     thoughts,
     wire::{Block, Role, Source, Turn},
 };
+use crate::providers::said::{self, Called, File, Message, Part, ToolCall};
 
 /// The system's blocks, and everybody else's messages.
 type Talk<'a> = (Vec<Block<'a>>, Vec<Turn<'a>>);
-
-/// A message: a wire type.
-#[derive(Deserialize)]
-struct Message<'a> {
-    role: String,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
-    tool_call_id: Option<String>,
-    refusal: Option<String>,
-    #[serde(borrow)]
-    reasoning_details: Option<&'a RawValue>,
-}
-
-/// An element of `tool_calls`: a wire type.
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    id: String,
-    #[serde(borrow)]
-    function: Option<Called<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Called<'a> {
-    name: String,
-    #[serde(borrow)]
-    arguments: Cow<'a, str>,
-}
-
-/// A part of a content: a wire type.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Part<'a> {
-    Text {
-        #[serde(borrow)]
-        text: Cow<'a, str>,
-    },
-    Refusal {
-        #[serde(borrow)]
-        refusal: Cow<'a, str>,
-    },
-    ImageUrl {
-        #[serde(borrow)]
-        image_url: ImageUrl<'a>,
-    },
-    File {
-        #[serde(borrow)]
-        file: File<'a>,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct ImageUrl<'a> {
-    #[serde(borrow)]
-    url: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(borrow, default)]
-    file_data: Cow<'a, str>,
-    filename: Option<String>,
-}
 
 /// Documents that are read.
 const PDF: &str = "application/pdf";
@@ -216,7 +150,7 @@ fn block<'a>(path: &str, part: Part<'a>) -> Result<Option<Block<'a>>, Problem> {
         Part::Text { text } | Part::Refusal { refusal: text } => Ok(text_block(text)),
         Part::ImageUrl { image_url } => image(path, image_url.url).map(Some),
         Part::File { file } => document(path, file).map(Some),
-        Part::Other => {
+        Part::InputAudio { .. } | Part::Other => {
             let allowed = "be text, image_url or file for this model";
             Err(Problem::invalid(format!("{path}.type"), allowed))
         }
@@ -259,28 +193,5 @@ fn document<'a>(path: &str, file: File<'a>) -> Result<Block<'a>, Problem> {
 
 /// `data:image/png;base64,…`
 fn inline(url: Cow<'_, str>) -> Option<Source<'_>> {
-    match url {
-        Cow::Borrowed(url) => {
-            let (media_type, data) = parts(url)?;
-            Some(Source::Base64 {
-                media_type: Cow::Borrowed(media_type),
-                data: Cow::Borrowed(data),
-            })
-        }
-        Cow::Owned(url) => {
-            let (media_type, data) = parts(&url)?;
-            Some(Source::Base64 {
-                media_type: Cow::Owned(media_type.to_owned()),
-                data: Cow::Owned(data.to_owned()),
-            })
-        }
-    }
-}
-
-/// The media type, without parameters, and the base64 of a data URL.
-fn parts(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let media_type = head.strip_suffix(";base64")?;
-    let media_type = media_type.split(';').next().filter(|kind| !kind.is_empty());
-    Some((media_type?, data))
+    said::data_url(url).map(|(media_type, data)| Source::Base64 { media_type, data })
 }

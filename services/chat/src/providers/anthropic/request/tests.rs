@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::request;
+use crate::{providers::Urls, request};
 
 /// What Anthropic is asked for a request with these members, beside the model and one message.
 fn asked(extra: &Value) -> Result<Value, Problem> {
@@ -17,6 +17,7 @@ fn asked(extra: &Value) -> Result<Value, Problem> {
         body: &body,
         request: &request,
         max_output: 99,
+        urls: Urls::Shown,
     };
     Ok(serde_json::from_slice(&translate(order, "up")?).unwrap())
 }
@@ -160,6 +161,7 @@ fn the_bytes_of_a_schema_are_the_customers() {
         body: &body,
         request: &request,
         max_output: 9,
+        urls: Urls::Shown,
     };
     let asked = translate(order, "up").unwrap();
     let asked = std::str::from_utf8(&asked).unwrap();

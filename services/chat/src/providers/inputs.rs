@@ -1,0 +1,205 @@
+//! Media that a request names by URL, fetched for providers that fetch none: through the guard, within limits of size, number and time.
+//!
+//! What is fetched is kept in memory, as base64, until its request has been answered or given up: so many requests may have
+//! something fetched at once, and so much each.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::BytesMut;
+use domain::Problem;
+use futures::{StreamExt as _, future::try_join_all};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use upstream::{
+    Caps, Class, EgressError, Failure, GuardedClient, Redirects, Refusal, Trust, Verdict,
+};
+
+use super::Urls;
+use crate::InputLimits;
+
+/// Fetches. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Inputs {
+    guard: GuardedClient,
+    limits: Arc<InputLimits>,
+    room: Arc<Semaphore>,
+}
+
+/// A URL of a request.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Where it stands.
+    pub(super) param: String,
+    pub(super) url: String,
+}
+
+/// What a request's URLs led to.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    by_url: HashMap<String, Inline>,
+    /// Its room among all that is kept.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct Inline {
+    pub(super) media_type: String,
+    /// Base64.
+    pub(super) data: String,
+}
+
+// === impl Inputs ===
+
+impl Inputs {
+    pub(super) fn new(guard: GuardedClient, limits: InputLimits) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(limits.at_once)),
+            limits: Arc::new(limits),
+            guard,
+        }
+    }
+
+    /// Checks a URL as far as this is possible without calling anybody.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(super) fn check(&self, param: &str, (url, urls): (&str, Urls<'_>)) -> Result<(), Problem> {
+        let policy = self.guard.policy();
+        let checked = match urls {
+            Urls::Shown => policy.check_form(url),
+            Urls::Unfetched | Urls::Fetched(_) => policy.admit(url),
+        };
+        checked
+            .map(drop)
+            .map_err(|refusal| refused(param, &refusal))
+    }
+
+    /// Fetches all of them, at once.
+    ///
+    /// # Errors
+    /// The first that cannot be fetched; or that there was no room in time.
+    pub(super) async fn fetch(&self, mut wanted: Vec<Wanted>) -> Result<Fetched, Failure> {
+        wanted.sort_by(|one, other| one.url.cmp(&other.url));
+        wanted.dedup_by(|one, other| one.url == other.url);
+        if wanted.is_empty() {
+            return Ok(Fetched::default());
+        }
+        let most = self.limits.max_count;
+        if wanted.len() > most {
+            let message =
+                format!("messages must name at most {most} different URLs for this model");
+            return Err(Failure::unsupported("messages", &message));
+        }
+        let until = Instant::now() + self.limits.timeout;
+        let room = Arc::clone(&self.room).acquire_owned();
+        let Ok(Ok(room)) = timeout_at(until, room).await else {
+            return Err(Failure::reported(Verdict::of(Class::RateLimited)));
+        };
+        let left = AtomicU64::new(self.limits.max_total_bytes);
+        let all = wanted.iter().map(async |one| {
+            let file = timeout_at(until, self.one(one, &left)).await;
+            file.unwrap_or_else(|_| Err(unfetched(&one.param, &EgressError::TimedOut)))
+        });
+        let files = try_join_all(all).await;
+        let files = files.map_err(|problem| failure(&problem))?;
+        let urls = wanted.into_iter().map(|one| one.url);
+        Ok(Fetched {
+            by_url: urls.zip(files).collect(),
+            _room: Some(room),
+        })
+    }
+
+    async fn one(&self, wanted: &Wanted, left: &AtomicU64) -> Result<Inline, Problem> {
+        let param = wanted.param.as_str();
+        let broken = |error: EgressError| unfetched(param, &error);
+        let caps = Caps {
+            timeout: self.limits.timeout,
+            max_bytes: self.limits.max_bytes,
+            redirects: Redirects::Follow,
+        };
+        let download = self.guard.get_to(&wanted.url, Trust::Public, &caps).await;
+        let mut download = download.map_err(broken)?;
+        let media_type = media_type(download.content_type().unwrap_or_default());
+        if !self.limits.content_types.contains(&media_type) {
+            let types = self.limits.content_types.join(", ");
+            let allowed = format!("lead to a file of type {types} for this model");
+            return Err(Problem::invalid(param, allowed));
+        }
+        let mut file = BytesMut::new();
+        while let Some(piece) = download.next().await {
+            let piece = piece.map_err(broken)?;
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let took = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(length)
+            });
+            if took.is_err() {
+                let most = self.limits.max_total_bytes;
+                let allowed =
+                    format!("lead to files of at most {most} bytes together with the others");
+                return Err(Problem::invalid(param, allowed));
+            }
+            file.extend_from_slice(&piece);
+        }
+        if file.is_empty() {
+            return Err(Problem::invalid(param, "lead to a file that is not empty"));
+        }
+        Ok(Inline {
+            media_type,
+            data: STANDARD.encode(&file),
+        })
+    }
+}
+
+// === impl Fetched ===
+
+impl Fetched {
+    pub(super) fn get(&self, url: &str) -> Option<&Inline> {
+        self.by_url.get(url)
+    }
+}
+
+/// A media type as it is compared: without parameters, and by its usual name.
+pub(super) fn media_type(text: &str) -> String {
+    let plain = text.split(';').next().unwrap_or_default();
+    let plain = plain.trim().to_ascii_lowercase();
+    if plain == "image/jpg" {
+        return "image/jpeg".to_owned();
+    }
+    plain
+}
+
+fn refused(param: &str, refusal: &Refusal) -> Problem {
+    why(param, refusal)
+}
+
+/// Neither the URL nor where it led is said: what an inner network looks like is nobody's business.
+fn unfetched(param: &str, error: &EgressError) -> Problem {
+    match error {
+        EgressError::Refused(refusal) => refused(param, refusal),
+        EgressError::Unresolved
+        | EgressError::Connect(_)
+        | EgressError::TimedOut
+        | EgressError::Interrupted(_)
+        | EgressError::TooLarge { .. }
+        | EgressError::Status { .. } => why(param, error),
+    }
+}
+
+fn why(param: &str, reason: &dyn fmt::Display) -> Problem {
+    Problem::invalid(param, format!("be a URL that can be fetched: {reason}"))
+}
+
+fn failure(problem: &Problem) -> Failure {
+    Failure::unsupported(&problem.param, &problem.message)
+}
