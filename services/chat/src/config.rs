@@ -47,6 +47,9 @@ pub struct Config {
     /// Requests with an Idempotency-Key.
     #[serde(default)]
     pub replay: ReplayLimits,
+    /// Responses that are kept.
+    #[serde(default)]
+    pub responses: ResponseLimits,
     /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
     #[serde(skip)]
     pub upstream: UpstreamConfig,
@@ -200,6 +203,17 @@ pub struct ReplayLimits {
     /// How often old answers, and what dead processes left, are looked for. Default `"5s"`.
     #[serde(with = "duration")]
     pub sweep: Duration,
+}
+
+/// The section `limits.chat.responses`: answers of `POST /responses` that are kept, so that they can be continued.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResponseLimits {
+    /// How long one is kept. Default `"30d"`.
+    #[serde(with = "duration::positive")]
+    pub kept: Duration,
+    /// The longest that is kept, in bytes: the conversation up to its end and what the customer read. Default 4 MiB.
+    pub max_bytes: usize,
 }
 
 // === impl Config ===
@@ -369,6 +383,17 @@ impl Default for ReplayLimits {
             wait: Duration::from_secs(2),
             store_window: Duration::from_secs(10),
             sweep: Duration::from_secs(5),
+        }
+    }
+}
+
+// === impl ResponseLimits ===
+
+impl Default for ResponseLimits {
+    fn default() -> Self {
+        Self {
+            kept: Duration::from_secs(30 * 24 * 3600),
+            max_bytes: 4 * 1024 * 1024,
         }
     }
 }

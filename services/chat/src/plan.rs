@@ -67,7 +67,7 @@ pub(crate) struct Plan {
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let surface = submission.surface;
     let request = match surface {
-        Surface::Chat | Surface::Messages => {
+        Surface::Chat | Surface::Messages | Surface::Responses => {
             request::parse(&submission.body, service.config.max_choices)
         }
         Surface::Embeddings => request::embeddings::parse(&submission.body),

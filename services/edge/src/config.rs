@@ -138,6 +138,9 @@ pub struct Deadlines {
     /// Media: looks, cancellations, the first byte of an output. Default `5s`.
     #[serde(with = "duration")]
     pub media: Duration,
+    /// Chat: keeping a response, looking at one, deleting one. Default `5s`.
+    #[serde(with = "duration")]
+    pub responses: Duration,
     /// Webhooks. Default `2s`.
     #[serde(with = "duration")]
     pub webhooks: Duration,
@@ -217,6 +220,7 @@ impl Default for Deadlines {
             chat: Duration::from_secs(750),
             submit: Duration::from_secs(10),
             media: Duration::from_secs(5),
+            responses: Duration::from_secs(5),
             webhooks: Duration::from_secs(2),
         }
     }

@@ -30,6 +30,10 @@ pub(crate) struct World {
     pub(crate) plans: Mutex<VecDeque<Plan>>,
     /// What chat was asked.
     pub(crate) completions: Mutex<Vec<chat::CompleteRequest>>,
+    /// Responses that chat keeps.
+    pub(crate) responses: Mutex<HashMap<(Bytes, Bytes), chat::KeptResponse>>,
+    /// Whether chat keeps a response, or why it cannot; it does when no test told it otherwise.
+    pub(crate) keeping: Mutex<Option<Result<bool, Fault>>>,
     /// Tasks that media knows.
     pub(crate) tasks: Mutex<HashMap<TaskId, media::TaskSnapshot>>,
     /// How often media was asked about a task.
@@ -281,6 +285,51 @@ impl chat::chat_server::Chat for FakeChat {
             .push(request.into_inner());
         Ok(Response::new(quote()))
     }
+
+    async fn keep_response(
+        &self,
+        request: Request<chat::KeepResponseRequest>,
+    ) -> Result<Response<chat::KeepResponseReply>, Status> {
+        let request = request.into_inner();
+        let how = self.0.keeping.lock().unwrap().clone();
+        let kept = how.unwrap_or(Ok(true)).map_err(Status::from)?;
+        if kept {
+            let response = request.response.unwrap();
+            let place = place(request.context, request.operation_id);
+            self.0.responses.lock().unwrap().insert(place, response);
+        }
+        Ok(Response::new(chat::KeepResponseReply { kept }))
+    }
+
+    async fn get_response(
+        &self,
+        request: Request<chat::GetResponseRequest>,
+    ) -> Result<Response<chat::KeptResponse>, Status> {
+        let request = request.into_inner();
+        let place = place(request.context, request.operation_id);
+        let found = self.0.responses.lock().unwrap().get(&place).cloned();
+        Ok(Response::new(found.ok_or_else(gone)?))
+    }
+
+    async fn delete_response(
+        &self,
+        request: Request<chat::DeleteResponseRequest>,
+    ) -> Result<Response<chat::DeleteResponseReply>, Status> {
+        let request = request.into_inner();
+        let place = place(request.context, request.operation_id);
+        let found = self.0.responses.lock().unwrap().remove(&place);
+        found.ok_or_else(gone)?;
+        Ok(Response::new(chat::DeleteResponseReply {}))
+    }
+}
+
+/// Whose response, and which.
+fn place(context: Option<common::Context>, operation: Bytes) -> (Bytes, Bytes) {
+    (context.unwrap().account_id, operation)
+}
+
+fn gone() -> Status {
+    Fault::of(code::NOT_FOUND).into()
 }
 
 #[tonic::async_trait]

@@ -26,6 +26,7 @@ mod own_keys;
 mod paid;
 mod prices;
 mod redis;
+mod responses;
 mod shapes;
 mod tasks;
 mod usage;
