@@ -45,6 +45,7 @@ const LIMITS: &[&str] = &[
     "streams",
     "deadlines",
     "chat",
+    "responses",
     "media",
     "billing",
     "webhooks",
@@ -151,6 +152,12 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
         chat.max_message_bytes,
         bodies.chat
     );
+    let kept = chat::ResponseLimits::read(settings)?.max_bytes;
+    ensure!(
+        kept.saturating_add(ENVELOPE) <= chat.max_message_bytes,
+        "limits.chat.max_message_bytes ({}) must be at least limits.responses.max_bytes ({kept}) and {ENVELOPE}",
+        chat.max_message_bytes
+    );
     let media = media::Config::read(settings)?.limits.submit;
     ensure!(
         bodies.media.saturating_add(ENVELOPE) <= media.max_message_bytes,
@@ -217,6 +224,10 @@ mod tests {
             (
                 "[limits.bodies]\nchat = 9437184",
                 "limits.chat.max_message_bytes (9437184) must be at least limits.bodies.chat (9437184)",
+            ),
+            (
+                "[limits.responses]\nmax_bytes = 9437184",
+                "limits.chat.max_message_bytes (9437184) must be at least limits.responses.max_bytes (9437184)",
             ),
             (
                 "[limits.bodies]\nmedia = 4194304",

@@ -1,4 +1,4 @@
-//! The sections `limits.chat` and `limits.upstream`: every limit of the service with its default.
+//! The sections `limits.chat`, `limits.responses` and `limits.upstream`: every limit of the service with its default.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -47,9 +47,6 @@ pub struct Config {
     /// Requests with an Idempotency-Key.
     #[serde(default)]
     pub replay: ReplayLimits,
-    /// Responses that are kept.
-    #[serde(default)]
-    pub responses: ResponseLimits,
     /// Calls to providers: the section `limits.upstream`, which everyone shares who calls providers.
     #[serde(skip)]
     pub upstream: UpstreamConfig,
@@ -205,7 +202,7 @@ pub struct ReplayLimits {
     pub sweep: Duration,
 }
 
-/// The section `limits.chat.responses`: answers of `POST /responses` that are kept, so that they can be continued.
+/// The section `limits.responses`: answers of `POST /responses` that are kept, so that they can be continued.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResponseLimits {
@@ -388,6 +385,16 @@ impl Default for ReplayLimits {
 }
 
 // === impl ResponseLimits ===
+
+impl ResponseLimits {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a field has a wrong value or a name nobody knows.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        settings.section("limits.responses")
+    }
+}
 
 impl Default for ResponseLimits {
     fn default() -> Self {

@@ -124,7 +124,7 @@ pub const MIGRATIONS: &[Migration] = &[
 
 /// What the service is made of.
 pub struct Deps {
-    /// Where `limits.chat`, `limits.upstream` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.responses`, `limits.upstream` and `providers.<name>` are read from.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -168,6 +168,7 @@ impl Chat {
     /// When a setting is wrong, a chat model of the catalogue names an adapter that does not exist, or the database fails.
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
+        let kept = ResponseLimits::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.upstream).map_err(Error::Upstream)?;
@@ -189,7 +190,7 @@ impl Chat {
             metrics.clone(),
         );
         let sealer = deps.secrets.content().clone();
-        let responses = Responses::new(deps.db.clone(), sealer.clone(), config.responses.clone());
+        let responses = Responses::new(deps.db.clone(), sealer.clone(), kept);
         let replays = Replays::new(deps.db, sealer, config.replay.clone());
         let service = Arc::new(Service {
             catalogue: deps.catalogue,

@@ -27,6 +27,7 @@ mod prices;
 mod provider;
 mod requests;
 mod room;
+mod responses;
 mod routing;
 mod shop;
 mod streams;

@@ -207,13 +207,15 @@ impl Events {
             part.text.push_str(text);
             part.logprobs.extend_from_slice(logprobs);
         }
-        let mut delta = json!({ "content_index": index, "delta": text });
-        let name = match kind {
-            PartKind::Text => {
-                delta["logprobs"] = logprobs.into();
-                "response.output_text.delta"
-            }
-            PartKind::Refusal => "response.refusal.delta",
+        let (name, delta) = match kind {
+            PartKind::Text => (
+                "response.output_text.delta",
+                json!({ "content_index": index, "delta": text, "logprobs": logprobs }),
+            ),
+            PartKind::Refusal => (
+                "response.refusal.delta",
+                json!({ "content_index": index, "delta": text }),
+            ),
         };
         self.put_of_item(name, delta, buffer);
     }
@@ -352,9 +354,9 @@ impl Events {
 
     /// An event about the item that is open.
     fn put_of_item(&mut self, name: &str, mut data: Value, buffer: &mut BytesMut) {
-        if let Some(item) = &self.open {
-            data["item_id"] = self.id_of(item).into();
-            data["output_index"] = self.output.len().into();
+        if let (Some(item), Some(data)) = (&self.open, data.as_object_mut()) {
+            data.insert("item_id".to_owned(), self.id_of(item).into());
+            data.insert("output_index".to_owned(), self.output.len().into());
         }
         self.put(name, data, buffer);
     }

@@ -16,7 +16,6 @@ use proto::{
     Fault, billing::v1 as billing, chat::v1 as chat, code, common::v1 as common, media::v1 as media,
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// What all scripted services know and remember.
@@ -251,88 +250,6 @@ impl billing::billing_server::Billing for FakeBilling {
 }
 
 #[tonic::async_trait]
-impl chat::chat_server::Chat for FakeChat {
-    type CompleteStream = ReceiverStream<Result<chat::CompleteEvent, Status>>;
-
-    async fn complete(
-        &self,
-        request: Request<chat::CompleteRequest>,
-    ) -> Result<Response<Self::CompleteStream>, Status> {
-        self.0
-            .completions
-            .lock()
-            .unwrap()
-            .push(request.into_inner());
-        let plan = self.0.plans.lock().unwrap().pop_front();
-        let Some(plan) = plan else {
-            return Ok(Response::new(ReceiverStream::new(whole(ANSWER))));
-        };
-        if let Some(gate) = plan.gate {
-            gate.notified().await;
-        }
-        let events = plan.answer.map_err(Status::from)?;
-        Ok(Response::new(ReceiverStream::new(events)))
-    }
-
-    async fn quote(
-        &self,
-        request: Request<chat::QuoteRequest>,
-    ) -> Result<Response<common::Quote>, Status> {
-        self.0
-            .chat_quotes
-            .lock()
-            .unwrap()
-            .push(request.into_inner());
-        Ok(Response::new(quote()))
-    }
-
-    async fn keep_response(
-        &self,
-        request: Request<chat::KeepResponseRequest>,
-    ) -> Result<Response<chat::KeepResponseReply>, Status> {
-        let request = request.into_inner();
-        let how = self.0.keeping.lock().unwrap().clone();
-        let kept = how.unwrap_or(Ok(true)).map_err(Status::from)?;
-        if kept {
-            let response = request.response.unwrap();
-            let place = place(request.context, request.operation_id);
-            self.0.responses.lock().unwrap().insert(place, response);
-        }
-        Ok(Response::new(chat::KeepResponseReply { kept }))
-    }
-
-    async fn get_response(
-        &self,
-        request: Request<chat::GetResponseRequest>,
-    ) -> Result<Response<chat::KeptResponse>, Status> {
-        let request = request.into_inner();
-        let place = place(request.context, request.operation_id);
-        let found = self.0.responses.lock().unwrap().get(&place).cloned();
-        Ok(Response::new(found.ok_or_else(gone)?))
-    }
-
-    async fn delete_response(
-        &self,
-        request: Request<chat::DeleteResponseRequest>,
-    ) -> Result<Response<chat::DeleteResponseReply>, Status> {
-        let request = request.into_inner();
-        let place = place(request.context, request.operation_id);
-        let found = self.0.responses.lock().unwrap().remove(&place);
-        found.ok_or_else(gone)?;
-        Ok(Response::new(chat::DeleteResponseReply {}))
-    }
-}
-
-/// Whose response, and which.
-fn place(context: Option<common::Context>, operation: Bytes) -> (Bytes, Bytes) {
-    (context.unwrap().account_id, operation)
-}
-
-fn gone() -> Status {
-    Fault::of(code::NOT_FOUND).into()
-}
-
-#[tonic::async_trait]
 impl billing::prices_server::Prices for FakeBilling {
     async fn keep_price_list(
         &self,
@@ -369,7 +286,7 @@ impl billing::prices_server::Prices for FakeBilling {
 }
 
 /// What chat and media answer when asked for a price.
-fn quote() -> common::Quote {
+pub(crate) fn quote() -> common::Quote {
     common::Quote {
         expected: 1_250_000,
         max: 5_000_000,

@@ -11,6 +11,7 @@ mod admin;
 mod audit_log;
 mod broken;
 mod chat;
+mod fake_chat;
 mod fake_keys;
 mod fake_orders;
 mod fake_usage;

@@ -28,8 +28,8 @@ async fn ask(house: &House, key: &str, body: &str) -> (u16, Value) {
 /// The messages that chat was last asked with.
 fn messages(house: &House) -> Value {
     let asked = house.world.completions.lock().unwrap().pop().unwrap();
-    let body: Value = serde_json::from_slice(&asked.body).unwrap();
-    body["messages"].clone()
+    let mut body: Value = serde_json::from_slice(&asked.body).unwrap();
+    body.get_mut("messages").unwrap().take()
 }
 
 /// A stream that chat has said up to its end.
