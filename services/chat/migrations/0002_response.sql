@@ -5,10 +5,13 @@ create table response (
     mode text not null,
     -- The operation that made it; the customer knows it by a name of the same bits.
     operation blob not null,
-    -- The conversation up to its end, and what the customer read, sealed; null: deleted, and not to come back by a replay.
-    content blob,
+    -- The conversation up to its end, sealed; null: deleted, and not to come back by a replay.
+    conversation blob,
+    -- What the customer read, sealed; null with the conversation.
+    object blob,
     created_at bigint not null,
     expires_at bigint not null,
-    primary key (account, mode, operation)
+    primary key (account, mode, operation),
+    check ((conversation is null) = (object is null))
 );
 create index response_expiry on response (expires_at);

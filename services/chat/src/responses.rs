@@ -25,6 +25,15 @@ pub(crate) struct Place {
     pub(crate) operation: OperationId,
 }
 
+/// What is kept of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The conversation up to its end.
+    Conversation,
+    /// What the customer read.
+    Object,
+}
+
 // === impl Responses ===
 
 impl Responses {
@@ -41,7 +50,11 @@ impl Responses {
         if response.encoded_len() > self.limits.max_bytes {
             return Ok(false);
         }
-        let sealed = self.sealer.seal(&place.name(), &response.encode_to_vec())?;
+        let seal = |part, plain| self.sealer.seal(&place.name(part), plain);
+        let sealed = (
+            seal(Part::Conversation, &response.conversation)?,
+            seal(Part::Object, &response.object)?,
+        );
         let now = self.db.now_micros();
         let times = (now, now.saturating_add(micros(self.limits.kept)));
         let write: Result<(), StoreError> = self
@@ -51,19 +64,24 @@ impl Responses {
         write.map(|()| true)
     }
 
-    /// A kept one.
+    /// A part of a kept one; the other is left empty.
     ///
     /// # Errors
     /// NOT_FOUND: it is another's, was deleted, is kept no longer, or never was.
-    pub(crate) async fn get(&self, place: Place) -> Result<KeptResponse, Fault> {
-        let found = table::content(self.db.reader(), place, self.db.now_micros());
+    pub(crate) async fn get(&self, place: Place, part: Part) -> Result<KeptResponse, Fault> {
+        let found = table::part(self.db.reader(), place, part, self.db.now_micros());
         let sealed = self.db.read(found).await?.ok_or_else(unknown)?;
-        let opened = self.sealer.open(&place.name(), &sealed).ok();
-        let response = opened.and_then(|plain| KeptResponse::decode(plain.as_slice()).ok());
-        response.ok_or_else(|| {
+        let opened = self.sealer.open(&place.name(part), &sealed);
+        let plain = opened.map_err(|_| {
             error!(operation = %place.operation, "a kept response does not open: was secrets.content_key changed?");
             unknown()
-        })
+        })?;
+        let mut response = KeptResponse::default();
+        match part {
+            Part::Conversation => response.conversation = plain.into(),
+            Part::Object => response.object = plain.into(),
+        }
+        Ok(response)
     }
 
     /// Forgets one for good.
@@ -83,14 +101,22 @@ impl Responses {
 // === impl Place ===
 
 impl Place {
-    /// The place that sealed content belongs to.
-    fn name(&self) -> Vec<u8> {
-        let mode = self.mode.as_str();
-        format!(
-            "response/{}/{mode}/{}/content",
-            self.account, self.operation
-        )
-        .into_bytes()
+    /// The place that a sealed part belongs to.
+    fn name(&self, part: Part) -> Vec<u8> {
+        let (mode, part) = (self.mode.as_str(), part.as_str());
+        format!("response/{}/{mode}/{}/{part}", self.account, self.operation).into_bytes()
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Its column.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conversation => "conversation",
+            Self::Object => "object",
+        }
     }
 }
 

@@ -21,8 +21,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Service, complete::complete, fault::internal, listener::Item, plan::Submission, quote::quote,
-    responses::Place, surface::Surface,
+    Service,
+    complete::complete,
+    fault::internal,
+    listener::Item,
+    plan::Submission,
+    quote::quote,
+    responses::{Part, Place},
+    surface::Surface,
 };
 
 /// The server side of the service.
@@ -100,7 +106,12 @@ impl chat_server::Chat for Rpc {
     ) -> Result<Response<KeptResponse>, Status> {
         let request = request.into_inner();
         let place = place(request.context, &request.operation_id)?;
-        let response = self.service.responses.get(place).await?;
+        let part = if request.conversation {
+            Part::Conversation
+        } else {
+            Part::Object
+        };
+        let response = self.service.responses.get(place, part).await?;
         Ok(Response::new(response))
     }
 

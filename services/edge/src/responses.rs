@@ -24,6 +24,7 @@ pub(crate) mod turn;
 
 use domain::OperationId;
 use proto::Fault;
+use serde_json::Value;
 
 /// What an operation and a response of the same bits are called.
 const PREFIXES: (&str, &str) = ("op_", "resp_");
@@ -45,6 +46,21 @@ pub(crate) fn id_of(operation: OperationId) -> String {
 pub(crate) fn operation_of(id: &str) -> Option<OperationId> {
     let suffix = id.strip_prefix(PREFIXES.1)?;
     OperationId::parse(&format!("{}{suffix}", PREFIXES.0))
+}
+
+/// The items of a kept response, by their ids.
+pub(crate) fn items(object: &[u8]) -> request::Found {
+    let mut object: Value = serde_json::from_slice(object).unwrap_or_default();
+    let output = object.get_mut("output").map(Value::take);
+    let items = match output {
+        Some(Value::Array(items)) => items,
+        Some(_) | None => Vec::new(),
+    };
+    let named = items.into_iter().filter_map(|item| {
+        let id = item.get("id")?.as_str()?.to_owned();
+        Some((id, item))
+    });
+    named.collect()
 }
 
 /// What chat complains of, by the names that the customer knows.

@@ -236,3 +236,55 @@ async fn a_repeat_is_the_same_response() -> Result<()> {
     assert_eq!(api.settled().await?.posted, 100_000_000 - cost(&response)?);
     aio.finish().await
 }
+
+#[tokio::test]
+async fn what_claude_signed_goes_back_to_it() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let question = json!({ "role": "user", "content": "Weather?" });
+    let tools = json!([{ "type": "function", "name": "weather", "parameters": { "type": "object", "properties": {} } }]);
+    let body = |input: Value| {
+        json!({ "model": "claude-sonnet-5-5", "input": input, "tools": tools, "max_output_tokens": 2_000,
+                "reasoning": { "effort": "low", "summary": "auto" } })
+    };
+    let mut asked = body(json!([question]));
+    asked["tool_choice"] = json!("required");
+    let whole = api.post("/responses", &asked).await?;
+    ensure!(whole.status == 200, "{whole}");
+    asked["stream"] = json!(true);
+    let told = events(&api, &asked).await?;
+    let streamed = told.last().context("nothing")?["response"].clone();
+    for called in [whole.json()?, streamed] {
+        let output = called["output"].as_array().context("no output")?;
+        let [thought, .., call] = output.as_slice() else {
+            anyhow::bail!("{called}")
+        };
+        assert_eq!(thought["type"], "reasoning");
+        ensure!(thought["summary"][0]["text"].is_string(), "{thought}");
+        ensure!(thought["encrypted_content"].is_string(), "{thought}");
+        let result = json!({ "type": "function_call_output", "call_id": call["call_id"], "output": "sunny" });
+        let mut by_id = body(json!([result]));
+        by_id["previous_response_id"] = called["id"].clone();
+        let mut by_hand = vec![question.clone()];
+        by_hand.extend(output.clone());
+        by_hand.push(result.clone());
+        let mut referring = vec![question.clone()];
+        referring.extend(
+            output
+                .iter()
+                .map(|item| json!({ "type": "item_reference", "id": item["id"] })),
+        );
+        referring.push(result.clone());
+        for body in [by_id, body(by_hand.into()), body(referring.into())] {
+            let answered = api.post("/responses", &body).await?;
+            ensure!(answered.status == 200, "{answered}");
+            let told = answered.json()?;
+            // Anthropic's side: the thought comes back before the call.
+            ensure!(
+                text(&told)?.contains("Parts: 4 (text, thinking, tool_use, tool_result)"),
+                "{told}"
+            );
+        }
+    }
+    aio.finish().await
+}

@@ -3,7 +3,10 @@
 use db::Engine;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
 
-use crate::{StoreError, responses::Place};
+use crate::{
+    StoreError,
+    responses::{Part, Place},
+};
 
 /// Rows that one statement of a sweep takes.
 const BATCH: i64 = 500;
@@ -12,18 +15,19 @@ const BATCH: i64 = 500;
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     place: Place,
-    content: Vec<u8>,
+    (conversation, object): (Vec<u8>, Vec<u8>),
     (now, expires_at): (i64, i64),
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into response (account, mode, operation, content, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into response (account, mode, operation, conversation, object, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict do nothing",
     )
     .bind(place.account.to_vec())
     .bind(place.mode.as_str())
     .bind(place.operation.to_vec())
-    .bind(content)
+    .bind(conversation)
+    .bind(object)
     .bind(now)
     .bind(expires_at)
     .execute(connection)
@@ -31,16 +35,18 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// What is kept of a response, sealed.
-pub(crate) async fn content(
+/// A part of what is kept of a response, sealed.
+pub(crate) async fn part(
     pool: &AnyPool,
     place: Place,
+    part: Part,
     now: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let found: Option<Vec<u8>> = sqlx::query_scalar(
-        "select content from response
-         where account = $1 and mode = $2 and operation = $3 and content is not null and expires_at > $4",
-    )
+    let column = part.as_str();
+    let found: Option<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "select {column} from response
+         where account = $1 and mode = $2 and operation = $3 and {column} is not null and expires_at > $4"
+    )))
     .bind(place.account.to_vec())
     .bind(place.mode.as_str())
     .bind(place.operation.to_vec())
@@ -57,8 +63,8 @@ pub(crate) async fn empty(
     now: i64,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "update response set content = null
-         where account = $1 and mode = $2 and operation = $3 and content is not null and expires_at > $4",
+        "update response set conversation = null, object = null
+         where account = $1 and mode = $2 and operation = $3 and object is not null and expires_at > $4",
     )
     .bind(place.account.to_vec())
     .bind(place.mode.as_str())

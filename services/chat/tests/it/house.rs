@@ -202,13 +202,15 @@ impl House {
         rows.iter().map(read).collect()
     }
 
-    /// What is kept of responses, as it stands in the database; `None`: deleted.
-    pub(crate) async fn responses(&self) -> Vec<Option<Vec<u8>>> {
+    /// What is kept of responses, as it stands in the database: conversation and object; `None`: deleted.
+    pub(crate) async fn responses(&self) -> Vec<[Option<Vec<u8>>; 2]> {
         let db = self.look().await;
-        sqlx::query_scalar("select content from response order by created_at")
+        let rows = sqlx::query("select conversation, object from response order by created_at")
             .fetch_all(db.reader())
             .await
-            .unwrap()
+            .unwrap();
+        let read = |row: &sqlx::any::AnyRow| [row.get("conversation"), row.get("object")];
+        rows.iter().map(read).collect()
     }
 
     /// The states of all rows.

@@ -26,7 +26,7 @@ on_both_engines!(
 fn response(words: &str) -> KeptResponse {
     KeptResponse {
         conversation: Bytes::from(format!(r#"[{{"role":"user","content":"{words}"}}]"#)),
-        object: Bytes::from_static(b"{}"),
+        object: Bytes::from(format!(r#"{{"said":"{words}"}}"#)),
     }
 }
 
@@ -47,20 +47,32 @@ async fn keep(
     reply.unwrap().unwrap().into_inner().kept
 }
 
+/// Both parts.
 async fn get(
     process: &Process,
     (mode, operation): (Mode, OperationId),
 ) -> Result<KeptResponse, Fault> {
-    let (mut client, context) = process.caller(mode);
-    let request = GetResponseRequest {
-        context,
-        operation_id: operation.to_vec().into(),
-    };
-    let reply = process
-        .spawn(async move { client.get_response(rpc::request(request, PATIENCE)).await })
-        .await
-        .unwrap();
-    Ok(reply.map_err(Fault::from)?.into_inner())
+    let mut parts = KeptResponse::default();
+    for conversation in [true, false] {
+        let (mut client, context) = process.caller(mode);
+        let request = GetResponseRequest {
+            context,
+            operation_id: operation.to_vec().into(),
+            conversation,
+        };
+        let reply = process
+            .spawn(async move { client.get_response(rpc::request(request, PATIENCE)).await })
+            .await
+            .unwrap();
+        let part = reply.map_err(Fault::from)?.into_inner();
+        assert_eq!(part.object.is_empty(), conversation, "one of them");
+        if conversation {
+            parts.conversation = part.conversation;
+        } else {
+            parts.object = part.object;
+        }
+    }
+    Ok(parts)
 }
 
 async fn delete(process: &Process, (mode, operation): (Mode, OperationId)) -> Result<(), Fault> {
@@ -111,7 +123,7 @@ async fn a_response_is_its_accounts_in_its_mode(engine: Engine) {
     );
     let sealed = house.responses().await;
     assert_eq!(sealed.len(), 2);
-    for content in sealed.into_iter().flatten() {
+    for content in sealed.into_iter().flatten().flatten() {
         let text = String::from_utf8_lossy(&content).into_owned();
         assert!(
             !text.contains("foxes") && !text.contains("wolves"),
@@ -133,7 +145,7 @@ async fn what_is_kept_first_stays_and_what_is_deleted_does_not_come_back(engine:
     // As a replay of its request would have it.
     assert!(keep(&process, place, response("first")).await);
     assert_eq!(get(&process, place).await, Err(gone()));
-    assert_eq!(house.responses().await, [None]);
+    assert_eq!(house.responses().await, [[None, None]]);
 }
 
 async fn a_long_one_is_not_kept_and_an_old_one_is_forgotten(engine: Engine) {

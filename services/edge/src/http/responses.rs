@@ -25,8 +25,8 @@ use crate::{
     error::ApiError,
     http::{Segments, json},
     responses::{
-        operation_of,
-        request::read,
+        items, operation_of,
+        request::{Found, fields, read},
         turn::{Kept, Turn},
     },
 };
@@ -40,6 +40,13 @@ struct Deleted<'a> {
     id: &'a str,
     object: &'static str,
     deleted: bool,
+}
+
+/// Which part of a kept response is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Conversation,
+    Object,
 }
 
 /// `GET /responses/{id}`.
@@ -56,7 +63,8 @@ pub(crate) async fn get(
             .param("stream")
             .into());
     }
-    let kept = look(&app, caller.context(), &id).await?;
+    let wanted = (operation_of(&id), Wanted::Object);
+    let kept = look(&app, caller.context(), wanted).await?;
     let kept = kept.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, kept.object))
 }
@@ -92,13 +100,17 @@ pub(crate) async fn open(
     context: Context,
     body: &Bytes,
 ) -> Result<(Turn, Bytes), ApiError> {
-    let asked = read(body)?;
+    let (fields, referred) = fields(body)?;
+    let found = find(app, &context, referred).await?;
+    let asked = read(fields, &found)?;
     let earlier = match &asked.previous {
         None => None,
-        Some(id) => Some(look(app, context, id).await?.ok_or_else(|| gone(id))?),
+        Some(id) => {
+            let kept = look(app, context, (operation_of(id), Wanted::Conversation)).await?;
+            Some(kept.ok_or_else(|| gone(id))?.conversation)
+        }
     };
     let continued = earlier.is_some();
-    let earlier = earlier.map(|earlier| earlier.conversation);
     let (turn, body) = Turn::open(asked, earlier.as_deref());
     let most = app.config.limits.bodies.chat;
     if body.len() > most {
@@ -147,14 +159,53 @@ pub(crate) async fn keep(
     }
 }
 
-/// What is kept of a response; `None` where there is none for this caller.
-async fn look(app: &App, context: Context, id: &str) -> Result<Option<KeptResponse>, ApiError> {
-    let Some(operation) = operation_of(id) else {
+/// Items of kept responses, by their ids. Those of responses that are not kept are not among them.
+async fn find(app: &App, context: &Context, made: Vec<OperationId>) -> Result<Found, ApiError> {
+    let bodies = &app.config.limits.bodies;
+    if made.len() > bodies.referred {
+        let message = format!(
+            "input may refer to items of at most {} responses: go on from the last one by previous_response_id, or send the items \
+             themselves",
+            bodies.referred
+        );
+        return Err(Fault::new(code::INVALID_PARAMETER, message)
+            .param("input")
+            .into());
+    }
+    let (mut found, mut bytes) = (Found::new(), 0_usize);
+    for operation in made {
+        let wanted = (Some(operation), Wanted::Object);
+        let Some(kept) = look(app, context.clone(), wanted).await? else {
+            continue;
+        };
+        bytes = bytes.saturating_add(kept.object.len());
+        if bytes > bodies.chat {
+            let message = format!(
+                "the responses that input refers to come to more than {} bytes",
+                bodies.chat
+            );
+            return Err(Fault::new(code::BODY_TOO_LARGE, message)
+                .param("input")
+                .into());
+        }
+        found.extend(items(&kept.object));
+    }
+    Ok(found)
+}
+
+/// A part of what is kept of a response; `None` where there is none for this caller.
+async fn look(
+    app: &App,
+    context: Context,
+    (operation, wanted): (Option<OperationId>, Wanted),
+) -> Result<Option<KeptResponse>, ApiError> {
+    let Some(operation) = operation else {
         return Ok(None);
     };
     let request = GetResponseRequest {
         context: Some(context),
         operation_id: operation.to_vec().into(),
+        conversation: wanted == Wanted::Conversation,
     };
     let request = rpc::request(request, app.config.limits.deadlines.responses);
     found(app.clients.chat.clone().get_response(request).await)

@@ -3,11 +3,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::item;
+use super::{item, request::Found};
 use crate::translate::Wrong;
 
 /// Types of items that have words in chat.
 const ITEMS: &str = "message, function_call, function_call_output or reasoning";
+
+/// What a reference must be.
+const REFERRED: &str = "refer to an item of a response that is kept for this key's account and mode, or be the item itself";
 
 /// Messages as they are made of items.
 #[derive(Default)]
@@ -35,7 +38,7 @@ enum Last {
 }
 
 /// Reads `input`.
-pub(super) fn messages(input: Value, wrong: &mut Wrong) -> Vec<Value> {
+pub(super) fn messages(input: Value, found: &Found, wrong: &mut Wrong) -> Vec<Value> {
     let items = match input {
         Value::String(text) => return vec![json!({ "role": "user", "content": text })],
         Value::Array(items) => items,
@@ -49,7 +52,12 @@ pub(super) fn messages(input: Value, wrong: &mut Wrong) -> Vec<Value> {
     }
     let mut messages = Messages::default();
     for (place, item) in items.iter().enumerate() {
-        messages.take(&format!("input[{place}]"), item, wrong);
+        let path = format!("input[{place}]");
+        match item::referred(item).map(|id| found.get(id)) {
+            None => messages.take(&path, item, wrong),
+            Some(Some(item)) => messages.take(&path, item, wrong),
+            Some(None) => wrong.invalid(&path, REFERRED),
+        }
         if wrong.is_full() {
             break;
         }
@@ -83,11 +91,7 @@ impl Messages {
             "function_call" => self.call(path, item, wrong),
             "function_call_output" => self.result(path, item, wrong),
             "reasoning" => self.reasoning(item),
-            "item_reference" => {
-                let allowed = "be an item itself and no reference to one: go on from a response by previous_response_id, or send \
-                               its output again";
-                wrong.invalid(path, allowed);
-            }
+            "item_reference" => wrong.invalid(path, REFERRED),
             _ => wrong.invalid(&format!("{path}.type"), &one_of_items()),
         }
     }

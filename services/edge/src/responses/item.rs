@@ -1,6 +1,7 @@
 //! The items of an answer, and their parts.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::OperationId;
 use serde_json::{Map, Value, json};
 
 use crate::wire::Call;
@@ -139,6 +140,23 @@ impl Called {
         }
         item
     }
+}
+
+/// The item that an item only refers to.
+pub(super) fn referred(item: &Value) -> Option<&str> {
+    let kind = item.get("type").filter(|kind| !kind.is_null());
+    let refers = match kind {
+        Some(kind) => kind == "item_reference",
+        None => item.get("role").is_none(),
+    };
+    item.get("id").filter(|_| refers)?.as_str()
+}
+
+/// The operation that made the item with this id; `None`: it is none of ours.
+pub(super) fn maker_of(id: &str) -> Option<OperationId> {
+    let (_, rest) = id.split_once('_')?;
+    let (stem, _) = rest.split_once('_')?;
+    super::operation_of(&format!("{}{stem}", super::PREFIXES.1))
 }
 
 /// What the model said.

@@ -1,10 +1,13 @@
 //! A request of the Responses API in the words of chat completions.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
+use domain::OperationId;
 use proto::Fault;
 use serde_json::{Map, Value, json};
 
-use super::{input, settings};
+use super::{input, item, settings};
 use crate::translate::{Wrong, given, object};
 
 /// Fields that change nothing here: hints for what is not served, and what only other fields need.
@@ -51,6 +54,11 @@ const ECHOED: [(&str, &str); 20] = [
     ("user", "null"),
 ];
 
+/// The fields of a request.
+pub(crate) type Fields = Map<String, Value>;
+/// Items of kept responses, by their ids.
+pub(crate) type Found = HashMap<String, Value>;
+
 /// A request that was read.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -68,12 +76,26 @@ pub(crate) struct Asked {
     pub(super) echo: Map<String, Value>,
 }
 
-/// Reads a request.
+/// The fields of a request, and the responses whose items it refers to, each once.
+///
+/// # Errors
+/// When it is no object.
+pub(crate) fn fields(body: &Bytes) -> Result<(Fields, Vec<OperationId>), Fault> {
+    let fields = object(body)?;
+    let items = fields.get("input").and_then(Value::as_array);
+    let mut responses = Vec::new();
+    for item in items.into_iter().flatten() {
+        let made = item::referred(item).and_then(item::maker_of);
+        responses.extend(made.filter(|made| !responses.contains(made)));
+    }
+    Ok((fields, responses))
+}
+
+/// Reads a request. Items that it only refers to are among those that were `found`.
 ///
 /// # Errors
 /// Everything that cannot be said in the words of chat, and what is no request at all. The rest chat checks.
-pub(crate) fn read(body: &Bytes) -> Result<Asked, Fault> {
-    let mut fields = object(body)?;
+pub(crate) fn read(mut fields: Fields, found: &Found) -> Result<Asked, Fault> {
     let mut wrong = Wrong::default();
     let echo = echo(&fields);
     let mut chat = Map::new();
@@ -85,7 +107,7 @@ pub(crate) fn read(body: &Bytes) -> Result<Asked, Fault> {
     let previous = previous(&mut fields, &mut wrong);
     let instructions = instructions(&mut fields, &mut wrong);
     let messages = match given(&mut fields, "input") {
-        Some(input) => input::messages(input, &mut wrong),
+        Some(input) => input::messages(input, found, &mut wrong),
         // A conversation may go on with nothing but other instructions.
         None if previous.is_some() => Vec::new(),
         None => {

@@ -10,8 +10,8 @@ use proto::{Fault, chat::v1::KeptResponse};
 use serde_json::{Value, json};
 
 use super::{
-    answer, id_of, operation_of, renamed,
-    request::read,
+    answer, id_of, items, operation_of, renamed,
+    request::{Found, fields, read},
     turn::{Closed, Kept, Turn},
 };
 
@@ -21,7 +21,8 @@ fn operation() -> OperationId {
 }
 
 fn open(body: &Value, earlier: Option<&str>) -> Result<(Turn, Value), Fault> {
-    let asked = read(&Bytes::from(body.to_string()))?;
+    let (fields, _) = fields(&Bytes::from(body.to_string()))?;
+    let asked = read(fields, &Found::new())?;
     let (turn, body) = Turn::open(asked, earlier.map(str::as_bytes));
     Ok((turn, serde_json::from_slice(&body).unwrap()))
 }

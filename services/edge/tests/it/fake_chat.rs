@@ -65,7 +65,13 @@ impl chat::chat_server::Chat for FakeChat {
         let request = request.into_inner();
         let place = place(request.context, request.operation_id);
         let found = self.0.responses.lock().unwrap().get(&place).cloned();
-        Ok(Response::new(found.ok_or_else(gone)?))
+        let mut found = found.ok_or_else(gone)?;
+        if request.conversation {
+            found.object = Bytes::new();
+        } else {
+            found.conversation = Bytes::new();
+        }
+        Ok(Response::new(found))
     }
 
     async fn delete_response(

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use domain::Scope;
 use proto::{
     Fault,
+    billing::v1::Identity,
     chat::v1::{Head, Tail, complete_event::Event},
     code,
 };
@@ -147,6 +148,37 @@ async fn a_kept_response_is_gone_on_from() {
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(told[0], told[2]);
+}
+
+#[tokio::test]
+async fn items_of_kept_responses_may_be_referred_to() {
+    let house = House::with("limits.bodies.referred = 1").await;
+    let key = house.usual_key();
+    let (_, first) = ask(&house, &key, ASK).await;
+    messages(&house);
+    let (_, second) = ask(&house, &key, ASK).await;
+    let to = |response: &Value| {
+        let id = &response["output"][0]["id"];
+        json!({ "type": "item_reference", "id": id })
+    };
+    let asked = async |key: &str, items: Value| {
+        let body = json!({ "model": "gemini", "input": items });
+        ask(&house, key, &body.to_string()).await
+    };
+    let user = json!({ "role": "user", "content": "more" });
+    let (status, _) = asked(&key, json!([to(&first), user])).await;
+    assert_eq!(status, 200);
+    let said = json!([{ "role": "assistant", "content": "Hi." }, user]);
+    assert_eq!(messages(&house), said);
+    let (status, answer) = asked(&key, json!([to(&first), to(&second)])).await;
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("input")));
+    let other = |identity: &mut Identity| identity.account_id = vec![7; 16].into();
+    let stranger = house.key_with(&[Scope::Inference], other).0;
+    let (status, answer) = asked(&stranger, json!([to(&first)])).await;
+    assert_eq!(
+        (status, &answer["error"]["param"]),
+        (400, &json!("input[0]"))
+    );
 }
 
 #[tokio::test]

@@ -164,6 +164,7 @@ fn everything_wrong_is_found() {
         ),
         (json!({ "type": "web_search_call" }), "input[0].type"),
         (json!({}), "input[0].type"),
+        (json!({ "id": "msg_1" }), "input[0]"),
         (json!({ "role": "robot", "content": "x" }), "input[0].role"),
         (json!({ "role": "user" }), "input[0].content"),
         (
@@ -192,7 +193,7 @@ fn everything_wrong_is_found() {
     assert_eq!(wrong(&json!({ "model": "m", "input": [] })), ["input"]);
     let many = vec![json!({}); 1_000];
     assert_eq!(wrong(&json!({ "model": "m", "input": many })).len(), 16);
-    let fault = read(&Bytes::from_static(b"[1]")).unwrap_err();
+    let fault = fields(&Bytes::from_static(b"[1]")).unwrap_err();
     assert_eq!(fault.code, code::INVALID_JSON);
 }
 
@@ -226,4 +227,34 @@ fn a_response_has_the_bits_of_its_operation() {
     for other in ["", "resp_", "resp_1", &operation().to_string(), "x"] {
         assert_eq!(operation_of(other), None, "{other}");
     }
+}
+
+#[test]
+fn items_of_kept_responses_may_be_referred_to() {
+    let id = id_of(operation());
+    let stem = id.strip_prefix("resp_").unwrap();
+    let message = json!({ "id": format!("msg_{stem}_0"), "type": "message", "role": "assistant",
+        "content": [{ "type": "output_text", "text": "Hi." }] });
+    let object = json!({ "id": id, "output": [message, { "type": "message" }] });
+    let found = items(object.to_string().as_bytes());
+    let body = json!({ "model": "m", "input": [
+        { "role": "user", "content": "hi" },
+        { "type": "item_reference", "id": format!("msg_{stem}_0") },
+        { "id": format!("rs_{stem}_7") },
+        { "type": "item_reference", "id": "msg_1" },
+    ]});
+    let (fields, made) = fields(&Bytes::from(body.to_string())).unwrap();
+    assert_eq!(made, [operation()]);
+    let fault = read(fields.clone(), &found).unwrap_err();
+    let params: Vec<_> = fault.violations.iter().map(|wrong| &wrong.param).collect();
+    assert_eq!(params, ["input[2]", "input[3]"]);
+    let mut fields = fields;
+    fields["input"].as_array_mut().unwrap().truncate(2);
+    let (_, body) = Turn::open(read(fields, &found).unwrap(), None);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        body["messages"],
+        json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": "Hi." }])
+    );
+    assert_eq!(items(b"[1]").len() + items(b"{}").len(), 0);
 }

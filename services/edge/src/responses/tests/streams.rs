@@ -53,11 +53,10 @@ fn end(reason: &str) -> Value {
     })
 }
 
-#[test]
-fn a_stream_tells_every_step_and_then_the_whole() {
-    let body = json!({ "model": "m", "input": "hi", "stream": true });
-    let events = streamed(
-        &body,
+/// Of everything that a model can do.
+fn everything() -> Vec<Value> {
+    streamed(
+        &json!({ "model": "m", "input": "hi", "stream": true }),
         &[
             delta(json!({ "reasoning_content": "let " })),
             delta(json!({ "reasoning_content": "me" })),
@@ -72,7 +71,12 @@ fn a_stream_tells_every_step_and_then_the_whole() {
             delta(json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{}" } }] })),
             end("tool_calls"),
         ],
-    );
+    )
+}
+
+#[test]
+fn a_stream_tells_every_step() {
+    let events = everything();
     assert_eq!(
         names(&events),
         [
@@ -112,6 +116,11 @@ fn a_stream_tells_every_step_and_then_the_whole() {
     );
     assert_eq!(events[0]["response"]["status"], "in_progress");
     assert_eq!(events[0]["response"]["model"], "m-1");
+}
+
+#[test]
+fn a_stream_ends_with_the_whole() {
+    let events = everything();
     let last = &events[20]["response"];
     let done: Vec<&Value> = [8, 15, 19]
         .into_iter()
