@@ -149,14 +149,15 @@ pub(crate) async fn keep(
     };
     let request = rpc::request(request, app.config.limits.deadlines.responses);
     match app.clients.chat.clone().keep_response(request).await {
-        Ok(reply) if reply.get_ref().kept => Kept::Yes,
-        Ok(_) => Kept::No,
+        Ok(reply) if reply.get_ref().kept => return Kept::Yes,
+        Ok(_) => tracing::debug!(%operation, "a response is too long to be kept"),
         Err(status) => {
             let fault = Fault::from(status);
             tracing::warn!(%operation, code = fault.code.word, "a response cannot be kept");
-            Kept::No
         }
     }
+    app.metrics.unkept.inc();
+    Kept::No
 }
 
 /// Items of kept responses, by their ids. Those of responses that are not kept are not among them.

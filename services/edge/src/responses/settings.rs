@@ -131,6 +131,9 @@ pub(super) fn text(
             chat.insert("response_format".to_owned(), format);
         }
         Some("json_schema") if format.get("schema").is_some_and(Value::is_object) => {
+            if let Some(fields) = format.as_object_mut() {
+                fields.retain(|_, value| !value.is_null());
+            }
             let format = json!({ "type": "json_schema", "json_schema": format });
             chat.insert("response_format".to_owned(), format);
         }

@@ -216,6 +216,8 @@ async fn what_cannot_be_kept_is_answered_all_the_same_and_says_so() {
         assert_eq!(last["type"], "response.completed");
         assert_eq!(last["response"]["store"], false);
     }
+    let told = chassis::telemetry::metrics_text(&house.registry);
+    assert!(told.contains("aio_edge_unkept_responses_total 4"), "{told}");
 }
 
 #[tokio::test]

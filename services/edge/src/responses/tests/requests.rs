@@ -14,7 +14,7 @@ fn a_request_is_said_in_the_words_of_chat() {
         "prompt_cache_key": "k", "service_tier": "flex", "store": false, "truncation": "disabled", "max_tool_calls": 3,
         "tools": [{ "type": "function", "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true }],
         "tool_choice": { "type": "function", "name": "f" },
-        "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "n", "schema": { "type": "object" }, "strict": true } },
+        "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "n", "description": null, "schema": { "type": "object" }, "strict": true } },
         "reasoning": { "effort": "low", "summary": "auto" },
         "include": ["message.output_text.logprobs", "reasoning.encrypted_content"], "top_logprobs": 2,
         "background": false, "conversation": null, "stream_options": { "include_obfuscation": false },
