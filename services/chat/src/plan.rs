@@ -74,6 +74,9 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
     };
     let request = request.map_err(refused)?;
     let (offers, requested) = offers(service, &submission, &request)?;
+    if surface.is_translated() {
+        request.spans.respell_limit();
+    }
     let terms = terms(&offers, service.config.output.least)?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     let answering = Arc::clone(offers.first().ok_or_else(internal)?);

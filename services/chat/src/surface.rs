@@ -39,6 +39,14 @@ impl Surface {
         }
     }
 
+    /// Whether the request was written in other words than those that it is in by now.
+    pub(crate) const fn is_translated(self) -> bool {
+        match self {
+            Self::Messages | Self::Responses => true,
+            Self::Chat | Self::Embeddings => false,
+        }
+    }
+
     /// The route whose models it serves.
     pub(crate) const fn models(self) -> &'static str {
         match self {
