@@ -72,7 +72,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         }
         Surface::Embeddings => request::embeddings::parse(&submission.body),
     };
-    let request = request.map_err(refused)?;
+    let mut request = request.map_err(refused)?;
     let (offers, requested) = offers(service, &submission, &request)?;
     if surface.is_translated() {
         request.spans.respell_limit();

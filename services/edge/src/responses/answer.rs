@@ -15,12 +15,11 @@ pub(crate) fn read(turn: &Turn, body: &[u8], operation: OperationId) -> Option<C
     let choice = chat.choice();
     let names = Names::of(&super::id_of(operation));
     let output = choice.map(|choice| output(choice, &names));
-    let ended = Ended {
+    let mut ended = Ended {
         model: chat.model().to_owned(),
-        finish_reason: Ended::of(choice),
-        usage: chat.usage().unwrap_or_default(),
-        credits: chat.credits().cloned(),
+        ..Ended::default()
     };
+    ended.take(&chat);
     Some(turn.close(operation, ended, output.unwrap_or_default()))
 }
 

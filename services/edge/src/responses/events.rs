@@ -72,12 +72,7 @@ impl Events {
             chat.model().clone_into(&mut self.ended.model);
         }
         self.begin(buffer);
-        if let Some(usage) = chat.usage() {
-            self.ended.usage = usage;
-        }
-        if let Some(credits) = chat.credits() {
-            self.ended.credits = Some(credits.clone());
-        }
+        self.ended.take(&chat);
         if let Some(choice) = chat.choice() {
             self.choice(choice, buffer);
         }
@@ -162,9 +157,6 @@ impl Events {
         }
         for call in delta.calls() {
             self.call(call, buffer);
-        }
-        if let Some(reason) = choice.finish_reason() {
-            self.ended.finish_reason = Some(reason.to_owned());
         }
     }
 

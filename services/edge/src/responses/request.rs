@@ -18,9 +18,11 @@ const LEFT_OUT: [&str; 5] = [
     "stream_options",
     "moderation",
 ];
-/// Fields that mean the same in both, by both names.
-const SAME: [(&str, &str); 9] = [
+/// Fields that mean the same in both, by both names; two of them are ours.
+const SAME: [(&str, &str); 11] = [
     ("model", "model"),
+    ("models", "models"),
+    ("provider", "provider"),
     ("max_output_tokens", "max_completion_tokens"),
     ("temperature", "temperature"),
     ("top_p", "top_p"),

@@ -6,7 +6,7 @@ use proto::{Fault, chat::v1::KeptResponse};
 use serde_json::{Map, Value, json};
 
 use super::{id_of, input, request::Asked};
-use crate::wire::{Choice, Usage};
+use crate::wire::{Chat, Choice, Usage};
 
 /// Milliseconds of a second.
 const MILLIS: u64 = 1_000;
@@ -28,7 +28,8 @@ pub(super) struct Ended {
     pub(super) model: String,
     pub(super) finish_reason: Option<String>,
     pub(super) usage: Usage,
-    pub(super) credits: Option<Value>,
+    /// What we add: the credits, and what `notes` are.
+    pub(super) ours: Map<String, Value>,
 }
 
 /// A response that is complete, but for whether it is kept.
@@ -101,9 +102,7 @@ impl Turn {
             object.insert("incomplete_details".to_owned(), details);
         }
         object.insert("usage".to_owned(), usage(ended.usage));
-        if let Some(credits) = ended.credits {
-            object.insert("credits_consumed".to_owned(), credits);
-        }
+        object.extend(ended.ours);
         let said = self.conversation.as_ref().map(|_| input::said(&output));
         object.insert("output".to_owned(), output.into());
         let keep = self.conversation.as_ref().zip(said).map(|(before, said)| {
@@ -172,8 +171,18 @@ pub(crate) enum Kept {
 // === impl Ended ===
 
 impl Ended {
-    pub(super) fn of(choice: Option<Choice<'_>>) -> Option<String> {
-        choice.and_then(Choice::finish_reason).map(str::to_owned)
+    /// Takes in what an answer, or an event of one, says of its end.
+    pub(super) fn take(&mut self, chat: &Chat) {
+        if let Some(reason) = chat.choice().and_then(Choice::finish_reason) {
+            self.finish_reason = Some(reason.to_owned());
+        }
+        if let Some(usage) = chat.usage() {
+            self.usage = usage;
+        }
+        let credits = chat.credits().map(|credits| ("credits_consumed", credits));
+        let ours = credits.into_iter().chain(chat.notes());
+        self.ours
+            .extend(ours.map(|(name, value)| (name.to_owned(), value.clone())));
     }
 }
 

@@ -17,7 +17,7 @@ fn weather() -> Value {
         }],
         "usage": { "prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14, "prompt_tokens_details": { "cached_tokens": 3 },
                    "completion_tokens_details": { "reasoning_tokens": 2 } },
-        "credits_consumed": 0.5,
+        "credits_consumed": 0.5, "usage_source": "provider",
     })
 }
 
@@ -50,7 +50,7 @@ fn a_whole_answer_is_a_response() {
             "reasoning": { "effort": null, "summary": null }, "safety_identifier": null, "service_tier": "default", "store": true,
             "temperature": 1, "text": { "format": { "type": "text" } }, "tool_choice": "auto",
             "tools": [{ "type": "function", "name": "f" }], "top_logprobs": 0, "top_p": null, "truncation": "disabled", "user": null,
-            "credits_consumed": 0.5,
+            "credits_consumed": 0.5, "usage_source": "provider",
         })
     );
     assert_eq!(closed(&turn, &weather()).told(Kept::No)["store"], false);

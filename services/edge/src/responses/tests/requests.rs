@@ -17,13 +17,13 @@ fn a_request_is_said_in_the_words_of_chat() {
         "text": { "verbosity": "low", "format": { "type": "json_schema", "name": "n", "description": null, "schema": { "type": "object" }, "strict": true } },
         "reasoning": { "effort": "low", "summary": "auto" },
         "include": ["message.output_text.logprobs", "reasoning.encrypted_content"], "top_logprobs": 2,
-        "background": false, "conversation": null, "stream_options": { "include_obfuscation": false },
+        "models": ["claude"], "provider": { "only": ["p"] }, "background": false, "conversation": null, "stream_options": { "include_obfuscation": false },
     });
     assert_eq!(
         chat(&body),
         json!({
             "messages": [{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hi" }],
-            "model": "gemini", "max_completion_tokens": 100, "temperature": 0.5, "top_p": 0.9, "parallel_tool_calls": false,
+            "model": "gemini", "models": ["claude"], "provider": { "only": ["p"] }, "max_completion_tokens": 100, "temperature": 0.5, "top_p": 0.9, "parallel_tool_calls": false,
             "metadata": { "a": "b" }, "user": "u", "safety_identifier": "s", "prompt_cache_key": "k",
             "tool_choice": { "type": "function", "function": { "name": "f" } },
             "tools": [{ "type": "function", "function": { "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true } }],

@@ -49,7 +49,7 @@ fn delta(delta: Value) -> Value {
 fn end(reason: &str) -> Value {
     json!({
         "choices": [{ "delta": {}, "finish_reason": reason }],
-        "usage": { "prompt_tokens": 3, "completion_tokens": 2 }, "credits_consumed": 1.5,
+        "usage": { "prompt_tokens": 3, "completion_tokens": 2 }, "credits_consumed": 1.5, "finish_code": "c",
     })
 }
 
@@ -135,6 +135,7 @@ fn a_stream_ends_with_the_whole() {
         (&last["usage"]["total_tokens"], &last["credits_consumed"]),
         (&json!(5), &json!(1.5))
     );
+    assert_eq!(last["finish_code"], "c");
     // What is kept of it is what would be kept of the same in one piece.
     let kept = messages(last["output"].clone());
     assert_eq!(kept[0]["content"], "Hi.");
