@@ -18,7 +18,7 @@ pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
     CHAT_ROUTE, CHAT_ROUTES, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits,
-    MESSAGES_ROUTE, Model, Param, ParamType, ProviderRoute, Status, When,
+    MESSAGES_ROUTE, Model, Param, ParamType, ProviderRoute, RESPONSES_ROUTE, Status, When,
 };
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.

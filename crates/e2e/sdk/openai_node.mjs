@@ -16,6 +16,35 @@ for await (const event of stream) text += event.choices[0]?.delta?.content ?? ""
 assert.equal(text, answer.choices[0].message.content);
 const called = await client.chat.completions.create(ask("weather?", { tools, tool_choice: "required" }));
 assert.equal(called.choices[0].message.tool_calls[0].function.name, "get_weather");
+const respond = (input, more) => ({ model: "gemini", input, ...more });
+const first = await client.responses.create(respond("Hello [sandbox tokens=12]"));
+assert.equal(first.output_text, text);
+const second = await client.responses.create(respond("And again.", { previous_response_id: first.id }));
+assert.match(second.output_text, /Messages: 3 \(user, assistant, user\)/);
+const final = await client.responses.stream(respond("Hello [sandbox tokens=12]")).finalResponse();
+assert.equal(final.output_text, text);
+assert.equal(final.usage.output_tokens, 12);
+assert.equal((await client.responses.retrieve(final.id)).output_text, text);
+await client.responses.delete(final.id);
+await assert.rejects(
+  client.responses.retrieve(final.id),
+  (error) => error instanceof OpenAI.NotFoundError && error.code === "not_found",
+);
+const parameters = { type: "object", properties: {}, required: [], additionalProperties: false };
+const functions = [{ type: "function", name: "get_weather", strict: true, parameters }];
+const calling = await client.responses.create(respond("weather?", { tools: functions, tool_choice: "required" }));
+const call = calling.output.find((item) => item.type === "function_call");
+assert.equal(call.name, "get_weather");
+const result = { type: "function_call_output", call_id: call.call_id, output: "sunny" };
+const answered = await client.responses.create(respond([result], { previous_response_id: calling.id }));
+assert.match(answered.output_text, /Messages: 3 \(user, assistant, tool\)/);
+const breaking = await client.responses.create(respond("x [sandbox outcome=cut tokens=8]", { stream: true }));
+await assert.rejects(
+  async () => {
+    for await (const event of breaking) assert.ok(event.type);
+  },
+  (error) => error instanceof OpenAI.APIError && error.code === "upstream_failed",
+);
 const vectors = await client.embeddings.create({ model: "text-embedding-3-small", input: ["a fox", "a bear"] });
 assert.deepEqual(vectors.data.map((row) => row.embedding.length), [1536, 1536]);
 await assert.rejects(

@@ -4,6 +4,7 @@ import json
 import os
 
 import openai
+import pydantic
 
 URL, KEY = os.environ["AIO_URL"], os.environ["AIO_KEY"]
 client = openai.OpenAI(base_url=URL, api_key=KEY, max_retries=0)
@@ -66,6 +67,71 @@ structured = say("Hello", response_format={"type": "json_schema", "json_schema":
 assert isinstance(json.loads(structured.choices[0].message.content), dict), structured
 seen = say([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": PIXEL}}])
 assert "inlineData" in seen.choices[0].message.content, seen
+
+# Responses: whole, streamed by the helper and by hand, gone on from, looked at, deleted.
+FUNCTION = {"type": "function", "name": "get_weather", "strict": True, "parameters": {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False,
+}}
+
+
+def respond(input, **more):
+    return client.responses.create(model="gemini", input=input, **more)
+
+
+first = respond("Hello [sandbox tokens=12]", instructions="be brief", metadata={"a": "b"})
+assert first.id.startswith("resp_") and first.status == "completed", first
+assert first.output_text.startswith("Sandbox reply."), first
+assert (first.usage.output_tokens, first.metadata) == (12, {"a": "b"}), first
+assert first.model_extra["credits_consumed"] > 0, first
+second = respond("And again.", previous_response_id=first.id)
+assert "Messages: 3 (user, assistant, user)" in second.output_text, second
+with client.responses.stream(model="gemini", input="Hello [sandbox tokens=12]") as stream:
+    said = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+    final = stream.get_final_response()
+assert said == final.output_text and said.startswith("Sandbox reply."), final
+assert final.usage.output_tokens == 12, final
+kinds = [event.type for event in respond("Hello", stream=True)]
+assert (kinds[0], kinds[-1]) == ("response.created", "response.completed"), kinds
+assert client.responses.retrieve(final.id).output_text == said
+client.responses.delete(final.id)
+expect(openai.NotFoundError, 404, "not_found", lambda: client.responses.retrieve(final.id))
+expect(openai.NotFoundError, 404, "not_found", lambda: respond("x", previous_response_id=final.id))
+expect(openai.BadRequestError, 400, "invalid_parameter", lambda: respond("x", tools=[{"type": "web_search"}]))
+expect(openai.InternalServerError, 503, "upstream_busy", lambda: respond("x [sandbox outcome=overloaded]"))
+try:
+    list(respond("x [sandbox outcome=cut tokens=8]", stream=True))
+    raise AssertionError("a stream that breaks off was not raised")
+except openai.APIError as raised:
+    assert raised.code == "upstream_failed", raised
+
+# Their tools, whole, by hand and by the helper; their structured output; their pictures.
+asked = [{"role": "user", "content": "weather?"}]
+called = respond(asked, tools=[FUNCTION], tool_choice="required")
+[called_function] = [item for item in called.output if item.type == "function_call"]
+assert called_function.name == "get_weather", called
+json.loads(called_function.arguments)
+result = {"type": "function_call_output", "call_id": called_function.call_id, "output": "sunny"}
+for answered in [
+    respond(asked + called.output + [result], tools=[FUNCTION]),
+    respond([result], tools=[FUNCTION], previous_response_id=called.id),
+]:
+    assert "Messages: 3 (user, assistant, tool)" in answered.output_text, answered
+with client.responses.stream(model="gemini", input=asked, tools=[FUNCTION], tool_choice="required") as stream:
+    done = [event for event in stream if event.type == "response.function_call_arguments.done"]
+    [parsed] = [item for item in stream.get_final_response().output if item.type == "function_call"]
+assert len(done) == 1 and parsed.arguments == done[0].arguments, done
+
+
+class Reply(pydantic.BaseModel):
+    reply: str | None = None
+
+
+read = client.responses.parse(model="gemini", input="Hello", text_format=Reply)
+assert isinstance(read.output_parsed, Reply), read
+seen = respond([{"role": "user", "content": [
+    {"type": "input_text", "text": "what is it?"}, {"type": "input_image", "image_url": PIXEL},
+]}])
+assert "image_url" in seen.output_text, seen
 
 # Embeddings: base64 is what the package asks for by itself.
 vectors = client.embeddings.create(model="text-embedding-3-small", input=["a fox", "a bear"])

@@ -1,7 +1,8 @@
-// Vercel's AI SDK over its provider for compatible servers.
+// Vercel's AI SDK over its provider for compatible servers, and over that for OpenAI, which asks for responses.
 import assert from "node:assert/strict";
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { embedMany, generateObject, generateText, jsonSchema, streamText, tool } from "ai";
+import { embedMany, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const { AIO_URL, AIO_KEY } = process.env;
 const aio = createOpenAICompatible({ name: "aio", baseURL: AIO_URL, apiKey: AIO_KEY, includeUsage: true });
@@ -36,3 +37,34 @@ const vectors = await embedMany({
   maxRetries: 0,
 });
 assert.deepEqual(vectors.embeddings.map((row) => row.length), [1536, 1536]);
+
+const responses = createOpenAI({ baseURL: AIO_URL, apiKey: AIO_KEY })("gemini");
+const said = await generateText({ model: responses, prompt: "Hello [sandbox tokens=12]", maxRetries: 0 });
+assert.equal(said.text, text);
+assert.equal(said.usage.outputTokens, 12);
+let told = "";
+const telling = streamText({ model: responses, prompt: "Hello [sandbox tokens=12]", maxRetries: 0 });
+for await (const part of telling.textStream) told += part;
+assert.equal(told, text);
+// What was said before is only referred to.
+const messages = [
+  { role: "user", content: "Hello" },
+  ...said.response.messages,
+  { role: "user", content: "And again." },
+];
+const again = await generateText({ model: responses, messages, maxRetries: 0 });
+assert.match(again.text, /Messages: 3 \(user, assistant, user\)/);
+const city = { type: "object", properties: { city: { type: "string" } }, required: ["city"], additionalProperties: false };
+const weather = tool({ inputSchema: jsonSchema(city), execute: async () => "sunny" });
+const steps = await generateText({
+  model: responses,
+  prompt: "weather?",
+  tools: { weather },
+  prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" }),
+  stopWhen: stepCountIs(2),
+  maxRetries: 0,
+});
+assert.match(steps.text, /Messages: 3 \(user, assistant, tool\)/);
+const strict = jsonSchema({ type: "object", properties: {}, additionalProperties: false });
+const read = await generateObject({ model: responses, schema: strict, prompt: "Hello", maxRetries: 0 });
+assert.equal(typeof read.object, "object");

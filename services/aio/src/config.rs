@@ -46,6 +46,7 @@ const LIMITS: &[&str] = &[
     "deadlines",
     "chat",
     "inputs",
+    "responses",
     "media",
     "billing",
     "webhooks",
@@ -152,6 +153,12 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
         chat.max_message_bytes,
         bodies.chat
     );
+    let kept = chat::ResponseLimits::read(settings)?.max_bytes;
+    ensure!(
+        kept.saturating_add(ENVELOPE) <= chat.max_message_bytes,
+        "limits.chat.max_message_bytes ({}) must be at least limits.responses.max_bytes ({kept}) and {ENVELOPE}",
+        chat.max_message_bytes
+    );
     let media = media::Config::read(settings)?.limits.submit;
     ensure!(
         bodies.media.saturating_add(ENVELOPE) <= media.max_message_bytes,
@@ -218,6 +225,10 @@ mod tests {
             (
                 "[limits.bodies]\nchat = 9437184",
                 "limits.chat.max_message_bytes (9437184) must be at least limits.bodies.chat (9437184)",
+            ),
+            (
+                "[limits.responses]\nmax_bytes = 9437184",
+                "limits.chat.max_message_bytes (9437184) must be at least limits.responses.max_bytes (9437184)",
             ),
             (
                 "[limits.bodies]\nmedia = 4194304",

@@ -1,4 +1,4 @@
-//! The sections `limits.chat`, `limits.inputs` and `limits.upstream`: every limit of the service with its default.
+//! The sections `limits.chat`, `limits.inputs`, `limits.responses` and `limits.upstream`: every limit of the service with its default.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -234,6 +234,17 @@ pub struct ReplayLimits {
     pub sweep: Duration,
 }
 
+/// The section `limits.responses`: answers of `POST /responses` that are kept, so that they can be continued.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResponseLimits {
+    /// How long one is kept. Default `"30d"`.
+    #[serde(with = "duration::positive")]
+    pub kept: Duration,
+    /// The longest that is kept, in bytes: the conversation up to its end and what the customer read. Default 4 MiB.
+    pub max_bytes: usize,
+}
+
 // === impl Config ===
 
 impl Config {
@@ -434,6 +445,27 @@ impl Default for ReplayLimits {
             wait: Duration::from_secs(2),
             store_window: Duration::from_secs(10),
             sweep: Duration::from_secs(5),
+        }
+    }
+}
+
+// === impl ResponseLimits ===
+
+impl ResponseLimits {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a field has a wrong value or a name nobody knows.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        settings.section("limits.responses")
+    }
+}
+
+impl Default for ResponseLimits {
+    fn default() -> Self {
+        Self {
+            kept: Duration::from_secs(30 * 24 * 3600),
+            max_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -63,10 +63,16 @@ pub(crate) fn embeddings_body(body: &Bytes, request: &Request, model: &str) -> B
     splice(body, cuts)
 }
 
-/// The limit goes into the field the customer used, else into the one the provider knows.
+/// The limit goes into the field the customer used, else into the one the provider knows. A field that we used for a customer is none.
 fn output_limit(body: &Bytes, request: &Request, wishes: &Wishes<'_>, cuts: &mut Vec<Cut<'_>>) {
     let limit = wishes.max_output.to_string();
+    let field = wishes.dialect.output_limit.field();
     let spans = &request.spans;
+    if let Some(value) = &spans.respelled {
+        let member = format!("\"{field}\":{limit}");
+        cuts.push((name_start(body, value.start)..value.end, member.into()));
+        return;
+    }
     let given: Vec<_> = [&spans.max_tokens, &spans.max_completion_tokens]
         .into_iter()
         .flatten()
@@ -83,7 +89,6 @@ fn output_limit(body: &Bytes, request: &Request, wishes: &Wishes<'_>, cuts: &mut
     } else if let Some(null) = given.first() {
         cuts.push(((*null).clone(), Cow::Owned(limit)));
     } else {
-        let field = wishes.dialect.output_limit.field();
         cuts.push(first_member(body, 0, &format!("\"{field}\":{limit}")));
     }
 }

@@ -92,7 +92,8 @@ impl From<StoreError> for Fault {
             }
             StoreError::Database(ref error) if error.is_retriable() => {
                 warn!(error = %causes(error), "the database is away");
-                let message = "requests with an Idempotency-Key cannot be taken for a moment";
+                let message = "what is kept here cannot be reached for a moment: requests with an Idempotency-Key, \
+                               and responses";
                 Self::new(code::SERVICE_UNAVAILABLE, message).retry_after(SOON)
             }
             other @ (StoreError::Database(_) | StoreError::Damaged(_) | StoreError::Seal(_)) => {

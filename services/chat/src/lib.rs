@@ -7,12 +7,13 @@
 //! | `keyed.rs` | before it, for a request with an Idempotency-Key: run it, replay it, wait for it, or take it over |
 //! | `replay.rs` | what such a key stands for, and what to do when it comes again. Pure |
 //! | `claim.rs`, `kept.rs` | a request's right to its key, under a lease; the answer as it is kept for it |
-//! | `store/` | the SQL: the table `replay` |
+//! | `responses.rs` | responses that are kept, sealed, so that they can be continued |
+//! | `store/` | the SQL: the tables `replay` and `response` |
 //! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
 //! | `quote.rs` | what a request would cost: the same plan, and nothing held |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
 //! | `offer.rs` | the models a request names, and who is asked for them, by its wishes. Pure, but for whose turn it is |
-//! | `surface.rs` | the routes served here: chat, embeddings |
+//! | `surface.rs` | the routes served here: chat, by three names, and embeddings |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
@@ -37,7 +38,8 @@
 //! * After the hold the work lives in a task of its own: a caller that goes away stops the provider and pays for what came.
 //! * A hold is settled exactly once: [`open_hold`] releases what nobody settled.
 //! * With an Idempotency-Key: an answer is given only when billing says that its hold is captured, and a key goes to another run only
-//!   when billing says that the hold of the run before has ended. A request without one touches no SQL.
+//!   when billing says that the hold of the run before has ended. A request without one touches no SQL, unless its
+//!   answer is to be kept (`responses.rs`): that is another call, behind the charge.
 //! * Customers' content is in no log, metric, receipt or error, and sealed in the database.
 
 mod attempt;
@@ -70,6 +72,7 @@ mod quote;
 mod replay;
 mod reply;
 mod request;
+mod responses;
 mod route;
 mod rpc;
 mod scan;
@@ -95,12 +98,13 @@ use crate::{
     claim::Replays,
     figures::Figures,
     metrics::Metrics,
+    responses::Responses,
     route::{Care, Routes},
 };
 pub use crate::{
     config::{
         BillingLimits, BreakerLimits, CallLimits, Config, ExtraCalls, FailoverLimits,
-        InFlightLimits, InputLimits, ReplayLimits, SpeedLimits,
+        InFlightLimits, InputLimits, ReplayLimits, ResponseLimits, SpeedLimits,
     },
     error::{Error, StoreError},
     rpc::Rpc,
@@ -109,15 +113,18 @@ pub use crate::{
 /// The schema of chat on a server: its name, for [`db::Postgres`] and [`db::Schema`].
 pub const SCHEMA: &str = "chat";
 /// What its schema is made of, in order, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
-pub const MIGRATIONS: &[Migration] = &[Migration::both(
-    1,
-    "replay",
-    include_str!("../migrations/0001_replay.sql"),
-)];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::both(1, "replay", include_str!("../migrations/0001_replay.sql")),
+    Migration::both(
+        2,
+        "response",
+        include_str!("../migrations/0002_response.sql"),
+    ),
+];
 
 /// What the service is made of.
 pub struct Deps {
-    /// Where `limits.chat`, `limits.inputs`, `limits.upstream`, `egress` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.inputs`, `limits.responses`, `limits.upstream`, `egress` and `providers.<name>` are read from.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -145,6 +152,7 @@ pub(crate) struct Service {
     pub(crate) routes: Routes,
     pub(crate) billing: Arc<Billing>,
     pub(crate) replays: Arc<Replays>,
+    pub(crate) responses: Responses,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -160,6 +168,7 @@ impl Chat {
     /// When a setting is wrong, a chat model of the catalogue names an adapter that does not exist, or the database fails.
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
+        let kept = ResponseLimits::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.calls.upstream).map_err(Error::Upstream)?;
@@ -182,12 +191,14 @@ impl Chat {
             metrics.clone(),
         );
         let sealer = deps.secrets.content().clone();
+        let responses = Responses::new(deps.db.clone(), sealer.clone(), kept);
         let replays = Replays::new(deps.db, sealer, config.replay.clone());
         let service = Arc::new(Service {
             catalogue: deps.catalogue,
             routes,
             billing: Arc::new(billing),
             replays: Arc::new(replays),
+            responses,
             config,
             tasks: deps.tasks,
             metrics,

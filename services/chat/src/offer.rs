@@ -146,7 +146,7 @@ fn offer(
 ) -> Result<Offer, Fault> {
     // The catalogue lets no other model onto a route than one that has its limits.
     let bound = match submission.surface {
-        Surface::Chat | Surface::Messages => {
+        Surface::Chat | Surface::Messages | Surface::Responses => {
             let limits = model.chat.ok_or_else(internal)?;
             within(request, model, &limits)?;
             Bound::of(request, &limits)

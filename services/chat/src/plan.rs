@@ -68,13 +68,16 @@ pub(crate) struct Plan {
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let surface = submission.surface;
     let request = match surface {
-        Surface::Chat | Surface::Messages => {
+        Surface::Chat | Surface::Messages | Surface::Responses => {
             request::parse(&submission.body, service.config.max_choices)
         }
         Surface::Embeddings => request::embeddings::parse(&submission.body),
     };
-    let request = request.map_err(refused)?;
+    let mut request = request.map_err(refused)?;
     let (offers, requested) = offers(service, &submission, &request)?;
+    if surface.is_translated() {
+        request.spans.respell_limit();
+    }
     let terms = terms(&offers, service.config.output.least)?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     let answering = Arc::clone(offers.first().ok_or_else(internal)?);

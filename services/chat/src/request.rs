@@ -90,6 +90,8 @@ pub(crate) struct Spans {
     pub(crate) provider: Option<Range<usize>>,
     pub(crate) max_tokens: Option<Range<usize>>,
     pub(crate) max_completion_tokens: Option<Range<usize>>,
+    /// The limit of output under a name that is not the customer's: each provider is told it by the name that it knows.
+    pub(crate) respelled: Option<Range<usize>>,
     pub(crate) stream_options: Option<Range<usize>>,
     /// `stream_options.include_usage`.
     pub(crate) include_usage: Option<Range<usize>>,
@@ -210,6 +212,7 @@ fn spans(text: &str, picked: &Picked<'_, NAMES_LEN>) -> Spans {
         provider: at(provider),
         max_tokens: at(max_tokens),
         max_completion_tokens: at(max_completion_tokens),
+        respelled: None,
         stream_options: at(stream_options),
         include_usage: None,
         include_thoughts: at(include_thoughts),
@@ -242,6 +245,18 @@ fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
 /// A value, unless it is `null`, which OpenAI's SDKs send for "not given".
 fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
+}
+
+// === impl Spans ===
+
+impl Spans {
+    /// For a request that was translated, which has one limit at most.
+    pub(crate) fn respell_limit(&mut self) {
+        self.respelled = self
+            .max_tokens
+            .take()
+            .or_else(|| self.max_completion_tokens.take());
+    }
 }
 
 // === impl Reader ===

@@ -9,15 +9,25 @@ use futures::{
     stream::{self, BoxStream},
 };
 use proto::{
-    chat::v1::{CompleteRequest, QuoteRequest, chat_server},
-    common::v1::Quote,
+    Fault,
+    chat::v1::{
+        CompleteRequest, DeleteResponseReply, DeleteResponseRequest, GetResponseRequest,
+        KeepResponseReply, KeepResponseRequest, KeptResponse, QuoteRequest, chat_server,
+    },
+    common::v1::{Context, Quote},
     context_from_wire, id_from_wire,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Service, complete::complete, fault::internal, listener::Item, plan::Submission, quote::quote,
+    Service,
+    complete::complete,
+    fault::internal,
+    listener::Item,
+    plan::Submission,
+    quote::quote,
+    responses::{Part, Place},
     surface::Surface,
 };
 
@@ -77,6 +87,52 @@ impl chat_server::Chat for Rpc {
         };
         Ok(Response::new(quote(&self.service, submission).await?))
     }
+
+    async fn keep_response(
+        &self,
+        request: Request<KeepResponseRequest>,
+    ) -> Result<Response<KeepResponseReply>, Status> {
+        let request = request.into_inner();
+        let place = place(request.context, &request.operation_id)?;
+        let response = request.response.ok_or_else(internal)?;
+        let kept = self.service.responses.keep(place, &response).await;
+        let kept = kept.map_err(Fault::from)?;
+        Ok(Response::new(KeepResponseReply { kept }))
+    }
+
+    async fn get_response(
+        &self,
+        request: Request<GetResponseRequest>,
+    ) -> Result<Response<KeptResponse>, Status> {
+        let request = request.into_inner();
+        let place = place(request.context, &request.operation_id)?;
+        let part = if request.conversation {
+            Part::Conversation
+        } else {
+            Part::Object
+        };
+        let response = self.service.responses.get(place, part).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn delete_response(
+        &self,
+        request: Request<DeleteResponseRequest>,
+    ) -> Result<Response<DeleteResponseReply>, Status> {
+        let request = request.into_inner();
+        let place = place(request.context, &request.operation_id)?;
+        self.service.responses.delete(place).await?;
+        Ok(Response::new(DeleteResponseReply {}))
+    }
+}
+
+fn place(context: Option<Context>, operation: &[u8]) -> Result<Place, Status> {
+    let caller = context_from_wire(context)?;
+    Ok(Place {
+        account: caller.account,
+        mode: caller.mode,
+        operation: id_from_wire(operation)?,
+    })
 }
 
 fn surface(route: &str) -> Result<Surface, Status> {

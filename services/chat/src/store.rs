@@ -1,3 +1,4 @@
 //! All SQL of chat, one function per statement.
 
 pub(crate) mod replay;
+pub(crate) mod response;

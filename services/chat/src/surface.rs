@@ -1,6 +1,6 @@
 //! What is served here, synchronously and by token. Pure.
 
-use domain::catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE};
+use domain::catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE};
 
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub(crate) enum Surface {
     Chat,
     /// Chat that was asked for in Anthropic's words, and is in OpenAI's by now.
     Messages,
+    /// Chat that was asked for in the words of OpenAI's Responses API, and is in those of chat by now.
+    Responses,
     /// Embeddings: always answered in one piece.
     Embeddings,
 }
@@ -21,6 +23,7 @@ impl Surface {
         match route {
             "" | CHAT_ROUTE => Some(Self::Chat),
             MESSAGES_ROUTE => Some(Self::Messages),
+            RESPONSES_ROUTE => Some(Self::Responses),
             EMBEDDINGS_ROUTE => Some(Self::Embeddings),
             _ => None,
         }
@@ -31,14 +34,23 @@ impl Surface {
         match self {
             Self::Chat => CHAT_ROUTE,
             Self::Messages => MESSAGES_ROUTE,
+            Self::Responses => RESPONSES_ROUTE,
             Self::Embeddings => EMBEDDINGS_ROUTE,
+        }
+    }
+
+    /// Whether the request was written in other words than those that it is in by now.
+    pub(crate) const fn is_translated(self) -> bool {
+        match self {
+            Self::Messages | Self::Responses => true,
+            Self::Chat | Self::Embeddings => false,
         }
     }
 
     /// The route whose models it serves.
     pub(crate) const fn models(self) -> &'static str {
         match self {
-            Self::Chat | Self::Messages => CHAT_ROUTE,
+            Self::Chat | Self::Messages | Self::Responses => CHAT_ROUTE,
             Self::Embeddings => EMBEDDINGS_ROUTE,
         }
     }

@@ -1,5 +1,5 @@
 //! Repairs, every few seconds, what dead processes left of requests with an Idempotency-Key: their holds are given back and their
-//! keys are free again; answers that are kept no longer are forgotten. Takes no input and may run twice. Of several processes one
+//! keys are free again; answers and responses that are kept no longer are forgotten. Takes no input and may run twice. Of several processes one
 //! sweeps at a time.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::{
     Service, StoreError,
     keyed::end_left_behind,
     replay::{Earlier, Fate},
-    store::replay as table,
+    store::{replay as table, response},
 };
 
 /// Starts the sweeper.
@@ -66,7 +66,7 @@ impl Sweeper {
             }
             Ok(Some(Err(failure))) | Err(failure) => {
                 self.steady = None;
-                warn!(error = %causes(&failure), "cannot sweep Idempotency-Keys");
+                warn!(error = %causes(&failure), "cannot sweep what is kept");
             }
         }
     }
@@ -82,7 +82,8 @@ impl Sweeper {
         if self.may_give_up() {
             self.end_left_behind().await?;
         }
-        self.forget_expired().await
+        self.forget_expired().await?;
+        self.forget_expired_responses().await
     }
 
     async fn end_left_behind(&self) -> Result<(), StoreError> {
@@ -120,6 +121,21 @@ impl Sweeper {
         while db.read(table::any_expired(db.reader(), now)).await? {
             let forgotten: Result<u64, StoreError> = db
                 .write(move |connection| Box::pin(table::forget_expired(connection, now)))
+                .await;
+            if forgotten? == 0 {
+                // Others are at them.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_expired_responses(&self) -> Result<(), StoreError> {
+        let db = &self.service.replays.db;
+        let now = db.now_micros();
+        while db.read(response::any_expired(db.reader(), now)).await? {
+            let forgotten: Result<u64, StoreError> = db
+                .write(move |connection| Box::pin(response::forget_expired(connection, now)))
                 .await;
             if forgotten? == 0 {
                 // Others are at them.

@@ -6,7 +6,6 @@
 //! | `request.rs`, `message.rs` | a request in OpenAI's words |
 //! | `answer.rs` | a whole answer in Anthropic's |
 //! | `events.rs` | the same, event by event |
-//! | `wire.rs` | what chat answers, as far as it is read here |
 //!
 //! What OpenAI's form has no place for is left out where the answer stays the same in kind (`top_k`, `cache_control`), and
 //! refused where it would not (tools that Anthropic runs itself, documents that only a URL names).
@@ -15,7 +14,6 @@ pub(crate) mod answer;
 pub(crate) mod events;
 mod message;
 pub(crate) mod request;
-mod wire;
 
 use bytes::Bytes;
 use proto::{Fault, Kind};

@@ -46,6 +46,8 @@ needs! {
     Read = [Scope::Read];
     /// Asking what something would cost.
     Quoting = [Scope::Inference, Scope::Read];
+    /// Looking at what a paid route answered.
+    Kept = [Scope::Inference, Scope::Read];
     /// Webhooks and keys of the own account.
     Manage = [Scope::Manage];
     /// Everything of every account.

@@ -48,6 +48,8 @@ pub struct Limits {
 pub struct Bodies {
     /// Bytes of a chat request. Default 8 MiB.
     pub chat: usize,
+    /// Responses to whose items one request may refer. Default 64.
+    pub referred: usize,
     /// Bytes of a media request. Default 2 MiB.
     pub media: usize,
     /// Bytes of an event of the payment provider. Default 256 KiB.
@@ -138,6 +140,9 @@ pub struct Deadlines {
     /// Media: looks, cancellations, the first byte of an output. Default `5s`.
     #[serde(with = "duration")]
     pub media: Duration,
+    /// Chat: keeping a response, looking at one, deleting one. Default `5s`.
+    #[serde(with = "duration")]
+    pub responses: Duration,
     /// Webhooks. Default `2s`.
     #[serde(with = "duration")]
     pub webhooks: Duration,
@@ -164,6 +169,7 @@ impl Default for Bodies {
     fn default() -> Self {
         Self {
             chat: 8 * 1024 * 1024,
+            referred: 64,
             media: 2 * 1024 * 1024,
             payment_event: 256 * 1024,
             other: 64 * 1024,
@@ -217,6 +223,7 @@ impl Default for Deadlines {
             chat: Duration::from_secs(750),
             submit: Duration::from_secs(10),
             media: Duration::from_secs(5),
+            responses: Duration::from_secs(5),
             webhooks: Duration::from_secs(2),
         }
     }

@@ -16,6 +16,7 @@ mod query;
 pub(crate) mod quote;
 pub(crate) mod range;
 pub(crate) mod redeem;
+pub(crate) mod responses;
 pub(crate) mod task;
 pub(crate) mod usage;
 pub(crate) mod webhooks;

@@ -20,9 +20,12 @@ mod keys;
 mod limits;
 mod metrics;
 mod observe;
+mod responses;
 pub mod router;
 mod sse;
 mod ticket;
+mod translate;
+mod wire;
 
 use std::sync::Arc;
 

@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) uncounted: Counter,
     /// Heartbeats sent on open streams.
     pub(crate) heartbeats: Counter,
+    /// Responses that were to be kept, and could not be.
+    pub(crate) unkept: Counter,
 }
 
 /// What is counted of one route: looked up once, so that counting is two atomic additions.
@@ -71,6 +73,7 @@ impl Metrics {
         let durations = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
         let keys = Family::<ResultLabel, Counter>::default();
         let (uncounted, heartbeats) = (Counter::default(), Counter::default());
+        let unkept = Counter::default();
         registry.register(
             "aio_edge_requests",
             "Requests answered, by route and class of status",
@@ -96,6 +99,11 @@ impl Metrics {
             "Heartbeats sent on open streams",
             heartbeats.clone(),
         );
+        registry.register(
+            "aio_edge_unkept_responses",
+            "Responses that were to be kept and could not be: too long, or chat's database is away",
+            unkept.clone(),
+        );
         let of = |route| RouteMetrics::of(route, &requests, &durations);
         let key = |result| keys.get_or_create(&ResultLabel { result }).clone();
         Self {
@@ -106,6 +114,7 @@ impl Metrics {
             key_refusals: key("refused"),
             uncounted,
             heartbeats,
+            unkept,
         }
     }
 

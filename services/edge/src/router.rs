@@ -15,7 +15,7 @@ use crate::{
     error::ApiError,
     http::{
         account, admin, audit_log, chat, file, health, keys, media, models, orders, quote, redeem,
-        task, usage, webhooks, welcome,
+        responses, task, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
 };
@@ -55,6 +55,7 @@ pub enum Access {
 const INFERENCE: Access = Access::Scope(Scope::Inference);
 const READ: Access = Access::Scope(Scope::Read);
 const QUOTING: Access = Access::Either(Scope::Inference, Scope::Read);
+const KEPT: Access = Access::Either(Scope::Inference, Scope::Read);
 const MANAGE: Access = Access::Scope(Scope::Manage);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
@@ -74,6 +75,13 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::POST, "/messages/count_tokens", QUOTING, || {
         post(quote::count_tokens)
+    }),
+    row(Method::POST, "/responses", INFERENCE, || {
+        post(chat::respond)
+    }),
+    row(Method::GET, "/responses/{id}", KEPT, || get(responses::get)),
+    row(Method::DELETE, "/responses/{id}", INFERENCE, || {
+        delete(responses::delete)
     }),
     row(Method::POST, "/embeddings", INFERENCE, || post(chat::embed)),
     row(Method::POST, "/images/generations", INFERENCE, || {

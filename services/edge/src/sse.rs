@@ -1,5 +1,6 @@
 //! Server-sent events: framing, heartbeats, and the body of a streamed chat. After the head has left, a failure can only be
-//! told within the stream; no stream ends without `[DONE]` or an error event.
+//! told within the stream; no stream ends without the last event of its form, such as
+//! `[DONE]`, or an error event.
 
 use std::{
     convert::Infallible,
@@ -10,22 +11,30 @@ use std::{
     task::{Context, Poll},
 };
 
+use ::http::{HeaderMap, HeaderValue, header};
 use axum::{body::Body, response::Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use domain::OperationId;
 use futures::StreamExt as _;
-use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame};
 use memchr::memchr2;
 use proto::{
     Fault,
     chat::v1::{CompleteEvent, Head, complete_event::Event},
     code,
+    common::v1::Context as Caller,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Streaming;
 
-use crate::{App, anthropic, error, error::ApiError};
+use crate::{
+    App, anthropic, error,
+    error::ApiError,
+    http,
+    responses::{self, turn::Kept},
+};
 
 /// A comment: keeps proxies and clients from thinking that nobody is there.
 pub(crate) const HEARTBEAT: &[u8] = b": heartbeat\n\n";
@@ -43,6 +52,9 @@ pub(crate) struct Opened {
 /// What chat will begin to say.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Opened, ApiError>> + Send>>;
 
+/// Whether a response is kept, once that is known.
+pub(crate) type Keeping = Pin<Box<dyn Future<Output = Kept> + Send>>;
+
 /// Where a streamed chat stands.
 #[expect(
     clippy::large_enum_variant,
@@ -53,6 +65,8 @@ pub(crate) enum Stage {
     Opening(Opening),
     /// Events come. Dropping them tells chat that the client went away.
     Events(Streaming<CompleteEvent>),
+    /// The answer is complete, and is being kept before its last event leaves.
+    Keeping(Keeping),
     /// Everything was said.
     Ended,
 }
@@ -63,6 +77,16 @@ pub(crate) enum Form {
     OpenAi,
     /// Anthropic's.
     Anthropic(Box<anthropic::events::Events>),
+    /// That of OpenAI's Responses API.
+    Responses(Box<Responding>),
+}
+
+/// A response that is told event by event.
+pub(crate) struct Responding {
+    /// What was said of it.
+    pub(crate) events: responses::events::Events,
+    /// Whose it is, and which.
+    pub(crate) place: (Caller, OperationId),
 }
 
 /// The body of a streamed chat.
@@ -89,7 +113,7 @@ pub(crate) fn respond(app: &Arc<App>, request_id: String, form: Form, stage: Sta
         // A head that leaves before chat has answered is followed by a heartbeat at once.
         sent: match stage {
             Stage::Opening(_) => None,
-            Stage::Events(_) | Stage::Ended => Some(now),
+            Stage::Events(_) | Stage::Keeping(_) | Stage::Ended => Some(now),
         },
         stage,
         beat: Box::pin(sleep(streams.heartbeat)),
@@ -132,6 +156,14 @@ pub(crate) fn put_data(buffer: &mut BytesMut, data: &[u8]) {
     }
 }
 
+/// Appends one event that is named as its type.
+pub(crate) fn put_named(buffer: &mut BytesMut, name: &str, data: &Value) {
+    buffer.put_slice(b"event: ");
+    buffer.put_slice(name.as_bytes());
+    buffer.put_u8(b'\n');
+    put_data(buffer, data.to_string().as_bytes());
+}
+
 /// Appends one named event with an id.
 pub(crate) fn put_event(buffer: &mut BytesMut, name: &str, id: i64, data: &[u8]) {
     // Writing to a buffer that grows cannot fail.
@@ -158,23 +190,43 @@ impl Form {
         match self {
             Self::OpenAi => put_data(buffer, data),
             Self::Anthropic(events) => events.take(data, buffer),
+            Self::Responses(responding) => responding.events.take(data, buffer),
         }
     }
 
-    /// The answer is complete.
-    fn end(&mut self, buffer: &mut BytesMut) {
+    /// The answer is complete. What has to be waited for before its last event comes back.
+    fn end(&mut self, app: &Arc<App>, buffer: &mut BytesMut) -> Stage {
         match self {
             Self::OpenAi => put_data(buffer, b"[DONE]"),
             Self::Anthropic(events) => events.end(buffer),
+            Self::Responses(responding) => {
+                let keep = responding.events.close(buffer);
+                let place = responding.place.clone();
+                let keeping = http::responses::keep(Arc::clone(app), place, keep);
+                return Stage::Keeping(Box::pin(keeping));
+            }
+        }
+        Stage::Ended
+    }
+
+    /// It is known whether the answer is kept.
+    fn finish(&mut self, kept: Kept, buffer: &mut BytesMut) {
+        match self {
+            Self::OpenAi | Self::Anthropic(_) => {}
+            Self::Responses(responding) => responding.events.finish(kept, buffer),
         }
     }
 
-    fn fail(&self, fault: &Fault, request_id: &str, buffer: &mut BytesMut) {
+    fn fail(&mut self, fault: &Fault, request_id: &str, buffer: &mut BytesMut) {
         match self {
             Self::OpenAi => put_data(buffer, &error::json(fault, request_id)),
             Self::Anthropic(_) => {
                 buffer.put_slice(b"event: error\n");
                 put_data(buffer, &anthropic::failed(fault, request_id));
+            }
+            Self::Responses(responding) => {
+                let fault = responses::renamed(fault.clone());
+                responding.events.fail(&fault, request_id, buffer);
             }
         }
     }
@@ -191,8 +243,7 @@ impl ChatBody {
                 for data in &tail.data {
                     self.form.put(data, buffer);
                 }
-                self.form.end(buffer);
-                self.stage = Stage::Ended;
+                self.stage = self.form.end(&self.app, buffer);
             }
             Some(Event::Failed(fault)) => {
                 self.fail(&Fault::from_wire(fault, code::INTERNAL), buffer);
@@ -222,6 +273,13 @@ impl ChatBody {
                     Poll::Pending => return,
                     Poll::Ready(Ok(opened)) => self.stage = Stage::Events(opened.events),
                     Poll::Ready(Err(error)) => self.fail(error.fault(), buffer),
+                },
+                Stage::Keeping(keeping) => match keeping.as_mut().poll(context) {
+                    Poll::Pending => return,
+                    Poll::Ready(kept) => {
+                        self.form.finish(kept, buffer);
+                        self.stage = Stage::Ended;
+                    }
                 },
                 Stage::Events(events) => match events.poll_next_unpin(context) {
                     Poll::Pending => return,

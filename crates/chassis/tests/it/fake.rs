@@ -14,8 +14,8 @@ use futures::{Stream, StreamExt as _, stream};
 use proto::{
     Fault,
     chat::v1::{
-        CompleteEvent, CompleteRequest, QuoteRequest, chat_client::ChatClient, chat_server::Chat,
-        complete_event::Event,
+        self as chat, CompleteEvent, CompleteRequest, QuoteRequest, chat_client::ChatClient,
+        chat_server::Chat, complete_event::Event,
     },
     code,
     common::v1::{Context, Quote},
@@ -158,6 +158,27 @@ impl Chat for Fake {
 
     async fn quote(&self, _request: Request<QuoteRequest>) -> Result<Response<Quote>, Status> {
         Err(Status::unimplemented("nobody asks this one for a price"))
+    }
+
+    async fn keep_response(
+        &self,
+        _: Request<chat::KeepResponseRequest>,
+    ) -> Result<Response<chat::KeepResponseReply>, Status> {
+        Err(Status::unimplemented("this one keeps nothing"))
+    }
+
+    async fn get_response(
+        &self,
+        _: Request<chat::GetResponseRequest>,
+    ) -> Result<Response<chat::KeptResponse>, Status> {
+        Err(Status::unimplemented("this one keeps nothing"))
+    }
+
+    async fn delete_response(
+        &self,
+        _: Request<chat::DeleteResponseRequest>,
+    ) -> Result<Response<chat::DeleteResponseReply>, Status> {
+        Err(Status::unimplemented("this one keeps nothing"))
     }
 }
 

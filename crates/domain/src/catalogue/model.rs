@@ -12,8 +12,10 @@ use crate::{
 pub const CHAT_ROUTE: &str = "chat/completions";
 /// The route of chat in Anthropic's words: it serves the models of [`CHAT_ROUTE`].
 pub const MESSAGES_ROUTE: &str = "messages";
+/// The route of chat in the words of OpenAI's Responses API: it serves the models of [`CHAT_ROUTE`].
+pub const RESPONSES_ROUTE: &str = "responses";
 /// The routes that the models of [`CHAT_ROUTE`] serve, each in its own words.
-pub const CHAT_ROUTES: &[&str] = &[CHAT_ROUTE, MESSAGES_ROUTE];
+pub const CHAT_ROUTES: &[&str] = &[CHAT_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE];
 /// The route of embeddings, and of nothing else.
 pub const EMBEDDINGS_ROUTE: &str = "embeddings";
 

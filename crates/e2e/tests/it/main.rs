@@ -33,6 +33,7 @@ mod own_models;
 mod provider;
 mod quote;
 mod receipts;
+mod responses;
 mod say;
 mod sdks;
 mod start;

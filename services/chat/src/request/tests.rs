@@ -1,6 +1,10 @@
 //! What is read out of a request, and what is said about a wrong one.
 
+use bytes::Bytes;
+use domain::{Dialect, OutputLimit};
+
 use super::*;
+use crate::edit::{Wishes, provider_body};
 
 const HI: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
@@ -214,4 +218,31 @@ fn an_assistant_may_hold_tool_calls_only() {
         r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[]},{"role":"assistant","content":null},
         {"role":"tool","tool_call_id":"c","content":"7"}]}"#,
     );
+}
+
+#[test]
+fn a_limit_in_other_words_goes_where_the_provider_knows_it() {
+    for (field, output_limit) in [
+        ("max_tokens", OutputLimit::MaxTokens),
+        ("max_completion_tokens", OutputLimit::MaxCompletionTokens),
+    ] {
+        let dialect = Dialect {
+            output_limit,
+            ..Dialect::default()
+        };
+        for ours in ["max_tokens", "max_completion_tokens"] {
+            let body = Bytes::from(format!(r#"{{"model":"up",{HI},"{ours}": 9,"n":1}}"#));
+            let mut request = parse(&body, 8).unwrap();
+            request.spans.respell_limit();
+            let wishes = Wishes {
+                model: "up",
+                max_output: 99,
+                dialect,
+            };
+            assert_eq!(
+                provider_body(&body, &request, &wishes),
+                format!(r#"{{"model":"up",{HI},"{field}":99,"n":1}}"#)
+            );
+        }
+    }
 }

@@ -15,6 +15,7 @@ use proto::{
     Fault,
     billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
     chat::v1::{CompleteEvent, CompleteRequest, chat_client::ChatClient},
+    common::v1::Context,
 };
 use sqlx::Row as _;
 use tokio::{
@@ -201,6 +202,17 @@ impl House {
         rows.iter().map(read).collect()
     }
 
+    /// What is kept of responses, as it stands in the database: conversation and object; `None`: deleted.
+    pub(crate) async fn responses(&self) -> Vec<[Option<Vec<u8>>; 2]> {
+        let db = self.look().await;
+        let rows = sqlx::query("select conversation, object from response order by created_at")
+            .fetch_all(db.reader())
+            .await
+            .unwrap();
+        let read = |row: &sqlx::any::AnyRow| [row.get("conversation"), row.get("object")];
+        rows.iter().map(read).collect()
+    }
+
     /// The states of all rows.
     pub(crate) async fn states(&self) -> Vec<String> {
         self.rows().await.into_iter().map(|row| row.state).collect()
@@ -270,6 +282,11 @@ impl Process {
         request
     }
 
+    /// A client of its own, and who asks.
+    pub(crate) fn caller(&self, mode: Mode) -> (ChatClient<rpc::Channel>, Option<Context>) {
+        (self.client.clone(), self.request("", "", mode).context)
+    }
+
     /// As another account.
     pub(crate) fn of(&self, house: &House) -> Self {
         Self {
@@ -331,7 +348,7 @@ impl Process {
         }
     }
 
-    fn spawn<T, F>(&self, work: F) -> JoinHandle<T>
+    pub(crate) fn spawn<T, F>(&self, work: F) -> JoinHandle<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,

@@ -29,6 +29,7 @@ mod money;
 mod prices;
 mod provider;
 mod requests;
+mod responses;
 mod room;
 mod routing;
 mod sandboxed;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::wire::{Call, Chat, Choice, Part, stop_reason};
+use crate::wire::{Call, Chat, Choice, Part, Usage};
 
 /// Translates what chat answered. `None`: it is no object.
 pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
@@ -24,7 +24,7 @@ pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
         "content": content,
         "stop_reason": stop_reason(choice.and_then(Choice::finish_reason), calls),
         "stop_sequence": null,
-        "usage": chat.usage().unwrap_or_default().to_json(),
+        "usage": to_json(chat.usage().unwrap_or_default()),
     });
     if let (Some(credits), Some(message)) = (chat.credits(), message.as_object_mut()) {
         message.insert("credits_consumed".to_owned(), credits.clone());
@@ -39,7 +39,7 @@ pub(crate) fn translated(body: &[u8], id: &str) -> Option<Bytes> {
 }
 
 fn content(part: Part<'_>) -> Vec<Value> {
-    let mut blocks: Vec<Value> = part.signed().collect();
+    let mut blocks: Vec<Value> = part.signed().map(thinking).collect();
     // What nobody signed is a thought all the same.
     if blocks.is_empty() && !part.thought().is_empty() {
         blocks.push(json!({ "type": "thinking", "thinking": part.thought(), "signature": "" }));
@@ -62,7 +62,52 @@ fn call(place: usize, call: Call<'_>) -> Value {
         .map_or_else(|| format!("toolu_{place}"), str::to_owned);
     // A model may write what is no JSON: then there is no input that could be handed on.
     let input = serde_json::from_str(&call.arguments());
-    call.block(&id, input.unwrap_or_else(|_| Value::Object(Map::new())))
+    tool_use(
+        call,
+        &id,
+        input.unwrap_or_else(|_| Value::Object(Map::new())),
+    )
+}
+
+/// A call's block. Google's models want `extra_content` back with the tool's result, as it came.
+pub(super) fn tool_use(call: Call<'_>, id: &str, input: Value) -> Value {
+    let mut block = json!({ "type": "tool_use", "id": id, "name": call.name().unwrap_or_default(), "input": input });
+    if let (Some(extra), Some(block)) = (call.extra(), block.as_object_mut()) {
+        block.insert("extra_content".to_owned(), extra.clone());
+    }
+    block
+}
+
+/// A signed thought's block: without its place, which Anthropic's form has no word for.
+pub(super) fn thinking(detail: &Value) -> Value {
+    let word = |name: &str| detail.get(name).and_then(Value::as_str);
+    match word("signature") {
+        Some(signature) => {
+            json!({ "type": "thinking", "thinking": word("thinking").unwrap_or_default(), "signature": signature })
+        }
+        None => json!({ "type": "redacted_thinking", "data": word("data") }),
+    }
+}
+
+/// Tokens in Anthropic's classes: what was read from a cache is no part of the input there.
+pub(super) fn to_json(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input.saturating_sub(usage.cached),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    })
+}
+
+/// Why an answer ended, in Anthropic's words. Providers call tools and say `stop` where the tool was named in the request.
+pub(super) fn stop_reason(finish_reason: Option<&str>, calls: usize) -> &'static str {
+    match finish_reason {
+        Some("length") => "max_tokens",
+        Some("content_filter") => "refusal",
+        Some("tool_calls" | "function_call") => "tool_use",
+        Some(_) | None if calls > 0 => "tool_use",
+        Some(_) | None => "end_turn",
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! A streamed answer, event by event. Anthropic's blocks come one after another, so what chat says decides which one is open.
 
-use bytes::{BufMut as _, BytesMut};
-use serde::de::IgnoredAny;
+use bytes::BytesMut;
 use serde_json::{Map, Value, json};
 
-use super::wire::{Call, Chat, Choice, Usage, stop_reason};
-use crate::sse::put_data;
+use super::answer::{stop_reason, thinking, to_json, tool_use};
+use crate::{
+    sse::put_named as put,
+    wire::{Call, Chat, Choice, Telling, Usage},
+};
 
 /// What was said so far.
 pub(crate) struct Events {
@@ -35,14 +37,7 @@ enum Begun {
 enum Block {
     Text,
     Thinking,
-    Tool(Tool),
-}
-
-/// A tool call that is being told.
-struct Tool {
-    index: u64,
-    id: Option<String>,
-    arguments: String,
+    Tool(Telling),
 }
 
 // === impl Events ===
@@ -93,7 +88,7 @@ impl Events {
                 "stop_reason": stop_reason(self.finish_reason.as_deref(), self.calls),
                 "stop_sequence": null,
             },
-            "usage": self.usage.to_json(),
+            "usage": to_json(self.usage),
         });
         if let Some(delta) = delta.as_object_mut() {
             let credits = self.credits.take();
@@ -118,7 +113,7 @@ impl Events {
             "stop_reason": null,
             "stop_sequence": null,
             // What was read is known at the end.
-            "usage": Usage::default().to_json(),
+            "usage": to_json(Usage::default()),
         });
         let start = json!({ "type": "message_start", "message": message });
         put(buffer, "message_start", &start);
@@ -131,8 +126,8 @@ impl Events {
             let thought = json!({ "type": "thinking_delta", "thinking": delta.thought() });
             self.go_on(&thought, buffer);
         }
-        for block in delta.signed() {
-            self.signed(&block, buffer);
+        for detail in delta.signed() {
+            self.signed(&thinking(detail), buffer);
         }
         let text = delta.text();
         if !text.is_empty() {
@@ -177,12 +172,8 @@ impl Events {
             let id = call
                 .id()
                 .map_or_else(|| format!("toolu_{}", self.next), str::to_owned);
-            let tool = Tool {
-                index: call.index(),
-                id: call.id().map(str::to_owned),
-                arguments: String::new(),
-            };
-            self.open(Block::Tool(tool), &call.block(&id, json!({})), buffer);
+            let tool = Telling::of(call);
+            self.open(Block::Tool(tool), &tool_use(call, &id, json!({})), buffer);
             self.calls = self.calls.saturating_add(1);
         }
         let part = call.arguments();
@@ -222,26 +213,6 @@ impl Events {
         put(buffer, "content_block_stop", &stop);
         self.next = self.next.saturating_add(1);
     }
-}
-
-// === impl Tool ===
-
-impl Tool {
-    /// Whether an event adds to this call. Some servers give every call the index 0; then a name begins another one, if it has an id of
-    /// its own or this one is complete.
-    fn goes_on_with(&self, call: Call<'_>) -> bool {
-        let another_id = call.id().is_some() && call.id() != self.id.as_deref();
-        let complete = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
-        self.index == call.index() && !(call.name().is_some() && (another_id || complete))
-    }
-}
-
-/// One event, named as its type.
-fn put(buffer: &mut BytesMut, name: &str, data: &Value) {
-    buffer.put_slice(b"event: ");
-    buffer.put_slice(name.as_bytes());
-    buffer.put_u8(b'\n');
-    put_data(buffer, data.to_string().as_bytes());
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::Wrong;
+use crate::translate::Wrong;
 
 /// What a block becomes.
 enum Piece {

@@ -1,10 +1,11 @@
 //! A request of the Messages API in the words of chat completions.
 
 use bytes::Bytes;
-use proto::{Code, Fault, Violation, code};
+use proto::Fault;
 use serde_json::{Map, Value, json};
 
 use super::message::{messages, system};
+use crate::translate::{Wrong, given, given_in, object};
 
 /// Fields that change nothing that OpenAI's form could say.
 const LEFT_OUT: [&str; 6] = [
@@ -25,16 +26,8 @@ const SAME: [(&str, &str); 7] = [
     ("top_p", "top_p"),
     ("stop_sequences", "stop"),
 ];
-/// So many mistakes are looked for.
-const MAX_WRONG: usize = 16;
-/// So many values are taken: a tree of JSON is many times as large as its text.
-const MAX_VALUES: usize = 100_000;
 /// From so many tokens of thought on, the effort is called so.
 const EFFORTS: [(u64, &str); 3] = [(16_384, "high"), (4_096, "medium"), (0, "low")];
-
-/// What was found wrong so far.
-#[derive(Default)]
-pub(super) struct Wrong(Vec<(Code, Violation)>);
 
 /// Writes a request as chat takes it.
 ///
@@ -54,14 +47,7 @@ pub(crate) fn to_count(body: &[u8]) -> Result<Bytes, Fault> {
 }
 
 fn written(body: &[u8], required: &[&str]) -> Result<Bytes, Fault> {
-    if values(body) > MAX_VALUES {
-        let message = format!("the body holds more than {MAX_VALUES} values");
-        return Err(Fault::new(code::BODY_TOO_LARGE, message));
-    }
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
-        let message = "the body must be one JSON object";
-        return Err(Fault::new(code::INVALID_JSON, message));
-    };
+    let mut fields = object(body)?;
     let mut wrong = Wrong::default();
     let mut chat = Map::new();
     for (theirs, ours) in SAME {
@@ -91,50 +77,9 @@ fn written(body: &[u8], required: &[&str]) -> Result<Bytes, Fault> {
     for name in LEFT_OUT {
         fields.remove(name);
     }
-    for name in fields.keys() {
-        let message = format!("{name} is not a field of this route");
-        wrong.note(code::UNKNOWN_PARAMETER, name, message);
-    }
+    wrong.unknown(&fields);
     wrong.done()?;
     Ok(Value::Object(chat).to_string().into())
-}
-
-/// How many values a text of JSON holds at most.
-fn values(json: &[u8]) -> usize {
-    let (mut count, mut rest) = (1_usize, json);
-    while let Some(at) = memchr::memchr3(b'"', b',', b'[', rest) {
-        let (_, from) = rest.split_at(at);
-        rest = match from.split_first() {
-            Some((b'"', string)) => behind(string),
-            Some((_, after)) => {
-                count = count.saturating_add(1);
-                after
-            }
-            None => return count,
-        };
-    }
-    count
-}
-
-/// What follows a string.
-fn behind(mut string: &[u8]) -> &[u8] {
-    while let Some(at) = memchr::memchr2(b'"', b'\\', string) {
-        let skipped = if string.get(at) == Some(&b'"') { 1 } else { 2 };
-        string = string.get(at.saturating_add(skipped)..).unwrap_or_default();
-        if skipped == 1 {
-            break;
-        }
-    }
-    string
-}
-
-/// Takes a field out; `null` is an absent field.
-fn given(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    fields.remove(name).filter(|value| !value.is_null())
-}
-
-fn given_in(value: &mut Value, name: &str) -> Option<Value> {
-    value.as_object_mut().and_then(|fields| given(fields, name))
 }
 
 fn tools(fields: &mut Map<String, Value>, chat: &mut Map<String, Value>, wrong: &mut Wrong) {
@@ -260,49 +205,10 @@ fn stream(fields: &mut Map<String, Value>, chat: &mut Map<String, Value>, wrong:
     }
 }
 
-// === impl Wrong ===
-
-impl Wrong {
-    pub(super) fn missing(&mut self, name: &str) {
-        let message = format!("{name} is required");
-        self.note(code::MISSING_PARAMETER, name, message);
-    }
-
-    pub(super) fn invalid(&mut self, name: &str, allowed: &str) {
-        let message = format!("{name} must {allowed}");
-        self.note(code::INVALID_PARAMETER, name, message);
-    }
-
-    /// Whether it is pointless to look for more.
-    pub(super) const fn is_full(&self) -> bool {
-        self.0.len() >= MAX_WRONG
-    }
-
-    #[cfg(test)]
-    pub(super) const fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn note(&mut self, code: Code, param: &str, message: String) {
-        if self.is_full() {
-            return;
-        }
-        let param = param.to_owned();
-        self.0.push((code, Violation { param, message }));
-    }
-
-    fn done(self) -> Result<(), Fault> {
-        let Some((code, _)) = self.0.first() else {
-            return Ok(());
-        };
-        let code = *code;
-        let violations = self.0.into_iter().map(|(_, wrong)| wrong).collect();
-        Err(Fault::from_violations(code, violations))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proto::code;
+
     use super::*;
 
     fn chat(body: &Value) -> Result<Value, Vec<String>> {
@@ -366,21 +272,6 @@ mod tests {
         }
         let off = with("thinking", json!({ "type": "disabled" }));
         assert!(off["reasoning_effort"] == "none" && off.get("include_thoughts").is_none());
-    }
-
-    #[test]
-    fn values_are_counted_outside_strings() {
-        for (json, expected) in [
-            (r#"{"a":"x,[\",[","b":[1,2,3]}"#, 5),
-            ("[0,0,0]", 4),
-            (r#""\\",1"#, 2),
-            (r#""open"#, 1),
-        ] {
-            assert_eq!(values(json.as_bytes()), expected, "{json}");
-        }
-        let many = format!(r#"{{"messages":[{}0]}}"#, "0,".repeat(100_000));
-        let fault = translated(many.as_bytes()).unwrap_err();
-        assert_eq!(fault.code, code::BODY_TOO_LARGE);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `POST /chat/completions`, `POST /embeddings` and `POST /messages`. The body goes to chat as it came, and what comes back leaves as it
-//! came; only messages are in another's words, and are translated both ways.
+//! `POST /chat/completions`, `POST /embeddings`, `POST /messages` and `POST /responses`. The body goes to chat as it came, and what comes
+//! back leaves as it came; only messages and responses are in other words, and are translated both ways.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use chassis::{
 };
 use domain::{
     Micros, OperationId,
-    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE},
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE},
     ids::Operation,
 };
 use futures::StreamExt as _;
@@ -22,7 +22,9 @@ use http::{HeaderMap, StatusCode};
 use proto::{
     Fault,
     chat::v1::{CompleteEvent, CompleteRequest, Head, Tail, complete_event::Event},
-    code, id_from_wire,
+    code,
+    common::v1::Context,
+    id_from_wire,
 };
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -33,8 +35,9 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{idempotency_key, json, max_cost, put, put_replayed},
-    sse::{self, Form, Opened, Opening, Stage},
+    http::{idempotency_key, json, max_cost, put, put_replayed, responses},
+    responses::{answer, events::Events as Responses, renamed, turn::Turn},
+    sse::{self, Form, Opened, Opening, Responding, Stage},
 };
 
 /// A route, and in whose words it is spoken.
@@ -43,6 +46,15 @@ enum Spoken {
     Chat,
     Embeddings,
     Messages,
+    Responses,
+}
+
+/// How an answer is written.
+enum Told {
+    /// As chat says it.
+    AsItIs,
+    Message,
+    Response(Box<Turn>),
 }
 
 /// `POST /chat/completions`.
@@ -72,6 +84,15 @@ pub(crate) async fn messages(
     run(&app, caller, request, Spoken::Messages).await
 }
 
+/// `POST /responses`.
+pub(crate) async fn respond(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    run(&app, caller, request, Spoken::Responses).await
+}
+
 async fn run(
     app: &Arc<App>,
     caller: Scoped<Inference>,
@@ -82,12 +103,13 @@ async fn run(
     let idempotency_key = idempotency_key(request.headers())?;
     let max_cost = max_cost(request.headers())?;
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
-    let body = spoken.read(body)?;
+    let context = caller.context();
+    let (body, told) = spoken.read(app, &context, body).await?;
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
         app,
         CompleteRequest {
-            context: Some(caller.context()),
+            context: Some(context.clone()),
             operation_id: operation.to_vec().into(),
             body: body.clone(),
             models: caller.identity.models.clone(),
@@ -97,11 +119,12 @@ async fn run(
         },
     );
     let opened = match timeout(limits.streams.first_event_wait, &mut opening).await {
-        Ok(opened) => opened?,
+        Ok(opened) => opened,
         Err(_elapsed) if spoken != Spoken::Embeddings && sse::wants_stream(&body) => {
             // A kept answer, which has another operation, does not take that long to be found.
             let stage = Stage::Opening(opening);
-            let mut response = sse::respond(app, caller.request_id, spoken.form(operation), stage);
+            let form = told.form((context, operation));
+            let mut response = sse::respond(app, caller.request_id, form, stage);
             put(
                 response.headers_mut(),
                 "x-aio-operation-id",
@@ -109,17 +132,25 @@ async fn run(
             );
             return Ok(response);
         }
-        Err(_elapsed) => opening.await?,
+        Err(_elapsed) => opening.await,
     };
     // A whole answer may take minutes: what it was asked is no longer needed here.
     drop(body);
-    let Opened { head, events } = opened;
+    let Opened { head, events } = opened.map_err(|error| told.complaint(error))?;
     let paid = paid_by(&head, operation)?;
     let mut response = if head.stream {
         let stage = Stage::Events(events);
-        sse::respond(app, caller.request_id, spoken.form(paid), stage)
+        sse::respond(app, caller.request_id, told.form((context, paid)), stage)
     } else {
-        whole(app, events, |body| spoken.write(body, paid)).await?
+        let whole = whole(app, events).await;
+        let (body, charged) = whole.map_err(|error| told.complaint(error))?;
+        let mut response = json(
+            StatusCode::OK,
+            told.write(app, (context, paid), body).await?,
+        );
+        let cost = Micros::new(charged).to_string();
+        put(response.headers_mut(), "x-aio-cost-credits", &cost);
+        response
     };
     write_head(response.headers_mut(), &head, paid);
     Ok(response)
@@ -134,30 +165,68 @@ impl Spoken {
             Self::Chat => CHAT_ROUTE,
             Self::Embeddings => EMBEDDINGS_ROUTE,
             Self::Messages => MESSAGES_ROUTE,
+            Self::Responses => RESPONSES_ROUTE,
         }
     }
 
-    /// A request, as chat takes it.
-    fn read(self, body: Bytes) -> Result<Bytes, ApiError> {
+    /// A request, as chat takes it, and how its answer is written.
+    async fn read(
+        self,
+        app: &App,
+        context: &Context,
+        body: Bytes,
+    ) -> Result<(Bytes, Told), ApiError> {
         match self {
-            Self::Chat | Self::Embeddings => Ok(body),
-            Self::Messages => Ok(anthropic::request::translated(&body)?),
+            Self::Chat | Self::Embeddings => Ok((body, Told::AsItIs)),
+            Self::Messages => Ok((anthropic::request::translated(&body)?, Told::Message)),
+            Self::Responses => {
+                let (turn, body) = responses::open(app, context.clone(), &body).await?;
+                Ok((body, Told::Response(Box::new(turn))))
+            }
         }
     }
+}
 
-    /// A whole answer, as the customer reads it.
-    fn write(self, body: Bytes, operation: OperationId) -> Result<Bytes, ApiError> {
+// === impl Told ===
+
+impl Told {
+    /// A whole answer, as the customer reads it. One that is to be kept is kept before it leaves.
+    async fn write(
+        self,
+        app: &Arc<App>,
+        (context, operation): (Context, OperationId),
+        body: Bytes,
+    ) -> Result<Bytes, ApiError> {
         match self {
-            Self::Chat | Self::Embeddings => Ok(body),
-            Self::Messages => anthropic::answer::translated(&body, &message_id(operation))
+            Self::AsItIs => Ok(body),
+            Self::Message => anthropic::answer::translated(&body, &message_id(operation))
                 .ok_or_else(ApiError::internal),
+            Self::Response(turn) => {
+                let closed = answer::read(&turn, &body, operation);
+                let mut closed = closed.ok_or_else(ApiError::internal)?;
+                let keep = closed.keep.take();
+                let kept = responses::keep(Arc::clone(app), (context, operation), keep).await;
+                Ok(closed.told(kept).to_string().into())
+            }
         }
     }
 
-    fn form(self, operation: OperationId) -> Form {
+    fn form(self, (context, operation): (Context, OperationId)) -> Form {
         match self {
-            Self::Chat | Self::Embeddings => Form::OpenAi,
-            Self::Messages => Form::Anthropic(Box::new(Events::new(message_id(operation)))),
+            Self::AsItIs => Form::OpenAi,
+            Self::Message => Form::Anthropic(Box::new(Events::new(message_id(operation)))),
+            Self::Response(turn) => Form::Responses(Box::new(Responding {
+                events: Responses::new(*turn, operation),
+                place: (context, operation),
+            })),
+        }
+    }
+
+    /// What chat complains of, by the names that the customer knows.
+    fn complaint(&self, error: ApiError) -> ApiError {
+        match self {
+            Self::AsItIs | Self::Message => error,
+            Self::Response(_) => renamed(error.fault().clone()).into(),
         }
     }
 }
@@ -211,20 +280,13 @@ fn open(app: &Arc<App>, request: CompleteRequest) -> Opening {
     })
 }
 
-/// Waits for the whole answer, and writes it down.
-async fn whole(
-    app: &App,
-    mut events: Streaming<CompleteEvent>,
-    write: impl FnOnce(Bytes) -> Result<Bytes, ApiError>,
-) -> Result<Response, ApiError> {
+/// Waits for the whole answer, and what it was charged.
+async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<(Bytes, i64), ApiError> {
     loop {
         match next(app, &mut events).await? {
             Event::Tail(Tail { data, charged }) => {
                 let body = data.into_iter().next().ok_or_else(ApiError::internal)?;
-                let mut response = json(StatusCode::OK, write(body)?);
-                let cost = Micros::new(charged).to_string();
-                put(response.headers_mut(), "x-aio-cost-credits", &cost);
-                return Ok(response);
+                return Ok((body, charged));
             }
             Event::Failed(fault) => return Err(Fault::from_wire(fault, code::INTERNAL).into()),
             Event::Head(_) | Event::Data(_) => {}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chassis::rpc;
 use domain::{
     Micros,
-    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE},
+    catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE},
 };
 use http::StatusCode;
 use proto::{
@@ -26,8 +26,17 @@ use crate::{
     auth::{Quoting, Scoped},
     body,
     error::ApiError,
-    http::{fields::Fields, json, max_cost, success},
+    http::{fields::Fields, json, max_cost, responses, success},
+    responses::renamed,
 };
+
+/// Routes that chat serves.
+const TOKEN_ROUTES: [&str; 4] = [
+    CHAT_ROUTE,
+    EMBEDDINGS_ROUTE,
+    MESSAGES_ROUTE,
+    RESPONSES_ROUTE,
+];
 
 /// The wire form of a quote.
 #[derive(Serialize)]
@@ -59,8 +68,14 @@ pub(crate) async fn quote(
     let largest = limits.bodies.chat.max(limits.bodies.media);
     let text = body::read(request, largest, &limits.bodies).await?;
     let (route, body) = asked(&app, &text)?;
+    let meant = route.clone();
     let (context, models) = (Some(caller.context()), caller.identity.models.clone());
-    let quote = if [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&route.as_str()) {
+    let quote = if TOKEN_ROUTES.contains(&route.as_str()) {
+        let body = match route.as_str() {
+            MESSAGES_ROUTE => anthropic::request::translated(&body)?,
+            RESPONSES_ROUTE => responses::open(&app, caller.context(), &body).await?.1,
+            _ => body,
+        };
         let request = ChatQuote {
             context,
             body,
@@ -69,7 +84,8 @@ pub(crate) async fn quote(
             route,
         };
         let request = rpc::request(request, limits.deadlines.submit);
-        app.clients.chat.clone().quote(request).await?
+        let answer = app.clients.chat.clone().quote(request).await;
+        answer.map_err(|status| complaint(&meant, status.into()))?
     } else {
         let request = MediaQuote {
             context,
@@ -116,6 +132,8 @@ fn asked(app: &App, text: &Bytes) -> Result<(String, Bytes), ApiError> {
             routes.push(&model.route);
         }
     }
+    // Routes of the same models in other words.
+    routes.extend([MESSAGES_ROUTE, RESPONSES_ROUTE]);
     let mut fields = Fields::parse(text)?;
     let allowed = format!("one of {}", routes.join(", "));
     let known = |word: &str| routes.contains(&word).then(|| word.to_owned());
@@ -126,6 +144,15 @@ fn asked(app: &App, text: &Bytes) -> Result<(String, Bytes), ApiError> {
     fields.finish()?;
     let body = body.map(|raw| text.slice_ref(raw.get().as_bytes()));
     Ok((route.unwrap_or_default(), body.unwrap_or_default()))
+}
+
+/// What chat complains of, by the names that the customer knows.
+fn complaint(route: &str, error: ApiError) -> ApiError {
+    if route == RESPONSES_ROUTE {
+        renamed(error.fault().clone()).into()
+    } else {
+        error
+    }
 }
 
 // === impl Quoted ===

@@ -26,6 +26,9 @@ const CALLS: &[(&str, &str, &str)] = &[
         "/messages",
         r#"{"model":"gemini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
     ),
+    ("POST", "/responses", r#"{"model":"gemini","input":"hi"}"#),
+    ("GET", "/responses/{id}", ""),
+    ("DELETE", "/responses/{id}", ""),
     ("POST", "/images/generations", "{}"),
     (
         "POST",
@@ -102,6 +105,8 @@ fn filled(house: &House, path: &str) -> String {
         "gemini".to_owned()
     } else if path.starts_with("/tasks") {
         house.task().to_string()
+    } else if path.starts_with("/responses") {
+        house.response()
     } else if path.starts_with("/operations") {
         domain::OperationId::from_slice(&[5; 16])
             .unwrap()

@@ -16,7 +16,6 @@ use proto::{
     Fault, billing::v1 as billing, chat::v1 as chat, code, common::v1 as common, media::v1 as media,
 };
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// What all scripted services know and remember.
@@ -30,6 +29,10 @@ pub(crate) struct World {
     pub(crate) plans: Mutex<VecDeque<Plan>>,
     /// What chat was asked.
     pub(crate) completions: Mutex<Vec<chat::CompleteRequest>>,
+    /// Responses that chat keeps.
+    pub(crate) responses: Mutex<HashMap<(Bytes, Bytes), chat::KeptResponse>>,
+    /// Whether chat keeps a response, or why it cannot; it does when no test told it otherwise.
+    pub(crate) keeping: Mutex<Option<Result<bool, Fault>>>,
     /// Tasks that media knows.
     pub(crate) tasks: Mutex<HashMap<TaskId, media::TaskSnapshot>>,
     /// How often media was asked about a task.
@@ -247,43 +250,6 @@ impl billing::billing_server::Billing for FakeBilling {
 }
 
 #[tonic::async_trait]
-impl chat::chat_server::Chat for FakeChat {
-    type CompleteStream = ReceiverStream<Result<chat::CompleteEvent, Status>>;
-
-    async fn complete(
-        &self,
-        request: Request<chat::CompleteRequest>,
-    ) -> Result<Response<Self::CompleteStream>, Status> {
-        self.0
-            .completions
-            .lock()
-            .unwrap()
-            .push(request.into_inner());
-        let plan = self.0.plans.lock().unwrap().pop_front();
-        let Some(plan) = plan else {
-            return Ok(Response::new(ReceiverStream::new(whole(ANSWER))));
-        };
-        if let Some(gate) = plan.gate {
-            gate.notified().await;
-        }
-        let events = plan.answer.map_err(Status::from)?;
-        Ok(Response::new(ReceiverStream::new(events)))
-    }
-
-    async fn quote(
-        &self,
-        request: Request<chat::QuoteRequest>,
-    ) -> Result<Response<common::Quote>, Status> {
-        self.0
-            .chat_quotes
-            .lock()
-            .unwrap()
-            .push(request.into_inner());
-        Ok(Response::new(quote()))
-    }
-}
-
-#[tonic::async_trait]
 impl billing::prices_server::Prices for FakeBilling {
     async fn keep_price_list(
         &self,
@@ -320,7 +286,7 @@ impl billing::prices_server::Prices for FakeBilling {
 }
 
 /// What chat and media answer when asked for a price.
-fn quote() -> common::Quote {
+pub(crate) fn quote() -> common::Quote {
     common::Quote {
         expected: 1_250_000,
         max: 5_000_000,

@@ -19,7 +19,7 @@ use proto::{
         Identity, billing_server::BillingServer, keys_server::KeysServer,
         orders_server::OrdersServer, prices_server::PricesServer, usage_server::UsageServer,
     },
-    chat::v1::{CompleteEvent, chat_server::ChatServer, complete_event::Event},
+    chat::v1::{CompleteEvent, KeptResponse, chat_server::ChatServer, complete_event::Event},
     media::v1::{TaskSnapshot, media_server::MediaServer},
     mode_to_wire,
     webhooks::v1::webhooks_server::WebhooksServer,
@@ -159,6 +159,18 @@ impl House {
             .unwrap()
             .insert(id, self.snapshot(id));
         id
+    }
+
+    /// The id of a response of the house's account that chat keeps.
+    pub(crate) fn response(&self) -> String {
+        let operation = chassis::mint::<ids::Operation>();
+        let place = (self.account.to_vec().into(), operation.to_vec().into());
+        let kept = KeptResponse {
+            conversation: "[]".into(),
+            object: r#"{"object":"response"}"#.into(),
+        };
+        self.world.responses.lock().unwrap().insert(place, kept);
+        operation.to_string().replacen("op_", "resp_", 1)
     }
 
     /// How a task of the house's account stands at first.
