@@ -90,6 +90,17 @@ pub(crate) async fn generate(
     }
 }
 
+/// `POST /{provider}/v1/models/{model}:{method}`: where else it is spoken.
+pub(crate) async fn generate_elsewhere(
+    sandbox: State<Sandbox>,
+    Path((_, call)): Path<(String, String)>,
+    asking: Query<Asking>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    generate(sandbox, Path(call), asking, headers, body).await
+}
+
 /// The model and the method of a path.
 fn delivery<'a>(call: &'a str, asking: &Asking) -> Result<(&'a str, Delivery), Refusal> {
     let (model, method) = call.rsplit_once(':').ok_or(Refusal::NotFound)?;

@@ -93,6 +93,10 @@ impl Sandbox {
             .route("/{provider}/v1/chat/completions", post(openai::complete))
             .route("/anthropic/v1/messages", post(anthropic::complete))
             .route("/gemini/v1beta/models/{call}", post(gemini::generate))
+            .route(
+                "/{provider}/v1/models/{call}",
+                post(gemini::generate_elsewhere),
+            )
             .route("/{provider}/v1/embeddings", post(openai::embed))
             .route(
                 "/gemini/v1beta/openai/embeddings",

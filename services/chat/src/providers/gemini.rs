@@ -106,7 +106,7 @@ impl Adapter for Gemini {
     async fn ask(&self, endpoint: &Endpoint, order: Order<'_>) -> Result<Answer, Failure> {
         let body = self.body(order, &endpoint.model)?;
         let headers = endpoint.headers.clone();
-        let show = request::show(order);
+        let wishes = request::wishes(order);
         let created = now_micros() / MICROS_PER_SECOND;
         let mut url = endpoint.url.clone();
         match order.request.answer {
@@ -116,7 +116,7 @@ impl Adapter for Gemini {
                     Call::post(url, headers, body).first_byte_within(self.whole_answer_timeout);
                 let reply = self.client.send(call, refusal::classify).await?;
                 let body = reply.bytes().await?;
-                reply::whole(&body, show, created).map(Answer::Whole)
+                reply::whole(&body, wishes, created).map(Answer::Whole)
             }
             Wanted::Stream | Wanted::StreamWithUsage => {
                 url.set_path(&format!("{}:streamGenerateContent", endpoint.url.path()));
@@ -124,7 +124,7 @@ impl Adapter for Gemini {
                 let call = Call::post(url, headers, body);
                 let reply = self.client.send(call, refusal::classify).await?;
                 let choices = order.request.choices;
-                told::begun(reply, Telling::new(show, created, choices)).await
+                told::begun(reply, Telling::new(wishes, created, choices)).await
             }
         }
     }

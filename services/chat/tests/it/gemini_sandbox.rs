@@ -144,6 +144,17 @@ async fn calls_at_once_come_and_go_together() {
         .iter()
         .find_map(|event| event["choices"][0]["finish_reason"].as_str());
     assert_eq!(finish, Some("tool_calls"));
+    // Who wants one at a time gets the first.
+    let mut serial = body.clone();
+    serial["parallel_tool_calls"] = json!(false);
+    let one = house.whole(&serial).await;
+    let called = &one["choices"][0]["message"]["tool_calls"];
+    assert_eq!(called.as_array().unwrap().len(), 1);
+    assert_eq!(called[0]["function"]["name"], "weather");
+    serial["tool_choice"] = json!("auto");
+    house
+        .whole(&answered(&serial, &one["choices"][0]["message"]))
+        .await;
     body["tool_choice"] = json!("auto");
     let answer = house.whole(&answered(&body, message)).await;
     let said = answer["choices"][0]["message"]["content"].as_str().unwrap();

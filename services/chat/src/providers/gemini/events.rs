@@ -8,6 +8,7 @@ use upstream::Failure;
 
 use super::{
     reply,
+    request::Wishes,
     shape::{Delta, Extra, Finish, Logprobs, Piece, blocked, usage},
     wire::{self, Candidate, Given},
 };
@@ -19,7 +20,7 @@ use crate::providers::{
 
 /// One stream being told.
 pub(super) struct Telling {
-    show: Show,
+    wishes: Wishes,
     common: Common,
     /// How far each choice is.
     choices: Vec<Course>,
@@ -49,9 +50,9 @@ enum State {
 
 impl Telling {
     /// A stream of so many choices that begins at `created`, in seconds.
-    pub(super) fn new(show: Show, created: i64, choices: u64) -> Self {
+    pub(super) fn new(wishes: Wishes, created: i64, choices: u64) -> Self {
         Self {
-            show,
+            wishes,
             common: Common {
                 created,
                 ..Common::default()
@@ -125,6 +126,9 @@ impl Telling {
 
     fn part(&mut self, at: usize, part: Given<'_>, course: &mut Course) {
         if let Some(called) = part.function_call {
+            if !self.wishes.calls.allows(course.calls) {
+                return;
+            }
             let place = (&self.common, at, course.calls);
             let mut call = reply::call(called, part.thought_signature, place);
             call.index = Some(course.calls);
@@ -143,7 +147,7 @@ impl Telling {
             extra_content: Extra::of(part.thought_signature),
             ..Delta::default()
         };
-        match (part.thought, self.show) {
+        match (part.thought, self.wishes.show) {
             (false, _) => delta.content = text,
             (true, Show::Thoughts) => delta.reasoning_content = text,
             (true, Show::AnswerOnly) => {}

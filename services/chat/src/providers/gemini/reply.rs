@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use upstream::Failure;
 
 use super::{
+    request::Wishes,
     shape::{Call, Choice, Extra, Finish, Function, Logprobs, Message, blocked, usage},
     wire::{Called, Candidate, Given, Response, Text},
 };
@@ -19,7 +20,7 @@ use crate::providers::{
 ///
 /// # Errors
 /// When it is no answer, reports an error, or says that the prompt was blocked.
-pub(super) fn whole(body: &[u8], show: Show, created: i64) -> Result<Chunk, Failure> {
+pub(super) fn whole(body: &[u8], wishes: Wishes, created: i64) -> Result<Chunk, Failure> {
     let response = read(body)?;
     let common = common(&response, created);
     let candidates = response.candidates.unwrap_or_default();
@@ -29,7 +30,7 @@ pub(super) fn whole(body: &[u8], show: Show, created: i64) -> Result<Chunk, Fail
     }
     let choices = candidates
         .into_iter()
-        .map(|candidate| choice(candidate, (show, &common)))
+        .map(|candidate| choice(candidate, (wishes, &common)))
         .collect::<Result<Vec<_>, Failure>>()?;
     Ok(chunk(&Completion {
         common: &common,
@@ -88,7 +89,7 @@ pub(super) fn call<'a>(
 
 fn choice<'a>(
     candidate: Candidate<'a>,
-    (show, common): (Show, &Common),
+    (wishes, common): (Wishes, &Common),
 ) -> Result<Choice<'a>, Failure> {
     let mut message = Message {
         role: "assistant",
@@ -96,7 +97,7 @@ fn choice<'a>(
     };
     let place = (common, candidate.index);
     for part in candidate.content.unwrap_or_default().parts {
-        message.take(part, show, place);
+        message.take(part, wishes, place);
     }
     if message.tool_calls.is_empty() {
         message.content.get_or_insert_default();
@@ -117,15 +118,18 @@ fn choice<'a>(
 // === impl Message ===
 
 impl<'a> Message<'a> {
-    fn take(&mut self, part: Given<'a>, show: Show, (common, choice): (&Common, usize)) {
+    fn take(&mut self, part: Given<'a>, wishes: Wishes, (common, choice): (&Common, usize)) {
         if let Some(called) = part.function_call {
             let place = (common, choice, self.tool_calls.len());
+            if !wishes.calls.allows(self.tool_calls.len()) {
+                return;
+            }
             self.tool_calls
                 .push(call(called, part.thought_signature, place));
             return;
         }
         let text = part.text.unwrap_or_default().0;
-        match (part.thought, show) {
+        match (part.thought, wishes.show) {
             (false, _) => append(&mut self.content, &text),
             (true, Show::Thoughts) => append(&mut self.reasoning_content, &text),
             (true, Show::AnswerOnly) => {}

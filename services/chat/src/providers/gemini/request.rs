@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `messages` | `systemInstruction`, `contents`: see `messages.rs` |
 //! | the limit of output, `n`, `stop`, `seed`, `temperature`, `top_p`, penalties, `logprobs`, and `top_k` | `generationConfig` |
-//! | `tools`, `tool_choice` | `tools`, `toolConfig`: see `tools.rs` |
+//! | `tools`, `tool_choice` | `tools`, `toolConfig`: see `tools.rs`; `parallel_tool_calls`: [`Calls`] |
 //! | `response_format` | `responseMimeType`, `responseJsonSchema` |
 //! | `reasoning_effort`, `include_thoughts` | `thinkingConfig`: see `thinking.rs` |
 //! | `safety_settings`, `extra_body.google` | `safetySettings`, `thinkingConfig` |
@@ -18,6 +18,7 @@ mod tools;
 
 use bytes::Bytes;
 use domain::Problem;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -88,15 +89,40 @@ struct ExtraBody {
 /// A request that is being read.
 struct Asked<'a>(Members<'a>);
 
-/// Whether thoughts are shown.
-pub(super) fn show(order: Order<'_>) -> Show {
-    let mut wanted = order.request.thoughts;
-    if wanted.is_none() && order.request.spans.extra_body.is_some() {
-        let members = Members::read(order.body).map(Asked);
-        let google = members.and_then(|asked| asked.google());
-        wanted = google.ok().and_then(|google| google.include_thoughts());
+/// What of an answer the customer gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wishes {
+    pub(super) show: Show,
+    pub(super) calls: Calls,
+}
+
+/// How many tools may be called at once. Gemini knows no such limit: further calls are not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    One,
+    Many,
+}
+
+/// What a request says of its answer.
+pub(super) fn wishes(order: Order<'_>) -> Wishes {
+    let mut wishes = Wishes {
+        show: Show::of(order.request.thoughts),
+        calls: Calls::Many,
+    };
+    // Most requests say nothing more, and are not read again.
+    let says_more = order.request.spans.extra_body.is_some()
+        || memmem::find(order.body, b"parallel_tool_calls").is_some();
+    let Some(Ok(members)) = says_more.then(|| Members::read(order.body)) else {
+        return wishes;
+    };
+    if members.raw("parallel_tool_calls").map(RawValue::get) == Some("false") {
+        wishes.calls = Calls::One;
     }
-    Show::of(wanted)
+    let google = Asked(members).google().unwrap_or_default();
+    if order.request.thoughts.is_none() {
+        wishes.show = Show::of(google.include_thoughts());
+    }
+    wishes
 }
 
 /// The URLs of media that have to be fetched.
@@ -109,6 +135,15 @@ pub(super) fn urls(order: Order<'_>) -> Result<Vec<Wanted>, Problem> {
     }
     let members = Members::read(order.body)?;
     messages::urls(members.list("messages")?)
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Whether there may be another call beside so many.
+    pub(super) fn allows(self, calls: usize) -> bool {
+        self == Self::Many || calls == 0
+    }
 }
 
 // === impl Asker ===

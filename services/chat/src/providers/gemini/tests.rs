@@ -3,8 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::request::{Calls, Wishes};
 use super::*;
 use crate::providers::{Chunk, Piece, completion::Show, told::Telling as _};
+
+const QUIET: Wishes = Wishes {
+    show: Show::AnswerOnly,
+    calls: Calls::Many,
+};
 
 /// Everything an answer told, as OpenAI's SDKs put it together.
 #[derive(Debug, Default, PartialEq)]
@@ -92,8 +98,8 @@ fn response(parts: &[Value], finish: Option<&str>) -> Value {
     })
 }
 
-fn tell(events: &[Value], show: Show) -> Result<Vec<Piece>, Failure> {
-    let mut telling = Telling::new(show, 7, 1);
+fn tell(events: &[Value], wishes: Wishes) -> Result<Vec<Piece>, Failure> {
+    let mut telling = Telling::new(wishes, 7, 1);
     let mut pieces = Vec::new();
     for event in events {
         pieces.extend(telling.take(event.to_string().as_bytes())?);
@@ -134,17 +140,22 @@ proptest! {
         parts in prop::collection::vec(part(), 0..7), size in 1_usize..4,
         reason in prop::sample::select(vec!["STOP", "MAX_TOKENS", "SAFETY", "OTHER"]),
         show in prop::sample::select(vec![Show::Thoughts, Show::AnswerOnly]),
+        calls in prop::sample::select(vec![Calls::One, Calls::Many]),
     ) {
+        let wishes = Wishes { show, calls };
         let whole = response(&parts, Some(reason)).to_string();
-        let whole = reply::whole(whole.as_bytes(), show, 7).unwrap();
+        let whole = reply::whole(whole.as_bytes(), wishes, 7).unwrap();
         let mut events: Vec<Value> = parts.chunks(size).map(|parts| response(parts, None)).collect();
         events.push(response(&[], Some(reason)));
-        let pieces = tell(&events, show).unwrap();
+        let pieces = tell(&events, wishes).unwrap();
         prop_assert!(matches!(pieces.last(), Some(Piece::Done)));
         let heard = Heard::of_stream(&pieces);
         prop_assert_eq!(&heard, &Heard::of_whole(&whole));
         if show == Show::AnswerOnly {
             prop_assert!(heard.reasoning.is_empty());
+        }
+        if calls == Calls::One {
+            prop_assert!(heard.calls.len() <= 1);
         }
         // What is counted where no usage comes is what was told.
         let counted: u64 = pieces.iter().map(|piece| match piece {
@@ -158,11 +169,11 @@ proptest! {
 #[test]
 fn nothing_is_told_before_there_is_something_to_tell() {
     let usage = json!({"usageMetadata": {"promptTokenCount": 5}, "responseId": "r"});
-    let pieces = tell(std::slice::from_ref(&usage), Show::AnswerOnly).unwrap();
+    let pieces = tell(std::slice::from_ref(&usage), QUIET).unwrap();
     assert!(pieces.is_empty());
     // More candidates than were asked for are no answer.
     let mut more = response(&[], None);
     more["candidates"][0]["index"] = json!(1);
-    let failure = tell(&[usage, more], Show::AnswerOnly).err().unwrap();
+    let failure = tell(&[usage, more], QUIET).err().unwrap();
     assert_eq!(failure.class(), upstream::Class::Malformed);
 }

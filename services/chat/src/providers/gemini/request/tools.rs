@@ -49,13 +49,7 @@ pub(super) fn config(
     members: &Members<'_>,
     tools: &[Declaration<'_>],
 ) -> Result<Option<ToolConfig>, Problem> {
-    let parallel: Option<bool> = members.get("parallel_tool_calls", "be true or false")?;
-    if parallel == Some(false) && !tools.is_empty() {
-        return Err(Problem::invalid(
-            "parallel_tool_calls",
-            "be true: this model may call several tools at once",
-        ));
-    }
+    let _: Option<bool> = members.get("parallel_tool_calls", "be true or false")?;
     let strict = tools.iter().any(|tool| tool.strict);
     let by_itself = if strict { Mode::Validated } else { Mode::Auto };
     let calling = choice(members, by_itself)?.or_else(|| strict.then(|| any_of(by_itself)));
