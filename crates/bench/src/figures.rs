@@ -35,10 +35,13 @@ impl Report {
                 None => "| |".to_owned(),
             };
             // Writing to a string cannot fail.
-            let peers = peers(bench, figure);
+            let peers = match peers(bench, figure) {
+                "" => String::new(),
+                text => format!("{text} "),
+            };
             let _ = write!(
                 table,
-                "\n| {bench} | {figure} | {value_text} | {bound} | {peers} |"
+                "\n| {bench} | {figure} | {value_text} | {bound} | {peers}|"
             );
         }
         table

@@ -22,7 +22,7 @@ const ROOM: u32 = 1_024;
 /// More than there is room for.
 const CALLERS: u32 = 1_100;
 /// So many more ask each second, until all of them hang; from then on, those that find no room.
-const CALLS_PER_S: u32 = 200;
+const CALLS_PER_S: u32 = 150;
 /// Until the provider has as many requests as it may have.
 const FILLED: Duration = Duration::from_secs(8);
 /// Until a program that was left by all its callers has cleared up.

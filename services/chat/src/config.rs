@@ -92,6 +92,8 @@ pub struct FailoverLimits {
     pub max_candidates: usize,
     /// How many models a request may name in `models`. Default 4.
     pub max_models: usize,
+    /// Whether requests may choose among the providers of a model (`provider`). Default true.
+    pub customers_choose: bool,
     /// How many calls after failures all requests for a model may make together.
     pub extra: ExtraCalls,
     /// Which of several equals is asked first.
@@ -347,6 +349,7 @@ impl Default for FailoverLimits {
         Self {
             max_candidates: 3,
             max_models: 4,
+            customers_choose: true,
             extra: ExtraCalls::default(),
             speed: SpeedLimits::default(),
             in_flight: InFlightLimits::default(),

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use domain::{
-    Micros, Problem,
+    Micros, Problem, ProblemKind,
     catalogue::{ChatLimits, Model},
 };
 use proto::{Fault, code};
@@ -54,6 +54,9 @@ pub(crate) fn offers(
     let models = models(service, submission, request)?;
     let wishes = request.routing.provider.as_deref();
     if let Some(wishes) = wishes {
+        if !service.config.failover.customers_choose {
+            return Err(no_choice());
+        }
         check_names(wishes, &models)?;
     }
     let requested = models.first().filter(|_| models.len() > 1);
@@ -113,6 +116,18 @@ fn models<'s>(
         }
     }
     Ok(models)
+}
+
+/// The operator chooses.
+fn no_choice() -> Fault {
+    let problem = Problem {
+        kind: ProblemKind::Unknown,
+        message: format!(
+            "{PROVIDER} is not a field here: who serves a model is not for requests to choose"
+        ),
+        param: PROVIDER.to_owned(),
+    };
+    refused(Refusal::Problems(vec![problem]))
 }
 
 fn check_names(wishes: &Preferences, models: &[&Model]) -> Result<(), Fault> {

@@ -115,6 +115,23 @@ async fn a_wish_that_cannot_be_followed_is_refused_with_what_can() {
     shop.app.settled().await;
 }
 
+#[tokio::test]
+async fn an_operator_may_keep_the_choice() {
+    let settings = "[limits.chat.failover]\ncustomers_choose = false";
+    let shop = Shop::of(&["", ""], settings).await;
+    let fault = shop.refused(&wishes(r#"{"order":["p2"]}"#)).await;
+    assert_eq!(fault.code, code::UNKNOWN_PARAMETER);
+    assert_eq!(fault.param.as_deref(), Some("provider"));
+    for text in [
+        body(r#""model":"gemini","provider":null"#),
+        body(r#""models":["gemini","dear"]"#),
+    ] {
+        shop.will(1, good());
+        assert_eq!(shop.served(&text).await, "p1");
+    }
+    shop.app.settled().await;
+}
+
 /// Lets the first provider take longer than all of some answers of the second, and says who is asked next.
 async fn after_a_slow_answer(settings: &str, text: &str) -> (String, Shop) {
     let shop = Shop::of(&["order = 1", "order = 1"], settings).await;
