@@ -301,9 +301,9 @@ impl Series {
     /// The first text of a stream came so long after its request, and the others, so many tokens in all, until so long after that.
     pub(crate) fn streamed(&self, first: Duration, (rest, tokens): (Duration, u64)) {
         self.first_token.observe(first.as_secs_f64());
-        let after = tokens.saturating_sub(1);
-        if after > 0 {
-            self.per_token.observe(rest.as_secs_f64() / float(after));
+        let after = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+        if let Some(each) = rest.checked_div(after) {
+            self.per_token.observe(each.as_secs_f64());
         }
     }
 }
@@ -329,10 +329,7 @@ pub(crate) fn output_of(usage: Usage) -> u64 {
         .saturating_add(usage.audio_output)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a count of tokens is far below where a float has gaps, and is only sorted into a bucket"
-)]
-const fn float(count: u64) -> f64 {
-    count as f64
+/// A count, to be sorted into a bucket.
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
