@@ -1,11 +1,11 @@
 //! Answers that end at a limit: whose it was, and providers that do not keep it.
 
-use domain::{Catalogue, Mode};
+use domain::Mode;
 use proto::chat::v1::CompleteRequest;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{App, Collected, until},
+    app::{App, Collected, compatible, until},
     provider::{End, Reply},
 };
 
@@ -96,7 +96,7 @@ async fn a_provider_that_goes_on_beyond_its_limit_is_stopped() {
         (i64::MAX, None),
         (held(WITH_USAGE, 300), Some("credit_limit_reached")),
     ] {
-        let app = App::with(limited, Catalogue::built_in().unwrap()).await;
+        let app = App::with(limited, compatible()).await;
         app.billing.books().available = available;
         let body = WITH_USAGE.replacen('{', r#"{"max_tokens":400,"#, 1);
         // It would go on for ever.
@@ -126,7 +126,7 @@ async fn a_provider_that_goes_on_beyond_its_limit_is_stopped() {
 #[tokio::test]
 async fn a_provider_within_its_limit_is_heard_to_its_end() {
     let limited = "[limits.chat.output]\nmost_token_bytes = 10";
-    let app = App::with(limited, Catalogue::built_in().unwrap()).await;
+    let app = App::with(limited, compatible()).await;
     let body = PLAIN.replacen('{', r#"{"max_tokens":400,"n":2,"#, 1);
     let whole = format!("{}data: [DONE]\n\n", text(2 * 400 * 10));
     app.provider.will(Reply::stream(&whole, End::Close));
