@@ -31,13 +31,13 @@ assert said.text.startswith("Sandbox reply.") and said.usage_metadata["output_to
 parts = list(by_id.stream("Hello [sandbox tokens=12]"))
 assert "".join(part.text for part in parts) == said.text, parts
 again = by_id.invoke([HumanMessage("Hello [sandbox tokens=12]"), said, HumanMessage("And again.")])
-assert "Messages: 3 (user, assistant, user)" in again.text, again
+assert "Messages: 3 (user, model, user)" in again.text, again
 by_hand = ChatOpenAI(model="gemini", use_responses_api=True, **about)
 asked = [HumanMessage("weather?")]
 called = by_hand.bind_tools([get_weather], tool_choice="get_weather").invoke(asked)
 assert called.tool_calls[0]["name"] == "get_weather", called
 asked += [called, ToolMessage("sunny", tool_call_id=called.tool_calls[0]["id"])]
 answered = by_hand.invoke(asked)
-assert "Messages: 3 (user, assistant, tool)" in answered.text, answered
+assert "Parts: 3 (text, functionCall, functionResponse)" in answered.text, answered
 vectors = OpenAIEmbeddings(model="text-embedding-3-small", dimensions=8, check_embedding_ctx_length=False, **about)
 assert [len(row) for row in vectors.embed_documents(["a fox", "a bear"])] == [8, 8]

@@ -20,7 +20,7 @@ const respond = (input, more) => ({ model: "gemini", input, ...more });
 const first = await client.responses.create(respond("Hello [sandbox tokens=12]"));
 assert.equal(first.output_text, text);
 const second = await client.responses.create(respond("And again.", { previous_response_id: first.id }));
-assert.match(second.output_text, /Messages: 3 \(user, assistant, user\)/);
+assert.match(second.output_text, /Messages: 3 \(user, model, user\)/);
 const final = await client.responses.stream(respond("Hello [sandbox tokens=12]")).finalResponse();
 assert.equal(final.output_text, text);
 assert.equal(final.usage.output_tokens, 12);
@@ -37,7 +37,7 @@ const call = calling.output.find((item) => item.type === "function_call");
 assert.equal(call.name, "get_weather");
 const result = { type: "function_call_output", call_id: call.call_id, output: "sunny" };
 const answered = await client.responses.create(respond([result], { previous_response_id: calling.id }));
-assert.match(answered.output_text, /Messages: 3 \(user, assistant, tool\)/);
+assert.match(answered.output_text, /Parts: 3 \(text, functionCall, functionResponse\)/);
 const breaking = await client.responses.create(respond("x [sandbox outcome=cut tokens=8]", { stream: true }));
 await assert.rejects(
   async () => {

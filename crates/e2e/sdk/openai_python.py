@@ -84,7 +84,7 @@ assert first.output_text.startswith("Sandbox reply."), first
 assert (first.usage.output_tokens, first.metadata) == (12, {"a": "b"}), first
 assert first.model_extra["credits_consumed"] > 0, first
 second = respond("And again.", previous_response_id=first.id)
-assert "Messages: 3 (user, assistant, user)" in second.output_text, second
+assert "Messages: 3 (user, model, user)" in second.output_text, second
 with client.responses.stream(model="gemini", input="Hello [sandbox tokens=12]") as stream:
     said = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
     final = stream.get_final_response()
@@ -115,7 +115,7 @@ for answered in [
     respond(asked + called.output + [result], tools=[FUNCTION]),
     respond([result], tools=[FUNCTION], previous_response_id=called.id),
 ]:
-    assert "Messages: 3 (user, assistant, tool)" in answered.output_text, answered
+    assert "Parts: 3 (text, functionCall, functionResponse)" in answered.output_text, answered
 with client.responses.stream(model="gemini", input=asked, tools=[FUNCTION], tool_choice="required") as stream:
     done = [event for event in stream if event.type == "response.function_call_arguments.done"]
     [parsed] = [item for item in stream.get_final_response().output if item.type == "function_call"]
@@ -131,7 +131,7 @@ assert isinstance(read.output_parsed, Reply), read
 seen = respond([{"role": "user", "content": [
     {"type": "input_text", "text": "what is it?"}, {"type": "input_image", "image_url": PIXEL},
 ]}])
-assert "image_url" in seen.output_text, seen
+assert "inlineData" in seen.output_text, seen
 
 # Embeddings: base64 is what the package asks for by itself.
 vectors = client.embeddings.create(model="text-embedding-3-small", input=["a fox", "a bear"])

@@ -53,7 +53,7 @@ const messages = [
   { role: "user", content: "And again." },
 ];
 const again = await generateText({ model: responses, messages, maxRetries: 0 });
-assert.match(again.text, /Messages: 3 \(user, assistant, user\)/);
+assert.match(again.text, /Messages: 3 \(user, model, user\)/);
 const city = { type: "object", properties: { city: { type: "string" } }, required: ["city"], additionalProperties: false };
 const weather = tool({ inputSchema: jsonSchema(city), execute: async () => "sunny" });
 const steps = await generateText({
@@ -64,7 +64,7 @@ const steps = await generateText({
   stopWhen: stepCountIs(2),
   maxRetries: 0,
 });
-assert.match(steps.text, /Messages: 3 \(user, assistant, tool\)/);
+assert.match(steps.text, /Parts: 3 \(text, functionCall, functionResponse\)/);
 const strict = jsonSchema({ type: "object", properties: {}, additionalProperties: false });
 const read = await generateObject({ model: responses, schema: strict, prompt: "Hello", maxRetries: 0 });
 assert.equal(typeof read.object, "object");

@@ -94,10 +94,7 @@ async fn a_conversation_goes_on_by_the_id_of_its_last_response() -> Result<()> {
     let mut body = ask("The first word is fox.");
     body["instructions"] = json!("be brief");
     let first = api.post("/responses", &body).await?.json()?;
-    ensure!(
-        text(&first)?.contains("Messages: 2 (system, user)"),
-        "{first}"
-    );
+    ensure!(text(&first)?.contains("System: 1"), "{first}");
 
     let mut body = ask("Which word was it?");
     body["previous_response_id"] = first["id"].clone();
@@ -105,7 +102,7 @@ async fn a_conversation_goes_on_by_the_id_of_its_last_response() -> Result<()> {
     // The instructions are no part of the conversation.
     let told = text(&second)?;
     ensure!(
-        told.contains("Messages: 3 (user, assistant, user)"),
+        told.contains("Messages: 3 (user, model, user)") && !told.contains("System"),
         "{told}"
     );
     let tokens = |of: &Value| of["usage"]["input_tokens"].as_i64().context("no usage");
@@ -175,7 +172,7 @@ async fn a_tool_is_called_and_its_result_taken() -> Result<()> {
         let answered = api.post("/responses", &body).await?.json()?;
         let told = text(&answered)?;
         ensure!(
-            told.contains("Messages: 3 (user, assistant, tool)"),
+            told.contains("Parts: 3 (text, functionCall, functionResponse)"),
             "{told}"
         );
     }
