@@ -7,7 +7,7 @@ use crate::{
     body::Body,
     figures::Figures,
     gateway::Gateway,
-    load::{Sample, Watched},
+    load::{Connection, Sample, Watched},
     phases::Target,
     process::{Core, Server},
     progress,
@@ -15,7 +15,7 @@ use crate::{
 };
 use anyhow::ensure;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// So many requests may be open at the provider that hangs.
 const ROOM: u32 = 1_024;
@@ -23,6 +23,8 @@ const ROOM: u32 = 1_024;
 const CALLERS: u32 = 1_100;
 /// So many more ask each second, until all of them hang; from then on, those that find no room.
 const CALLS_PER_S: u32 = 150;
+/// Who has not answered by then hangs.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Until the provider has as many requests as it may have.
 const FILLED: Duration = Duration::from_secs(8);
 /// Until a program that was left by all its callers has cleared up.
@@ -67,6 +69,7 @@ pub(crate) async fn hanging(length: Length) -> anyhow::Result<Figures> {
     };
     let mut found = Vec::new();
     bench.measure("warming up", &[]).await?;
+    bench.check().await?;
     for _ in 0..rounds {
         found.push(bench.round().await?);
     }
@@ -80,6 +83,15 @@ pub(crate) async fn hanging(length: Length) -> anyhow::Result<Figures> {
 // === impl Bench ===
 
 impl Bench {
+    /// That the other provider does hang.
+    async fn check(&self) -> anyhow::Result<()> {
+        let request = self.window(Body::Hanging, 1, 0, 1).request;
+        let mut connection = Connection::open(self.gateway.address).await?;
+        let answer = timeout(SILENCE, connection.exchange(request.as_bytes())).await;
+        ensure!(answer.is_err(), "the provider that is to hang does not");
+        Ok(())
+    }
+
     async fn round(&self) -> anyhow::Result<Round> {
         let before = self.measure("before", &[]).await?;
         let callers = self

@@ -1,5 +1,5 @@
 //! The mock upstream: answers OpenAI's chat completions with the same 300 bytes every time, so that what is measured is
-//! whoever stands before it. Markers anywhere in the request steer it: `@lat=50@` waits 50 ms before the answer,
+//! whoever stands before it. Markers anywhere in the request steer it: `@lat=50@` waits 50 ms before the answer, whatever path is asked;
 //! `@n=100@` and `@int=10@` make a stream of 100 chunks, one every 10 ms.
 
 use crate::serve::serve;
@@ -30,14 +30,15 @@ pub(crate) async fn mock() -> anyhow::Result<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
-    if !request.uri().path().ends_with("/chat/completions") {
-        let mut response = whole(NOT_FOUND);
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
-    }
+    let known = request.uri().path().ends_with("/chat/completions");
     let body = request.into_body().collect().await?.to_bytes();
     if let Some(milliseconds) = marker(&body, b"@lat=") {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    }
+    if !known {
+        let mut response = whole(NOT_FOUND);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
     }
     Ok(if is_true(&body, b"\"stream\"") {
         streamed(&body)

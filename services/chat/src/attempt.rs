@@ -314,8 +314,10 @@ impl<'a> Way<'a> {
         if patience.is_zero() || is_last || too_late {
             return None;
         }
-        let could_be =
-            |stop: &Stop<'_>| stop.offer.serving.budget.affords() && stop.candidate.look().is_ok();
+        let could_be = |stop: &Stop<'_>| {
+            let affords = !self.was_asked(stop.offer) || stop.offer.serving.budget.affords();
+            affords && stop.candidate.look().is_ok()
+        };
         let another = others.iter().any(could_be);
         another.then_some(patience)
     }
