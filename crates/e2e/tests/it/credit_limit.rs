@@ -35,11 +35,11 @@ fn streamed(reply: &Reply) -> Result<(Value, Value)> {
         .iter()
         .filter(|event| event.get("finish_code").is_some());
     ensure!(codes.count() <= 1, "{text}");
-    let ends = events
+    let mut ends = events
         .iter()
         .map(end)
         .filter(|(reason, _)| !reason.is_null());
-    ends.last().with_context(|| text.clone())
+    ends.next_back().with_context(|| text.clone())
 }
 
 async fn said(api: &Api, way: Way, body: &Value, more: &[(&str, &str)]) -> Result<(Value, Value)> {

@@ -256,7 +256,7 @@ impl Heard {
             (&mut self.credits, "credits_consumed"),
         ] {
             let said = data.get(name).filter(|said| !said.is_null());
-            *slot = said.cloned().or(slot.take());
+            *slot = said.cloned().or_else(|| slot.take());
         }
         Ok(())
     }
