@@ -23,17 +23,25 @@ struct Told {
     lines: Vec<String>,
 }
 
+/// What a file holds.
+#[derive(Debug)]
+struct Read {
+    receipts: Vec<Receipt>,
+    /// How many operations have none: processes that died left them behind, and they are free.
+    left: usize,
+}
+
 /// Runs one command. Exits 1 when a receipt does not fit.
 pub(crate) fn run(command: &args::Receipt) -> anyhow::Result<ExitCode> {
     let args::Receipt::Verify { file, prices, json } = command;
-    let receipts = read_receipts(&text_of(file)?)?;
+    let Read { receipts, left } = read_receipts(&text_of(file)?)?;
     let prices = match prices {
         Some(file) => list_in(&text_of(file)?)?,
         None => own_list(&receipts)?,
     };
-    let told = match receipts.as_slice() {
-        [receipt] => verify(receipt, &prices),
-        receipts => verify_all(receipts, &prices)?,
+    let told = match (receipts.as_slice(), left) {
+        ([receipt], 0) => verify(receipt, &prices),
+        (receipts, left) => verify_all(receipts, left, &prices)?,
     };
     if *json {
         say::line(told.json);
@@ -72,7 +80,7 @@ fn verify(receipt: &Receipt, prices: &Catalogue) -> Told {
 }
 
 /// Many receipts: what they come to together, and what is wrong with which.
-fn verify_all(receipts: &[Receipt], prices: &Catalogue) -> anyhow::Result<Told> {
+fn verify_all(receipts: &[Receipt], left: usize, prices: &Catalogue) -> anyhow::Result<Told> {
     let (mut sum, mut wrong, mut lines) = (Micros::ZERO, Vec::new(), Vec::new());
     for (place, receipt) in (1..).zip(receipts) {
         match receipt::recompute(prices, receipt) {
@@ -94,8 +102,14 @@ fn verify_all(receipts: &[Receipt], prices: &Catalogue) -> anyhow::Result<Told> 
     } else {
         format!("{} of {count} receipts do NOT fit", wrong.len())
     });
-    let json =
-        json!({"fits": fits, "receipts": count, "total_microcredits": sum.get(), "misfits": wrong});
+    if left > 0 {
+        lines.push(format!(
+            "{left} operations that a process left behind when it died are free"
+        ));
+    }
+    let json = json!({
+        "fits": fits, "receipts": count, "left_behind": left, "total_microcredits": sum.get(), "misfits": wrong,
+    });
     Ok(Told { fits, json, lines })
 }
 
@@ -111,18 +125,39 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 }
 
 /// One receipt or many, one after another.
-fn read_receipts(text: &str) -> anyhow::Result<Vec<Receipt>> {
+fn read_receipts(text: &str) -> anyhow::Result<Read> {
     let answers = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let read = |(place, answer): (usize, Result<Value, _>)| {
         let receipt = answer.context("it is not JSON");
-        let receipt = receipt.and_then(|answer| read_receipt(&answer));
+        let receipt = receipt.and_then(|answer| {
+            let left = is_left_behind(&answer);
+            (!left).then(|| read_receipt(&answer)).transpose()
+        });
         receipt.with_context(|| format!("receipt {place}"))
     };
-    let receipts: Vec<Receipt> = (1..).zip(answers).map(read).collect::<Result<_, _>>()?;
-    if receipts.is_empty() {
+    let read: Vec<Option<Receipt>> = (1..).zip(answers).map(read).collect::<Result<_, _>>()?;
+    if read.is_empty() {
         bail!("there is no receipt");
     }
-    Ok(receipts)
+    let count = read.len();
+    let receipts: Vec<Receipt> = read.into_iter().flatten().collect();
+    let left = count.saturating_sub(receipts.len());
+    Ok(Read { receipts, left })
+}
+
+/// Whether this is of an operation of which nothing is known but that its process died, and that it is free.
+fn is_left_behind(answer: &Value) -> bool {
+    let data = answer.get("data").unwrap_or(answer);
+    let is_free = |of: &Value, amount: &str| of.get(amount).and_then(Value::as_i64) == Some(0);
+    let died = |receipt: &Value| {
+        let of_death = receipt.get("class").and_then(Value::as_str) == Some("process_died");
+        of_death && receipt.get("receipt").is_none() && is_free(receipt, "total_microcredits")
+    };
+    match data.get("receipt") {
+        Some(receipt) if receipt.is_null() => is_free(data, "charged_microcredits"),
+        Some(receipt) => died(receipt) && is_free(data, "charged_microcredits"),
+        None => died(data),
+    }
 }
 
 /// A receipt, in the envelope of the API or bare.
@@ -198,9 +233,32 @@ mod tests {
             assert_eq!(read_receipt(text).unwrap(), receipt);
         }
         let many = read_receipts(&format!("{bare}\n{envelope} {nested}")).unwrap();
-        assert_eq!(many, [receipt.clone(), receipt.clone(), receipt]);
+        assert_eq!(many.left, 0);
+        assert_eq!(many.receipts, [receipt.clone(), receipt.clone(), receipt]);
         for text in ["{}", "", "x"] {
             assert!(read_receipts(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_dead_process_left_behind_is_free_and_no_receipt() {
+        let stub = json!({"class": "process_died", "total_microcredits": 0});
+        let operation = |receipt: &Value, charged: i64| json!({"data": {"receipt": receipt, "charged_microcredits": charged}});
+        let swept = operation(&stub, 0);
+        let expired = operation(&Value::Null, 0);
+        let read = read_receipts(&format!("{stub} {swept} {expired}")).unwrap();
+        assert_eq!((read.receipts.len(), read.left), (0, 3));
+        let told = verify_all(&[], read.left, &Catalogue::built_in().unwrap()).unwrap();
+        assert!(told.fits && told.json["left_behind"] == 3, "{}", told.json);
+        let dear = json!({"class": "process_died", "total_microcredits": 7});
+        let other = json!({"class": "completed", "total_microcredits": 0});
+        for charged in [
+            operation(&Value::Null, 7),
+            operation(&stub, 7),
+            operation(&dear, 7),
+            operation(&other, 0),
+        ] {
+            assert!(read_receipts(&charged.to_string()).is_err(), "{charged}");
         }
     }
 
@@ -211,10 +269,10 @@ mod tests {
             total_microcredits: 7,
             ..good.clone()
         };
-        let told = verify_all(&[good.clone(), bad, good.clone()], &prices).unwrap();
+        let told = verify_all(&[good.clone(), bad, good.clone()], 0, &prices).unwrap();
         assert!(!told.fits);
         assert!(told.lines[0].starts_with("receipt 2: "), "{:?}", told.lines);
-        let told = verify_all(&[good.clone(), good], &prices).unwrap();
+        let told = verify_all(&[good.clone(), good], 0, &prices).unwrap();
         assert_eq!(
             told.lines,
             ["all 2 receipts fit; together they come to 0 credits"]

@@ -291,18 +291,17 @@ impl Series {
 
     /// This is charged.
     pub(crate) fn used(&self, usage: Usage) {
-        self.input.observe(float(input_of(usage)));
+        self.input.observe(f64::from(small(input_of(usage))));
         let output = output_of(usage);
         if output > 0 {
-            self.output.observe(float(output));
+            self.output.observe(f64::from(small(output)));
         }
     }
 
     /// The first text of a stream came so long after its request, and the others, so many tokens in all, until so long after that.
     pub(crate) fn streamed(&self, first: Duration, (rest, tokens): (Duration, u64)) {
         self.first_token.observe(first.as_secs_f64());
-        let after = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
-        if let Some(each) = rest.checked_div(after) {
+        if let Some(each) = rest.checked_div(small(tokens.saturating_sub(1))) {
             self.per_token.observe(each.as_secs_f64());
         }
     }
@@ -329,7 +328,7 @@ pub(crate) fn output_of(usage: Usage) -> u64 {
         .saturating_add(usage.audio_output)
 }
 
-/// A count, to be sorted into a bucket.
-fn float(count: u64) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+/// A count of tokens; more than any answer has is as many as fit.
+fn small(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
