@@ -7,7 +7,7 @@
 //! What a service must know:
 //! - A deadline bounds the time until an answer begins. A stream may go on after it; a peer that dies under it is noticed
 //!   by the connection's keepalive.
-//! - A handler is dropped when its deadline passes or its caller goes away. What must not be cut runs in a task of its own
+//! - A handler is dropped when its deadline passes or its caller goes away, by its own will or because its [`Line`] was cut. What must not be cut runs in a task of its own
 //!   ([`crate::Tasks::run_to_end`]), and is then free of the deadline too.
 //! - A call that was sent is never sent again: after UNAVAILABLE, it may have been done. Only who knows that a second time
 //!   does no harm may repeat it.
@@ -23,6 +23,7 @@ mod config;
 mod connection;
 mod deadline;
 mod keeper;
+mod line;
 mod metrics;
 mod network;
 mod open;
@@ -35,6 +36,7 @@ mod trace;
 pub use callers::Callers;
 pub use config::{ClientLimits, ConnectionAge, PeersConfig, Role, ServerLimits};
 pub use deadline::time_left;
+pub use line::Line;
 pub use metrics::Metrics;
 pub use network::{Peer, network};
 pub use resolve::{Resolve, SystemResolver};

@@ -283,7 +283,7 @@ impl<'a> Way<'a> {
                 None => ask.await,
             }
         };
-        let mut call = Call::begin(whom, order);
+        let mut call = Call::begin(&offer.model, whom, order);
         let answer = call.watch(ask).await;
         self.calls.push(call);
         passage.tell(&answer);

@@ -13,7 +13,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chassis::failpoint::{Point, reach};
+use chassis::{
+    failpoint::{Point, reach},
+    rpc::Line,
+};
 use domain::{
     Micros, Usage,
     charge::{Charge, Ending},
@@ -47,16 +50,18 @@ use crate::{
     story::{self, Story},
 };
 
-/// Starts a request; its events come out of the receiver, the first of them a head or a failure.
+/// Starts a request, which came by this line, if it came by any; its events come out of the receiver, the first of them a head or a failure.
 ///
 /// # Errors
 /// What is wrong with the request, before any money moves.
 pub(crate) fn complete(
     service: &Arc<Service>,
     mut submission: Submission,
+    line: Option<Line>,
 ) -> Result<Receiver<Item>, Fault> {
     let config = &service.config;
-    let (listener, events) = Listener::new(config.buffered_events, config.slow_reader_timeout);
+    let (listener, events) =
+        Listener::new(config.buffered_events, config.slow_reader_timeout, line);
     if let Some(key) = submission.idempotency_key.take() {
         let span = info_span!(
             "chat",
@@ -132,7 +137,7 @@ impl Work {
         };
         let (service, model) = (&self.service, &self.plan.answering.model);
         service.metrics.ended(model, outcome);
-        self.story.ended(outcome, &service.figures, model);
+        self.story.ended(outcome, &service.figures);
     }
 
     async fn serve(&mut self) -> &'static str {
@@ -165,7 +170,7 @@ impl Work {
             answer,
         }) = asked
         else {
-            return self.nothing(hold, Ending::ClientLeft).await;
+            return self.nothing(hold, self.listener.why_left()).await;
         };
         if !Arc::ptr_eq(&offer, &self.plan.answering) {
             // Another model answers, at its own price.
@@ -173,7 +178,7 @@ impl Work {
             self.draft = self.plan.draft(self.service.catalogue.version());
         }
         let offer = &self.plan.answering;
-        self.story.asked(calls, &self.service.figures, &offer.model);
+        self.story.asked(calls, &self.service.figures);
         let limit = Limit::of(
             &offer.bound,
             offer.affordable(granted),
@@ -280,7 +285,7 @@ impl Work {
     /// The reader is gone, or too slow: what had come is charged.
     async fn lost(&self, tally: &Tally, hold: OpenHold, lost: Lost) -> &'static str {
         let ending = match lost {
-            Lost::Left => Ending::ClientLeft,
+            Lost::Left => self.listener.why_left(),
             Lost::Slow => Ending::SlowReader,
         };
         let bill = self.bill(tally, &hold, (ending, ending.as_str()));

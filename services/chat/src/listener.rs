@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chassis::rpc::Line;
+use domain::charge::Ending;
 use proto::{
     Fault,
     chat::v1::{CompleteEvent, complete_event::Event},
@@ -21,6 +23,8 @@ pub(crate) struct Listener {
     sender: Sender<Item>,
     patience: Duration,
     since: Instant,
+    /// The line to whoever tells the reader, if there is one between.
+    line: Option<Line>,
 }
 
 /// Why nothing more can be sent.
@@ -36,12 +40,17 @@ pub(crate) enum Lost {
 
 impl Listener {
     /// A client and where its events come out; `buffered` of them may wait.
-    pub(crate) fn new(buffered: usize, patience: Duration) -> (Self, Receiver<Item>) {
+    pub(crate) fn new(
+        buffered: usize,
+        patience: Duration,
+        line: Option<Line>,
+    ) -> (Self, Receiver<Item>) {
         let (sender, receiver) = channel(buffered);
         let listener = Self {
             sender,
             patience,
             since: Instant::now(),
+            line,
         };
         (listener, receiver)
     }
@@ -54,6 +63,14 @@ impl Listener {
     /// Completes when the reader is gone.
     pub(crate) async fn left(&self) {
         self.sender.closed().await;
+    }
+
+    /// What it was that took the reader away: if the line was cut, a death of ours, or a failure on our side of the house.
+    pub(crate) fn why_left(&self) -> Ending {
+        match &self.line {
+            Some(line) if line.is_cut() => Ending::ProcessDied,
+            Some(_) | None => Ending::ClientLeft,
+        }
     }
 
     /// Whether the reader is gone.

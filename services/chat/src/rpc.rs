@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{clock::now_micros, mint};
+use chassis::{clock::now_micros, mint, rpc::Line};
 use domain::{Micros, Moment};
 use futures::{
     StreamExt as _,
@@ -52,6 +52,7 @@ impl chat_server::Chat for Rpc {
         &self,
         request: Request<CompleteRequest>,
     ) -> Result<Response<Self::CompleteStream>, Status> {
+        let line = request.extensions().get::<Line>().cloned();
         let request = request.into_inner();
         let submission = Submission {
             surface: surface(&request.route)?,
@@ -63,7 +64,7 @@ impl chat_server::Chat for Rpc {
             max_cost: limit(request.max_cost),
             at: now(),
         };
-        let mut events = complete(&self.service, submission)?;
+        let mut events = complete(&self.service, submission, line)?;
         // The first event, or the status that stands for all of them.
         let first = events
             .recv()

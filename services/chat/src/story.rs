@@ -19,6 +19,8 @@ use crate::{
 
 /// One call to a provider.
 pub(crate) struct Call {
+    /// Our name of the model.
+    model: String,
     provider: String,
     since: Instant,
     /// Its place in the trace, which ends with its answer.
@@ -76,7 +78,7 @@ pub(crate) fn span(plan: &Plan) -> Span {
 
 impl Call {
     /// A call that begins now.
-    pub(crate) fn begin((provider, model): (&str, &str), order: Order<'_>) -> Self {
+    pub(crate) fn begin(slug: &str, (provider, model): (&str, &str), order: Order<'_>) -> Self {
         let operation = operation(order.request);
         let span = CallSpan::begin(operation, (conventional_name(provider), model));
         if order.max_output > 0 {
@@ -87,6 +89,7 @@ impl Call {
             order.request.answer != Wanted::Whole,
         );
         Self {
+            model: slug.to_owned(),
             provider: provider.to_owned(),
             since: Instant::now(),
             span: Some(span),
@@ -160,12 +163,12 @@ impl Story {
     }
 
     /// These calls were made; the last one answers, if any does.
-    pub(crate) fn asked(&mut self, calls: Vec<Call>, figures: &Figures, model: &str) {
+    pub(crate) fn asked(&mut self, calls: Vec<Call>, figures: &Figures) {
         for call in calls {
             match call.failed {
                 None => self.call = Some(call),
                 Some((took, why)) => {
-                    if let Some(series) = figures.of(model, &call.provider) {
+                    if let Some(series) = figures.of(&call.model, &call.provider) {
                         series.called(took, Some(why));
                     }
                 }
@@ -202,7 +205,7 @@ impl Story {
     }
 
     /// The request has ended, as the metrics' word says.
-    pub(crate) fn ended(mut self, outcome: &'static str, figures: &Figures, model: &str) {
+    pub(crate) fn ended(mut self, outcome: &'static str, figures: &Figures) {
         let error = (outcome != Ending::Completed.as_str()).then_some(outcome);
         self.note_end(error);
         let Some(call) = self.call.take() else {
@@ -213,7 +216,7 @@ impl Story {
         if let (Some(why), Some(span)) = (theirs, &call.span) {
             span.fail(why);
         }
-        let Some(series) = figures.of(model, &call.provider) else {
+        let Some(series) = figures.of(&call.model, &call.provider) else {
             return;
         };
         let now = Instant::now();

@@ -27,7 +27,13 @@ use tonic_health::{ServingStatus, server::health_reporter};
 use tower::{Service, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tracing::{Span, debug, warn};
 
-use super::{Answer, Callers, Channel, Error, ServerLimits, callers::Verdict, incoming, open};
+use super::{
+    Answer, Callers, Channel, Error, ServerLimits,
+    callers::Verdict,
+    incoming,
+    line::{Line, Watched},
+    open,
+};
 use crate::Tasks;
 
 /// What anybody may ask: whether we are well. Orchestrators hold no token.
@@ -74,6 +80,7 @@ pub fn serve(
         callers: serving.callers,
         calls: Arc::new(Semaphore::new(serving.limits.max_calls)),
         inner: BoxCloneSyncService::new(incoming(answers)),
+        line: Line::default(),
     };
     Ok(async move {
         accept(&listener, &door, &serving.limits, &tasks).await;
@@ -98,7 +105,10 @@ async fn accept(listener: &TcpListener, door: &Door, limits: &ServerLimits, task
             continue;
         };
         let connection = Connection {
-            door: door.clone(),
+            door: Door {
+                line: Line::default(),
+                ..door.clone()
+            },
             builder: builder.clone(),
             limits: limits.clone(),
             tasks: tasks.clone(),
@@ -154,8 +164,10 @@ impl Connection {
         if self.prepare(&stream).is_err() || !self.speaks(&stream).await {
             return;
         }
+        let line = self.door.line.clone();
         let service = TowerToHyperService::new(self.door.clone());
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let socket = TokioIo::new(Watched::new(stream, line.clone()));
+        let mut connection = pin!(self.builder.serve_connection(socket, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.tasks.stopping() => {
@@ -164,7 +176,8 @@ impl Connection {
             }
             () = sleep(self.age()) => {
                 connection.as_mut().graceful_shutdown();
-                let Ok(ended) = timeout(self.limits.age.grace, connection).await else {
+                let Ok(ended) = timeout(self.limits.age.grace, connection.as_mut()).await else {
+                    line.cut();
                     return;
                 };
                 ended
@@ -202,6 +215,8 @@ struct Door {
     callers: Callers,
     calls: Arc<Semaphore>,
     inner: Channel,
+    /// What its calls come by.
+    line: Line,
 }
 
 // === impl Door ===
@@ -216,6 +231,8 @@ impl Door {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request;
+        request.extensions_mut().insert(self.line.clone());
         let request_body = |body: Incoming| Body::new(body);
         if request.uri().path().starts_with(HEALTH) {
             let Ok(answer) = self.inner.oneshot(request.map(request_body)).await;

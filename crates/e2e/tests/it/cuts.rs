@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, io::Write as _};
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, future::try_join_all, stream};
 use serde_json::Value;
-use testkit::{Account, Aio, Api, Role, eventually, micros};
+use testkit::{Account, Aio, Api, Role, Shape, eventually, micros};
 
 use self::ways::{Ask, Heard, TOKENS, Way};
 use crate::{crash_chat::SHORT_HOLDS, receipts::operations, say::UNHURRIED};
@@ -333,5 +333,61 @@ async fn our_process_dies_behind_each_event() -> Result<()> {
     // They leave, and the provider stays silent: that is no answer.
     Books::read(&aio, api, asks.len() + again.len()).await?;
     assert_eq!(api.settled().await?.posted, FULL);
+    aio.finish().await
+}
+
+/// Who hands the events on to the customer dies, and not who asks the provider: nothing is charged either, and nothing waits for a hold to
+/// expire. What is kept for a key is heard to its end all the same, where it is not the same process.
+#[tokio::test]
+async fn the_process_between_us_and_the_customer_dies_behind_each_event() -> Result<()> {
+    let (mut aio, account) = started(&[&[EARLY], &SHORT_HOLDS[..]].concat()).await?;
+    let api = &account.api;
+    let cut = Ask::everywhere("edge", "outcome=hang");
+    let kept = Way::ALL.map(|way| Ask::new((way, 99), "edgekey", "chunk_delay=400ms").keyed());
+    let open = cut.iter().chain(&kept).map(|ask| async move {
+        let mut hearing = ask.open(api).await?;
+        let most = if ask.key.is_some() {
+            1
+        } else {
+            ask.way.tokens(ask.after)
+        };
+        hearing.until(most).await?;
+        Ok::<_, anyhow::Error>(hearing)
+    });
+    let open = try_join_all(open).await?;
+    aio.kill_role(Role::Edge)?;
+    drop(open);
+    aio.restart_role(Role::Edge).await?;
+    let again = async |ask: Ask| {
+        eventually("the answer is kept", async || {
+            let heard = ask.hear(api).await?;
+            let code = heard.error.as_ref().map(|error| &error["code"]);
+            let goes_on = code.is_none_or(|code| code == "idempotency_in_progress");
+            ensure!(goes_on, "{heard:?}");
+            Ok(heard.done.then_some(heard))
+        })
+        .await
+    };
+    let heard = all(&kept, again).await?;
+    let whole = |heard: &Heard| heard.text.len() == 4 * TOKENS;
+    assert!(heard.iter().all(whole), "{heard:?}");
+    // In one process the runs that died with it are operations as well.
+    let count = match Shape::of_this_run()? {
+        Shape::Embedded => cut.len() + 2 * kept.len(),
+        Shape::Split | Shape::Split3 => cut.len() + kept.len(),
+    };
+    let books = Books::read(&aio, api, count).await?;
+    for ask in &kept {
+        books.of(ask)?.is_whole(ask).context(ask.label.clone())?;
+    }
+    for ask in &cut {
+        // Where its hold expired nothing more is known of it.
+        if let Ok(ended) = books.of(ask) {
+            ended.is_free().context(ask.label.clone())?;
+            assert_eq!(ended.class(), "process_died", "{}", ask.label);
+        }
+    }
+    let told = books.ended.len();
+    assert_eq!(told == count, Shape::of_this_run()? != Shape::Embedded);
     aio.finish().await
 }
