@@ -4,7 +4,7 @@ use domain::Mode;
 use proto::code;
 
 use crate::{
-    app::{App, Collected, until},
+    app::{App, Collected, compatible, until},
     house::when_told,
     provider::{End, Reply},
     shop::{ASK, OTHER, STREAM, Shop, good},
@@ -108,7 +108,7 @@ async fn credentials_and_providers_have_limits_of_their_own() {
 #[tokio::test]
 async fn the_sandbox_is_one_provider_with_room_of_its_own() {
     let settings = "[limits.chat.failover.in_flight.providers]\nsandbox = 1";
-    let app = App::with(settings, domain::Catalogue::built_in().unwrap()).await;
+    let app = App::with(settings, compatible()).await;
     app.provider.will(when_told(good()));
     let others = async {
         until("one hangs", || app.provider.asked().len() == 1).await;
