@@ -6,6 +6,7 @@
 
 mod admin;
 mod callback_url;
+mod capabilities;
 mod charges;
 mod chat;
 mod chat_outcomes;
