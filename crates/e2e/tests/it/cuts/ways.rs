@@ -108,7 +108,7 @@ impl Way {
         if self.is_claude() {
             (400, 2_000)
         } else {
-            (50, 300)
+            (200, 1_000)
         }
     }
 
@@ -124,7 +124,7 @@ impl Way {
         let model = if self.is_claude() {
             "claude-opus-5-5"
         } else {
-            "gemini"
+            "gpt-6-1-sol"
         };
         let mut body = json!({
             "model": model, "max_tokens": 256, "stream": true,
