@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod charge;
 mod event;
 pub mod ids;
+pub mod json;
 mod key;
 mod moment;
 mod money;

@@ -7,6 +7,8 @@ use prost::Message as _;
 
 use crate::{Code, common::v1 as wire};
 
+/// So many violations travel between services.
+const MAX_VIOLATIONS: usize = 32;
 /// How long to wait for a service that cannot be reached: replicas are found again within that time.
 const PEER_AWAY: Duration = Duration::from_secs(1);
 
@@ -291,7 +293,10 @@ impl From<Unserved> for Fault {
 }
 
 impl From<Fault> for tonic::Status {
-    fn from(fault: Fault) -> Self {
+    /// Whoever refuses many things names the first of them: what is said travels in a header, whose length the other side bounds for the
+    /// whole connection.
+    fn from(mut fault: Fault) -> Self {
+        fault.violations.truncate(MAX_VIOLATIONS);
         let details = fault.to_wire().encode_to_vec();
         Self::with_details(fault.kind().grpc(), fault.message, details.into())
     }

@@ -73,6 +73,9 @@ pub(crate) async fn generate(
         return refusal.response();
     }
     match (directive.outcome, delivery) {
+        (Outcome::Hang, Delivery::Stream) if directive.after.is_some() => {
+            streamed(&sandbox, &reply, &directive)
+        }
         (Outcome::Hang, _) => answer::hang(&sandbox.tasks).await,
         (Outcome::Vanish, _) => answer::vanish(),
         (Outcome::Malformed, Delivery::Whole) => answer::malformed(),
@@ -123,14 +126,11 @@ fn understood(headers: &HeaderMap, body: &[u8], model: &str) -> Result<Asked, Re
     request::read(body, model).map_err(Refusal::Invalid)
 }
 
-/// The reply as server-sent events, one token each; a cut one drops the connection after half of them.
+/// The reply as server-sent events, one token each; a cut one drops the connection after half of them, unless it says when.
 fn streamed(sandbox: &Sandbox, reply: &Reply, directive: &Directive) -> Response {
     let pause = directive.chunk_delay.unwrap_or(sandbox.config.chunk_delay);
-    let mut events = reply.events();
-    let cut = directive.outcome == Outcome::Cut;
-    if cut {
-        events.truncate(events.len() / 2);
-    }
+    let events = reply.events();
+    let half = events.len() / 2;
     let events = stream::iter(events).then(move |event| async move {
         // The timer's grain is a millisecond: no pause must be none.
         if !pause.is_zero() {
@@ -138,11 +138,7 @@ fn streamed(sandbox: &Sandbox, reply: &Reply, directive: &Directive) -> Response
         }
         frame(&event)
     });
-    if cut {
-        answer::event_stream(answer::then_broken(events))
-    } else {
-        answer::event_stream(events.map(Ok))
-    }
+    answer::let_through(events, (directive, half), &sandbox.tasks)
 }
 
 fn identity(asked: &Asked) -> Identity {

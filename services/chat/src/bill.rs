@@ -76,14 +76,19 @@ impl Tally {
         self.usage.is_some() && !self.nonsense
     }
 
-    /// What was used, and why it is an estimate if it is one: `reason`, unless the report was nonsense.
-    fn usage(&self, bound: &Bound, reason: &'static str) -> (Usage, Option<&'static str>) {
+    /// What was used, and why it is an estimate if it is one: `reason`, unless the report was nonsense. We never count more output than the
+    /// provider was allowed.
+    fn usage(
+        &self,
+        bound: &Bound,
+        (allowed, reason): (u64, &'static str),
+    ) -> (Usage, Option<&'static str>) {
         if let (Some(usage), false) = (self.usage, self.nonsense) {
             return (usage, None);
         }
         let estimate = Usage {
             input: bound.usual_input().div_ceil(2),
-            output: self.content_bytes.div_ceil(BYTES_PER_TOKEN),
+            output: self.content_bytes.div_ceil(BYTES_PER_TOKEN).min(allowed),
             ..Usage::default()
         };
         let reason = if self.nonsense {
@@ -106,7 +111,10 @@ impl Bill {
         granted: Micros,
         reason: &'static str,
     ) -> Self {
-        let (usage, estimated) = tally.usage(bound, reason);
+        let allowed = bound
+            .affordable(rate, granted)
+            .saturating_mul(bound.choices);
+        let (usage, estimated) = tally.usage(bound, (allowed, reason));
         // A sum that does not fit is above any hold.
         let cost = rate.price.cost(usage, rate.factor).unwrap_or(Cost {
             amount: Micros::new(i64::MAX),
@@ -214,10 +222,11 @@ mod tests {
             20_000,
         );
         assert_eq!((huge.amount, huge.over), (Micros::new(20_000), true));
-        let estimate = bill(1_000_000, &[], 20_000);
+        // An estimate is of no more output than the hold allows beside all of the input.
+        let estimate = bill(1_000_000, &[], 1_100 * 50 + 16 * 300);
         assert_eq!(
             (estimate.amount, estimate.over),
-            (Micros::new(20_000), false)
+            (Micros::new(50 * 50 + 16 * 300), false)
         );
     }
 

@@ -81,7 +81,8 @@ pub struct InputLimits {
     /// `"20s"`.
     #[serde(with = "duration::positive")]
     pub timeout: Duration,
-    /// For how many requests of this process files are fetched or kept at once: with `max_total_bytes`, what they may take of its memory.
+    /// For how many requests of this process files are fetched or kept at once. With `max_total_bytes`, about a third of what they may take of
+    /// its memory: a file is kept as text, and stands in the request as well.
     /// Default 32.
     pub at_once: usize,
     /// The media types that are taken. Default PNG, JPEG, WebP, HEIC and HEIF.

@@ -162,13 +162,11 @@ impl Meter<'_> {
     async fn pass(mut self) -> Metered {
         self.metered.finish = Some(Finish::Length);
         let last = self.limit.end(&self.metered.first);
-        let kept_back = std::mem::take(&mut self.metered.kept_back);
-        for data in kept_back.into_iter().chain([last]) {
-            if let Err(lost) = self.send(data).await {
-                return self.end(End::Lost(lost));
-            }
+        // What is kept back tells of usage, and comes behind the charge.
+        match self.send(last).await {
+            Ok(()) => self.end(End::Passed),
+            Err(lost) => self.end(End::Lost(lost)),
         }
-        self.end(End::Passed)
     }
 
     /// Sends an event, and keeps it.

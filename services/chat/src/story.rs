@@ -211,8 +211,14 @@ impl Story {
         let Some(call) = self.call.take() else {
             return;
         };
-        // That a charge could not be booked has nothing to do with the provider.
-        let theirs = error.filter(|error| *error != Ending::BillingUnavailable.as_str());
+        // That a charge could not be booked, or a customer left, has nothing to do with the provider.
+        let ours = [
+            Ending::BillingUnavailable,
+            Ending::ClientLeft,
+            Ending::SlowReader,
+            Ending::ProcessDied,
+        ];
+        let theirs = error.filter(|error| ours.iter().all(|ending| ending.as_str() != *error));
         if let (Some(why), Some(span)) = (theirs, &call.span) {
             span.fail(why);
         }

@@ -1,12 +1,11 @@
 //! What translators of requests share: a body as a tree, bounded, and everything that is wrong with it. Pure.
 
+use domain::json::{MAX_VALUES, values};
 use proto::{Code, Fault, Violation, code};
 use serde_json::{Map, Value};
 
 /// So many mistakes are looked for.
 const MAX_WRONG: usize = 16;
-/// So many values are taken: a tree of JSON is many times as large as its text.
-const MAX_VALUES: usize = 100_000;
 
 /// What was found wrong so far.
 #[derive(Default)]
@@ -26,35 +25,6 @@ pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
         return Err(Fault::new(code::INVALID_JSON, message));
     };
     Ok(fields)
-}
-
-/// How many values a text of JSON holds at most.
-fn values(json: &[u8]) -> usize {
-    let (mut count, mut rest) = (1_usize, json);
-    while let Some(at) = memchr::memchr3(b'"', b',', b'[', rest) {
-        let (_, from) = rest.split_at(at);
-        rest = match from.split_first() {
-            Some((b'"', string)) => behind(string),
-            Some((_, after)) => {
-                count = count.saturating_add(1);
-                after
-            }
-            None => return count,
-        };
-    }
-    count
-}
-
-/// What follows a string.
-fn behind(mut string: &[u8]) -> &[u8] {
-    while let Some(at) = memchr::memchr2(b'"', b'\\', string) {
-        let skipped = if string.get(at) == Some(&b'"') { 1 } else { 2 };
-        string = string.get(at.saturating_add(skipped)..).unwrap_or_default();
-        if skipped == 1 {
-            break;
-        }
-    }
-    string
 }
 
 /// Takes a field out; `null` is an absent field.

@@ -224,9 +224,10 @@ impl Telling {
     /// Whether an event adds to this call. Some servers give every call the index 0; then a name begins another one, if it has an id of
     /// its own or this one is complete.
     pub(crate) fn goes_on_with(&self, call: Call<'_>) -> bool {
-        let another_id = call.id().is_some() && call.id() != self.id.as_deref();
-        let complete = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
-        self.index == call.index() && !(call.name().is_some() && (another_id || complete))
+        let another_id = || call.id().is_some() && call.id() != self.id.as_deref();
+        let complete = || serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
+        // In this order: most events have no name, and arguments may be long.
+        self.index == call.index() && !(call.name().is_some() && (another_id() || complete()))
     }
 }
 

@@ -6,16 +6,27 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// One connection; in the extensions of every request that came by it. Calls within the process have none.
-#[derive(Clone, Debug, Default)]
-pub struct Line(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Line(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    cut: AtomicBool,
+    begun: Instant,
+    /// Milliseconds from there to the last byte that was heard.
+    heard: AtomicU64,
+    /// A line that is silent for so long is as good as cut.
+    patience: Duration,
+}
 
 /// A socket that notes the cut of its line, before those who use it can know.
 pub(super) struct Watched<S> {
@@ -26,14 +37,32 @@ pub(super) struct Watched<S> {
 // === impl Line ===
 
 impl Line {
+    /// A line that was heard just now. Who leaves a call says so by it: one that was silent for `patience` when a call ended has been lost
+    /// with whoever was at its other end.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self(Arc::new(State {
+            cut: AtomicBool::new(false),
+            begun: Instant::now(),
+            heard: AtomicU64::new(0),
+            patience,
+        }))
+    }
+
     /// Whether it was cut. Who asks because its call is over gets the truth: it was cut before.
     pub fn is_cut(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        let heard = Duration::from_millis(self.0.heard.load(Ordering::Acquire));
+        let silence = self.0.begun.elapsed().saturating_sub(heard);
+        self.0.cut.load(Ordering::Acquire) || silence >= self.0.patience
     }
 
     /// It is cut from now on.
     pub(super) fn cut(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.cut.store(true, Ordering::Release);
+    }
+
+    fn hear(&self) {
+        let now = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.heard.store(now, Ordering::Release);
     }
 }
 
@@ -63,6 +92,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         // Nothing where there was room is the end.
         if room > 0 && buffer.filled().len() == before {
             self.line.cut();
+        } else {
+            self.line.hear();
         }
         Poll::Ready(self.note(read))
     }
@@ -110,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_is_cut_by_its_end_and_by_nothing_else() {
         let (mut theirs, ours) = duplex(64);
-        let line = Line::default();
+        let line = Line::new(Duration::MAX);
         let mut ours = Watched::new(ours, line.clone());
         theirs.write_all(b"hello").await.unwrap();
         let mut text = [0; 5];
@@ -123,9 +154,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_that_is_silent_for_too_long_is_cut_until_it_is_heard() {
+        const PATIENCE: Duration = Duration::from_millis(50);
+        let (mut theirs, ours) = duplex(64);
+        let begun = Instant::now();
+        let line = Line::new(PATIENCE);
+        let mut ours = Watched::new(ours, line.clone());
+        while !line.is_cut() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            tokio::task::yield_now().await;
+        }
+        assert!(begun.elapsed() >= PATIENCE);
+        theirs.write_all(b"hello").await.unwrap();
+        ours.read_exact(&mut [0; 5]).await.unwrap();
+        let heard = Duration::from_millis(line.0.heard.load(Ordering::Acquire));
+        assert!(heard + Duration::from_millis(1) >= PATIENCE);
+        drop(theirs);
+    }
+
+    #[tokio::test]
     async fn a_line_that_takes_no_more_is_cut() {
         let (theirs, ours) = duplex(64);
-        let line = Line::default();
+        let line = Line::new(Duration::MAX);
         let mut ours = Watched::new(ours, line.clone());
         drop(theirs);
         assert!(ours.write_all(b"hello").await.is_err());

@@ -80,7 +80,7 @@ pub fn serve(
         callers: serving.callers,
         calls: Arc::new(Semaphore::new(serving.limits.max_calls)),
         inner: BoxCloneSyncService::new(incoming(answers)),
-        line: Line::default(),
+        line: Line::new(serving.limits.keepalive_timeout / 2),
     };
     Ok(async move {
         accept(&listener, &door, &serving.limits, &tasks).await;
@@ -106,7 +106,8 @@ async fn accept(listener: &TcpListener, door: &Door, limits: &ServerLimits, task
         };
         let connection = Connection {
             door: Door {
-                line: Line::default(),
+                // Half of what a ping is waited for: who leaves is heard at that moment, and who is lost was not for all of it.
+                line: Line::new(limits.keepalive_timeout / 2),
                 ..door.clone()
             },
             builder: builder.clone(),

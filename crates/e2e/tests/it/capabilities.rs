@@ -125,7 +125,15 @@ async fn ask(api: &Api, model: &str, row: &Row, cell: &str) -> Result<Option<Str
     let reply = api.post("/quote", &quote).await?;
     let fits = match cell {
         "yes" | "left out" => reply.status == 200,
-        "no" => reply.status == 400,
+        "no" => {
+            // One of the fields that are asked for, or the place of the part.
+            let error = reply.json()?["error"].to_string();
+            let fields = row.asked.split('`').skip(1).step_by(2);
+            let mut fields = fields.map(|field| field.split(':').next().unwrap_or(field));
+            reply.status == 400
+                && (fields.any(|field| error.contains(field))
+                    || error.contains("messages[0].content[1]"))
+        }
         other => anyhow::bail!("{other} is no cell"),
     };
     Ok((!fits).then(|| format!("{model}: {} is {cell}, and yet: {reply}", row.asked)))

@@ -1,4 +1,4 @@
-//! Streams cut behind each of the provider's events: by the customer, by the provider, and by our own process that is killed; over both
+//! Streams cut behind each of the provider's events: by the customer, by the provider, and by our own process that is killed; over all
 //! protocols of providers and both of customers, without and with an Idempotency-Key. What each costs is what docs/api.md says, to the
 //! micro-credit; every receipt is computed again, all together come to what the balance lost, no hold stays open, and the ledger holds.
 

@@ -106,6 +106,8 @@ impl Inputs {
         let Ok(Ok(room)) = timeout_at(until, room).await else {
             return Err(Failure::reported(Verdict::of(Class::RateLimited)));
         };
+        // Waiting for room is not the fault of who is asked for a file.
+        let until = Instant::now() + self.limits.timeout;
         let left = AtomicU64::new(self.limits.max_total_bytes);
         let all = wanted.iter().map(async |one| {
             let file = timeout_at(until, self.one(one, &left)).await;
@@ -186,15 +188,20 @@ fn refused(param: &str, refusal: &Refusal) -> Problem {
 /// Neither the URL nor where it led is said: what an inner network looks like is nobody's business.
 fn unfetched(param: &str, error: &EgressError) -> Problem {
     match error {
+        // These three alike: else a stranger learns which names there are inside.
+        EgressError::Refused(Refusal::Resolved)
+        | EgressError::Unresolved
+        | EgressError::Connect(_) => why(param, &NOWHERE),
         EgressError::Refused(refusal) => refused(param, refusal),
-        EgressError::Unresolved
-        | EgressError::Connect(_)
-        | EgressError::TimedOut
+        EgressError::TimedOut
         | EgressError::Interrupted(_)
         | EgressError::TooLarge { .. }
         | EgressError::Status { .. } => why(param, error),
     }
 }
+
+/// A host that cannot be reached from here, for whatever reason.
+const NOWHERE: &str = "the URL's host cannot be reached, or leads to an address that is not public";
 
 fn why(param: &str, reason: &dyn fmt::Display) -> Problem {
     Problem::invalid(param, format!("be a URL that can be fetched: {reason}"))

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::HashMap, ops::RangeInclusive};
 
-use domain::Problem;
+use domain::{
+    Problem,
+    json::{MAX_VALUES, values},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -85,6 +88,10 @@ pub(super) struct JsonSchema<'a> {
 
 impl<'a> Members<'a> {
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Problem> {
+        if values(body) > MAX_VALUES {
+            let allowed = format!("hold at most {MAX_VALUES} values for this model");
+            return Err(Problem::invalid("body", allowed));
+        }
         serde_json::from_slice(body)
             .map(Self)
             .map_err(|_| Problem::invalid("body", "be one JSON object"))

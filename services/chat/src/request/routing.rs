@@ -9,6 +9,10 @@ use super::{Reader, given};
 const MEMBERS: [&str; 5] = ["order", "only", "ignore", "allow_fallbacks", "sort"];
 /// Names in one list of providers at most: there are fewer providers.
 const MAX_NAMES: usize = 64;
+/// So many mistakes are told of one field.
+const MAX_PROBLEMS: usize = 16;
+/// Bytes of each of the two fields.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Who shall answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +91,7 @@ impl Preferences {
             let allowed = format!("name a provider of {models}: {known}");
             Problem::invalid(format!("provider.{list}[{place}]"), allowed)
         });
-        told.collect()
+        told.take(MAX_PROBLEMS).collect()
     }
 }
 
@@ -96,7 +100,7 @@ impl Preferences {
 impl Reader {
     /// `models`.
     pub(super) fn models(&mut self, raw: Option<&RawValue>) -> Vec<String> {
-        let Some(raw) = given(raw) else {
+        let Some(raw) = given(raw).filter(|raw| self.is_short("models", raw)) else {
             return Vec::new();
         };
         let names: Option<Vec<String>> = serde_json::from_str(raw.get()).ok();
@@ -109,7 +113,7 @@ impl Reader {
 
     /// `provider`.
     pub(super) fn provider(&mut self, raw: Option<&RawValue>) -> Option<Box<Preferences>> {
-        let raw = given(raw)?;
+        let raw = given(raw).filter(|raw| self.is_short("provider", raw))?;
         let Ok(members) = serde_json::from_str::<Map<String, Value>>(raw.get()) else {
             let allowed = format!("be an object of {}", MEMBERS.join(", "));
             self.0.push(Problem::invalid("provider", allowed));
@@ -118,6 +122,7 @@ impl Reader {
         for name in members
             .keys()
             .filter(|name| !MEMBERS.contains(&name.as_str()))
+            .take(MAX_PROBLEMS)
         {
             let name: String = name.chars().take(MAX_NAMES).collect();
             self.0.push(Problem {
@@ -137,6 +142,16 @@ impl Reader {
             fallbacks: self.fallbacks(member("allow_fallbacks")),
             sort: self.sort(member("sort")),
         }))
+    }
+
+    /// What is longer is not even looked at: a tree of JSON is many times as large as its text.
+    fn is_short(&mut self, name: &str, raw: &RawValue) -> bool {
+        let fits = raw.get().len() <= MAX_BYTES;
+        if !fits {
+            let allowed = format!("have at most {MAX_BYTES} bytes");
+            self.0.push(Problem::invalid(name, allowed));
+        }
+        fits
     }
 
     fn providers(&mut self, list: &str, value: Option<&Value>) -> Vec<String> {

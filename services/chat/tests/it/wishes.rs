@@ -45,6 +45,25 @@ async fn a_request_may_say_which_providers_are_asked_and_in_which_order() {
     }
 }
 
+/// What is refused travels between services in a header: it must not grow with the request.
+#[tokio::test]
+async fn a_thousand_wishes_are_refused_in_few_words() {
+    let shop = Shop::of(&["", ""], "").await;
+    let many: Vec<String> = (0..900).map(|place| format!("\"a{place}\":1")).collect();
+    let names = vec!["\"x\""; 64].join(",");
+    let long = format!("\"{}\"", "x".repeat(20_000));
+    for (provider, most) in [
+        (format!("{{{}}}", many.join(",")), 16),
+        (format!("{{\"order\":[{names}],\"only\":[{names}]}}"), 16),
+        (format!("{{\"order\":[{long}]}}"), 1),
+    ] {
+        let refused: Fault = shop.refused(&wishes(&provider)).await;
+        let told = refused.violations.len().max(1);
+        assert!(told <= most, "{told}: {refused}");
+        assert!(tonic::Status::from(refused).details().len() < 16 * 1024);
+    }
+}
+
 #[tokio::test]
 async fn a_wish_that_cannot_be_followed_is_refused_with_what_can() {
     let shop = Shop::of(&["", ""], "").await;

@@ -106,6 +106,8 @@ impl Events {
     /// It failed. The response says so, and then an error, which SDKs raise.
     pub(crate) fn fail(&mut self, fault: &Fault, request_id: &str, buffer: &mut BytesMut) {
         self.begin(buffer);
+        // What had come of it was told, and may be charged.
+        self.close_item(Status::Incomplete, buffer);
         let mut response = self
             .turn
             .unended(self.operation, &self.ended.model, Standing::Failed);

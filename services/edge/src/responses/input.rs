@@ -1,6 +1,8 @@
 //! Items of the Responses API as messages of chat: what the model said is one message there, with its calls and thoughts, and here an
 //! item for each of them.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{item, request::Found};
@@ -51,12 +53,15 @@ pub(super) fn messages(input: Value, found: &Found, wrong: &mut Wrong) -> Vec<Va
         wrong.invalid("input", "hold at least one item");
     }
     let mut messages = Messages::default();
+    let mut referred = HashSet::new();
     for (place, item) in items.iter().enumerate() {
         let path = format!("input[{place}]");
-        match item::referred(item).map(|id| found.get(id)) {
+        match item::referred(item).map(|id| (found.get(id), referred.insert(id))) {
             None => messages.take(&path, item, wrong),
-            Some(Some(item)) => messages.take(&path, item, wrong),
-            Some(None) => wrong.invalid(&path, REFERRED),
+            Some((Some(item), true)) => messages.take(&path, item, wrong),
+            // What was said once may be long: it is not said a thousand times by its name.
+            Some((Some(_), false)) => wrong.invalid(&path, "refer to an item once"),
+            Some((None, _)) => wrong.invalid(&path, REFERRED),
         }
         if wrong.is_full() {
             break;

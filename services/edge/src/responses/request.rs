@@ -1,6 +1,6 @@
 //! A request of the Responses API in the words of chat completions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use domain::OperationId;
@@ -85,10 +85,10 @@ pub(crate) struct Asked {
 pub(crate) fn fields(body: &Bytes) -> Result<(Fields, Vec<OperationId>), Fault> {
     let fields = object(body)?;
     let items = fields.get("input").and_then(Value::as_array);
-    let mut responses = Vec::new();
+    let (mut responses, mut known) = (Vec::new(), HashSet::new());
     for item in items.into_iter().flatten() {
         let made = item::referred(item).and_then(item::maker_of);
-        responses.extend(made.filter(|made| !responses.contains(made)));
+        responses.extend(made.filter(|made| known.insert(*made)));
     }
     Ok((fields, responses))
 }

@@ -1,5 +1,7 @@
 //! The settings of a request in the words of chat completions: tools, the form of the answer, how much is thought.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::translate::{Wrong, given, given_in};
@@ -39,8 +41,14 @@ pub(super) fn tools(
             Vec::new()
         }
     };
+    // Chat takes what is about tools beside tools only.
+    if tools.is_empty() {
+        chat.remove("parallel_tool_calls");
+    }
     if let Some(choice) = given(fields, "tool_choice") {
         match choose(choice, &mut tools) {
+            Ok(choice) if tools.is_empty() && matches!(choice.as_str(), Some("auto" | "none")) => {}
+            Ok(_) if tools.is_empty() => wrong.invalid("tool_choice", OFFERED),
             Ok(choice) => {
                 chat.insert("tool_choice".to_owned(), choice);
             }
@@ -72,6 +80,13 @@ fn function(path: &str, mut tool: Value, wrong: &mut Wrong) -> Option<Value> {
     Some(json!({ "type": "function", "function": function }))
 }
 
+/// What a choice must be of.
+const OFFERED: &str = "name tools that the request has";
+
+fn name_of(tool: &Value) -> Option<&str> {
+    tool.pointer("/function/name").and_then(Value::as_str)
+}
+
 /// Which tools are called. A choice of several is made by offering no others.
 fn choose(mut choice: Value, tools: &mut Vec<Value>) -> Result<Value, &'static str> {
     const ALLOWED: &str = "be auto, none or required, or have the type function with a name, or allowed_tools with mode and tools";
@@ -90,18 +105,17 @@ fn choose(mut choice: Value, tools: &mut Vec<Value>) -> Result<Value, &'static s
                 return Err(ALLOWED);
             }
             let allowed = choice.get("tools").and_then(Value::as_array);
-            let names: Vec<&Value> = allowed
+            let names: HashSet<&str> = allowed
                 .ok_or(ALLOWED)?
                 .iter()
-                .map(|tool| tool.get("name"))
+                .map(|tool| tool.get("name").and_then(Value::as_str))
                 .collect::<Option<_>>()
                 .ok_or(ALLOWED)?;
-            let name_of = |tool: &Value| tool.pointer("/function/name").cloned();
-            let known: Vec<Value> = tools.iter().filter_map(name_of).collect();
-            if names.is_empty() || !names.iter().all(|name| known.contains(name)) {
-                return Err("name tools that the request has");
+            let known: HashSet<&str> = tools.iter().filter_map(name_of).collect();
+            if names.is_empty() || !names.is_subset(&known) {
+                return Err(OFFERED);
             }
-            tools.retain(|tool| name_of(tool).is_some_and(|name| names.contains(&&name)));
+            tools.retain(|tool| name_of(tool).is_some_and(|name| names.contains(name)));
             Ok(mode)
         }
         Some(_) | None => Err(ALLOWED),

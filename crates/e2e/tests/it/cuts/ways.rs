@@ -16,6 +16,8 @@ pub(crate) enum Way {
     OpenAi,
     /// The same without the usage event.
     OpenAiPlain,
+    /// Behind Google's protocol.
+    Gemini,
     /// Behind Anthropic's protocol.
     Claude,
     /// Behind OpenAI's, in Anthropic's words.
@@ -60,32 +62,52 @@ pub(crate) struct Hearing {
 // === impl Way ===
 
 impl Way {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::OpenAi,
         Self::OpenAiPlain,
+        Self::Gemini,
         Self::Claude,
         Self::Messages,
         Self::ClaudeMessages,
     ];
 
-    /// Whether the provider speaks Anthropic's protocol.
-    const fn is_claude(self) -> bool {
-        matches!(self, Self::Claude | Self::ClaudeMessages)
+    /// What is asked for.
+    const fn model(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::OpenAiPlain | Self::Messages => "gpt-6-1-sol",
+            Self::Gemini => "gemini",
+            Self::Claude | Self::ClaudeMessages => "claude-opus-5-5",
+        }
     }
 
     pub(crate) const fn is_messages(self) -> bool {
         matches!(self, Self::Messages | Self::ClaudeMessages)
     }
 
-    /// The provider's events before the first of text.
+    /// The provider's events before the first of text: the role; or the message, a ping, and the block.
     const fn head(self) -> usize {
-        // The role; or the message, a ping, and the block.
-        if self.is_claude() { 3 } else { 1 }
+        match self {
+            Self::OpenAi | Self::OpenAiPlain | Self::Messages => 1,
+            Self::Gemini => 0,
+            Self::Claude | Self::ClaudeMessages => 3,
+        }
     }
 
-    /// All of the provider's events: text, then reason, usage and `[DONE]`, or block, reason with usage, and stop.
+    /// Its events behind the text: reason, usage and `[DONE]`; reason and usage in one; or block, reason with usage, and stop.
+    const fn tail(self) -> usize {
+        match self {
+            Self::Gemini => 1,
+            Self::OpenAi
+            | Self::OpenAiPlain
+            | Self::Messages
+            | Self::Claude
+            | Self::ClaudeMessages => 3,
+        }
+    }
+
+    /// All of the provider's events.
     pub(crate) const fn events(self) -> usize {
-        self.head() + TOKENS + 3
+        self.head() + TOKENS + self.tail()
     }
 
     /// How many tokens of text are among so many events.
@@ -93,22 +115,22 @@ impl Way {
         events.saturating_sub(self.head()).min(TOKENS)
     }
 
-    /// Whether the provider's report is among so many events.
+    /// Whether the provider's report is among so many events: it is the last but one, and the last of Google's.
     pub(crate) const fn is_reported(self, events: usize) -> bool {
-        events + 1 >= self.events()
+        events + self.tail() / 2 >= self.events()
     }
 
     /// Whether anything of the answer is among so many events.
     pub(crate) const fn has_begun(self, events: usize) -> bool {
-        events >= self.head()
+        events > 0 && events >= self.head()
     }
 
     /// Micro-credits for a token of input and one of output.
     pub(crate) const fn prices(self) -> (i64, i64) {
-        if self.is_claude() {
-            (400, 2_000)
-        } else {
-            (200, 1_000)
+        match self {
+            Self::OpenAi | Self::OpenAiPlain | Self::Messages => (200, 1_000),
+            Self::Gemini => (50, 300),
+            Self::Claude | Self::ClaudeMessages => (400, 2_000),
         }
     }
 
@@ -121,17 +143,12 @@ impl Way {
     }
 
     pub(crate) fn body(self, text: &str, label: &str) -> Value {
-        let model = if self.is_claude() {
-            "claude-opus-5-5"
-        } else {
-            "gpt-6-1-sol"
-        };
         let mut body = json!({
-            "model": model, "max_tokens": 256, "stream": true,
+            "model": self.model(), "max_tokens": 256, "stream": true,
             "messages": [{ "role": "user", "content": text }],
         });
         match self {
-            Self::OpenAi | Self::Claude => {
+            Self::OpenAi | Self::Gemini | Self::Claude => {
                 body["user"] = json!(label);
                 body["stream_options"] = json!({ "include_usage": true });
             }

@@ -75,7 +75,11 @@ impl Telling {
         let finish = candidate
             .finish_reason
             .filter(|_| course.state != State::Finished);
-        let parts = candidate.content.unwrap_or_default().parts;
+        let parts = candidate
+            .content
+            .unwrap_or_default()
+            .parts
+            .unwrap_or_default();
         let calls = parts.iter().filter(|part| part.function_call.is_some());
         let all_calls = course.calls.saturating_add(calls.count());
         // What ends in no answer is told as such while it still can be.
@@ -97,7 +101,7 @@ impl Telling {
         for part in parts {
             self.part(at, part, &mut course);
         }
-        let logprobs = candidate.logprobs_result.and_then(Logprobs::of);
+        let logprobs = Logprobs::read(candidate.logprobs_result);
         let message = candidate.finish_message.map(|text| text.0);
         let message =
             message.filter(|_| word.is_some_and(|(finish, _)| finish == Finish::ContentFilter));
@@ -147,7 +151,7 @@ impl Telling {
             extra_content: Extra::of(part.thought_signature),
             ..Delta::default()
         };
-        match (part.thought, self.wishes.show) {
+        match (part.thought.unwrap_or_default(), self.wishes.show) {
             (false, _) => delta.content = text,
             (true, Show::Thoughts) => delta.reasoning_content = text,
             (true, Show::AnswerOnly) => {}

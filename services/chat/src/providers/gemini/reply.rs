@@ -80,7 +80,7 @@ pub(super) fn call<'a>(
         id: given.unwrap_or_else(made),
         r#type: "function",
         function: Function {
-            name: called.name.0,
+            name: called.name.unwrap_or_default().0,
             arguments: called.args.map_or("{}", RawValue::get),
         },
         extra_content: Extra::of(signature),
@@ -96,7 +96,12 @@ fn choice<'a>(
         ..Message::default()
     };
     let place = (common, candidate.index);
-    for part in candidate.content.unwrap_or_default().parts {
+    for part in candidate
+        .content
+        .unwrap_or_default()
+        .parts
+        .unwrap_or_default()
+    {
         message.take(part, wishes, place);
     }
     if message.tool_calls.is_empty() {
@@ -111,7 +116,7 @@ fn choice<'a>(
         index: candidate.index,
         message,
         finish_reason: finish.word()?,
-        logprobs: candidate.logprobs_result.and_then(Logprobs::of),
+        logprobs: Logprobs::read(candidate.logprobs_result),
     })
 }
 
@@ -129,7 +134,7 @@ impl<'a> Message<'a> {
             return;
         }
         let text = part.text.unwrap_or_default().0;
-        match (part.thought, wishes.show) {
+        match (part.thought.unwrap_or_default(), wishes.show) {
             (false, _) => append(&mut self.content, &text),
             (true, Show::Thoughts) => append(&mut self.reasoning_content, &text),
             (true, Show::AnswerOnly) => {}

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Number;
+use serde_json::{Number, Value};
 use upstream::{Class, Failure, Verdict};
 
 use super::wire;
@@ -165,15 +165,14 @@ pub(super) fn usage(reported: &wire::Usage) -> Option<Usage> {
     let shown = count(reported.candidates_token_count.as_ref())?;
     let reasoning = count(reported.thoughts_token_count.as_ref())?;
     let total = count(reported.total_token_count.as_ref())?;
-    let modalities = reported.prompt_tokens_details.as_deref();
-    let sound = modalities
-        .unwrap_or_default()
-        .iter()
-        .find(|part| part.modality == "AUDIO");
+    let modalities = reported.prompt_tokens_details.as_ref();
+    let mut modalities = modalities.and_then(Value::as_array).into_iter().flatten();
+    let sound =
+        modalities.find(|part| part.get("modality").and_then(Value::as_str) == Some("AUDIO"));
     let mut usage = Usage::of(Counts {
         prompt: prompt.checked_add(tools)?,
         cached: count(reported.cached_content_token_count.as_ref())?,
-        audio: sound.and_then(|sound| count(sound.token_count.as_ref())),
+        audio: sound.and_then(|sound| count(sound.get("tokenCount"))),
         completion: shown.checked_add(reasoning)?,
         reasoning,
         ..Counts::default()
@@ -233,7 +232,12 @@ impl<'a> Extra<'a> {
 // === impl Logprobs ===
 
 impl Logprobs {
-    pub(super) fn of(result: wire::Logprobs) -> Option<Self> {
+    /// What it says of them; nothing where it says nonsense, which is no reason to lose an answer.
+    pub(super) fn read(result: Option<Value>) -> Option<Self> {
+        serde_json::from_value(result?).ok().and_then(Self::of)
+    }
+
+    fn of(result: wire::Logprobs) -> Option<Self> {
         let mut tops = result.top_candidates.into_iter();
         let tokens = result.chosen_candidates.into_iter().map(|chosen| Token {
             token: Likely::of(chosen),
@@ -262,7 +266,7 @@ impl Likely {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -228,7 +228,8 @@ pub(super) struct Candidate<'a> {
     pub(super) finish_reason: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) finish_message: Option<Text<'a>>,
-    pub(super) logprobs_result: Option<Logprobs>,
+    /// [`Logprobs`], as far as it is.
+    pub(super) logprobs_result: Option<Value>,
 }
 
 /// A wire type.
@@ -236,7 +237,7 @@ pub(super) struct Candidate<'a> {
 #[serde(default)]
 pub(super) struct Said<'a> {
     #[serde(borrow)]
-    pub(super) parts: Vec<Given<'a>>,
+    pub(super) parts: Option<Vec<Given<'a>>>,
 }
 
 /// A part of an answer, whatever it holds: a wire type.
@@ -245,7 +246,7 @@ pub(super) struct Said<'a> {
 pub(super) struct Given<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
-    pub(super) thought: bool,
+    pub(super) thought: Option<bool>,
     #[serde(borrow)]
     pub(super) thought_signature: Option<Text<'a>>,
     #[serde(borrow)]
@@ -259,7 +260,7 @@ pub(super) struct Called<'a> {
     #[serde(borrow)]
     pub(super) id: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) name: Text<'a>,
+    pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) args: Option<&'a RawValue>,
 }
@@ -307,13 +308,5 @@ pub(super) struct Usage {
     pub(super) candidates_token_count: Option<Value>,
     pub(super) thoughts_token_count: Option<Value>,
     pub(super) total_token_count: Option<Value>,
-    pub(super) prompt_tokens_details: Option<Vec<Modality>>,
-}
-
-/// A wire type.
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Modality {
-    pub(super) modality: String,
-    pub(super) token_count: Option<Value>,
+    pub(super) prompt_tokens_details: Option<Value>,
 }

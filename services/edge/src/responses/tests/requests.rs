@@ -71,6 +71,16 @@ fn tools_are_chosen_among_those_that_are_offered() {
 }
 
 #[test]
+fn what_is_about_tools_stands_beside_tools_only() {
+    let without = |choice: &str| json!({ "model": "m", "input": "hi", "tool_choice": choice, "parallel_tool_calls": true });
+    for word in ["auto", "none"] {
+        let asked = chat(&without(word));
+        assert!(asked.get("tool_choice").is_none() && asked.get("parallel_tool_calls").is_none());
+    }
+    assert_eq!(wrong(&without("required")), ["tool_choice"]);
+}
+
+#[test]
 fn messages_have_their_parts() {
     let parts = json!([
         { "type": "input_text", "text": "what is it?" },
@@ -250,6 +260,12 @@ fn items_of_kept_responses_may_be_referred_to() {
     assert_eq!(params, ["input[2]", "input[3]"]);
     let mut fields = fields;
     fields["input"].as_array_mut().unwrap().truncate(2);
+    // What is kept is said once, not as often as it is named.
+    let mut twice = fields.clone();
+    let again = twice["input"][1].clone();
+    twice["input"].as_array_mut().unwrap().push(again);
+    let fault = read(twice, &found).unwrap_err();
+    assert_eq!(fault.param.as_deref(), Some("input[2]"));
     let (_, body) = Turn::open(read(fields, &found).unwrap(), None);
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(
