@@ -15,3 +15,11 @@ create table response (
     check ((conversation is null) = (object is null))
 );
 create index response_expiry on response (expires_at);
+
+-- How many bytes of them each account keeps in each mode, so that none can fill the disk.
+create table response_room (
+    account blob not null,
+    mode text not null,
+    bytes bigint not null check (bytes >= 0),
+    primary key (account, mode)
+);

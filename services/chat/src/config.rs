@@ -158,6 +158,8 @@ pub struct ResponseLimits {
     pub kept: Duration,
     /// The longest that is kept, in bytes: the conversation up to its end and what the customer read. Default 4 MiB.
     pub max_bytes: usize,
+    /// What an account keeps at most in a mode, all its responses together, in bytes. Default 1 GiB.
+    pub max_total_bytes: u64,
 }
 
 // === impl Config ===
@@ -314,6 +316,7 @@ impl Default for ResponseLimits {
         Self {
             kept: Duration::from_secs(30 * 24 * 3600),
             max_bytes: 4 * 1024 * 1024,
+            max_total_bytes: 1024 * 1024 * 1024,
         }
     }
 }

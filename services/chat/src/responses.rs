@@ -10,7 +10,7 @@ use tracing::error;
 
 use crate::{StoreError, config::ResponseLimits, store::response as table};
 
-/// The rows of `response`.
+/// What is kept, with its limits.
 pub(crate) struct Responses {
     db: Db,
     sealer: Sealer,
@@ -41,7 +41,7 @@ impl Responses {
         Self { db, sealer, limits }
     }
 
-    /// Keeps one. `false`: it is too long.
+    /// Keeps one. `false`: it is too long, or its account keeps as much as it may.
     pub(crate) async fn keep(
         &self,
         place: Place,
@@ -57,11 +57,12 @@ impl Responses {
         );
         let now = self.db.now_micros();
         let times = (now, now.saturating_add(micros(self.limits.kept)));
-        let write: Result<(), StoreError> = self
-            .db
-            .write(move |connection| Box::pin(table::insert(connection, place, sealed, times)))
-            .await;
-        write.map(|()| true)
+        let most = i64::try_from(self.limits.max_total_bytes).unwrap_or(i64::MAX);
+        self.db
+            .write(move |connection| {
+                Box::pin(table::insert(connection, place, sealed, times, most))
+            })
+            .await
     }
 
     /// A part of a kept one; the other is left empty.

@@ -1,7 +1,9 @@
-//! The table `response`: one function per statement. A row is its account's, in its mode, and nobody else's.
+//! The tables `response` and `response_room`. A row is its account's, in its mode, and nobody else's; what it keeps in all is known.
+
+use std::collections::BTreeMap;
 
 use db::Engine;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
 
 use crate::{
     StoreError,
@@ -11,14 +13,26 @@ use crate::{
 /// Rows that one statement of a sweep takes.
 const BATCH: i64 = 500;
 
-/// Writes a response down. One that is there already, or was deleted, stays as it is.
+/// Bytes of what is kept of a response; none of one that was deleted.
+const BYTES: &str =
+    "cast(coalesce(length(conversation), 0) + coalesce(length(object), 0) as bigint)";
+
+/// Writes a response down, if its account then keeps at most `most` bytes in its mode. One that is there already, or was deleted, stays
+/// as it is. `false`: there is no room.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     place: Place,
     (conversation, object): (Vec<u8>, Vec<u8>),
     (now, expires_at): (i64, i64),
-) -> Result<(), StoreError> {
-    sqlx::query(
+    most: i64,
+) -> Result<bool, StoreError> {
+    let bytes = conversation.len().saturating_add(object.len());
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let owner = (place.account.to_vec(), place.mode.as_str().to_owned());
+    if !take_room(connection, &owner, bytes, most).await? {
+        return Ok(false);
+    }
+    let done = sqlx::query(
         "insert into response (account, mode, operation, conversation, object, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7)
          on conflict do nothing",
@@ -30,8 +44,55 @@ pub(crate) async fn insert(
     .bind(object)
     .bind(now)
     .bind(expires_at)
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        give_room(connection, &owner, bytes).await?;
+    }
+    Ok(true)
+}
+
+/// Whose room it is: account and mode.
+type Owner = (Vec<u8>, String);
+
+/// Takes so many bytes of an account's room. `false`: it has not got them.
+async fn take_room(
+    connection: &mut AnyConnection,
+    (account, mode): &Owner,
+    bytes: i64,
+    most: i64,
+) -> Result<bool, StoreError> {
+    sqlx::query(
+        "insert into response_room (account, mode, bytes) values ($1, $2, 0) on conflict do nothing",
+    )
+    .bind(account.as_slice())
+    .bind(mode.as_str())
+    .execute(&mut *connection)
+    .await?;
+    let done = sqlx::query(
+        "update response_room set bytes = bytes + $3 where account = $1 and mode = $2 and bytes + $3 <= $4",
+    )
+    .bind(account.as_slice())
+    .bind(mode.as_str())
+    .bind(bytes)
+    .bind(most)
     .execute(connection)
     .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives so many bytes back.
+async fn give_room(
+    connection: &mut AnyConnection,
+    (account, mode): &Owner,
+    bytes: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("update response_room set bytes = bytes - $3 where account = $1 and mode = $2")
+        .bind(account.as_slice())
+        .bind(mode.as_str())
+        .bind(bytes)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -62,6 +123,15 @@ pub(crate) async fn empty(
     place: Place,
     now: i64,
 ) -> Result<bool, StoreError> {
+    // What is kept never grows: it is as long when it is deleted.
+    let bytes: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "select {BYTES} from response where account = $1 and mode = $2 and operation = $3"
+    )))
+    .bind(place.account.to_vec())
+    .bind(place.mode.as_str())
+    .bind(place.operation.to_vec())
+    .fetch_optional(&mut *connection)
+    .await?;
     let done = sqlx::query(
         "update response set conversation = null, object = null
          where account = $1 and mode = $2 and operation = $3 and object is not null and expires_at > $4",
@@ -70,9 +140,14 @@ pub(crate) async fn empty(
     .bind(place.mode.as_str())
     .bind(place.operation.to_vec())
     .bind(now)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let owner = (place.account.to_vec(), place.mode.as_str().to_owned());
+    give_room(connection, &owner, bytes.unwrap_or_default()).await?;
+    Ok(true)
 }
 
 /// Whether a response is kept no longer.
@@ -91,15 +166,27 @@ pub(crate) async fn forget_expired(
     now: i64,
 ) -> Result<u64, StoreError> {
     let skip_locked = Engine::of(connection).skip_locked();
-    let done = sqlx::query(AssertSqlSafe(format!(
+    let forgotten = sqlx::query(AssertSqlSafe(format!(
         "with expired as (
              select account, mode, operation from response where expires_at <= $1
              order by expires_at limit {BATCH}{skip_locked}
          )
-         delete from response where (account, mode, operation) in (select account, mode, operation from expired)"
+         delete from response where (account, mode, operation) in (select account, mode, operation from expired)
+         returning account, mode, {BYTES} as bytes"
     )))
     .bind(now)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(done.rows_affected())
+    // In one order, as others do the same at the same time.
+    let mut room: BTreeMap<Owner, i64> = BTreeMap::new();
+    for row in &forgotten {
+        let owner = (row.try_get("account")?, row.try_get("mode")?);
+        let bytes: i64 = row.try_get("bytes")?;
+        let sum = room.entry(owner).or_default();
+        *sum = sum.saturating_add(bytes);
+    }
+    for (owner, bytes) in &room {
+        give_room(connection, owner, *bytes).await?;
+    }
+    Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
 }

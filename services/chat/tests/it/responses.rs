@@ -20,6 +20,8 @@ on_both_engines!(
     a_response_is_its_accounts_in_its_mode,
     what_is_kept_first_stays_and_what_is_deleted_does_not_come_back,
     a_long_one_is_not_kept_and_an_old_one_is_forgotten,
+    an_account_keeps_what_it_has_room_for,
+    what_is_forgotten_makes_room,
     what_does_not_open_is_not_there,
 );
 
@@ -163,6 +165,51 @@ async fn a_long_one_is_not_kept_and_an_old_one_is_forgotten(engine: Engine) {
     })
     .await;
     assert_eq!(get(&process, place).await, Err(gone()));
+}
+
+async fn an_account_keeps_what_it_has_room_for(engine: Engine) {
+    let settings = "[limits.chat.replay]";
+    let little = "[limits.responses]\n    max_total_bytes = 1000\n    [limits.chat.replay]";
+    let house = House::new(engine).await.with(settings, little);
+    let process = house.process().await;
+    let mut kept = Vec::new();
+    loop {
+        let place = (Mode::Test, mint::<ids::Operation>());
+        if !keep(&process, place, response("foxes?")).await {
+            assert_eq!(get(&process, place).await, Err(gone()));
+            break;
+        }
+        kept.push(place);
+        assert!(kept.len() < 50, "there is no end to it");
+    }
+    assert!(kept.len() > 1);
+    assert_eq!(house.responses().await.len(), kept.len());
+    // Others have room of their own.
+    let stranger = process.of(&house.stranger());
+    assert!(keep(&stranger, (Mode::Test, mint()), response("wolves?")).await);
+    assert!(keep(&process, (Mode::Live, mint()), response("wolves?")).await);
+    // What is deleted makes room for one, once.
+    assert_eq!(delete(&process, kept[0]).await, Ok(()));
+    assert_eq!(delete(&process, kept[0]).await, Err(gone()));
+    assert!(keep(&process, (Mode::Test, mint()), response("foxes?")).await);
+    assert!(!keep(&process, (Mode::Test, mint()), response("foxes?")).await);
+}
+
+/// What is forgotten makes room as well, and what was there already takes none twice.
+async fn what_is_forgotten_makes_room(engine: Engine) {
+    let settings = "[limits.chat.replay]";
+    let short =
+        "[limits.responses]\n    kept = '1ms'\n    max_total_bytes = 200\n    [limits.chat.replay]";
+    let house = House::new(engine).await.with(settings, short);
+    let process = house.process().await;
+    for _ in 0..3 {
+        let place = (Mode::Test, mint::<ids::Operation>());
+        assert!(keep(&process, place, response("foxes?")).await);
+        eventually("it is forgotten", async || {
+            house.responses().await.is_empty()
+        })
+        .await;
+    }
 }
 
 async fn what_does_not_open_is_not_there(engine: Engine) {

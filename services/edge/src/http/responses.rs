@@ -150,7 +150,9 @@ pub(crate) async fn keep(
     let request = rpc::request(request, app.config.limits.deadlines.responses);
     match app.clients.chat.clone().keep_response(request).await {
         Ok(reply) if reply.get_ref().kept => return Kept::Yes,
-        Ok(_) => tracing::debug!(%operation, "a response is too long to be kept"),
+        Ok(_) => {
+            tracing::debug!(%operation, "a response is too long to be kept, or its account keeps as much as it may")
+        }
         Err(status) => {
             let fault = Fault::from(status);
             tracing::warn!(%operation, code = fault.code.word, "a response cannot be kept");
