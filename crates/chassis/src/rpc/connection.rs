@@ -85,6 +85,9 @@ pub(super) enum DialError {
     TooSlow,
 }
 
+/// Calls that were given up lately, whose last bytes are passed over.
+const REMEMBERED_RESETS: usize = 4_096;
+
 // === impl Dialer ===
 
 impl Dialer {
@@ -137,6 +140,10 @@ impl Dialer {
             .keep_alive_interval(self.limits.keepalive_interval)
             .keep_alive_timeout(self.limits.keepalive_timeout)
             .keep_alive_while_idle(true)
+            // Who has its answer, or gives it up, may go before its last bytes have come. They would count as the other side's mistakes, and so
+            // many of those end a connection, and every call on it; but the other side is one of ours.
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .max_local_error_reset_streams(None)
             .initial_stream_window_size(self.limits.stream_window)
             .initial_connection_window_size(self.limits.connection_window)
             .max_header_list_size(self.limits.max_header_bytes);
