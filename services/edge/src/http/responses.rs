@@ -151,7 +151,7 @@ pub(crate) async fn keep(
     match app.clients.chat.clone().keep_response(request).await {
         Ok(reply) if reply.get_ref().kept => return Kept::Yes,
         Ok(_) => {
-            tracing::debug!(%operation, "a response is too long to be kept, or its account keeps as much as it may")
+            tracing::debug!(%operation, "a response is too long to be kept, or its account keeps as much as it may");
         }
         Err(status) => {
             let fault = Fault::from(status);
