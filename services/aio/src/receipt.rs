@@ -242,11 +242,11 @@ mod tests {
 
     #[test]
     fn what_a_dead_process_left_behind_is_free_and_no_receipt() {
-        let stub = json!({"class": "process_died", "total_microcredits": 0});
+        let short = json!({"class": "process_died", "total_microcredits": 0});
         let operation = |receipt: &Value, charged: i64| json!({"data": {"receipt": receipt, "charged_microcredits": charged}});
-        let swept = operation(&stub, 0);
+        let swept = operation(&short, 0);
         let expired = operation(&Value::Null, 0);
-        let read = read_receipts(&format!("{stub} {swept} {expired}")).unwrap();
+        let read = read_receipts(&format!("{short} {swept} {expired}")).unwrap();
         assert_eq!((read.receipts.len(), read.left), (0, 3));
         let told = verify_all(&[], read.left, &Catalogue::built_in().unwrap()).unwrap();
         assert!(told.fits && told.json["left_behind"] == 3, "{}", told.json);
@@ -254,7 +254,7 @@ mod tests {
         let other = json!({"class": "completed", "total_microcredits": 0});
         for charged in [
             operation(&Value::Null, 7),
-            operation(&stub, 7),
+            operation(&short, 7),
             operation(&dear, 7),
             operation(&other, 0),
         ] {

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use bytes::{Bytes, BytesMut};
 use domain::{Micros, Usage};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -81,9 +82,11 @@ pub(crate) fn with_member(json: &Bytes, name: &str, value: &str) -> Bytes {
     if !json.trim_ascii_start().starts_with(b"{") {
         return json.clone();
     }
-    let own = serde_json::from_slice::<HashMap<Cow<'_, str>, &RawValue>>(json)
-        .ok()
-        .and_then(|members| members.get(name).map(|own| own.get()));
+    // Looking is cheaper than reading, and providers hardly ever have it.
+    let is_there = memmem::find(json, format!("\"{name}\"").as_bytes()).is_some();
+    let members = || serde_json::from_slice::<HashMap<Cow<'_, str>, &RawValue>>(json).ok();
+    let own = is_there.then(members).flatten();
+    let own = own.and_then(|members| members.get(name).map(|own| own.get()));
     if let Some(own) = own {
         let start = own.as_ptr().addr().saturating_sub(json.as_ptr().addr());
         return splice(json, start, start.saturating_add(own.len()), value);
