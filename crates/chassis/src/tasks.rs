@@ -25,7 +25,8 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let tracked = self.tracker.track_future(work.instrument(span));
+        // What a task of tokio's is made of is moved several times: let it be a pointer.
+        let tracked = self.tracker.track_future(Box::pin(work).instrument(span));
         drop(tokio::spawn(tracked));
     }
 

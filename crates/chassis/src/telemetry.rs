@@ -11,7 +11,12 @@ mod sampling;
 
 pub use context::{adopt, adopt_customers, adopt_text, inject, traceparent};
 
-use std::{error::Error as StdError, fmt::Display, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt::Display,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
@@ -34,6 +39,9 @@ const KIND: &str = "otel.kind";
 
 /// What is logged unless somebody says otherwise. lapin logs as an error what it has told us and we have said ourselves.
 const DEFAULT_LOG: &str = "info,lapin=off";
+
+/// Whether this process exports traces.
+static TRACES: AtomicBool = AtomicBool::new(false);
 
 /// The section `telemetry`.
 #[derive(Clone, Debug, Deserialize)]
@@ -132,9 +140,16 @@ pub fn start(config: &Config, service: &str, runtime: &Handle) -> Result<Telemet
         .with(log::layer(config.log_format).with_filter(filter))
         .try_init()
         .map_err(Error::Twice)?;
+    TRACES.store(true, Ordering::Relaxed);
     Ok(Telemetry {
         exporting: Some((provider, config.export_timeout)),
     })
+}
+
+/// Whether this process exports traces. Where it does not, what only a trace wants to know need not be told to a span that the log
+/// has as well: the log writes down all that a span is told, whether a line of it is ever written or not.
+pub fn exports_traces() -> bool {
+    TRACES.load(Ordering::Relaxed)
 }
 
 /// Hands the spans that name their kind to OpenTelemetry.

@@ -16,7 +16,7 @@ use crate::{
     job::Job,
     store::{
         horizon::Horizon,
-        seal::{self, EntryRow, SealRow},
+        seal::{self, Lines, SealRow},
     },
 };
 
@@ -126,12 +126,10 @@ async fn next(
     let mut chain = Chain::after(last);
     let mut after = last.map_or(0, |seal| seal.upto);
     loop {
-        let entries = seal::entries(connection, (after, upto), PAGE).await?;
-        let Some(end) = entries.last() else { break };
-        after = end.seq;
-        for entry in &entries {
-            chain.add(entry);
-        }
+        let lines = seal::lines(connection, (after, upto), PAGE).await?;
+        let Some(lines) = lines else { break };
+        after = lines.last;
+        chain.add(&lines);
     }
     Ok(SealRow {
         n: last.map_or(0, |seal| seal.n).saturating_add(1),
@@ -150,20 +148,11 @@ impl Chain {
         Self { hash, entries: 0 }
     }
 
-    /// Every column, each with an end that its text cannot hold.
-    fn add(&mut self, entry: &EntryRow) {
-        let line = format!(
-            "\n{} {} {} {} {} {} {}",
-            entry.seq,
-            hex(&entry.cause),
-            entry.kind,
-            hex(&entry.account),
-            entry.mode,
-            entry.amount,
-            entry.created_at
-        );
-        self.hash.update(line);
-        self.entries = self.entries.saturating_add(1);
+    /// Every line begins with a line break.
+    fn add(&mut self, lines: &Lines) {
+        self.hash.update("\n");
+        self.hash.update(&lines.text);
+        self.entries = self.entries.saturating_add(lines.entries);
     }
 }
 

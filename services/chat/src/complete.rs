@@ -27,7 +27,6 @@ use proto::{
     chat::v1::{Head, Tail, complete_event::Event},
 };
 use tokio::sync::mpsc::Receiver;
-use tracing::info_span;
 use upstream::{Class, Failure};
 
 use crate::{
@@ -63,12 +62,7 @@ pub(crate) fn complete(
     let (listener, events) =
         Listener::new(config.buffered_events, config.slow_reader_timeout, line);
     if let Some(key) = submission.idempotency_key.take() {
-        let span = info_span!(
-            "chat",
-            request = submission.caller.request_id,
-            operation = %submission.operation,
-            otel.kind = "internal",
-        );
+        let span = story::line(&submission.caller.request_id, submission.operation);
         let keyed = Keyed::new(service, submission, &key, listener);
         service.tasks.spawn(span, keyed.run());
     } else {

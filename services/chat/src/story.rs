@@ -2,7 +2,8 @@
 
 use std::{future::Future, sync::OnceLock, time::Duration};
 
-use domain::{Micros, Usage, charge::Ending, conventional_name};
+use chassis::telemetry::exports_traces;
+use domain::{Micros, OperationId, Usage, charge::Ending, conventional_name};
 use tokio::time::Instant;
 use tracing::{Span, field, info_span};
 use upstream::{CallSpan, Failure};
@@ -53,8 +54,16 @@ fn operation(request: &Request) -> &'static str {
     if request.inputs > 0 { EMBEDDINGS } else { CHAT }
 }
 
+/// The span of a request for the log.
+pub(crate) fn line(request: &str, id: OperationId) -> Span {
+    info_span!("chat", request, operation = %id, otel.kind = "internal")
+}
+
 /// The span of a request that is run: what it is told at its end is left open.
 pub(crate) fn span(plan: &Plan) -> Span {
+    if !exports_traces() {
+        return line(&plan.caller.request_id, plan.operation);
+    }
     let (operation, model) = (operation(&plan.request), plan.answering.model.as_str());
     info_span!(
         "chat",
@@ -247,10 +256,10 @@ impl Story {
 
     /// What the request's span is told at its end.
     fn note_end(&self, error: Option<&'static str>) {
-        let span = Span::current();
-        if span.is_disabled() {
+        if !exports_traces() {
             return;
         }
+        let span = Span::current();
         if let Some(call) = &self.call {
             span.record("gen_ai.provider.name", conventional_name(&call.provider));
         }

@@ -94,7 +94,8 @@ impl Keys {
             return Err(refusal);
         }
         self.metrics.key_misses.inc();
-        self.ask(digest, &key).await
+        // Rare, and large: requests whose key is known need not carry it with them.
+        Box::pin(self.ask(digest, &key)).await
     }
 
     /// Forgets a key that was revoked or changed: from now on, nothing that billing said before counts.
