@@ -3,20 +3,26 @@
 //! It must not retry, follow redirects, use a proxy of the environment, or decompress; and it knows no provider: the
 //! adapter brings the URL, the headers, the body and its own reading of refusals.
 
+mod connector;
 mod reply;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::{ACCEPT, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::config::{HttpVersions, UpstreamConfig};
+use crate::Error;
+use crate::config::UpstreamConfig;
 use crate::failure::{Classify, Failure, ProviderAnswer, Wait};
-use crate::{Error, tls};
 
+use self::connector::Connector;
 pub use self::reply::{Reply, ReplyBody};
 
 /// One request to a provider.
@@ -42,12 +48,12 @@ enum Refusal {
 /// The client for configured providers. Cheap to clone; all clones share one connection pool.
 #[derive(Debug, Clone)]
 pub struct ProviderClient {
-    http: reqwest::Client,
+    http: Client<Connector, Full<Bytes>>,
     limits: Arc<UpstreamConfig>,
 }
 
 /// What the program calls itself.
-pub(crate) const USER_AGENT: &str = concat!("aio/", env!("CARGO_PKG_VERSION"));
+pub(crate) const NAME: &str = concat!("aio/", env!("CARGO_PKG_VERSION"));
 
 // === impl Call ===
 
@@ -94,13 +100,20 @@ impl Call {
         self
     }
 
-    fn into_request(self) -> reqwest::Request {
-        let mut request = reqwest::Request::new(self.method, self.url);
-        *request.headers_mut() = self.headers;
-        if !self.body.is_empty() {
-            *request.body_mut() = Some(self.body.into());
+    /// # Errors
+    /// [`Class::NotSent`](crate::Class::NotSent) when the URL is none that can be called.
+    fn into_request(self) -> Result<Request<Full<Bytes>>, Failure> {
+        let uri: Uri = self.url.as_str().parse().map_err(Failure::unsendable)?;
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = uri;
+        let mut headers = self.headers;
+        for (name, usual) in [(USER_AGENT, NAME), (ACCEPT, "*/*")] {
+            let value = headers.entry(name);
+            value.or_insert(HeaderValue::from_static(usual));
         }
-        request
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 }
 
@@ -110,29 +123,17 @@ impl ProviderClient {
     /// Builds the client.
     ///
     /// # Errors
-    /// When the TLS or HTTP library refuses its settings.
+    /// When the TLS library refuses its settings.
     pub fn new(config: &UpstreamConfig) -> Result<Self, Error> {
-        let alpn: &[&[u8]] = match config.http_versions {
-            HttpVersions::Http1 => &[b"http/1.1"],
-            HttpVersions::Http2 => &[b"h2", b"http/1.1"],
-        };
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(alpn)?)
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .connect_timeout(config.connect_timeout)
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.pool_idle_timeout)
-            .pool_max_idle_per_host(config.pool_max_idle_per_host);
-        let builder = match config.http_versions {
-            HttpVersions::Http1 => builder.http1_only(),
-            HttpVersions::Http2 => builder.http2_adaptive_window(true),
-        };
+            .pool_max_idle_per_host(config.pool_max_idle_per_host)
+            .http2_adaptive_window(true);
         Ok(Self {
-            http: builder.build().map_err(Error::Client)?,
+            http: builder.build(Connector::new(config)?),
             limits: Arc::new(config.clone()),
         })
     }
@@ -149,7 +150,7 @@ impl ProviderClient {
             .unwrap_or(self.limits.first_byte_timeout)
             .min(self.limits.total_timeout);
         let refusal = call.refusal;
-        let response = timeout(wait, self.http.execute(call.into_request()))
+        let response = timeout(wait, self.http.request(call.into_request()?))
             .await
             .map_err(|_| Failure::timed_out(Wait::FirstByte))?
             .map_err(Failure::sending)?;

@@ -228,26 +228,30 @@ impl Failure {
         failure
     }
 
-    /// Sending failed: before the request left if the connection was never made, else with unknown outcome.
+    /// The request could not be written down.
     #[must_use]
-    pub fn sending(error: reqwest::Error) -> Self {
-        let failure = if error.is_builder() {
-            Self::new(Class::NotSent, "the request could not be built")
-        } else if error.is_connect() {
+    pub fn unsendable(error: http::uri::InvalidUri) -> Self {
+        Self::new(Class::NotSent, "the request could not be built").caused_by(error)
+    }
+
+    /// Sending failed: before anybody looked at the request, if the connection was never made or the other side says so, else with
+    /// unknown outcome.
+    #[must_use]
+    pub fn sending(error: hyper_util::client::legacy::Error) -> Self {
+        let failure = if error.is_connect() {
             Self::new(Class::NotSent, "no connection")
-        } else if error.is_timeout() {
-            Self::timed_out(Wait::FirstByte)
+        } else if was_not_looked_at(&error) {
+            Self::new(Class::NotSent, "the connection was being closed")
         } else {
             Self::new(Class::Unknown, "the connection broke before the answer")
         };
-        failure.caused_by(error.without_url())
+        failure.caused_by(error)
     }
 
     /// The body of a 2xx answer broke off.
     #[must_use]
-    pub fn receiving(error: reqwest::Error) -> Self {
-        Self::new(Class::Unknown, "the connection broke inside the answer")
-            .caused_by(error.without_url())
+    pub fn receiving(error: hyper::Error) -> Self {
+        Self::new(Class::Unknown, "the connection broke inside the answer").caused_by(error)
     }
 
     /// A limit of time passed after the request left.
@@ -407,6 +411,22 @@ impl StdError for Failure {
             None => None,
         }
     }
+}
+
+/// Whether the other side says that it has not looked at a request: HTTP/2's word for a connection that is being closed, or a stream too
+/// many (RFC 9113, 6.8 and 8.7).
+fn was_not_looked_at(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+            let reason = h2.reason();
+            let goes = h2.is_go_away() && reason == Some(h2::Reason::NO_ERROR);
+            let refuses = h2.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM);
+            return h2.is_remote() && (goes || refuses);
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// One line of at most [`MAX_DETAIL_CHARS`] printable characters, or nothing.

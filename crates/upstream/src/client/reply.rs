@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::UpstreamConfig;
@@ -27,7 +28,7 @@ pub struct Reply {
 
 /// The body of a reply as a stream of chunks. It ends after the first failure.
 pub struct ReplyBody {
-    body: reqwest::Body,
+    body: Incoming,
     /// Fires at the earliest moment at which a limit may have passed; moved only when it fires, not with every chunk.
     timer: Pin<Box<Sleep>>,
     /// Since when the provider has been silent while somebody wants more. A slow reader is not the provider's silence.
@@ -48,11 +49,11 @@ enum State {
 
 impl Reply {
     pub(super) fn new(
-        response: reqwest::Response,
+        response: Response<Incoming>,
         limits: &UpstreamConfig,
         deadline: Instant,
     ) -> Self {
-        let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let (head, body) = response.into_parts();
         Self {
             status: head.status,
             headers: head.headers,
@@ -125,7 +126,7 @@ impl Reply {
 // === impl ReplyBody ===
 
 impl ReplyBody {
-    fn new(body: reqwest::Body, limits: &UpstreamConfig, deadline: Instant) -> Self {
+    fn new(body: Incoming, limits: &UpstreamConfig, deadline: Instant) -> Self {
         let idle_at = Instant::now() + limits.idle_timeout;
         Self {
             body,

@@ -16,7 +16,7 @@ use super::download::Download;
 use super::policy::{GuardedUrl, Policy, Reach};
 use super::refusal::Refusal;
 use super::resolve::{Connector, ResolveError, Resolver};
-use crate::client::USER_AGENT;
+use crate::client::NAME;
 use crate::config::EgressConfig;
 use crate::{Error, tls};
 
@@ -289,7 +289,7 @@ impl fmt::Debug for GuardedClient {
 fn one_shot_client(config: &EgressConfig) -> Result<reqwest::ClientBuilder, Error> {
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config(&[b"http/1.1"])?)
-        .user_agent(USER_AGENT)
+        .user_agent(NAME)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
