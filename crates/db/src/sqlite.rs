@@ -15,7 +15,11 @@ use crate::{Engine, Error, Limits, Migration};
 
 /// What every connection is told. `synchronous = full`: a commit that was answered survives a power cut.
 const PRAGMAS: &str = "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; \
-                       pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000";
+                       pragma foreign_keys = on; pragma temp_store = memory";
+/// The writer keeps so many KiB of pages: it comes back to the ends of a few tables and indexes.
+const WRITERS_PAGES: &str = "pragma cache_size = -16000";
+/// A reader keeps few: there are several, they come back to little, and what a connection has once taken it never gives back.
+const READERS_PAGES: &str = "pragma cache_size = -2000; pragma query_only = on";
 
 /// Opens or makes a file, migrates it, and starts its writer and its readers.
 pub(crate) async fn open(
@@ -34,7 +38,7 @@ pub(crate) async fn open(
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(PRAGMAS).await?;
-                connection.execute("pragma query_only = on").await?;
+                connection.execute(READERS_PAGES).await?;
                 Ok(())
             })
         })
@@ -47,6 +51,7 @@ pub(crate) async fn open(
 async fn writing(url: &str) -> Result<AnyConnection, Error> {
     let mut connection = AnyConnection::connect(url).await?;
     connection.execute(PRAGMAS).await?;
+    connection.execute(WRITERS_PAGES).await?;
     Ok(connection)
 }
 
