@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost.bytes(["."]);
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("crate::codec::Small")
         .compile_fds_with_config(descriptors, prost)?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())

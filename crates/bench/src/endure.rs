@@ -6,13 +6,15 @@ use crate::{
     figures::Figures,
     gateway::Gateway,
     phases::{Bench, Phase},
-    procfs::rss_mb,
+    procfs::{open_files, rss_mb},
     progress,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const STREAMS: u32 = 10_000;
+/// Files and connections of the gateway's that are none of a stream's two.
+const OTHER_FILES: u32 = 500;
 /// Seconds until all streams are open.
 const OPENING: u32 = 15;
 /// Seconds in which they end.
@@ -32,7 +34,7 @@ pub(crate) async fn endure(
     idle_mb: f64,
 ) -> anyhow::Result<Figures> {
     let (streams, seconds) = match bench.length {
-        Length::Full => (STREAMS, 8),
+        Length::Full => (room(), 8),
         Length::Quick => (STREAMS / 10, 2),
     };
     progress(&format!("chat: {streams} streams of half a minute"));
@@ -58,11 +60,20 @@ pub(crate) async fn endure(
     Ok(vec![
         ("open_streams", open.requests as f64),
         ("open_streams_errors", open.errors() as f64),
-        ("rss_open_streams_mb", open.rss_mb()),
+        (
+            "rss_open_streams_mb",
+            idle_mb + (open.rss_mb() - idle_mb) * f64::from(STREAMS) / f64::from(streams),
+        ),
         ("rss_burst_mb", burst.rss_mb()),
         ("rss_after_burst_ratio", rest),
         ("start_ms", start.as_secs_f64() * 1e3),
     ])
+}
+
+/// As many streams as are wanted, or as the system lets a process have connections for: each is one to the customer and one to the
+/// provider. Their memory is told as that of all that are wanted.
+fn room() -> u32 {
+    STREAMS.min(open_files().saturating_sub(OTHER_FILES) / 2)
 }
 
 /// Memory beside what it was at first, once it has come back or had a minute for it.

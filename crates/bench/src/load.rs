@@ -25,6 +25,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
+/// More connections than these are not opened at once.
+const MANY: u32 = 512;
 /// How long an answer may take after the end of the window before it counts as an error.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error, so that a program that is down is not hammered.
@@ -96,7 +98,14 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
     let mut meter = Meter::new(arguments.under_test, arguments.beside);
     let book = Rc::new(RefCell::new(Book::default()));
     let workers: Vec<_> = (0..connections)
-        .map(|_| tokio::task::spawn_local(work(Rc::clone(&plan), Rc::clone(&book))))
+        .map(|number| {
+            let begins = plan.begins(number, connections);
+            let work = work(Rc::clone(&plan), Rc::clone(&book));
+            tokio::task::spawn_local(async move {
+                sleep_until(begins).await;
+                work.await;
+            })
+        })
         .collect();
     sleep_until(plan.from).await;
     let before = meter.read();
@@ -170,6 +179,15 @@ impl Plan {
             from,
             until: from + Duration::from_secs(arguments.seconds.into()),
         })
+    }
+
+    /// When a connection begins: many are not opened at once, but over the time before the window.
+    fn begins(&self, number: u32, connections: u32) -> Instant {
+        let part = match self.pace {
+            Pace::Closed if connections > MANY => f64::from(number) / f64::from(connections),
+            Pace::Closed | Pace::Once | Pace::Open { .. } => 0.0,
+        };
+        self.start + self.from.duration_since(self.start).mul_f64(part)
     }
 
     /// Waits until a request of a connection that has sent so many is due, and returns the time from which its latency counts; `None`

@@ -23,6 +23,16 @@ pub(crate) fn rss_mb(pid: u32) -> f64 {
     kilobytes.unwrap_or_default() / 1024.0
 }
 
+/// How many files and connections this process may have open; those it starts may have as many.
+pub(crate) fn open_files() -> u32 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(u32::MAX)
+}
+
 /// Time that all cores together have been busy since boot, time stolen by other machines included, in nanoseconds.
 pub(crate) fn busy_ns() -> u64 {
     /// Columns of `/proc/stat`: user, nice, system, irq, softirq, steal. Those between are idle and waiting.

@@ -1,6 +1,7 @@
 //! The wire: generated tonic code, conversions between wire and [`domain`], and the one fault table.
 //! Nothing here decides anything.
 
+mod codec;
 mod codes;
 mod convert;
 mod fault;
