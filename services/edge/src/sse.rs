@@ -283,7 +283,13 @@ impl ChatBody {
                 },
                 Stage::Events(events) => match events.poll_next_unpin(context) {
                     Poll::Pending => return,
-                    Poll::Ready(Some(Ok(event))) => self.take(event, buffer),
+                    Poll::Ready(Some(Ok(event))) => {
+                        if matches!(event.event, Some(Event::Tail(_))) {
+                            // The end of the call has mostly come with it. A call that is left before is reset, which costs both sides.
+                            let _ = events.poll_next_unpin(context);
+                        }
+                        self.take(event, buffer);
+                    }
                     Poll::Ready(Some(Err(status))) => self.fail(&Fault::from(status), buffer),
                     Poll::Ready(None) => self.fail(
                         &Fault::new(code::INTERNAL, "the answer ended before it was complete"),

@@ -17,7 +17,7 @@ use domain::{
     catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE},
     ids::Operation,
 };
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use proto::{
     Fault,
@@ -285,6 +285,8 @@ async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<(Bytes
     loop {
         match next(app, &mut events).await? {
             Event::Tail(Tail { data, charged }) => {
+                // The end of the call has mostly come with it. A call that is left before is reset, which costs both sides.
+                let _ = events.next().now_or_never();
                 let body = data.into_iter().next().ok_or_else(ApiError::internal)?;
                 return Ok((body, charged));
             }
