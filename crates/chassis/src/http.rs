@@ -21,6 +21,8 @@ use tracing::{Span, debug, warn};
 
 use crate::{Tasks, config::duration};
 
+/// How HTTP/2 begins.
+const HTTP2: &[u8] = b"PR";
 /// HTTP/2 frames of one connection that may be open at once.
 const MAX_STREAMS: u32 = 100;
 
@@ -90,7 +92,7 @@ impl Limits {
 /// Serves until told to stop; then takes no new connection, and lets open ones finish their request.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
-    let builder = Arc::new(limits.builder());
+    let builders = Arc::new(Builders::of(&limits));
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &slots) => accepted,
@@ -101,7 +103,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, tasks:
         };
         let connection = Connection {
             router: router.clone(),
-            builder: Arc::clone(&builder),
+            builders: Arc::clone(&builders),
             first_byte_timeout: limits.first_byte_timeout,
             write_timeout: limits.write_timeout,
             tasks: tasks.clone(),
@@ -129,31 +131,58 @@ async fn next(
     }
 }
 
+/// How connections are served.
+struct Builders {
+    /// Those that speak HTTP/1 for certain: told apart by hyper, each would be read twice into buffers of twice the size.
+    http1: auto::Builder<TokioExecutor>,
+    /// Those that may speak HTTP/2.
+    any: auto::Builder<TokioExecutor>,
+}
+
 struct Connection {
     router: Router,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builders: Arc<Builders>,
     first_byte_timeout: Duration,
     write_timeout: Duration,
     tasks: Tasks,
+}
+
+// === impl Builders ===
+
+impl Builders {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            http1: limits.builder().http1_only(),
+            any: limits.builder(),
+        }
+    }
+
+    /// By the first bytes. HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113, 3.4); of HTTP/1's methods in use only PROPFIND and PROPPATCH begin
+    /// alike, and hyper tells those apart.
+    fn by(&self, beginning: &[u8]) -> &auto::Builder<TokioExecutor> {
+        let may_be_http2 = beginning.starts_with(HTTP2) || HTTP2.starts_with(beginning);
+        if may_be_http2 { &self.any } else { &self.http1 }
+    }
 }
 
 // === impl Connection ===
 
 impl Connection {
     async fn run(self, stream: TcpStream, peer: SocketAddr) {
-        if self.prepare(&stream).is_err() || !self.speaks(&stream).await {
+        if self.prepare(&stream).is_err() {
             return;
         }
-        let router = self.router;
+        let Some(builder) = self.speaks(&stream).await else {
+            return;
+        };
+        let router = self.router.clone();
         let service =
             TowerToHyperService::new(service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
                 router.clone().oneshot(request)
             }));
-        let mut connection = pin!(
-            self.builder
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        );
+        let mut connection =
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.tasks.stopping() => {
@@ -172,13 +201,15 @@ impl Connection {
         SockRef::from(stream).set_tcp_user_timeout(Some(self.write_timeout))
     }
 
-    /// Waits for the first byte: hyper's look at the protocol has no timeout of its own.
-    async fn speaks(&self, stream: &TcpStream) -> bool {
-        let mut first_byte = [0];
-        tokio::select! {
-            first = timeout(self.first_byte_timeout, stream.peek(&mut first_byte)) => matches!(first, Ok(Ok(1))),
-            () = self.tasks.stopping() => false,
-        }
+    /// Waits for the first byte, and says by what the connection is served: hyper's look at the protocol has no timeout of its own.
+    async fn speaks(&self, stream: &TcpStream) -> Option<&auto::Builder<TokioExecutor>> {
+        let mut beginning = [0; HTTP2.len()];
+        let length = tokio::select! {
+            peeked = timeout(self.first_byte_timeout, stream.peek(&mut beginning)) => peeked.ok()?.ok()?,
+            () = self.tasks.stopping() => return None,
+        };
+        let beginning = beginning.get(..length).filter(|read| !read.is_empty())?;
+        Some(self.builders.by(beginning))
     }
 }
 
@@ -236,6 +267,27 @@ mod tests {
         .await;
         assert!(answer.ends_with("hello"), "{answer}");
         assert!(tasks.stop(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn http2_is_known_by_how_it_begins_in_one_piece_or_two() {
+        let (address, _tasks) = start(limits()).await;
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for cut in [0, 1] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let (first, second) = preface.split_at(cut);
+            stream.set_nodelay(true).unwrap();
+            stream.write_all(first).await.unwrap();
+            tokio::task::yield_now().await;
+            stream.write_all(second).await.unwrap();
+            let mut frame = [0; 9];
+            stream.read_exact(&mut frame).await.unwrap();
+            // RFC 9113, 6.5: the server begins with its settings.
+            assert_eq!(frame[3], 4, "{frame:?}");
+        }
+        let post = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let answer = talk(address, post).await;
+        assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     }
 
     #[tokio::test]

@@ -142,7 +142,8 @@ impl Work {
             draft: &self.draft,
             claim: self.claim.clone(),
         };
-        let hold = match hold(&self.service.billing, holding).await {
+        // What is over before an answer comes is on the heap: it is not carried through the answer, which may take long.
+        let hold = match Box::pin(hold(&self.service.billing, holding)).await {
             Ok(open) => open,
             Err(fault) => {
                 self.listener.fail(fault, Begun::No).await;
@@ -155,7 +156,7 @@ impl Work {
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
-            asked = first_answer(&self.service, &self.plan, granted) => Some(asked),
+            asked = Box::pin(first_answer(&self.service, &self.plan, granted)) => Some(asked),
         };
         let Some(Asked {
             attempts,
@@ -204,7 +205,7 @@ impl Work {
         let head = self.head(Wanted::Whole);
         let tail = explained(vec![body.data], bill.as_ref());
         let keep = Keep::Answer(self.kept(&head, Some(Vec::new()), &tail));
-        match self.settle(bill, hold, (ending, keep)).await {
+        match Box::pin(self.settle(bill, hold, (ending, keep))).await {
             Ok(charged) => {
                 self.finish(Some(head), credited(tail, charged), charged)
                     .await;
@@ -249,7 +250,10 @@ impl Work {
         let tail = explained(tail, bill.as_ref());
         let data = metered.keeping.and_then(Keeping::into_data);
         let keep = Keep::Answer(self.kept(&self.head(wanted), data, &tail));
-        match (self.settle(bill, hold, (ending, keep)).await, metered.lost) {
+        match (
+            Box::pin(self.settle(bill, hold, (ending, keep))).await,
+            metered.lost,
+        ) {
             (Ok(charged), None) => {
                 self.finish(None, credited(tail, charged), charged).await;
                 ending.as_str()
@@ -270,7 +274,7 @@ impl Work {
             Ending::UpstreamCut
         };
         let bill = self.bill(&metered.tally, &hold, (ending, ending.as_str()));
-        match self.settle(bill, hold, (ending, Keep::Nothing)).await {
+        match Box::pin(self.settle(bill, hold, (ending, Keep::Nothing))).await {
             Ok(charged) => self.fail(inside_answer(failure, charged), ending).await,
             Err(fault) => self.fail(fault, Ending::BillingUnavailable).await,
         }
@@ -284,7 +288,7 @@ impl Work {
         };
         let bill = self.bill(tally, &hold, (ending, ending.as_str()));
         // Where there is a key, the answer was too long to be kept for it.
-        let settled = self.settle(bill, hold, (ending, Keep::Answer(None))).await;
+        let settled = Box::pin(self.settle(bill, hold, (ending, Keep::Answer(None)))).await;
         let fault = settled.map_or_else(|fault| fault, slow_reader);
         self.fail(fault, ending).await
     }
@@ -345,14 +349,15 @@ impl Work {
             }
             return Ok(charged);
         };
-        let written = claim.settle(answer, bill.amount, &receipt.to_json()).await;
+        let receipt_json = receipt.to_json();
+        let written = Box::pin(claim.settle(answer, bill.amount, &receipt_json)).await;
         if let Err(fault) = written {
             self.service.metrics.unbilled.inc();
             hold.release(receipt, Ending::BillingUnavailable).await;
             return Err(fault);
         }
         let charged = self.capture(&bill, receipt, hold).await?;
-        claim.finish(charged).await;
+        Box::pin(claim.finish(charged)).await;
         Ok(charged)
     }
 

@@ -75,7 +75,8 @@ impl OpenHold {
         let amount = receipt.total();
         let (hold, payer) = (self.hold, self.payer.clone());
         let request = capture_request(hold, amount, receipt.to_json(), payer);
-        let settled = self.billing.settle(request).await;
+        // On the heap only while it runs: a request carries what it may ever wait for with it, and lasts as long as its stream.
+        let settled = Box::pin(self.billing.settle(request)).await;
         self.state = State::Settled;
         settled.map_err(|fault| {
             error!(hold = %self.hold, code = fault.code.word, amount = amount.get(), "an answer could not be charged");
@@ -91,11 +92,11 @@ impl OpenHold {
     pub(crate) async fn release(mut self, draft: Receipt, ending: Ending) {
         let receipt = draft.free(ending, self.granted).to_json();
         let request = release_request(self.hold, receipt.clone());
-        let released = self.billing.settle_once(request).await;
+        let released = Box::pin(self.billing.settle_once(request)).await;
         self.state = State::Settled;
         let claim = self.claim.take();
         match (released, claim) {
-            (Ok(_), Some(claim)) => claim.free().await,
+            (Ok(_), Some(claim)) => Box::pin(claim.free()).await,
             (Ok(_), None) => {}
             (Err(_), claim) => self.billing.release_later(self.hold, receipt, claim),
         }
