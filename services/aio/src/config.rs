@@ -47,6 +47,7 @@ const LIMITS: &[&str] = &[
     "chat",
     "inputs",
     "responses",
+    "cache",
     "media",
     "billing",
     "webhooks",

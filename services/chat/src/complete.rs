@@ -1,5 +1,5 @@
-//! The use case: one chat request. All the branching of it is in this file; that of a request with an Idempotency-Key before it
-//! runs is in `keyed.rs`.
+//! The use case: one chat request. All the branching of it is in this file; that before it runs is in `keyed.rs` for one with an
+//! Idempotency-Key, and in `recall.rs` for one that asks the cache.
 //!
 //! ```text
 //! plan ─> hold ─> first answer ─┬─ whole ───> keep ─> charge ─> body
@@ -10,7 +10,7 @@
 //! a failure before the first byte is free; of a stream that was cut, by whichever side, what had arrived is charged. With an
 //! Idempotency-Key a caller who leaves cuts nothing: the answer is heard to its end and kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chassis::{
@@ -18,15 +18,16 @@ use chassis::{
     rpc::Line,
 };
 use domain::{
-    Micros, Usage,
+    Micros,
     charge::{Charge, Ending},
     receipt::{Attempts, Receipt},
 };
 use proto::{
     Fault,
-    chat::v1::{Head, Tail, complete_event::Event},
+    chat::v1::{Cached, Head, Tail, complete_event::Event},
 };
 use tokio::sync::mpsc::Receiver;
+use tracing::Span;
 use upstream::{Class, Failure};
 
 use crate::{
@@ -35,8 +36,8 @@ use crate::{
     bill::{Bill, Tally},
     billing::{Holding, hold},
     claim::Claim,
-    fault::inside_answer,
-    kept::{Keeping, Kept, credited},
+    fault::{inside_answer, slow_reader, unread},
+    kept::{Keeping, Kept, Reader, credited},
     keyed::Keyed,
     limit::Limit,
     listener::{Begun, Item, Listener, Lost},
@@ -44,7 +45,8 @@ use crate::{
     open_hold::OpenHold,
     plan::{Plan, Submission, plan},
     providers::{Answer, Chunk, Pieces},
-    reply::{estimated, usage_event},
+    recall,
+    reply::{explained, tail},
     request::Wanted,
     story::{self, Story},
 };
@@ -65,10 +67,15 @@ pub(crate) fn complete(
         let span = story::line(&submission.caller.request_id, submission.operation);
         let keyed = Keyed::new(service, submission, &key, listener);
         service.tasks.spawn(span, keyed.run());
+        return Ok(events);
+    }
+    let plan = plan(service, submission)?;
+    let span = story::span(&plan);
+    if plan.wish.is_some() {
+        let recalled = recall::run(Arc::clone(service), plan, listener);
+        service.tasks.spawn(span, recalled);
     } else {
-        let plan = plan(service, submission)?;
         somebody_serves(service, &plan)?;
-        let span = story::span(&plan);
         let work = Work::new(Arc::clone(service), plan, listener, None);
         service.tasks.spawn(span, work.run());
     }
@@ -84,9 +91,13 @@ pub(crate) struct Work {
     draft: Receipt,
     /// Its Idempotency-Key, which is its own while it runs.
     claim: Option<Claim>,
+    /// The answer, if it came to its end and is to be kept for equal requests.
+    answer: OnceLock<Kept>,
     story: Story,
 }
 
+/// The metrics' word for a request that went well.
+const COMPLETED: &str = Ending::Completed.as_str();
 /// The metrics' word for a request that billing refused; for all others, their ending's.
 const REFUSED: &str = "hold_refused";
 /// Why a complete answer's usage is an estimate.
@@ -118,10 +129,14 @@ impl Work {
             story: Story::new(listener.since()),
             listener,
             claim,
+            answer: OnceLock::new(),
         }
     }
 
     pub(crate) async fn run(mut self) {
+        if self.plan.wish.is_some() {
+            Span::current().record("aio.cache", recall::MISS);
+        }
         let outcome = match self.claim.clone() {
             None => self.serve().await,
             Some(claim) => tokio::select! {
@@ -132,6 +147,12 @@ impl Work {
         let (service, model) = (&self.service, &self.plan.answering.model);
         service.metrics.ended(model, outcome);
         self.story.ended(outcome, &service.figures);
+        // The reader has what there is, and waits for nothing of this.
+        drop(self.listener);
+        let answer = self.answer.into_inner();
+        if let (Some(wish), Some(answer), COMPLETED) = (&self.plan.wish, answer, outcome) {
+            recall::keep(service, (&self.plan, wish), answer).await;
+        }
     }
 
     async fn serve(&mut self) -> &'static str {
@@ -204,7 +225,9 @@ impl Work {
         let bill = self.bill(&tally, &hold, (ending, NO_USAGE));
         let head = self.head(Wanted::Whole);
         let tail = explained(vec![body.data], bill.as_ref());
-        let keep = Keep::Answer(self.kept(&head, Some(Vec::new()), &tail));
+        let kept = self.kept(&head, Some(Vec::new()), &tail);
+        self.remember(kept.as_ref());
+        let keep = Keep::Answer(kept);
         match Box::pin(self.settle(bill, hold, (ending, keep))).await {
             Ok(charged) => {
                 self.finish(Some(head), credited(tail, charged), charged)
@@ -223,9 +246,7 @@ impl Work {
         let wanted = self.plan.request.answer;
         // A reader who is gone already is noticed at the first event, which counts what came.
         let _ = self.listener.send(Event::Head(self.head(wanted))).await;
-        let most = self.service.config.replay.max_bytes;
-        let keeping = self.claim.as_ref().map(|_| Keeping::new(most));
-        let mut metered = metered(events, &self.listener, (wanted, limit), keeping).await;
+        let mut metered = metered(events, &self.listener, (wanted, limit), self.keeping()).await;
         self.story.heard_stream(&metered);
         match std::mem::replace(&mut metered.end, End::Done) {
             End::Done => self.completed(metered, hold, NO_USAGE).await,
@@ -249,11 +270,13 @@ impl Work {
         let tail = tail(metered.kept_back, &metered.first, usage, wanted);
         let tail = explained(tail, bill.as_ref());
         let data = metered.keeping.and_then(Keeping::into_data);
-        let keep = Keep::Answer(self.kept(&self.head(wanted), data, &tail));
-        match (
-            Box::pin(self.settle(bill, hold, (ending, keep))).await,
-            metered.lost,
-        ) {
+        let kept = self.kept(&self.head(wanted), data, &tail);
+        if silence != LIMIT_PASSED {
+            self.remember(kept.as_ref());
+        }
+        let keep = Keep::Answer(kept);
+        let settled = Box::pin(self.settle(bill, hold, (ending, keep))).await;
+        match (settled, metered.lost) {
             (Ok(charged), None) => {
                 self.finish(None, credited(tail, charged), charged).await;
                 ending.as_str()
@@ -298,15 +321,45 @@ impl Work {
             provider: self.draft.provider.clone(),
             model: self.draft.model.clone(),
             stream: wanted != Wanted::Whole,
+            // Whoever gets here was not given an answer that was there.
+            cached: self.plan.wish.as_ref().map(|_| Cached::default()),
             ..Head::default()
         }
     }
 
-    /// The answer as it is kept for the request's key, if it has one and there is all of it.
+    /// Where a stream is kept, if it is, while it comes.
+    fn keeping(&self) -> Option<Keeping> {
+        match (&self.claim, &self.plan.wish) {
+            (Some(_), _) => {
+                let most = self.service.config.replay.max_bytes;
+                Some(Keeping::new(most, Reader::MayLeave))
+            }
+            (None, Some(_)) => {
+                let most = self.service.cache.limits.max_bytes;
+                Some(Keeping::new(most, Reader::Stays))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Has an answer kept for equal requests once it is charged, if this one asks for that.
+    fn remember(&self, kept: Option<&Kept>) {
+        if let (Some(kept), Some(_)) = (kept, &self.plan.wish) {
+            // There is one answer.
+            let _ = self.answer.set(kept.clone());
+        }
+    }
+
+    /// The answer as it is kept for whoever asks again, if anybody may and there is all of it.
     fn kept(&self, head: &Head, data: Option<Vec<Bytes>>, tail: &[Bytes]) -> Option<Kept> {
-        self.claim.as_ref()?;
+        if self.claim.is_none() && self.plan.wish.is_none() {
+            return None;
+        }
         Some(Kept {
-            head: head.clone(),
+            head: Head {
+                cached: None,
+                ..head.clone()
+            },
             data: data?,
             tail: tail.to_vec(),
         })
@@ -413,39 +466,6 @@ impl Work {
 /// What the table of charges calls a failure before the first byte.
 fn ending_of(failure: &Failure) -> Ending {
     Ending::parse(failure.class().as_str()).unwrap_or(Ending::Internal)
-}
-
-/// The last events: what tells of the usage.
-fn tail(mut kept_back: Vec<Bytes>, first: &Bytes, usage: Usage, wanted: Wanted) -> Vec<Bytes> {
-    if kept_back.is_empty() && wanted == Wanted::StreamWithUsage {
-        kept_back.push(usage_event(first, usage));
-    }
-    kept_back
-}
-
-/// The last events, which say so if the usage is an estimate.
-fn explained(mut tail: Vec<Bytes>, bill: Option<&Bill>) -> Vec<Bytes> {
-    let is_estimate = bill.is_some_and(|bill| bill.estimated.is_some());
-    if let (true, Some(last)) = (is_estimate, tail.last_mut()) {
-        *last = estimated(last);
-    }
-    tail
-}
-
-/// The answer is kept for the request's key, and its reader took nothing for too long.
-fn unread(charged: Micros) -> Fault {
-    let message = format!(
-        "The answer was not read for too long. It is complete, and {charged} credits were charged: send the request again \
-         with the same Idempotency-Key to get it."
-    );
-    Fault::new(proto::code::TIMEOUT, message)
-}
-
-fn slow_reader(charged: Micros) -> Fault {
-    let message = format!(
-        "The answer was not read for too long and was stopped; {charged} credits were charged for what had arrived."
-    );
-    Fault::new(proto::code::TIMEOUT, message)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The sections `limits.chat`, `limits.inputs`, `limits.responses` and `limits.upstream`: every limit of the service with its default.
 
+mod cache;
 mod failover;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 use upstream::{EgressConfig, UpstreamConfig};
 
+pub use cache::CacheLimits;
 pub use failover::{BreakerLimits, ExtraCalls, FailoverLimits, InFlightLimits, SpeedLimits};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.

@@ -44,6 +44,23 @@ pub(crate) fn inside_answer(failure: &Failure, charged: domain::Micros) -> Fault
     )
 }
 
+/// The answer is kept for the request's key, and its reader took nothing for too long.
+pub(crate) fn unread(charged: domain::Micros) -> Fault {
+    let message = format!(
+        "The answer was not read for too long. It is complete, and {charged} credits were charged: send the request again \
+         with the same Idempotency-Key to get it."
+    );
+    Fault::new(code::TIMEOUT, message)
+}
+
+/// A stream was stopped whose reader took nothing for too long.
+pub(crate) fn slow_reader(charged: domain::Micros) -> Fault {
+    let message = format!(
+        "The answer was not read for too long and was stopped; {charged} credits were charged for what had arrived."
+    );
+    Fault::new(code::TIMEOUT, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,9 @@
-//! An answer as it is kept for whoever asks again with the same Idempotency-Key: the events of the wire. Pure.
+//! An answer as it is kept for whoever asks again, with the same Idempotency-Key or by an equal request: the events of the wire. Pure.
 
 use bytes::Bytes;
 use domain::{Micros, OperationId};
 use prost::Message as _;
-use proto::chat::v1::{CompleteEvent, Head, Tail, complete_event::Event};
+use proto::chat::v1::{Cached, CompleteEvent, Head, Tail, complete_event::Event};
 
 use crate::reply::with_credits;
 
@@ -23,6 +23,16 @@ pub(crate) struct Keeping {
     data: Vec<Bytes>,
     bytes: usize,
     limit: usize,
+    reader: Reader,
+}
+
+/// Whether an answer is heard to its end for the sake of keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// It is, whether anybody reads it or not.
+    MayLeave,
+    /// Only as long as somebody reads it.
+    Stays,
 }
 
 // === impl Kept ===
@@ -78,8 +88,22 @@ impl Kept {
         let head = Head {
             replayed: true,
             operation_id: operation.to_vec().into(),
-            ..self.head
+            ..self.head.clone()
         };
+        self.events(head, charged)
+    }
+
+    /// The events for whoever sends an equal request, which is charged nothing. The answer's operation made it so many seconds ago.
+    pub(crate) fn given_again(self, operation: OperationId, age: i64) -> Vec<Event> {
+        let head = Head {
+            operation_id: operation.to_vec().into(),
+            cached: Some(Cached { hit: true, age }),
+            ..self.head.clone()
+        };
+        self.events(head, Micros::ZERO)
+    }
+
+    fn events(self, head: Head, charged: Micros) -> Vec<Event> {
         let tail = Tail {
             data: credited(self.tail, charged),
             charged: charged.get(),
@@ -105,11 +129,12 @@ pub(crate) fn credited(mut tail: Vec<Bytes>, charged: Micros) -> Vec<Bytes> {
 
 impl Keeping {
     /// At most `limit` bytes.
-    pub(crate) const fn new(limit: usize) -> Self {
+    pub(crate) const fn new(limit: usize, reader: Reader) -> Self {
         Self {
             data: Vec::new(),
             bytes: 0,
             limit,
+            reader,
         }
     }
 
@@ -123,8 +148,13 @@ impl Keeping {
         }
     }
 
+    /// Whether the answer is worth hearing without a reader.
+    pub(crate) fn outlives_reader(&self) -> bool {
+        self.fits() && self.reader == Reader::MayLeave
+    }
+
     /// Whether all events so far are kept.
-    pub(crate) const fn fits(&self) -> bool {
+    const fn fits(&self) -> bool {
         self.bytes <= self.limit
     }
 
@@ -183,12 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_again_is_free_and_names_who_paid() {
+        let operation = chassis::mint();
+        let events = kept(&["{}"], &["{}"]).given_again(operation, 7);
+        let [Event::Head(head), Event::Data(_), Event::Tail(tail)] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(head.cached, Some(Cached { hit: true, age: 7 }));
+        assert!(!head.replayed && head.stream);
+        assert_eq!(head.operation_id, operation.to_vec());
+        assert_eq!(tail.charged, 0);
+        assert_eq!(tail.data, [r#"{"credits_consumed":0}"#]);
+    }
+
+    #[test]
     fn keeping_ends_where_there_is_no_room() {
-        let mut keeping = Keeping::new(4);
+        let mut keeping = Keeping::new(4, Reader::MayLeave);
         keeping.add(&Bytes::from_static(b"abcd"));
-        assert!(keeping.fits());
+        assert!(keeping.fits() && keeping.outlives_reader());
         keeping.add(&Bytes::from_static(b"e"));
-        assert!(!keeping.fits());
+        assert!(!keeping.fits() && !keeping.outlives_reader());
         assert_eq!(keeping.into_data(), None);
+        let read = Keeping::new(4, Reader::Stays);
+        assert!(read.fits() && !read.outlives_reader());
     }
 }

@@ -13,11 +13,13 @@ use crate::{
     Service,
     attempt::somebody_serves,
     billing::{capture_request, unavailable},
+    cache::Hit,
     claim::Claim,
     complete::Work,
     kept::Kept,
     listener::{Begun, Listener},
     plan::{Plan, Submission, plan},
+    recall::{give, look},
     replay::{Earlier, Ended, Fate, Key, State, Verdict},
     story,
 };
@@ -46,6 +48,8 @@ enum Next {
     Run(Box<Plan>, Claim),
     /// Give the kept answer.
     Replay(Vec<Event>),
+    /// Give the answer to an equal request.
+    Hit(Box<Plan>, Box<Hit>),
     /// Look again in a moment.
     Again,
 }
@@ -78,12 +82,16 @@ impl Keyed {
                 Box::pin(work.run().instrument(span)).await;
             }
             Ok(Next::Replay(events)) => {
-                self.service.metrics.replayed.inc();
+                self.service.metrics.kept.replayed.inc();
                 for event in events {
                     if self.listener.send(event).await.is_err() {
                         break;
                     }
                 }
+            }
+            Ok(Next::Hit(plan, hit)) => {
+                let given = give(*hit, &self.listener);
+                given.instrument(story::span(&plan)).await;
             }
             Ok(Next::Again) => {}
             Err(fault) => self.listener.fail(fault, Begun::No).await,
@@ -97,7 +105,7 @@ impl Keyed {
         loop {
             match self.look().await? {
                 Next::Again => {}
-                next @ (Next::Run(..) | Next::Replay(_)) => return Ok(next),
+                next @ (Next::Run(..) | Next::Replay(_) | Next::Hit(..)) => return Ok(next),
             }
             if Instant::now() >= until {
                 return Err(still_running());
@@ -115,6 +123,10 @@ impl Keyed {
         let Some(earlier) = replays.find(&self.key).await? else {
             // What is wrong with it is told before anything is written down.
             let plan = Box::new(self.plan()?);
+            if let Some(hit) = look(&self.service, &plan).await {
+                // It is free, and so needs no key.
+                return Ok(Next::Hit(plan, hit));
+            }
             somebody_serves(&self.service, &plan)?;
             let ours = (plan.operation, self.body_hash);
             let claim = replays.claim(self.key.clone(), ours).await?;
@@ -173,7 +185,7 @@ impl Keyed {
         let ours = (plan.operation, self.body_hash);
         let claim = replays.take_over(&earlier, ours).await?;
         if claim.is_some() {
-            self.service.metrics.taken_over.inc();
+            self.service.metrics.kept.taken_over.inc();
         }
         Ok(claim.map_or(Next::Again, |claim| Next::Run(plan, claim)))
     }

@@ -7,8 +7,10 @@
 //! | `keyed.rs` | before it, for a request with an Idempotency-Key: run it, replay it, wait for it, or take it over |
 //! | `replay.rs` | what such a key stands for, and what to do when it comes again. Pure |
 //! | `claim.rs`, `kept.rs` | a request's right to its key, under a lease; the answer as it is kept for it |
+//! | `recall.rs` | before it as well, for a request that asks for the answer that an equal one was given: gives that, or runs it |
+//! | `cache.rs`, `lasting.rs` | answers that are kept for equal requests, sealed; which may be given again, which is pure |
 //! | `responses.rs` | responses that are kept, sealed, so that they can be continued |
-//! | `store/` | the SQL: the tables `replay` and `response` |
+//! | `store/` | the SQL: the tables `replay`, `response` and `cached` |
 //! | `sweep.rs` | gives back what dead processes held; forgets what is kept no longer |
 //! | `quote.rs` | what a request would cost: the same plan, and nothing held |
 //! | `plan.rs` | what is settled before any money moves: request, candidates, bounds. Pure |
@@ -38,8 +40,9 @@
 //! * After the hold the work lives in a task of its own: a caller that goes away stops the provider and pays for what came.
 //! * A hold is settled exactly once: [`open_hold`] releases what nobody settled.
 //! * With an Idempotency-Key: an answer is given only when billing says that its hold is captured, and a key goes to another run only
-//!   when billing says that the hold of the run before has ended. A request without one touches no SQL, unless its
-//!   answer is to be kept (`responses.rs`): that is another call, behind the charge.
+//!   when billing says that the hold of the run before has ended. A request without one touches no SQL, unless it
+//!   asks the cache (`recall.rs`), or its answer is to be kept as a response (`responses.rs`): that is another call, behind the charge.
+//! * What the cache gives costs nothing, and it is kept only behind the charge, when its reader has all of it.
 //! * Customers' content is in no log, metric, receipt or error, and sealed in the database.
 
 mod attempt;
@@ -49,6 +52,7 @@ mod bound;
 mod breaker;
 mod budget;
 mod bulkhead;
+mod cache;
 mod candidate;
 mod claim;
 mod complete;
@@ -60,6 +64,7 @@ mod figures;
 mod health;
 mod kept;
 mod keyed;
+mod lasting;
 mod limit;
 mod listener;
 mod meter;
@@ -69,6 +74,7 @@ mod open_hold;
 mod plan;
 mod providers;
 mod quote;
+mod recall;
 mod replay;
 mod reply;
 mod request;
@@ -95,6 +101,7 @@ use upstream::{GuardedClient, ProviderClient};
 
 use crate::{
     billing::Billing,
+    cache::Cache,
     claim::Replays,
     figures::Figures,
     metrics::Metrics,
@@ -103,7 +110,7 @@ use crate::{
 };
 pub use crate::{
     config::{
-        BillingLimits, BreakerLimits, CallLimits, Config, ExtraCalls, FailoverLimits,
+        BillingLimits, BreakerLimits, CacheLimits, CallLimits, Config, ExtraCalls, FailoverLimits,
         InFlightLimits, InputLimits, ReplayLimits, ResponseLimits, SpeedLimits,
     },
     error::{Error, StoreError},
@@ -120,11 +127,12 @@ pub const MIGRATIONS: &[Migration] = &[
         "response",
         include_str!("../migrations/0002_response.sql"),
     ),
+    Migration::both(3, "cache", include_str!("../migrations/0003_cache.sql")),
 ];
 
 /// What the service is made of.
 pub struct Deps {
-    /// Where `limits.chat`, `limits.inputs`, `limits.responses`, `limits.upstream`, `egress` and `providers.<name>` are read from.
+    /// Where `limits.chat`, `limits.inputs`, `limits.responses`, `limits.cache`, `limits.upstream`, `egress` and `providers.<name>` are read from.
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
@@ -153,6 +161,7 @@ pub(crate) struct Service {
     pub(crate) billing: Arc<Billing>,
     pub(crate) replays: Arc<Replays>,
     pub(crate) responses: Responses,
+    pub(crate) cache: Cache,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -169,6 +178,7 @@ impl Chat {
     pub async fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let config = Config::read(&deps.settings)?;
         let kept = ResponseLimits::read(&deps.settings)?;
+        let cache = CacheLimits::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.calls.upstream).map_err(Error::Upstream)?;
@@ -192,6 +202,8 @@ impl Chat {
         );
         let sealer = deps.secrets.content().clone();
         let responses = Responses::new(deps.db.clone(), sealer.clone(), kept);
+        let mac = deps.secrets.key_mac().clone();
+        let cache = Cache::new(deps.db.clone(), sealer.clone(), mac, cache);
         let replays = Replays::new(deps.db, sealer, config.replay.clone());
         let service = Arc::new(Service {
             catalogue: deps.catalogue,
@@ -199,6 +211,7 @@ impl Chat {
             billing: Arc::new(billing),
             replays: Arc::new(replays),
             responses,
+            cache,
             config,
             tasks: deps.tasks,
             metrics,

@@ -1,6 +1,6 @@
 //! Hands a stream on, event by event, and counts. Keeps back what may leave only after the charge is booked.
 //!
-//! What is kept for an Idempotency-Key is heard to its end, whether anybody reads it or not.
+//! What is kept for an Idempotency-Key is heard to its end, whether anybody reads it or not; what is kept for equal requests alone is not.
 //!
 //! The usage event is always kept back; so is an event that carries usage and a finish reason together (Google's do). If more
 //! follows, it was not the last one, and is sent. A provider that goes on far beyond its limit of output is stopped: the answer ends there, for
@@ -186,7 +186,8 @@ impl Meter<'_> {
 
     /// Whether the answer is worth hearing without a reader.
     fn keeps(&self) -> bool {
-        self.metered.keeping.as_ref().is_some_and(Keeping::fits)
+        let keeping = self.metered.keeping.as_ref();
+        keeping.is_some_and(Keeping::outlives_reader)
     }
 
     fn end(self, end: End) -> Metered {

@@ -1,5 +1,6 @@
 //! The figures of the service. Labels come from small sets: models and providers of the catalogue, words of ours.
 
+mod kept;
 mod load;
 
 use prometheus_client::{
@@ -8,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use self::load::Load;
+use self::{kept::GivenAgain, load::Load};
 
 /// Every figure. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +26,8 @@ pub(crate) struct Metrics {
     pub(crate) overreported: Counter,
     /// Answers that could not be charged because billing was away.
     pub(crate) unbilled: Counter,
-    /// Kept answers given to whoever asked again with the same Idempotency-Key.
-    pub(crate) replayed: Counter,
-    /// Requests whose Idempotency-Key was taken over from a process that died, or stood still.
-    pub(crate) taken_over: Counter,
+    /// Answers that are given again.
+    pub(crate) kept: GivenAgain,
     /// Holds that nobody settled before they were dropped: a mistake of ours, or a process that stops.
     pub(crate) dropped: Counter,
 }
@@ -102,16 +101,7 @@ impl Metrics {
             "Holds released because nobody settled them",
             metrics.dropped.clone(),
         );
-        registry.register(
-            "aio_chat_replayed",
-            "Kept answers given again for an Idempotency-Key",
-            metrics.replayed.clone(),
-        );
-        registry.register(
-            "aio_chat_taken_over",
-            "Requests whose Idempotency-Key was taken over from a process that was gone",
-            metrics.taken_over.clone(),
-        );
+        metrics.kept.register(registry);
         metrics
     }
 

@@ -14,6 +14,7 @@ use proto::Fault;
 use crate::{
     Service,
     bound::Terms,
+    cache::Wish,
     fault::{internal, refused, too_dear},
     offer::{Offer, offers},
     providers::Urls,
@@ -39,13 +40,15 @@ pub(crate) struct Submission {
     pub(crate) idempotency_key: Option<String>,
     /// The customer's own limit of the cost.
     pub(crate) max_cost: Option<Micros>,
+    /// How many seconds old an answer from the cache may be, if it is asked; 0: as usual.
+    pub(crate) cache_max_age: Option<i64>,
     /// When it came: the price in force then counts.
     pub(crate) at: Moment,
 }
 
 /// A request that can be served, if there is credit for it.
 pub(crate) struct Plan {
-    surface: Surface,
+    pub(crate) surface: Surface,
     pub(crate) caller: Caller,
     pub(crate) operation: OperationId,
     pub(crate) body: Bytes,
@@ -57,6 +60,8 @@ pub(crate) struct Plan {
     /// The one that answers; the first of them until that is known.
     pub(crate) answering: Arc<Offer>,
     pub(crate) terms: Terms,
+    /// What it asks of the cache, if it asks.
+    pub(crate) wish: Option<Box<Wish>>,
     at: Moment,
 }
 
@@ -64,7 +69,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// Everything wrong with the request; a model that does not exist, is served elsewhere or is not allowed; no provider; a limit of
-/// the customer's own that no useful answer is within.
+/// the customer's own that no useful answer is within; an answer from the cache of an age that may not be asked for.
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let surface = submission.surface;
     let request = match surface {
@@ -80,6 +85,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
     }
     let terms = terms(&offers, service.config.output.least)?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
+    let wish = service.cache.wish(&submission)?;
     let answering = Arc::clone(offers.first().ok_or_else(internal)?);
     Ok(Plan {
         surface,
@@ -91,6 +97,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         offers,
         answering,
         terms,
+        wish,
         at: submission.at,
     })
 }

@@ -9,7 +9,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::scan::Finish;
+use crate::{bill::Bill, request::Wanted, scan::Finish};
 
 /// That the usage of an answer is an estimate of ours, beside it.
 const USAGE_SOURCE: &str = "usage_source";
@@ -72,7 +72,7 @@ pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
 }
 
 /// The JSON object whose usage is an estimate of ours.
-pub(crate) fn estimated(json: &Bytes) -> Bytes {
+fn estimated(json: &Bytes) -> Bytes {
     with_member(json, USAGE_SOURCE, "\"estimate\"")
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn with_model(json: &Bytes, model: &str) -> Bytes {
 }
 
 /// A usage event for a stream whose provider sent none, in the words of its first event.
-pub(crate) fn usage_event(first: &[u8], usage: Usage) -> Bytes {
+fn usage_event(first: &[u8], usage: Usage) -> Bytes {
     let prompt_tokens = usage.input.saturating_add(usage.cached);
     let completion_tokens = usage.output.saturating_add(usage.reasoning);
     let event = UsageEvent {
@@ -153,6 +153,28 @@ pub(crate) fn usage_event(first: &[u8], usage: Usage) -> Bytes {
         },
     };
     serde_json::to_vec(&event).unwrap_or_default().into()
+}
+
+/// The last events of a stream: what tells of the usage.
+pub(crate) fn tail(
+    mut kept_back: Vec<Bytes>,
+    first: &Bytes,
+    usage: Usage,
+    wanted: Wanted,
+) -> Vec<Bytes> {
+    if kept_back.is_empty() && wanted == Wanted::StreamWithUsage {
+        kept_back.push(usage_event(first, usage));
+    }
+    kept_back
+}
+
+/// The last events, which say so if the usage is an estimate.
+pub(crate) fn explained(mut tail: Vec<Bytes>, bill: Option<&Bill>) -> Vec<Bytes> {
+    let is_estimate = bill.is_some_and(|bill| bill.estimated.is_some());
+    if let (true, Some(last)) = (is_estimate, tail.last_mut()) {
+        *last = estimated(last);
+    }
+    tail
 }
 
 fn splice(json: &Bytes, start: usize, end: usize, text: &str) -> Bytes {

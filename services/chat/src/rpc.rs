@@ -62,6 +62,7 @@ impl chat_server::Chat for Rpc {
             models: request.models,
             idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
             max_cost: limit(request.max_cost),
+            cache_max_age: request.cache_max_age,
             at: now(),
         };
         let mut events = complete(&self.service, submission, line)?;
@@ -84,6 +85,7 @@ impl chat_server::Chat for Rpc {
             models: request.models,
             idempotency_key: None,
             max_cost: limit(request.max_cost),
+            cache_max_age: None,
             at: now(),
         };
         Ok(Response::new(quote(&self.service, submission).await?))

@@ -79,6 +79,7 @@ pub(crate) fn span(plan: &Plan) -> Span {
         gen_ai.usage.input_tokens = field::Empty,
         gen_ai.usage.output_tokens = field::Empty,
         aio.cost.microcredits = field::Empty,
+        aio.cache = field::Empty,
         error.type = field::Empty,
     )
 }

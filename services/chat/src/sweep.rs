@@ -1,5 +1,5 @@
 //! Repairs, every few seconds, what dead processes left of requests with an Idempotency-Key: their holds are given back and their
-//! keys are free again; answers and responses that are kept no longer are forgotten. Takes no input and may run twice. Of several processes one
+//! keys are free again; answers, responses and what the cache has that are kept no longer are forgotten. Takes no input and may run twice. Of several processes one
 //! sweeps at a time.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::{
     Service, StoreError,
     keyed::end_left_behind,
     replay::{Earlier, Fate},
-    store::{replay as table, response},
+    store::{cache, replay as table, response},
 };
 
 /// Starts the sweeper.
@@ -83,7 +83,8 @@ impl Sweeper {
             self.end_left_behind().await?;
         }
         self.forget_expired().await?;
-        self.forget_expired_responses().await
+        self.forget_expired_responses().await?;
+        self.forget_expired_cache().await
     }
 
     async fn end_left_behind(&self) -> Result<(), StoreError> {
@@ -136,6 +137,20 @@ impl Sweeper {
         while db.read(response::any_expired(db.reader(), now)).await? {
             let forgotten: Result<u64, StoreError> = db
                 .write(move |connection| Box::pin(response::forget_expired(connection, now)))
+                .await;
+            if forgotten? == 0 {
+                // Others are at them.
+                break;
+            }
+        }
+        Ok(())
+    }
+    async fn forget_expired_cache(&self) -> Result<(), StoreError> {
+        let db = &self.service.replays.db;
+        let now = db.now_micros();
+        while db.read(cache::any_expired(db.reader(), now)).await? {
+            let forgotten: Result<u64, StoreError> = db
+                .write(move |connection| Box::pin(cache::forget_expired(connection, now)))
                 .await;
             if forgotten? == 0 {
                 // Others are at them.

@@ -1,10 +1,9 @@
 //! The tables `response` and `response_room`. A row is its account's, in its mode, and nobody else's; what it keeps in all is known.
 
-use std::collections::BTreeMap;
-
 use db::Engine;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
 
+use super::room::Room;
 use crate::{
     StoreError,
     responses::{Part, Place},
@@ -29,7 +28,10 @@ pub(crate) async fn insert(
     let bytes = conversation.len().saturating_add(object.len());
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let owner = (place.account.to_vec(), place.mode.as_str().to_owned());
-    if !take_room(connection, &owner, bytes, most).await? {
+    if !Room::RESPONSES
+        .take(connection, &owner, (bytes, most))
+        .await?
+    {
         return Ok(false);
     }
     let done = sqlx::query(
@@ -47,53 +49,9 @@ pub(crate) async fn insert(
     .execute(&mut *connection)
     .await?;
     if done.rows_affected() == 0 {
-        give_room(connection, &owner, bytes).await?;
+        Room::RESPONSES.give(connection, &owner, bytes).await?;
     }
     Ok(true)
-}
-
-/// Whose room it is: account and mode.
-type Owner = (Vec<u8>, String);
-
-/// Takes so many bytes of an account's room. `false`: it has not got them.
-async fn take_room(
-    connection: &mut AnyConnection,
-    (account, mode): &Owner,
-    bytes: i64,
-    most: i64,
-) -> Result<bool, StoreError> {
-    sqlx::query(
-        "insert into response_room (account, mode, bytes) values ($1, $2, 0) on conflict do nothing",
-    )
-    .bind(account.as_slice())
-    .bind(mode.as_str())
-    .execute(&mut *connection)
-    .await?;
-    let done = sqlx::query(
-        "update response_room set bytes = bytes + $3 where account = $1 and mode = $2 and bytes + $3 <= $4",
-    )
-    .bind(account.as_slice())
-    .bind(mode.as_str())
-    .bind(bytes)
-    .bind(most)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Gives so many bytes back.
-async fn give_room(
-    connection: &mut AnyConnection,
-    (account, mode): &Owner,
-    bytes: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("update response_room set bytes = bytes - $3 where account = $1 and mode = $2")
-        .bind(account.as_slice())
-        .bind(mode.as_str())
-        .bind(bytes)
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// A part of what is kept of a response, sealed.
@@ -146,7 +104,9 @@ pub(crate) async fn empty(
         return Ok(false);
     }
     let owner = (place.account.to_vec(), place.mode.as_str().to_owned());
-    give_room(connection, &owner, bytes.unwrap_or_default()).await?;
+    Room::RESPONSES
+        .give(connection, &owner, bytes.unwrap_or_default())
+        .await?;
     Ok(true)
 }
 
@@ -177,16 +137,6 @@ pub(crate) async fn forget_expired(
     .bind(now)
     .fetch_all(&mut *connection)
     .await?;
-    // In one order, as others do the same at the same time.
-    let mut room: BTreeMap<Owner, i64> = BTreeMap::new();
-    for row in &forgotten {
-        let owner = (row.try_get("account")?, row.try_get("mode")?);
-        let bytes: i64 = row.try_get("bytes")?;
-        let sum = room.entry(owner).or_default();
-        *sum = sum.saturating_add(bytes);
-    }
-    for (owner, bytes) in &room {
-        give_room(connection, owner, *bytes).await?;
-    }
+    Room::RESPONSES.give_all(connection, &forgotten).await?;
     Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
 }

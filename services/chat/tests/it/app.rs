@@ -130,6 +130,7 @@ impl App {
             models: models.iter().map(|model| (*model).to_owned()).collect(),
             idempotency_key: String::new(),
             max_cost: 0,
+            cache_max_age: None,
             route: String::new(),
         }
     }

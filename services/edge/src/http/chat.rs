@@ -35,7 +35,7 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{idempotency_key, json, max_cost, put, put_replayed, responses},
+    http::{cache, idempotency_key, json, max_cost, put, put_replayed, responses},
     responses::{answer, events::Events as Responses, renamed, turn::Turn},
     sse::{self, Form, Opened, Opening, Responding, Stage},
 };
@@ -102,9 +102,13 @@ async fn run(
     let limits = &app.config.limits;
     let idempotency_key = idempotency_key(request.headers())?;
     let max_cost = max_cost(request.headers())?;
+    let cache_max_age = cache::max_age(request.headers())?;
     let body = body::read(request, limits.bodies.chat, &limits.bodies).await?;
     let context = caller.context();
     let (body, told) = spoken.read(app, &context, body).await?;
+    if cache_max_age.is_some() && told.is_kept() {
+        return Err(cache::not_of_kept_responses());
+    }
     let operation = chassis::mint::<Operation>();
     let mut opening = open(
         app,
@@ -115,6 +119,7 @@ async fn run(
             models: caller.identity.models.clone(),
             idempotency_key,
             max_cost,
+            cache_max_age,
             route: spoken.route().to_owned(),
         },
     );
@@ -125,11 +130,11 @@ async fn run(
             let stage = Stage::Opening(opening);
             let form = told.form((context, operation));
             let mut response = sse::respond(app, caller.request_id, form, stage);
-            put(
-                response.headers_mut(),
-                "x-aio-operation-id",
-                &operation.to_string(),
-            );
+            let headers = response.headers_mut();
+            put(headers, "x-aio-operation-id", &operation.to_string());
+            if cache_max_age.is_some() {
+                cache::put_miss(headers);
+            }
             return Ok(response);
         }
         Err(_elapsed) => opening.await,
@@ -211,6 +216,14 @@ impl Told {
         }
     }
 
+    /// Whether the answer is one that is kept under an id of its own.
+    const fn is_kept(&self) -> bool {
+        match self {
+            Self::AsItIs | Self::Message => false,
+            Self::Response(turn) => turn.keeps(),
+        }
+    }
+
     fn form(self, (context, operation): (Context, OperationId)) -> Form {
         match self {
             Self::AsItIs => Form::OpenAi,
@@ -255,6 +268,7 @@ fn write_head(headers: &mut HeaderMap, head: &Head, operation: OperationId) {
     if head.replayed {
         put_replayed(headers);
     }
+    cache::put_cached(headers, head);
 }
 
 /// Asks chat, and waits until it says who answers.

@@ -78,6 +78,11 @@ impl Turn {
         (turn, body.into())
     }
 
+    /// Whether the answer is kept.
+    pub(crate) const fn keeps(&self) -> bool {
+        self.conversation.is_some()
+    }
+
     /// The response without an end.
     pub(super) fn unended(&self, operation: OperationId, model: &str, standing: Standing) -> Value {
         let status = match standing {

@@ -78,6 +78,7 @@ async fn a_kept_answer_says_so_and_names_its_own_operation() {
         replayed: true,
         operation_id: operation.to_vec().into(),
         model: "gemini".to_owned(),
+        cached: None,
     };
     say(&script, Event::Head(head)).await;
     say(&script, Event::Tail(Tail::default())).await;
