@@ -95,6 +95,14 @@ pub(crate) struct Row {
     pub(crate) key_hash: Vec<u8>,
 }
 
+/// An answer for equal requests: a row of `cached`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cached {
+    pub(crate) operation: Vec<u8>,
+    pub(crate) request_mac: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
+}
+
 /// What one request brought: its whole answer, or its refusal.
 pub(crate) type Outcome = Result<Collected, Fault>;
 
@@ -213,6 +221,50 @@ impl House {
         rows.iter().map(read).collect()
     }
 
+    /// Every answer for equal requests, and how many bytes of them each account and mode is known to keep.
+    pub(crate) async fn cached(&self) -> (Vec<Cached>, Vec<i64>) {
+        let db = self.look().await;
+        let rows = sqlx::query("select operation, request_mac, answer from cached order by created_at")
+            .fetch_all(db.reader())
+            .await
+            .unwrap();
+        let read = |row: &sqlx::any::AnyRow| Cached {
+            operation: row.get("operation"),
+            request_mac: row.get("request_mac"),
+            answer: row.get("answer"),
+        };
+        let rooms = sqlx::query_scalar("select bytes from cached_room order by account, mode");
+        let rooms: Vec<i64> = rooms.fetch_all(db.reader()).await.unwrap();
+        (rows.iter().map(read).collect(), rooms)
+    }
+
+    /// Waits until so many answers are kept for equal requests.
+    pub(crate) async fn caches(&self, count: usize) {
+        eventually(&format!("{count} answers are cached"), async || {
+            self.cached().await.0.len() == count
+        })
+        .await;
+    }
+
+    /// Makes all of them so much older.
+    pub(crate) async fn ages(&self, seconds: i64) {
+        let written: Result<(), db::Error> = self
+            .look()
+            .await
+            .write(move |connection| {
+                Box::pin(async move {
+                    let sql = "update cached set created_at = created_at - $1, expires_at = expires_at - $1";
+                    sqlx::query(sql)
+                        .bind(seconds * 1_000_000)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await;
+        written.unwrap();
+    }
+
     /// The states of all rows.
     pub(crate) async fn states(&self) -> Vec<String> {
         self.rows().await.into_iter().map(|row| row.state).collect()
@@ -238,6 +290,9 @@ impl House {
                         if Engine::of(connection) == Engine::Postgres {
                             // It stands idle, with the locks.
                             sqlx::query("set local idle_in_transaction_session_timeout to 0")
+                                .execute(&mut *connection)
+                                .await?;
+                            sqlx::query("lock table cached in share row exclusive mode")
                                 .execute(&mut *connection)
                                 .await?;
                         }
@@ -273,7 +328,7 @@ impl House {
 // === impl Process ===
 
 impl Process {
-    fn request(&self, body: &str, key: &str, mode: Mode) -> CompleteRequest {
+    pub(crate) fn request(&self, body: &str, key: &str, mode: Mode) -> CompleteRequest {
         let mut request = App::request(body, mode, &[]);
         request.idempotency_key = key.to_owned();
         if let Some(context) = &mut request.context {
@@ -302,6 +357,17 @@ impl Process {
     pub(crate) fn send(&self, body: &str, key: &str) -> JoinHandle<Outcome> {
         let opened = self.opening(body, key, Mode::Test);
         self.spawn(async move { Ok(Collected::of(opened.await?).await) })
+    }
+
+    /// Sends any request, and reads its answer.
+    pub(crate) async fn outcome(&self, request: CompleteRequest) -> Outcome {
+        let mut client = self.client.clone();
+        let asked = self.spawn(async move {
+            let answer = client.complete(rpc::request(request, PATIENCE)).await;
+            let answer = answer.map_err(Fault::from)?;
+            Ok(Collected::of(answer.into_inner()).await)
+        });
+        asked.await.unwrap()
     }
 
     pub(crate) async fn ask(&self, body: &str, key: &str) -> Outcome {

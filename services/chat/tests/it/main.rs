@@ -11,6 +11,8 @@ mod anthropic;
 mod anthropic_sandbox;
 mod app;
 mod billing;
+mod cached;
+mod cached_refusals;
 mod cuts;
 mod database;
 mod embeddings;
