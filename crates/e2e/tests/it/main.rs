@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod cached;
 mod callback_url;
 mod capabilities;
 mod charges;

@@ -161,6 +161,39 @@ async fn a_chat_is_one_trace_from_the_request_to_the_charge() -> Result<()> {
     aio.finish().await
 }
 
+/// Whether the cache had an answer stands in the request's own span.
+#[tokio::test]
+async fn what_the_cache_had_is_told() -> Result<()> {
+    let (collector, aio) = traced().await?;
+    let api = aio.account(100).await?.api;
+    let mut traces = 0_u8;
+    let mut asked = Vec::new();
+    let hit = eventually("a hit", async || {
+        traces = traces.saturating_add(1);
+        let traceparent = TRACEPARENT.replacen("4bf9", &format!("{traces:04x}"), 1);
+        let headers = [("traceparent", traceparent.as_str()), ("x-aio-cache", "on")];
+        let reply = api
+            .post_with("/chat/completions", &headers, &chat("a fox"))
+            .await?;
+        let is_hit = reply.header("x-aio-cache") == "hit";
+        asked.push(traceparent);
+        Ok(is_hit.then(|| asked.pop()).flatten())
+    });
+    let hit = hit.await?;
+    let missed = asked.first().context("no miss")?;
+    for (traceparent, word) in [(missed, "miss"), (&hit, "hit")] {
+        let spans = collector.trace(traceparent, &["chat gemini"]).await?;
+        let served = named(&spans, "chat gemini")?;
+        assert_eq!(served.field("aio.cache"), word);
+        let calls = named(&spans, "chat gemini-3-flash");
+        assert_eq!(calls.is_ok(), word == "miss");
+        let cost = served.field("aio.cost.microcredits");
+        assert_eq!(cost == "0", word == "hit", "{cost}");
+    }
+    check_secrecy(&collector);
+    aio.finish().await
+}
+
 /// A stream that breaks off, and a provider that refuses: both spans say why.
 #[tokio::test]
 async fn what_goes_wrong_is_told_where_it_does() -> Result<()> {

@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod audit_log;
 mod broken;
+mod cache;
 mod chat;
 mod fake_chat;
 mod fake_keys;
