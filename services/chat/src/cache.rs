@@ -107,7 +107,7 @@ impl Cache {
         let limit = submission.max_cost.map_or(0, Micros::get);
         let body = BASE64.encode(Sha256::digest(&submission.body));
         let (route, word) = (submission.surface.route(), mode.as_str());
-        // None of the parts but the last can hold a colon.
+        // None of the parts holds a colon.
         let text = format!("cache:{account}:{word}:{route}:{limit}:{body}");
         Key {
             account,

@@ -92,7 +92,7 @@ pub(crate) struct Work {
     /// Its Idempotency-Key, which is its own while it runs.
     claim: Option<Claim>,
     /// The answer, if it came to its end and is to be kept for equal requests.
-    answer: OnceLock<Kept>,
+    answer: OnceLock<Box<Kept>>,
     story: Story,
 }
 
@@ -151,7 +151,7 @@ impl Work {
         drop(self.listener);
         let answer = self.answer.into_inner();
         if let (Some(wish), Some(answer), COMPLETED) = (&self.plan.wish, answer, outcome) {
-            recall::keep(service, (&self.plan, wish), answer).await;
+            recall::keep(service, (&self.plan, wish), *answer).await;
         }
     }
 
@@ -346,7 +346,7 @@ impl Work {
     fn remember(&self, kept: Option<&Kept>) {
         if let (Some(kept), Some(_)) = (kept, &self.plan.wish) {
             // There is one answer.
-            let _ = self.answer.set(kept.clone());
+            let _ = self.answer.set(Box::new(kept.clone()));
         }
     }
 

@@ -145,7 +145,9 @@ async fn an_equal_request_costs_nothing_on_every_route() -> Result<()> {
     assert_eq!(api.settled().await?.posted, FULL - spent);
     let listed = api.get("/operations").await?.data(200)?;
     let items = listed["items"].as_array().context("no items")?;
-    let charged = items.iter().map(|item| item["charged_microcredits"].as_i64());
+    let charged = items
+        .iter()
+        .map(|item| item["charged_microcredits"].as_i64());
     assert_eq!(charged.sum::<Option<i64>>(), Some(spent), "{listed}");
     aio.finish().await
 }
@@ -177,12 +179,22 @@ async fn a_hit_of_a_stream_is_the_same_stream() -> Result<()> {
         let (before, after) = (lines(reply)?, lines(&hit)?);
         ensure!(before.len() > 40 && before.len() == after.len(), "{hit}");
         for (before, after) in before.iter().zip(&after) {
-            let free = |line: &str| line.split(",\"credits_consumed\"").next().map(str::to_owned);
+            let free = |line: &str| {
+                line.split(",\"credits_consumed\"")
+                    .next()
+                    .map(str::to_owned)
+            };
             assert_eq!(free(before), free(after));
         }
         assert_eq!(after.last().map(String::as_str), Some("data: [DONE]"));
-        let usage = after.iter().filter(|line| line.contains("credits_consumed"));
-        assert!(usage.clone().all(|line| line.ends_with("\"credits_consumed\":0}")));
+        let usage = after
+            .iter()
+            .filter(|line| line.contains("credits_consumed"));
+        assert!(
+            usage
+                .clone()
+                .all(|line| line.ends_with("\"credits_consumed\":0}"))
+        );
         assert_eq!(usage.count() > 0, with_usage);
     }
     aio.finish().await
@@ -296,9 +308,7 @@ async fn what_guards_a_request_guards_what_is_cached() -> Result<()> {
         let hit = ask(api, COMPLETIONS, &[ON], &body).await?;
         assert_eq!(hit.header("x-aio-cache"), "hit");
     }
-    let miss = api
-        .post_with(COMPLETIONS, &[ON], &chat("Good bye"))
-        .await?;
+    let miss = api.post_with(COMPLETIONS, &[ON], &chat("Good bye")).await?;
     miss.error(402, "insufficient_credits")?;
     aio.finish().await
 }

@@ -33,9 +33,8 @@ pub(crate) fn whole() -> Reply {
 
 /// A whole answer that ended with this word.
 pub(crate) fn ended(word: &str) -> Reply {
-    let choice = format!(
-        r#"{{"index":0,"message":{{"content":"red ones"}},"finish_reason":"{word}"}}"#
-    );
+    let choice =
+        format!(r#"{{"index":0,"message":{{"content":"red ones"}},"finish_reason":"{word}"}}"#);
     let usage = r#"{"prompt_tokens":10,"completion_tokens":2}"#;
     Reply::whole(200, &format!(r#"{{"choices":[{choice}],"usage":{usage}}}"#))
 }
@@ -183,38 +182,49 @@ async fn everything_that_makes_a_request_another_is_told_apart(engine: Engine) {
     assert_eq!(rooms.iter().sum::<i64>(), i64::try_from(bytes).unwrap());
 }
 
+/// Whether the cache had an answer of at most this age, and how old it was.
+async fn told(process: &Process, max_age: i64) -> (bool, i64) {
+    let answer = process.outcome(asking(process, ASK, max_age)).await;
+    let cached = answer.unwrap().head.unwrap().cached.unwrap();
+    (cached.hit, cached.age)
+}
+
 async fn an_answer_is_given_while_it_is_young_enough(engine: Engine) {
     let house = house(engine, "max_age = '200s'\nusual_age = '50s'").await;
     let process = house.process().await;
-    let told = async |max_age| {
-        let answer = process.outcome(asking(&process, ASK, max_age)).await;
-        let cached = answer.unwrap().head.unwrap().cached.unwrap();
-        (cached.hit, cached.age)
-    };
     house.provider.will(whole());
-    assert_eq!(told(200).await, (false, 0));
+    assert_eq!(told(&process, 200).await, (false, 0));
     house.caches(1).await;
     house.ages(60).await;
-    let (hit, age) = told(100).await;
-    assert!(hit && (60..70).contains(&age), "{age}");
+    let (hit, age) = told(&process, 100).await;
+    assert!(hit && (60..100).contains(&age), "{age}");
     // It is too old for this one, whose own is kept in its place; 0 is as long as usual.
     house.provider.will(whole());
     let first = house.cached().await.0;
-    assert_eq!(told(0).await, (false, 0));
+    assert_eq!(told(&process, 0).await, (false, 0));
     eventually("it is another", async || house.cached().await.0 != first).await;
     let (rows, rooms) = house.cached().await;
     let bytes = i64::try_from(rows[0].answer.len()).unwrap();
     assert_eq!((rows.len(), rooms), (1, vec![bytes]));
-    house.ages(30).await;
-    assert!(told(40).await.0 && told(0).await.0);
-    // It is kept for as long as its own request allowed, and no longer.
-    house.ages(30).await;
+    house.charged(&[PRICE; 2]).await;
+}
+
+async fn an_answer_is_kept_as_long_as_its_own_request_allowed(engine: Engine) {
+    let house = House::new(engine).await;
+    let process = house.process().await;
     house.provider.will(whole());
-    assert!(!told(200).await.0);
-    house.charged(&[PRICE; 3]).await;
+    assert_eq!(told(&process, 200).await, (false, 0));
     house.caches(1).await;
+    house.ages(100).await;
+    assert!(told(&process, 150).await.0);
+    // Whatever others would take.
+    house.ages(100).await;
+    house.provider.will(whole());
+    assert!(!told(&process, 86_400).await.0);
+    house.caches(1).await;
+    house.charged(&[PRICE; 2]).await;
     // What nobody asks for any more is forgotten as well.
-    house.ages(300).await;
+    house.ages(90_000).await;
     house.caches(0).await;
     assert_eq!(house.cached().await.1, [0]);
 }
@@ -381,6 +391,7 @@ on_both_engines! {
     an_equal_request_gets_the_same_answer_for_nothing,
     everything_that_makes_a_request_another_is_told_apart,
     an_answer_is_given_while_it_is_young_enough,
+    an_answer_is_kept_as_long_as_its_own_request_allowed,
     an_account_keeps_what_it_has_room_for,
     an_idempotency_key_goes_its_own_way_beside_it,
     what_a_key_had_heard_to_its_end_is_cached,
@@ -431,7 +442,10 @@ async fn hits_and_misses_are_counted_by_model() {
         let labels = format!(r#"{{model="gemini",outcome="{outcome}"}}"#);
         app.counter(&format!("aio_chat_cache_lookups_total{labels}"))
     };
-    assert_eq!([count("hit"), count("miss"), count("unavailable")], [2, 1, 0]);
+    assert_eq!(
+        [count("hit"), count("miss"), count("unavailable")],
+        [2, 1, 0]
+    );
     app.settled().await;
     assert_eq!(app.billing.captured().0, PRICE);
 }

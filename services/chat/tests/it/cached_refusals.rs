@@ -12,7 +12,9 @@ use crate::{
 const WORD: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"abcd\"},\"finish_reason\":null}],\"usage\":null}\n\n";
 
 fn end(word: &str) -> String {
-    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"{word}\"}}]}}\n\n")
+    format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"{word}\"}}]}}\n\n"
+    )
 }
 
 fn usage(tokens: u64) -> String {
@@ -42,13 +44,18 @@ async fn runs_again(app: &App, body: &str) -> Option<Collected> {
     if considered {
         let words = ["not_whole", "too_long", "full"];
         until("it is looked at", || {
-            let count = |word| app.counter(&format!("aio_chat_cache_answers_total{{outcome=\"{word}\"}}"));
+            let count = |word| {
+                app.counter(&format!(
+                    "aio_chat_cache_answers_total{{outcome=\"{word}\"}}"
+                ))
+            };
             words.iter().any(|word| count(word) > 0)
         })
         .await;
     }
     let available = std::mem::replace(&mut app.billing.books().available, i64::MAX / 2);
-    app.provider.will(if body == ASK { whole() } else { stream() });
+    app.provider
+        .will(if body == ASK { whole() } else { stream() });
     let second = Collected::of(app.send(again(&request)).await.unwrap()).await;
     app.billing.books().available = available;
     assert_eq!(had(&second), MISS, "{body}");
@@ -119,7 +126,12 @@ async fn ones_that_credit_or_we_cut_short() {
     let app = App::answering(Reply::stream(&short, End::Close)).await;
     app.billing.books().available = held;
     let first = runs_again(&app, STREAM).await.unwrap();
-    assert!(first.data.iter().any(|event| event.contains("credit_limit_reached")));
+    assert!(
+        first
+            .data
+            .iter()
+            .any(|event| event.contains("credit_limit_reached"))
+    );
 
     // The same answer, to somebody who can pay for more, is a good one.
     let app = App::answering(Reply::stream(&short, End::Close)).await;
@@ -133,7 +145,8 @@ async fn ones_that_credit_or_we_cut_short() {
 
     let limited = "[limits.chat.output]\nmost_token_bytes = 10";
     let app = App::with(limited, compatible()).await;
-    app.provider.will(Reply::stream(&WORD.repeat(50_000), End::Hang));
+    app.provider
+        .will(Reply::stream(&WORD.repeat(50_000), End::Hang));
     let body = STREAM.replacen('{', r#"{"max_tokens":300,"#, 1);
     let passed = Collected::of(app.send(asking(&body)).await.unwrap()).await;
     assert!(passed.data.last().unwrap().contains("length"));

@@ -224,10 +224,11 @@ impl House {
     /// Every answer for equal requests, and how many bytes of them each account and mode is known to keep.
     pub(crate) async fn cached(&self) -> (Vec<Cached>, Vec<i64>) {
         let db = self.look().await;
-        let rows = sqlx::query("select operation, request_mac, answer from cached order by created_at")
-            .fetch_all(db.reader())
-            .await
-            .unwrap();
+        let rows =
+            sqlx::query("select operation, request_mac, answer from cached order by created_at")
+                .fetch_all(db.reader())
+                .await
+                .unwrap();
         let read = |row: &sqlx::any::AnyRow| Cached {
             operation: row.get("operation"),
             request_mac: row.get("request_mac"),
