@@ -16,6 +16,17 @@ for await (const event of stream) text += event.choices[0]?.delta?.content ?? ""
 assert.equal(text, answer.choices[0].message.content);
 const called = await client.chat.completions.create(ask("weather?", { tools, tool_choice: "required" }));
 assert.equal(called.choices[0].message.tool_calls[0].function.name, "get_weather");
+// This package sends an Idempotency-Key of its own with each request. What is kept for equal ones is so just behind the answer.
+const equal = () => client.chat.completions.create(ask("Equal?"), { headers: { "x-aio-cache": "on" } }).withResponse();
+const paid = [];
+let hit = await equal();
+while (hit.response.headers.get("x-aio-cache") === "miss" && paid.length < 100) {
+  paid.push(hit.data);
+  hit = await equal();
+}
+assert.equal(hit.response.headers.get("x-aio-cache"), "hit");
+assert.equal(hit.data.credits_consumed, 0);
+assert.ok(paid.some((one) => one.id === hit.data.id && one.credits_consumed > 0));
 const respond = (input, more) => ({ model: "gemini", input, ...more });
 const first = await client.responses.create(respond("Hello [sandbox tokens=12]"));
 assert.equal(first.output_text, text);
