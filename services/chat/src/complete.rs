@@ -36,7 +36,7 @@ use crate::{
     bill::{Bill, Tally},
     billing::{Holding, hold},
     claim::Claim,
-    fault::{inside_answer, slow_reader, unread},
+    fault::{ending_of, inside_answer, slow_reader, unread},
     kept::{Keeping, Kept, Reader, credited},
     keyed::Keyed,
     limit::Limit,
@@ -460,36 +460,5 @@ impl Work {
             self.listener.fail(fault, Begun::Yes).await;
         }
         ending.as_str()
-    }
-}
-
-/// What the table of charges calls a failure before the first byte.
-fn ending_of(failure: &Failure) -> Ending {
-    Ending::parse(failure.class().as_str()).unwrap_or(Ending::Internal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_class_of_failure_is_in_the_table_of_charges() {
-        for class in [
-            Class::Auth,
-            Class::Balance,
-            Class::RateLimited,
-            Class::Overloaded,
-            Class::Invalid,
-            Class::Moderated,
-            Class::Gone,
-            Class::Unknown,
-            Class::Malformed,
-            Class::NotSent,
-        ] {
-            let ending = Ending::parse(class.as_str()).unwrap();
-            for kind in domain::charge::Kind::ALL {
-                assert!(ending.can_happen(kind).is_some(), "{class:?}");
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! From what went wrong to what the customer reads, where `upstream::fault` does not say it: our own mistakes, a body that
 //! cannot be used, and an answer that broke off.
 
+use domain::charge::Ending;
 use proto::{Fault, code};
 use upstream::{Class, Failure};
 
@@ -25,6 +26,11 @@ pub(crate) fn too_dear(floor: domain::Micros) -> Fault {
         "this request needs at least {floor} credits, which is more than its x-aio-max-cost-credits; nothing was held"
     );
     Fault::new(code::MAX_COST_EXCEEDED, message).param("x-aio-max-cost-credits")
+}
+
+/// What the table of charges calls a failure before the first byte.
+pub(crate) fn ending_of(failure: &Failure) -> Ending {
+    Ending::parse(failure.class().as_str()).unwrap_or(Ending::Internal)
 }
 
 /// A provider failed inside its answer: what came is charged, or nothing if nothing came.
@@ -64,6 +70,27 @@ pub(crate) fn slow_reader(charged: domain::Micros) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_class_of_failure_is_in_the_table_of_charges() {
+        for class in [
+            Class::Auth,
+            Class::Balance,
+            Class::RateLimited,
+            Class::Overloaded,
+            Class::Invalid,
+            Class::Moderated,
+            Class::Gone,
+            Class::Unknown,
+            Class::Malformed,
+            Class::NotSent,
+        ] {
+            let ending = Ending::parse(class.as_str()).unwrap();
+            for kind in domain::charge::Kind::ALL {
+                assert!(ending.can_happen(kind).is_some(), "{class:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_broken_answer_says_what_it_cost() {

@@ -92,10 +92,11 @@ async fn a_response_that_is_kept_is_never_anothers() {
     }
 }
 
-fn head(stream: bool, cached: Cached) -> Event {
+/// The head of what answers this body.
+fn head(body: &str, cached: Cached) -> Event {
     Event::Head(Head {
         provider: "gemini".into(),
-        stream,
+        stream: body == STREAM,
         operation_id: chassis::mint::<domain::ids::Operation>().to_vec().into(),
         cached: Some(cached),
         ..Default::default()
@@ -109,7 +110,7 @@ async fn a_client_that_asked_is_told_what_there_was() {
     for (stream, body) in [(false, BODY), (true, STREAM)] {
         for (hit, charged) in [(true, 0), (false, 1_500_000)] {
             let script = house.script();
-            say(&script, head(stream, Cached { hit, age: 61 })).await;
+            say(&script, head(body, Cached { hit, age: 61 })).await;
             let tail = Tail {
                 data: vec![ANSWER.as_bytes().into()],
                 charged,
@@ -158,7 +159,7 @@ async fn a_stream_that_is_slow_to_begin_is_a_miss() {
         assert_eq!(said.map(|value| value.to_str().unwrap()), told);
         gate.notify_one();
         let cached = Cached { hit: false, age: 0 };
-        say(&script, head(true, cached)).await;
+        say(&script, head(STREAM, cached)).await;
         say(&script, Event::Tail(Tail::default())).await;
         assert!(answer.text().await.unwrap().contains("[DONE]"));
     }
