@@ -91,7 +91,9 @@ pub struct Receipt {
 pub enum UsageSource {
     /// The provider, which reported them.
     Provider,
-    /// We, from what arrived.
+    /// We, by our tokenizer, from what was asked and what arrived.
+    Tokenizer,
+    /// Nobody counted all of it: at least in part it is an estimate by length.
     Estimate,
 }
 
@@ -115,6 +117,19 @@ pub struct Attempt {
     pub model: Option<String>,
     /// `answered`, or the class of the failure.
     pub outcome: String,
+}
+
+// === impl UsageSource ===
+
+impl UsageSource {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Tokenizer => "tokenizer",
+            Self::Estimate => "estimate",
+        }
+    }
 }
 
 // === impl Receipt ===

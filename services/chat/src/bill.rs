@@ -1,8 +1,9 @@
 //! From what was used to what is charged, and the receipt that explains it. Pure.
 //!
-//! What the provider reports counts. Where it reported nothing (the stream was cut) or nonsense, the usage is estimated from what
-//! arrived, low rather than high: the output at four bytes of text a token, the input at half of its bound, which is four bytes a
-//! token and half the fixed sum per media part. Either way the charge is at most the hold: what a provider reports beyond it is our loss.
+//! What the provider reports counts. Where it reported nothing (the stream was cut) or nonsense, what arrived is counted here
+//! (`estimate.rs`). Either way the charge is at most the hold: what a provider reports beyond it is our loss.
+
+use std::borrow::Cow;
 
 use domain::{
     Micros, Usage,
@@ -13,11 +14,13 @@ use domain::{
 
 use crate::{
     bound::{Bound, Rate},
+    estimate::Estimate,
+    providers::Chunk,
     usage::{self, Reported},
 };
 
-/// Bytes of generated text that are estimated to be one token.
-const BYTES_PER_TOKEN: u64 = 4;
+/// Room for the first texts of a stream; there is none before they come.
+const FIRST_ROOM: usize = 256;
 
 /// What has come so far.
 #[derive(Debug, Default)]
@@ -28,6 +31,27 @@ pub(crate) struct Tally {
     usage: Option<Usage>,
     /// Whether the latest report was nonsense.
     nonsense: bool,
+    text: Heard,
+}
+
+/// The generated text itself, as long as no provider has said how much it is.
+#[derive(Debug, Default)]
+struct Heard {
+    /// As it is written in JSON, escaped.
+    text: Vec<u8>,
+    /// Bytes of it, unescaped.
+    bytes: u64,
+    /// How long it may become.
+    most: usize,
+}
+
+/// Who says what was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Used {
+    /// The provider.
+    Reported(Usage),
+    /// We, and why.
+    Estimated(Estimate, &'static str),
 }
 
 /// What is charged, and why.
@@ -35,6 +59,8 @@ pub(crate) struct Tally {
 pub(crate) struct Bill {
     /// What was used.
     pub(crate) usage: Usage,
+    /// Who counted that.
+    pub(crate) source: UsageSource,
     /// Why the usage is an estimate, if it is one.
     pub(crate) estimated: Option<&'static str>,
     /// What is charged: the cost, or the hold where that is less.
@@ -49,14 +75,44 @@ pub(crate) struct Bill {
 // === impl Tally ===
 
 impl Tally {
-    /// The tally of an answer in one piece.
-    pub(crate) fn of_whole(json: &[u8], content_bytes: u64) -> Self {
-        let mut tally = Self {
-            content_bytes,
-            ..Self::default()
-        };
-        tally.report(json);
+    /// One that keeps so much text at most.
+    pub(crate) fn new(most: usize) -> Self {
+        let mut tally = Self::default();
+        tally.text.most = most;
         tally
+    }
+
+    /// The tally of an answer in one piece.
+    pub(crate) fn of_whole(answer: &Chunk, most: usize) -> Self {
+        let mut tally = Self::new(most);
+        tally.report(&answer.data);
+        tally.hear(&answer.text, answer.signs.content_bytes);
+        tally
+    }
+
+    /// Counts text, as it is written and how long it is, and keeps it while it may have to be counted. What does not fit is kept no more, nor
+    /// what comes behind it.
+    pub(crate) fn hear(&mut self, text: &[u8], bytes: u64) {
+        let gap = self.text.bytes < self.content_bytes;
+        self.content_bytes = self.content_bytes.saturating_add(bytes);
+        let Heard {
+            text: kept, most, ..
+        } = &mut self.text;
+        let fits = kept.len().saturating_add(text.len()) <= *most;
+        if text.is_empty() || gap || !fits || self.usage.is_some() {
+            return;
+        }
+        if kept.is_empty() {
+            kept.reserve(FIRST_ROOM.min(*most));
+        }
+        kept.extend_from_slice(text);
+        self.text.bytes = self.text.bytes.saturating_add(bytes);
+    }
+
+    /// The text that came, as it is written in JSON, and how many bytes more there were.
+    pub(crate) fn heard(&self) -> (Cow<'_, str>, u64) {
+        let text = String::from_utf8_lossy(&self.text.text);
+        (text, self.content_bytes.saturating_sub(self.text.bytes))
     }
 
     /// Takes the usage of an event that holds one.
@@ -67,54 +123,68 @@ impl Tally {
             Reported::Usage(usage) => {
                 self.usage = Some(usage);
                 self.nonsense = false;
+                // Whoever has said it once says it again, and then that counts.
+                self.text.text = Vec::new();
+                self.text.bytes = 0;
             }
         }
     }
 
     /// Whether a provider said what was used, believably.
     pub(crate) fn is_reported(&self) -> bool {
-        self.usage.is_some() && !self.nonsense
+        self.reported().is_some()
     }
 
-    /// What was used, and why it is an estimate if it is one: `reason`, unless the report was nonsense. We never count more output than the
-    /// provider was allowed.
-    fn usage(
-        &self,
-        bound: &Bound,
-        (allowed, reason): (u64, &'static str),
-    ) -> (Usage, Option<&'static str>) {
-        if let (Some(usage), false) = (self.usage, self.nonsense) {
-            return (usage, None);
-        }
-        let estimate = Usage {
-            input: bound.usual_input().div_ceil(2),
-            output: self.content_bytes.div_ceil(BYTES_PER_TOKEN).min(allowed),
-            ..Usage::default()
-        };
-        let reason = if self.nonsense {
+    /// What a provider said was used, if that is believable.
+    pub(crate) fn reported(&self) -> Option<Usage> {
+        self.usage.filter(|_| !self.nonsense)
+    }
+
+    /// Why nothing believable was said: `silence`, unless something else was.
+    pub(crate) const fn why(&self, silence: &'static str) -> &'static str {
+        if self.nonsense {
             "usage_nonsense"
         } else {
-            reason
-        };
-        (estimate, Some(reason))
+            silence
+        }
+    }
+}
+
+// === impl Used ===
+
+impl Used {
+    /// What was used, and why it is an estimate, if it is one. We never count more output than the provider was allowed.
+    fn usage(self, allowed: u64) -> (Usage, Option<&'static str>) {
+        match self {
+            Self::Reported(usage) => (usage, None),
+            Self::Estimated(Estimate { input, output }, reason) => {
+                let estimate = Usage {
+                    input: input.tokens,
+                    output: output.tokens.min(allowed),
+                    ..Usage::default()
+                };
+                (estimate, Some(reason))
+            }
+        }
+    }
+
+    fn source(self) -> UsageSource {
+        match self {
+            Self::Reported(_) => UsageSource::Provider,
+            Self::Estimated(estimate, _) => estimate.source(),
+        }
     }
 }
 
 // === impl Bill ===
 
 impl Bill {
-    /// What a tally costs, at most `granted`. `reason` says why no usage may have come.
-    pub(crate) fn of(
-        tally: &Tally,
-        bound: &Bound,
-        rate: &Rate,
-        granted: Micros,
-        reason: &'static str,
-    ) -> Self {
+    /// What that costs, at most `granted`.
+    pub(crate) fn of(used: Used, bound: &Bound, rate: &Rate, granted: Micros) -> Self {
         let allowed = bound
             .affordable(rate, granted)
             .saturating_mul(bound.choices);
-        let (usage, estimated) = tally.usage(bound, (allowed, reason));
+        let (usage, estimated) = used.usage(allowed);
         // A sum that does not fit is above any hold.
         let cost = rate.price.cost(usage, rate.factor).unwrap_or(Cost {
             amount: Micros::new(i64::MAX),
@@ -122,6 +192,7 @@ impl Bill {
         });
         Self {
             usage,
+            source: used.source(),
             estimated,
             amount: cost.amount.min(granted),
             // An estimate above the hold is our own mistake, not the provider's.
@@ -135,10 +206,7 @@ impl Bill {
     pub(crate) fn receipt(&self, draft: &Receipt, ending: Ending) -> Receipt {
         let used = (token_usage(self.usage), self.cost.clone());
         Receipt {
-            usage_source: Some(match self.estimated {
-                Some(_) => UsageSource::Estimate,
-                None => UsageSource::Provider,
-            }),
+            usage_source: Some(self.source),
             estimated: self.estimated.map(str::to_owned),
             ..draft.clone().paid(ending, used, self.granted)
         }
@@ -155,6 +223,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::estimate::Counted;
 
     const BOUND: Bound = Bound {
         text: 60,
@@ -173,16 +242,52 @@ mod tests {
         }
     }
 
-    /// The bill of a tally with a hold of `granted`.
-    fn bill(content_bytes: u64, events: &[&str], granted: i64) -> Bill {
-        let mut tally = Tally {
-            content_bytes,
-            ..Tally::default()
-        };
+    fn counted(tokens: u64) -> Counted {
+        Counted {
+            tokens,
+            source: UsageSource::Tokenizer,
+        }
+    }
+
+    fn tally(events: &[&str]) -> Tally {
+        let mut tally = Tally::default();
         for usage in events {
             tally.report(format!(r#"{{"usage":{usage}}}"#).as_bytes());
         }
-        Bill::of(&tally, &BOUND, &rate(), Micros::new(granted), "cut")
+        tally
+    }
+
+    /// The bill with a hold of `granted`, of so many tokens where these events do not tell how many there were.
+    fn bill(output: u64, events: &[&str], granted: i64) -> Bill {
+        let tally = tally(events);
+        let estimate = Estimate {
+            input: counted(50),
+            output: counted(output),
+        };
+        let estimated = || Used::Estimated(estimate, tally.why("cut"));
+        let used = tally.reported().map_or_else(estimated, Used::Reported);
+        Bill::of(used, &BOUND, &rate(), Micros::new(granted))
+    }
+
+    #[test]
+    fn text_is_kept_only_as_far_as_it_may_have_to_be_counted() {
+        let mut tally = Tally::new(9);
+        tally.hear(b"", 0);
+        assert_eq!(tally.text.text.capacity(), 0);
+        tally.hear(br"ab\n", 3);
+        tally.hear(b"cd", 2);
+        assert_eq!(tally.heard(), (r"ab\ncd".into(), 0));
+        // What does not fit, and what comes behind it.
+        tally.hear(b"efgh", 4);
+        tally.hear(b"i", 1);
+        assert_eq!(
+            (tally.heard(), tally.content_bytes),
+            ((r"ab\ncd".into(), 5), 10)
+        );
+        tally.report(br#"{"usage":{"prompt_tokens":10,"completion_tokens":1}}"#);
+        tally.hear(b"j", 1);
+        assert_eq!(tally.text.text.capacity(), 0);
+        assert_eq!(tally.heard(), ("".into(), 11));
     }
 
     #[test]
@@ -197,11 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_reported_is_estimated_low() {
-        let cut = bill(9, &[], 100_000);
+    fn what_was_not_reported_is_what_was_counted() {
+        let cut = bill(3, &[], 100_000);
         assert_eq!(cut.amount, Micros::new(50 * 50 + 3 * 300));
-        assert_eq!(cut.estimated, Some("cut"));
-        let nonsense = bill(9, &[r#"{"prompt_tokens":-1}"#], 100_000);
+        assert_eq!(
+            (cut.estimated, cut.source),
+            (Some("cut"), UsageSource::Tokenizer)
+        );
+        let nonsense = bill(3, &[r#"{"prompt_tokens":-1}"#], 100_000);
         assert_eq!(
             (nonsense.amount, nonsense.estimated),
             (cut.amount, Some("usage_nonsense"))
@@ -268,7 +376,7 @@ mod tests {
                 ),
                 Ending::Completed,
             ),
-            (bill(9, &[], 20_000), Ending::ClientLeft),
+            (bill(3, &[], 20_000), Ending::ClientLeft),
         ] {
             let receipt = bill.receipt(&draft, ending);
             let sum = recompute(&catalogue, &receipt).unwrap();

@@ -33,9 +33,10 @@ use upstream::{Class, Failure};
 use crate::{
     Service,
     attempt::{Asked, first_answer, somebody_serves},
-    bill::{Bill, Tally},
+    bill::{Bill, Tally, Used},
     billing::{Holding, hold},
     claim::Claim,
+    estimate::Estimate,
     fault::{ending_of, inside_answer, slow_reader, unread},
     kept::{Keeping, Kept, Reader, credited},
     keyed::Keyed,
@@ -220,9 +221,9 @@ impl Work {
     /// One JSON body: charged, then sent.
     async fn whole(&self, body: Chunk, hold: OpenHold) -> &'static str {
         self.story.heard_whole(&body);
-        let tally = Tally::of_whole(&body.data, body.signs.content_bytes);
+        let tally = Tally::of_whole(&body, self.service.config.output.estimate.output_bytes);
         let ending = Ending::Completed;
-        let bill = self.bill(&tally, &hold, (ending, NO_USAGE));
+        let bill = self.bill(&tally, &hold, (ending, NO_USAGE)).await;
         let head = self.head(Wanted::Whole);
         let tail = explained(vec![body.data], bill.as_ref());
         let kept = self.kept(&head, Some(Vec::new()), &tail);
@@ -246,7 +247,9 @@ impl Work {
         let wanted = self.plan.request.answer;
         // A reader who is gone already is noticed at the first event, which counts what came.
         let _ = self.listener.send(Event::Head(self.head(wanted))).await;
-        let mut metered = metered(events, &self.listener, (wanted, limit), self.keeping()).await;
+        let tally = Tally::new(self.service.config.output.estimate.output_bytes);
+        let (limits, keep) = ((wanted, limit), (tally, self.keeping()));
+        let mut metered = metered(events, &self.listener, limits, keep).await;
         self.story.heard_stream(&metered);
         match std::mem::replace(&mut metered.end, End::Done) {
             End::Done => self.completed(metered, hold, NO_USAGE).await,
@@ -265,7 +268,7 @@ impl Work {
     ) -> &'static str {
         let wanted = self.plan.request.answer;
         let ending = Ending::Completed;
-        let bill = self.bill(&metered.tally, &hold, (ending, silence));
+        let bill = self.bill(&metered.tally, &hold, (ending, silence)).await;
         let usage = bill.as_ref().map(|bill| bill.usage).unwrap_or_default();
         let tail = tail(metered.kept_back, &metered.first, usage, wanted);
         let tail = explained(tail, bill.as_ref());
@@ -296,7 +299,8 @@ impl Work {
         } else {
             Ending::UpstreamCut
         };
-        let bill = self.bill(&metered.tally, &hold, (ending, ending.as_str()));
+        let silence = ending.as_str();
+        let bill = self.bill(&metered.tally, &hold, (ending, silence)).await;
         match Box::pin(self.settle(bill, hold, (ending, Keep::Nothing))).await {
             Ok(charged) => self.fail(inside_answer(failure, charged), ending).await,
             Err(fault) => self.fail(fault, Ending::BillingUnavailable).await,
@@ -309,7 +313,8 @@ impl Work {
             Lost::Left => self.listener.why_left(),
             Lost::Slow => Ending::SlowReader,
         };
-        let bill = self.bill(tally, &hold, (ending, ending.as_str()));
+        let silence = ending.as_str();
+        let bill = self.bill(tally, &hold, (ending, silence)).await;
         // Where there is a key, the answer was too long to be kept for it.
         let settled = Box::pin(self.settle(bill, hold, (ending, Keep::Answer(None)))).await;
         let fault = settled.map_or_else(|fault| fault, slow_reader);
@@ -367,7 +372,7 @@ impl Work {
 
     /// What an ending costs; `None` when the table says nothing, or nothing of it had arrived. `silence` says why no usage may have
     /// come.
-    fn bill(
+    async fn bill(
         &self,
         tally: &Tally,
         hold: &OpenHold,
@@ -378,8 +383,18 @@ impl Work {
             Charge::WhatArrived => tally.content_bytes > 0,
             Charge::InFull => true,
         };
+        if !due {
+            return None;
+        }
         let (offer, granted) = (&self.plan.answering, hold.granted());
-        due.then(|| Bill::of(tally, &offer.bound, &offer.rate, granted, silence))
+        let used = if let Some(usage) = tally.reported() {
+            Used::Reported(usage)
+        } else {
+            let limits = &self.service.config.output.estimate;
+            let estimate = Estimate::of(&self.plan, &offer.bound, tally, limits).await;
+            Used::Estimated(estimate, tally.why(silence))
+        };
+        Some(Bill::of(used, &offer.bound, &offer.rate, granted))
     }
 
     /// Charges a bill, or gives everything back. Where somebody may ask for the answer again, it is written down before: then whoever

@@ -102,6 +102,19 @@ pub struct OutputLimits {
     /// The most bytes of text that one token may have. A stream whose text is more than its limit of tokens can have is stopped. Default
     /// 128: the longest token of the tokenizers in use.
     pub most_token_bytes: u64,
+    /// How much is counted where a provider does not tell what was used.
+    pub estimate: EstimateLimits,
+}
+
+/// The section `limits.chat.output.estimate`: how much text is counted by our own tokenizer. What is longer is counted up to there, and the rest is
+/// taken to have as many tokens for its length.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EstimateLimits {
+    /// Of what was generated, in bytes: so much of an open stream is kept until its provider has told its usage. Default 32 KiB.
+    pub output_bytes: usize,
+    /// Of what was asked, in bytes. Default 1 MiB.
+    pub input_bytes: usize,
 }
 
 /// The section `limits.chat.billing`.
@@ -267,6 +280,18 @@ impl Default for OutputLimits {
             least: 256,
             expected: 512,
             most_token_bytes: 128,
+            estimate: EstimateLimits::default(),
+        }
+    }
+}
+
+// === impl EstimateLimits ===
+
+impl Default for EstimateLimits {
+    fn default() -> Self {
+        Self {
+            output_bytes: 32 * 1024,
+            input_bytes: 1024 * 1024,
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
+//! | `estimate.rs`, `text.rs`, `tokens/` | what was used where a provider reports nothing: our own tokenizer, and what it counts |
 //! | `limit.rs` | how much output was allowed, whose limit that was, and what an answer says that reaches it. Pure |
 //! | `reply.rs` | `credits_consumed` beside `usage`, the model by our name, and what else is added. Pure |
 //! | `listener.rs` | the way back to whoever asked: bounded, patient for a while |
@@ -59,6 +60,7 @@ mod complete;
 mod config;
 mod edit;
 mod error;
+mod estimate;
 mod fault;
 mod figures;
 mod health;
@@ -87,7 +89,9 @@ mod store;
 mod story;
 mod surface;
 mod sweep;
+mod text;
 mod tiers;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;
@@ -110,8 +114,8 @@ use crate::{
 };
 pub use crate::{
     config::{
-        BillingLimits, BreakerLimits, CacheLimits, CallLimits, Config, ExtraCalls, FailoverLimits,
-        InFlightLimits, InputLimits, ReplayLimits, ResponseLimits, SpeedLimits,
+        BillingLimits, BreakerLimits, CacheLimits, CallLimits, Config, EstimateLimits, ExtraCalls,
+        FailoverLimits, InFlightLimits, InputLimits, ReplayLimits, ResponseLimits, SpeedLimits,
     },
     error::{Error, StoreError},
     rpc::Rpc,

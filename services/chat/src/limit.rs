@@ -80,7 +80,6 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::scan;
 
     const BOUND: Bound = Bound {
         text: 10,
@@ -91,10 +90,7 @@ mod tests {
     };
 
     fn told(limit: &Limit, json: &'static str) -> String {
-        let chunk = Chunk {
-            data: Bytes::from_static(json.as_bytes()),
-            signs: scan(json.as_bytes()),
-        };
+        let chunk = Chunk::of(Bytes::from_static(json.as_bytes()));
         String::from_utf8(limit.told(chunk).data.to_vec()).unwrap()
     }
 

@@ -76,7 +76,7 @@ pub(crate) async fn metered(
     (first, mut rest): (Chunk, Pieces),
     listener: &Listener,
     (wanted, limit): (Wanted, Limit),
-    keeping: Option<Keeping>,
+    (tally, keeping): (Tally, Option<Keeping>),
 ) -> Metered {
     let mut meter = Meter {
         listener,
@@ -84,7 +84,7 @@ pub(crate) async fn metered(
         limit,
         finished: false,
         metered: Metered {
-            tally: Tally::default(),
+            tally,
             kept_back: Vec::new(),
             first: first.data.clone(),
             keeping,
@@ -129,17 +129,17 @@ impl Meter<'_> {
     /// Counts an event, and sends it or keeps it back.
     async fn take(&mut self, chunk: Chunk) -> Result<(), Lost> {
         reach(Point::ChatMidStream);
-        let Chunk { data, signs } = self.limit.told(chunk);
+        let Chunk { data, signs, text } = self.limit.told(chunk);
         let tally = &mut self.metered.tally;
         if signs.content_bytes > 0 && self.metered.first_text.is_none() {
             self.metered.first_text = Some(Instant::now());
         }
         self.metered.finish = signs.finish.or(self.metered.finish);
-        tally.content_bytes = tally.content_bytes.saturating_add(signs.content_bytes);
         self.finished |= signs.choices == Choices::Finished;
         if signs.usage {
             tally.report(&data);
         }
+        tally.hear(&text, signs.content_bytes);
         let usage_only = signs.usage && signs.choices == Choices::Empty;
         if usage_only && self.wanted != Wanted::StreamWithUsage {
             return Ok(());

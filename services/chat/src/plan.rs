@@ -18,7 +18,7 @@ use crate::{
     fault::{internal, refused, too_dear},
     offer::{Offer, offers},
     providers::Urls,
-    request::{self, Request, Wanted},
+    request::{self, Request, Wanted, texts::Texts},
     surface::Surface,
     tiers::lot_of,
 };
@@ -122,6 +122,15 @@ fn terms(offers: &[Arc<Offer>], least_output: u64) -> Result<Terms, Fault> {
 // === impl Plan ===
 
 impl Plan {
+    /// What of the request is text that the model reads.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        let body = std::str::from_utf8(&self.body).unwrap_or_default();
+        match self.surface {
+            Surface::Chat | Surface::Messages | Surface::Responses => Texts::of_chat(body),
+            Surface::Embeddings => Texts::of_embeddings(body),
+        }
+    }
+
     /// What is done with URLs before anything was fetched.
     pub(crate) fn urls(&self) -> Urls<'static> {
         match self.caller.mode {

@@ -24,7 +24,11 @@ use url::Url;
 
 pub(crate) use self::inputs::Fetched;
 use self::inputs::Inputs;
-use crate::{Config, request::Request, scan::Signs};
+use crate::{
+    Config,
+    request::Request,
+    scan::{Signs, scan},
+};
 
 /// Where one model is at one provider, and what opens the door. Its headers hold the credential.
 pub(crate) struct Endpoint {
@@ -136,6 +140,33 @@ pub(crate) enum Piece {
 pub(crate) struct Chunk {
     pub(crate) data: Bytes,
     pub(crate) signs: Signs,
+    /// The generated text in it, as it is written there: JSON's escapes included.
+    pub(crate) text: Bytes,
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    /// Looks at what came, once. One text is not copied; several are joined.
+    pub(crate) fn of(data: Bytes) -> Self {
+        let (mut first, mut joined) = (&[][..], Vec::new());
+        let signs = scan(&data, |text| {
+            if first.is_empty() {
+                first = text;
+            } else {
+                if joined.is_empty() {
+                    joined.extend_from_slice(first);
+                }
+                joined.extend_from_slice(text);
+            }
+        });
+        let text = if joined.is_empty() {
+            data.slice_ref(first)
+        } else {
+            Bytes::from(joined)
+        };
+        Self { data, signs, text }
+    }
 }
 
 /// A wire protocol.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     Service,
-    bound::Bound,
+    estimate::input,
     fault::internal,
     offer::Offer,
     plan::{Plan, Submission, plan},
@@ -26,7 +26,7 @@ struct Resolved<'a> {
     max_tokens: u64,
     /// The most tokens of input there can be.
     input_tokens_bound: u64,
-    /// So many there probably are.
+    /// So many there are by our count, by which a stream that is cut is charged too.
     input_tokens_expected: u64,
 }
 
@@ -37,7 +37,9 @@ struct Resolved<'a> {
 pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
     let plan = plan(service, submission)?;
     can_be_asked(service, &plan)?;
-    let expected = expected(&plan, service.config.output.expected)?;
+    let most = service.config.output.estimate.input_bytes;
+    let input = input(&plan, &plan.answering.bound, most).await.tokens;
+    let expected = expected(&plan, input, service.config.output.expected)?;
     let Offer { model, bound, .. } = &*plan.answering;
     let all = plan.offers.iter().map(|offer| offer.model.as_str());
     let resolved = Resolved {
@@ -47,7 +49,7 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
         n: bound.choices,
         max_tokens: bound.output,
         input_tokens_bound: bound.input(),
-        input_tokens_expected: usual_input(bound),
+        input_tokens_expected: input,
     };
     let resolved = serde_json::to_vec(&resolved).map_err(|_| internal())?;
     let available = service.billing.available(&plan.caller).await?;
@@ -79,16 +81,11 @@ fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
     found.map_err(|failure| upstream::fault(&failure, service.config.retry_after))
 }
 
-/// Half of the input's bound, as cut streams are charged too.
-fn usual_input(bound: &Bound) -> u64 {
-    bound.usual_input().div_ceil(2)
-}
-
-/// The usual input, and a usual answer of the model that is asked first.
-fn expected(plan: &Plan, usual_output: u64) -> Result<Micros, Fault> {
+/// So much input, and a usual answer of the model that is asked first.
+fn expected(plan: &Plan, input: u64, usual_output: u64) -> Result<Micros, Fault> {
     let Offer { bound, rate, .. } = &*plan.answering;
     let usage = Usage {
-        input: usual_input(bound),
+        input,
         output: bound.output.min(usual_output).saturating_mul(bound.choices),
         ..Usage::default()
     };

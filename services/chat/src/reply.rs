@@ -4,14 +4,14 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use bytes::{Bytes, BytesMut};
-use domain::{Micros, Usage};
+use domain::{Micros, Usage, receipt::UsageSource};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{bill::Bill, request::Wanted, scan::Finish};
 
-/// That the usage of an answer is an estimate of ours, beside it.
+/// Who counted the usage of an answer, beside it, where that was not the provider.
 const USAGE_SOURCE: &str = "usage_source";
 
 /// The name of the model.
@@ -71,9 +71,9 @@ pub(crate) fn with_credits(json: &Bytes, charged: Micros) -> Bytes {
     with_member(json, "credits_consumed", &charged.to_string())
 }
 
-/// The JSON object whose usage is an estimate of ours.
-fn estimated(json: &Bytes) -> Bytes {
-    with_member(json, USAGE_SOURCE, "\"estimate\"")
+/// The JSON object whose usage was counted so.
+fn with_source(json: &Bytes, source: UsageSource) -> Bytes {
+    with_member(json, USAGE_SOURCE, &format!("\"{}\"", source.as_str()))
 }
 
 /// The JSON object with one more member behind all others, whose value is JSON; one that a provider put there itself is overwritten.
@@ -168,11 +168,11 @@ pub(crate) fn tail(
     kept_back
 }
 
-/// The last events, which say so if the usage is an estimate.
+/// The last events, which say who counted the usage if that was not the provider.
 pub(crate) fn explained(mut tail: Vec<Bytes>, bill: Option<&Bill>) -> Vec<Bytes> {
-    let is_estimate = bill.is_some_and(|bill| bill.estimated.is_some());
-    if let (true, Some(last)) = (is_estimate, tail.last_mut()) {
-        *last = estimated(last);
+    let estimate = bill.filter(|bill| bill.estimated.is_some());
+    if let (Some(bill), Some(last)) = (estimate, tail.last_mut()) {
+        *last = with_source(last, bill.source);
     }
     tail
 }

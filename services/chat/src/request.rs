@@ -8,6 +8,7 @@ pub(crate) mod embeddings;
 mod messages;
 mod pick;
 pub(crate) mod routing;
+pub(crate) mod texts;
 
 use std::ops::Range;
 

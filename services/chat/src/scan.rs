@@ -57,14 +57,16 @@ const CONTENT: [&[u8]; 5] = [
     b"arguments",
 ];
 
-/// Looks at one event, or at a whole answer.
-pub(crate) fn scan(json: &[u8]) -> Signs {
+/// Looks at one event, or at a whole answer; each generated text in it is handed to `take` as it is written there, escaped.
+pub(crate) fn scan<'a>(json: &'a [u8], mut take: impl FnMut(&'a [u8])) -> Signs {
     let mut signs = Signs::default();
     let mut rest = json;
     while let Some((text, after)) = next_string(rest) {
         rest = after;
-        if let Some(value) = value_behind(after) {
-            signs.see(text, value);
+        if let Some(value) = value_behind(after)
+            && let Some(generated) = signs.see(text, value)
+        {
+            take(generated);
         }
     }
     signs
@@ -73,7 +75,8 @@ pub(crate) fn scan(json: &[u8]) -> Signs {
 // === impl Signs ===
 
 impl Signs {
-    fn see(&mut self, name: &[u8], value: &[u8]) {
+    /// Notes a member; what a model has generated there, if it is a text.
+    fn see<'a>(&mut self, name: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
         let given = !value.starts_with(b"null");
         match name {
             b"usage" => self.usage |= given,
@@ -87,16 +90,16 @@ impl Signs {
             }
             b"choices" if is_empty_list(value) => self.choices = Choices::Empty,
             _ if CONTENT.contains(&name) => {
-                if let Some((text, _)) = value
+                let (text, _) = value
                     .first()
                     .filter(|byte| **byte == b'"')
-                    .and_then(|_| next_string(value))
-                {
-                    self.content_bytes = self.content_bytes.saturating_add(length(text));
-                }
+                    .and_then(|_| next_string(value))?;
+                self.content_bytes = self.content_bytes.saturating_add(length(text));
+                return Some(text);
             }
             _ => {}
         }
+        None
     }
 }
 
@@ -186,6 +189,10 @@ mod tests {
 
     use super::*;
 
+    fn scan(json: &[u8]) -> Signs {
+        super::scan(json, |_| {})
+    }
+
     #[test]
     fn an_ordinary_event_holds_text_only() {
         let event = br#"{"id":"a","choices":[{"index":0,"delta":{"content":"Hi \"you\"\n\u00e4"},"finish_reason":null}],"usage":null}"#;
@@ -232,7 +239,10 @@ mod tests {
     #[test]
     fn what_is_generated_counts() {
         let event = br#"{"choices":[{"delta":{"reasoning_content":"ab","tool_calls":[{"function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#;
-        assert_eq!(scan(event).content_bytes, 2 + 7);
+        let mut texts = Vec::new();
+        let signs = super::scan(event, |text| texts.push(text));
+        assert_eq!(signs.content_bytes, 2 + 7);
+        assert_eq!(texts, [&b"ab"[..], br#"{\"a\":1}"#]);
     }
 
     #[test]

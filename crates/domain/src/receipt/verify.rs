@@ -237,7 +237,7 @@ mod tests {
         Moment, PriceFactor, Tags,
         charge::{Ending, Kind},
         price::{Applied, Frozen},
-        receipt::{Subject, token_usage},
+        receipt::{Subject, UsageSource, token_usage},
     };
 
     fn chat(factor: &str, ending: Ending) -> Receipt {
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn a_receipt_of_before_computes_as_one_of_now() {
         let mut now = chat("1", Ending::Completed);
-        now.usage_source = Some(crate::receipt::UsageSource::Provider);
+        now.usage_source = Some(UsageSource::Provider);
         let mut json: Value = serde_json::from_slice(&now.to_json()).unwrap();
         assert_eq!(json["usage_source"], "provider");
         json.as_object_mut().unwrap().remove("usage_source");
@@ -326,6 +326,13 @@ mod tests {
         assert_eq!(before.usage_source, None);
         let list = Catalogue::built_in().unwrap();
         assert_eq!(recompute(&list, &before), recompute(&list, &now));
+        for word in ["provider", "tokenizer", "estimate"] {
+            let mut json: Value = serde_json::from_slice(&now.to_json()).unwrap();
+            json["usage_source"] = word.into();
+            let read: Receipt = serde_json::from_value(json).unwrap();
+            assert_eq!(read.usage_source.map(UsageSource::as_str), Some(word));
+            assert_eq!(recompute(&list, &read), recompute(&list, &now));
+        }
     }
 
     #[test]

@@ -134,8 +134,8 @@ impl Ended {
         Ok(())
     }
 
-    /// What had arrived is charged: so many tokens of text, and the input, by the provider's report if there was one. Who leaves
-    /// may do so just before that.
+    /// What had arrived is charged: the text and the input, by the provider's report if there was one, else as a published tokenizer
+    /// counts them. Who leaves may do so just before that.
     fn is_cut(&self, ask: &Ask) -> Result<()> {
         let tokens = ask.way.tokens(ask.after);
         if tokens == 0 {
@@ -148,17 +148,23 @@ impl Ended {
         );
         ensure!(reported == due || left && !reported, "{}", self.receipt);
         let (input, output) = ask.way.prices();
-        ensure!(
-            self.used("output") == i64::try_from(tokens)?,
-            "{}",
-            self.receipt
-        );
+        let (counted_input, counted_output) = ask.counted()?;
+        let came = if reported {
+            i64::try_from(tokens)?
+        } else {
+            counted_output
+        };
+        ensure!(self.used("output") == came, "{}", self.receipt);
+        let source = if reported { "provider" } else { "tokenizer" };
+        ensure!(self.receipt["usage_source"] == source, "{}", self.receipt);
         let sum = self.used("input") * input + self.used("output") * output;
         ensure!(self.charged() == sum, "{}", self.receipt);
         ensure!(self.used("input") > 0, "{}", self.receipt);
-        if let (false, Some(estimated)) = (reported, ask.estimated_input()) {
-            ensure!(self.used("input") == estimated, "{}", self.receipt);
-        }
+        ensure!(
+            reported || self.used("input") == counted_input,
+            "{}",
+            self.receipt
+        );
         Ok(())
     }
 
@@ -192,7 +198,8 @@ async fn the_provider_breaks_off_behind_each_event() -> Result<()> {
         ended.is_cut(ask).context(what.clone())?;
         assert!(!heard.done && !heard.replayed, "{what}");
         assert_eq!(heard.told()?, ended.charged(), "{what}");
-        assert_eq!(heard.text.len(), 4 * ask.way.tokens(ask.after), "{what}");
+        let says = ask.way.says(ask.way.tokens(ask.after));
+        assert_eq!(heard.text, says, "{what}");
         if ask.way.has_begun(ask.after) {
             assert_eq!(
                 (heard.status, ended.class()),

@@ -59,12 +59,11 @@ async fn a_provider_of_a_stream_is_stopped_within_a_second() -> Result<()> {
     };
     let took = soonest(&provider, leave).await?;
     ensure!(took < SOON, "{took:?}");
-    // One token each, and half of the input's bound.
+    // What was asked and what came, by a published tokenizer.
     let spent = 100_000_000 - api.settled().await?.posted;
     let mut body = chat("Hello");
     body["stream"] = true.into();
-    let input = i64::try_from(body.to_string().len().div_ceil(2).div_ceil(2))?;
-    let each = input * 200 + 1_000;
+    let each = testkit::cut_cost(&body.to_string(), "abcd", (200, 1_000))?;
     assert_eq!(spent, each * i64::try_from(TIMES)?);
     aio.finish().await
 }

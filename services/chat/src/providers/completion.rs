@@ -1,11 +1,9 @@
 //! OpenAI's objects as they are written by adapters that translate: what all of them have in common. Pure.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Chunk;
-use crate::scan::scan;
 
 /// Whether the customer wants to read what a model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +83,7 @@ pub(super) struct Counts {
 
 /// An object as the rest of chat takes it. A failure to write one cannot happen: there are texts and numbers only.
 pub(super) fn chunk<T: Serialize>(completion: &Completion<'_, T>) -> Chunk {
-    let data = Bytes::from(serde_json::to_vec(completion).unwrap_or_default());
-    Chunk {
-        signs: scan(&data),
-        data,
-    }
+    Chunk::of(serde_json::to_vec(completion).unwrap_or_default().into())
 }
 
 /// A count that may be left out; `None` when it cannot be one.

@@ -18,7 +18,6 @@ use super::{Adapter, Answer, Chunk, Endpoint, Order, Piece, Unusable, refusal};
 use crate::{
     edit::{Wishes, provider_body},
     request::Wanted,
-    scan::scan,
 };
 
 /// What ends a stream.
@@ -92,12 +91,13 @@ pub(super) fn endpoint(access: &Access, path: &str, model: &str) -> Result<Endpo
 
 /// An answer in one piece: a JSON object with choices, and no error.
 fn whole(body: Bytes) -> Result<Chunk, Failure> {
-    let signs = scan(&body);
-    if let Some(failure) = signs.error.then(|| refusal::reported(&body)).flatten() {
+    let chunk = Chunk::of(body);
+    let (signs, body) = (chunk.signs, &chunk.data);
+    if let Some(failure) = signs.error.then(|| refusal::reported(body)).flatten() {
         return Err(failure);
     }
-    match serde_json::from_slice::<Whole>(&body) {
-        Ok(Whole { choices: Some(_) }) if is_object(&body) => Ok(Chunk { data: body, signs }),
+    match serde_json::from_slice::<Whole>(body) {
+        Ok(Whole { choices: Some(_) }) if is_object(body) => Ok(chunk),
         Ok(_) => Err(Failure::malformed("the answer has no choices")),
         Err(_) => Err(Failure::malformed("the answer is not JSON")),
     }
@@ -125,16 +125,17 @@ impl Wire {
         if data.trim_ascii().is_empty() {
             return None;
         }
-        let signs = scan(&data);
-        let is_error = event.name.as_deref() == Some(b"error") || signs.error;
-        if let Some(failure) = is_error.then(|| refusal::reported(&data)).flatten() {
+        let chunk = Chunk::of(data);
+        let data = &chunk.data;
+        let is_error = event.name.as_deref() == Some(b"error") || chunk.signs.error;
+        if let Some(failure) = is_error.then(|| refusal::reported(data)).flatten() {
             return Some(Err(failure));
         }
         // Where the line was cut, the JSON has no end.
-        if !is_object(&data) || !data.trim_ascii_end().ends_with(b"}") {
+        if !is_object(data) || !data.trim_ascii_end().ends_with(b"}") {
             return Some(Err(Failure::malformed("an event is not a JSON object")));
         }
-        Some(Ok(Piece::Chunk(Chunk { data, signs })))
+        Some(Ok(Piece::Chunk(chunk)))
     }
 }
 

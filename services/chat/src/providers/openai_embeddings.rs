@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use upstream::{Call, Failure, ProviderClient};
 
 use super::{Adapter, Answer, Chunk, Endpoint, Order, Unusable, openai::endpoint, refusal};
-use crate::{edit::embeddings_body, scan::scan};
+use crate::edit::embeddings_body;
 
 /// The adapter.
 pub(crate) struct OpenAiEmbeddings {
@@ -45,12 +45,13 @@ impl Adapter for OpenAiEmbeddings {
 
 /// A JSON object with vectors, and no error.
 fn whole(body: Bytes) -> Result<Chunk, Failure> {
-    let signs = scan(&body);
-    if let Some(failure) = signs.error.then(|| refusal::reported(&body)).flatten() {
+    let chunk = Chunk::of(body);
+    let (signs, body) = (chunk.signs, &chunk.data);
+    if let Some(failure) = signs.error.then(|| refusal::reported(body)).flatten() {
         return Err(failure);
     }
-    match serde_json::from_slice::<Whole>(&body) {
-        Ok(Whole { data: Some(data) }) if !data.is_empty() => Ok(Chunk { data: body, signs }),
+    match serde_json::from_slice::<Whole>(body) {
+        Ok(Whole { data: Some(data) }) if !data.is_empty() => Ok(chunk),
         Ok(_) => Err(Failure::malformed("the answer has no embeddings")),
         Err(_) => Err(Failure::malformed("the answer is not JSON")),
     }

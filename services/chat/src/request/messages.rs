@@ -42,11 +42,11 @@ pub(crate) struct Messages {
 }
 
 /// A list whose elements are objects with these members, each handed to `take` with its index.
-struct Each<const N: usize, F> {
-    pick: Pick<N>,
+pub(super) struct Each<const N: usize, F> {
+    pub(super) pick: Pick<N>,
     /// The index of the element being read: where an error is.
-    at: usize,
-    take: F,
+    pub(super) at: usize,
+    pub(super) take: F,
 }
 
 // === impl Messages ===
@@ -208,7 +208,7 @@ where
     F: FnMut(usize, [Option<&'de RawValue>; N]),
 {
     /// Reads a list; the error is the index of the element that is not such an object.
-    fn read(mut self, text: &'de str) -> Result<(), usize> {
+    pub(super) fn read(mut self, text: &'de str) -> Result<(), usize> {
         let mut reader = serde_json::Deserializer::from_str(text);
         (&mut self).deserialize(&mut reader).map_err(|_| self.at)
     }

@@ -329,7 +329,7 @@ async fn what_is_no_answer_is_free() {
 async fn what_came_of_a_cut_stream_is_charged() {
     let begun = [vec![start()], text(0, 3)].concat();
     let overloaded = [begun.clone(), vec![error("overloaded_error", "m")]].concat();
-    let estimate = i64::try_from(STREAM.len().div_ceil(2).div_ceil(2)).unwrap() * 400 + 3 * 2000;
+    let estimate = testkit::cut_cost(STREAM, &"abcd".repeat(3), (400, 2000)).unwrap();
     for (events, end) in [
         (told(&begun), End::Close),
         (told(&begun), End::Break),

@@ -12,14 +12,14 @@ const ASK: &str =
 const QUICK: &str = "[limits.chat]\nbuffered_events = 4\nslow_reader_timeout = '300ms'\n\
                      [limits.upstream]\nfirst_byte_timeout = '500ms'\nidle_timeout = '500ms'";
 
-/// A stream of this many events of four bytes of text, one token each.
+/// A stream of this many events of four bytes of text.
 fn tokens(count: usize) -> String {
     "data: {\"choices\":[{\"delta\":{\"content\":\"abcd\"},\"finish_reason\":null}],\"usage\":null}\n\n".repeat(count)
 }
 
-/// What a stream costs of which this many tokens came.
-fn estimate(tokens: i64) -> i64 {
-    i64::try_from(ASK.len().div_ceil(2).div_ceil(2)).unwrap() * 50 + tokens * 300
+/// What a stream costs of which this many events came.
+fn estimate(events: usize) -> i64 {
+    testkit::cut_cost(ASK, &"abcd".repeat(events), (50, 300)).unwrap()
 }
 
 async fn cut(text: &str, end: End) -> (App, Collected) {
@@ -92,7 +92,7 @@ async fn a_customer_who_leaves_stops_the_provider_and_pays_for_what_came() {
         until("the stop", || app.provider.stopped() == 1).await;
         app.settled().await;
         let (charged, receipt) = app.billing.captured();
-        assert_eq!(charged, estimate(i64::try_from(count).unwrap()));
+        assert_eq!(charged, estimate(count));
         assert_eq!(receipt["estimated"], "client_left");
     }
 }
@@ -140,10 +140,7 @@ async fn a_customer_who_does_not_read_is_stopped_charged_and_told() {
     let (charged, receipt) = app.billing.captured();
     assert_eq!(receipt["estimated"], "slow_reader");
     // Those that were sent, and the one that could not be.
-    assert_eq!(
-        charged,
-        estimate(i64::try_from(answer.data.len() + 1).unwrap())
-    );
+    assert_eq!(charged, estimate(answer.data.len() + 1));
     until("the stop", || app.provider.stopped() == 1).await;
 }
 

@@ -97,13 +97,14 @@ async fn what_is_no_answer_costs_nothing() {
 }
 
 #[tokio::test]
-async fn usage_that_is_not_told_is_estimated_low() {
+async fn usage_that_is_not_told_is_counted() {
     let silent = r#"{"data":[{"embedding":[1.0]}]}"#;
     let app = App::answering(Reply::whole(200, silent)).await;
     let (_, charged) = collect(&app, ASK).await.end();
-    // A quarter of the bytes.
-    let tokens = i64::try_from(ASK.len().div_ceil(2).div_ceil(2)).unwrap();
-    assert_eq!(charged, tokens * 2);
+    let request: Value = serde_json::from_str(ASK).unwrap();
+    let inputs = request["input"].as_array().unwrap().iter();
+    let tokens = inputs.map(|text| testkit::tokens(text.as_str().unwrap()).unwrap());
+    assert_eq!(charged, tokens.sum::<i64>() * 2);
     let (_, receipt) = app.billing.captured();
     assert_eq!(receipt["estimated"], "no_usage");
     app.settled().await;

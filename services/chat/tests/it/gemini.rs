@@ -251,7 +251,7 @@ async fn it_does_not_matter_how_the_bytes_come() {
 
 #[tokio::test]
 async fn usage_that_does_not_come_is_estimated() {
-    let estimate = i64::try_from(STREAM.len().div_ceil(2).div_ceil(2)).unwrap() * 50 + 2 * 300;
+    let estimate = testkit::cut_cost(STREAM, "abcdefgh", (50, 300)).unwrap();
     let events = [
         response(&text("abcdefgh"), None, &Value::Null),
         response(&text(""), Some("STOP"), &Value::Null),
@@ -412,7 +412,7 @@ async fn what_came_of_a_cut_stream_is_charged() {
     let overloaded = [begun(3), vec![error(503, "UNAVAILABLE", "m")]].concat();
     let bad = response(&json!([]), Some("MALFORMED_FUNCTION_CALL"), &usage());
     let bad = [begun(3), vec![bad]].concat();
-    let estimate = i64::try_from(STREAM.len().div_ceil(2).div_ceil(2)).unwrap() * 50 + 3 * 300;
+    let estimate = testkit::cut_cost(STREAM, &"abcd".repeat(3), (50, 300)).unwrap();
     for (events, end) in [
         (told(&begun(3)), End::Close),
         (told(&begun(3)), End::Break),

@@ -41,9 +41,9 @@ pub(crate) fn stream_when_told() -> Reply {
     ))
 }
 
-/// What one token of text costs where the provider said nothing of its usage, and the input beside it.
-fn estimate(body: &str, tokens: i64) -> i64 {
-    i64::try_from(body.len().div_ceil(2).div_ceil(2)).unwrap() * 50 + tokens * 300
+/// What a stream costs of which so many events came, where the provider said nothing of its usage.
+fn estimate(body: &str, events: usize) -> i64 {
+    testkit::cut_cost(body, &"abcd".repeat(events), (50, 300)).unwrap()
 }
 
 fn tokens(count: usize) -> String {

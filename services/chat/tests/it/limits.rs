@@ -84,7 +84,7 @@ async fn an_answer_that_reached_its_own_limit_says_nothing_more() {
 
 /// A stream of so much text, in events of a hundred bytes.
 fn text(bytes: usize) -> String {
-    let piece = "x".repeat(100);
+    let piece = "1a2b3c4d5e".repeat(10);
     format!("data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"content\":\"{piece}\"}}}}]}}\n\n")
         .repeat(bytes / 100)
 }
@@ -112,15 +112,15 @@ async fn a_provider_that_goes_on_beyond_its_limit_is_stopped() {
         assert_eq!(end.get("finish_code").and_then(Value::as_str), code);
         let (tail, charged) = answer.end();
         let usage: Value = serde_json::from_str(tail.last().unwrap()).unwrap();
-        assert_eq!(usage["usage_source"], "estimate");
+        assert_eq!(usage["usage_source"], "tokenizer");
         let (captured, receipt) = app.billing.captured();
         assert_eq!(captured, charged);
         // No more output than was allowed, however much came.
-        let input = i64::try_from(body.len().div_ceil(2).div_ceil(2)).unwrap();
+        let input = testkit::input_tokens(&body).unwrap();
         let output = i64::try_from(allowed).unwrap();
         assert_eq!(charged, input * 50 + output * 300);
         assert_eq!(receipt["estimated"], "limit_passed");
-        assert_eq!(receipt["usage_source"], "estimate");
+        assert_eq!(receipt["usage_source"], "tokenizer");
         assert_eq!(receipt["class"], "completed");
         app.settled().await;
     }

@@ -13,6 +13,7 @@ mod app;
 mod billing;
 mod cached;
 mod cached_refusals;
+mod counting;
 mod cuts;
 mod database;
 mod embeddings;

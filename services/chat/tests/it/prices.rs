@@ -61,6 +61,10 @@ async fn a_quote_says_what_would_be_held_and_holds_nothing() {
         (&resolved["model"], &resolved["max_tokens"]),
         (&json!("gemini"), &json!(1000))
     );
+    assert_eq!(
+        resolved["input_tokens_expected"],
+        testkit::input_tokens(ASK).unwrap()
+    );
     assert!(!resolved.to_string().contains("foxes"));
     assert!(app.billing.books().holds.is_empty() && app.provider.asked().is_empty());
 

@@ -96,9 +96,18 @@ async fn where_the_provider_reports_nothing_the_usage_event_is_ours() {
     let (app, answer) = stream(&fixture, WITH_USAGE).await;
     let (tail, charged) = answer.end();
     let last: Value = serde_json::from_str(tail.last().unwrap()).unwrap();
-    let prompt = i64::try_from(WITH_USAGE.len().div_ceil(2).div_ceil(2)).unwrap();
-    // "usage" and ": {…}" are 36 bytes of text.
-    let completion = 9;
+    let prompt = testkit::input_tokens(WITH_USAGE).unwrap();
+    let texts: Vec<Value> = answer
+        .data
+        .iter()
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let texts = texts
+        .iter()
+        .map(|event| &event["choices"][0]["delta"]["content"]);
+    let text: String = texts.filter_map(Value::as_str).collect();
+    let completion = testkit::tokens(&text).unwrap();
+    assert!(text.contains("\"usage\""), "{text}");
     assert_eq!(last["usage"]["completion_tokens"], completion);
     assert_eq!(last["usage"]["prompt_tokens"], prompt);
     assert_eq!(last["id"], "chatcmpl-2");

@@ -60,13 +60,15 @@ async fn the_provider_is_asked_what_the_customer_asked() {
 }
 
 #[tokio::test]
-async fn an_answer_without_usage_is_charged_by_its_length() {
-    let body = r#"{"id":"x","choices":[{"message":{"content":"12345678"}}]}"#;
+async fn an_answer_without_usage_is_counted() {
+    let body = r#"{"id":"x","choices":[{"message":{"content":"It\u2019s 12\n\"red\""}}]}"#;
     let app = App::answering(Reply::whole(200, body)).await;
     let (_, charged) = app.collect(ASK).await.end();
-    let half_the_bound = i64::try_from(ASK.len().div_ceil(2).div_ceil(2)).unwrap();
-    assert_eq!(charged, half_the_bound * 50 + 2 * 300);
-    assert_eq!(app.billing.captured().1["estimated"], "no_usage");
+    let expected = testkit::cut_cost(ASK, "It\u{2019}s 12\n\"red\"", (50, 300)).unwrap();
+    assert_eq!(charged, expected);
+    let (_, receipt) = app.billing.captured();
+    assert_eq!(receipt["estimated"], "no_usage");
+    assert_eq!(receipt["usage_source"], "tokenizer");
     app.settled().await;
 }
 

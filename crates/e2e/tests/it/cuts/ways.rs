@@ -6,8 +6,10 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Api, Event, Events};
 
-/// How long every answer is: tokens of four bytes.
+/// How long every answer is: tokens of four bytes, as its provider counts.
 pub(crate) const TOKENS: usize = 6;
+/// So every answer begins, before the model's name.
+const BEGINNING: &str = "Sandbox reply. Model: ";
 
 /// A wire protocol behind a model, and the words in which it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,12 @@ impl Way {
         events.saturating_sub(self.head()).min(TOKENS)
     }
 
+    /// The text of so many of the provider's tokens.
+    pub(crate) fn says(self, tokens: usize) -> String {
+        let whole = format!("{BEGINNING}{}", self.model());
+        whole.chars().take(4 * tokens).collect()
+    }
+
     /// Whether the provider's report is among so many events: it is the last but one, and the last of Google's.
     pub(crate) const fn is_reported(self, events: usize) -> bool {
         events + self.tail() / 2 >= self.events()
@@ -190,10 +198,10 @@ impl Ask {
             .collect()
     }
 
-    /// What half of the bound of its input is: what is charged for it where nobody counted it. Not known where it is translated.
-    pub(crate) fn estimated_input(&self) -> Option<i64> {
-        let input = self.body.len().div_ceil(2).div_ceil(2);
-        (!self.way.is_messages()).then_some(i64::try_from(input).ok()?)
+    /// How many tokens of input and of output a published tokenizer counts.
+    pub(crate) fn counted(&self) -> Result<(i64, i64)> {
+        let says = self.way.says(self.way.tokens(self.after));
+        Ok((testkit::input_tokens(&self.body)?, testkit::tokens(&says)?))
     }
 
     pub(crate) async fn open(&self, api: &Api) -> Result<Hearing> {
