@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "aio/billing/v1/prices.proto",
         "aio/chat/v1/chat.proto",
         "aio/media/v1/media.proto",
+        "aio/media/v1/files.proto",
         "aio/webhooks/v1/webhooks.proto",
     ];
     let descriptors = protox::compile(files, [root])?;

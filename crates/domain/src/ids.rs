@@ -46,6 +46,8 @@ kinds! {
     Operation OperationId "op"
     /// A media task; the same 128 bits as its operation and hold.
     Task TaskId "task"
+    /// A file that a customer has uploaded.
+    File FileId "file"
     /// An event told to customers.
     Event EventId "evt"
     /// A URL that an account has registered for events.

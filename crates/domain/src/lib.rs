@@ -24,8 +24,8 @@ pub use caller::{Caller, Mode, Scope};
 pub use catalogue::Catalogue;
 pub use event::EventType;
 pub use ids::{
-    AccountId, DeliveryId, EndpointId, EventId, Id, KeyId, OperationId, OrderId, RedeemCodeId,
-    TaskId,
+    AccountId, DeliveryId, EndpointId, EventId, FileId, Id, KeyId, OperationId, OrderId,
+    RedeemCodeId, TaskId,
 };
 pub use key::{ApiKey, KeyFormatError};
 pub use moment::Moment;

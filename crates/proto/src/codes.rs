@@ -93,6 +93,7 @@ codes! {
     TOO_MANY_CONCURRENT = "too_many_concurrent_requests", RateLimit, Yes, "The key or its account has as many open requests as it may.", "Wait for some to end.";
     TOO_MANY_OPEN_TASKS = "too_many_open_tasks", RateLimit, Yes, "The key or its account has as many open tasks as it may.", "Wait for some to end, or cancel some.";
     TOO_MANY_ENDPOINTS = "too_many_endpoints", Conflict, No, "The account has as many webhook endpoints as it may.", "Remove one that is not needed.";
+    FILE_ROOM_FULL = "file_room_full", Conflict, No, "The account keeps as many files, or as many bytes of them, as it may.", "Delete files that are no longer needed, or wait until some expire.";
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
     UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";

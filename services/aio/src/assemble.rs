@@ -121,15 +121,15 @@ impl Parts {
         let billing = self.billing(&peers, registry).await?;
         peers.billing = rpc::in_process(billing.routes());
         say::line("  billing   ready");
+        let live = self.live(registry).await?;
+        let media = self.media(places, &peers, &live, registry).await?;
+        peers.media = rpc::in_process(media.routes());
+        say::line("  media     ready");
         let chat = self
             .chat(&peers, places.sandbox_url.clone(), registry)
             .await?;
         peers.chat = rpc::in_process(chat.rpc_server());
         say::line("  chat      ready");
-        let live = self.live(registry).await?;
-        let media = self.media(places, &peers, &live, registry).await?;
-        peers.media = rpc::in_process(media.rpc_server());
-        say::line("  media     ready");
         let edge = self.edge(peers, live, ready, registry)?;
         Ok(House { billing, edge })
     }
@@ -214,6 +214,7 @@ impl Parts {
             secrets: self.secrets.clone(),
             catalogue: Arc::clone(&self.catalogue),
             billing: peers.billing.clone(),
+            media: peers.media.clone(),
             sandbox_url,
             tasks: self.front.clone(),
         };

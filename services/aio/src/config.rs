@@ -48,6 +48,7 @@ const LIMITS: &[&str] = &[
     "inputs",
     "responses",
     "cache",
+    "files",
     "media",
     "billing",
     "webhooks",
@@ -166,6 +167,12 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
         "limits.media.submit.max_message_bytes ({}) must be at least limits.bodies.media ({}) and {ENVELOPE}",
         media.max_message_bytes,
         bodies.media
+    );
+    let file = media::Config::read(settings)?.files.max_bytes;
+    ensure!(
+        u64::try_from(bodies.upload).unwrap_or(u64::MAX) >= file,
+        "limits.bodies.upload ({}) must be at least limits.files.max_bytes ({file})",
+        bodies.upload
     );
     ensure!(
         chat.billing.hold_ttl <= billing.chat_life,

@@ -70,7 +70,8 @@ pub(crate) async fn role(
 /// Who may call a role.
 const fn callers(role: rpc::Role) -> &'static [rpc::Role] {
     match role {
-        Chat | Media => &[Edge],
+        Chat => &[Edge],
+        Media => &[Edge, Chat],
         Billing => &[Edge, Chat, Media],
         Webhooks => &[Edge, Media, Billing],
         Edge | rpc::Role::Dashboard | rpc::Role::Sandbox => &[],
@@ -114,7 +115,7 @@ impl Process {
                 let media = parts
                     .media(&places, &self.reach()?, &live, registry)
                     .await?;
-                self.serve(listener, Routes::new(media.rpc_server()))?;
+                self.serve(listener, media.routes())?;
             }
             Role::Billing => {
                 let billing = parts.billing(&self.reach()?, registry).await?;

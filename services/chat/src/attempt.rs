@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use domain::{Micros, Mode, receipt::Attempt};
 use futures::StreamExt as _;
 use proto::Fault;
@@ -30,11 +31,12 @@ use crate::{
     Service,
     bulkhead::Berth,
     candidate::{Candidate, Entry},
+    files::Filled,
     offer::{Offer, Stop},
     plan::Plan,
     providers::{Answer, Chunk, Fetched, Order, Piece, Urls},
     reply::with_model,
-    request::Wanted,
+    request::{Request, Wanted},
     story::Call,
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Asked {
 struct Way<'a> {
     service: &'a Service,
     plan: &'a Plan,
+    /// The body, and what was read out of it: with the files that it names.
+    said: (&'a Bytes, &'a Request),
     /// What is held.
     granted: Micros,
     /// What is known of what its URLs lead to.
@@ -86,13 +90,21 @@ pub(crate) fn somebody_serves(service: &Service, plan: &Plan) -> Result<(), Faul
     Err(upstream::fault(&failure, usual))
 }
 
-/// Asks candidates in order until one answers well, or no other may be asked. `granted` is what is held.
-pub(crate) async fn first_answer(service: &Service, plan: &Plan, granted: Micros) -> Asked {
+/// Asks candidates in order until one answers well, or no other may be asked. `granted` is what is held; `filled` the request with its files
+/// in it, if it names some.
+pub(crate) async fn first_answer(
+    service: &Service,
+    plan: &Plan,
+    (filled, granted): (Option<&Filled>, Micros),
+) -> Asked {
     let limits = &service.config.failover;
     let fetched = OnceLock::new();
     let mut way = Way {
         service,
         plan,
+        said: filled.map_or((&plan.body, &plan.request), |filled| {
+            (&filled.body, &filled.request)
+        }),
         granted,
         urls: plan.urls(),
         until: Instant::now() + limits.window,
@@ -227,8 +239,8 @@ impl<'a> Way<'a> {
     /// The request, as the candidates of a model are asked it.
     fn order(&self, offer: &Offer) -> Order<'a> {
         Order {
-            body: &self.plan.body,
-            request: &self.plan.request,
+            body: self.said.0,
+            request: self.said.1,
             max_output: offer.affordable(self.granted),
             urls: self.urls,
         }

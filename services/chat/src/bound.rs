@@ -70,8 +70,9 @@ impl Bound {
             text: u64::try_from(request.text_bytes)
                 .unwrap_or(u64::MAX)
                 .div_ceil(2),
-            media: request.media_parts.saturating_mul(limits.media_part),
+            media: request.media.parts.saturating_mul(limits.media_part),
             pages: request
+                .media
                 .documents
                 .saturating_mul(PAGES - 1)
                 .saturating_mul(limits.media_part),

@@ -23,7 +23,7 @@ use domain::{
     receipt::{Attempts, Receipt},
 };
 use proto::{
-    Fault,
+    Fault, Kind,
     chat::v1::{Cached, Head, Tail, complete_event::Event},
 };
 use tokio::sync::mpsc::Receiver;
@@ -56,7 +56,7 @@ use crate::{
 ///
 /// # Errors
 /// What is wrong with the request, before any money moves.
-pub(crate) fn complete(
+pub(crate) async fn complete(
     service: &Arc<Service>,
     mut submission: Submission,
     line: Option<Line>,
@@ -70,7 +70,8 @@ pub(crate) fn complete(
         service.tasks.spawn(span, keyed.run());
         return Ok(events);
     }
-    let plan = plan(service, submission)?;
+    let mut plan = plan(service, submission)?;
+    plan.files = service.files.look(&plan).await?;
     let span = story::span(&plan);
     if plan.wish.is_some() {
         let recalled = recall::run(Arc::clone(service), plan, listener);
@@ -178,16 +179,17 @@ impl Work {
         let asked = tokio::select! {
             biased;
             () = self.listener.left(), if self.claim.is_none() => None,
-            asked = Box::pin(first_answer(&self.service, &self.plan, granted)) => Some(asked),
+            asked = Box::pin(self.ask(granted)) => Some(asked),
         };
-        let Some(Asked {
+        let Asked {
             attempts,
             calls,
             offer,
             answer,
-        }) = asked
-        else {
-            return self.nothing(hold, self.listener.why_left()).await;
+        } = match asked {
+            Some(Ok(asked)) => asked,
+            Some(Err(fault)) => return self.unread(hold, fault).await,
+            None => return self.nothing(hold, self.listener.why_left()).await,
         };
         if !Arc::ptr_eq(&offer, &self.plan.answering) {
             // Another model answers, at its own price.
@@ -216,6 +218,25 @@ impl Work {
                 word
             }
         }
+    }
+
+    /// Asks the providers, with the files that the request names.
+    async fn ask(&self, granted: Micros) -> Result<Asked, Fault> {
+        let (service, plan) = (&self.service, &self.plan);
+        let filled = service.files.fill(service, plan).await?;
+        Ok(first_answer(service, plan, (filled.as_ref(), granted)).await)
+    }
+
+    /// A file that the request names cannot be read.
+    async fn unread(&self, hold: OpenHold, fault: Fault) -> &'static str {
+        let ending = if fault.kind() == Kind::BadRequest {
+            Ending::Invalid
+        } else {
+            Ending::Internal
+        };
+        let word = self.nothing(hold, ending).await;
+        self.listener.fail(fault, Begun::No).await;
+        word
     }
 
     /// One JSON body: charged, then sent.

@@ -69,7 +69,8 @@ pub struct CallLimits {
     pub egress: EgressConfig,
 }
 
-/// The section `limits.inputs`: what is fetched for a request, for a provider that fetches no URLs itself.
+/// The section `limits.inputs`: what is fetched for a request: what URLs lead to, for a provider that fetches none itself, and uploaded
+/// files. Each of the two has these limits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputLimits {
@@ -87,7 +88,10 @@ pub struct InputLimits {
     /// its memory: a file is kept as text, and stands in the request as well.
     /// Default 32.
     pub at_once: usize,
-    /// The media types that are taken. Default PNG, JPEG, WebP, HEIC and HEIF.
+    /// How long media may take to say what an uploaded file is, before a request that names it is refused. Default `"2s"`.
+    #[serde(with = "duration::positive")]
+    pub lookup: Duration,
+    /// The media types that URLs may lead to. Default PNG, JPEG, WebP, HEIC and HEIF.
     pub content_types: Vec<String>,
 }
 
@@ -267,6 +271,7 @@ impl Default for InputLimits {
             max_count: 16,
             timeout: Duration::from_secs(20),
             at_once: 32,
+            lookup: Duration::from_secs(2),
             content_types: types.map(str::to_owned).to_vec(),
         }
     }

@@ -181,7 +181,7 @@ fn with_comma(body: &Bytes, members: Range<usize>) -> Range<usize> {
 }
 
 /// Where the name of the member with this value begins. The names that are edited hold no quotation mark, however written.
-fn name_start(body: &Bytes, value: usize) -> usize {
+pub(crate) fn name_start(body: &Bytes, value: usize) -> usize {
     let before = body.get(..value).unwrap_or_default();
     let closing = memchr::memrchr(b'"', before).unwrap_or(0);
     let name = before.get(..closing).unwrap_or_default();

@@ -122,7 +122,8 @@ impl Keyed {
         let replays = &self.service.replays;
         let Some(earlier) = replays.find(&self.key).await? else {
             // What is wrong with it is told before anything is written down.
-            let plan = Box::new(self.plan()?);
+            let mut plan = Box::new(self.plan()?);
+            plan.files = self.service.files.look(&plan).await?;
             if let Some(hit) = look(&self.service, &plan).await {
                 // It is free, and so needs no key.
                 return Ok(Next::Hit(plan, hit));
@@ -177,7 +178,8 @@ impl Keyed {
 
     /// Ends the hold of a request that nobody is at, and takes its key.
     async fn take_over(&self, earlier: Earlier) -> Result<Next, Fault> {
-        let plan = Box::new(self.plan()?);
+        let mut plan = Box::new(self.plan()?);
+        plan.files = self.service.files.look(&plan).await?;
         let replays = &self.service.replays;
         if end_left_behind(&self.service, &earlier).await? == Fate::Done {
             return Ok(Next::Again);

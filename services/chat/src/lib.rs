@@ -24,6 +24,7 @@
 //! | `speed.rs` | how soon a candidate answered lately, and whom that puts first. Pure |
 //! | `bulkhead.rs`, `budget.rs` | how many requests may be open at a provider; how many calls beside the first an outage may cost |
 //! | `billing.rs`, `open_hold.rs` | billing: keep the price list, set credit aside; capture or release it, exactly once |
+//! | `files.rs` | files that customers uploaded: looked at before the hold, put into the request before a provider is asked |
 //! | `attempt.rs` | one candidate after another, only before the first byte |
 //! | `meter.rs` | hands the stream on and counts; keeps the last events back |
 //! | `scan.rs`, `usage.rs`, `bill.rs` | what an event holds, what a provider reports, what it costs. Pure |
@@ -63,6 +64,7 @@ mod error;
 mod estimate;
 mod fault;
 mod figures;
+mod files;
 mod health;
 mod kept;
 mod keyed;
@@ -108,6 +110,7 @@ use crate::{
     cache::Cache,
     claim::Replays,
     figures::Figures,
+    files::Files,
     metrics::Metrics,
     responses::Responses,
     route::{Care, Routes},
@@ -146,6 +149,8 @@ pub struct Deps {
     pub catalogue: Arc<Catalogue>,
     /// The way to billing.
     pub billing: Channel,
+    /// The way to media, which keeps the files that customers upload.
+    pub media: Channel,
     /// Where the sandbox is, without a path: `http://127.0.0.1:9105`. `None`: test keys are not served.
     pub sandbox_url: Option<String>,
     /// Where the work is spawned.
@@ -166,6 +171,7 @@ pub(crate) struct Service {
     pub(crate) replays: Arc<Replays>,
     pub(crate) responses: Responses,
     pub(crate) cache: Cache,
+    pub(crate) files: Files,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -216,6 +222,7 @@ impl Chat {
             replays: Arc::new(replays),
             responses,
             cache,
+            files: Files::new(deps.media, config.calls.inputs.clone()),
             config,
             tasks: deps.tasks,
             metrics,

@@ -16,9 +16,10 @@ use crate::{
     bound::Terms,
     cache::Wish,
     fault::{internal, refused, too_dear},
+    files::Known,
     offer::{Offer, offers},
     providers::Urls,
-    request::{self, Request, Wanted, texts::Texts},
+    request::{self, Refusal, Request, Wanted, texts::Texts},
     surface::Surface,
     tiers::lot_of,
 };
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) operation: OperationId,
     pub(crate) body: Bytes,
     pub(crate) request: Request,
+    /// The files that it names, in their order, once they were looked at.
+    pub(crate) files: Vec<Known>,
     /// The model asked for first, if several were named.
     pub(crate) requested: Option<String>,
     /// The models that may answer, in the order in which they are asked; at least one.
@@ -72,17 +75,8 @@ pub(crate) struct Plan {
 /// the customer's own that no useful answer is within; an answer from the cache of an age that may not be asked for.
 pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fault> {
     let surface = submission.surface;
-    let request = match surface {
-        Surface::Chat | Surface::Messages | Surface::Responses => {
-            request::parse(&submission.body, service.config.max_choices)
-        }
-        Surface::Embeddings => request::embeddings::parse(&submission.body),
-    };
-    let mut request = request.map_err(refused)?;
+    let request = read(service, surface, &submission.body).map_err(refused)?;
     let (offers, requested) = offers(service, &submission, &request)?;
-    if surface.is_translated() {
-        request.spans.respell_limit();
-    }
     let terms = terms(&offers, service.config.output.least)?;
     let terms = terms.within(submission.max_cost).map_err(too_dear)?;
     let wish = service.cache.wish(&submission)?;
@@ -93,6 +87,7 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         operation: submission.operation,
         body: submission.body,
         request,
+        files: Vec::new(),
         requested,
         offers,
         answering,
@@ -100,6 +95,20 @@ pub(crate) fn plan(service: &Service, submission: Submission) -> Result<Plan, Fa
         wish,
         at: submission.at,
     })
+}
+
+/// Reads a body.
+pub(crate) fn read(service: &Service, surface: Surface, body: &Bytes) -> Result<Request, Refusal> {
+    let mut request = match surface {
+        Surface::Chat | Surface::Messages | Surface::Responses => {
+            request::parse(body, service.config.max_choices)
+        }
+        Surface::Embeddings => request::embeddings::parse(body),
+    }?;
+    if surface.is_translated() {
+        request.spans.respell_limit();
+    }
+    Ok(request)
 }
 
 /// What is held pays for whichever model answers: the highest of their prices, and of those of their smallest answers.

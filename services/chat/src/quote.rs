@@ -8,6 +8,7 @@ use crate::{
     Service,
     estimate::input,
     fault::internal,
+    files::outlined,
     offer::Offer,
     plan::{Plan, Submission, plan},
     providers::Order,
@@ -35,7 +36,8 @@ struct Resolved<'a> {
 /// # Errors
 /// What the request itself would be refused with, but for a balance that is too low; BILLING_UNAVAILABLE.
 pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
-    let plan = plan(service, submission)?;
+    let mut plan = plan(service, submission)?;
+    plan.files = service.files.look(&plan).await?;
     can_be_asked(service, &plan)?;
     let most = service.config.output.estimate.input_bytes;
     let input = input(&plan, &plan.answering.bound, most).await.tokens;
@@ -65,9 +67,12 @@ pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Q
 
 /// Whether one of the providers has words for the request.
 fn can_be_asked(service: &Service, plan: &Plan) -> Result<(), Fault> {
+    let outlined = outlined(service, plan)?;
     let order = Order {
-        body: &plan.body,
-        request: &plan.request,
+        body: outlined.as_ref().map_or(&plan.body, |filled| &filled.body),
+        request: outlined
+            .as_ref()
+            .map_or(&plan.request, |filled| &filled.request),
         max_output: plan.answering.bound.output,
         urls: plan.urls(),
     };

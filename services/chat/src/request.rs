@@ -5,6 +5,7 @@
 //! knows them better.
 
 pub(crate) mod embeddings;
+pub(crate) mod mention;
 mod messages;
 mod pick;
 pub(crate) mod routing;
@@ -16,6 +17,7 @@ use domain::{Problem, Tags};
 use serde_json::{Value, value::RawValue};
 
 use self::{
+    mention::Mention,
     messages::Messages,
     pick::{Pick, Picked, span, string},
     routing::Routing,
@@ -57,10 +59,8 @@ pub(crate) struct Request {
     pub(crate) inputs: u64,
     /// Bytes that may be text the model reads: all but media.
     pub(crate) text_bytes: usize,
-    /// Media parts, documents among them.
-    pub(crate) media_parts: u64,
-    /// Documents.
-    pub(crate) documents: u64,
+    /// What is no text.
+    pub(crate) media: Media,
     /// `include_thoughts`, our own extra.
     pub(crate) thoughts: Option<bool>,
     /// The customer's own labels: `user` and `metadata`.
@@ -69,6 +69,17 @@ pub(crate) struct Request {
     pub(crate) routing: Routing,
     /// Where the members are that may be edited.
     pub(crate) spans: Spans,
+}
+
+/// What a request says that is no text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Media {
+    /// How many parts, documents among them.
+    pub(crate) parts: u64,
+    /// Documents.
+    pub(crate) documents: u64,
+    /// Files of ours that they name, in their order.
+    pub(crate) files: Vec<Mention>,
 }
 
 /// How the answer is wanted.
@@ -147,7 +158,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
     } else {
         reader.model(model)
     };
-    let messages = reader.messages(messages);
+    let messages = reader.messages(text, messages);
     let include_usage = reader.include_usage(options);
     let max_tokens = reader.count("max_tokens", max_tokens, u64::MAX);
     let max_completion_tokens =
@@ -164,8 +175,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         choices: reader.count("n", n, max_choices).unwrap_or(1),
         inputs: 0,
         text_bytes: body.len().saturating_sub(messages.media_bytes),
-        media_parts: messages.media_parts,
-        documents: messages.documents,
+        media: messages.media,
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(user, metadata),
         routing: Routing {
@@ -293,12 +303,12 @@ impl Reader {
         )
     }
 
-    fn messages(&mut self, raw: Option<&RawValue>) -> Messages {
+    fn messages<'t>(&mut self, text: &'t str, raw: Option<&RawValue>) -> Messages<'t> {
         let Some(raw) = given(raw) else {
             self.0.push(Problem::missing("messages"));
             return Messages::default();
         };
-        let mut messages = Messages::read(raw);
+        let mut messages = Messages::read(text, raw);
         self.0.append(&mut messages.problems);
         messages
     }

@@ -65,7 +65,7 @@ impl chat_server::Chat for Rpc {
             cache_max_age: request.cache_max_age,
             at: now(),
         };
-        let mut events = complete(&self.service, submission, line)?;
+        let mut events = complete(&self.service, submission, line).await?;
         // The first event, or the status that stands for all of them.
         let first = events
             .recv()

@@ -46,7 +46,7 @@ needs! {
     Read = [Scope::Read];
     /// Asking what something would cost.
     Quoting = [Scope::Inference, Scope::Read];
-    /// Looking at what a paid route answered.
+    /// Looking at what a paid route answered, or takes.
     Kept = [Scope::Inference, Scope::Read];
     /// Webhooks and keys of the own account.
     Manage = [Scope::Manage];

@@ -1,7 +1,8 @@
 //! Reading a request's body: never more than its route takes, never longer than a client may send.
 
-use axum::{body::Body, extract::Request};
+use axum::{body::BodyDataStream, extract::Request};
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use proto::code;
@@ -18,7 +19,7 @@ pub(crate) async fn read(
     let (parts, body) = request.into_parts();
     if announced(&parts.headers).is_some_and(|length| length > limit) {
         if !parts.headers.contains_key(header::EXPECT) {
-            discard(body, bodies).await;
+            discard(body.into_data_stream(), bodies).await;
         }
         return Err(too_large(limit));
     }
@@ -27,7 +28,7 @@ pub(crate) async fn read(
     match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(body, bodies).await;
+            discard(body.into_data_stream(), bodies).await;
             Err(too_large(limit))
         }
         Ok(Err(_cut)) => Err(ApiError::new(
@@ -42,6 +43,23 @@ pub(crate) async fn read(
     }
 }
 
+/// A body of at most `limit` bytes, as far as its head says, to be read as it comes; and how long it says that it is.
+pub(crate) async fn stream(
+    request: Request,
+    limit: usize,
+    bodies: &Bodies,
+) -> Result<(BodyDataStream, Option<usize>), ApiError> {
+    let (parts, body) = request.into_parts();
+    let (body, announced) = (body.into_data_stream(), announced(&parts.headers));
+    if announced.is_some_and(|length| length > limit) {
+        if !parts.headers.contains_key(header::EXPECT) {
+            discard(body, bodies).await;
+        }
+        return Err(too_large(limit));
+    }
+    Ok((body, announced))
+}
+
 /// How long the client says the body is.
 fn announced(headers: &HeaderMap) -> Option<usize> {
     let text = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
@@ -50,12 +68,11 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Throws away what a client is still sending. Without this, many clients see a broken connection and not the answer.
-async fn discard(mut body: Body, bodies: &Bodies) {
+pub(crate) async fn discard(mut body: BodyDataStream, bodies: &Bodies) {
     let mut left = bodies.discard;
     let throwing_away = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(length) {
+        while let Some(Ok(data)) = body.next().await {
+            match left.checked_sub(data.len()) {
                 Some(rest) => left = rest,
                 None => return,
             }
@@ -65,7 +82,7 @@ async fn discard(mut body: Body, bodies: &Bodies) {
     let _ = timeout(bodies.discard_time, throwing_away).await;
 }
 
-fn too_large(limit: usize) -> ApiError {
+pub(crate) fn too_large(limit: usize) -> ApiError {
     let message = format!("the body is larger than the {limit} bytes this route takes");
     ApiError::new(code::BODY_TOO_LARGE, message)
 }

@@ -52,6 +52,11 @@ pub struct Bodies {
     pub referred: usize,
     /// Bytes of a media request. Default 2 MiB.
     pub media: usize,
+    /// Bytes of an uploaded file with the form around it. Default 65 MiB.
+    pub upload: usize,
+    /// How long an upload may take; of any part of it, `timeout` is the longest silence. Default `10m`.
+    #[serde(with = "duration")]
+    pub upload_timeout: Duration,
     /// Bytes of an event of the payment provider. Default 256 KiB.
     pub payment_event: usize,
     /// Bytes of any other request. Default 64 KiB.
@@ -171,6 +176,8 @@ impl Default for Bodies {
             chat: 8 * 1024 * 1024,
             referred: 64,
             media: 2 * 1024 * 1024,
+            upload: 65 * 1024 * 1024,
+            upload_timeout: Duration::from_secs(10 * 60),
             payment_event: 256 * 1024,
             other: 64 * 1024,
             timeout: Duration::from_secs(30),

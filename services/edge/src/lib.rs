@@ -40,7 +40,7 @@ use proto::{
         prices_client::PricesClient, usage_client::UsageClient,
     },
     chat::v1::chat_client::ChatClient,
-    media::v1::media_client::MediaClient,
+    media::v1::{files_client::FilesClient, media_client::MediaClient},
     webhooks::v1::webhooks_client::WebhooksClient,
 };
 use tracing::info_span;
@@ -126,6 +126,7 @@ struct Clients {
     prices: PricesClient<Channel>,
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
+    files: FilesClient<Channel>,
     webhooks: WebhooksClient<Channel>,
 }
 
@@ -191,6 +192,8 @@ impl Edge {
                 orders,
                 prices,
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
+                files: FilesClient::new(deps.media.clone())
+                    .max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksClient::new(deps.webhooks),
             },

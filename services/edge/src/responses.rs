@@ -10,7 +10,7 @@
 //!
 //! The items of an answer are items of the next request's input, so what is kept of a conversation is read by the same code.
 //! What chat has no words for is refused where the answer would be another one without it (tools that a provider runs, files that only
-//! an id or a URL names), and left out where it would not (`max_tool_calls`, `prompt_cache_retention`).
+//! a URL names), and left out where it would not (`max_tool_calls`, `prompt_cache_retention`).
 
 pub(crate) mod answer;
 pub(crate) mod events;

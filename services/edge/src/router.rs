@@ -15,7 +15,7 @@ use crate::{
     error::ApiError,
     http::{
         account, admin, audit_log, chat, file, health, keys, media, models, orders, quote, redeem,
-        responses, task, usage, webhooks, welcome,
+        responses, task, uploads, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
 };
@@ -84,6 +84,15 @@ static ROUTES: &[Route] = &[
         delete(responses::delete)
     }),
     row(Method::POST, "/embeddings", INFERENCE, || post(chat::embed)),
+    row(Method::POST, "/files", INFERENCE, || post(uploads::create)),
+    row(Method::GET, "/files", KEPT, || get(uploads::list)),
+    row(Method::GET, "/files/{id}", KEPT, || get(uploads::get)),
+    row(Method::GET, "/files/{id}/content", KEPT, || {
+        get(uploads::content)
+    }),
+    row(Method::DELETE, "/files/{id}", INFERENCE, || {
+        delete(uploads::delete)
+    }),
     row(Method::POST, "/images/generations", INFERENCE, || {
         post(media::images)
     }),

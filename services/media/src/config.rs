@@ -1,4 +1,4 @@
-//! What an operator can set about media tasks.
+//! What an operator can set about media tasks, and about the files that customers upload.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 pub struct Config {
     /// The section `limits.media`.
     pub limits: Limits,
+    /// The section `limits.files`.
+    pub files: FileLimits,
     /// The section `limits.outbox`.
     pub outbox: RelayLimits,
     /// The section `limits.upstream`.
@@ -128,6 +130,28 @@ pub struct Outputs {
     pub timeout: Duration,
 }
 
+/// The section `limits.files`: what customers upload.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileLimits {
+    /// How long a file is kept that does not say so itself, and at most. Default 30 days.
+    #[serde(with = "duration::positive")]
+    pub retention: Duration,
+    /// Bytes of one file. Default 64 MiB.
+    pub max_bytes: u64,
+    /// Files that an account may keep in a mode. Default 10 000.
+    pub max_files: u64,
+    /// Bytes of all of them. Default 10 GiB.
+    pub max_total_bytes: u64,
+    /// What files may be, by their bytes: types, and groups of them. Default images, sounds, videos, PDF and text.
+    pub content_types: Vec<String>,
+    /// How long one file may take to come. Default 10 min.
+    #[serde(with = "duration::positive")]
+    pub timeout: Duration,
+    /// Files that may come at once to this process, each with half a MiB or so in its memory. Default 64.
+    pub at_once: usize,
+}
+
 // === impl Config ===
 
 impl Config {
@@ -138,6 +162,7 @@ impl Config {
     pub fn read(settings: &Settings) -> Result<Self, Error> {
         let config = Self {
             limits: settings.section("limits.media")?,
+            files: settings.section("limits.files")?,
             outbox: settings.section("limits.outbox")?,
             upstream: settings.section("limits.upstream")?,
             egress: settings.section("egress")?,
@@ -213,6 +238,27 @@ impl Default for Outputs {
             retention: Duration::from_secs(14 * 24 * 3600),
             max_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for FileLimits {
+    fn default() -> Self {
+        let types = [
+            "image/*",
+            "audio/*",
+            "video/*",
+            "application/pdf",
+            "text/plain",
+        ];
+        Self {
+            retention: Duration::from_secs(30 * 24 * 3600),
+            max_bytes: 64 * 1024 * 1024,
+            max_files: 10_000,
+            max_total_bytes: 10 * 1024 * 1024 * 1024,
+            content_types: types.map(str::to_owned).to_vec(),
+            timeout: Duration::from_secs(10 * 60),
+            at_once: 64,
         }
     }
 }

@@ -39,8 +39,8 @@ pub enum Error {
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] chassis::config::Error),
-    /// The directory for outputs cannot be made.
-    #[error("cannot make the directory {0} for outputs")]
+    /// The directory for outputs cannot be made, or something in it not deleted.
+    #[error("cannot use {0} for outputs")]
     Directory(String, #[source] std::io::Error),
     /// Something for the caller to read.
     #[error("{0}")]

@@ -290,6 +290,7 @@ async fn store_outputs(
     let mut outputs: Vec<Output> = Vec::with_capacity(files.len());
     for (number, url) in (0_u32..).zip(files) {
         match media
+            .kept
             .outputs
             .keep(
                 Source {
@@ -336,7 +337,7 @@ async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Resu
     let now = media.patiently("look for orphans", look).await?;
     if now.is_some_and(|task| task.state == State::Failed) {
         for (number, _) in (0_u32..).zip(0..count) {
-            media.outputs.delete(task, number).await?;
+            media.kept.outputs.delete(task, number).await?;
         }
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! One media task: submit, run, finish. The task's row in SQL is the truth; the queue is a doorbell, `live` a copy to look at.
+//! And the files that customers upload, to be used as inputs.
 //!
 //! Invariants:
 //! - Once `submit` has answered, the task is on disk and its price is held.
 //! - A paid submit is written down as `unknown` before it is made, and never made again while it is.
 //! - The first terminal state wins; the same transaction writes what billing and webhooks are told.
 //! - Every step may run twice and stop at any line: a sweep follows.
+//! - The bytes of an uploaded file have a row that leads to them from before the first of them until the last is deleted.
 //! - Any number of processes work on the same tables. Whoever moves a task has taken it, and names the claim it took it with.
 //!
 //! | file | what |
@@ -21,7 +23,9 @@
 //! | `tell.rs` | the outbox: the queue, billing, webhooks |
 //! | `state.rs`, `task.rs`, `view.rs` | the rules, the thing, and how customers see it |
 //! | `json.rs` | a customer's body |
-//! | `outputs.rs` | files: fetched, kept, read |
+//! | `outputs.rs` | what tasks made: fetched, kept, read |
+//! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
+//! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
 //! | `providers/` | the wire protocols |
 //! | `store/` | the SQL |
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -30,9 +34,11 @@ mod cancel;
 mod config;
 mod error;
 mod execute;
+mod files;
 mod finish;
 mod hold;
 mod json;
+mod kind;
 mod lease;
 mod metrics;
 mod moves;
@@ -50,6 +56,8 @@ mod submit;
 mod sweep;
 mod task;
 mod tell;
+mod upload;
+mod uploads;
 mod view;
 mod worker;
 
@@ -67,11 +75,12 @@ use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
-    media::v1::media_server::MediaServer,
+    media::v1::{files_server::FilesServer, media_server::MediaServer},
     webhooks::v1::webhooks_client::WebhooksClient,
 };
 use queue::SharedQueue;
 use tokio::sync::OnceCell;
+use tonic::service::Routes;
 use upstream::{GuardedClient, ProviderClient};
 
 pub use config::Config;
@@ -80,7 +89,8 @@ pub use error::Error;
 use crate::{
     metrics::Metrics,
     outputs::Outputs,
-    shared::{Peers, Shared},
+    shared::{Kept, Peers, Shared},
+    uploads::Uploads,
     view::Viewer,
 };
 
@@ -102,6 +112,7 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0005_open_tasks.sql"),
     ),
     Migration::both(6, "price", include_str!("../migrations/0006_price.sql")),
+    Migration::both(7, "upload", include_str!("../migrations/0007_upload.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];
@@ -150,17 +161,21 @@ impl Media {
         let relay = Relay::new(deps.db.clone(), config.outbox, &tell::TOPICS);
         let client = ProviderClient::new(&config.upstream)?;
         let guard = GuardedClient::new(&config.egress)?;
-        let config = config.limits;
         let accesses = accesses(&deps.settings, &deps.catalogue, deps.sandbox_url.as_deref())?;
+        let outputs = Outputs::open(&deps.outputs, guard.clone(), &config.limits.outputs)?;
+        let kept = Kept {
+            uploads: Uploads::new((outputs.store(), deps.outputs), config.files),
+            outputs,
+        };
         let media = Self(Arc::new(Shared {
             relay,
             accesses,
             providers: providers::all(&client),
-            outputs: Outputs::open(&deps.outputs, guard.clone(), &config.outputs)?,
+            kept,
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
             metrics: Metrics::register(registry),
             db: deps.db,
-            config,
+            config: config.limits,
             catalogue: deps.catalogue,
             secrets: deps.secrets,
             guard,
@@ -179,10 +194,15 @@ impl Media {
         Ok(media)
     }
 
-    /// The service as others call it.
-    pub fn rpc_server(&self) -> MediaServer<Self> {
+    /// What is called about tasks.
+    fn rpc_server(&self) -> MediaServer<Self> {
         MediaServer::new(self.clone())
             .max_decoding_message_size(self.config.submit.max_message_bytes)
+    }
+
+    /// Everything that others call, together.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.rpc_server()).add_service(FilesServer::new(self.clone()))
     }
 
     fn run(&self) {

@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     pub(crate) steps: Gauge,
     /// Submits whose outcome stayed unknown: each may have cost us something.
     pub(crate) unknown_submits: Counter,
+    /// Files that customers uploaded.
+    pub(crate) uploads: Counter,
 }
 
 // === impl Metrics ===
@@ -52,6 +54,11 @@ impl Metrics {
             "aio_media_unknown_submits",
             "Paid submits whose outcome stayed unknown",
             metrics.unknown_submits.clone(),
+        );
+        registry.register(
+            "aio_media_uploads",
+            "Files that customers uploaded",
+            metrics.uploads.clone(),
         );
         metrics
     }

@@ -1,4 +1,4 @@
-//! Files that tasks made: fetched from providers through the guard, kept by us, read by customers.
+//! Files that tasks made: fetched from providers through the guard, kept by us, read by customers. And the store that they are in.
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
@@ -91,11 +91,7 @@ impl Outputs {
             number: source.number,
             content_type: content_type(&head)?.to_owned(),
             bytes,
-            sha256: hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(hash),
             width,
             height,
             expires_at: now.saturating_add(chassis::clock::micros(self.retention)),
@@ -109,25 +105,50 @@ impl Outputs {
         number: u32,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let options = object_store::GetOptions {
-            range: Some(range.into()),
-            ..Default::default()
-        };
-        match self.store.get_opts(&key(task, number), options).await {
-            Ok(found) => Ok(found.into_stream().map_err(Error::from).boxed()),
-            // Deleted since we looked.
-            Err(object_store::Error::NotFound { .. }) => Err(Fault::of(code::NOT_FOUND).into()),
-            Err(error) => Err(error.into()),
-        }
+        read(&*self.store, &key(task, number), range).await
     }
 
     /// Deletes a file; one that is gone already is fine.
     pub(crate) async fn delete(&self, task: TaskId, number: u32) -> Result<(), Error> {
-        match self.store.delete(&key(task, number)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        delete(&*self.store, &key(task, number)).await
     }
+
+    /// The store, for whatever else is kept there.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+}
+
+/// Bytes of an object.
+pub(crate) async fn read(
+    store: &dyn ObjectStore,
+    key: &Key,
+    range: Range<u64>,
+) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+    let options = object_store::GetOptions {
+        range: Some(range.into()),
+        ..Default::default()
+    };
+    match store.get_opts(key, options).await {
+        Ok(found) => Ok(found.into_stream().map_err(Error::from).boxed()),
+        // Deleted since we looked.
+        Err(object_store::Error::NotFound { .. }) => Err(Fault::of(code::NOT_FOUND).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes an object; one that is gone already is fine.
+pub(crate) async fn delete(store: &dyn ObjectStore, key: &Key) -> Result<(), Error> {
+    match store.delete(key).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A hash as it is written.
+pub(crate) fn hex(hash: Sha256) -> String {
+    let hash = hash.finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key(task: TaskId, number: u32) -> Key {

@@ -1,5 +1,7 @@
 //! The service as others call it: wire to domain, one call, domain to wire. No decisions.
 
+mod files;
+
 use std::pin::Pin;
 
 use domain::{Caller, Micros, TaskId};
@@ -150,6 +152,7 @@ impl media_server::Media for Media {
             return Ok(Response::new(Box::pin(head)));
         }
         let data = self
+            .kept
             .outputs
             .read(id, request.index, start..end)
             .await

@@ -15,7 +15,8 @@ use tokio::sync::OnceCell;
 use upstream::GuardedClient;
 
 use crate::{
-    config::Limits, metrics::Metrics, outputs::Outputs, providers::Providers, view::Viewer,
+    config::Limits, metrics::Metrics, outputs::Outputs, providers::Providers, uploads::Uploads,
+    view::Viewer,
 };
 
 /// What every room of media needs.
@@ -28,10 +29,16 @@ pub struct Shared {
     pub(crate) viewer: Viewer,
     pub(crate) providers: Providers,
     pub(crate) accesses: config::Providers,
-    pub(crate) outputs: Outputs,
+    pub(crate) kept: Kept,
     pub(crate) guard: GuardedClient,
     pub(crate) peers: Peers,
     pub(crate) metrics: Metrics,
+}
+
+/// What media keeps beside its rows.
+pub(crate) struct Kept {
+    pub(crate) outputs: Outputs,
+    pub(crate) uploads: Uploads,
 }
 
 /// Whom media talks to.

@@ -14,3 +14,4 @@ pub(crate) mod claim;
 pub(crate) mod open;
 pub(crate) mod output;
 pub(crate) mod task;
+pub(crate) mod upload;

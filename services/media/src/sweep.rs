@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug_span, error, info_span, warn};
 
 use crate::{
-    Error, Media,
+    Error, Media, files,
     finish::Failed,
     moves::Move,
     state::Event,
@@ -122,6 +122,7 @@ impl Media {
             .write(|connection| {
                 Box::pin(async move {
                     db::outbox::forget_claims(&mut *connection).await?;
+                    store::upload::forget_leases(&mut *connection).await?;
                     claim::forget_leases(connection).await
                 })
             })
@@ -145,6 +146,7 @@ impl Media {
         note("late", self.look_after(Find::Late).await);
         note("ring", self.ring_for_queued().await);
         note("outputs", self.delete_expired_outputs().await);
+        note("files", files::sweep(self).await);
     }
 
     /// Written down by that moment, and the process died before the hold was answered.
@@ -249,7 +251,7 @@ impl Media {
     async fn delete_expired_outputs(&self) -> Result<(), Error> {
         let expired = store::output::expired(self.db.reader(), self.db.now_micros());
         for (task, number) in self.db.read(expired).await? {
-            self.outputs.delete(task, number).await?;
+            self.kept.outputs.delete(task, number).await?;
             let forgot: Result<(), Error> = self
                 .db
                 .write(move |connection| {

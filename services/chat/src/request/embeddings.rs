@@ -6,7 +6,7 @@ use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Reader, Refusal, Request, Spans, Wanted, given, not_json,
+    Media, Reader, Refusal, Request, Spans, Wanted, given, not_json,
     pick::{Pick, span},
     read_text,
     routing::Routing,
@@ -35,8 +35,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Refusal> {
         choices: 1,
         inputs: reader.inputs(input),
         text_bytes: body.len(),
-        media_parts: 0,
-        documents: 0,
+        media: Media::default(),
         thoughts: None,
         tags: reader.tags(user, metadata),
         routing: Routing::default(),

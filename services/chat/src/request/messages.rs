@@ -6,7 +6,10 @@ use domain::Problem;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::pick::{Pick, string};
+use super::{
+    Media, mention,
+    pick::{Pick, string},
+};
 
 /// The roles of OpenAI's chat protocol.
 const ROLES: [&str; 6] = [
@@ -28,13 +31,13 @@ const MAX_PROBLEMS: usize = 16;
 
 /// What the messages hold.
 #[derive(Debug, Default)]
-pub(crate) struct Messages {
+pub(crate) struct Messages<'t> {
+    /// The whole body, in which they stand.
+    text: &'t str,
     /// How many there are.
     pub(crate) count: usize,
-    /// Media parts, documents among them.
-    pub(crate) media_parts: u64,
-    /// Documents, which may have many pages.
-    pub(crate) documents: u64,
+    /// Media parts.
+    pub(crate) media: Media,
     /// Bytes of the media parts, which are not text.
     pub(crate) media_bytes: usize,
     /// What is wrong.
@@ -51,10 +54,13 @@ pub(super) struct Each<const N: usize, F> {
 
 // === impl Messages ===
 
-impl Messages {
-    /// Reads the value of `messages`.
-    pub(crate) fn read(raw: &RawValue) -> Self {
-        let mut messages = Self::default();
+impl<'t> Messages<'t> {
+    /// Reads the value of `messages`, which is a part of `text`.
+    pub(crate) fn read(text: &'t str, raw: &RawValue) -> Self {
+        let mut messages = Self {
+            text,
+            ..Self::default()
+        };
         if !raw.get().starts_with('[') {
             messages.problem("messages", "be a list of messages");
             return messages;
@@ -110,13 +116,13 @@ impl Messages {
         let parts: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
         for (index, part) in parts.into_iter().enumerate() {
             let size = part.get().len();
-            match Pick(["type", "text"]).read(part.get()) {
-                Err(_) => self.problem(&format!("{path}.content[{index}]"), ONE_OBJECT),
-                Ok([kind, text]) => {
-                    if let Some(kind) =
-                        self.part(&format_args!("{path}.content[{index}]"), kind, text)
-                    {
+            let path = format_args!("{path}.content[{index}]");
+            match Pick(["type", "text", "image_url", "file"]).read(part.get()) {
+                Err(_) => self.problem(&path.to_string(), ONE_OBJECT),
+                Ok([kind, text, image, file]) => {
+                    if let Some(kind) = self.part(&path, kind, text) {
                         sizes.push((kind, size));
+                        self.name_file(&path, kind, image, file);
                     }
                 }
             }
@@ -149,17 +155,38 @@ impl Messages {
         Some(PartKind::of(&kind))
     }
 
+    /// Notes the file of ours that a part names, if it names one.
+    fn name_file(
+        &mut self,
+        path: &fmt::Arguments<'_>,
+        kind: PartKind,
+        image: Option<&RawValue>,
+        file: Option<&RawValue>,
+    ) {
+        let mentioned = match (kind, image, file) {
+            (PartKind::Media, Some(image), _) => mention::of_image(self.text, path, image),
+            (PartKind::Document, _, Some(file)) => mention::of_document(self.text, path, file),
+            (PartKind::Media | PartKind::Document | PartKind::Text | PartKind::Other, _, _) => {
+                return;
+            }
+        };
+        match mentioned {
+            Ok(mentioned) => self.media.files.extend(mentioned),
+            Err(problem) => self.push(problem),
+        }
+    }
+
     fn count_part(&mut self, kind: PartKind, size: usize) {
         match kind {
             PartKind::Text => return,
             PartKind::Media => self.media_bytes = self.media_bytes.saturating_add(size),
             PartKind::Document => {
                 self.media_bytes = self.media_bytes.saturating_add(size);
-                self.documents = self.documents.saturating_add(1);
+                self.media.documents = self.media.documents.saturating_add(1);
             }
             PartKind::Other => {}
         }
-        self.media_parts = self.media_parts.saturating_add(1);
+        self.media.parts = self.media.parts.saturating_add(1);
     }
 
     fn problem(&mut self, param: &str, allowed: &str) {

@@ -108,7 +108,7 @@ fn media_counts_as_parts_and_an_unknown_type_as_both() {
         r#"{{"model":"m","messages":[{{"role":"user","content":[{text},{image},{other}]}}]}}"#
     );
     let request = read(&body);
-    assert_eq!(request.media_parts, 2);
+    assert_eq!(request.media.parts, 2);
     assert_eq!(request.text_bytes, body.len() - image.len());
 }
 

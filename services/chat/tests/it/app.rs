@@ -94,6 +94,7 @@ impl App {
                 Routes::new(BillingServer::new(billing.clone()))
                     .add_service(PricesServer::new(billing.clone())),
             ),
+            media: rpc::nobody(),
             sandbox_url: sandbox.or_else(|| Some(provider.origin.clone())),
             tasks: tasks.clone(),
         };

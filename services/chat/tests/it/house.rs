@@ -179,6 +179,7 @@ impl House {
                 tonic::service::Routes::new(BillingServer::new(self.billing.clone()))
                     .add_service(PricesServer::new(self.billing.clone())),
             ),
+            media: rpc::nobody(),
             sandbox_url: Some(self.provider.origin.clone()),
             tasks: tasks.clone(),
         };

@@ -204,8 +204,8 @@ fn piece(path: &str, block: &Value, wrong: &mut Wrong) -> Piece {
     };
     made.unwrap_or_else(|| {
         let allowed = match kind {
-            "image" => "have a source of type base64 (media_type, data) or url",
-            "document" => "have a source of type base64 (media_type, data) or text",
+            "image" => "have a source of type base64 (media_type, data), url or file (file_id)",
+            "document" => "have a source of type base64 (media_type, data), text or file (file_id)",
             "tool_use" => "have id, name and input",
             "tool_result" => "have tool_use_id, and content that is a text or text blocks",
             _ => "have a text",
@@ -225,6 +225,7 @@ fn image(block: &Value) -> Option<Value> {
     let url = match source.get("type")?.as_str()? {
         "url" => source.get("url")?.as_str()?.to_owned(),
         "base64" => data_url(source)?,
+        "file" => source.get("file_id")?.as_str()?.to_owned(),
         _ => return None,
     };
     Some(json!({ "type": "image_url", "image_url": { "url": url } }))
@@ -240,6 +241,14 @@ fn document(block: &Value) -> Option<Value> {
                 .and_then(Value::as_str)
                 .unwrap_or("document.pdf");
             let file = json!({ "filename": name, "file_data": data_url(source)? });
+            Some(json!({ "type": "file", "file": file }))
+        }
+        "file" => {
+            let mut file = json!({ "file_id": source.get("file_id")?.as_str()? });
+            let title = block.get("title").filter(|title| title.is_string());
+            if let (Some(title), Some(file)) = (title, file.as_object_mut()) {
+                file.insert("filename".to_owned(), title.clone());
+            }
             Some(json!({ "type": "file", "file": file }))
         }
         _ => None,
@@ -359,6 +368,24 @@ mod tests {
         ]});
         let call = of(message)[0]["tool_calls"][0].take();
         assert_eq!(call["extra_content"]["google"]["thought_signature"], "s");
+    }
+
+    #[test]
+    fn uploaded_files_are_named_as_chat_names_them() {
+        let source = json!({ "type": "file", "file_id": "file_1" });
+        let message = json!({ "role": "user", "content": [
+            { "type": "image", "source": source },
+            { "type": "document", "source": source },
+            { "type": "document", "source": source, "title": "a.pdf" },
+        ]});
+        assert_eq!(
+            of(message)[0]["content"],
+            json!([
+                { "type": "image_url", "image_url": { "url": "file_1" } },
+                { "type": "file", "file": { "file_id": "file_1" } },
+                { "type": "file", "file": { "file_id": "file_1", "filename": "a.pdf" } },
+            ])
+        );
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `GET /tasks/{id}/files/{n}`: an output's bytes, streamed. A signed link opens it, or its owner's key.
+//! `GET /tasks/{id}/files/{n}`: an output's bytes, streamed. A signed link opens it, or its owner's key. Uploaded files leave the same way.
+
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -35,8 +37,8 @@ struct Link {
     sig: Option<String>,
 }
 
-/// An output whose head is known and whose bytes follow.
-struct Output {
+/// An output, or a file, whose head is known and whose bytes follow.
+pub(super) struct Output {
     head: OutputHead,
     parts: Streaming<OutputPart>,
 }
@@ -51,31 +53,37 @@ pub(crate) async fn get(
     let task = task::parse(&id)?;
     let index: u32 = index.parse().map_err(|_| task::unknown())?;
     let context = permitted(&gate, &mut parts, task, index).await?;
-    let request = ReadOutputRequest {
-        context,
-        task_id: task.to_vec().into(),
-        index,
-        start: None,
-        end: None,
+    let read = async |range: Option<(u64, u64)>| {
+        let request = ReadOutputRequest {
+            context: context.clone(),
+            task_id: task.to_vec().into(),
+            index,
+            start: range.map(|(start, _)| start),
+            end: range.map(|(_, end)| end),
+        };
+        read(&gate.app, request).await
     };
-    let output = read(&gate.app, request.clone()).await?;
+    serve(&parts.headers, read).await
+}
+
+/// Answers with the bytes that `read` gives, all of them or the range that the request wants.
+pub(super) async fn serve(
+    headers: &HeaderMap,
+    read: impl AsyncFn(Option<(u64, u64)>) -> Result<Output, ApiError>,
+) -> Result<Response, ApiError> {
+    let output = read(None).await?;
     let etag = format!("\"{}\"", output.head.sha256);
-    if names(&parts.headers, header::IF_NONE_MATCH, &etag) {
+    if names(headers, header::IF_NONE_MATCH, &etag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         set_headers(response.headers_mut(), &etag);
         return Ok(response);
     }
     let size = output.head.bytes;
-    match wanted(&parts.headers, &etag, size) {
+    match wanted(headers, &etag, size) {
         Wanted::All => Ok(respond(StatusCode::OK, &etag, output)),
         Wanted::Nothing => Ok(unsatisfiable(size)),
         Wanted::Part { start, end } => {
-            let part = ReadOutputRequest {
-                start: Some(start),
-                end: Some(end),
-                ..request
-            };
-            let output = read(&gate.app, part).await?;
+            let output = read(Some((start, end))).await?;
             let range = format!("bytes {start}-{}/{size}", end.saturating_sub(1));
             let mut response = respond(StatusCode::PARTIAL_CONTENT, &etag, output);
             put(response.headers_mut(), "content-range", &range);
@@ -121,11 +129,19 @@ async fn read(app: &App, request: ReadOutputRequest) -> Result<Output, ApiError>
     let deadline = app.config.limits.deadlines.media;
     let mut media = app.clients.media.clone();
     let answer = media.read_output(rpc::request(request, deadline)).await;
-    let mut parts = answer.map_err(task::unknown_alike)?.into_inner();
+    let parts = answer.map_err(task::unknown_alike)?.into_inner();
+    begun(parts, deadline).await
+}
+
+/// Waits for the head of what media sends.
+pub(super) async fn begun(
+    mut parts: Streaming<OutputPart>,
+    deadline: Duration,
+) -> Result<Output, ApiError> {
     let first = tokio::time::timeout(deadline, parts.next())
         .await
         .map_err(|_elapsed| Fault::of(code::TIMEOUT))?;
-    match first.transpose().map_err(task::unknown_alike)? {
+    match first.transpose()? {
         Some(OutputPart {
             part: Some(Part::Head(head)),
         }) => Ok(Output { head, parts }),

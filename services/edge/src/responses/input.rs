@@ -295,7 +295,12 @@ fn part(part: &Value) -> Result<Value, &'static str> {
             Ok(json!({ "type": "text", "text": text }))
         }
         "input_image" => {
-            let url = word(part, "image_url").ok_or("have an image_url, which is a text")?;
+            let url = match (word(part, "image_url"), word(part, "file_id")) {
+                (Some(named), None) | (None, Some(named)) => named,
+                (Some(_), Some(_)) | (None, None) => {
+                    return Err("have an image_url or a file_id, which is a text");
+                }
+            };
             let mut image = json!({ "url": url });
             if let (Some(detail), Some(image)) = (word(part, "detail"), image.as_object_mut()) {
                 image.insert("detail".to_owned(), detail.into());
@@ -303,11 +308,20 @@ fn part(part: &Value) -> Result<Value, &'static str> {
             Ok(json!({ "type": "image_url", "image_url": image }))
         }
         "input_file" => {
-            let data = word(part, "file_data");
-            let data =
-                data.ok_or("have file_data: files that an id or a URL names are not served here")?;
-            let name = word(part, "filename").unwrap_or("document.pdf");
-            Ok(json!({ "type": "file", "file": { "filename": name, "file_data": data } }))
+            let name = word(part, "filename");
+            let file = match (word(part, "file_data"), word(part, "file_id"), name) {
+                (Some(data), None, name) => {
+                    json!({ "filename": name.unwrap_or("document.pdf"), "file_data": data })
+                }
+                (None, Some(id), Some(name)) => json!({ "file_id": id, "filename": name }),
+                (None, Some(id), None) => json!({ "file_id": id }),
+                (Some(_), Some(_), _) | (None, None, _) => {
+                    return Err(
+                        "have file_data or a file_id: files that a URL names are not served here",
+                    );
+                }
+            };
+            Ok(json!({ "type": "file", "file": file }))
         }
         "input_audio" => {
             let audio = part.get("input_audio").ok_or("have input_audio")?;

@@ -190,7 +190,7 @@ impl House {
             .await
             .unwrap();
         Running {
-            client: MediaClient::new(rpc::in_process(media.rpc_server())),
+            client: MediaClient::new(rpc::in_process(media.routes())),
             db,
             caller: self.caller.clone(),
             tasks,

@@ -130,7 +130,7 @@ pub(super) fn wishes(order: Order<'_>) -> Wishes {
 /// # Errors
 /// When the messages cannot be read.
 pub(super) fn urls(order: Order<'_>) -> Result<Vec<Wanted>, Problem> {
-    if order.request.media_parts == 0 {
+    if order.request.media.parts == 0 {
         return Ok(Vec::new());
     }
     let members = Members::read(order.body)?;

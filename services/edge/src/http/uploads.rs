@@ -1,0 +1,412 @@
+//! Files that customers upload, in OpenAI's shapes. A file's bytes go to media as they come, and are never all here. Another tenant's file and
+//! an unknown one are the same 404.
+
+use std::{pin::pin, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use chassis::{clock::MICROS_PER_SECOND, rpc};
+use domain::{FileId, Problem, ids};
+use futures::{SinkExt as _, channel::mpsc};
+use http::{StatusCode, Uri};
+use multer::Field;
+use proto::{
+    Fault, Kind, code,
+    common::v1::Context,
+    id_from_wire,
+    media::v1::{
+        DeleteFileRequest, File, GetFileRequest, ListFilesRequest, ReadFileRequest, UploadEnd,
+        UploadHead, UploadPart, upload_part::Part,
+    },
+};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::{
+    App,
+    auth::{Inference, Kept, Scoped},
+    body,
+    error::ApiError,
+    http::{
+        Segments, file,
+        form::{self, Form},
+        json,
+        query::Params,
+    },
+};
+
+/// What a file may be wanted for. Here it is a label: whatever it says, the file can be used.
+const PURPOSES: [&str; 6] = [
+    "assistants",
+    "batch",
+    "fine-tune",
+    "vision",
+    "user_data",
+    "evals",
+];
+/// The field with the moment from which a file's life is counted, the one that there is, and the field with how long it is.
+const ANCHOR: &str = "expires_after[anchor]";
+const CREATED_AT: &str = "created_at";
+const SECONDS: &str = "expires_after[seconds]";
+/// Bytes of the longest name of a file.
+const LONGEST_NAME: usize = 512;
+/// Pieces of a file that wait for media.
+const WAITING: usize = 4;
+
+/// The wire form of a file.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    object: &'static str,
+    bytes: u64,
+    created_at: i64,
+    expires_at: i64,
+    filename: String,
+    purpose: String,
+    status: &'static str,
+}
+
+/// The wire form of a page of them.
+#[derive(Serialize)]
+struct Page {
+    object: &'static str,
+    data: Vec<Shown>,
+    first_id: Option<String>,
+    last_id: Option<String>,
+    has_more: bool,
+}
+
+/// The wire form of a deletion.
+#[derive(Serialize)]
+struct Deleted {
+    id: String,
+    object: &'static str,
+    deleted: bool,
+}
+
+/// Why no more of an upload is sent on.
+enum Stop {
+    /// It is wrong.
+    Wrong(ApiError),
+    /// Media takes no more of it, and says why.
+    Refused,
+}
+
+/// `POST /files`.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let bodies = &app.config.limits.bodies;
+    let boundary = form::boundary(request.headers())?;
+    let (mut body, announced) = body::stream(request, bodies.upload, bodies).await?;
+    let form = Form::new(&mut body, boundary, (bodies.upload, bodies.timeout));
+    let upload = take(&app, (caller.context(), announced), form);
+    let taken = timeout(bodies.upload_timeout, upload).await;
+    let taken = taken.unwrap_or_else(|_elapsed| Err(form::too_slow(bodies.upload_timeout)));
+    if taken.is_err() {
+        body::discard(body, bodies).await;
+    }
+    shown(&Shown::try_from(taken?)?)
+}
+
+/// `GET /files`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Kept>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Params::parse(&uri);
+    let limit = query.limit();
+    let after = query.read("after", "be the id of a file", FileId::parse);
+    let order = query.read("order", "be asc or desc", |word| match word {
+        "asc" => Some(true),
+        "desc" => Some(false),
+        _ => None,
+    });
+    let purpose = query.read("purpose", &one_of_purposes(), known_purpose);
+    query.finish()?;
+    let request = ListFilesRequest {
+        context: Some(caller.context()),
+        purpose: purpose.unwrap_or_default(),
+        after: after.map(FileId::to_vec).unwrap_or_default().into(),
+        // One more, which says whether there are more.
+        limit: limit.saturating_add(1),
+        oldest_first: order.unwrap_or(false),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let reply = app.clients.files.clone().list_files(request).await?;
+    let mut files = reply.into_inner().files;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = files.len() > most;
+    files.truncate(most);
+    let data: Vec<Shown> = files
+        .into_iter()
+        .map(Shown::try_from)
+        .collect::<Result<_, _>>()?;
+    let page = Page {
+        object: "list",
+        first_id: data.first().map(|file| file.id.clone()),
+        last_id: data.last().map(|file| file.id.clone()),
+        data,
+        has_more,
+    };
+    shown(&page)
+}
+
+/// `GET /files/{id}`.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Kept>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let request = GetFileRequest {
+        context: Some(caller.context()),
+        file_id: parse(&id)?.to_vec().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let found = app.clients.files.clone().get_file(request).await;
+    let found = found
+        .map_err(|status| unknown_alike(status.into()))?
+        .into_inner();
+    shown(&Shown::try_from(found)?)
+}
+
+/// `GET /files/{id}/content`: a file's bytes, or a range of them.
+pub(crate) async fn content(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Kept>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = parse(&id)?;
+    let deadline = app.config.limits.deadlines.media;
+    let read = async |range: Option<(u64, u64)>| {
+        let request = ReadFileRequest {
+            context: Some(caller.context()),
+            file_id: id.to_vec().into(),
+            start: range.map(|(start, _)| start),
+            end: range.map(|(_, end)| end),
+        };
+        let request = rpc::request(request, deadline);
+        let parts = app.clients.files.clone().read_file(request).await;
+        let parts = parts
+            .map_err(|status| unknown_alike(status.into()))?
+            .into_inner();
+        file::begun(parts, deadline).await.map_err(unknown_alike)
+    };
+    file::serve(request.headers(), read).await
+}
+
+/// `DELETE /files/{id}`.
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let id = parse(&id)?;
+    let request = DeleteFileRequest {
+        context: Some(caller.context()),
+        file_id: id.to_vec().into(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let deleted = app.clients.files.clone().delete_file(request).await;
+    deleted.map_err(|status| unknown_alike(status.into()))?;
+    let deleted = Deleted {
+        id: id.to_string(),
+        object: "file",
+        deleted: true,
+    };
+    shown(&deleted)
+}
+
+/// Sends an upload on to media. Whoever of the two has enough first, ends it.
+async fn take(
+    app: &App,
+    (context, announced): (Context, Option<usize>),
+    form: Form<'_>,
+) -> Result<File, ApiError> {
+    let limits = &app.config.limits;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let budget = limits
+        .bodies
+        .upload_timeout
+        .saturating_add(limits.deadlines.submit);
+    let mut files = app.clients.files.clone();
+    let mut answer = pin!(files.upload(rpc::request(receiver, budget)));
+    let head = UploadHead {
+        context: Some(context),
+        file_id: chassis::mint::<ids::File>().to_vec().into(),
+        filename: String::new(),
+        // The form is longer than its file.
+        most_bytes: announced
+            .and_then(|most| u64::try_from(most).ok())
+            .unwrap_or(0),
+    };
+    let sending = send(form, head, sender);
+    let answered = tokio::select! {
+        sent = sending => match sent {
+            Err(Stop::Wrong(error)) => return Err(error),
+            Ok(()) | Err(Stop::Refused) => answer.await,
+        },
+        answered = &mut answer => answered,
+    };
+    Ok(answered?.into_inner())
+}
+
+/// Reads the form, and sends its file as it comes. Fields may come in any order.
+async fn send(
+    mut form: Form<'_>,
+    head: UploadHead,
+    mut sender: mpsc::Sender<UploadPart>,
+) -> Result<(), Stop> {
+    let mut head = Some(head);
+    let (mut purpose, mut anchor, mut seconds) = (None, None, None);
+    while let Some(field) = form.next().await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        match name.as_str() {
+            form::FILE => {
+                let head = head
+                    .take()
+                    .ok_or_else(|| invalid(form::FILE, "be given once"))?;
+                send_file((&form, field), head, &mut sender).await?;
+            }
+            "purpose" => purpose = Some(form.text(field).await?),
+            ANCHOR => anchor = Some(form.text(field).await?),
+            SECONDS => seconds = Some(form.text(field).await?),
+            _ => return Err(unknown_field(&name).into()),
+        }
+    }
+    if head.is_some() {
+        return Err(missing(form::FILE).into());
+    }
+    let purpose = purpose.ok_or_else(|| missing("purpose"))?;
+    let purpose = known_purpose(&purpose).ok_or_else(|| invalid("purpose", &one_of_purposes()))?;
+    let expires_after = expires_after(anchor.as_deref(), seconds.as_deref())?;
+    let end = UploadEnd {
+        purpose,
+        expires_after,
+    };
+    push(&mut sender, Part::End(end)).await
+}
+
+async fn send_file(
+    (form, mut field): (&Form<'_>, Field<'_>),
+    head: UploadHead,
+    sender: &mut mpsc::Sender<UploadPart>,
+) -> Result<(), Stop> {
+    let filename = field.file_name().unwrap_or_default().to_owned();
+    let bad = filename.is_empty()
+        || filename.len() > LONGEST_NAME
+        || filename.chars().any(char::is_control);
+    if bad {
+        let allowed = format!("be a file with a name of 1 to {LONGEST_NAME} bytes");
+        return Err(invalid(form::FILE, &allowed).into());
+    }
+    push(sender, Part::Head(UploadHead { filename, ..head })).await?;
+    while let Some(data) = form.piece(&mut field).await? {
+        push(sender, Part::Data(data)).await?;
+    }
+    Ok(())
+}
+
+async fn push(sender: &mut mpsc::Sender<UploadPart>, part: Part) -> Result<(), Stop> {
+    let part = UploadPart { part: Some(part) };
+    sender.send(part).await.map_err(|_gone| Stop::Refused)
+}
+
+/// For how many seconds a file is to be kept; 0: as long as files are.
+fn expires_after(anchor: Option<&str>, seconds: Option<&str>) -> Result<u64, ApiError> {
+    let (anchor, seconds) = match (anchor, seconds) {
+        (None, None) => return Ok(0),
+        (Some(_), None) => return Err(missing(SECONDS)),
+        (None, Some(_)) => return Err(missing(ANCHOR)),
+        (Some(anchor), Some(seconds)) => (anchor, seconds),
+    };
+    if anchor != CREATED_AT {
+        return Err(invalid(ANCHOR, "be created_at"));
+    }
+    let seconds: Option<u64> = seconds.parse().ok().filter(|seconds| *seconds > 0);
+    seconds.ok_or_else(|| invalid(SECONDS, "be a whole number of seconds"))
+}
+
+fn known_purpose(word: &str) -> Option<String> {
+    PURPOSES.contains(&word).then(|| word.to_owned())
+}
+
+fn one_of_purposes() -> String {
+    format!("be one of {}", PURPOSES.join(", "))
+}
+
+/// The failure for a file that is not there for this caller.
+fn unknown() -> ApiError {
+    ApiError::new(code::NOT_FOUND, "there is no such file for this key")
+}
+
+/// Makes every way of not finding a file look the same.
+fn unknown_alike(error: ApiError) -> ApiError {
+    if error.fault().kind() == Kind::NotFound {
+        unknown()
+    } else {
+        error
+    }
+}
+
+/// Reads a file's id. What cannot be one is as unknown as one that nobody has.
+fn parse(id: &str) -> Result<FileId, ApiError> {
+    FileId::parse(id).ok_or_else(unknown)
+}
+
+fn missing(param: &str) -> ApiError {
+    Fault::from_problems(vec![Problem::missing(param)]).into()
+}
+
+fn invalid(param: &str, allowed: &str) -> ApiError {
+    Fault::from_problems(vec![Problem::invalid(param, allowed)]).into()
+}
+
+fn unknown_field(name: &str) -> ApiError {
+    let message =
+        format!("the form takes no {name:?}; it takes file, purpose, {ANCHOR} and {SECONDS}");
+    let fault = Fault::new(code::UNKNOWN_PARAMETER, message).param(name);
+    fault.into()
+}
+
+fn shown(what: &impl Serialize) -> Result<Response, ApiError> {
+    let text = serde_json::to_vec(what).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        ApiError::internal()
+    })?;
+    Ok(json(StatusCode::OK, text.into()))
+}
+
+// === impl Shown ===
+
+impl TryFrom<File> for Shown {
+    type Error = ApiError;
+
+    fn try_from(file: File) -> Result<Self, ApiError> {
+        let id: FileId = id_from_wire(&file.file_id)?;
+        Ok(Self {
+            id: id.to_string(),
+            object: "file",
+            bytes: file.bytes,
+            created_at: file.created_at / MICROS_PER_SECOND,
+            expires_at: file.expires_at / MICROS_PER_SECOND,
+            filename: file.filename,
+            purpose: file.purpose,
+            status: "processed",
+        })
+    }
+}
+
+// === impl Stop ===
+
+impl From<ApiError> for Stop {
+    fn from(error: ApiError) -> Self {
+        Self::Wrong(error)
+    }
+}

@@ -1,0 +1,207 @@
+//! What a file is, by its bytes: what its sender calls it is not believed. Pure.
+
+use infer::MatcherType;
+
+/// Bytes that are looked at to tell a file's type.
+const HEAD_BYTES: usize = 4096;
+/// The type of whatever is text, JSON and markup among it.
+const TEXT: &str = "text/plain";
+/// The longest beginning of a character that can be cut off.
+const LONGEST_CHARACTER: usize = 4;
+
+/// Looks at a file as it comes.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    head: Vec<u8>,
+    text: Text,
+}
+
+/// Whether all that came so far is text.
+#[derive(Debug)]
+enum Text {
+    /// It is; these bytes begin a character whose end has not come.
+    So(Vec<u8>),
+    /// It is not.
+    Never,
+}
+
+// === impl Look ===
+
+impl Look {
+    /// The next bytes of the file.
+    pub(crate) fn at(&mut self, bytes: &[u8]) {
+        let missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend(bytes.iter().take(missing));
+        self.text.goes_on(bytes);
+    }
+
+    /// What the file can no longer be helped to be; `None` before enough of it has come.
+    pub(crate) fn early(&self) -> Option<&'static str> {
+        if self.head.len() < HEAD_BYTES {
+            return None;
+        }
+        binary(&self.head).or(matches!(self.text, Text::Never).then_some(UNKNOWN))
+    }
+
+    /// What the file is, all of it having come.
+    pub(crate) fn whole(&self) -> &'static str {
+        let is_text = matches!(&self.text, Text::So(cut) if cut.is_empty());
+        binary(&self.head).unwrap_or(if is_text { TEXT } else { UNKNOWN })
+    }
+}
+
+/// The type of what nobody knows.
+const UNKNOWN: &str = "application/octet-stream";
+
+/// Whether a list of types, such as `image/*`, has this one.
+pub(crate) fn is_among(kind: &str, allowed: &[String]) -> bool {
+    let group = kind.split('/').next().unwrap_or_default();
+    allowed
+        .iter()
+        .any(|one| one == kind || one.strip_suffix("/*") == Some(group))
+}
+
+/// A type that bytes of its own tell. Markup and scripts are text like any other: nothing here runs or shows them.
+fn binary(head: &[u8]) -> Option<&'static str> {
+    let found = infer::get(head)?;
+    match found.matcher_type() {
+        MatcherType::Text => None,
+        MatcherType::App
+        | MatcherType::Archive
+        | MatcherType::Audio
+        | MatcherType::Book
+        | MatcherType::Custom
+        | MatcherType::Doc
+        | MatcherType::Font
+        | MatcherType::Image
+        | MatcherType::Video => {
+            let kind = found.mime_type();
+            (!kind.starts_with("text/")).then_some(kind)
+        }
+    }
+}
+
+// === impl Text ===
+
+impl Text {
+    fn goes_on(&mut self, bytes: &[u8]) {
+        let Self::So(cut) = self else { return };
+        let mut rest = bytes;
+        // The end of a character that was cut, byte by byte.
+        while !cut.is_empty() {
+            let Some((next, behind)) = rest.split_first() else {
+                return;
+            };
+            cut.push(*next);
+            rest = behind;
+            match std::str::from_utf8(cut) {
+                Ok(_) => cut.clear(),
+                Err(error) if error.error_len().is_none() && cut.len() < LONGEST_CHARACTER => {}
+                Err(_) => {
+                    *self = Self::Never;
+                    return;
+                }
+            }
+        }
+        *self = Self::of(rest);
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        if has_nul(bytes) {
+            return Self::Never;
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(_) => Self::So(Vec::new()),
+            Err(error) if error.error_len().is_none() => {
+                let cut = bytes.get(error.valid_up_to()..).unwrap_or_default();
+                Self::So(cut.to_vec())
+            }
+            Err(_) => Self::Never,
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::So(Vec::new())
+    }
+}
+
+/// No text has a NUL in it, and most other files do.
+fn has_nul(bytes: &[u8]) -> bool {
+    bytes.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a file is that comes in pieces of this length.
+    fn in_pieces(bytes: &[u8], length: usize) -> &'static str {
+        let mut look = Look::default();
+        for piece in bytes.chunks(length) {
+            look.at(piece);
+        }
+        look.whole()
+    }
+
+    #[test]
+    fn a_file_is_what_its_bytes_say_however_they_come() {
+        let long = "a\u{e4}\u{20ac}\u{1f98a}".repeat(2000);
+        let mut spoilt = long.clone().into_bytes();
+        spoilt.push(0xff);
+        for (bytes, kind) in [
+            (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "image/png"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
+            (b"GIF89a", "image/gif"),
+            (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
+            (b"RIFF\x24\0\0\0WAVEfmt ", "audio/x-wav"),
+            (b"ID3\x03\0\0", "audio/mpeg"),
+            (b"\0\0\0\x18ftypmp42\0\0\0\0", "video/mp4"),
+            (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01webm", "video/webm"),
+            (b"%PDF-1.7\n", "application/pdf"),
+            (b"PK\x03\x04\0\0", "application/zip"),
+            (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "application/x-executable"),
+            (br#"{"a": [1]}"#, "text/plain"),
+            (b"<!DOCTYPE html><html></html>", "text/plain"),
+            (b"#!/bin/sh\n", "text/plain"),
+            (long.as_bytes(), "text/plain"),
+            (&spoilt, UNKNOWN),
+            (b"half a character \xe2\x82", UNKNOWN),
+            (b"a\0b", UNKNOWN),
+        ] {
+            for length in [1, 2, 3, 5, 7, 4096, 1 << 20] {
+                assert_eq!(in_pieces(bytes, length), kind, "{length}: {:?}", bytes.get(..8));
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_become_anything_else_is_known_early() {
+        let early = |bytes: &[u8]| {
+            let mut look = Look::default();
+            look.at(bytes);
+            look.early()
+        };
+        let mut picture = b"GIF89a".to_vec();
+        picture.resize(5000, 0);
+        assert_eq!(early(&picture), Some("image/gif"));
+        assert_eq!(early(b"GIF89a"), None);
+        assert_eq!(early(&[b'a'; 5000]), None);
+        assert_eq!(early(&[0; 5000]), Some(UNKNOWN));
+    }
+
+    #[test]
+    fn a_list_may_name_groups() {
+        let allowed = ["image/*", "application/pdf"].map(str::to_owned);
+        for (kind, is) in [
+            ("image/png", true),
+            ("application/pdf", true),
+            ("application/zip", false),
+            ("imagery/png", false),
+            ("video/mp4", false),
+        ] {
+            assert_eq!(is_among(kind, &allowed), is, "{kind}");
+        }
+    }
+}
