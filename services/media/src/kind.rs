@@ -40,7 +40,7 @@ impl Look {
         if self.head.len() < HEAD_BYTES {
             return None;
         }
-        binary(&self.head).or(matches!(self.text, Text::Never).then_some(UNKNOWN))
+        binary(&self.head).or_else(|| matches!(self.text, Text::Never).then_some(UNKNOWN))
     }
 
     /// What the file is, all of it having come.

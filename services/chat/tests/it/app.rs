@@ -18,6 +18,7 @@ use proto::{
         complete_event::Event,
     },
     common::v1::{Context, Quote},
+    media::v1::files_server::FilesServer,
     mode_to_wire,
 };
 use tempfile::TempDir;
@@ -25,6 +26,7 @@ use tonic::{Status, Streaming, service::Routes};
 
 use crate::{
     billing::FakeBilling,
+    fake_files::FakeFiles,
     provider::{Provider, Reply},
 };
 
@@ -36,6 +38,7 @@ const CREDIT: i64 = 1_000_000_000;
 pub(crate) struct App {
     pub(crate) billing: FakeBilling,
     pub(crate) provider: Provider,
+    pub(crate) files: FakeFiles,
     client: ChatClient<rpc::Channel>,
     tasks: Tasks,
     registry: Registry,
@@ -78,6 +81,7 @@ impl App {
         let tasks = Tasks::default();
         let provider = Provider::start(&tasks).await;
         let billing = FakeBilling::default();
+        let files = FakeFiles::default();
         billing.books().available = CREDIT;
         let mut registry = Registry::default();
         let home = tempfile::tempdir().unwrap();
@@ -94,7 +98,7 @@ impl App {
                 Routes::new(BillingServer::new(billing.clone()))
                     .add_service(PricesServer::new(billing.clone())),
             ),
-            media: rpc::nobody(),
+            media: rpc::in_process(FilesServer::new(files.clone())),
             sandbox_url: sandbox.or_else(|| Some(provider.origin.clone())),
             tasks: tasks.clone(),
         };
@@ -102,6 +106,7 @@ impl App {
         Self {
             billing,
             provider,
+            files,
             client: ChatClient::new(rpc::in_process(chat.rpc_server())),
             tasks,
             registry,

@@ -1,6 +1,7 @@
 //! Messages of the Messages API in OpenAI's form: the results of tools are messages of their own there, and go before what else their
 //! message says.
 
+use domain::FileId;
 use serde_json::{Value, json};
 
 use crate::translate::Wrong;
@@ -225,7 +226,7 @@ fn image(block: &Value) -> Option<Value> {
     let url = match source.get("type")?.as_str()? {
         "url" => source.get("url")?.as_str()?.to_owned(),
         "base64" => data_url(source)?,
-        "file" => source.get("file_id")?.as_str()?.to_owned(),
+        "file" => FileId::parse(source.get("file_id")?.as_str()?)?.to_string(),
         _ => return None,
     };
     Some(json!({ "type": "image_url", "image_url": { "url": url } }))
@@ -372,7 +373,8 @@ mod tests {
 
     #[test]
     fn uploaded_files_are_named_as_chat_names_them() {
-        let source = json!({ "type": "file", "file_id": "file_1" });
+        const FILE: &str = "file_01h455vb4pex5vsknk084sn02q";
+        let source = json!({ "type": "file", "file_id": FILE });
         let message = json!({ "role": "user", "content": [
             { "type": "image", "source": source },
             { "type": "document", "source": source },
@@ -381,9 +383,9 @@ mod tests {
         assert_eq!(
             of(message)[0]["content"],
             json!([
-                { "type": "image_url", "image_url": { "url": "file_1" } },
-                { "type": "file", "file": { "file_id": "file_1" } },
-                { "type": "file", "file": { "file_id": "file_1", "filename": "a.pdf" } },
+                { "type": "image_url", "image_url": { "url": FILE } },
+                { "type": "file", "file": { "file_id": FILE } },
+                { "type": "file", "file": { "file_id": FILE, "filename": "a.pdf" } },
             ])
         );
     }

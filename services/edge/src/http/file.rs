@@ -1,7 +1,5 @@
 //! `GET /tasks/{id}/files/{n}`: an output's bytes, streamed. A signed link opens it, or its owner's key. Uploaded files leave the same way.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{FromRequestParts, Query, Request, State},
@@ -14,19 +12,19 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use proto::{
     Fault, code,
     common::v1::Context,
-    media::v1::{OutputHead, OutputPart, ReadOutputRequest, output_part::Part},
+    media::v1::{OutputHead, OutputPart, ReadFileRequest, ReadOutputRequest, output_part::Part},
 };
 use serde::Deserialize;
 use tonic::Streaming;
 
 use crate::{
-    App, Gate,
+    App, Clients, Gate,
     auth::{Read, Scoped},
     error::ApiError,
     http::{
         Segments, put,
         range::{self, Wanted},
-        task,
+        task, uploads,
     },
 };
 
@@ -37,8 +35,17 @@ struct Link {
     sig: Option<String>,
 }
 
+/// Whose bytes are asked for.
+#[derive(Clone)]
+pub(super) enum Asked {
+    /// A task's output.
+    Output(ReadOutputRequest),
+    /// An uploaded file.
+    File(ReadFileRequest),
+}
+
 /// An output, or a file, whose head is known and whose bytes follow.
-pub(super) struct Output {
+struct Output {
     head: OutputHead,
     parts: Streaming<OutputPart>,
 }
@@ -53,25 +60,23 @@ pub(crate) async fn get(
     let task = task::parse(&id)?;
     let index: u32 = index.parse().map_err(|_| task::unknown())?;
     let context = permitted(&gate, &mut parts, task, index).await?;
-    let read = async |range: Option<(u64, u64)>| {
-        let request = ReadOutputRequest {
-            context: context.clone(),
-            task_id: task.to_vec().into(),
-            index,
-            start: range.map(|(start, _)| start),
-            end: range.map(|(_, end)| end),
-        };
-        read(&gate.app, request).await
-    };
-    serve(&parts.headers, read).await
+    let asked = Asked::Output(ReadOutputRequest {
+        context,
+        task_id: task.to_vec().into(),
+        index,
+        start: None,
+        end: None,
+    });
+    serve(&gate.app, &parts.headers, asked).await
 }
 
-/// Answers with the bytes that `read` gives, all of them or the range that the request wants.
+/// Answers with the bytes that are asked for, all of them or the range that the request wants.
 pub(super) async fn serve(
+    app: &App,
     headers: &HeaderMap,
-    read: impl AsyncFn(Option<(u64, u64)>) -> Result<Output, ApiError>,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
-    let output = read(None).await?;
+    let output = read(app, asked.clone()).await?;
     let etag = format!("\"{}\"", output.head.sha256);
     if names(headers, header::IF_NONE_MATCH, &etag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -83,7 +88,7 @@ pub(super) async fn serve(
         Wanted::All => Ok(respond(StatusCode::OK, &etag, output)),
         Wanted::Nothing => Ok(unsatisfiable(size)),
         Wanted::Part { start, end } => {
-            let output = read(Some((start, end))).await?;
+            let output = read(app, asked.part(start, end)).await?;
             let range = format!("bytes {start}-{}/{size}", end.saturating_sub(1));
             let mut response = respond(StatusCode::PARTIAL_CONTENT, &etag, output);
             put(response.headers_mut(), "content-range", &range);
@@ -125,27 +130,51 @@ async fn permitted(
 }
 
 /// Asks media for the bytes, and waits for their head.
-async fn read(app: &App, request: ReadOutputRequest) -> Result<Output, ApiError> {
+async fn read(app: &App, asked: Asked) -> Result<Output, ApiError> {
     let deadline = app.config.limits.deadlines.media;
-    let mut media = app.clients.media.clone();
-    let answer = media.read_output(rpc::request(request, deadline)).await;
-    let parts = answer.map_err(task::unknown_alike)?.into_inner();
-    begun(parts, deadline).await
-}
-
-/// Waits for the head of what media sends.
-pub(super) async fn begun(
-    mut parts: Streaming<OutputPart>,
-    deadline: Duration,
-) -> Result<Output, ApiError> {
+    let Clients { media, files, .. } = &app.clients;
+    let (answer, unknown_alike): (_, fn(tonic::Status) -> ApiError) = match asked {
+        Asked::Output(request) => {
+            let request = rpc::request(request, deadline);
+            let answer = media.clone().read_output(request).await;
+            (answer, task::unknown_alike)
+        }
+        Asked::File(request) => {
+            let request = rpc::request(request, deadline);
+            let answer = files.clone().read_file(request).await;
+            (answer, uploads::unknown_alike)
+        }
+    };
+    let mut parts = answer.map_err(unknown_alike)?.into_inner();
     let first = tokio::time::timeout(deadline, parts.next())
         .await
         .map_err(|_elapsed| Fault::of(code::TIMEOUT))?;
-    match first.transpose()? {
+    match first.transpose().map_err(unknown_alike)? {
         Some(OutputPart {
             part: Some(Part::Head(head)),
         }) => Ok(Output { head, parts }),
         Some(_) | None => Err(ApiError::internal()),
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// A part of it: first byte, and byte after the last.
+    fn part(self, start: u64, end: u64) -> Self {
+        let (start, end) = (Some(start), Some(end));
+        match self {
+            Self::Output(request) => Self::Output(ReadOutputRequest {
+                start,
+                end,
+                ..request
+            }),
+            Self::File(request) => Self::File(ReadFileRequest {
+                start,
+                end,
+                ..request
+            }),
+        }
     }
 }
 

@@ -103,6 +103,14 @@ fn wrong(error: Error) -> ApiError {
         | Error::IncompleteFieldData { .. }
         | Error::IncompleteHeaders
         | Error::StreamReadFailed(_) => invalid("the form ended before all of it had come"),
-        _ => invalid("the body is no form of the type multipart/form-data"),
+        Error::UnknownField { .. }
+        | Error::ReadHeaderFailed(_)
+        | Error::DecodeHeaderName { .. }
+        | Error::DecodeHeaderValue { .. }
+        | Error::LockFailure
+        | Error::NoMultipart
+        | Error::DecodeContentType(_)
+        | Error::NoBoundary
+        | _ => invalid("the body is no form of the type multipart/form-data"),
     }
 }

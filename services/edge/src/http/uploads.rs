@@ -10,7 +10,7 @@ use axum::{
 use chassis::{clock::MICROS_PER_SECOND, rpc};
 use domain::{FileId, Problem, ids};
 use futures::{SinkExt as _, channel::mpsc};
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use multer::Field;
 use proto::{
     Fault, Kind, code,
@@ -30,7 +30,8 @@ use crate::{
     body,
     error::ApiError,
     http::{
-        Segments, file,
+        Segments,
+        file::{self, Asked},
         form::{self, Form},
         json,
         query::Params,
@@ -169,9 +170,7 @@ pub(crate) async fn get(
     };
     let request = rpc::request(request, app.config.limits.deadlines.media);
     let found = app.clients.files.clone().get_file(request).await;
-    let found = found
-        .map_err(|status| unknown_alike(status.into()))?
-        .into_inner();
+    let found = found.map_err(unknown_alike)?.into_inner();
     shown(&Shown::try_from(found)?)
 }
 
@@ -180,25 +179,15 @@ pub(crate) async fn content(
     State(app): State<Arc<App>>,
     caller: Scoped<Kept>,
     Segments(id): Segments<String>,
-    request: Request,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let id = parse(&id)?;
-    let deadline = app.config.limits.deadlines.media;
-    let read = async |range: Option<(u64, u64)>| {
-        let request = ReadFileRequest {
-            context: Some(caller.context()),
-            file_id: id.to_vec().into(),
-            start: range.map(|(start, _)| start),
-            end: range.map(|(_, end)| end),
-        };
-        let request = rpc::request(request, deadline);
-        let parts = app.clients.files.clone().read_file(request).await;
-        let parts = parts
-            .map_err(|status| unknown_alike(status.into()))?
-            .into_inner();
-        file::begun(parts, deadline).await.map_err(unknown_alike)
-    };
-    file::serve(request.headers(), read).await
+    let asked = Asked::File(ReadFileRequest {
+        context: Some(caller.context()),
+        file_id: parse(&id)?.to_vec().into(),
+        start: None,
+        end: None,
+    });
+    file::serve(&app, &headers, asked).await
 }
 
 /// `DELETE /files/{id}`.
@@ -214,7 +203,7 @@ pub(crate) async fn delete(
     };
     let request = rpc::request(request, app.config.limits.deadlines.media);
     let deleted = app.clients.files.clone().delete_file(request).await;
-    deleted.map_err(|status| unknown_alike(status.into()))?;
+    deleted.map_err(unknown_alike)?;
     let deleted = Deleted {
         id: id.to_string(),
         object: "file",
@@ -347,7 +336,8 @@ fn unknown() -> ApiError {
 }
 
 /// Makes every way of not finding a file look the same.
-fn unknown_alike(error: ApiError) -> ApiError {
+pub(super) fn unknown_alike(status: tonic::Status) -> ApiError {
+    let error = ApiError::from(status);
     if error.fault().kind() == Kind::NotFound {
         unknown()
     } else {

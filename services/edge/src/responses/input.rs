@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use domain::FileId;
 use serde_json::{Map, Value, json};
 
 use super::{item, request::Found};
@@ -295,10 +296,14 @@ fn part(part: &Value) -> Result<Value, &'static str> {
             Ok(json!({ "type": "text", "text": text }))
         }
         "input_image" => {
-            let url = match (word(part, "image_url"), word(part, "file_id")) {
-                (Some(named), None) | (None, Some(named)) => named,
-                (Some(_), Some(_)) | (None, None) => {
-                    return Err("have an image_url or a file_id, which is a text");
+            let named = (word(part, "image_url"), word(part, "file_id"));
+            let url = match named {
+                (Some(url), None) => url,
+                (None, Some(id)) if FileId::parse(id).is_some() => id,
+                (None, _) | (Some(_), Some(_)) => {
+                    return Err(
+                        "have an image_url, which is a text, or the file_id of a file of POST /files",
+                    );
                 }
             };
             let mut image = json!({ "url": url });

@@ -8,6 +8,10 @@ use reqwest::Method;
 
 use crate::house::{House, read, refusal};
 
+/// A form with a file, whose boundary is `b`.
+const FORM: &str = "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nvision\r\n--b\r\n\
+    content-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhi\r\n--b--\r\n";
+
 /// One call of every route: how the table writes it, and a body.
 const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/", ""),
@@ -29,6 +33,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/responses", r#"{"model":"gemini","input":"hi"}"#),
     ("GET", "/responses/{id}", ""),
     ("DELETE", "/responses/{id}", ""),
+    ("POST", "/files", FORM),
+    ("GET", "/files", ""),
+    ("GET", "/files/{id}", ""),
+    ("GET", "/files/{id}/content", ""),
+    ("DELETE", "/files/{id}", ""),
     ("POST", "/images/generations", "{}"),
     (
         "POST",
@@ -105,6 +114,8 @@ fn filled(house: &House, path: &str) -> String {
         "gemini".to_owned()
     } else if path.starts_with("/tasks") {
         house.task().to_string()
+    } else if path.starts_with("/files") {
+        house.file()
     } else if path.starts_with("/responses") {
         house.response()
     } else if path.starts_with("/operations") {
@@ -163,7 +174,15 @@ async fn every_route_demands_what_it_says() {
         }
         for prefix in ["/api/v1", "/v1"] {
             let path = format!("{prefix}{}", filled(&house, route.path));
-            let call = || house.request(route.method.clone(), &path).body(body);
+            let call = || {
+                let request = house.request(route.method.clone(), &path).body(body);
+                let kind = "multipart/form-data; boundary=b";
+                if body == FORM {
+                    request.header("content-type", kind)
+                } else {
+                    request
+                }
+            };
             if route.access == Access::Signed {
                 let unsigned = (400, "invalid_signature".to_owned());
                 assert_eq!(refusal(call()).await, unsigned, "{path}");

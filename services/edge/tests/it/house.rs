@@ -20,7 +20,8 @@ use proto::{
         orders_server::OrdersServer, prices_server::PricesServer, usage_server::UsageServer,
     },
     chat::v1::{CompleteEvent, KeptResponse, chat_server::ChatServer, complete_event::Event},
-    media::v1::{TaskSnapshot, media_server::MediaServer},
+    common::v1::Context,
+    media::v1::{File, TaskSnapshot, files_server::FilesServer, media_server::MediaServer},
     mode_to_wire,
     webhooks::v1::webhooks_server::WebhooksServer,
 };
@@ -33,6 +34,7 @@ use tokio::{
 use tonic::{Status, service::Routes};
 use tracing::Span;
 
+use crate::fake_files::FakeFiles;
 use crate::fake_keys::FakeKeys;
 use crate::fake_orders::FakeOrders;
 use crate::fake_usage::FakeUsage;
@@ -44,6 +46,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) operator: SocketAddr,
     pub(crate) world: Arc<World>,
+    pub(crate) files: FakeFiles,
     pub(crate) live: SharedLive,
     pub(crate) secrets: Secrets,
     pub(crate) registry: Registry,
@@ -74,6 +77,7 @@ impl House {
     pub(crate) async fn over(live: SharedLive, settings: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let world = Arc::new(World::default());
+        let files = FakeFiles::default();
         let secrets = Secrets::random();
         let tasks = Tasks::default();
         let mut registry = Registry::default();
@@ -88,7 +92,10 @@ impl House {
                     .add_service(UsageServer::new(FakeUsage(world.clone()))),
             ),
             chat: rpc::in_process(chat),
-            media: rpc::in_process(MediaServer::new(FakeMedia(world.clone()))),
+            media: rpc::in_process(
+                Routes::new(MediaServer::new(FakeMedia(world.clone())))
+                    .add_service(FilesServer::new(files.clone())),
+            ),
             webhooks: rpc::in_process(WebhooksServer::new(FakeWebhooks)),
             live: live.clone(),
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
@@ -101,6 +108,7 @@ impl House {
             address: listen(edge.router(), &tasks).await,
             operator: listen(edge.operator_router(), &tasks).await,
             world,
+            files,
             live,
             secrets,
             registry,
@@ -171,6 +179,24 @@ impl House {
         };
         self.world.responses.lock().unwrap().insert(place, kept);
         operation.to_string().replacen("op_", "resp_", 1)
+    }
+
+    /// The id of a file of the house's account.
+    pub(crate) fn file(&self) -> String {
+        let id = chassis::mint::<ids::File>();
+        let owner = Context {
+            account_id: self.account.to_vec().into(),
+            mode: mode_to_wire(Mode::Test).into(),
+            ..Context::default()
+        };
+        let file = File {
+            file_id: id.to_vec().into(),
+            bytes: 2,
+            content_type: "text/plain".into(),
+            ..File::default()
+        };
+        self.files.put(owner, file, "hi".into());
+        id.to_string()
     }
 
     /// How a task of the house's account stands at first.

@@ -19,11 +19,12 @@ fn paid() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What makes something, for credit: to cancel costs nothing.
+/// What makes something, for credit: to cancel costs nothing, and to upload a file neither.
 fn is_paid(route: &Route) -> bool {
     route.method == Method::POST
         && route.access == Access::Scope(Scope::Inference)
         && !route.path.ends_with("/cancel")
+        && route.path != "/files"
 }
 
 /// Calls every paid route, and expects to be refused so.

@@ -12,8 +12,8 @@ use media::{Deps, Media};
 use proto::{
     Fault,
     billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
-    common::v1::Quote,
-    media::v1::{self as wire, media_client::MediaClient},
+    common::v1::{Context, Quote},
+    media::v1::{self as wire, files_client::FilesClient, media_client::MediaClient},
     webhooks::v1::webhooks_server::WebhooksServer,
 };
 use queue::{SharedQueue, memory::MemoryQueue};
@@ -68,6 +68,7 @@ pub(crate) struct House {
 #[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) client: MediaClient<rpc::Channel>,
+    pub(crate) files: FilesClient<rpc::Channel>,
     /// Its way to the database.
     pub(crate) db: Db,
     caller: Caller,
@@ -114,6 +115,12 @@ impl House {
             "[limits.media.submit]",
             &format!("[limits.media.submit]\n{setting}"),
         );
+        self
+    }
+
+    /// Settings of `limits.files`.
+    pub(crate) fn with_files(mut self, settings: &str) -> Self {
+        self.settings = format!("{}\n[limits.files]\n{settings}", self.settings);
         self
     }
 
@@ -189,8 +196,10 @@ impl House {
         let media = Media::start(deps, &mut prometheus_client::registry::Registry::default())
             .await
             .unwrap();
+        let channel = rpc::in_process(media.routes());
         Running {
-            client: MediaClient::new(rpc::in_process(media.routes())),
+            client: MediaClient::new(channel.clone()),
+            files: FilesClient::new(channel),
             db,
             caller: self.caller.clone(),
             tasks,
@@ -256,11 +265,33 @@ impl Running {
     /// As another account.
     pub(crate) fn stranger(&self) -> Self {
         Self {
-            client: self.client.clone(),
-            db: self.db.clone(),
             caller: caller(Mode::Test),
-            tasks: self.tasks.clone(),
+            ..self.clone()
         }
+    }
+
+    /// The same account, in the other mode.
+    pub(crate) fn live(&self) -> Self {
+        Self {
+            caller: Caller {
+                mode: Mode::Live,
+                ..self.caller.clone()
+            },
+            ..self.clone()
+        }
+    }
+
+    /// As the account of another process.
+    pub(crate) fn of(&self, other: &Self) -> Self {
+        Self {
+            caller: other.caller.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Who asks, as others are told.
+    pub(crate) fn context(&self) -> Context {
+        (&self.caller).into()
     }
 
     pub(crate) async fn submit(&self, body: &Value, key: &str) -> Result<wire::SubmitReply, Fault> {

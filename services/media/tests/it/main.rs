@@ -9,6 +9,7 @@ mod crash;
 mod database;
 mod fakes;
 mod fallback;
+mod files;
 mod house;
 mod life;
 mod money;

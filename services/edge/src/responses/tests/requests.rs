@@ -182,6 +182,10 @@ fn everything_wrong_is_found() {
             "input[0].content[0]",
         ),
         (
+            json!({ "role": "user", "content": [{ "type": "input_file", "file_id": "f", "file_data": "d" }] }),
+            "input[0].content[0]",
+        ),
+        (
             json!({ "role": "user", "content": [{ "type": "input_file", "file_url": "https://x/y.pdf" }] }),
             "input[0].content[0]",
         ),
