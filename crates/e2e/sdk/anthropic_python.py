@@ -1,8 +1,10 @@
 """The anthropic package for Python: base URL and key are all that is changed."""
 
+import base64
 import os
 
 import anthropic
+import httpx
 
 URL = os.environ["AIO_URL"].removesuffix("/v1")
 client = anthropic.Anthropic(base_url=URL, api_key=os.environ["AIO_KEY"], max_retries=0)
@@ -60,6 +62,16 @@ assert "functionResponse" in answered.content[0].text, answered
 seen = client.messages.create(**say([{"role": "user", "content": [
     {"type": "text", "text": "what is it?"},
     {"type": "image", "source": PIXEL},
+]}]))
+assert "inlineData" in seen.content[0].text, seen
+
+# A file that was uploaded, in their words for it.
+with httpx.Client(trust_env=False) as http:
+    form = {"files": {"file": ("a.png", base64.b64decode(PIXEL["data"]))}, "data": {"purpose": "vision"}}
+    uploaded = http.post(f"{URL}/v1/files", headers={"x-api-key": os.environ["AIO_KEY"]}, **form).json()
+seen = client.messages.create(**say([{"role": "user", "content": [
+    {"type": "text", "text": "what is it?"},
+    {"type": "image", "source": {"type": "file", "file_id": uploaded["id"]}},
 ]}]))
 assert "inlineData" in seen.content[0].text, seen
 

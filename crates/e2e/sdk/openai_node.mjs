@@ -1,7 +1,7 @@
 // The openai and @anthropic-ai/sdk packages for Node: base URL and key are all that is changed.
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const { AIO_URL, AIO_KEY } = process.env;
 const client = new OpenAI({ baseURL: AIO_URL, apiKey: AIO_KEY, maxRetries: 0 });
@@ -55,6 +55,21 @@ await assert.rejects(
     for await (const event of breaking) assert.ok(event.type);
   },
   (error) => error instanceof OpenAI.APIError && error.code === "upstream_failed",
+);
+const bytes = Buffer.from("iVBORw0KGgo=", "base64");
+const uploaded = await client.files.create({ file: await toFile(bytes, "a.png"), purpose: "vision" });
+assert.deepEqual([uploaded.bytes, uploaded.filename, uploaded.purpose], [bytes.length, "a.png", "vision"]);
+assert.deepEqual(await client.files.retrieve(uploaded.id), uploaded);
+assert.deepEqual(Buffer.from(await (await client.files.content(uploaded.id)).arrayBuffer()), bytes);
+const listed = [];
+for await (const file of client.files.list({ limit: 1 })) listed.push(file.id);
+assert.deepEqual(listed, [uploaded.id]);
+const seen = await client.chat.completions.create(ask([{ type: "image_url", image_url: { url: uploaded.id } }]));
+assert.match(seen.choices[0].message.content, /inlineData/);
+assert.equal((await client.files.delete(uploaded.id)).deleted, true);
+await assert.rejects(
+  client.files.retrieve(uploaded.id),
+  (error) => error instanceof OpenAI.NotFoundError && error.code === "not_found",
 );
 const vectors = await client.embeddings.create({ model: "text-embedding-3-small", input: ["a fox", "a bear"] });
 assert.deepEqual(vectors.data.map((row) => row.embedding.length), [1536, 1536]);

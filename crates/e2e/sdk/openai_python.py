@@ -1,5 +1,6 @@
 """The openai package for Python: base URL and key are all that is changed."""
 
+import base64
 import json
 import os
 
@@ -138,6 +139,31 @@ vectors = client.embeddings.create(model="text-embedding-3-small", input=["a fox
 assert [len(row.embedding) for row in vectors.data] == [1536, 1536]
 short = client.embeddings.create(model="text-embedding-3-large", input="a fox", dimensions=8, encoding_format="float")
 assert len(short.data[0].embedding) == 8
+
+# Files: uploaded, looked at, read, listed, named in a chat, deleted.
+PNG = base64.b64decode(PIXEL.split(",")[1])
+uploaded = client.files.create(
+    file=("a.png", PNG, "image/png"), purpose="vision", expires_after={"anchor": "created_at", "seconds": 3600}
+)
+assert uploaded.id.startswith("file_") and uploaded.object == "file" and uploaded.status == "processed", uploaded
+assert (uploaded.bytes, uploaded.filename, uploaded.purpose) == (len(PNG), "a.png", "vision"), uploaded
+assert uploaded.expires_at - uploaded.created_at == 3600, uploaded
+assert client.files.retrieve(uploaded.id) == uploaded
+assert client.files.content(uploaded.id).read() == PNG
+others = [client.files.create(file=(f"{number}.json", b"{}"), purpose="user_data") for number in range(3)]
+paged = [file.id for file in client.files.list(limit=2, order="asc")]
+assert paged == [uploaded.id] + [file.id for file in others], paged
+assert [file.id for file in client.files.list(purpose="vision")] == [uploaded.id]
+seen = say([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": uploaded.id}}])
+assert "inlineData" in seen.choices[0].message.content, seen
+seen = respond([{"role": "user", "content": [
+    {"type": "input_text", "text": "what is it?"}, {"type": "input_image", "file_id": uploaded.id, "detail": "auto"},
+]}])
+assert "inlineData" in seen.output_text, seen
+expect(openai.BadRequestError, 400, "invalid_parameter", lambda: client.files.create(file=("a.png", b"PK\x03\x04"), purpose="vision"))
+assert client.files.delete(uploaded.id).deleted
+expect(openai.NotFoundError, 404, "not_found", lambda: client.files.retrieve(uploaded.id))
+expect(openai.BadRequestError, 400, "invalid_parameter", lambda: say([{"type": "image_url", "image_url": {"url": uploaded.id}}]))
 
 # Models.
 assert "gemini" in [model.id for model in client.models.list()]

@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Aio, Api};
 
+use crate::uploads::{PDF, PNG, upload};
+
 const DOCS: &str = include_str!("../../../../docs/api.md");
 /// What stands above the table.
 const HEAD: &str = "| asked for | `gpt-6-1-sol` | `gemini` | `claude-sonnet-5-5` |";
@@ -57,8 +59,8 @@ fn with_tool(more: &Value) -> Value {
     body
 }
 
-/// What is sent to ask for it.
-fn body(asked: &str) -> Result<Value> {
+/// What is sent to ask for it; the files were uploaded.
+fn body(asked: &str, (picture, pdf): (&str, &str)) -> Result<Value> {
     Ok(match asked {
         "`n` above 1" => json!({ "n": 2 }),
         "`stop`" => json!({ "stop": ["END"] }),
@@ -97,6 +99,10 @@ fn body(asked: &str) -> Result<Value> {
         "a PDF (`file_data`)" => say(json!({ "type": "file", "file": {
             "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0=",
         } })),
+        "a picture of `POST /files`" => {
+            say(json!({ "type": "image_url", "image_url": { "url": picture } }))
+        }
+        "a PDF of `POST /files`" => say(json!({ "type": "file", "file": { "file_id": pdf } })),
         "`input_audio`" => say(
             json!({ "type": "input_audio", "input_audio": { "data": "UklGRg==", "format": "wav" } }),
         ),
@@ -118,9 +124,14 @@ fn merge(into: &mut Value, more: &Value) {
 }
 
 /// Asks for it, and says what is wrong with the answer.
-async fn ask(api: &Api, model: &str, row: &Row, cell: &str) -> Result<Option<String>> {
+async fn ask(
+    api: &Api,
+    files: (&str, &str),
+    (model, cell): (&str, &str),
+    row: &Row,
+) -> Result<Option<String>> {
     let mut asked = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] });
-    merge(&mut asked, &body(&row.asked)?);
+    merge(&mut asked, &body(&row.asked, files)?);
     let quote = json!({ "route": "chat/completions", "body": asked });
     let reply = api.post("/quote", &quote).await?;
     let fits = match cell {
@@ -143,13 +154,16 @@ async fn ask(api: &Api, model: &str, row: &Row, cell: &str) -> Result<Option<Str
 async fn each_cell_of_the_table_is_true() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(1_000).await?.api;
+    let picture = upload(&api, "a.png", PNG).await?;
+    let pdf = upload(&api, "a.pdf", PDF).await?;
+    let files = (picture.as_str(), pdf.as_str());
     let rows = rows()?;
     ensure!(rows.len() > 20, "{} rows", rows.len());
     let mut wrong = Vec::new();
     for row in &rows {
         ensure!(row.cells.len() == 3, "{}", row.asked);
         for (model, cell) in &row.cells {
-            wrong.extend(ask(&api, model, row, cell).await?);
+            wrong.extend(ask(&api, files, (model, cell), row).await?);
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -41,4 +41,5 @@ mod sdks;
 mod start;
 mod stop;
 mod traces;
+mod uploads;
 mod webhooks;

@@ -317,7 +317,7 @@ fn messages_that_cannot_be_said_are_refused_by_their_place() {
         ),
         (
             "messages",
-            part(json!({"type": "file", "file": {"file_id": "f"}})),
+            part(json!({"type": "file", "file": {"filename": "f"}})),
             "messages[0].content[1].file.file_data",
         ),
         (

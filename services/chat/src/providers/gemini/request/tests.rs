@@ -401,7 +401,7 @@ fn parts_that_cannot_be_said_are_refused_by_their_place() {
         ),
         (
             "messages",
-            user(json!({"type": "file", "file": {"file_id": "file-1"}})),
+            user(json!({"type": "file", "file": {"filename": "f"}})),
             "messages[0].content[1].file.file_data",
         ),
         (
