@@ -228,7 +228,7 @@ impl Config {
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
                 "limits.chat.billing.hold_ttl must be at least limits.chat.failover.window, slow_reader_timeout, \
-                 replay.store_window and billing.settle_window and limits.upstream.total_timeout together"
+                 replay.store_window and billing.settle_window, limits.upstream.total_timeout and twice limits.inputs.timeout together"
                     .to_owned(),
             ));
         }
@@ -244,6 +244,8 @@ impl Config {
     /// From the hold to the end of the capture, at worst.
     fn longest_request(&self) -> Duration {
         [
+            // Room for the files that it names, and their bytes.
+            self.calls.inputs.timeout.saturating_mul(2),
             self.calls.upstream.total_timeout,
             self.slow_reader_timeout,
             self.replay.store_window,

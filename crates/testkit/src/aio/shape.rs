@@ -31,9 +31,10 @@ pub enum Role {
 }
 
 /// The order in which roles stop: whoever calls others, before those. They start the other way round.
-pub(super) const STAGES: [&[Role]; 4] = [
+pub(super) const STAGES: [&[Role]; 5] = [
     &[Role::Edge],
-    &[Role::Chat, Role::Media],
+    &[Role::Chat],
+    &[Role::Media],
     &[Role::Sandbox, Role::Webhooks],
     &[Role::Billing],
 ];

@@ -89,9 +89,8 @@ impl Inputs {
     ///
     /// # Errors
     /// The first that cannot be fetched; or that there was no room in time.
-    pub(super) async fn fetch(&self, mut wanted: Vec<Wanted>) -> Result<Fetched, Failure> {
-        wanted.sort_by(|one, other| one.url.cmp(&other.url));
-        wanted.dedup_by(|one, other| one.url == other.url);
+    pub(super) async fn fetch(&self, wanted: Vec<Wanted>) -> Result<Fetched, Failure> {
+        let wanted = counted(wanted);
         if wanted.is_empty() {
             return Ok(Fetched::default());
         }
@@ -111,18 +110,22 @@ impl Inputs {
         let left = AtomicU64::new(self.limits.max_total_bytes);
         let all = wanted.iter().map(async |one| {
             let file = timeout_at(until, self.one(one, &left)).await;
-            file.unwrap_or_else(|_| Err(unfetched(&one.param, &EgressError::TimedOut)))
+            file.unwrap_or_else(|_| Err(unfetched(&one.0.param, &EgressError::TimedOut)))
         });
         let files = try_join_all(all).await;
         let files = files.map_err(|problem| failure(&problem))?;
-        let urls = wanted.into_iter().map(|one| one.url);
+        let urls = wanted.into_iter().map(|(one, _)| one.url);
         Ok(Fetched {
             by_url: urls.zip(files).collect(),
             _room: Some(room),
         })
     }
 
-    async fn one(&self, wanted: &Wanted, left: &AtomicU64) -> Result<Inline, Problem> {
+    async fn one(
+        &self,
+        (wanted, times): &(Wanted, u64),
+        left: &AtomicU64,
+    ) -> Result<Inline, Problem> {
         let param = wanted.param.as_str();
         let broken = |error: EgressError| unfetched(param, &error);
         let caps = Caps {
@@ -141,7 +144,9 @@ impl Inputs {
         let mut file = BytesMut::new();
         while let Some(piece) = download.next().await {
             let piece = piece.map_err(broken)?;
+            // What is named twice is sent twice.
             let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let length = length.saturating_mul(*times);
             let took = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(length)
             });
@@ -169,6 +174,19 @@ impl Fetched {
     pub(super) fn get(&self, url: &str) -> Option<&Inline> {
         self.by_url.get(url)
     }
+}
+
+/// Each URL once, with how often it is named.
+fn counted(mut wanted: Vec<Wanted>) -> Vec<(Wanted, u64)> {
+    wanted.sort_by(|one, other| one.url.cmp(&other.url));
+    let mut counted: Vec<(Wanted, u64)> = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        match counted.last_mut() {
+            Some((last, times)) if last.url == one.url => *times = times.saturating_add(1),
+            Some(_) | None => counted.push((one, 1)),
+        }
+    }
+    counted
 }
 
 /// A media type as it is compared: without parameters, and by its usual name.

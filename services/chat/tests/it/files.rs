@@ -188,12 +188,21 @@ async fn what_cannot_be_used_is_refused_before_anything_is_held() {
             assert!(fault.message.contains(says), "{}", fault.message);
         }
     }
-    // All that is wrong is told together.
+    assert!(app.billing.books().holds.is_empty() && app.provider.asked().is_empty());
+    app.settled().await;
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_told_together_and_what_a_model_does_not_take_by_a_quote() {
+    let app = App::native("").await;
+    let (image, pdf) = (
+        app.files.put("a", PNG, &noise(9)),
+        app.files.put("a", PDF, &noise(9)),
+    );
     let fault = app
         .refused(&asking("gemini", &[picture(&pdf), document(&image)]))
         .await;
     assert_eq!(fault.violations.len(), 2);
-    // What only the model does not take, a quote tells as well.
     let gif = app.files.put("a", "image/gif", &noise(5));
     let request = App::request(&asking("gemini", &[picture(&gif)]), Mode::Test, &[]);
     assert_eq!(

@@ -177,3 +177,21 @@ async fn what_cannot_be_taken_is_refused_by_its_place() {
         app.settled().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_named_twice_is_sent_twice_and_counts_twice() {
+    let limits = "[limits.inputs]\nmax_total_bytes = 12\n";
+    let (app, files) = with_files(&format!("{OPEN}{limits}")).await;
+    let url = format!("{}/a.png", files.origin);
+    for (times, fits) in [(3, true), (4, false)] {
+        files.will(file("image/png", "four"));
+        app.provider.will(whole(&text("A fox."), "STOP"));
+        let sent = send_live(&app, &about(&vec![url.as_str(); times])).await;
+        assert_eq!(sent.is_ok(), fits, "{times}");
+        if let Err(fault) = sent {
+            assert!(fault.message.contains("12 bytes"), "{}", fault.message);
+        }
+    }
+    assert_eq!((files.asked().len(), app.provider.asked().len()), (2, 1));
+    app.settled().await;
+}

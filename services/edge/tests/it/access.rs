@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{ApiKey, Mode, Scope};
 use edge::router::{Access, routes};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 
 use crate::house::{House, read, refusal};
 
@@ -137,6 +137,16 @@ fn filled(house: &House, path: &str) -> String {
     path.replace("{n}", "0")
 }
 
+/// A call without a key.
+fn call(house: &House, method: &Method, path: &str, body: &'static str) -> RequestBuilder {
+    let request = house.request(method.clone(), path).body(body);
+    if body == FORM {
+        request.header("content-type", "multipart/form-data; boundary=b")
+    } else {
+        request
+    }
+}
+
 #[tokio::test]
 async fn the_table_of_routes_and_this_one_are_equal() {
     let listed: BTreeSet<(String, &str)> = routes()
@@ -174,15 +184,7 @@ async fn every_route_demands_what_it_says() {
         }
         for prefix in ["/api/v1", "/v1"] {
             let path = format!("{prefix}{}", filled(&house, route.path));
-            let call = || {
-                let request = house.request(route.method.clone(), &path).body(body);
-                let kind = "multipart/form-data; boundary=b";
-                if body == FORM {
-                    request.header("content-type", kind)
-                } else {
-                    request
-                }
-            };
+            let call = || call(&house, &route.method, &path, body);
             if route.access == Access::Signed {
                 let unsigned = (400, "invalid_signature".to_owned());
                 assert_eq!(refusal(call()).await, unsigned, "{path}");

@@ -119,60 +119,37 @@ async fn what_is_wrong_with_a_form_is_said() {
     };
     let (anchor, seconds) = ("expires_after[anchor]", "expires_after[seconds]");
     let long = "x".repeat(5000);
+    let (missing, invalid) = ("missing_parameter", "invalid_parameter");
     for (fields, code, param) in [
-        (vec![], "missing_parameter", Some("file")),
-        (
-            vec![field("purpose", "vision")],
-            "missing_parameter",
-            Some("file"),
-        ),
-        (vec![file("a", "x")], "missing_parameter", Some("purpose")),
+        (vec![], missing, "file"),
+        (vec![field("purpose", "vision")], missing, "file"),
+        (vec![file("a", "x")], missing, "purpose"),
         (
             vec![field("purpose", "fun"), file("a", "x")],
-            "invalid_parameter",
-            Some("purpose"),
+            invalid,
+            "purpose",
         ),
         (
             vec![field("purpose", &long), file("a", "x")],
-            "invalid_parameter",
-            Some("purpose"),
+            invalid,
+            "purpose",
         ),
-        (vec![field("file", "x")], "invalid_parameter", Some("file")),
-        (vec![file(&long, "x")], "invalid_parameter", Some("file")),
-        (
-            [good(), vec![file("a", "x")]].concat(),
-            "invalid_parameter",
-            Some("file"),
-        ),
-        (
-            with(&[("colour", "red")]),
-            "unknown_parameter",
-            Some("colour"),
-        ),
-        (
-            with(&[(anchor, "created_at")]),
-            "missing_parameter",
-            Some(seconds),
-        ),
-        (
-            with(&[(seconds, "3600")]),
-            "missing_parameter",
-            Some(anchor),
-        ),
-        (
-            with(&[(anchor, "now"), (seconds, "3600")]),
-            "invalid_parameter",
-            Some(anchor),
-        ),
+        (vec![field("file", "x")], invalid, "file"),
+        (vec![file(&long, "x")], invalid, "file"),
+        ([good(), vec![file("a", "x")]].concat(), invalid, "file"),
+        (with(&[("colour", "red")]), "unknown_parameter", "colour"),
+        (with(&[(anchor, "created_at")]), missing, seconds),
+        (with(&[(seconds, "3600")]), missing, anchor),
+        (with(&[(anchor, "now"), (seconds, "3600")]), invalid, anchor),
         (
             with(&[(anchor, "created_at"), (seconds, "soon")]),
-            "invalid_parameter",
-            Some(seconds),
+            invalid,
+            seconds,
         ),
         (
             with(&[(anchor, "created_at"), (seconds, "0")]),
-            "invalid_parameter",
-            Some(seconds),
+            invalid,
+            seconds,
         ),
     ] {
         let (status, body) = read(upload(&house, &fields)).await;
@@ -183,7 +160,12 @@ async fn what_is_wrong_with_a_form_is_said() {
             "{fields:?}: {error}"
         );
     }
-    // One that has no end.
+    assert!(house.files.shelf().ends.is_empty(), "nothing of it is kept");
+}
+
+#[tokio::test]
+async fn what_is_no_form_or_has_no_end_is_refused() {
+    let house = House::start().await;
     let open = house
         .post("/v1/files", &house.usual_key(), file("a", "x"))
         .header("content-type", KIND);
@@ -310,7 +292,7 @@ async fn another_tenants_file_and_an_unknown_one_are_the_same() {
         .0;
     let live = house
         .key_with(&all, |identity| {
-            identity.mode = mode_to_wire(Mode::Live).into()
+            identity.mode = mode_to_wire(Mode::Live).into();
         })
         .0;
     let unknown = chassis::mint::<ids::File>().to_string();

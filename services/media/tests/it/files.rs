@@ -1,11 +1,11 @@
-//! Files that customers upload: what is taken, how much of it, who finds it, and what is left of it when processes die.
+//! Files that customers upload: what is taken, how much of it, and who finds it.
 
-use std::{path::PathBuf, pin::pin, sync::Arc};
+use std::{path::PathBuf, pin::pin};
 
 use chassis::mint;
 use db::Engine;
 use domain::{FileId, ids};
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::{future::join_all, stream};
 use proto::{
     Code, Fault, code,
     media::v1::{
@@ -23,20 +23,18 @@ use crate::{
 };
 
 /// As good as a picture.
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on";
+pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on";
 
 on_both_engines! {
-    a_file_comes_in_and_is_its_accounts_alone,
+    a_file_comes_in_and_is_read,
+    a_file_is_its_accounts_alone,
     files_are_listed_page_by_page,
     what_cannot_be_kept_leaves_nothing,
-    an_account_keeps_so_much_and_no_more_however_many_ask,
-    files_end_with_their_time,
-    what_a_process_was_at_when_it_died_is_deleted,
-    whatever_stands_between_bytes_and_row_is_mended,
-    so_many_come_at_once,
+    an_account_keeps_so_many_bytes_however_many_ask,
+    an_account_keeps_so_many_files,
 }
 
-fn parts(
+pub(crate) fn parts(
     running: &Running,
     (id, bytes): (FileId, &[u8]),
     end: Option<UploadEnd>,
@@ -54,7 +52,7 @@ fn parts(
     parts.map(|part| UploadPart { part: Some(part) }).collect()
 }
 
-fn end() -> UploadEnd {
+pub(crate) fn end() -> UploadEnd {
     UploadEnd {
         purpose: "vision".to_owned(),
         expires_after: 0,
@@ -68,15 +66,15 @@ async fn send(running: &Running, parts: Vec<UploadPart>) -> Result<File, Fault> 
         .map_err(Fault::from)
 }
 
-async fn upload(running: &Running, bytes: &[u8]) -> Result<File, Fault> {
+pub(crate) async fn upload(running: &Running, bytes: &[u8]) -> Result<File, Fault> {
     send(running, parts(running, (mint(), bytes), Some(end()))).await
 }
 
-fn id(file: &File) -> FileId {
+pub(crate) fn id(file: &File) -> FileId {
     FileId::from_slice(&file.file_id).unwrap()
 }
 
-async fn get(running: &Running, id: FileId) -> Result<File, Fault> {
+pub(crate) async fn get(running: &Running, id: FileId) -> Result<File, Fault> {
     let request = GetFileRequest {
         context: Some(running.context()),
         file_id: id.to_vec().into(),
@@ -116,7 +114,7 @@ async fn read(
     Ok(bytes)
 }
 
-async fn list(running: &Running, request: ListFilesRequest) -> Vec<FileId> {
+pub(crate) async fn list(running: &Running, request: ListFilesRequest) -> Vec<FileId> {
     let request = ListFilesRequest {
         context: Some(running.context()),
         ..request
@@ -125,12 +123,12 @@ async fn list(running: &Running, request: ListFilesRequest) -> Vec<FileId> {
     listed.into_inner().files.iter().map(id).collect()
 }
 
-fn folder(house: &House) -> PathBuf {
+pub(crate) fn folder(house: &House) -> PathBuf {
     house.database.directory().join("outputs/uploads")
 }
 
 /// Names of what lies on the disk.
-fn on_disk(house: &House) -> Vec<String> {
+pub(crate) fn on_disk(house: &House) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder(house)) else {
         return Vec::new();
     };
@@ -148,13 +146,13 @@ async fn taken(running: &Running) -> (i64, i64) {
     (row.get("files"), row.get("bytes"))
 }
 
-async fn rows(running: &Running) -> i64 {
+pub(crate) async fn rows(running: &Running) -> i64 {
     let count = sqlx::query_scalar("select count(*) from upload");
     count.fetch_one(running.db.reader()).await.unwrap()
 }
 
 /// Waits until nothing is left of any file.
-async fn nothing_is_left(house: &House, running: &Running) {
+pub(crate) async fn nothing_is_left(house: &House, running: &Running) {
     eventually("nothing is left of it", async || {
         rows(running).await == 0 && on_disk(house).is_empty()
     })
@@ -167,7 +165,7 @@ fn refused(outcome: Result<File, Fault>) -> (Code, Option<String>) {
     (fault.code, fault.param)
 }
 
-async fn a_file_comes_in_and_is_its_accounts_alone(engine: Engine) {
+async fn a_file_comes_in_and_is_read(engine: Engine) {
     let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let long: Vec<u8> = PNG.iter().copied().cycle().take(700_001).collect();
@@ -199,11 +197,17 @@ async fn a_file_comes_in_and_is_its_accounts_alone(engine: Engine) {
         .await
         .unwrap();
     assert!(!sealed.windows(4).any(|window| window == b"name"));
-    let other = mint::<ids::File>();
+}
+
+async fn a_file_is_its_accounts_alone(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let file = upload(&running, PNG).await.unwrap();
+    let unknown = mint::<ids::File>();
     for (who, which) in [
         (&running.stranger(), id(&file)),
         (&running.live(), id(&file)),
-        (&running, other),
+        (&running, unknown),
     ] {
         let faults = [
             get(who, which).await.unwrap_err(),
@@ -214,17 +218,6 @@ async fn a_file_comes_in_and_is_its_accounts_alone(engine: Engine) {
             assert_eq!(fault.code, code::NOT_FOUND);
             assert_eq!(fault.message, "there is no such file for this key");
         }
-        assert!(
-            list(
-                &who.stranger(),
-                ListFilesRequest {
-                    limit: 9,
-                    ..Default::default()
-                }
-            )
-            .await
-            .is_empty()
-        );
     }
     // Another process sees it, and so does the next one.
     let other = house.start().await;
@@ -342,10 +335,10 @@ async fn what_cannot_be_kept_leaves_nothing(engine: Engine) {
     );
 }
 
-async fn an_account_keeps_so_much_and_no_more_however_many_ask(engine: Engine) {
+async fn an_account_keeps_so_many_bytes_however_many_ask(engine: Engine) {
     let house = House::new(engine, vec![]).await;
     // While it comes, a file may have its most bytes: five of them, then.
-    let house = house.with_files("max_bytes = 1000\nmax_total_bytes = 5000\nmax_files = 7");
+    let house = house.with_files("max_bytes = 1000\nmax_total_bytes = 5000");
     let running = house.start().await;
     let second = match engine {
         Engine::Sqlite => running.clone(),
@@ -367,123 +360,25 @@ async fn an_account_keeps_so_much_and_no_more_however_many_ask(engine: Engine) {
     delete(&running, id(kept[0].as_ref().unwrap()))
         .await
         .unwrap();
-    let small = upload(&running, PNG).await.unwrap();
+    upload(&running, PNG).await.unwrap();
     let fault = upload(&running, PNG).await.unwrap_err();
-    assert_eq!(fault.code, code::FILE_ROOM_FULL);
     assert!(fault.message.contains("5000 bytes"), "{}", fault.message);
-    for file in kept.iter().skip(1) {
-        delete(&running, id(file.as_ref().unwrap())).await.unwrap();
-    }
-    // Now it is the number that ends it.
-    for _ in 0..6 {
-        upload(&running, PNG).await.unwrap();
-    }
-    assert_eq!(
-        upload(&running, PNG).await.unwrap_err().code,
-        code::FILE_ROOM_FULL
-    );
-    delete(&running, id(&small)).await.unwrap();
-    upload(&running, PNG).await.unwrap();
 }
 
-async fn files_end_with_their_time(engine: Engine) {
-    let house = House::new(engine, vec![])
+async fn an_account_keeps_so_many_files(engine: Engine) {
+    let house = House::new(engine, vec![]).await.with_files("max_files = 3");
+    let running = house.start().await;
+    let uploads = (0..20).map(|_| upload(&running, PNG));
+    let (kept, refused): (Vec<_>, Vec<_>) =
+        join_all(uploads).await.into_iter().partition(Result::is_ok);
+    assert_eq!((kept.len(), refused.len()), (3, 17));
+    for fault in refused {
+        assert_eq!(fault.unwrap_err().code, code::FILE_ROOM_FULL);
+    }
+    delete(&running, id(kept[0].as_ref().unwrap()))
         .await
-        .with_files("retention = '1500ms'");
-    let running = house.start().await;
-    let file = upload(&running, PNG).await.unwrap();
-    assert_eq!(get(&running, id(&file)).await.unwrap(), file);
-    eventually("it is kept no longer", async || {
-        get(&running, id(&file)).await.is_err()
-    })
-    .await;
-    assert!(running.db.now_micros() >= file.expires_at);
-    nothing_is_left(&house, &running).await;
-}
-
-async fn what_a_process_was_at_when_it_died_is_deleted(engine: Engine) {
-    let house = House::new(engine, vec![])
-        .await
-        .with_files("timeout = '1s'");
-    let mut apart = house.start_apart().await;
-    let (sender, receiver) = mpsc::channel(2000);
-    // So much that some of it is on the disk.
-    let long = [PNG, &vec![0; 1_000_000]].concat();
-    for part in parts(&apart.running, (mint(), &long), None) {
-        sender.send(part).await.unwrap();
-    }
-    {
-        let mut files = apart.running.files.clone();
-        let mut call = pin!(files.upload(ReceiverStream::new(receiver)));
-        eventually("its bytes are coming", async || {
-            assert!(futures::poll!(call.as_mut()).is_pending());
-            !on_disk(&house).is_empty()
-        })
-        .await;
-        apart.kill();
-    }
-    assert!(on_disk(&house)[0].ends_with("#1"), "{:?}", on_disk(&house));
-    let running = house.start().await;
-    nothing_is_left(&house, &running).await;
-    drop(sender);
-}
-
-async fn whatever_stands_between_bytes_and_row_is_mended(engine: Engine) {
-    let house = Arc::new(House::new(engine, vec![]).await);
-    let running = house.start().await;
-    // A process that died behind the last byte and before the row; one that died before it had deleted what nobody finds any more.
-    for state in ["coming", "going"] {
-        let file = upload(&running, PNG).await.unwrap();
-        std::fs::write(folder(&house).join(format!("{}#1", id(&file))), "x").unwrap();
-        let changed: Result<(), db::Error> = running
-            .db
-            .write(move |connection| {
-                Box::pin(async move {
-                    sqlx::query("update upload set state = $1, due_at = 1")
-                        .bind(state)
-                        .execute(connection)
-                        .await?;
-                    Ok(())
-                })
-            })
-            .await;
-        changed.unwrap();
-        assert_eq!(
-            get(&running, id(&file)).await.unwrap_err().code,
-            code::NOT_FOUND
-        );
-        nothing_is_left(&house, &running).await;
-    }
-}
-
-async fn so_many_come_at_once(engine: Engine) {
-    let house = House::new(engine, vec![]).await.with_files("at_once = 1");
-    let running = house.start().await;
-    let (sender, receiver) = mpsc::channel(9);
-    let mut first = parts(&running, (mint(), PNG), Some(end()));
-    let last = first.pop().unwrap();
-    for part in first {
-        sender.send(part).await.unwrap();
-    }
-    let mut files = running.files.clone();
-    let mut call = pin!(files.upload(ReceiverStream::new(receiver)));
-    eventually("it is coming", async || {
-        assert!(futures::poll!(call.as_mut()).is_pending());
-        rows(&running).await == 1
-    })
-    .await;
-    let fault = upload(&running, PNG).await.unwrap_err();
-    assert_eq!(fault.code, code::OVERLOADED);
-    assert!(fault.retry_after.is_some());
-    sender.send(last).await.unwrap();
-    call.await.unwrap();
+        .unwrap();
     upload(&running, PNG).await.unwrap();
-    let two = ListFilesRequest {
-        limit: 9,
-        ..Default::default()
-    };
-    assert_eq!(list(&running, two).await.len(), 2);
-    let ended = stream::iter(Vec::<UploadPart>::new());
-    let nothing = running.files.clone().upload(ended.boxed()).await;
-    assert_eq!(Fault::from(nothing.unwrap_err()).code, code::INTERNAL);
+    let full = upload(&running, PNG).await.unwrap_err();
+    assert_eq!(full.code, code::FILE_ROOM_FULL);
 }

@@ -10,6 +10,7 @@ mod database;
 mod fakes;
 mod fallback;
 mod files;
+mod files_left;
 mod house;
 mod life;
 mod money;
