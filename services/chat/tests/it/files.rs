@@ -219,11 +219,7 @@ async fn all_that_is_wrong_is_told_together_and_what_a_model_does_not_take_by_a_
 
 #[tokio::test]
 async fn while_media_is_away_nothing_is_charged() {
-    let app = App::with(
-        "[limits.inputs]\ntimeout = '300ms'",
-        crate::app::compatible(),
-    )
-    .await;
+    let app = App::start().await;
     let image = app.files.put("a", PNG, &noise(3000));
     let body = asking("gemini", &[picture(&image)]);
     let unavailable = code::SERVICE_UNAVAILABLE;
@@ -232,7 +228,6 @@ async fn while_media_is_away_nothing_is_charged() {
         (Mood::Forgetful, code::INVALID_PARAMETER, 1),
         (Mood::Broken, unavailable, 2),
         (Mood::Short, unavailable, 3),
-        (Mood::Silent, unavailable, 4),
     ] {
         app.files.shelf().mood = mood;
         let fault = app.refused(&body).await;
@@ -256,7 +251,7 @@ async fn while_media_is_away_nothing_is_charged() {
 
 #[tokio::test]
 async fn of_so_many_requests_files_are_kept_in_memory_at_once() {
-    let settings = "[limits.inputs]\nat_once = 1\ntimeout = '400ms'";
+    let settings = "[limits.inputs]\nat_once = 1\ntimeout = '3s'";
     let app = App::with(settings, crate::app::compatible()).await;
     let image = app.files.put("a", PNG, &noise(3000));
     let body = asking("gemini", &[picture(&image)]);
@@ -307,5 +302,17 @@ async fn an_answer_that_is_kept_for_its_key_outlives_the_file() {
     request.idempotency_key = "other".to_owned();
     let fault = app.send(request.clone()).await.unwrap_err();
     assert_eq!(proto::Fault::from(fault).code, code::INVALID_PARAMETER);
+    app.settled().await;
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_come_are_not_waited_for() {
+    let settings = "[limits.inputs]\ntimeout = '100ms'";
+    let app = App::with(settings, crate::app::compatible()).await;
+    let image = app.files.put("a", PNG, &noise(3000));
+    app.files.shelf().mood = Mood::Silent;
+    let fault = app.refused(&asking("gemini", &[picture(&image)])).await;
+    assert_eq!(fault.code, code::SERVICE_UNAVAILABLE);
+    assert!(app.provider.asked().is_empty());
     app.settled().await;
 }

@@ -303,6 +303,9 @@ async fn what_cannot_be_kept_leaves_nothing(engine: Engine) {
         let param = Some("expires_after[seconds]".to_owned());
         assert_eq!(refused(sent), (code::INVALID_PARAMETER, param), "{seconds}");
     }
+    let usual = upload(&running, PNG).await.unwrap();
+    assert_eq!(usual.expires_at - usual.created_at, 7_200_000_000);
+    delete(&running, id(&usual)).await.unwrap();
     // One that does not come to its end, in whichever way.
     let cut = send(&running, parts(&running, (mint(), PNG), None)).await;
     assert_eq!(refused(cut), (code::INVALID_PARAMETER, file()));
