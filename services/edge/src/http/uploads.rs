@@ -53,6 +53,8 @@ const CREATED_AT: &str = "created_at";
 const SECONDS: &str = "expires_after[seconds]";
 /// Bytes of the longest name of a file.
 const LONGEST_NAME: usize = 512;
+/// Bytes of a file that are sent on in one message.
+const LARGEST_PIECE: usize = 256 * 1024;
 /// Pieces of a file that wait for media.
 const WAITING: usize = 4;
 
@@ -296,8 +298,12 @@ async fn send_file(
         return Err(invalid(form::FILE, &allowed).into());
     }
     push(sender, Part::Head(UploadHead { filename, ..head })).await?;
-    while let Some(data) = form.piece(&mut field).await? {
-        push(sender, Part::Data(data)).await?;
+    while let Some(mut data) = form.piece(&mut field).await? {
+        // However much came at once, a message is no longer than it may be.
+        while !data.is_empty() {
+            let piece = data.split_to(data.len().min(LARGEST_PIECE));
+            push(sender, Part::Data(piece)).await?;
+        }
     }
     Ok(())
 }
