@@ -90,6 +90,9 @@ impl Files {
     /// SERVICE_UNAVAILABLE.
     pub(crate) async fn look(&self, plan: &Plan) -> Result<Vec<Known>, Fault> {
         let mentions = &plan.request.media.files;
+        if mentions.is_empty() {
+            return Ok(Vec::new());
+        }
         if mentions.len() > self.limits.max_count {
             let allowed = format!("name at most {} files", self.limits.max_count);
             return Err(wrong(vec![Problem::invalid("messages", allowed)]));
