@@ -29,7 +29,7 @@ pub(super) enum Door {
     Url {
         base: String,
         key: Secret,
-        client: ProviderClient,
+        client: Box<ProviderClient>,
     },
     /// Nothing runs: billing in this process, which keeps others off the data directory.
     Here {
@@ -81,7 +81,9 @@ impl Door {
         Ok(Self::Url {
             base: url.trim_end_matches('/').to_owned(),
             key,
-            client: ProviderClient::new(&settings.section("limits.upstream")?)?,
+            client: Box::new(ProviderClient::new(
+                &settings.section("limits.upstream")?,
+            )?),
         })
     }
 
