@@ -1,7 +1,7 @@
 //! How a message becomes bytes and bytes become a message: prost's codec, with buffers that begin small. A call between services is
 //! mostly some hundred bytes, and each of a stream's many open ends keeps its buffer as long as the stream lasts.
 
-use std::marker::PhantomData;
+use std::{io, marker::PhantomData};
 
 use prost::Message;
 use tonic::{
@@ -62,8 +62,8 @@ impl<T: Message> Encoder for SmallEncoder<T> {
 
     fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.reserve(message.encoded_len());
-        let written = message.encode(buffer);
-        written.map_err(|_| Status::internal("a message does not fit its buffer"))
+        // There is room: it was just made.
+        Ok(message.encode(buffer).map_err(io::Error::from)?)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -81,9 +81,7 @@ impl Door {
         Ok(Self::Url {
             base: url.trim_end_matches('/').to_owned(),
             key,
-            client: Box::new(ProviderClient::new(
-                &settings.section("limits.upstream")?,
-            )?),
+            client: Box::new(ProviderClient::new(&settings.section("limits.upstream")?)?),
         })
     }
 
