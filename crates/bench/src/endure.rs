@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const STREAMS: u32 = 10_000;
+/// From so many on, the memory of a stream tells that of many.
+const LEAST_STREAMS: u32 = STREAMS / 10;
 /// Files and connections of the gateway's that are none of a stream's two.
 const OTHER_FILES: u32 = 500;
 /// Seconds until all streams are open.
@@ -37,6 +39,10 @@ pub(crate) async fn endure(
         Length::Full => (room(), 8),
         Length::Quick => (STREAMS / 10, 2),
     };
+    anyhow::ensure!(
+        streams >= LEAST_STREAMS,
+        "{streams} streams tell nothing of many: let more files be open (ulimit -n)"
+    );
     progress(&format!("chat: {streams} streams of half a minute"));
     let open = Phase {
         name: "open streams",
@@ -58,6 +64,7 @@ pub(crate) async fn endure(
     progress("chat: starting aio up again");
     let start = gateway.restart().await?;
     Ok(vec![
+        ("open_streams_tried", f64::from(streams)),
         ("open_streams", open.requests as f64),
         ("open_streams_errors", open.errors() as f64),
         (

@@ -12,6 +12,7 @@ use db::Db;
 use domain::{AccountId, Micros, Mode, OperationId};
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tracing::error;
 
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Cache {
     sealer: Sealer,
     mac: KeyMac,
     pub(crate) limits: CacheLimits,
+    /// Those of answers that are being kept.
+    pub(crate) places: Semaphore,
 }
 
 /// Which answers serve a request: whose, and a MAC of all that makes one request another.
@@ -71,6 +74,8 @@ pub(crate) enum Outcome {
     NotWhole,
     /// The database is away.
     Failed,
+    /// Too many others are being kept.
+    Busy,
 }
 
 // === impl Cache ===
@@ -81,6 +86,7 @@ impl Cache {
             db,
             sealer,
             mac,
+            places: Semaphore::new(limits.keeping_at_once),
             limits,
         }
     }
@@ -190,6 +196,7 @@ impl Outcome {
             Self::Full => "full",
             Self::NotWhole => "not_whole",
             Self::Failed => "failed",
+            Self::Busy => "busy",
         }
     }
 }

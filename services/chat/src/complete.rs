@@ -151,9 +151,8 @@ impl Work {
         self.story.ended(outcome, &service.figures);
         // The reader has what there is, and waits for nothing of this.
         drop(self.listener);
-        let answer = self.answer.into_inner();
-        if let (Some(wish), Some(answer), COMPLETED) = (&self.plan.wish, answer, outcome) {
-            recall::keep(service, (&self.plan, wish), *answer).await;
+        if let (Some(answer), COMPLETED) = (self.answer.into_inner(), outcome) {
+            recall::keep(service, self.plan, *answer).await;
         }
     }
 

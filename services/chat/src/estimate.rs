@@ -38,6 +38,8 @@ struct Count {
     part: String,
     /// Bytes that were counted.
     bytes: usize,
+    /// The same as they are written in JSON, escapes and all.
+    written: usize,
     /// Bytes since others had their turn.
     since: usize,
 }
@@ -79,7 +81,7 @@ pub(crate) async fn input(plan: &Plan, bound: &Bound, most: usize) -> Counted {
     for text in found.texts {
         left = left.saturating_add(count.text(text, most).await);
     }
-    let counted = count.with_rest(left);
+    let counted = count.with_rest(left, count.written);
     let text = counted.tokens.saturating_add(found.tokens).min(bound.text);
     Counted {
         tokens: text.saturating_add(bound.media.div_ceil(2)),
@@ -92,7 +94,7 @@ async fn output(tally: &Tally) -> Counted {
     let (text, left) = tally.heard();
     let mut count = Count::default();
     count.text(Text::Quoted(&text), text.len()).await;
-    count.with_rest(left)
+    count.with_rest(left, count.bytes)
 }
 
 // === impl Count ===
@@ -102,7 +104,10 @@ impl Count {
     async fn text(&mut self, mut text: Text<'_>, most: usize) -> u64 {
         loop {
             let fits = most.saturating_sub(self.bytes).min(AT_ONCE);
+            let before = text.len();
             text.read(&mut self.part, fits);
+            let written = before.saturating_sub(text.len());
+            self.written = self.written.saturating_add(written);
             if self.part.is_empty() {
                 break;
             }
@@ -118,14 +123,14 @@ impl Count {
         u64::try_from(text.len()).unwrap_or(u64::MAX)
     }
 
-    /// All tokens, if so many bytes more have as many for their length.
-    fn with_rest(&self, rest: u64) -> Counted {
+    /// All tokens, if so many bytes more have as many for their length as so many had.
+    fn with_rest(&self, rest: u64, counted: usize) -> Counted {
         let tokens = self.counter.tokens();
         if rest == 0 {
             let source = UsageSource::Tokenizer;
             return Counted { tokens, source };
         }
-        let bytes = u64::try_from(self.bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(counted).unwrap_or(u64::MAX);
         let product = u128::from(tokens).saturating_mul(u128::from(rest));
         let more = product.checked_div(u128::from(bytes)).map_or_else(
             || rest.div_ceil(BYTES_PER_TOKEN),
@@ -148,7 +153,7 @@ mod tests {
         for text in texts {
             left += count.text(Text::Quoted(text), most).await;
         }
-        count.with_rest(left)
+        count.with_rest(left, count.written)
     }
 
     #[tokio::test]
@@ -170,6 +175,11 @@ mod tests {
                 "{texts:?}"
             );
         }
+        // What is written in escapes is as long as what it says.
+        let escaped = "\\u043c\\u043e\\u0440\\u0435 ".repeat(1_000);
+        let all = counted(&[&escaped], usize::MAX).await.tokens;
+        let some = counted(&[&escaped], 900).await.tokens;
+        assert!(some.abs_diff(all) < all / 50, "{some} of {all}");
         let whole = counted(&[&long], usize::MAX).await;
         let half = counted(&[&long], long.len() / 2).await;
         assert_eq!(whole, counted_by(6_001, UsageSource::Tokenizer));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use domain::{Micros, OperationId};
-use prost::Message as _;
+use prost::{Message as _, length_delimiter_len};
 use proto::chat::v1::{Cached, CompleteEvent, Head, Tail, complete_event::Event};
 
 use crate::reply::with_credits;
@@ -51,13 +51,20 @@ impl Kept {
         let mut bytes = Vec::new();
         for event in events {
             let event = CompleteEvent { event: Some(event) };
-            // Writing to a buffer that grows cannot fail.
-            event.encode_length_delimited(&mut bytes).ok()?;
-            if bytes.len() > limit {
+            let length = event.encoded_len();
+            let length = length.saturating_add(length_delimiter_len(length));
+            if bytes.len().saturating_add(length) > limit {
                 return None;
             }
+            // Writing to a buffer that grows cannot fail.
+            event.encode_length_delimited(&mut bytes).ok()?;
         }
         Some(bytes)
+    }
+
+    /// Its bytes, but for its head.
+    pub(crate) fn len(&self) -> usize {
+        self.data.iter().chain(&self.tail).map(Bytes::len).sum()
     }
 
     /// What [`Kept::encode`] made; `None`: it was not that.

@@ -13,7 +13,7 @@ use tracing::{Span, warn};
 use crate::{
     Service,
     attempt::somebody_serves,
-    cache::{Hit, Outcome, Wish},
+    cache::{Hit, Outcome},
     complete::Work,
     kept::Kept,
     lasting::lasts,
@@ -69,17 +69,31 @@ pub(crate) async fn give(hit: Hit, listener: &Listener) {
     }
 }
 
-/// Keeps the answer that a request was given and charged for, if it is one to be given again.
-pub(crate) async fn keep(service: &Service, (plan, wish): (&Plan, &Wish), answer: Kept) {
-    let pieces = answer.data.iter().chain(&answer.tail);
-    let outcome = if lasts(plan.surface, pieces) {
-        let kept = service.cache.keep(wish, plan.operation, answer).await;
-        kept.unwrap_or_else(|failure| {
-            warn!(error = %causes(&failure), operation = %plan.operation, "an answer cannot be kept for the cache");
-            Outcome::Failed
-        })
-    } else {
-        Outcome::NotWhole
+/// Keeps the answer that an operation gave and was charged for, if it is one to be given again. So many may be about it at once: their
+/// customers have left, and nothing else bounds what waits for a database that is slow.
+pub(crate) async fn keep(service: &Service, plan: Plan, answer: Kept) {
+    // The rest of the request goes now: it may be long.
+    let Plan {
+        surface,
+        operation,
+        wish: Some(wish),
+        ..
+    } = plan
+    else {
+        return;
+    };
+    let cache = &service.cache;
+    let outcome = match cache.places.try_acquire() {
+        Err(_) => Outcome::Busy,
+        Ok(_) if answer.len() > cache.limits.max_bytes => Outcome::TooLong,
+        Ok(_) if !lasts(surface, answer.data.iter().chain(&answer.tail)) => Outcome::NotWhole,
+        Ok(_place) => {
+            let kept = cache.keep(&wish, operation, answer).await;
+            kept.unwrap_or_else(|failure| {
+                warn!(error = %causes(&failure), %operation, "an answer cannot be kept for the cache");
+                Outcome::Failed
+            })
+        }
     };
     service.metrics.kept.cached(outcome.as_str());
 }

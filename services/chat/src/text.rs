@@ -28,10 +28,12 @@ impl Text<'_> {
             Self::Plain(rest) => *rest = moved(part, rest, most),
             Self::Quoted(rest) => {
                 while part.len() < most && !rest.is_empty() {
-                    let plain = memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
-                    let fits = most.saturating_sub(part.len());
+                    // No further than there is room for: else the whole of a long text would be gone through for each part of it.
+                    let room = rest.len().min(most.saturating_sub(part.len()));
+                    let beginning = rest.as_bytes().get(..room).unwrap_or_default();
+                    let plain = memchr(b'\\', beginning).unwrap_or(room);
                     let behind = if plain > 0 {
-                        moved(part, rest, plain.min(fits))
+                        moved(part, rest, plain)
                     } else {
                         let (character, written) = unescaped(rest);
                         part.push(character);

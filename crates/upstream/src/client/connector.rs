@@ -43,6 +43,8 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
+        // Shared by a name's addresses: one that is dead leaves time for the next.
+        tcp.set_connect_timeout(Some(config.connect_timeout));
         // What is offered in the handshake is set by the builder.
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(&[])?)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 /// Ages are told in whole seconds.
 const SHORTEST_AGE: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub struct CacheLimits {
     pub max_bytes: usize,
     /// What an account keeps at most in a mode, all its answers together, in bytes; 0 keeps nothing. Default 256 MiB.
     pub max_total_bytes: u64,
+    /// Answers that are being kept at once; further ones are not kept. Default 32.
+    pub keeping_at_once: usize,
     /// How long an answer is looked for before the request goes on without. Default `"1s"`.
     #[serde(with = "duration::positive")]
     pub look_timeout: Duration,
@@ -41,6 +44,11 @@ impl CacheLimits {
                 "limits.cache: usual_age must be at least 1s, and at most max_age".to_owned(),
             ));
         }
+        if !(1..=Semaphore::MAX_PERMITS).contains(&limits.keeping_at_once) {
+            return Err(Error::Setting(
+                "limits.cache: keeping_at_once must be at least 1".to_owned(),
+            ));
+        }
         Ok(limits)
     }
 }
@@ -52,6 +60,7 @@ impl Default for CacheLimits {
             usual_age: Duration::from_secs(3600),
             max_bytes: 1024 * 1024,
             max_total_bytes: 256 * 1024 * 1024,
+            keeping_at_once: 32,
             look_timeout: Duration::from_secs(1),
         }
     }
@@ -70,6 +79,7 @@ mod tests {
         assert_eq!(read("").unwrap().usual_age, Duration::from_secs(3600));
         let same = read("max_age = '5m'\nusual_age = '5m'").unwrap();
         assert_eq!(same.usual_age, same.max_age);
+        assert!(read("keeping_at_once = 0").is_err());
         for wrong in [
             "max_age = '59m'",
             "usual_age = '25h'",

@@ -1,6 +1,12 @@
 //! What of a request is text that a model reads: for counting it, where the provider did not. Pure.
 
-use serde_json::value::RawValue;
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::{Deserializer, value::RawValue};
 
 use super::{given, messages::Each, pick::Pick};
 use crate::text::Text;
@@ -38,11 +44,11 @@ impl<'a> Texts<'a> {
                 texts.add_tokens(AROUND_MESSAGE);
                 texts.content(content);
                 texts.strings([refusal, name]);
-                for call in list(calls) {
+                elements(calls, |call: &'a RawValue| {
                     if let Ok([function]) = Pick(["function"]).read(call.get()) {
                         texts.call(function);
                     }
-                }
+                });
                 texts.call(call);
             },
         };
@@ -70,16 +76,16 @@ impl<'a> Texts<'a> {
     pub(crate) fn of_embeddings(body: &'a str) -> Self {
         let mut texts = Self::default();
         if let Ok([Some(input)]) = Pick(["input"]).read(body) {
-            texts.input(input);
+            texts.strings([Some(input)]);
+            elements(Some(input), |one| texts.input(one));
         }
         texts
     }
 
+    /// A text, a token, or the tokens of a text. What is nested deeper is no input: whatever it is, it is one thing that is not looked into.
     fn input(&mut self, input: &'a RawValue) {
         match input.get().as_bytes().first() {
-            Some(b'[') => list(Some(input))
-                .into_iter()
-                .for_each(|one| self.input(one)),
+            Some(b'[') => elements(Some(input), |_: IgnoredAny| self.add_tokens(1)),
             Some(b'"') => self.strings([Some(input)]),
             Some(_) | None => self.add_tokens(1),
         }
@@ -87,11 +93,11 @@ impl<'a> Texts<'a> {
 
     fn content(&mut self, content: Option<&'a RawValue>) {
         self.strings([content]);
-        for part in list(content) {
+        elements(content, |part: &'a RawValue| {
             if let Ok(said) = Pick(["text", "refusal"]).read(part.get()) {
                 self.strings(said);
             }
-        }
+        });
     }
 
     fn call(&mut self, function: Option<&'a RawValue>) {
@@ -117,10 +123,37 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The elements of a list; none of what is no list.
-fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
-    let list = raw.map(|raw| serde_json::from_str(raw.get()));
-    list.and_then(Result::ok).unwrap_or_default()
+/// The elements of a list, one after another.
+struct Elements<T, F> {
+    take: F,
+    of: PhantomData<T>,
+}
+
+/// Takes the elements of a list, none of which is kept; none of what is no list.
+fn elements<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, take: impl FnMut(T)) {
+    let Some(list) = raw.filter(|raw| raw.get().starts_with('[')) else {
+        return;
+    };
+    let of = PhantomData;
+    // The request is JSON as a whole: it was read before.
+    let _ = Deserializer::from_str(list.get()).deserialize_seq(Elements { take, of });
+}
+
+// === impl Elements ===
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Elements<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(one) = list.next_element()? {
+            (self.take)(one);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -180,5 +213,19 @@ mod tests {
             assert_eq!(found, Texts { texts, tokens }, "{input}");
         }
         assert_eq!(Texts::of_embeddings("[]"), Texts::default());
+    }
+
+    #[test]
+    fn however_deep_an_input_is_it_costs_no_more_than_its_length() {
+        let deep = format!("{}1{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let body = format!(r#"{{"model":"m","input":{deep}}}"#);
+        assert_eq!(Texts::of_embeddings(&body).tokens, 1);
+        let messages =
+            format!(r#"{{"messages":[{{"role":"user","content":{deep},"tool_calls":{deep}}}]}}"#);
+        let found = Texts::of_chat(&messages);
+        assert_eq!(
+            (found.texts, found.tokens),
+            (Vec::new(), AROUND_MESSAGE + BEFORE_ANSWER)
+        );
     }
 }

@@ -64,6 +64,11 @@ pub(crate) async fn put(
     most: i64,
 ) -> Result<bool, StoreError> {
     let owner: Owner = (key.account.to_vec(), key.mode.as_str().to_owned());
+    let bytes = i64::try_from(row.answer.len()).unwrap_or(i64::MAX);
+    // Before the older one goes, which stays where this one finds no room.
+    if !Room::CACHED.take(connection, &owner, (bytes, most)).await? {
+        return Ok(false);
+    }
     let older = sqlx::query(AssertSqlSafe(format!(
         "delete from cached where account = $1 and mode = $2 and request_mac = $3 returning account, mode, {BYTES} as bytes"
     )))
@@ -73,10 +78,6 @@ pub(crate) async fn put(
     .fetch_all(&mut *connection)
     .await?;
     Room::CACHED.give_all(connection, &older).await?;
-    let bytes = i64::try_from(row.answer.len()).unwrap_or(i64::MAX);
-    if !Room::CACHED.take(connection, &owner, (bytes, most)).await? {
-        return Ok(false);
-    }
     let done = sqlx::query(
         "insert into cached (account, mode, request_mac, operation, answer, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7)
