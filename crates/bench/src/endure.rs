@@ -19,8 +19,8 @@ const LEAST_STREAMS: u32 = STREAMS / 10;
 const OTHER_FILES: u32 = 500;
 /// Seconds until all streams are open.
 const OPENING: u32 = 15;
-/// Seconds in which they end.
-const ENDING: u32 = 20;
+/// Seconds until the last one has ended, half a minute after it was opened.
+const ENDING: u32 = 33;
 /// What a burst is: more than anybody has been.
 const BURST: u32 = 256;
 /// How long memory may take to come back.

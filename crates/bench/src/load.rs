@@ -181,10 +181,13 @@ impl Plan {
         })
     }
 
-    /// When a connection begins: many are not opened at once, but over the time before the window.
+    /// When a connection begins: many are not opened at once, but over the time before the window. At once, most would wait for a listener
+    /// that has no room for them, a second and then twice as long each time.
     fn begins(&self, number: u32, connections: u32) -> Instant {
         let part = match self.pace {
-            Pace::Closed if connections > MANY => f64::from(number) / f64::from(connections),
+            Pace::Closed | Pace::Once if connections > MANY => {
+                f64::from(number) / f64::from(connections)
+            }
             Pace::Closed | Pace::Once | Pace::Open { .. } => 0.0,
         };
         self.start + self.from.duration_since(self.start).mul_f64(part)
