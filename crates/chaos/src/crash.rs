@@ -9,9 +9,9 @@ use crate::customer::{Customer, DEAR};
 const CREDITS: i64 = 100;
 const CREDIT: i64 = CREDITS * 1_000_000;
 
-/// Holds of a dead process end after 15 minutes. Here after 12 seconds, and whatever a hold must outlive is shorter.
+/// Holds of a dead process end after 15 minutes. Here after 13 seconds, and whatever a hold must outlive is shorter.
 pub(crate) const SHORT_HOLDS: [(&str, &str); 6] = [
-    ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "12s"),
+    ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "13s"),
     ("AIO_LIMITS__CHAT__BILLING__SETTLE_WINDOW", "2s"),
     ("AIO_LIMITS__CHAT__FAILOVER__WINDOW", "1s"),
     ("AIO_LIMITS__CHAT__SLOW_READER_TIMEOUT", "1s"),

@@ -8,9 +8,9 @@ use crate::say::chat;
 
 const FULL: i64 = 100_000_000;
 
-/// Holds of a dead process end after 15 minutes. Here after 20 seconds, and whatever a hold must outlive is shorter.
+/// Holds of a dead process end after 15 minutes. Here after 22 seconds, and whatever a hold must outlive is shorter.
 pub(crate) const SHORT_HOLDS: [(&str, &str); 6] = [
-    ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "20s"),
+    ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "22s"),
     ("AIO_LIMITS__CHAT__BILLING__SETTLE_WINDOW", "2s"),
     ("AIO_LIMITS__CHAT__FAILOVER__WINDOW", "1s"),
     ("AIO_LIMITS__CHAT__SLOW_READER_TIMEOUT", "1s"),
