@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chassis::{Tasks, telemetry::causes};
+use sqlx::{AnyConnection, AnyPool};
 use tokio::time::Instant;
 use tracing::{debug, info_span, warn};
 
@@ -54,6 +55,16 @@ struct Sweeper {
     steady: Option<Instant>,
 }
 
+/// What is kept for a while.
+#[derive(Clone, Copy)]
+enum Expiring {
+    /// Answers for an Idempotency-Key.
+    Replays,
+    Responses,
+    /// Answers for equal requests.
+    Answers,
+}
+
 // === impl Sweeper ===
 
 impl Sweeper {
@@ -82,9 +93,12 @@ impl Sweeper {
         if self.may_give_up() {
             self.end_left_behind().await?;
         }
-        self.forget_expired().await?;
-        self.forget_expired_responses().await?;
-        self.forget_expired_cache().await
+        let mut outcome = Ok(());
+        for what in Expiring::ALL {
+            // One that cannot be swept does not keep the others.
+            outcome = outcome.and(self.forget_expired(what).await);
+        }
+        outcome
     }
 
     async fn end_left_behind(&self) -> Result<(), StoreError> {
@@ -115,13 +129,13 @@ impl Sweeper {
         write.await
     }
 
-    async fn forget_expired(&self) -> Result<(), StoreError> {
+    async fn forget_expired(&self, what: Expiring) -> Result<(), StoreError> {
         let db = &self.service.replays.db;
         let now = db.now_micros();
         // Looking costs no commit.
-        while db.read(table::any_expired(db.reader(), now)).await? {
+        while db.read(what.any(db.reader(), now)).await? {
             let forgotten: Result<u64, StoreError> = db
-                .write(move |connection| Box::pin(table::forget_expired(connection, now)))
+                .write(move |connection| Box::pin(what.forget(connection, now)))
                 .await;
             if forgotten? == 0 {
                 // Others are at them.
@@ -129,34 +143,28 @@ impl Sweeper {
             }
         }
         Ok(())
+    }
+}
+
+// === impl Expiring ===
+
+impl Expiring {
+    const ALL: [Self; 3] = [Self::Replays, Self::Responses, Self::Answers];
+
+    async fn any(self, pool: &AnyPool, now: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Replays => table::any_expired(pool, now).await,
+            Self::Responses => response::any_expired(pool, now).await,
+            Self::Answers => cache::any_expired(pool, now).await,
+        }
     }
 
-    async fn forget_expired_responses(&self) -> Result<(), StoreError> {
-        let db = &self.service.replays.db;
-        let now = db.now_micros();
-        while db.read(response::any_expired(db.reader(), now)).await? {
-            let forgotten: Result<u64, StoreError> = db
-                .write(move |connection| Box::pin(response::forget_expired(connection, now)))
-                .await;
-            if forgotten? == 0 {
-                // Others are at them.
-                break;
-            }
+    /// A batch of them; says how many.
+    async fn forget(self, connection: &mut AnyConnection, now: i64) -> Result<u64, StoreError> {
+        match self {
+            Self::Replays => table::forget_expired(connection, now).await,
+            Self::Responses => response::forget_expired(connection, now).await,
+            Self::Answers => cache::forget_expired(connection, now).await,
         }
-        Ok(())
-    }
-    async fn forget_expired_cache(&self) -> Result<(), StoreError> {
-        let db = &self.service.replays.db;
-        let now = db.now_micros();
-        while db.read(cache::any_expired(db.reader(), now)).await? {
-            let forgotten: Result<u64, StoreError> = db
-                .write(move |connection| Box::pin(cache::forget_expired(connection, now)))
-                .await;
-            if forgotten? == 0 {
-                // Others are at them.
-                break;
-            }
-        }
-        Ok(())
     }
 }
