@@ -47,6 +47,8 @@ const PURPOSES: [&str; 6] = [
     "user_data",
     "evals",
 ];
+/// The field that says what for.
+const PURPOSE: &str = "purpose";
 /// The field with the moment from which a file's life is counted, the one that there is, and the field with how long it is.
 const ANCHOR: &str = "expires_after[anchor]";
 const CREATED_AT: &str = "created_at";
@@ -265,23 +267,35 @@ async fn send(
                     .ok_or_else(|| invalid(form::FILE, "be given once"))?;
                 send_file((&form, field), head, &mut sender).await?;
             }
-            "purpose" => purpose = Some(form.text(field).await?),
-            ANCHOR => anchor = Some(form.text(field).await?),
-            SECONDS => seconds = Some(form.text(field).await?),
+            PURPOSE => once(&form, field, (&mut purpose, PURPOSE)).await?,
+            ANCHOR => once(&form, field, (&mut anchor, ANCHOR)).await?,
+            SECONDS => once(&form, field, (&mut seconds, SECONDS)).await?,
             _ => return Err(unknown_field(&name).into()),
         }
     }
     if head.is_some() {
         return Err(missing(form::FILE).into());
     }
-    let purpose = purpose.ok_or_else(|| missing("purpose"))?;
-    let purpose = known_purpose(&purpose).ok_or_else(|| invalid("purpose", &one_of_purposes()))?;
+    let purpose = purpose.ok_or_else(|| missing(PURPOSE))?;
+    let purpose = known_purpose(&purpose).ok_or_else(|| invalid(PURPOSE, &one_of_purposes()))?;
     let expires_after = expires_after(anchor.as_deref(), seconds.as_deref())?;
     let end = UploadEnd {
         purpose,
         expires_after,
     };
     push(&mut sender, Part::End(end)).await
+}
+
+/// Reads a short field into its place.
+async fn once(
+    form: &Form<'_>,
+    field: Field<'_>,
+    (place, name): (&mut Option<String>, &str),
+) -> Result<(), ApiError> {
+    match place.replace(form.text(field).await?) {
+        None => Ok(()),
+        Some(_) => Err(invalid(name, "be given once")),
+    }
 }
 
 async fn send_file(

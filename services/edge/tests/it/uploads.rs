@@ -137,6 +137,17 @@ async fn what_is_wrong_with_a_form_is_said() {
         (vec![field("file", "x")], invalid, "file"),
         (vec![file(&long, "x")], invalid, "file"),
         ([good(), vec![file("a", "x")]].concat(), invalid, "file"),
+        (with(&[("purpose", "vision")]), invalid, "purpose"),
+        (
+            with(&[(anchor, "created_at"), (anchor, "created_at")]),
+            invalid,
+            anchor,
+        ),
+        (
+            with(&[(seconds, "3600"), (seconds, "3600")]),
+            invalid,
+            seconds,
+        ),
         (with(&[("colour", "red")]), "unknown_parameter", "colour"),
         (with(&[(anchor, "created_at")]), missing, seconds),
         (with(&[(seconds, "3600")]), missing, anchor),
