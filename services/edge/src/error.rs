@@ -121,8 +121,9 @@ impl Failure {
         if let Some(wait) = fault.retry_after.or(unknown) {
             headers.insert(header::RETRY_AFTER, seconds(wait).into());
         }
-        // SDKs send again by themselves what answered 5xx, unless told not to.
-        if fault.code.retry == Retry::PerhapsPaid {
+        // SDKs send again by themselves what answered 5xx or 409, unless told not to.
+        let in_vain = fault.code.retry == Retry::No && fault.kind() == Kind::Conflict;
+        if in_vain || fault.code.retry == Retry::PerhapsPaid {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
     }
@@ -192,6 +193,25 @@ mod tests {
             failure.render(&mut response, "/models", "req_1");
             let wait = response.headers().get(header::RETRY_AFTER);
             assert_eq!(wait.and_then(|wait| wait.to_str().ok()), expected);
+        }
+    }
+
+    #[test]
+    fn sdks_are_told_what_not_to_send_again() {
+        for (code, expected) in [
+            (code::FILE_ROOM_FULL, Some("false")),
+            (code::IDEMPOTENCY_MISMATCH, None),
+            (code::UPSTREAM_TIMEOUT, Some("false")),
+            (code::IDEMPOTENCY_IN_PROGRESS, None),
+            (code::OVERLOADED, None),
+            (code::NOT_FOUND, None),
+        ] {
+            let failure = Failure(Box::new(Fault::of(code)));
+            let mut response = Response::new(Body::empty());
+            failure.render(&mut response, "/files", "req_1");
+            let told = response.headers().get("x-should-retry");
+            let told = told.and_then(|told| told.to_str().ok());
+            assert_eq!(told, expected, "{}", code.word);
         }
     }
 
