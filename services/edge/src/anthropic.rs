@@ -19,6 +19,11 @@ use bytes::Bytes;
 use proto::{Fault, Kind};
 use serde::Serialize;
 
+use crate::translate;
+
+/// Fields of chat, and what they are called here: chat's own complaints name them.
+const NAMES: [(&str, &str); 2] = [("messages", "messages"), ("stop", "stop_sequences")];
+
 /// The wire form of a failure.
 #[derive(Serialize)]
 struct Failed<'a> {
@@ -56,6 +61,11 @@ pub(crate) fn failed(fault: &Fault, request_id: &str) -> Bytes {
         .unwrap_or_default()
 }
 
+/// What chat complains of, by the names that the customer knows.
+pub(crate) fn renamed(fault: Fault) -> Fault {
+    translate::renamed(fault, &NAMES)
+}
+
 /// Anthropic's words for kinds of failures.
 const fn kind(kind: Kind) -> &'static str {
     match kind {
@@ -86,5 +96,26 @@ mod tests {
             failed(&fault.param("max_tokens"), "req_1"),
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens must be a number","code":"invalid_parameter","param":"max_tokens"},"request_id":"req_1"}"#
         );
+    }
+
+    #[test]
+    fn chats_complaints_name_what_the_customer_wrote() {
+        for (param, message, expected) in [
+            (
+                "messages[1].content[0].image_url.url",
+                "messages[1].content[0].image_url.url must name a picture",
+                ("messages", "messages must name a picture"),
+            ),
+            (
+                "stop[4]",
+                "stop[4] is too many",
+                ("stop_sequences[4]", "stop_sequences[4] is too many"),
+            ),
+            ("model", "model is required", ("model", "model is required")),
+        ] {
+            let fault = renamed(Fault::new(code::INVALID_PARAMETER, message).param(param));
+            let told = (fault.param.as_deref().unwrap(), fault.message.as_str());
+            assert_eq!(told, expected);
+        }
     }
 }

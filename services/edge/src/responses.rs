@@ -26,6 +26,8 @@ use domain::OperationId;
 use proto::Fault;
 use serde_json::Value;
 
+use crate::translate;
+
 /// What an operation and a response of the same bits are called.
 const PREFIXES: (&str, &str) = ("op_", "resp_");
 /// Fields of chat, and what they are called here: chat's own complaints name them.
@@ -64,32 +66,6 @@ pub(crate) fn items(object: &[u8]) -> request::Found {
 }
 
 /// What chat complains of, by the names that the customer knows.
-pub(crate) fn renamed(mut fault: Fault) -> Fault {
-    let Some(param) = &mut fault.param else {
-        return fault;
-    };
-    rename(param, &mut fault.message);
-    for violation in &mut fault.violations {
-        rename(&mut violation.param, &mut violation.message);
-    }
-    fault
-}
-
-/// A message names the field that it is about first.
-fn rename(param: &mut String, message: &mut String) {
-    for (theirs, ours) in NAMES {
-        let Some(rest) = param.strip_prefix(theirs) else {
-            continue;
-        };
-        // An item of the input may be a part of a message of chat, or several of them.
-        let behind = if theirs == "messages" { "" } else { rest };
-        if !rest.is_empty() && !rest.starts_with(['.', '[']) {
-            continue;
-        }
-        if let Some(text) = message.strip_prefix(param.as_str()) {
-            *message = format!("{ours}{behind}{text}");
-        }
-        *param = format!("{ours}{behind}");
-        return;
-    }
+pub(crate) fn renamed(fault: Fault) -> Fault {
+    translate::renamed(fault, &NAMES)
 }

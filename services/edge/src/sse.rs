@@ -221,8 +221,9 @@ impl Form {
         match self {
             Self::OpenAi => put_data(buffer, &error::json(fault, request_id)),
             Self::Anthropic(_) => {
+                let fault = anthropic::renamed(fault.clone());
                 buffer.put_slice(b"event: error\n");
-                put_data(buffer, &anthropic::failed(fault, request_id));
+                put_data(buffer, &anthropic::failed(&fault, request_id));
             }
             Self::Responses(responding) => {
                 let fault = responses::renamed(fault.clone());

@@ -37,6 +37,37 @@ pub(crate) fn given_in(value: &mut Value, name: &str) -> Option<Value> {
     value.as_object_mut().and_then(|fields| given(fields, name))
 }
 
+/// What chat complains of, by the names that the customer knows: each name of chat with the one here. Of `messages` only that is told:
+/// what one of them holds is in another place here.
+pub(crate) fn renamed(mut fault: Fault, names: &[(&str, &str)]) -> Fault {
+    let Some(param) = &mut fault.param else {
+        return fault;
+    };
+    rename(param, &mut fault.message, names);
+    for violation in &mut fault.violations {
+        rename(&mut violation.param, &mut violation.message, names);
+    }
+    fault
+}
+
+/// A message names the field that it is about first.
+fn rename(param: &mut String, message: &mut String, names: &[(&str, &str)]) {
+    for (theirs, ours) in names {
+        let Some(rest) = param.strip_prefix(theirs) else {
+            continue;
+        };
+        let behind = if *theirs == "messages" { "" } else { rest };
+        if !rest.is_empty() && !rest.starts_with(['.', '[']) {
+            continue;
+        }
+        if let Some(text) = message.strip_prefix(param.as_str()) {
+            *message = format!("{ours}{behind}{text}");
+        }
+        *param = format!("{ours}{behind}");
+        return;
+    }
+}
+
 // === impl Wrong ===
 
 impl Wrong {

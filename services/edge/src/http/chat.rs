@@ -238,7 +238,8 @@ impl Told {
     /// What chat complains of, by the names that the customer knows.
     fn complaint(&self, error: ApiError) -> ApiError {
         match self {
-            Self::AsItIs | Self::Message => error,
+            Self::AsItIs => error,
+            Self::Message => anthropic::renamed(error.fault().clone()).into(),
             Self::Response(_) => renamed(error.fault().clone()).into(),
         }
     }

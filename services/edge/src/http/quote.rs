@@ -116,7 +116,10 @@ pub(crate) async fn count_tokens(
         route: MESSAGES_ROUTE.to_owned(),
     };
     let request = rpc::request(request, limits.deadlines.submit);
-    let quote = app.clients.chat.clone().quote(request).await?.into_inner();
+    let quote = app.clients.chat.clone().quote(request).await;
+    let quote = quote
+        .map_err(|status| complaint(MESSAGES_ROUTE, status.into()))?
+        .into_inner();
     let Resolved {
         input_tokens_expected,
     } = serde_json::from_slice(&quote.resolved).map_err(|_| ApiError::internal())?;
@@ -148,10 +151,10 @@ fn asked(app: &App, text: &Bytes) -> Result<(String, Bytes), ApiError> {
 
 /// What chat complains of, by the names that the customer knows.
 fn complaint(route: &str, error: ApiError) -> ApiError {
-    if route == RESPONSES_ROUTE {
-        renamed(error.fault().clone()).into()
-    } else {
-        error
+    match route {
+        MESSAGES_ROUTE => anthropic::renamed(error.fault().clone()).into(),
+        RESPONSES_ROUTE => renamed(error.fault().clone()).into(),
+        _ => error,
     }
 }
 

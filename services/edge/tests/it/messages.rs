@@ -163,3 +163,30 @@ async fn failures_are_told_in_anthropics_words_before_and_within_a_stream() {
     );
     assert!(text.contains("api_error"), "{text}");
 }
+
+#[tokio::test]
+async fn what_chat_complains_of_is_named_as_the_customer_knows_it() {
+    let house = House::start().await;
+    let key = key(&house);
+    let place = "messages[1].content[0].image_url.url";
+    let message = format!("{place} must name a picture");
+    let fault = Fault::new(code::INVALID_PARAMETER, message).param(place);
+    let complained = json!(["messages", "messages must name a picture"]);
+    house.refuse(None, fault.clone());
+    let ask = house.post("/api/v1/messages", &key, ASK.to_owned());
+    let (status, body) = read(ask).await;
+    let error = &body["error"];
+    assert_eq!(status, 400);
+    assert_eq!(json!([error["param"], error["message"]]), complained);
+
+    let script = house.script();
+    let head = Head {
+        stream: true,
+        ..Head::default()
+    };
+    say(&script, Event::Head(head)).await;
+    say(&script, Event::Failed(fault.to_wire())).await;
+    let ask = house.post("/api/v1/messages", &key, STREAM.to_owned());
+    let text = ask.send().await.unwrap().text().await.unwrap();
+    assert!(!text.contains("image_url"), "{text}");
+}
