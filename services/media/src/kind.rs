@@ -6,6 +6,8 @@ use infer::MatcherType;
 const HEAD_BYTES: usize = 4096;
 /// The type of whatever is text, JSON and markup among it.
 const TEXT: &str = "text/plain";
+/// The one type whose files may be text and are not meant as it. Other types are told by so few letters that a text may begin with them.
+const PDF: &str = "application/pdf";
 /// The longest beginning of a character that can be cut off.
 const LONGEST_CHARACTER: usize = 4;
 
@@ -40,13 +42,22 @@ impl Look {
         if self.head.len() < HEAD_BYTES {
             return None;
         }
-        binary(&self.head).or_else(|| matches!(self.text, Text::Never).then_some(UNKNOWN))
+        let found = binary(&self.head);
+        match self.text {
+            Text::Never => Some(found.unwrap_or(UNKNOWN)),
+            Text::So(_) => found.filter(|kind| *kind == PDF),
+        }
     }
 
     /// What the file is, all of it having come.
     pub(crate) fn whole(&self) -> &'static str {
         let is_text = matches!(&self.text, Text::So(cut) if cut.is_empty());
-        binary(&self.head).unwrap_or(if is_text { TEXT } else { UNKNOWN })
+        let found = binary(&self.head);
+        if is_text {
+            found.filter(|kind| *kind == PDF).unwrap_or(TEXT)
+        } else {
+            found.unwrap_or(UNKNOWN)
+        }
     }
 }
 
@@ -153,7 +164,7 @@ mod tests {
         for (bytes, kind) in [
             (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "image/png"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
-            (b"GIF89a", "image/gif"),
+            (b"GIF89a\x01\0\x01\0", "image/gif"),
             (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
             (b"RIFF\x24\0\0\0WAVEfmt ", "audio/x-wav"),
             (b"ID3\x03\0\0", "audio/mpeg"),
@@ -165,6 +176,13 @@ mod tests {
             (br#"{"a": [1]}"#, "text/plain"),
             (b"<!DOCTYPE html><html></html>", "text/plain"),
             (b"#!/bin/sh\n", "text/plain"),
+            (b"BMI,age\n1,2\n", "text/plain"),
+            (b"MZ is text", "text/plain"),
+            (b"BZh, said the bee", "text/plain"),
+            (b"GIF89a is a format", "text/plain"),
+            (b"ID3 tags", "text/plain"),
+            (b"CWS: a list", "text/plain"),
+            (b"MZ\x90\0\x03\0", "application/vnd.microsoft.portable-executable"),
             (long.as_bytes(), "text/plain"),
             (&spoilt, UNKNOWN),
             (b"half a character \xe2\x82", UNKNOWN),
@@ -188,6 +206,11 @@ mod tests {
         assert_eq!(early(&picture), Some("image/gif"));
         assert_eq!(early(b"GIF89a"), None);
         assert_eq!(early(&[b'a'; 5000]), None);
+        assert_eq!(early(&[b"MZ", &[b'a'; 5000][..]].concat()), None);
+        assert_eq!(
+            early(&[b"%PDF-", &[b'a'; 5000][..]].concat()),
+            Some("application/pdf")
+        );
         assert_eq!(early(&[0; 5000]), Some(UNKNOWN));
     }
 
