@@ -84,8 +84,8 @@ pub struct InputLimits {
     /// `"20s"`.
     #[serde(with = "duration::positive")]
     pub timeout: Duration,
-    /// For how many requests of this process files are fetched or kept at once. With `max_total_bytes`, about a third of what they may take of
-    /// its memory: a file is kept as text, and stands in the request as well.
+    /// For how many requests of this process URLs are fetched, and what they lead to is kept, at once; and for how many uploaded files are read.
+    /// With `max_total_bytes`, about a third of what the former may take of its memory: a file is kept as text, and stands in the request as well.
     /// Default 32.
     pub at_once: usize,
     /// How long media may take to say what an uploaded file is, before a request that names it is refused. Default `"2s"`.

@@ -2,16 +2,20 @@
 //! them. They are looked at before anything is held, so that what cannot be used costs nobody anything; their bytes are read under the
 //! hold, and stand in the request as if the customer had sent them: no provider sees an id of ours, and no adapter knows of files.
 //!
-//! What is read is kept in memory, as base64, until the request has been answered or given up: of so many requests at once, and so much
-//! each, as of those that name URLs (`providers/inputs.rs`), which have room of their own.
+//! So many requests at once read files. Then each is a request like those of customers who send the bytes themselves: as many are in memory as
+//! may be open at providers (`bulkhead.rs`), and one that a provider lets wait keeps nobody from reading.
 
-use std::{io::Write as _, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Write as _,
+    ops::Range,
+};
 
 use base64::{engine::general_purpose::STANDARD, write::EncoderStringWriter};
 use bytes::Bytes;
 use chassis::rpc::{self, Channel};
-use domain::{Caller, Problem};
-use futures::{StreamExt as _, future::join_all};
+use domain::{Caller, FileId, Problem};
+use futures::{StreamExt as _, future::try_join_all};
 use proto::{
     Fault, Kind, code,
     media::v1::{
@@ -19,10 +23,8 @@ use proto::{
         output_part::Part as Piece,
     },
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
+use tracing::warn;
 
 use crate::{
     InputLimits, Service,
@@ -45,7 +47,7 @@ const NAMELESS: &str = "document.pdf";
 pub(crate) struct Files {
     client: FilesClient<Channel>,
     limits: InputLimits,
-    room: Arc<Semaphore>,
+    room: Semaphore,
 }
 
 /// What is known of a file that a request names.
@@ -60,8 +62,6 @@ pub(crate) struct Known {
 pub(crate) struct Filled {
     pub(crate) body: Bytes,
     pub(crate) request: Request,
-    /// Its room among all that is kept.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What stands in a body between the bytes of two files.
@@ -78,7 +78,7 @@ impl Files {
     pub(crate) fn new(media: Channel, limits: InputLimits) -> Self {
         Self {
             client: FilesClient::new(media),
-            room: Arc::new(Semaphore::new(limits.at_once)),
+            room: Semaphore::new(limits.at_once),
             limits,
         }
     }
@@ -97,10 +97,14 @@ impl Files {
             let allowed = format!("name at most {} files", self.limits.max_count);
             return Err(wrong(vec![Problem::invalid("messages", allowed)]));
         }
-        let asked = mentions.iter().map(|one| self.look_at(&plan.caller, one));
+        let ids: HashSet<FileId> = mentions.iter().map(|mention| mention.id).collect();
+        let looks = ids.into_iter().map(|id| self.look_at(&plan.caller, id));
+        let found: HashMap<FileId, File> =
+            try_join_all(looks).await?.into_iter().flatten().collect();
         let (mut known, mut problems) = (Vec::with_capacity(mentions.len()), Vec::new());
-        for looked in join_all(asked).await {
-            match looked? {
+        for mention in mentions {
+            let file = found.get(&mention.id).ok_or_else(|| gone(mention));
+            match file.and_then(|file| self.check(mention, file)) {
                 Ok(file) => known.push(file),
                 Err(problem) => problems.push(problem),
             }
@@ -121,27 +125,23 @@ impl Files {
         }
     }
 
-    /// One file, or what is wrong with it.
-    async fn look_at(
-        &self,
-        caller: &Caller,
-        mention: &Mention,
-    ) -> Result<Result<Known, Problem>, Fault> {
+    /// One file, if it is there.
+    async fn look_at(&self, caller: &Caller, id: FileId) -> Result<Option<(FileId, File)>, Fault> {
         let request = GetFileRequest {
             context: Some(caller.into()),
-            file_id: mention.id.to_vec().into(),
+            file_id: id.to_vec().into(),
         };
         let request = rpc::request(request, self.limits.lookup);
         match self.client.clone().get_file(request).await {
-            Ok(file) => Ok(self.check(mention, file.into_inner())),
+            Ok(file) => Ok(Some((id, file.into_inner()))),
             Err(status) => match Fault::from(status) {
-                fault if fault.kind() == Kind::NotFound => Ok(Err(gone(mention))),
-                fault => Err(away(fault)),
+                fault if fault.kind() == Kind::NotFound => Ok(None),
+                fault => Err(away(&fault)),
             },
         }
     }
 
-    fn check(&self, mention: &Mention, file: File) -> Result<Known, Problem> {
+    fn check(&self, mention: &Mention, file: &File) -> Result<Known, Problem> {
         let (kind, most) = (file.content_type.as_str(), self.limits.max_bytes);
         let allowed = match mention.part {
             Part::Image if !kind.starts_with("image/") => {
@@ -155,8 +155,8 @@ impl Files {
             }
             Part::Image | Part::Document | Part::NamedDocument => {
                 return Ok(Known {
-                    content_type: file.content_type,
-                    filename: file.filename,
+                    content_type: file.content_type.clone(),
+                    filename: file.filename.clone(),
                     bytes: file.bytes,
                 });
             }
@@ -176,13 +176,12 @@ impl Files {
         if plan.request.media.files.is_empty() {
             return Ok(None);
         }
-        let room = Arc::clone(&self.room).acquire_owned();
-        let Ok(Ok(room)) = timeout(self.limits.timeout, room).await else {
+        let Ok(Ok(_place)) = timeout(self.limits.timeout, self.room.acquire()).await else {
             return Err(Fault::of(code::OVERLOADED).retry_after(SOON));
         };
         let body = timeout(self.limits.timeout, self.body(plan)).await;
         let body = body.map_err(|_elapsed| unreadable())??;
-        with(service, plan, (body, Some(room))).map(Some)
+        with(service, plan, body).map(Some)
     }
 
     async fn body(&self, plan: &Plan) -> Result<Bytes, Fault> {
@@ -198,10 +197,17 @@ impl Files {
             .fold(plan.body.len(), usize::saturating_add);
         let mut body = String::with_capacity(length);
         let files = plan.request.media.files.iter().zip(&plan.files);
+        let mut poured: HashMap<FileId, Range<usize>> = HashMap::new();
         for (piece, file) in between.iter().zip(files) {
             body.push_str(piece.text);
             body.push_str(&piece.opening);
-            self.pour(&plan.caller, file, &mut body).await?;
+            if let Some(there) = poured.get(&file.0.id) {
+                body.extend_from_within(there.clone());
+            } else {
+                let start = body.len();
+                self.pour(&plan.caller, file, &mut body).await?;
+                poured.insert(file.0.id, start..body.len());
+            }
             body.push('"');
         }
         body.push_str(rest);
@@ -224,7 +230,7 @@ impl Files {
         let request = rpc::request(request, self.limits.timeout);
         let missing = |status: tonic::Status| match Fault::from(status) {
             fault if fault.kind() == Kind::NotFound => wrong(vec![gone(mention)]),
-            fault => away(fault),
+            fault => away(&fault),
         };
         let read = self.client.clone().read_file(request).await;
         let mut parts = read.map_err(missing)?.into_inner();
@@ -260,19 +266,14 @@ pub(crate) fn outlined(service: &Service, plan: &Plan) -> Result<Option<Filled>,
         body.push('"');
     }
     body.push_str(rest);
-    with(service, plan, (body.into(), None)).map(Some)
+    with(service, plan, body.into()).map(Some)
 }
 
 /// Another body in the place of the plan's.
-fn with(
-    service: &Service,
-    plan: &Plan,
-    (body, room): (Bytes, Option<OwnedSemaphorePermit>),
-) -> Result<Filled, Fault> {
+fn with(service: &Service, plan: &Plan, body: Bytes) -> Result<Filled, Fault> {
     Ok(Filled {
         request: read(service, plan.surface, &body).map_err(|_| internal())?,
         body,
-        _room: room,
     })
 }
 
@@ -326,7 +327,11 @@ fn gone(mention: &Mention) -> Problem {
 }
 
 /// Media cannot be asked. That it took too long is no reason to think that anything was paid.
-fn away(fault: Fault) -> Fault {
+fn away(fault: &Fault) -> Fault {
+    warn!(
+        code = fault.code.word,
+        "media does not give a file that a request names"
+    );
     match fault.kind() {
         Kind::Unavailable | Kind::Timeout | Kind::RateLimit => unreadable(),
         Kind::BadRequest
@@ -345,4 +350,70 @@ fn away(fault: Fault) -> Fault {
 fn unreadable() -> Fault {
     let message = "uploaded files cannot be read for a moment; nothing was charged";
     Fault::new(code::SERVICE_UNAVAILABLE, message).retry_after(SOON)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::{
+        Event, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+        subscriber::with_default,
+    };
+
+    use super::*;
+
+    /// A log that keeps the codes that are written into it.
+    #[derive(Clone, Default)]
+    struct Codes(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Codes {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            if field.name() == "code" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        }
+    }
+
+    impl Subscriber for Codes {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn the_log_says_why_media_gives_no_file() {
+        let codes = Codes::default();
+        for (said, told) in [
+            (code::OVERLOADED, code::SERVICE_UNAVAILABLE),
+            (code::TIMEOUT, code::SERVICE_UNAVAILABLE),
+            (code::INVALID_PARAMETER, code::INTERNAL),
+        ] {
+            let fault = with_default(codes.clone(), || away(&Fault::of(said)));
+            assert_eq!(fault.code, told);
+            let logged = codes.0.lock().unwrap().pop();
+            assert_eq!(logged, Some(format!("{:?}", said.word)));
+        }
+    }
 }

@@ -71,6 +71,9 @@ async fn a_provider_that_speaks_openais_protocol_gets_data_urls() {
         !sent.contains(&one) && !sent.contains(&two),
         "no id of ours leaves"
     );
+    // However often a file is named.
+    assert_eq!(app.files.shelf().looks, 2);
+    assert_eq!(app.files.shelf().reads, 2);
     app.settled().await;
 }
 
@@ -250,26 +253,36 @@ async fn while_media_is_away_nothing_is_charged() {
 }
 
 #[tokio::test]
-async fn of_so_many_requests_files_are_kept_in_memory_at_once() {
-    let settings = "[limits.inputs]\nat_once = 1\ntimeout = '3s'";
+async fn so_many_requests_read_files_at_once_and_an_answer_is_not_waited_for() {
+    let settings = "[limits.inputs]\nat_once = 1\ntimeout = '300ms'";
     let app = App::with(settings, crate::app::compatible()).await;
     let image = app.files.put("a", PNG, &noise(3000));
     let body = asking("gemini", &[picture(&image)]);
     app.provider.will(Reply::silence());
-    let first = app.ask(&body);
-    let second = async {
+    let hanging = app.ask(&body);
+    let others = async {
         crate::app::until("the first has its file", || app.provider.asked().len() == 1).await;
-        app.refused(&body).await
+        app.provider.will(Reply::whole(200, WHOLE));
+        app.collect(&body).await;
+        app.files.shelf().mood = Mood::Silent;
+        let refused = [app.refused(&body), app.refused(&body), app.refused(&body)];
+        let codes: Vec<Code> = futures::future::join_all(refused)
+            .await
+            .into_iter()
+            .inspect(|fault| assert!(fault.retry_after.is_some()))
+            .map(|fault| fault.code)
+            .collect();
+        // One reads in vain; whoever has waited as long as it may take is sent away.
+        for code in [code::SERVICE_UNAVAILABLE, code::OVERLOADED] {
+            assert!(codes.contains(&code), "{codes:?}");
+        }
     };
     tokio::select! {
-        _ = first => panic!("nobody answers it"),
-        fault = second => {
-            let known: Code = fault.code;
-            assert_eq!(known, code::OVERLOADED);
-            assert!(fault.retry_after.is_some());
-        }
+        _ = hanging => panic!("nobody answers it"),
+        () = others => {}
     }
-    // It has left, and its room is free.
+    // Whoever has left or failed has given the place back.
+    app.files.shelf().mood = Mood::Good;
     app.provider.will(Reply::whole(200, WHOLE));
     app.collect(&body).await;
     app.settled().await;
