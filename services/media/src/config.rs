@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::config::{Error, Settings, duration};
 use db::RelayLimits;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use upstream::{EgressConfig, UpstreamConfig};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
@@ -150,6 +151,8 @@ pub struct FileLimits {
     pub timeout: Duration,
     /// Files that may come at once to this process, each with half a MiB or so in its memory. Default 64.
     pub at_once: usize,
+    /// Those among them that may be of one account, in each mode. Default 8.
+    pub at_once_per_account: usize,
 }
 
 // === impl Config ===
@@ -173,7 +176,30 @@ impl Config {
                 "limits.media.lease must be at least 1s".to_owned(),
             ));
         }
+        config.files.check()?;
         Ok(config)
+    }
+}
+
+// === impl FileLimits ===
+
+impl FileLimits {
+    /// Refuses what would let no file in.
+    fn check(&self) -> Result<(), Error> {
+        let most = Semaphore::MAX_PERMITS;
+        let wrong = if !(1..=most).contains(&self.at_once) {
+            format!("at_once must be from 1 to {most}")
+        } else if self.at_once_per_account == 0 {
+            "at_once_per_account must be at least 1".to_owned()
+        } else if self.max_total_bytes < self.max_bytes {
+            let (total, one) = (self.max_total_bytes, self.max_bytes);
+            format!("max_total_bytes ({total}) must be at least limits.files.max_bytes ({one})")
+        } else if self.content_types.is_empty() {
+            "content_types must name at least one type".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Setting(format!("limits.files.{wrong}")))
     }
 }
 
@@ -259,6 +285,48 @@ impl Default for FileLimits {
             content_types: types.map(str::to_owned).to_vec(),
             timeout: Duration::from_secs(10 * 60),
             at_once: 64,
+            at_once_per_account: 8,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_its_name() {
+        let refusal = |text: &str| Config::read(&Settings::from_toml(text)).err();
+        assert!(refusal("").is_none());
+        assert!(refusal("[limits.files]\nmax_bytes = 9\nmax_total_bytes = 9").is_none());
+        for (text, named) in [
+            (
+                "[limits.media]\nlease = '999ms'",
+                "limits.media.lease must be at least 1s",
+            ),
+            (
+                "[limits.files]\nat_once = 0",
+                "limits.files.at_once must be from 1 to",
+            ),
+            (
+                "[limits.files]\nat_once = 4611686018427387904",
+                "limits.files.at_once must be from 1 to",
+            ),
+            (
+                "[limits.files]\nat_once_per_account = 0",
+                "limits.files.at_once_per_account must be at least 1",
+            ),
+            (
+                "[limits.files]\nmax_bytes = 9\nmax_total_bytes = 8",
+                "limits.files.max_total_bytes (8) must be at least limits.files.max_bytes (9)",
+            ),
+            (
+                "[limits.files]\ncontent_types = []",
+                "limits.files.content_types must name at least one type",
+            ),
+        ] {
+            let message = refusal(text).unwrap().to_string();
+            assert!(message.contains(named), "{message}");
         }
     }
 }

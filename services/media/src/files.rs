@@ -19,7 +19,7 @@ pub(crate) struct File {
 }
 
 /// Whose a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     pub(crate) account: AccountId,
     pub(crate) mode: Mode,

@@ -31,8 +31,6 @@ const SHORTEST_LIFE: u64 = 3600;
 const EXPIRES_AFTER: &str = "expires_after[seconds]";
 /// The field that the file is.
 const FILE: &str = "file";
-/// When to come again where as many uploads are under way as may be.
-const FULL_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What comes first.
 #[derive(Clone, Debug)]
@@ -75,9 +73,7 @@ pub(crate) async fn upload<S>(media: &Media, head: Head, pieces: S) -> Result<Fi
 where
     S: Stream<Item = Result<Piece, Error>> + Send + Unpin,
 {
-    let Ok(_place) = media.kept.uploads.places.try_acquire() else {
-        return Err(Fault::of(code::OVERLOADED).retry_after(FULL_WAIT).into());
-    };
+    let _place = media.kept.uploads.place((&head.caller).into())?;
     let coming = expect(media, head).await?;
     let taken = take(media, &coming, pieces).await;
     if taken.is_err() {

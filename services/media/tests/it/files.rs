@@ -341,7 +341,8 @@ async fn what_cannot_be_kept_leaves_nothing(engine: Engine) {
 async fn an_account_keeps_so_many_bytes_however_many_ask(engine: Engine) {
     let house = House::new(engine, vec![]).await;
     // While it comes, a file may have its most bytes: five of them, then.
-    let house = house.with_files("max_bytes = 1000\nmax_total_bytes = 5000");
+    let house =
+        house.with_files("max_bytes = 1000\nmax_total_bytes = 5000\nat_once_per_account = 64");
     let running = house.start().await;
     let second = match engine {
         Engine::Sqlite => running.clone(),
@@ -369,7 +370,9 @@ async fn an_account_keeps_so_many_bytes_however_many_ask(engine: Engine) {
 }
 
 async fn an_account_keeps_so_many_files(engine: Engine) {
-    let house = House::new(engine, vec![]).await.with_files("max_files = 3");
+    let house = House::new(engine, vec![])
+        .await
+        .with_files("max_files = 3\nat_once_per_account = 64");
     let running = house.start().await;
     let uploads = (0..20).map(|_| upload(&running, PNG));
     let (kept, refused): (Vec<_>, Vec<_>) =

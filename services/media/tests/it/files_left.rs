@@ -23,6 +23,7 @@ on_both_engines! {
     what_a_process_was_at_when_it_died_is_deleted,
     whatever_stands_between_bytes_and_row_is_mended,
     so_many_come_at_once,
+    so_many_of_an_account_come_at_once,
     one_that_was_given_up_is_not_kept,
 }
 
@@ -140,6 +141,48 @@ async fn so_many_come_at_once(engine: Engine) {
     let ended = stream::iter(Vec::<UploadPart>::new());
     let nothing = running.files.clone().upload(ended.boxed()).await;
     assert_eq!(Fault::from(nothing.unwrap_err()).code, code::INTERNAL);
+}
+
+async fn so_many_of_an_account_come_at_once(engine: Engine) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_files("at_once_per_account = 2");
+    let running = house.start().await;
+    let mut senders = Vec::new();
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let (sender, receiver) = mpsc::channel(9);
+        for part in parts(&running, (mint(), PNG), None) {
+            sender.send(part).await.unwrap();
+        }
+        senders.push(sender);
+        let mut files = running.files.clone();
+        calls.push(Box::pin(async move {
+            files.upload(ReceiverStream::new(receiver)).await
+        }));
+    }
+    eventually("both are coming", async || {
+        for call in &mut calls {
+            assert!(futures::poll!(call.as_mut()).is_pending());
+        }
+        rows(&running).await == 2
+    })
+    .await;
+    let fault = upload(&running, PNG).await.unwrap_err();
+    assert_eq!(fault.code, code::OVERLOADED);
+    assert!(fault.retry_after.is_some());
+    assert!(fault.message.contains("2 files"), "{}", fault.message);
+    // Nobody else notices.
+    upload(&running.stranger(), PNG).await.unwrap();
+    upload(&running.live(), PNG).await.unwrap();
+    // One that is cut gives its place back, and one that ends does.
+    drop(senders.pop());
+    calls.pop().unwrap().await.unwrap_err();
+    upload(&running, PNG).await.unwrap();
+    let last = parts(&running, (mint(), PNG), Some(end())).pop().unwrap();
+    senders.pop().unwrap().send(last).await.unwrap();
+    calls.pop().unwrap().await.unwrap();
+    upload(&running, PNG).await.unwrap();
 }
 
 async fn one_that_was_given_up_is_not_kept(engine: Engine) {
