@@ -170,8 +170,8 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
     );
     let file = media::Config::read(settings)?.files.max_bytes;
     ensure!(
-        u64::try_from(bodies.upload).unwrap_or(u64::MAX) >= file,
-        "limits.bodies.upload ({}) must be at least limits.files.max_bytes ({file})",
+        u64::try_from(bodies.upload).unwrap_or(u64::MAX) > file,
+        "limits.bodies.upload ({}) must be more than limits.files.max_bytes ({file})",
         bodies.upload
     );
     ensure!(
@@ -245,6 +245,10 @@ mod tests {
             (
                 "[limits.bodies]\npayment_event = 1048576",
                 "limits.billing.input.max_message_bytes (1048576) must be at least limits.bodies.payment_event (1048576)",
+            ),
+            (
+                "[limits.bodies]\nupload = 67108864",
+                "limits.bodies.upload (67108864) must be more than limits.files.max_bytes (67108864)",
             ),
             (
                 "[limits.billing]\nchat_life = '14m'",
