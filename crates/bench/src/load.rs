@@ -25,8 +25,6 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-/// More connections than these are not opened at once.
-const MANY: u32 = 512;
 /// How long an answer may take after the end of the window before it counts as an error.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error, so that a program that is down is not hammered.
@@ -181,14 +179,12 @@ impl Plan {
         })
     }
 
-    /// When a connection begins: many are not opened at once, but over the time before the window. At once, most would wait for a listener
-    /// that has no room for them, a second and then twice as long each time.
+    /// When a connection begins: one after another over the time before the window. At once, many would wait for a listener that has no room
+    /// for them; and streams, which all take the same time, would go on coming in one burst for ever.
     fn begins(&self, number: u32, connections: u32) -> Instant {
         let part = match self.pace {
-            Pace::Closed | Pace::Once if connections > MANY => {
-                f64::from(number) / f64::from(connections)
-            }
-            Pace::Closed | Pace::Once | Pace::Open { .. } => 0.0,
+            Pace::Closed | Pace::Once => f64::from(number) / f64::from(connections),
+            Pace::Open { .. } => 0.0,
         };
         self.start + self.from.duration_since(self.start).mul_f64(part)
     }
