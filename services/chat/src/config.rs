@@ -9,6 +9,8 @@ use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 use upstream::{EgressConfig, UpstreamConfig};
 
+use crate::files::room;
+
 pub use cache::CacheLimits;
 pub use failover::{BreakerLimits, ExtraCalls, FailoverLimits, InFlightLimits, SpeedLimits};
 
@@ -88,6 +90,9 @@ pub struct InputLimits {
     /// With `max_total_bytes`, about a third of what the former may take of its memory: a file is kept as text, and stands in the request as well.
     /// Default 32.
     pub at_once: usize,
+    /// Bytes of uploaded files, in base64, that stand in requests under way in this process; more are refused with `overloaded`. An account may
+    /// have a quarter of them in each mode. Default 1 GiB.
+    pub max_kept_bytes: u64,
     /// How long media may take to say what an uploaded file is, before a request that names it is refused. Default `"2s"`.
     #[serde(with = "duration::positive")]
     pub lookup: Duration,
@@ -225,6 +230,12 @@ impl Config {
                 "limits.inputs.at_once must be at least 1".to_owned(),
             ));
         }
+        if inputs.max_kept_bytes / room::PARTS / 2 < inputs.max_total_bytes {
+            return Err(Error::Setting(
+                "limits.inputs.max_kept_bytes must be at least 8 times max_total_bytes: an account has a quarter, and base64 is longer"
+                    .to_owned(),
+            ));
+        }
         if config.billing.hold_ttl < config.longest_request() {
             return Err(Error::Setting(
                 "limits.chat.billing.hold_ttl must be at least limits.chat.failover.window, slow_reader_timeout, \
@@ -273,6 +284,7 @@ impl Default for InputLimits {
             max_count: 16,
             timeout: Duration::from_secs(20),
             at_once: 32,
+            max_kept_bytes: 1024 * 1024 * 1024,
             lookup: Duration::from_secs(2),
             content_types: types.map(str::to_owned).to_vec(),
         }

@@ -2,13 +2,16 @@
 //! them. They are looked at before anything is held, so that what cannot be used costs nobody anything; their bytes are read under the
 //! hold, and stand in the request as if the customer had sent them: no provider sees an id of ours, and no adapter knows of files.
 //!
-//! So many requests at once read files. Then each is a request like those of customers who send the bytes themselves: as many are in memory as
-//! may be open at providers (`bulkhead.rs`), and one that a provider lets wait keeps nobody from reading.
+//! So many requests at once read files, and one that a provider lets wait keeps nobody from reading: what is read has room of its own until
+//! the request is answered or given up (`files/room.rs`).
+
+pub(crate) mod room;
 
 use std::{
     collections::{HashMap, HashSet},
     io::Write as _,
     ops::Range,
+    sync::Arc,
 };
 
 use base64::{engine::general_purpose::STANDARD, write::EncoderStringWriter};
@@ -26,6 +29,7 @@ use proto::{
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::warn;
 
+use self::room::{Room, Share};
 use crate::{
     InputLimits, Service,
     fault::{internal, refused},
@@ -47,7 +51,9 @@ const NAMELESS: &str = "document.pdf";
 pub(crate) struct Files {
     client: FilesClient<Channel>,
     limits: InputLimits,
-    room: Semaphore,
+    /// Places of requests that read files.
+    places: Semaphore,
+    room: Arc<Room>,
 }
 
 /// What is known of a file that a request names.
@@ -62,6 +68,8 @@ pub(crate) struct Known {
 pub(crate) struct Filled {
     pub(crate) body: Bytes,
     pub(crate) request: Request,
+    /// Its room among all that were read.
+    _share: Option<Share>,
 }
 
 /// What stands in a body between the bytes of two files.
@@ -78,7 +86,8 @@ impl Files {
     pub(crate) fn new(media: Channel, limits: InputLimits) -> Self {
         Self {
             client: FilesClient::new(media),
-            room: Semaphore::new(limits.at_once),
+            places: Semaphore::new(limits.at_once),
+            room: Room::new(limits.max_kept_bytes),
             limits,
         }
     }
@@ -176,25 +185,25 @@ impl Files {
         if plan.request.media.files.is_empty() {
             return Ok(None);
         }
-        let Ok(Ok(_place)) = timeout(self.limits.timeout, self.room.acquire()).await else {
-            return Err(Fault::of(code::OVERLOADED).retry_after(SOON));
+        let encoded = plan.files.iter().map(Known::encoded);
+        let encoded = encoded.fold(0_u64, u64::saturating_add);
+        let overloaded = || Fault::of(code::OVERLOADED).retry_after(SOON);
+        let share = self.room.take(&plan.caller, encoded);
+        let share = share.ok_or_else(overloaded)?;
+        let Ok(Ok(_place)) = timeout(self.limits.timeout, self.places.acquire()).await else {
+            return Err(overloaded());
         };
-        let body = timeout(self.limits.timeout, self.body(plan)).await;
+        let body = timeout(self.limits.timeout, self.body(plan, encoded)).await;
         let body = body.map_err(|_elapsed| unreadable())??;
-        with(service, plan, body).map(Some)
+        with(service, plan, (body, Some(share))).map(Some)
     }
 
-    async fn body(&self, plan: &Plan) -> Result<Bytes, Fault> {
+    /// The body with its files, which are so long in base64.
+    async fn body(&self, plan: &Plan, encoded: u64) -> Result<Bytes, Fault> {
         let (between, rest) = pieces(plan)?;
-        let bytes = plan
-            .files
-            .iter()
-            .map(|file| usize::try_from(file.bytes).unwrap_or(0));
-        let encoded = bytes.map(|bytes| bytes.div_ceil(3).saturating_mul(4));
         let openings = between.iter().map(|piece| piece.opening.len());
-        let length = encoded
-            .chain(openings)
-            .fold(plan.body.len(), usize::saturating_add);
+        let length = openings.fold(plan.body.len(), usize::saturating_add);
+        let length = length.saturating_add(usize::try_from(encoded).unwrap_or(0));
         let mut body = String::with_capacity(length);
         let files = plan.request.media.files.iter().zip(&plan.files);
         let mut poured: HashMap<FileId, Range<usize>> = HashMap::new();
@@ -266,14 +275,19 @@ pub(crate) fn outlined(service: &Service, plan: &Plan) -> Result<Option<Filled>,
         body.push('"');
     }
     body.push_str(rest);
-    with(service, plan, body.into()).map(Some)
+    with(service, plan, (body.into(), None)).map(Some)
 }
 
 /// Another body in the place of the plan's.
-fn with(service: &Service, plan: &Plan, body: Bytes) -> Result<Filled, Fault> {
+fn with(
+    service: &Service,
+    plan: &Plan,
+    (body, share): (Bytes, Option<Share>),
+) -> Result<Filled, Fault> {
     Ok(Filled {
         request: read(service, plan.surface, &body).map_err(|_| internal())?,
         body,
+        _share: share,
     })
 }
 
@@ -295,6 +309,11 @@ fn pieces(plan: &Plan) -> Result<(Vec<Between<'_>>, &str), Fault> {
 // === impl Known ===
 
 impl Known {
+    /// Its bytes in base64.
+    const fn encoded(&self) -> u64 {
+        self.bytes.div_ceil(3).saturating_mul(4)
+    }
+
     /// What stands before its bytes, in OpenAI's words.
     fn opening(&self, part: Part) -> String {
         let kind = &self.content_type;

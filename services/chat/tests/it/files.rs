@@ -289,6 +289,40 @@ async fn so_many_requests_read_files_at_once_and_an_answer_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn what_providers_let_wait_takes_no_more_memory_than_an_account_may_have() {
+    // A quarter has room for two of these in base64.
+    let settings =
+        "[limits.inputs]\nmax_bytes = 3000\nmax_total_bytes = 3000\nmax_kept_bytes = 35000";
+    let app = App::with(settings, crate::app::compatible()).await;
+    let image = app.files.put("a", PNG, &noise(2900));
+    let body = asking("gemini", &[picture(&image)]);
+    let request = App::request(&body, Mode::Test, &[]);
+    let send = || {
+        app.send(proto::chat::v1::CompleteRequest {
+            operation_id: chassis::mint::<domain::ids::Operation>().to_vec().into(),
+            ..request.clone()
+        })
+    };
+    app.provider.will(Reply::silence());
+    app.provider.will(Reply::silence());
+    let hanging = futures::future::join(send(), send());
+    let others = async {
+        crate::app::until("both have their file", || app.provider.asked().len() == 2).await;
+        let fault = proto::Fault::from(send().await.unwrap_err());
+        assert_eq!(fault.code, code::OVERLOADED);
+        assert!(fault.retry_after.is_some());
+        // Another account has a part of its own.
+        app.provider.will(Reply::whole(200, WHOLE));
+        app.collect(&body).await;
+    };
+    tokio::select! {
+        _ = hanging => panic!("nobody answers them"),
+        () = others => {}
+    }
+    app.settled().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_kept_for_its_key_outlives_the_file() {
     let app = App::answering(Reply::whole(200, WHOLE)).await;
     let image = app.files.put("a", PNG, &noise(30));
