@@ -118,7 +118,7 @@ impl Text {
     }
 
     fn of(bytes: &[u8]) -> Self {
-        if has_nul(bytes) {
+        if bytes.iter().copied().any(is_no_text) {
             return Self::Never;
         }
         match std::str::from_utf8(bytes) {
@@ -138,9 +138,10 @@ impl Default for Text {
     }
 }
 
-/// No text has a NUL in it, and most other files do.
-fn has_nul(bytes: &[u8]) -> bool {
-    bytes.contains(&0)
+/// Bytes that no text has, and most other files do (WHATWG, MIME Sniffing, "binary data byte"): control characters but for tab, line feed,
+/// form feed, carriage return and escape.
+const fn is_no_text(byte: u8) -> bool {
+    matches!(byte, 0x00..=0x08 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F)
 }
 
 #[cfg(test)]
@@ -187,6 +188,9 @@ mod tests {
             (&spoilt, UNKNOWN),
             (b"half a character \xe2\x82", UNKNOWN),
             (b"a\0b", UNKNOWN),
+            (b"PK\x03\x04 a picture, or so they say", "application/zip"),
+            (b"a\x1b[1mb\tc\r\n\x0c", "text/plain"),
+            (b"a\x01b", UNKNOWN),
         ] {
             for length in [1, 2, 3, 5, 7, 4096, 1 << 20] {
                 assert_eq!(in_pieces(bytes, length), kind, "{length}: {:?}", bytes.get(..8));
