@@ -79,7 +79,7 @@ fn character_length(text: &str) -> usize {
     text.chars().nth(1).map_or(0, char::len_utf8)
 }
 
-/// `\uXXXX`, or two of them for one character.
+/// `\u` and four hex digits, or two of those for one character.
 fn unescaped_unicode(text: &str) -> (char, usize) {
     const WRITTEN: usize = 6;
     let Some(first) = unit(text, 0) else {

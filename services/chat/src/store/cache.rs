@@ -64,37 +64,41 @@ pub(crate) async fn put(
     most: i64,
 ) -> Result<bool, StoreError> {
     let owner: Owner = (key.account.to_vec(), key.mode.as_str().to_owned());
-    let bytes = i64::try_from(row.answer.len()).unwrap_or(i64::MAX);
-    // Before the older one goes, which stays where this one finds no room.
-    if !Room::CACHED.take(connection, &owner, (bytes, most)).await? {
-        return Ok(false);
-    }
-    let older = sqlx::query(AssertSqlSafe(format!(
-        "delete from cached where account = $1 and mode = $2 and request_mac = $3 returning account, mode, {BYTES} as bytes"
+    // Changes nothing, and takes the row.
+    let older: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "update cached set expires_at = expires_at where account = $1 and mode = $2 and request_mac = $3 returning {BYTES}"
     )))
     .bind(owner.0.as_slice())
     .bind(owner.1.as_str())
     .bind(key.mac.to_vec())
-    .fetch_all(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    Room::CACHED.give_all(connection, &older).await?;
-    let done = sqlx::query(
+    let bytes = i64::try_from(row.answer.len()).unwrap_or(i64::MAX);
+    let more = bytes.saturating_sub(older.unwrap_or_default());
+    if !Room::CACHED.take(connection, &owner, (more, most)).await? {
+        return Ok(false);
+    }
+    let write = if older.is_some() {
+        "update cached set operation = $4, answer = $5, created_at = $6, expires_at = $7
+         where account = $1 and mode = $2 and request_mac = $3"
+    } else {
         "insert into cached (account, mode, request_mac, operation, answer, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict do nothing",
-    )
-    .bind(owner.0.as_slice())
-    .bind(owner.1.as_str())
-    .bind(key.mac.to_vec())
-    .bind(row.operation.to_vec())
-    .bind(row.answer)
-    .bind(row.created_at)
-    .bind(expires_at)
-    .execute(&mut *connection)
-    .await?;
+         on conflict do nothing"
+    };
+    let done = sqlx::query(write)
+        .bind(owner.0.as_slice())
+        .bind(owner.1.as_str())
+        .bind(key.mac.to_vec())
+        .bind(row.operation.to_vec())
+        .bind(row.answer)
+        .bind(row.created_at)
+        .bind(expires_at)
+        .execute(&mut *connection)
+        .await?;
     if done.rows_affected() == 0 {
         // That of an equal request came in between, and is as good.
-        Room::CACHED.give(connection, &owner, bytes).await?;
+        Room::CACHED.give(connection, &owner, more).await?;
     }
     Ok(true)
 }
