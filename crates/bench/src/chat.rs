@@ -1,5 +1,5 @@
-//! `bench chat`: chat completions through `aio up` with money on, beside the bare proxy and beside no gateway at all. The
-//! program under test has core 0, everything else core 1.
+//! `bench chat`: chat completions through `aio up` with money on, beside the bare proxy and beside no gateway at all; and
+//! `bench unbilled`, without the ledger. The program under test has core 0, everything else core 1.
 
 use crate::{
     Length,
@@ -7,8 +7,8 @@ use crate::{
     figures::Figures,
     gateway::Gateway,
     load::Watched,
-    phases::{Bench, Phases, Target},
-    process::{Core, Server, can_pin},
+    phases::{Bench, Beside, Phases, Target},
+    process::{Build, Core, Server, can_pin},
     procfs::rss_mb,
     progress,
 };
@@ -28,23 +28,54 @@ pub(crate) async fn chat(length: Length) -> anyhow::Result<Figures> {
     let mut gateway = Gateway::start(upstream.address).await?;
     tokio::time::sleep(REST).await;
     let idle_mb = rss_mb(gateway.process.pid());
-    let bench = Bench {
-        name: "chat",
+    let bench = bench("chat", length, [&upstream, &proxy], &gateway);
+    let mut figures = figures(idle_mb, &bench.run().await?);
+    figures.extend(endure(&mut gateway, &bench, idle_mb).await?);
+    Ok(figures)
+}
+
+/// `bench unbilled`: the same program without its ledger, which no release is. What is left is the price of everything else.
+pub(crate) async fn unbilled(length: Length) -> anyhow::Result<Figures> {
+    let upstream = Server::start(Core::Surroundings, &["mock"])?;
+    let proxy = Server::start(Core::UnderTest, &["proxy", &upstream.address.to_string()])?;
+    progress("unbilled: starting aio up");
+    let gateway = Gateway::start_with(upstream.address, Build::Unbilled, Vec::new()).await?;
+    let bench = bench("unbilled", length, [&upstream, &proxy], &gateway);
+    let [many, steady] = bench.run_costs().await?;
+    let errors = |phase: &Beside| phase.aio.errors() as f64;
+    Ok(vec![
+        ("requests_per_s", many.aio.requests_per_s),
+        ("cpu_us_per_request", many.aio.cpu_us()),
+        (
+            "cpu_ratio_to_bare_proxy",
+            many.aio.cpu_us() / many.proxy.cpu_us(),
+        ),
+        ("over_proxy_p50_us", steady.aio.p50_us - steady.proxy.p50_us),
+        ("over_proxy_p99_us", steady.aio.p99_us - steady.proxy.p99_us),
+        ("errors", errors(&many) + errors(&steady)),
+    ])
+}
+
+fn bench(
+    name: &'static str,
+    length: Length,
+    [upstream, proxy]: [&Server; 2],
+    gateway: &Gateway,
+) -> Bench {
+    Bench {
+        name,
         length,
         core: Core::Surroundings,
         beside: vec![Watched::new("mock", upstream.process.pid())],
-        direct: Target::direct(&upstream),
-        proxy: Target::proxy(&proxy),
+        direct: Target::direct(upstream),
+        proxy: Target::proxy(proxy),
         aio: Target {
             name: "aio",
             address: gateway.address,
             key: Some(gateway.key.clone()),
             processes: vec![Watched::new("aio", gateway.process.pid())],
         },
-    };
-    let mut figures = figures(idle_mb, &bench.run().await?);
-    figures.extend(endure(&mut gateway, &bench, idle_mb).await?);
-    Ok(figures)
+    }
 }
 
 fn figures(idle_mb: f64, phases: &Phases) -> Figures {

@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 25] = [
+const FLOORS: [Floor; 28] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -48,6 +48,15 @@ const FLOORS: [Floor; 25] = [
     Floor::new("chat", "start_ms", Better::Less, 500.0, 1_000.0),
     Floor::new("chat", "rss_idle_mb", Better::Less, 40.0, 80.0),
     Floor::new("chat", "rss_1000_per_s_mb", Better::Less, 80.0, 160.0),
+    Floor::new(
+        "unbilled",
+        "cpu_ratio_to_bare_proxy",
+        Better::Less,
+        1.5,
+        3.0,
+    ),
+    Floor::new("unbilled", "over_proxy_p99_us", Better::Less, 100.0, 200.0),
+    Floor::new("unbilled", "errors", Better::Less, 0.0, 0.0),
     // What a provider that hangs takes from the requests of another one's model.
     Floor::new("hanging", "p99_ratio", Better::Less, 1.1, 2.0),
     Floor::new("hanging", "errors", Better::Less, 0.0, 0.0),

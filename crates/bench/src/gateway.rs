@@ -5,7 +5,7 @@ use crate::{
     body::Body,
     load::Connection,
     phases::Target,
-    process::{Core, Process, aio},
+    process::{Build, Core, Process, aio},
 };
 use anyhow::bail;
 use std::{
@@ -32,6 +32,7 @@ struct Site {
     data: TempDir,
     address: SocketAddr,
     upstream: SocketAddr,
+    build: Build,
     /// More settings.
     more: Vec<(&'static str, String)>,
 }
@@ -44,18 +45,20 @@ const LOOK: Duration = Duration::from_millis(1);
 impl Gateway {
     /// Starts the program with `upstream` as OpenAI, and makes the key.
     pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
-        Self::start_with(upstream, Vec::new()).await
+        Self::start_with(upstream, Build::Release, Vec::new()).await
     }
 
-    /// The same, with more settings.
+    /// The same, of this build and with more settings.
     pub(crate) async fn start_with(
         upstream: SocketAddr,
+        build: Build,
         more: Vec<(&'static str, String)>,
     ) -> anyhow::Result<Self> {
         let site = Site {
             data: TempDir::with_prefix("bench-")?,
             address: free_address()?,
             upstream,
+            build,
             more,
         };
         let mut process = site.launch()?;
@@ -107,7 +110,7 @@ impl Gateway {
 impl Site {
     fn launch(&self) -> anyhow::Result<Process> {
         let log = File::options().append(true).create(true).open(self.log())?;
-        let mut command = aio(Core::UnderTest)?;
+        let mut command = aio(Core::UnderTest, self.build)?;
         command
             .args(["up", "--listen", &self.address.to_string(), "--data-dir"])
             .arg(self.data.path().join("data"))

@@ -9,7 +9,7 @@ use crate::{
     gateway::Gateway,
     load::{Connection, Sample, Watched},
     phases::Target,
-    process::{Core, Server},
+    process::{Build, Core, Server},
     progress,
     window::{Calls, Window},
 };
@@ -57,7 +57,7 @@ pub(crate) async fn hanging(length: Length) -> anyhow::Result<Figures> {
         ),
         ("AIO_PROVIDERS__GEMINI__API_KEY", "bench".to_owned()),
     ];
-    let gateway = Gateway::start_with(upstream.address, more).await?;
+    let gateway = Gateway::start_with(upstream.address, Build::Release, more).await?;
     let bench = Bench {
         upstream,
         gateway,

@@ -5,7 +5,7 @@ use crate::{
     admin::{ADMIN_KEY, Admin, LOOK, START},
     engines::{Postgres, Redis},
     load::Watched,
-    process::{Core, Process, aio},
+    process::{Build, Core, Process, aio},
     progress,
 };
 use anyhow::{Context, bail, ensure};
@@ -165,7 +165,7 @@ impl Site {
     }
 
     fn command(&self, name: &str) -> anyhow::Result<Command> {
-        let mut command = aio(Core::Any)?;
+        let mut command = aio(Core::Any, Build::Release)?;
         command
             .arg(name)
             .arg("--data-dir")

@@ -68,6 +68,8 @@ enum Part {
 enum Name {
     /// Chat completions through `aio up` with money on, beside a bare proxy.
     Chat,
+    /// The same without the ledger: what everything else costs.
+    Unbilled,
     /// The latency of one model while the provider of another one hangs.
     Hanging,
     /// Chat completions through edge, chat and billing on PostgreSQL and Redis, beside a bare proxy.
@@ -138,6 +140,9 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     let mut report = Report::default();
     if wanted(Name::Chat) {
         report.add("chat", chat::chat(length).await?);
+    }
+    if wanted(Name::Unbilled) {
+        report.add("unbilled", chat::unbilled(length).await?);
     }
     if wanted(Name::Hanging) {
         report.add("hanging", hanging::hanging(length).await?);

@@ -147,6 +147,12 @@ impl Bench {
         })
     }
 
+    /// Runs the two that tell what a gateway costs: 64 connections, and 1 000 requests per second.
+    pub(crate) async fn run_costs(&self) -> anyhow::Result<[Beside; 2]> {
+        self.warm_up().await?;
+        Ok([self.phase(&MANY).await?, self.phase(&STEADY).await?])
+    }
+
     /// Fills pools and caches before anything is measured.
     async fn warm_up(&self) -> anyhow::Result<()> {
         progress(&format!("{}: warming up", self.name));

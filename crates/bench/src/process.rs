@@ -58,12 +58,25 @@ pub(crate) fn can_pin() -> bool {
     check.is_ok_and(|status| status.success())
 }
 
+/// Which build of `aio`.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// As it is shipped.
+    Release,
+    /// Without the ledger: nothing is charged.
+    Unbilled,
+}
+
 /// `aio`, built like this program and beside it, with no setting of whoever runs the benchmark.
-pub(crate) fn aio(core: Core) -> anyhow::Result<Command> {
-    let program = ourselves()?.with_file_name("aio");
+pub(crate) fn aio(core: Core, build: Build) -> anyhow::Result<Command> {
+    let name = match build {
+        Build::Release => "aio",
+        Build::Unbilled => "aio-unbilled",
+    };
+    let program = ourselves()?.with_file_name(name);
     ensure!(
         program.exists(),
-        "build aio first: {} is missing",
+        "build {name} first, as cargo xtask bench does: {} is missing",
         program.display()
     );
     let mut command = pinned(core, &program);

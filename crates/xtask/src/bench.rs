@@ -2,12 +2,15 @@
 
 use crate::command::{cargo, run};
 use cargo_metadata::MetadataCommand;
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
+
+/// The benchmark that needs a build without the ledger, and the feature that makes one.
+const UNBILLED: &str = "unbilled";
 
 /// What to measure, and how to print it.
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Which benchmarks to run (`chat`, `hanging`, `split`, `ledger`, `usage`); all of them when none is named.
+    /// Which benchmarks to run (`chat`, `unbilled`, `hanging`, `split`, `ledger`, `usage`); all of them when none is named.
     names: Vec<String>,
     /// Short phases: for a look, not for a claim.
     #[arg(long)]
@@ -19,6 +22,19 @@ pub(crate) struct Choice {
 
 /// Runs the chosen benchmarks. The exit code is that of `bench`: 1 below a floor.
 pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    let release = target.join("release");
+    if choice.names.is_empty() || choice.names.iter().any(|name| name == UNBILLED) {
+        cargo(&[
+            "build",
+            "--release",
+            "--package",
+            "aio",
+            "--features",
+            UNBILLED,
+        ])?;
+        fs::copy(release.join("aio"), release.join("aio-unbilled"))?;
+    }
     cargo(&[
         "build",
         "--release",
@@ -36,10 +52,9 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
         "--example",
         "operations",
     ])?;
-    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let flags = [("--quick", choice.quick), ("--json", choice.json)];
     let flags = flags.into_iter().filter(|(_, on)| *on);
     let flags = flags.map(|(flag, _)| flag.to_owned());
     let args: Vec<_> = choice.names.into_iter().chain(flags).collect();
-    run(target.join("release/bench").as_str(), &args)
+    run(release.join("bench").as_str(), &args)
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, value::RawValue};
 use self::{
     mention::Mention,
     messages::Messages,
-    pick::{Pick, Picked, span, string},
+    pick::{Pick, PickAnd, Picked, span, string},
     routing::Routing,
 };
 
@@ -41,6 +41,8 @@ const NAMES: [&str; NAMES_LEN] = [
     "models",
     "provider",
 ];
+/// The place of the messages among them.
+const MESSAGES: usize = 1;
 /// How many those are.
 const NAMES_LEN: usize = 15;
 
@@ -132,12 +134,10 @@ struct Reader(Vec<Problem>);
 /// Everything wrong with it, as far as no model need be known.
 pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
     let text = read_text(body)?;
-    let picked = Pick(NAMES)
-        .read(text)
-        .map_err(|error| not_json(text, &error))?;
+    let (picked, messages) = read(text)?;
     let [
         model,
-        messages,
+        raw_messages,
         stream,
         options,
         max_tokens,
@@ -158,7 +158,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
     } else {
         reader.model(model)
     };
-    let messages = reader.messages(text, messages);
+    let messages = reader.messages(text, (messages, raw_messages));
     let include_usage = reader.include_usage(options);
     let max_tokens = reader.count("max_tokens", max_tokens, u64::MAX);
     let max_completion_tokens =
@@ -189,6 +189,22 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         },
     };
     reader.done(request)
+}
+
+/// The members, and the messages that were read in the same pass: of a long body, one pass less. Where they are not as they should be,
+/// they are only found, so that what is wrong can be said.
+fn read(text: &str) -> Result<(Picked<'_, NAMES_LEN>, Option<Messages<'_>>), Refusal> {
+    let at_once = PickAnd {
+        pick: Pick(NAMES),
+        place: MESSAGES,
+        seed: Messages::of(text),
+    };
+    if let Ok(read) = at_once.read(text) {
+        return Ok(read);
+    }
+    let picked = Pick(NAMES).read(text);
+    let picked = picked.map_err(|error| not_json(text, &error))?;
+    Ok((picked, None))
 }
 
 fn read_text(body: &[u8]) -> Result<&str, Refusal> {
@@ -303,12 +319,17 @@ impl Reader {
         )
     }
 
-    fn messages<'t>(&mut self, text: &'t str, raw: Option<&RawValue>) -> Messages<'t> {
-        let Some(raw) = given(raw) else {
+    /// The messages, as they were read or as they stand there.
+    fn messages<'t>(
+        &mut self,
+        text: &'t str,
+        (read, raw): (Option<Messages<'t>>, Option<&RawValue>),
+    ) -> Messages<'t> {
+        let read = read.or_else(|| given(raw).map(|raw| Messages::read(text, raw)));
+        let Some(mut messages) = read else {
             self.0.push(Problem::missing("messages"));
             return Messages::default();
         };
-        let mut messages = Messages::read(text, raw);
         self.0.append(&mut messages.problems);
         messages
     }

@@ -57,28 +57,44 @@ pub(super) struct Each<const N: usize, F> {
 impl<'t> Messages<'t> {
     /// Reads the value of `messages`, which is a part of `text`.
     pub(crate) fn read(text: &'t str, raw: &RawValue) -> Self {
-        let mut messages = Self {
-            text,
-            ..Self::default()
-        };
+        let mut messages = Self::of(text);
         if !raw.get().starts_with('[') {
             messages.problem("messages", "be a list of messages");
             return messages;
         }
-        let list = Each {
-            pick: Pick(["role", "content"]),
-            at: 0,
-            take: |index: usize, [role, content]: [Option<&RawValue>; 2]| {
-                messages.count = index.saturating_add(1);
-                messages.message(&format_args!("messages[{index}]"), role, content);
-            },
-        };
-        if let Err(index) = list.read(raw.get()) {
+        let read = messages.each().read(raw.get());
+        if let Err(index) = read {
             messages.problem(&format!("messages[{index}]"), ONE_OBJECT);
-        } else if messages.count == 0 {
-            messages.problem("messages", "hold at least one message");
+        } else {
+            messages.end();
         }
         messages
+    }
+
+    /// The messages of a text that are yet to be read from it.
+    pub(super) fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the messages, one after another.
+    fn each<'de>(&mut self) -> Each<2, impl FnMut(usize, [Option<&'de RawValue>; 2])> {
+        Each {
+            pick: Pick(["role", "content"]),
+            at: 0,
+            take: |index: usize, [role, content]: [Option<&'de RawValue>; 2]| {
+                self.count = index.saturating_add(1);
+                self.message(&format_args!("messages[{index}]"), role, content);
+            },
+        }
+    }
+
+    fn end(&mut self) {
+        if self.count == 0 {
+            self.problem("messages", "hold at least one message");
+        }
     }
 
     fn message(
@@ -225,6 +241,17 @@ impl PartKind {
         } else {
             Self::Other
         }
+    }
+}
+
+/// In one pass with the body; what is no list of messages ends the pass.
+impl<'de> DeserializeSeed<'de> for Messages<'_> {
+    type Value = Self;
+
+    fn deserialize<D: Deserializer<'de>>(mut self, reader: D) -> Result<Self, D::Error> {
+        (&mut self.each()).deserialize(reader)?;
+        self.end();
+        Ok(self)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A member that is read may be there once only: what we check must be what the provider will see, whichever of two it would take.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Range};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -13,6 +13,14 @@ pub(crate) struct Pick<const N: usize>(pub(crate) [&'static str; N]);
 
 /// The values found, in the order of the names; `null` is a value.
 pub(crate) type Picked<'a, const N: usize> = [Option<&'a RawValue>; N];
+
+/// The same, but for one member, by its place: that is read where it stands, in the same pass over the text.
+pub(crate) struct PickAnd<const N: usize, S> {
+    pub(crate) pick: Pick<N>,
+    pub(crate) place: usize,
+    /// What reads that member; it must read all of its value, or fail.
+    pub(crate) seed: S,
+}
 
 /// One name: its place among those that are read.
 struct Name<'n>(&'n [&'static str]);
@@ -47,18 +55,64 @@ impl<'de, const N: usize> Visitor<'de> for Pick<N> {
         f.write_str("an object")
     }
 
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        // No member has this place.
+        let (place, seed) = (N, PhantomData::<IgnoredAny>);
+        let all = PickAnd {
+            pick: self,
+            place,
+            seed,
+        };
+        all.visit_map(members).map(|(picked, _)| picked)
+    }
+}
+
+// === impl PickAnd ===
+
+impl<const N: usize, S> PickAnd<N, S> {
+    /// Reads one JSON text; beside the others, what the one member was read as, if it is there.
+    ///
+    /// # Errors
+    /// As those of [`Pick::read`], or of the one member.
+    pub(crate) fn read<'t>(
+        self,
+        text: &'t str,
+    ) -> Result<(Picked<'t, N>, Option<S::Value>), serde_json::Error>
+    where
+        S: DeserializeSeed<'t>,
+    {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = reader.deserialize_map(self)?;
+        reader.end()?;
+        Ok(read)
+    }
+}
+
+impl<'de, const N: usize, S: DeserializeSeed<'de>> Visitor<'de> for PickAnd<N, S> {
+    type Value = (Picked<'de, N>, Option<S::Value>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut picked = [None; N];
-        while let Some(place) = members.next_key_seed(Name(&self.0))? {
+        let twice = || A::Error::custom("a field is given twice");
+        let (mut picked, mut seed, mut apart) = ([None; N], Some(self.seed), None);
+        while let Some(place) = members.next_key_seed(Name(&self.pick.0))? {
+            if place == Some(self.place) {
+                let seed = seed.take().ok_or_else(twice)?;
+                apart = Some(members.next_value_seed(seed)?);
+                continue;
+            }
             let Some(slot) = place.and_then(|place| picked.get_mut(place)) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             };
             if slot.replace(members.next_value::<&RawValue>()?).is_some() {
-                return Err(A::Error::custom("a field is given twice"));
+                return Err(twice());
             }
         }
-        Ok(picked)
+        Ok((picked, apart))
     }
 }
 
@@ -129,6 +183,35 @@ mod tests {
             assert!(PICK.read(text).is_err(), "{text}");
         }
         assert!(PICK.read(r#"{"x":1,"x":2}"#).is_ok());
+    }
+
+    #[test]
+    fn one_member_is_read_where_it_stands() {
+        let read = |text| {
+            let seed = PhantomData::<u8>;
+            let (picked, apart) = PickAnd {
+                pick: PICK,
+                place: 1,
+                seed,
+            }
+            .read(text)
+            .ok()?;
+            Some((picked.map(|raw| raw.map(RawValue::get)), apart))
+        };
+        let cases = [
+            (
+                r#"{"b":7,"x":[],"a":[8]}"#,
+                Some(([Some("[8]"), None], Some(7))),
+            ),
+            (r#"{"a":1}"#, Some(([Some("1"), None], None))),
+            (r#"{"b":1,"b":1}"#, None),
+            (r#"{"a":1,"a":1,"b":1}"#, None),
+            (r#"{"b":null}"#, None),
+            (r#"{"b":1}x"#, None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text), expected, "{text}");
+        }
     }
 
     #[test]
