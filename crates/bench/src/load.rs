@@ -29,6 +29,8 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error, so that a program that is down is not hammered.
 const RECOVERY: Duration = Duration::from_millis(20);
+/// The longest rest, twice the time from one chunk of a stream to the next.
+const LONGEST_REST_MILLIS: u32 = 20;
 /// How often the memory of the processes is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -50,6 +52,9 @@ pub(crate) struct Arguments {
     /// Each connection sends one request and no more.
     #[arg(long)]
     pub(crate) once: bool,
+    /// Each connection rests a little before each request, never as long as another one: streams of one length would come to keep step.
+    #[arg(long)]
+    pub(crate) rests: bool,
     /// Length of the window that is measured.
     #[arg(long)]
     pub(crate) seconds: u32,
@@ -78,6 +83,8 @@ struct Plan {
 enum Pace {
     /// Each connection sends as soon as it has its answer.
     Closed,
+    /// The same after a rest.
+    Rested,
     /// Each connection sends once.
     Once,
     /// One request every `interval`, whichever connection is free.
@@ -98,7 +105,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
     let workers: Vec<_> = (0..connections)
         .map(|number| {
             let begins = plan.begins(number, connections);
-            let work = work(Rc::clone(&plan), Rc::clone(&book));
+            let work = work(Rc::clone(&plan), Rc::clone(&book), number);
             tokio::task::spawn_local(async move {
                 sleep_until(begins).await;
                 work.await;
@@ -120,10 +127,10 @@ async fn measure(arguments: Arguments) -> anyhow::Result<Sample> {
 }
 
 /// One connection's loop, until the window is over.
-async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
+async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>, number: u32) {
     let mut idle: Option<Connection> = None;
     let mut sent = 0_u32;
-    while let Some(due) = plan.next(sent).await {
+    while let Some(due) = plan.next(number, sent).await {
         sent += 1;
         let exchange = async {
             let mut connection = match idle.take() {
@@ -155,6 +162,15 @@ async fn work(plan: Rc<Plan>, book: Rc<RefCell<Book>>) {
     }
 }
 
+/// A rest that differs from one connection to the next, and from one request to the next.
+fn rest(number: u32, sent_before: u32) -> Duration {
+    let mixed = number
+        .wrapping_mul(2_654_435_761)
+        .wrapping_add(sent_before.wrapping_mul(40_503))
+        .rotate_right(16);
+    Duration::from_millis((mixed % LONGEST_REST_MILLIS).into())
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -167,6 +183,7 @@ impl Plan {
             request: std::fs::read(&arguments.request)?,
             pace: match interval {
                 None if arguments.once => Pace::Once,
+                None if arguments.rests => Pace::Rested,
                 None => Pace::Closed,
                 Some(interval) => Pace::Open {
                     interval,
@@ -183,7 +200,7 @@ impl Plan {
     /// for them; and streams, which all take the same time, would go on coming in one burst for ever.
     fn begins(&self, number: u32, connections: u32) -> Instant {
         let part = match self.pace {
-            Pace::Closed | Pace::Once => f64::from(number) / f64::from(connections),
+            Pace::Closed | Pace::Rested | Pace::Once => f64::from(number) / f64::from(connections),
             Pace::Open { .. } => 0.0,
         };
         self.start + self.from.duration_since(self.start).mul_f64(part)
@@ -191,10 +208,13 @@ impl Plan {
 
     /// Waits until a request of a connection that has sent so many is due, and returns the time from which its latency counts; `None`
     /// when the window is over.
-    async fn next(&self, sent_before: u32) -> Option<Instant> {
+    async fn next(&self, number: u32, sent_before: u32) -> Option<Instant> {
+        if matches!(self.pace, Pace::Rested) {
+            sleep(rest(number, sent_before)).await;
+        }
         let due = match &self.pace {
             Pace::Once if sent_before > 0 => return None,
-            Pace::Closed | Pace::Once => Instant::now(),
+            Pace::Closed | Pace::Rested | Pace::Once => Instant::now(),
             Pace::Open { interval, sent } => {
                 let number = sent.get();
                 sent.set(number + 1);

@@ -221,10 +221,10 @@ impl Bench {
             rate: phase.rate,
             warm_seconds: phase.warm_seconds,
             seconds,
-            calls: if matches!(phase.body, Body::Open) {
-                Calls::One
-            } else {
-                Calls::Many
+            calls: match phase.body {
+                Body::Open => Calls::One,
+                Body::Stream => Calls::Rested,
+                Body::Short | Body::Prompt | Body::Hanging => Calls::Many,
             },
             under_test: target.processes.clone(),
             beside: self.beside.clone(),

@@ -36,6 +36,8 @@ pub(crate) struct Window {
 pub(crate) enum Calls {
     One,
     Many,
+    /// Many, with a rest before each that is never the same.
+    Rested,
 }
 
 /// A window of load that is under way beside another one. Dropping it ends it.
@@ -91,8 +93,14 @@ impl Window {
         for watched in &self.beside {
             option("--beside", watched.to_string());
         }
-        if matches!(self.calls, Calls::One) {
-            command.arg("--once");
+        match self.calls {
+            Calls::One => {
+                command.arg("--once");
+            }
+            Calls::Rested => {
+                command.arg("--rests");
+            }
+            Calls::Many => {}
         }
         Ok(command)
     }
