@@ -2,9 +2,12 @@
 //! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
 mod choose;
+mod input;
 mod list;
 mod model;
+mod param;
 mod resolve;
+mod rule;
 
 use std::collections::HashMap;
 
@@ -18,8 +21,10 @@ pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
     CHAT_ROUTE, CHAT_ROUTES, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits,
-    MESSAGES_ROUTE, Model, Param, ParamType, ProviderRoute, RESPONSES_ROUTE, Status, When,
+    MESSAGES_ROUTE, Model, ProviderRoute, RESPONSES_ROUTE, Status, When,
 };
+pub use param::{Param, ParamType};
+pub use rule::Rule;
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -105,6 +110,8 @@ pub struct Listing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     successor: Option<&'a str>,
     parameters: &'a [Param],
+    #[serde(skip_serializing_if = "<[Rule]>::is_empty")]
+    rules: &'a [Rule],
     price: Option<&'a Price>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     next_prices: Vec<&'a Price>,
@@ -265,6 +272,7 @@ impl Model {
             status: self.status,
             successor: self.successor.as_deref(),
             parameters: &self.params,
+            rules: &self.rules,
             price: self.price_at(at),
             next_prices: self.prices().filter(next).collect(),
             deadline_seconds: self.deadline_seconds,

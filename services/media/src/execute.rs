@@ -50,9 +50,10 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
+        let input = candidate.route.input(&request.parameters);
         let order = Order {
             model: &candidate.route.model,
-            parameters: &request.parameters,
+            parameters: &input,
         };
         let provider = candidate.route.provider.clone();
         let started = candidate.adapter.start(&candidate.access, &order);

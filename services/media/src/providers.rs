@@ -25,7 +25,7 @@ pub(crate) trait MediaProvider: Send + Sync {
 pub(crate) struct Order<'a> {
     /// What the provider calls the model.
     pub model: &'a str,
-    /// Resolved parameters, in our names.
+    /// What it is sent: resolved parameters, in its own names where the catalogue has some for it.
     pub parameters: &'a Map<String, Value>,
 }
 

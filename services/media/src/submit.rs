@@ -126,10 +126,11 @@ pub(crate) async fn prepare(
     submission: &Submission,
 ) -> Result<(Task, Request), Error> {
     let mut fields: Map<String, Value> = parse(&submission.body)?;
-    let model = model(media, submission, fields.remove("model"))?;
+    let (model, name) = model(media, submission, fields.remove("model"))?;
     let callback_url = callback(model, fields.remove("callback_url"))?;
     let tags = Tags::read(fields.remove("user"), fields.remove("metadata"));
-    let (parameters, tags) = both(model.resolve(fields), tags).map_err(Fault::from_problems)?;
+    let (parameters, tags) =
+        both(model.resolve_as(&name, fields), tags).map_err(Fault::from_problems)?;
     let created_at = media.db.now_micros();
     let (at, factor) = (
         Moment::from_micros(created_at),
@@ -246,7 +247,7 @@ fn model<'a>(
     media: &'a Media,
     submission: &Submission,
     name: Option<Value>,
-) -> Result<&'a Model, Fault> {
+) -> Result<(&'a Model, String), Fault> {
     let name = match name {
         None | Some(Value::Null) => {
             return Err(Fault::new(code::MISSING_PARAMETER, "model is required").param("model"));
@@ -259,7 +260,7 @@ fn model<'a>(
     let chosen = media
         .catalogue
         .choose(&submission.route, &name, &submission.models);
-    chosen.map_err(Fault::from)
+    Ok((chosen.map_err(Fault::from)?, name))
 }
 
 fn callback(model: &Model, url: Option<Value>) -> Result<Option<String>, Fault> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{Param, ParamType, Rule};
 use crate::{
     Moment,
     price::{Price, Tariff},
@@ -63,6 +64,9 @@ pub struct Model {
     /// What customers may send, beside `model` and `callback_url`.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// What they demand of one another.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
     /// What it costs from the beginning.
     price: Option<Price>,
     /// What it costs later on, or all of its prices, in the order of their moments.
@@ -80,6 +84,14 @@ pub enum Category {
     Chat,
     /// Pictures.
     Image,
+    /// Films.
+    Video,
+    /// Music.
+    Music,
+    /// Speech.
+    Speech,
+    /// What is made of a customer's own picture or film.
+    Tool,
     /// Vectors, synchronously.
     Embedding,
 }
@@ -126,54 +138,6 @@ pub struct EmbeddingLimits {
     pub max_inputs: u64,
 }
 
-/// One parameter.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Param {
-    /// The field.
-    pub name: String,
-    /// What it holds, and how much of it.
-    #[serde(flatten)]
-    pub of: ParamType,
-    /// Whether it must be there.
-    #[serde(default)]
-    pub required: bool,
-    /// What an absent field means; resolved before the price is computed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<Value>,
-}
-
-/// What a parameter holds.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ParamType {
-    /// Free text, lengths in characters.
-    Text {
-        /// Fewest characters.
-        min: usize,
-        /// Most characters.
-        max: usize,
-    },
-    /// One of a few words.
-    Choice {
-        /// The words.
-        values: Vec<String>,
-    },
-    /// A whole number, bounds included.
-    Integer {
-        /// Smallest.
-        min: i64,
-        /// Largest.
-        max: i64,
-    },
-    /// One http(s) URL.
-    Url,
-    /// A list of http(s) URLs.
-    Urls {
-        /// Most URLs.
-        max: usize,
-    },
-}
-
 /// One way to serve a model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,7 +157,12 @@ pub struct ProviderRoute {
     /// Only for requests whose resolved parameters are these.
     #[serde(default)]
     pub when: When,
+    /// What the provider is sent, see `input.rs`; the parameters as they are where the row says nothing.
+    pub input: Option<Map<String, Value>>,
 }
+
+/// The parameter that a name of a model within a model resolves to.
+pub(super) const VARIANT: &str = "model";
 
 /// The most a route weighs, so that shares stay cheap to work out.
 const MAX_WEIGHT: u32 = 100;
@@ -227,9 +196,22 @@ pub(crate) fn matches(when: &When, resolved: &Map<String, Value>) -> bool {
 // === impl Model ===
 
 impl Model {
-    /// Slug and aliases.
+    /// Slug, aliases and the models within it.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.slug.as_str()).chain(self.aliases.iter().map(String::as_str))
+        let own = std::iter::once(&self.slug).chain(&self.aliases);
+        own.chain(self.variants()).map(String::as_str)
+    }
+
+    /// The models within this one: the words of its parameter `model`, each of which is a name of its own.
+    pub(super) fn variants(&self) -> &[String] {
+        let mut params = self.params.iter();
+        match params
+            .find(|param| param.name == VARIANT)
+            .map(|param| &param.of)
+        {
+            Some(ParamType::Choice { values }) => values,
+            Some(_) | None => &[],
+        }
     }
 
     /// Whether a key's list of models lets it use this one, under any of its names. An empty list lets it use all.
@@ -280,6 +262,12 @@ impl Model {
             if !known(name) {
                 return Err(format!("`when` names {name}, which is not a parameter"));
             }
+        }
+        for rule in &self.rules {
+            rule.check(&self.params)?;
+        }
+        for route in &self.providers {
+            route.check_input(&self.params)?;
         }
         self.check_providers()?;
         if (self.status == Status::Succeeded) != self.successor.is_some() {
@@ -352,9 +340,13 @@ impl Model {
                 self.route == EMBEDDINGS_ROUTE && output == Some(0) && limits == (false, true),
                 "an embedding model is served by embeddings, priced by token, without a price of output, and has [embedding]",
             ),
-            Category::Image => (
+            Category::Image
+            | Category::Video
+            | Category::Music
+            | Category::Speech
+            | Category::Tool => (
                 !is_token_route && output.is_none() && limits == (false, false),
-                "an image model is not served by chat/completions or embeddings, is not priced by token, and has neither [chat] nor [embedding]",
+                "a model of tasks is not served by chat/completions or embeddings, is not priced by token, and has neither [chat] nor [embedding]",
             ),
         };
         if fits { Ok(()) } else { Err(rule.to_owned()) }
@@ -420,7 +412,7 @@ mod tests {
                 CHAT,
                 "category = \"chat\"",
                 "category = \"image\"",
-                "an image model is",
+                "a model of tasks is",
             ),
             (
                 IMAGE,
@@ -432,9 +424,9 @@ mod tests {
                 IMAGE,
                 "\"images/generations\"",
                 "\"chat/completions\"",
-                "an image model is",
+                "a model of tasks is",
             ),
-            (IMAGE, "[price]\n", LIMITS, "an image model is"),
+            (IMAGE, "[price]\n", LIMITS, "a model of tasks is"),
             (IMAGE, "\"live\"", "\"succeeded\"", "name their successor"),
             (
                 IMAGE,

@@ -2,31 +2,46 @@
 
 use serde_json::{Map, Value};
 
-use super::{Model, Param, ParamType, Resolved};
-use crate::Problem;
+use super::{
+    Model, Resolved,
+    model::VARIANT,
+    param::{names, read_fields},
+};
+use crate::{Problem, ProblemKind};
 
 impl Model {
-    /// Checks parameters and fills in defaults. `model`, `callback_url` and the labels `user` and `metadata` are not
-    /// parameters: take them out before.
+    /// Checks parameters and fills in defaults; `name` is what the customer called the model. `model`, `callback_url` and the labels
+    /// `user` and `metadata` are not parameters: take them out before.
     ///
     /// # Errors
     /// Everything wrong with the request, in the order of the model's file, unknown fields last.
-    pub fn resolve(&self, mut sent: Map<String, Value>) -> Result<Resolved, Vec<Problem>> {
-        let mut resolved = Resolved::new();
-        let mut problems = Vec::new();
-        for param in &self.params {
-            // OpenAI SDKs send null for "not given".
-            let value = sent.remove(&param.name).filter(|value| !value.is_null());
-            match value.or_else(|| param.default.clone()) {
-                None if param.required => problems.push(Problem::missing(&param.name)),
-                None => {}
-                Some(value) => {
-                    problems.extend(param.problems(&value));
-                    resolved.insert(param.name.clone(), value);
-                }
-            }
+    pub fn resolve_as(
+        &self,
+        name: &str,
+        mut sent: Map<String, Value>,
+    ) -> Result<Resolved, Vec<Problem>> {
+        if self.variants().iter().any(|variant| variant == name) {
+            sent.insert(VARIANT.to_owned(), Value::String(name.to_owned()));
         }
-        problems.extend(sent.keys().map(|name| self.unknown(name)));
+        self.resolve(sent)
+    }
+
+    /// The same for a model that was called by its slug.
+    ///
+    /// # Errors
+    /// As [`Model::resolve_as`].
+    pub fn resolve(&self, mut sent: Map<String, Value>) -> Result<Resolved, Vec<Problem>> {
+        let read = read_fields("", &self.params, &mut sent);
+        let unknown = sent.keys().map(|name| self.unknown(name));
+        let resolved = match read {
+            Ok(resolved) => resolved,
+            Err(mut problems) => {
+                problems.extend(unknown);
+                return Err(problems);
+            }
+        };
+        let rules = self.rules.iter().flat_map(|rule| rule.problems(&resolved));
+        let problems: Vec<Problem> = rules.chain(unknown).collect();
         if problems.is_empty() {
             Ok(resolved)
         } else {
@@ -43,105 +58,16 @@ impl Model {
     }
 
     fn unknown(&self, name: &str) -> Problem {
-        let known: Vec<&str> = self
-            .params
-            .iter()
-            .map(|param| param.name.as_str())
-            .collect();
+        let own = self.params.iter().filter(|param| param.name != VARIANT);
+        let own: Vec<_> = own.cloned().collect();
         Problem {
-            kind: crate::ProblemKind::Unknown,
+            kind: ProblemKind::Unknown,
             param: name.to_owned(),
             message: format!(
                 "{name} is not a parameter of {}; it takes model, {}, callback_url, user, metadata",
                 self.slug,
-                known.join(", ")
+                names(&own)
             ),
-        }
-    }
-}
-
-impl Param {
-    fn problems(&self, value: &Value) -> Vec<Problem> {
-        let name = &self.name;
-        let wrong = |allowed: String| vec![Problem::invalid(name, allowed)];
-        match (&self.of, value) {
-            (ParamType::Text { min, max }, Value::String(text)) => {
-                let length = text.chars().count();
-                if (*min..=*max).contains(&length) {
-                    Vec::new()
-                } else {
-                    wrong(format!("have {min} to {max} characters; it has {length}"))
-                }
-            }
-            (ParamType::Choice { values }, Value::String(word)) if values.contains(word) => {
-                Vec::new()
-            }
-            (ParamType::Integer { min, max }, Value::Number(number))
-                if number.as_i64().is_some_and(|n| (*min..=*max).contains(&n)) =>
-            {
-                Vec::new()
-            }
-            (ParamType::Url, value) if is_url(value) => Vec::new(),
-            (ParamType::Urls { max }, Value::Array(items)) if items.len() <= *max => {
-                url_problems(name, items)
-            }
-            (of, _) => wrong(of.allowed()),
-        }
-    }
-
-    /// Whether a resolved request can hold this value here, as far as a price asks.
-    pub(crate) fn may_be(&self, value: &Value) -> bool {
-        matches!(
-            self.of,
-            ParamType::Choice { .. } | ParamType::Integer { .. }
-        ) && self.problems(value).is_empty()
-    }
-
-    fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
-        let name = &self.name;
-        match self.of {
-            ParamType::Url => value
-                .as_str()
-                .map(|url| (name.clone(), url))
-                .into_iter()
-                .collect(),
-            ParamType::Urls { .. } => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                items
-                    .filter_map(|(index, item)| Some((format!("{name}[{index}]"), item.as_str()?)))
-                    .collect()
-            }
-            ParamType::Text { .. } | ParamType::Choice { .. } | ParamType::Integer { .. } => {
-                Vec::new()
-            }
-        }
-    }
-}
-
-fn is_url(value: &Value) -> bool {
-    value
-        .as_str()
-        .is_some_and(|url| url.starts_with("https://") || url.starts_with("http://"))
-}
-
-fn url_problems(name: &str, items: &[Value]) -> Vec<Problem> {
-    items
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| !is_url(item))
-        .map(|(index, _)| Problem::invalid(format!("{name}[{index}]"), "be an http(s) URL"))
-        .collect()
-}
-
-impl ParamType {
-    /// Completes "`param` must …".
-    fn allowed(&self) -> String {
-        match self {
-            Self::Text { min, max } => format!("be a text of {min} to {max} characters"),
-            Self::Choice { values } => format!("be one of {}", values.join(", ")),
-            Self::Integer { min, max } => format!("be a whole number from {min} to {max}"),
-            Self::Url => "be an http(s) URL".to_owned(),
-            Self::Urls { max } => format!("be a list of at most {max} URLs"),
         }
     }
 }
@@ -172,6 +98,14 @@ mod tests {
         check(
             &json!({"prompt": "a fox", "seed": null}),
             r#"{"prompt":"a fox","aspect_ratio":"1:1","type":"pro","resolution":"1K","output_format":"png"}"#,
+        );
+    }
+
+    #[test]
+    fn what_is_meant_is_taken_however_it_is_written() {
+        check(
+            &json!({"prompt": "a fox", "seed": "7", "resolution": "2k", "type": "FLEX", "output_format": "PNG"}),
+            r#"{"prompt":"a fox","aspect_ratio":"1:1","type":"flex","resolution":"2K","seed":7,"output_format":"png"}"#,
         );
     }
 

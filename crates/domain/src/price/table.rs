@@ -38,7 +38,7 @@ pub struct Applied {
     pub rounding: Rounding,
     /// The account's factor, parts per million.
     pub price_factor: PriceFactor,
-    /// The resolved parameters that a price may depend on: words of a list and numbers, never content.
+    /// The resolved parameters that a price may depend on: words of a list, whole numbers, yes and no, never content.
     pub parameters: Resolved,
 }
 
@@ -151,7 +151,15 @@ impl Price {
                 let counts = |word: &String| word.parse::<u64>().is_ok_and(|count| count > 0);
                 values.iter().all(counts) && (param.required || param.default.is_some())
             }
-            (_, ParamType::Text { .. } | ParamType::Url | ParamType::Urls { .. }) => false,
+            (
+                _,
+                ParamType::Text { .. }
+                | ParamType::Number { .. }
+                | ParamType::Boolean
+                | ParamType::Url
+                | ParamType::Urls { .. }
+                | ParamType::Items { .. },
+            ) => false,
         });
         if counts {
             return Ok(());
@@ -246,14 +254,9 @@ impl Frozen {
 // === impl Model ===
 
 impl Model {
-    /// The resolved parameters that a price may depend on: words of a list and numbers, never content.
+    /// The resolved parameters that a price may depend on: words of a list, whole numbers, yes and no, never content.
     pub fn priced(&self, resolved: &Resolved) -> Resolved {
-        let plain = self.params.iter().filter(|param| {
-            matches!(
-                param.of,
-                ParamType::Choice { .. } | ParamType::Integer { .. }
-            )
-        });
+        let plain = self.params.iter().filter(|param| param.of.is_plain());
         plain
             .filter_map(|param| Some((param.name.clone(), resolved.get(&param.name)?.clone())))
             .collect()

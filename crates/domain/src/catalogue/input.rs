@@ -1,0 +1,237 @@
+//! From resolved parameters to what one provider is sent: its own names, words and constants, as a row of the catalogue says.
+//!
+//! | in the file | sends |
+//! |---|---|
+//! | `"$seed"` | the parameter; nothing where it is not there |
+//! | `{ of = "duration", as = "text" }` | the same as a text (`as = "number"`: a word as a number) |
+//! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
+//! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
+//! | anything else | itself; `"$$5"` is the text `$5` |
+
+use serde_json::{Map, Value};
+
+use super::{Param, ParamType, ProviderRoute, Resolved};
+
+/// How a parameter is sent.
+struct Sent<'a> {
+    of: &'a str,
+    /// Another word for each of its own.
+    map: Option<&'a Map<String, Value>>,
+    /// `text` or `number`.
+    form: Option<&'a str>,
+}
+
+// === impl ProviderRoute ===
+
+impl ProviderRoute {
+    /// What the provider is sent: the parameters themselves where the row says nothing.
+    pub fn input(&self, resolved: &Resolved) -> Resolved {
+        match &self.input {
+            None => resolved.clone(),
+            Some(input) => table(input, resolved),
+        }
+    }
+
+    /// That it names what there is.
+    pub(super) fn check_input(&self, params: &[Param]) -> Result<(), String> {
+        let mut members = self.input.iter().flat_map(Map::values);
+        members.try_for_each(|value| check(value, params))
+    }
+}
+
+fn table(input: &Map<String, Value>, resolved: &Resolved) -> Map<String, Value> {
+    let member = |(name, value): (&String, &Value)| Some((name.clone(), sent(value, resolved)?));
+    input.iter().filter_map(member).collect()
+}
+
+fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
+    match value {
+        Value::String(text) => match text.strip_prefix('$') {
+            None => Some(value.clone()),
+            Some(rest) if rest.starts_with('$') => Some(Value::String(rest.to_owned())),
+            Some(name) => resolved.get(name).cloned(),
+        },
+        Value::Array(items) => {
+            let there: Vec<Value> = items
+                .iter()
+                .filter_map(|item| sent(item, resolved))
+                .collect();
+            (!there.is_empty() || items.is_empty()).then_some(Value::Array(there))
+        }
+        Value::Object(members) => match Sent::read(members) {
+            Some(one) => one.value(resolved),
+            None => Some(Value::Object(table(members, resolved))),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+    }
+}
+
+fn check(value: &Value, params: &[Param]) -> Result<(), String> {
+    match value {
+        Value::String(text) => match text.strip_prefix('$') {
+            Some(name) if !name.starts_with('$') => find(name, params).map(drop),
+            Some(_) | None => Ok(()),
+        },
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, params)),
+        Value::Object(members) => match Sent::read(members) {
+            Some(one) => one.check(members, params),
+            None => members.values().try_for_each(|value| check(value, params)),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+fn find<'p>(name: &str, params: &'p [Param]) -> Result<&'p Param, String> {
+    let param = params.iter().find(|param| param.name == name);
+    param.ok_or_else(|| format!("the input of a provider names {name}, which is not a parameter"))
+}
+
+/// The word that a map knows a value by.
+fn key(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+// === impl Sent ===
+
+impl<'a> Sent<'a> {
+    fn read(members: &'a Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            of: members.get("of")?.as_str()?,
+            map: members.get("map").and_then(Value::as_object),
+            form: members.get("as").and_then(Value::as_str),
+        })
+    }
+
+    fn value(&self, resolved: &Resolved) -> Option<Value> {
+        let value = resolved.get(self.of)?;
+        let value = match self.map {
+            Some(map) => map.get(&key(value))?.clone(),
+            None => value.clone(),
+        };
+        Some(match self.form {
+            Some("text") => Value::String(key(&value)),
+            Some(_) => key(&value).parse().map_or(value, Value::Number),
+            None => value,
+        })
+    }
+
+    fn check(&self, members: &Map<String, Value>, params: &[Param]) -> Result<(), String> {
+        let param = find(self.of, params)?;
+        let of = self.of;
+        let known = ["of", "map", "as"];
+        if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!(
+                "the input of a provider sends {of} with {name}; known are {}",
+                known.join(", ")
+            ));
+        }
+        if self
+            .form
+            .is_some_and(|form| !["text", "number"].contains(&form))
+        {
+            return Err(format!(
+                "the input of a provider sends {of} as text or as number"
+            ));
+        }
+        let words = match &param.of {
+            ParamType::Choice { values } => values.clone(),
+            ParamType::Boolean => ["true", "false"].map(str::to_owned).to_vec(),
+            ParamType::Text { .. }
+            | ParamType::Integer { .. }
+            | ParamType::Number { .. }
+            | ParamType::Url
+            | ParamType::Urls { .. }
+            | ParamType::Items { .. } => Vec::new(),
+        };
+        let Some(map) = self.map else {
+            return Ok(());
+        };
+        let has_all = words.iter().all(|word| map.contains_key(word));
+        if words.is_empty() || !has_all || map.len() > words.len() {
+            return Err(format!(
+                "the map of {of} has each of its words once: {}",
+                words.join(", ")
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::Catalogue;
+
+    const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
+
+    /// flux-2 whose last provider is sent this.
+    fn with_input(input: &str) -> Result<Catalogue, String> {
+        let text = format!("{IMAGE}\n[providers.input]\n{input}\n");
+        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_provider_is_sent_its_own_names_and_words() {
+        let catalogue = with_input(
+            r#"text = "$prompt"
+            n = 1
+            price = "$$5"
+            size = { of = "resolution", map = { "1K" = "small", "2K" = { width = 2048 } } }
+            seed = { of = "seed", as = "text" }
+            images = ["$input_urls"]
+            nested = { prompt = "$prompt", seed = "$seed", list = [1, "$seed"] }"#,
+        )
+        .unwrap();
+        let model = catalogue.find("flux-2").unwrap();
+        let route = model.providers.last().unwrap();
+        let input = |sent: serde_json::Value| {
+            let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();
+            serde_json::Value::Object(route.input(&resolved))
+        };
+        assert_eq!(
+            input(json!({"prompt": "a fox", "resolution": "2k"})),
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "nested": {"prompt": "a fox", "list": [1]}})
+        );
+        assert_eq!(
+            input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "images": [["https://a.example/1"]],
+                   "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
+        );
+        let first = model.providers.first().unwrap();
+        let resolved = model.resolve(json!({"prompt": "a fox"}).as_object().unwrap().clone());
+        let resolved = resolved.unwrap();
+        assert_eq!(first.input(&resolved), resolved);
+    }
+
+    #[test]
+    fn an_input_names_what_there_is() {
+        for (input, told) in [
+            ("a = \"$promt\"", "names promt"),
+            ("a = [{ b = \"$promt\" }]", "names promt"),
+            ("a = { of = \"promt\" }", "names promt"),
+            ("a = { of = \"seed\", to = \"text\" }", "sends seed with to"),
+            (
+                "a = { of = \"seed\", as = \"word\" }",
+                "as text or as number",
+            ),
+            (
+                "a = { of = \"type\", map = { pro = 1 } }",
+                "has each of its words once: pro, flex",
+            ),
+            (
+                "a = { of = \"type\", map = { pro = 1, flex = 2, max = 3 } }",
+                "each of its words",
+            ),
+            (
+                "a = { of = \"seed\", map = { 1 = 2 } }",
+                "each of its words",
+            ),
+        ] {
+            let error = with_input(input).unwrap_err();
+            assert!(error.contains(told), "{input}: {error}");
+        }
+    }
+}

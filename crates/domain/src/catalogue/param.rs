@@ -1,0 +1,317 @@
+//! What customers may send a model that makes something: the parameters, and how a value of theirs is read.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+
+use crate::{Problem, ProblemKind};
+
+/// One parameter.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Param {
+    /// The field.
+    pub name: String,
+    /// Older spellings of it that are taken as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// What it holds, and how much of it.
+    #[serde(flatten)]
+    pub of: ParamType,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+    /// What an absent field means; resolved before the price is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// What a parameter holds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ParamType {
+    /// Free text, lengths in characters.
+    Text {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
+    /// One of a few words. The case of letters does not matter, and a word that is a number may be sent as one.
+    Choice {
+        /// The words.
+        values: Vec<String>,
+    },
+    /// A whole number, bounds included; also as a text.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A number, bounds included; also as a text.
+    Number {
+        /// Smallest.
+        min: i32,
+        /// Largest.
+        max: i32,
+    },
+    /// Yes or no.
+    Boolean,
+    /// One http(s) URL.
+    Url,
+    /// A list of http(s) URLs.
+    Urls {
+        /// Most URLs.
+        max: usize,
+    },
+    /// A list of objects.
+    Items {
+        /// Fewest of them.
+        min: usize,
+        /// Most of them.
+        max: usize,
+        /// What each of them holds.
+        fields: Vec<Param>,
+    },
+}
+
+// === impl Param ===
+
+impl Param {
+    /// The value of this parameter among those that were sent, which is taken out. `null` is "not given", as OpenAI's SDKs mean it.
+    ///
+    /// # Errors
+    /// When it is there under two of its spellings.
+    pub(super) fn take(&self, sent: &mut Map<String, Value>) -> Result<Option<Value>, Problem> {
+        let mut found: Option<Value> = None;
+        for name in std::iter::once(&self.name).chain(&self.aliases) {
+            let value = sent.remove(name).filter(|value| !value.is_null());
+            if value.is_some() && found.is_some() {
+                let allowed = format!("be left out where it is given as {name}");
+                return Err(Problem::invalid(&self.name, allowed));
+            }
+            found = found.or(value);
+        }
+        Ok(found)
+    }
+
+    /// Reads a value, which stands at `path`, as it is meant: words in our case, numbers as numbers.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) fn read(&self, path: &str, value: Value) -> Result<Value, Vec<Problem>> {
+        let wrong = |allowed: String| Err(vec![Problem::invalid(path, allowed)]);
+        let read = match (&self.of, &value) {
+            (ParamType::Text { min, max }, Value::String(text)) => {
+                let length = text.chars().count();
+                if !(*min..=*max).contains(&length) {
+                    return wrong(format!("have {min} to {max} characters; it has {length}"));
+                }
+                Some(value)
+            }
+            (ParamType::Choice { values }, value) => word(values, value),
+            (ParamType::Integer { min, max }, value) => number(value).filter(|number| {
+                let whole = number.as_i64();
+                whole.is_some_and(|number| (*min..=*max).contains(&number))
+            }),
+            (ParamType::Number { min, max }, value) => number(value).filter(|number| {
+                let real = number.as_f64();
+                real.is_some_and(|number| (f64::from(*min)..=f64::from(*max)).contains(&number))
+            }),
+            (ParamType::Boolean, Value::Bool(_)) => Some(value),
+            (ParamType::Url, url) if is_url(url) => Some(value),
+            (ParamType::Urls { max }, Value::Array(items)) if items.len() <= *max => {
+                let problems = url_problems(path, items);
+                if !problems.is_empty() {
+                    return Err(problems);
+                }
+                Some(value)
+            }
+            (ParamType::Items { min, max, fields }, Value::Array(items))
+                if (*min..=*max).contains(&items.len()) =>
+            {
+                return read_items(path, fields, value);
+            }
+            _ => None,
+        };
+        read.map_or_else(|| wrong(self.of.allowed()), Ok)
+    }
+
+    /// Whether a resolved request can hold this value here, as far as a condition asks.
+    pub(crate) fn may_be(&self, value: &Value) -> bool {
+        self.of.is_plain()
+            && self
+                .read(&self.name, value.clone())
+                .is_ok_and(|read| read == *value)
+    }
+
+    /// Every URL in a resolved value, with its path.
+    pub(super) fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
+        let name = &self.name;
+        match &self.of {
+            ParamType::Url => {
+                let url = value.as_str().map(|url| (name.clone(), url));
+                url.into_iter().collect()
+            }
+            ParamType::Urls { .. } => {
+                let items = value.as_array().into_iter().flatten().enumerate();
+                items
+                    .filter_map(|(index, item)| Some((format!("{name}[{index}]"), item.as_str()?)))
+                    .collect()
+            }
+            ParamType::Items { fields, .. } => {
+                let items = value.as_array().into_iter().flatten().enumerate();
+                let urls_of = |(index, item): (usize, &'a Value)| {
+                    let of_field = |field: &Param| {
+                        let value = item.get(&field.name);
+                        value.map_or_else(Vec::new, |value| field.urls(value))
+                    };
+                    let found = fields.iter().flat_map(of_field);
+                    let at = |(path, url)| (format!("{name}[{index}].{path}"), url);
+                    found.map(at).collect::<Vec<_>>()
+                };
+                items.flat_map(urls_of).collect()
+            }
+            ParamType::Text { .. }
+            | ParamType::Choice { .. }
+            | ParamType::Integer { .. }
+            | ParamType::Number { .. }
+            | ParamType::Boolean => Vec::new(),
+        }
+    }
+}
+
+/// Reads the fields of an object that stands at `path` (empty: the request itself), in the order of `params`. What is left in `sent`
+/// is unknown.
+pub(super) fn read_fields(
+    path: &str,
+    params: &[Param],
+    sent: &mut Map<String, Value>,
+) -> Result<Map<String, Value>, Vec<Problem>> {
+    let (mut read, mut problems) = (Map::new(), Vec::new());
+    for param in params {
+        let at = format!("{path}{}", param.name);
+        let value = match param.take(sent) {
+            Ok(value) => value.or_else(|| param.default.clone()),
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        match value.map(|value| param.read(&at, value)) {
+            None if param.required => problems.push(Problem::missing(&at)),
+            None => {}
+            Some(Ok(value)) => {
+                read.insert(param.name.clone(), value);
+            }
+            Some(Err(more)) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() {
+        Ok(read)
+    } else {
+        Err(problems)
+    }
+}
+
+fn read_items(path: &str, fields: &[Param], list: Value) -> Result<Value, Vec<Problem>> {
+    let Value::Array(items) = list else {
+        return Ok(list);
+    };
+    let (mut read, mut problems) = (Vec::with_capacity(items.len()), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        let at = format!("{path}[{index}]");
+        let Value::Object(mut sent) = item else {
+            problems.push(Problem::invalid(at, "be an object"));
+            continue;
+        };
+        match read_fields(&format!("{at}."), fields, &mut sent) {
+            Ok(item) => read.push(Value::Object(item)),
+            Err(more) => problems.extend(more),
+        }
+        problems.extend(sent.keys().map(|name| Problem {
+            kind: ProblemKind::Unknown,
+            param: format!("{at}.{name}"),
+            message: format!("{at} takes {}, not {name}", names(fields)),
+        }));
+    }
+    if problems.is_empty() {
+        Ok(Value::Array(read))
+    } else {
+        Err(problems)
+    }
+}
+
+/// The names, for a customer.
+pub(super) fn names(params: &[Param]) -> String {
+    let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// One of the words, however its letters are written, or as a number.
+fn word(values: &[String], value: &Value) -> Option<Value> {
+    let said = match value {
+        Value::String(word) => word.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    let same = values.iter().find(|word| **word == said);
+    let alike = || values.iter().find(|word| word.eq_ignore_ascii_case(&said));
+    same.or_else(alike).map(|word| Value::String(word.clone()))
+}
+
+/// A number, or a text that is one.
+fn number(value: &Value) -> Option<Value> {
+    let number: Number = match value {
+        Value::Number(number) => number.clone(),
+        Value::String(text) => text.parse().ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(Value::Number(number))
+}
+
+fn is_url(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|url| url.starts_with("https://") || url.starts_with("http://"))
+}
+
+fn url_problems(name: &str, items: &[Value]) -> Vec<Problem> {
+    items
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| !is_url(item))
+        .map(|(index, _)| Problem::invalid(format!("{name}[{index}]"), "be an http(s) URL"))
+        .collect()
+}
+
+// === impl ParamType ===
+
+impl ParamType {
+    /// Whether a price or a condition may depend on it: words of a list, whole numbers, yes and no, never content.
+    pub(crate) const fn is_plain(&self) -> bool {
+        match self {
+            Self::Choice { .. } | Self::Integer { .. } | Self::Boolean => true,
+            Self::Text { .. }
+            | Self::Number { .. }
+            | Self::Url
+            | Self::Urls { .. }
+            | Self::Items { .. } => false,
+        }
+    }
+
+    /// Completes "`param` must …".
+    fn allowed(&self) -> String {
+        match self {
+            Self::Text { min, max } => format!("be a text of {min} to {max} characters"),
+            Self::Choice { values } => format!("be one of {}", values.join(", ")),
+            Self::Integer { min, max } => format!("be a whole number from {min} to {max}"),
+            Self::Number { min, max } => format!("be a number from {min} to {max}"),
+            Self::Boolean => "be true or false".to_owned(),
+            Self::Url => "be an http(s) URL".to_owned(),
+            Self::Urls { max } => format!("be a list of at most {max} URLs"),
+            Self::Items { min, max, fields } => {
+                format!("be a list of {min} to {max} objects of {}", names(fields))
+            }
+        }
+    }
+}

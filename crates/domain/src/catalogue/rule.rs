@@ -1,0 +1,185 @@
+//! What parameters demand of one another: an edit needs a picture, the longest film is not made in the largest size.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Param, Resolved, When, matches};
+use crate::Problem;
+
+/// One rule: where `when` holds, the others do.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// For requests whose resolved parameters are these.
+    #[serde(default, skip_serializing_if = "When::is_empty")]
+    pub when: When,
+    /// Parameters that must be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Parameters that must not be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
+    /// Parameters that may have these values only.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub allows: Map<String, Value>,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// What a request does that this rule forbids.
+    pub(super) fn problems(&self, resolved: &Resolved) -> Vec<Problem> {
+        if !matches(&self.when, resolved) {
+            return Vec::new();
+        }
+        let needs = self
+            .needs
+            .iter()
+            .filter(|name| !resolved.contains_key(*name));
+        let needs = needs.map(|name| Problem {
+            message: format!("{name} is required{}", self.condition()),
+            ..Problem::missing(name)
+        });
+        let excludes = self
+            .excludes
+            .iter()
+            .filter(|name| resolved.contains_key(*name));
+        let excludes =
+            excludes.map(|name| Problem::invalid(name, format!("be left out{}", self.condition())));
+        let allows = self.allows.iter().filter_map(|(name, values)| {
+            let values = values.as_array()?;
+            let is_allowed = resolved
+                .get(name)
+                .is_none_or(|value| values.contains(value));
+            (!is_allowed).then(|| {
+                let words: Vec<String> = values.iter().map(plain).collect();
+                let allowed = format!("be {}{}", words.join(" or "), self.condition());
+                Problem::invalid(name, allowed)
+            })
+        });
+        needs.chain(excludes).chain(allows).collect()
+    }
+
+    /// That it names what there is.
+    pub(super) fn check(&self, params: &[Param]) -> Result<(), String> {
+        let find = |name: &String| {
+            let param = params.iter().find(|param| param.name == *name);
+            param.ok_or_else(|| format!("a rule names {name}, which is not a parameter"))
+        };
+        for (name, value) in &self.when {
+            if !find(name)?.may_be(value) {
+                return Err(format!("a rule asks {name} for {value}, which it never is"));
+            }
+        }
+        for name in self.needs.iter().chain(&self.excludes) {
+            find(name)?;
+        }
+        for (name, values) in &self.allows {
+            let param = find(name)?;
+            let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+            if values.is_empty() || !values.iter().all(|value| param.may_be(value)) {
+                return Err(format!(
+                    "a rule allows {name} values that are not a list of what it can be"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// ` where resolution is 1080P`, for a customer.
+    fn condition(&self) -> String {
+        let conditions = self
+            .when
+            .iter()
+            .map(|(name, value)| format!("{name} is {}", plain(value)));
+        let conditions: Vec<String> = conditions.collect();
+        if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" where {}", conditions.join(" and "))
+        }
+    }
+}
+
+/// A word without quotation marks, and anything else as JSON.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::Catalogue;
+
+    const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
+
+    fn with_rule(rule: &str) -> Result<Catalogue, String> {
+        let text = IMAGE.replacen("[price]\n", &format!("[[rules]]\n{rule}\n\n[price]\n"), 1);
+        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_rule_forbids_is_said_with_its_condition() {
+        let flex = json!({"prompt": "a fox", "type": "flex", "seed": 7, "resolution": "2K"});
+        for (rule, sent, told) in [
+            (
+                "needs = [\"seed\"]",
+                json!({"prompt": "a fox"}),
+                "seed is required",
+            ),
+            (
+                "when = { type = \"flex\" }\nneeds = [\"input_urls\"]",
+                flex.clone(),
+                "input_urls is required where type is flex",
+            ),
+            (
+                "when = { type = \"flex\", resolution = \"2K\" }\nexcludes = [\"seed\"]",
+                flex.clone(),
+                "seed must be left out where resolution is 2K and type is flex",
+            ),
+            (
+                "when = { type = \"flex\" }\nallows = { resolution = [\"1K\"], aspect_ratio = [\"1:1\"] }",
+                flex.clone(),
+                "resolution must be 1K where type is flex",
+            ),
+            (
+                "when = { type = \"pro\" }\nneeds = [\"input_urls\"]",
+                flex.clone(),
+                "",
+            ),
+            ("when = { seed = 8 }\nneeds = [\"input_urls\"]", flex, ""),
+        ] {
+            let catalogue = with_rule(rule).unwrap();
+            let model = catalogue.find("flux-2").unwrap();
+            let problems = model.resolve(sent.as_object().unwrap().clone());
+            let problems = problems.err().unwrap_or_default();
+            let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+            assert_eq!(messages.join("\n"), told, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_rule_names_what_there_is() {
+        for (rule, told) in [
+            ("needs = [\"sed\"]", "names sed"),
+            ("when = { typ = \"pro\" }\nneeds = [\"seed\"]", "names typ"),
+            ("when = { type = \"max\" }\nneeds = [\"seed\"]", "never is"),
+            ("when = { prompt = \"x\" }\nneeds = [\"seed\"]", "never is"),
+            ("allows = { type = [] }", "not a list of what it can be"),
+            (
+                "allows = { type = \"pro\" }",
+                "not a list of what it can be",
+            ),
+            (
+                "allows = { type = [\"max\"] }",
+                "not a list of what it can be",
+            ),
+        ] {
+            let error = with_rule(rule).unwrap_err();
+            assert!(error.contains(told), "{rule}: {error}");
+        }
+    }
+}
