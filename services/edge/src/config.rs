@@ -114,6 +114,9 @@ pub struct Streams {
     /// How long a request for a stream waits for its first event before the head is sent all the same. Default `10s`.
     #[serde(with = "duration")]
     pub first_event_wait: Duration,
+    /// The longest that `Prefer: wait` keeps a request for a task waiting. Default `60s`.
+    #[serde(with = "duration")]
+    pub longest_wait: Duration,
     /// How often a task that somebody follows is looked at while the shared state, which tells of changes, is away.
     /// Default `2s`.
     #[serde(with = "duration")]
@@ -214,6 +217,7 @@ impl Default for Streams {
         Self {
             heartbeat: Duration::from_secs(10),
             first_event_wait: Duration::from_secs(10),
+            longest_wait: Duration::from_secs(60),
             poll: Duration::from_secs(2),
             chat_silence: Duration::from_secs(5 * 60),
         }

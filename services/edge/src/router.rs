@@ -101,6 +101,7 @@ static ROUTES: &[Route] = &[
     row(Method::GET, "/models/{*id}", Access::Key, || {
         get(models::get)
     }),
+    row(Method::GET, "/tasks", READ, || get(task::list)),
     row(Method::GET, "/tasks/{id}", READ, || get(task::get)),
     row(Method::POST, "/tasks/{id}/cancel", INFERENCE, || {
         post(task::cancel)

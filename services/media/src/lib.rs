@@ -11,7 +11,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `submit.rs`, `quote.rs`, `cancel.rs`, `read.rs` | the use cases of customers |
+//! | `submit.rs`, `quote.rs`, `cancel.rs`, `read.rs`, `list.rs` | the use cases of customers |
 //! | `hold.rs` | sets a task's price aside with billing |
 //! | `repeat.rs` | a submit whose Idempotency-Key is known |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
@@ -40,6 +40,7 @@ mod hold;
 mod json;
 mod kind;
 mod lease;
+mod list;
 mod metrics;
 mod moves;
 mod outputs;
@@ -113,6 +114,7 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(6, "price", include_str!("../migrations/0006_price.sql")),
     Migration::both(7, "upload", include_str!("../migrations/0007_upload.sql")),
+    Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];

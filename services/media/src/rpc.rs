@@ -11,9 +11,10 @@ use proto::{
     common::v1::Quote,
     context_from_wire, id_from_wire,
     media::v1::{
-        CancelTaskRequest, GetTaskRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
-        OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply, SubmitRequest,
-        TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
+        CancelTaskRequest, GetTaskRequest, ListTasksReply, ListTasksRequest,
+        ListUnknownAttemptsReply, ListUnknownAttemptsRequest, OutputHead, OutputPart, QuoteRequest,
+        ReadOutputRequest, SubmitReply, SubmitRequest, TaskSnapshot, UnknownAttempt, media_server,
+        output_part::Part,
     },
     mode_to_wire,
 };
@@ -21,7 +22,9 @@ use tonic::{Request, Response, Status};
 use tracing::{Span, info_span};
 
 use crate::{
-    Error, Media, cancel, quote, read, store,
+    Error, Media, cancel,
+    list::{self, Filter},
+    quote, read, store,
     submit::{self, Accepted, Submission},
     task::{Output, Task},
 };
@@ -98,6 +101,29 @@ impl media_server::Media for Media {
         );
         let (task, outputs) = read::get(self, &caller, id).await.map_err(refuse)?;
         self.to_wire(&task, &outputs).map(Response::new)
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<ListTasksRequest>,
+    ) -> Result<Response<ListTasksReply>, Status> {
+        let request = request.into_inner();
+        let caller = context_from_wire(request.context)?;
+        let before = Some(&request.before).filter(|before| !before.is_empty());
+        let filter = Filter {
+            limit: request.limit,
+            before: before.map(|before| id_from_wire(before)).transpose()?,
+            status: request.status,
+            model: request.model,
+            created: (request.created_from, request.created_until),
+        };
+        let tasks = list::list(self, &caller, &filter).await.map_err(refuse)?;
+        let views = tasks
+            .iter()
+            .map(|(task, outputs)| Ok(self.snapshot(task, outputs).map_err(refuse)?.view));
+        Ok(Response::new(ListTasksReply {
+            views: views.collect::<Result<_, Status>>()?,
+        }))
     }
 
     async fn cancel_task(

@@ -77,6 +77,12 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
+    /// The states that customers see as this word; none: they see no such word.
+    pub(crate) fn seen_as(word: &str) -> Vec<Self> {
+        let seen = |state: &Self| *state != Self::Reserving && state.public() == word;
+        Self::ALL.into_iter().filter(seen).collect()
+    }
+
     /// The word customers see.
     pub(crate) const fn public(self) -> &'static str {
         match self {

@@ -111,6 +111,46 @@ fn check_completed(task: &Value, id: &str) {
 }
 
 #[tokio::test]
+async fn whoever_prefers_to_wait_gets_the_finished_task_and_finds_it_in_the_list() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let submit = async |prompt: &str, prefer: &str| {
+        let headers = [("prefer", prefer)];
+        let body = image(prompt);
+        api.post_with("/images/generations", &headers, &body).await
+    };
+    let long = submit("a fox [sandbox delay=1h]", "wait=1").await?;
+    assert_eq!(long.header("preference-applied"), "wait=1");
+    let long = long.data(202)?;
+    let done = submit("a fox [sandbox delay=300ms]", "wait=60").await?;
+    let done = done.data(200)?;
+    assert_eq!(done["status"], "completed");
+    let failed = submit("a fox [sandbox outcome=fail]", "respond-async, wait=60").await?;
+    let failed = failed.data(200)?;
+    assert_eq!(
+        (&failed["status"], &failed["consumed_credits"]),
+        (&json!("failed"), &json!(0))
+    );
+
+    let list = async |query: &str| api.get(&format!("/tasks{query}")).await?.data(200);
+    let page = list("?limit=2").await?;
+    assert_eq!(page["items"], json!([failed, done]));
+    let cursor = page["next_cursor"].as_str().context("no cursor")?;
+    assert_eq!(cursor, done["task_id"]);
+    let rest = list(&format!("?limit=2&cursor={cursor}")).await?;
+    let items = rest["items"].as_array().context("no items")?;
+    assert_eq!((items.len(), &items[0]["task_id"]), (1, &long["task_id"]));
+    assert_eq!(rest["next_cursor"], Value::Null);
+    assert_eq!(
+        list("?status=completed&model=flux-2").await?["items"],
+        json!([done])
+    );
+    let stranger = aio.account(100).await?.api;
+    assert_eq!(stranger.get("/tasks").await?.data(200)?["items"], json!([]));
+    aio.finish().await
+}
+
+#[tokio::test]
 async fn prices_follow_the_parameters() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(100).await?.api;

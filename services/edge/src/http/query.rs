@@ -2,7 +2,7 @@
 //! lists.
 
 use axum::extract::Query;
-use domain::{Id, Tag, ids::Kind};
+use domain::{Id, Moment, Tag, ids::Kind};
 use http::Uri;
 use proto::{Code, Fault, Violation, code};
 use serde::Serialize;
@@ -78,20 +78,36 @@ impl Params {
 
     /// `limit` and `cursor`.
     pub(super) fn page<K: Kind>(&mut self) -> Page<K> {
+        self.page_of(PAGE)
+    }
+
+    /// The same with other rows of a page: unless the request says so, and at most.
+    pub(super) fn page_of<K: Kind>(&mut self, rows: (u32, u32)) -> Page<K> {
         Page {
-            limit: self.limit(),
+            limit: self.limit_of(rows),
             behind: self.read("cursor", "be the next_cursor of the page before", Id::parse),
         }
     }
 
     /// `limit` alone.
     pub(super) fn limit(&mut self) -> u32 {
-        let (usual, most) = PAGE;
+        self.limit_of(PAGE)
+    }
+
+    fn limit_of(&mut self, (usual, most): (u32, u32)) -> u32 {
         let allowed = format!("be a whole number from 1 to {most}");
         let limit = self.read("limit", &allowed, |text| {
             text.parse().ok().filter(|limit| (1..=most).contains(limit))
         });
         limit.unwrap_or(usual)
+    }
+
+    /// A moment in RFC 3339, as microseconds UTC.
+    pub(super) fn moment(&mut self, name: &str) -> Option<i64> {
+        let allowed = "be a moment in RFC 3339, such as 2030-01-31T12:00:00Z";
+        self.read(name, allowed, |text| {
+            Moment::parse(text).map(Moment::micros)
+        })
     }
 
     /// One label: `user=…` or `metadata[name]=…`.

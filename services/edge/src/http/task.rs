@@ -1,29 +1,42 @@
 //! Tasks: look, cancel, follow. Looks are answered from the shared state and go to media only when nothing is there. Another
 //! tenant's task and an unknown one are the same 404.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
 use bytes::{Bytes, BytesMut};
 use chassis::rpc;
-use domain::TaskId;
+use domain::{TaskId, ids};
 use futures::stream;
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use live::{TaskSnapshot, Terminal};
 use proto::{
     Kind, WireError, code, id_from_wire,
-    media::v1::{self as wire, CancelTaskRequest, GetTaskRequest},
+    media::v1::{self as wire, CancelTaskRequest, GetTaskRequest, ListTasksRequest},
     mode_from_wire,
 };
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     App,
     auth::{Identity, Inference, Read, Scoped},
     error::ApiError,
-    http::{Segments, enveloped},
+    http::{
+        Segments, enveloped,
+        query::{Page, Params},
+        success,
+        usage::canonical,
+    },
     sse,
 };
+
+/// Tasks of a page, unless the request says so, and at most.
+const PAGE: (u32, u32) = (20, 100);
+/// How a task can stand, and what is said to who asks for something else.
+const STATUSES: [&str; 4] = ["queued", "processing", "completed", "failed"];
+const STATUS: &str = "be queued, processing, completed or failed";
 
 /// `GET /tasks/{id}`.
 pub(crate) async fn get(
@@ -33,6 +46,37 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     let snapshot = look(&app, &caller, parse(&id)?).await?;
     Ok(enveloped(StatusCode::OK, &snapshot.view))
+}
+
+/// `GET /tasks`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Read>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Params::parse(&uri);
+    let page: Page<ids::Task> = query.page_of(PAGE);
+    let status = query.read("status", STATUS, |word| {
+        STATUSES.contains(&word).then(|| word.to_owned())
+    });
+    let model = query.take("model");
+    let created_from = query.moment("created_from");
+    let created_until = query.moment("created_until");
+    query.finish()?;
+    let request = ListTasksRequest {
+        context: Some(caller.context()),
+        limit: page.limit,
+        before: page.behind(),
+        status: status.unwrap_or_default(),
+        model: canonical(&app, model),
+        created_from: created_from.unwrap_or_default(),
+        created_until: created_until.unwrap_or_default(),
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let answer = app.clients.media.clone().list_tasks(request).await;
+    let views = answer?.into_inner().views;
+    let items: Vec<Listed> = views.iter().map(listed).collect::<Result<_, _>>()?;
+    success(StatusCode::OK, &page.list(items, |item| &item.id))
 }
 
 /// `POST /tasks/{id}/cancel`.
@@ -90,6 +134,33 @@ pub(crate) fn parse(id: &str) -> Result<TaskId, ApiError> {
     TaskId::parse(id).ok_or_else(unknown)
 }
 
+/// A task of a list: as media shows it, and its id, which leads to the next page.
+struct Listed {
+    id: String,
+    view: Box<RawValue>,
+}
+
+/// The one field of a view that is read here.
+#[derive(Deserialize)]
+struct Named {
+    task_id: String,
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.view.serialize(serializer)
+    }
+}
+
+fn listed(view: &Bytes) -> Result<Listed, ApiError> {
+    let unreadable = |_| ApiError::internal();
+    let Named { task_id } = serde_json::from_slice(view).map_err(unreadable)?;
+    Ok(Listed {
+        id: task_id,
+        view: serde_json::from_slice(view).map_err(unreadable)?,
+    })
+}
+
 /// A task somebody follows.
 struct Watch {
     app: Arc<App>,
@@ -143,34 +214,64 @@ impl Watch {
 
     /// Waits for a newer version, at most until the next heartbeat.
     async fn changed(&self, version: i64) -> Option<TaskSnapshot> {
-        let streams = &self.app.config.limits.streams;
-        let began = Instant::now();
-        loop {
-            let left = streams.heartbeat.saturating_sub(began.elapsed());
-            match self.app.live.wait_task(self.task, version, left).await {
-                Ok(Some(snapshot)) => return Some(snapshot),
-                Ok(None) => {}
-                // The shared state is lost: until it is back we look every now and then.
-                Err(error) => {
-                    tracing::debug!(%error, "cannot wait for a task");
-                    sleep(streams.poll.min(left)).await;
-                }
+        let heartbeat = self.app.config.limits.streams.heartbeat;
+        newer(&self.app, &self.caller, (self.task, version), heartbeat).await
+    }
+}
+
+/// A task of the caller's that has ended, if it does so within a time; nothing when this process stops before.
+pub(crate) async fn ended_within<N>(
+    app: &App,
+    caller: &Scoped<N>,
+    task: TaskId,
+    time: Duration,
+) -> Option<TaskSnapshot> {
+    let until = Instant::now() + time;
+    let mut snapshot = look(app, caller, task).await.ok()?;
+    while snapshot.terminal == Terminal::Open {
+        let left = until.saturating_duration_since(Instant::now());
+        let newer = newer(app, caller, (task, snapshot.version), left);
+        snapshot = tokio::select! {
+            newer = newer => newer?,
+            () = app.tasks.stopping() => return None,
+        };
+    }
+    Some(snapshot)
+}
+
+/// Waits for a newer version of a task than this one, so long at most.
+async fn newer<N>(
+    app: &App,
+    caller: &Scoped<N>,
+    (task, version): (TaskId, i64),
+    time: Duration,
+) -> Option<TaskSnapshot> {
+    let began = Instant::now();
+    loop {
+        let left = time.saturating_sub(began.elapsed());
+        match app.live.wait_task(task, version, left).await {
+            Ok(Some(snapshot)) => return Some(snapshot),
+            Ok(None) => {}
+            // The shared state is lost: until it is back we look every now and then.
+            Err(error) => {
+                tracing::debug!(%error, "cannot wait for a task");
+                sleep(app.config.limits.streams.poll.min(left)).await;
             }
-            // Quiet, or lost: a look finds out, and asks media where it must.
-            if let Ok(snapshot) = look(&self.app, &self.caller, self.task).await
-                && snapshot.version > version
-            {
-                return Some(snapshot);
-            }
-            if began.elapsed() >= streams.heartbeat {
-                return None;
-            }
+        }
+        // Quiet, or lost: a look finds out, and asks media where it must.
+        if let Ok(snapshot) = look(app, caller, task).await
+            && snapshot.version > version
+        {
+            return Some(snapshot);
+        }
+        if began.elapsed() >= time {
+            return None;
         }
     }
 }
 
 /// How a task of the caller's stands.
-async fn look(app: &App, caller: &Scoped<Read>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
+async fn look<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
     if let Ok(Some(snapshot)) = app.live.get_task(task).await
         && owns(&caller.identity, &snapshot)
     {

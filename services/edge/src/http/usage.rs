@@ -203,7 +203,7 @@ pub(crate) async fn receipt(
 }
 
 /// A model's slug, if the name is one of a model's names; operations are kept by it.
-fn canonical(app: &App, name: Option<String>) -> String {
+pub(super) fn canonical(app: &App, name: Option<String>) -> String {
     let name = name.unwrap_or_default();
     let model = app.catalogue.find(&name);
     model.map_or(name, |model| model.slug.clone())

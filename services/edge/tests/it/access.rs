@@ -46,6 +46,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ),
     ("GET", "/models", ""),
     ("GET", "/models/{*id}", ""),
+    ("GET", "/tasks", ""),
     ("GET", "/tasks/{id}", ""),
     ("POST", "/tasks/{id}/cancel", ""),
     ("GET", "/tasks/{id}/events", ""),

@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) looks: AtomicUsize,
     /// What media was asked to make.
     pub(crate) submits: Mutex<Vec<media::SubmitRequest>>,
+    /// Pages of tasks that were asked for.
+    pub(crate) task_lists: Mutex<Vec<media::ListTasksRequest>>,
     /// Every operator's transfer.
     pub(crate) transfers: Mutex<Vec<billing::AddCreditsRequest>>,
     /// Accounts that were stopped or let go on.
@@ -317,6 +319,21 @@ pub(crate) fn whole(body: &'static str) -> mpsc::Receiver<Result<chat::CompleteE
 // === impl FakeMedia ===
 
 impl FakeMedia {
+    /// From now on there is the task that was submitted.
+    fn know(&self, submit: &media::SubmitRequest) {
+        let context = submit.context.clone().unwrap();
+        let task = media::TaskSnapshot {
+            task_id: submit.task_id.clone(),
+            account_id: context.account_id,
+            mode: context.mode,
+            version: 1,
+            terminal: false,
+            view: Bytes::from_static(br#"{"v":1}"#),
+        };
+        let id = TaskId::from_slice(&submit.task_id).unwrap();
+        self.0.tasks.lock().unwrap().insert(id, task);
+    }
+
     /// A task, if it is this caller's. What it says of unknown ones must not reach customers.
     fn owned(
         &self,
@@ -360,6 +377,9 @@ impl media::media_server::Media for FakeMedia {
                 .clone(),
             replayed: before.is_some(),
         };
+        if request.body.as_ref() == b"known" {
+            self.know(&request);
+        }
         submits.push(request);
         Ok(Response::new(reply))
     }
@@ -385,6 +405,22 @@ impl media::media_server::Media for FakeMedia {
         let request = request.into_inner();
         self.owned(&request.task_id, request.context)
             .map(Response::new)
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<media::ListTasksRequest>,
+    ) -> Result<Response<media::ListTasksReply>, Status> {
+        let request = request.into_inner();
+        let limit = usize::try_from(request.limit).unwrap();
+        self.0.task_lists.lock().unwrap().push(request);
+        let views = (0..limit.min(3)).map(|number| {
+            let id = TaskId::from_slice(&[u8::try_from(number).unwrap(); 16]).unwrap();
+            Bytes::from(format!(r#"{{"task_id":"{id}","status": "queued"}}"#))
+        });
+        Ok(Response::new(media::ListTasksReply {
+            views: views.collect(),
+        }))
     }
 
     async fn cancel_task(

@@ -172,3 +172,100 @@ async fn a_follower_of_a_quiet_task_hears_a_heartbeat() {
     // Stopping does not wait for followers.
     assert!(house.tasks.stop(std::time::Duration::from_secs(10)).await);
 }
+
+#[tokio::test]
+async fn a_list_has_the_newest_tasks_and_leads_on() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let list = async |query: &str| {
+        let (status, body) = read(house.get(&format!("/v1/tasks{query}"), &key)).await;
+        assert_eq!(status, 200, "{body}");
+        let items = body["data"]["items"].as_array().unwrap().clone();
+        (items, body["data"]["next_cursor"].clone())
+    };
+    let (items, next) = list("").await;
+    assert_eq!((items.len(), &next), (3, &serde_json::Value::Null));
+    assert_eq!(items[0]["status"], "queued");
+    let (items, next) = list("?limit=2&status=processing&model=gemini-3-flash").await;
+    assert_eq!((items.len(), &next), (2, &items[1]["task_id"]));
+    let cursor = next.as_str().unwrap();
+    list(&format!(
+        "?cursor={cursor}&created_from=2026-01-01T00:00:00Z&created_until=2027-01-01T00:00:00Z"
+    ))
+    .await;
+    let asked = house.world.task_lists.lock().unwrap().clone();
+    let [first, second, third] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    assert_eq!((first.limit, first.before.len()), (20, 0));
+    assert_eq!(
+        (second.limit, second.status.as_str(), second.model.as_str()),
+        (2, "processing", "gemini")
+    );
+    assert_eq!(third.before, TaskId::parse(cursor).unwrap().to_vec());
+    assert_eq!(
+        (third.created_from, third.created_until),
+        (1_767_225_600_000_000, 1_798_761_600_000_000)
+    );
+}
+
+#[tokio::test]
+async fn what_a_list_cannot_mean_is_said_at_once() {
+    let house = House::start().await;
+    let path = "/v1/tasks?limit=101&status=done&created_from=today&page=2&cursor=op_1";
+    let (status, body) = read(house.get(path, &house.usual_key())).await;
+    assert_eq!(status, 400);
+    let said: Vec<&str> = body["error"]["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|violation| violation["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "limit must be a whole number from 1 to 100",
+            "cursor must be the next_cursor of the page before",
+            "status must be queued, processing, completed or failed",
+            "created_from must be a moment in RFC 3339, such as 2030-01-31T12:00:00Z",
+            "the query takes no page; it takes limit, cursor, status, model, created_from, created_until",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn whoever_would_wait_is_answered_with_the_ended_task() {
+    let house = House::start().await;
+    let key = house.usual_key();
+    let submit = |body, wait: &str| house.post(IMAGES, &key, body).header("prefer", wait);
+    // Media is away when it is asked: the task is accepted all the same.
+    let answer = submit("{}", "wait=5").send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let answer = submit("known", "wait=0").send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    assert_eq!(answer.headers()["preference-applied"], "wait=0");
+    let third = || house.world.submits.lock().unwrap().get(2).cloned();
+    let ends = async {
+        while third().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let task = TaskId::from_slice(&third().unwrap().task_id).unwrap();
+        for (version, terminal) in [(2, Terminal::Open), (3, Terminal::Ended)] {
+            let snapshot = stands(&house, task, version, terminal);
+            house.live.put_task(snapshot).await.unwrap();
+        }
+        task
+    };
+    let (answer, task) = tokio::join!(submit("known", "wait=30").send(), ends);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["preference-applied"], "wait=30");
+    assert_eq!(
+        answer.headers()["x-aio-operation-id"],
+        task.cast::<domain::ids::Operation>().to_string()
+    );
+    assert_eq!(
+        answer.text().await.unwrap(),
+        r#"{"code":200,"message":"success","data":{"v":3}}"#
+    );
+}

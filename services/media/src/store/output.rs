@@ -1,9 +1,14 @@
 //! The table `output`: one function per statement.
 
+use std::collections::HashMap;
+
 use domain::TaskId;
-use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 
 use crate::{Error, task::Output};
+
+/// The columns of an [`Output`].
+const COLUMNS: &str = "number, content_type, bytes, sha256, width, height, expires_at";
 
 /// Notes a stored file.
 pub(crate) async fn insert(
@@ -30,14 +35,35 @@ pub(crate) async fn insert(
 
 /// A task's files, in order.
 pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Output>, Error> {
-    let rows = sqlx::query(
-        "select number, content_type, bytes, sha256, width, height, expires_at from output
-         where task_id = $1 order by number",
-    )
-    .bind(task.to_vec())
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(read).collect()
+    Ok(of_tasks(pool, &[task])
+        .await?
+        .remove(&task)
+        .unwrap_or_default())
+}
+
+/// The files of these tasks, in order.
+pub(crate) async fn of_tasks(
+    pool: &AnyPool,
+    tasks: &[TaskId],
+) -> Result<HashMap<TaskId, Vec<Output>>, Error> {
+    let mut found: HashMap<TaskId, Vec<Output>> = HashMap::new();
+    if tasks.is_empty() {
+        return Ok(found);
+    }
+    let places: Vec<String> = (1..=tasks.len()).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "select task_id, {COLUMNS} from output where task_id in ({}) order by task_id, number",
+        places.join(", ")
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for id in tasks {
+        query = query.bind(id.to_vec());
+    }
+    for row in &query.fetch_all(pool).await? {
+        let of = found.entry(super::task::id(row, "task_id")?).or_default();
+        of.push(read(row)?);
+    }
+    Ok(found)
 }
 
 /// Files that are kept no longer at `now`.

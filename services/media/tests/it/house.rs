@@ -368,6 +368,21 @@ impl Running {
         Ok(serde_json::from_slice(&snapshot.view).unwrap())
     }
 
+    /// The ids of a page, in its order.
+    pub(crate) async fn list(&self, asked: wire::ListTasksRequest) -> Result<Vec<String>, Fault> {
+        let request = wire::ListTasksRequest {
+            context: Some((&self.caller).into()),
+            ..asked
+        };
+        let listed = self.client.clone().list_tasks(request).await;
+        let views = listed.map_err(Fault::from)?.into_inner().views;
+        let id_of = |view: &prost::bytes::Bytes| {
+            let view: Value = serde_json::from_slice(view).unwrap();
+            view["task_id"].as_str().unwrap().to_owned()
+        };
+        Ok(views.iter().map(id_of).collect())
+    }
+
     pub(crate) async fn cancel(&self, task: TaskId) -> Result<Value, Fault> {
         let request = wire::CancelTaskRequest {
             context: Some((&self.caller).into()),

@@ -13,6 +13,7 @@ mod files;
 mod files_left;
 mod house;
 mod life;
+mod list;
 mod money;
 mod open_tasks;
 mod prices;
