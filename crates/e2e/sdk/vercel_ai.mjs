@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { embedMany, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
+import { embedMany, experimental_generateImage as generateImage, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const { AIO_URL, AIO_KEY } = process.env;
 const aio = createOpenAICompatible({ name: "aio", baseURL: AIO_URL, apiKey: AIO_KEY, includeUsage: true });
@@ -37,6 +37,8 @@ const vectors = await embedMany({
   maxRetries: 0,
 });
 assert.deepEqual(vectors.embeddings.map((row) => row.length), [1536, 1536]);
+const drawn = await generateImage({ model: aio.imageModel("flux-2"), prompt: "a fox", size: "1024x1536", maxRetries: 0 });
+assert.deepEqual([drawn.image.mediaType, drawn.images.length], ["image/png", 1]);
 
 const responses = createOpenAI({ baseURL: AIO_URL, apiKey: AIO_KEY })("gemini");
 const said = await generateText({ model: responses, prompt: "Hello [sandbox tokens=12]", maxRetries: 0 });

@@ -59,6 +59,8 @@ pub struct Bodies {
     pub upload_timeout: Duration,
     /// Bytes of an event of the payment provider. Default 256 KiB.
     pub payment_event: usize,
+    /// Bytes of a picture that is answered within JSON (`b64_json`). Default 32 MiB.
+    pub inline_picture: usize,
     /// Bytes of any other request. Default 64 KiB.
     pub other: usize,
     /// From the end of the head to the end of the body. Default `30s`.
@@ -182,6 +184,7 @@ impl Default for Bodies {
             upload: 65 * 1024 * 1024,
             upload_timeout: Duration::from_secs(10 * 60),
             payment_event: 256 * 1024,
+            inline_picture: 32 << 20,
             other: 64 * 1024,
             timeout: Duration::from_secs(30),
             discard: 32 * 1024 * 1024,

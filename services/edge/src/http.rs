@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub(crate) mod file;
 mod form;
 pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod models;

@@ -151,6 +151,49 @@ async fn whoever_prefers_to_wait_gets_the_finished_task_and_finds_it_in_the_list
 }
 
 #[tokio::test]
+async fn openais_shape_has_the_pictures_and_costs_what_the_task_costs() -> Result<()> {
+    let aio = Aio::with(&[("AIO_LIMITS__BODIES__INLINE_PICTURE", "100")]).await?;
+    let api = aio.account(100).await?.api;
+    let ask = async |prompt: &str, more: Value| {
+        let mut body = image(prompt);
+        let fields = body.as_object_mut().context("no object")?;
+        fields.extend(more.as_object().cloned().unwrap_or_default());
+        api.post("/images/generations", &body).await
+    };
+    let linked = ask("a fox", json!({ "response_format": "url" })).await?;
+    let pictures = linked.json()?;
+    assert_eq!(
+        (linked.status, &pictures["credits_consumed"]),
+        (200, &json!(5))
+    );
+    assert!(pictures["created"].is_i64(), "{pictures}");
+    let data = pictures["data"].as_array().context("no data")?;
+    assert_eq!(data.len(), 1);
+    let task = linked.header("x-aio-operation-id").replace("op_", "task_");
+    assert_eq!(api.task(&task).await?["response"], json!([data[0]["url"]]));
+
+    let failed = ask(
+        "a fox [sandbox outcome=fail]",
+        json!({ "response_format": "url" }),
+    )
+    .await?;
+    failed.error(502, "upstream_failed")?;
+    // It is there, paid for, and too large for JSON: nobody's program must ask for it again by itself.
+    let large = ask(
+        "a fox",
+        json!({ "response_format": "b64_json", "resolution": "2K" }),
+    )
+    .await?;
+    assert_eq!(
+        (large.status, large.header("x-should-retry")),
+        (504, "false")
+    );
+    let credits = api.settled().await?;
+    assert_eq!(credits.posted, FULL - IMAGE - 7_000_000);
+    aio.finish().await
+}
+
+#[tokio::test]
 async fn prices_follow_the_parameters() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(100).await?.api;

@@ -20,7 +20,8 @@ pub(crate) struct Fields<'a> {
     wrong: Vec<(Code, Violation)>,
 }
 
-type Field<'a> = (String, &'a RawValue);
+/// A name, and what stands there.
+pub(crate) type Field<'a> = (String, &'a RawValue);
 
 /// The fields as they stand in the text; a name that comes twice is an error.
 struct Object<'a>(Vec<Field<'a>>);
@@ -67,6 +68,19 @@ impl<'a> Fields<'a> {
     pub(crate) fn price_factor(&mut self, name: &str) -> Option<PriceFactor> {
         let allowed = "be a number above 0 and at most 10, with at most 6 decimal places";
         self.read(name, allowed, PriceFactor::parse)
+    }
+
+    /// Whether a field is there that was not read yet, and says something.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut unread = self.unread.iter();
+        unread.any(|(known, raw)| known == name && raw.get() != "null")
+    }
+
+    /// Whatever was not read, for somebody who knows it, unless something else was wrong.
+    pub(crate) fn rest(mut self) -> Result<Vec<Field<'a>>, ApiError> {
+        let unread = std::mem::take(&mut self.unread);
+        self.finish()?;
+        Ok(unread)
     }
 
     /// Whatever stands there, as it stands there.

@@ -5,6 +5,7 @@ use axum::{
     extract::{FromRequestParts, Query, Request, State},
     response::{IntoResponse as _, Response},
 };
+use bytes::{Bytes, BytesMut};
 use chassis::{LinkClaim, clock, rpc};
 use domain::TaskId;
 use futures::{StreamExt as _, TryStreamExt as _, future};
@@ -95,6 +96,20 @@ pub(super) async fn serve(
             Ok(response)
         }
     }
+}
+
+/// All bytes of an output, held here.
+pub(super) async fn whole(app: &App, request: ReadOutputRequest) -> Result<Bytes, ApiError> {
+    let output = read(app, Asked::Output(request)).await?;
+    let size = usize::try_from(output.head.bytes).unwrap_or_default();
+    let mut bytes = BytesMut::with_capacity(size);
+    let mut parts = output.parts;
+    while let Some(part) = parts.next().await {
+        if let Some(Part::Data(data)) = part.map_err(task::unknown_alike)?.part {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 /// Who may read: whoever has the link (no context), or a key (media looks whether the task is its account's).

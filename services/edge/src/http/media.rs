@@ -17,8 +17,15 @@ use crate::{
     auth::{Inference, Scoped},
     body,
     error::ApiError,
-    http::{enveloped, idempotency_key, max_cost, put, put_replayed, success, task},
+    http::{
+        enveloped, idempotency_key,
+        images::{self, Asked},
+        max_cost, put, put_replayed, success, task,
+    },
 };
+
+/// The route of pictures.
+const IMAGES: &str = "images/generations";
 
 /// The wire form of an accepted task.
 #[derive(Serialize)]
@@ -33,7 +40,7 @@ pub(crate) async fn images(
     caller: Scoped<Inference>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    submit(&app, &caller, "images/generations", request).await
+    submit(&app, &caller, IMAGES, request).await
 }
 
 /// Accepts a task for a route.
@@ -48,52 +55,74 @@ async fn submit(
     let max_cost = max_cost(request.headers())?;
     let wait = wait(request.headers(), limits.streams.longest_wait);
     let body = body::read(request, limits.bodies.media, &limits.bodies).await?;
+    let asked = match route {
+        IMAGES => images::read(&app.catalogue, &body)?,
+        _ => None,
+    };
     let request = SubmitRequest {
         context: Some(caller.context()),
         task_id: chassis::mint::<ids::Task>().to_vec().into(),
         route: route.to_owned(),
-        body,
+        body: asked.as_ref().map_or(body, |asked| asked.body.clone()),
         idempotency_key,
         models: caller.identity.models.clone(),
         max_open_tasks: caller.identity.max_open_tasks,
         max_cost,
     };
-    let reply = app
-        .clients
-        .media
-        .clone()
-        .submit(rpc::request(request, limits.deadlines.submit))
-        .await?
-        .into_inner();
-    let id: TaskId = id_from_wire(&reply.task_id)?;
-    let ended = match wait {
-        Some(wait) => task::ended_within(app, caller, id, wait).await,
-        None => None,
-    };
-    let mut response = match &ended {
-        Some(ended) => enveloped(StatusCode::OK, &ended.view),
-        None => {
-            let accepted = Accepted {
-                task_id: id.to_string(),
-                status: "IN_PROGRESS",
-            };
-            success(StatusCode::ACCEPTED, &accepted)?
-        }
+    let request = rpc::request(request, limits.deadlines.submit);
+    let reply = app.clients.media.clone().submit(request).await?;
+    let reply = reply.into_inner();
+    let task: TaskId = id_from_wire(&reply.task_id)?;
+    let mut response = match asked {
+        Some(asked) => pictures(app, caller, task, &asked).await?,
+        None => accepted(app, caller, task, wait).await?,
     };
     let headers = response.headers_mut();
-    let operation = id.cast::<ids::Operation>().to_string();
+    let operation = task.cast::<ids::Operation>().to_string();
     put(headers, "x-aio-operation-id", &operation);
-    if let Some(wait) = wait {
-        put(
-            headers,
-            "preference-applied",
-            &format!("wait={}", wait.as_secs()),
-        );
-    }
     if reply.replayed {
         put_replayed(headers);
     }
     Ok(response)
+}
+
+/// The accepted task, or the ended one if the customer would wait and it ended in time.
+async fn accepted(
+    app: &App,
+    caller: &Scoped<Inference>,
+    task: TaskId,
+    wait: Option<Duration>,
+) -> Result<Response, ApiError> {
+    let accepted = || {
+        let accepted = Accepted {
+            task_id: task.to_string(),
+            status: "IN_PROGRESS",
+        };
+        success(StatusCode::ACCEPTED, &accepted)
+    };
+    let Some(wait) = wait else {
+        return accepted();
+    };
+    let mut response = match task::ended_within(app, caller, task, wait).await {
+        Some(ended) => enveloped(StatusCode::OK, &ended.view),
+        None => accepted()?,
+    };
+    let applied = format!("wait={}", wait.as_secs());
+    put(response.headers_mut(), "preference-applied", &applied);
+    Ok(response)
+}
+
+/// The pictures, once they are made.
+async fn pictures(
+    app: &App,
+    caller: &Scoped<Inference>,
+    task: TaskId,
+    asked: &Asked,
+) -> Result<Response, ApiError> {
+    let ended = task::ended_within(app, caller, task, asked.time).await;
+    let ended = ended.ok_or_else(|| images::not_yet(task))?;
+    app.pictures(asked, (caller.context(), task), &ended.view)
+        .await
 }
 
 /// How long the customer would wait for the task's end (RFC 7240: `Prefer: wait=N`, in seconds), and may. What else is preferred, or is
