@@ -2,12 +2,17 @@
 //! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
 mod choose;
+#[cfg(test)]
+mod documented;
 mod input;
 mod list;
 mod model;
 mod param;
+mod place;
 mod resolve;
 mod rule;
+#[cfg(test)]
+mod space;
 
 use std::collections::HashMap;
 
@@ -37,10 +42,76 @@ const BUILT_IN: &[(&str, &str)] = &[
         "claude-sonnet-5-5.toml",
         include_str!("../catalogue/claude-sonnet-5-5.toml"),
     ),
-    ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
     (
         "gpt-6-1-sol.toml",
         include_str!("../catalogue/gpt-6-1-sol.toml"),
+    ),
+    ("flux-2.toml", include_str!("../catalogue/flux-2.toml")),
+    (
+        "gpt-image-1-5.toml",
+        include_str!("../catalogue/gpt-image-1-5.toml"),
+    ),
+    (
+        "ideogram-v3.toml",
+        include_str!("../catalogue/ideogram-v3.toml"),
+    ),
+    (
+        "ideogram-v4.toml",
+        include_str!("../catalogue/ideogram-v4.toml"),
+    ),
+    ("imagen-4.toml", include_str!("../catalogue/imagen-4.toml")),
+    (
+        "seedream-4-5.toml",
+        include_str!("../catalogue/seedream-4-5.toml"),
+    ),
+    (
+        "grok-imagine.toml",
+        include_str!("../catalogue/grok-imagine.toml"),
+    ),
+    (
+        "kling-image-o1.toml",
+        include_str!("../catalogue/kling-image-o1.toml"),
+    ),
+    (
+        "nano-banana-pro.toml",
+        include_str!("../catalogue/nano-banana-pro.toml"),
+    ),
+    (
+        "qwen-image.toml",
+        include_str!("../catalogue/qwen-image.toml"),
+    ),
+    ("z-image.toml", include_str!("../catalogue/z-image.toml")),
+    ("kling-3.toml", include_str!("../catalogue/kling-3.toml")),
+    (
+        "hailuo-2-3.toml",
+        include_str!("../catalogue/hailuo-2-3.toml"),
+    ),
+    ("wan-2-6.toml", include_str!("../catalogue/wan-2-6.toml")),
+    ("vidu-q3.toml", include_str!("../catalogue/vidu-q3.toml")),
+    (
+        "pixverse-5-6.toml",
+        include_str!("../catalogue/pixverse-5-6.toml"),
+    ),
+    (
+        "seedance-1-5-pro.toml",
+        include_str!("../catalogue/seedance-1-5-pro.toml"),
+    ),
+    (
+        "grok-video.toml",
+        include_str!("../catalogue/grok-video.toml"),
+    ),
+    ("veo-3-1.toml", include_str!("../catalogue/veo-3-1.toml")),
+    (
+        "bg-remover.toml",
+        include_str!("../catalogue/bg-remover.toml"),
+    ),
+    (
+        "face-swap.toml",
+        include_str!("../catalogue/face-swap.toml"),
+    ),
+    (
+        "image-upscale.toml",
+        include_str!("../catalogue/image-upscale.toml"),
     ),
     (
         "gemini-embedding-001.toml",

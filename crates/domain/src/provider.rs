@@ -74,6 +74,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
         dialect: COMMON,
     },
     KnownProvider {
+        name: "fal",
+        base_url: "https://queue.fal.run",
+        variable: "FAL_KEY",
+        sandbox_path: "fal",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "gemini",
         base_url: "https://generativelanguage.googleapis.com/v1beta",
         variable: "GEMINI_API_KEY",
@@ -83,6 +90,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
             prefix: "openai/",
             ..COMMON
         },
+    },
+    KnownProvider {
+        name: "kie",
+        base_url: "https://api.kie.ai",
+        variable: "KIE_API_KEY",
+        sandbox_path: "kie",
+        dialect: COMMON,
     },
     KnownProvider {
         name: "openai",

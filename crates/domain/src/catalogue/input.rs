@@ -3,6 +3,7 @@
 //! | in the file | sends |
 //! |---|---|
 //! | `"$seed"` | the parameter; nothing where it is not there |
+//! | `"$image_urls[0]"` | the first of a list |
 //! | `{ of = "duration", as = "text" }` | the same as a text (`as = "number"`: a word as a number) |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
 //! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
@@ -10,7 +11,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Param, ParamType, ProviderRoute, Resolved};
+use super::{Param, ParamType, ProviderRoute, Resolved, place};
 
 /// How a parameter is sent.
 struct Sent<'a> {
@@ -49,7 +50,7 @@ fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
         Value::String(text) => match text.strip_prefix('$') {
             None => Some(value.clone()),
             Some(rest) if rest.starts_with('$') => Some(Value::String(rest.to_owned())),
-            Some(name) => resolved.get(name).cloned(),
+            Some(name) => place::value(name, resolved).cloned(),
         },
         Value::Array(items) => {
             let there: Vec<Value> = items
@@ -82,8 +83,7 @@ fn check(value: &Value, params: &[Param]) -> Result<(), String> {
 }
 
 fn find<'p>(name: &str, params: &'p [Param]) -> Result<&'p Param, String> {
-    let param = params.iter().find(|param| param.name == name);
-    param.ok_or_else(|| format!("the input of a provider names {name}, which is not a parameter"))
+    place::param("the input of a provider", name, params)
 }
 
 /// The word that a map knows a value by.
@@ -105,7 +105,7 @@ impl<'a> Sent<'a> {
     }
 
     fn value(&self, resolved: &Resolved) -> Option<Value> {
-        let value = resolved.get(self.of)?;
+        let value = place::value(self.of, resolved)?;
         let value = match self.map {
             Some(map) => map.get(&key(value))?.clone(),
             None => value.clone(),
@@ -167,9 +167,10 @@ mod tests {
 
     const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
 
-    /// flux-2 whose last provider is sent this.
+    /// flux-2 with its maker alone, which is sent this for flex.
     fn with_input(input: &str) -> Result<Catalogue, String> {
-        let text = format!("{IMAGE}\n[providers.input]\n{input}\n");
+        let (own, _) = IMAGE.split_once("# When the maker cannot").unwrap();
+        let text = format!("{own}\n[providers.input]\n{input}\n");
         Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
     }
 
@@ -182,6 +183,8 @@ mod tests {
             size = { of = "resolution", map = { "1K" = "small", "2K" = { width = 2048 } } }
             seed = { of = "seed", as = "text" }
             images = ["$input_urls"]
+            first = "$input_urls[0]"
+            second = { of = "input_urls[1]" }
             nested = { prompt = "$prompt", seed = "$seed", list = [1, "$seed"] }"#,
         )
         .unwrap();
@@ -198,6 +201,7 @@ mod tests {
         assert_eq!(
             input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
             json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "images": [["https://a.example/1"]],
+                   "first": "https://a.example/1",
                    "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
         );
         let first = model.providers.first().unwrap();
@@ -212,6 +216,7 @@ mod tests {
             ("a = \"$promt\"", "names promt"),
             ("a = [{ b = \"$promt\" }]", "names promt"),
             ("a = { of = \"promt\" }", "names promt"),
+            ("a = \"$input_urls[8]\"", "no such element"),
             ("a = { of = \"seed\", to = \"text\" }", "sends seed with to"),
             (
                 "a = { of = \"seed\", as = \"word\" }",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Param, ParamType, Rule};
+use super::{Param, ParamType, Rule, place};
 use crate::{
     Moment,
     price::{Price, Tariff},
@@ -157,6 +157,12 @@ pub struct ProviderRoute {
     /// Only for requests whose resolved parameters are these.
     #[serde(default)]
     pub when: When,
+    /// Only for requests that have all of these, `image_urls[1]` being the second of a list.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Only for requests that have none of these.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// What the provider is sent, see `input.rs`; the parameters as they are where the row says nothing.
     pub input: Option<Map<String, Value>>,
 }
@@ -229,7 +235,7 @@ impl Model {
     ) -> impl Iterator<Item = &'m ProviderRoute> {
         self.providers
             .iter()
-            .filter(move |route| matches(&route.when, resolved))
+            .filter(move |route| route.serves(resolved))
     }
 
     /// The providers of a model without parameters, as chat's are: groups of equals, in order.
@@ -267,6 +273,9 @@ impl Model {
             rule.check(&self.params)?;
         }
         for route in &self.providers {
+            for name in route.with.iter().chain(&route.without) {
+                place::param("a provider", name, &self.params)?;
+            }
             route.check_input(&self.params)?;
         }
         self.check_providers()?;
@@ -350,6 +359,17 @@ impl Model {
             ),
         };
         if fits { Ok(()) } else { Err(rule.to_owned()) }
+    }
+}
+
+// === impl ProviderRoute ===
+
+impl ProviderRoute {
+    fn serves(&self, resolved: &Map<String, Value>) -> bool {
+        let is_there = |name: &String| place::value(name, resolved).is_some();
+        matches(&self.when, resolved)
+            && self.with.iter().all(is_there)
+            && !self.without.iter().any(is_there)
     }
 }
 

@@ -77,14 +77,15 @@ pub enum ParamType {
 // === impl Param ===
 
 impl Param {
-    /// The value of this parameter among those that were sent, which is taken out. `null` is "not given", as OpenAI's SDKs mean it.
+    /// The value of this parameter among those that were sent, which is taken out. `null` is "not given", as OpenAI's SDKs mean it,
+    /// and so is a list of no URLs.
     ///
     /// # Errors
     /// When it is there under two of its spellings.
     pub(super) fn take(&self, sent: &mut Map<String, Value>) -> Result<Option<Value>, Problem> {
         let mut found: Option<Value> = None;
         for name in std::iter::once(&self.name).chain(&self.aliases) {
-            let value = sent.remove(name).filter(|value| !value.is_null());
+            let value = sent.remove(name).filter(|value| self.is_given(value));
             if value.is_some() && found.is_some() {
                 let allowed = format!("be left out where it is given as {name}");
                 return Err(Problem::invalid(&self.name, allowed));
@@ -92,6 +93,11 @@ impl Param {
             found = found.or(value);
         }
         Ok(found)
+    }
+
+    fn is_given(&self, value: &Value) -> bool {
+        let is_list = matches!(&self.of, ParamType::Urls { .. });
+        !(value.is_null() || is_list && value.as_array().is_some_and(Vec::is_empty))
     }
 
     /// Reads a value, which stands at `path`, as it is meant: words in our case, numbers as numbers.

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn defaults_are_filled_in() {
         check(
-            &json!({"prompt": "a fox", "seed": null}),
+            &json!({"prompt": "a fox", "seed": null, "input_urls": []}),
             r#"{"prompt":"a fox","aspect_ratio":"1:1","type":"pro","resolution":"1K","output_format":"png"}"#,
         );
     }

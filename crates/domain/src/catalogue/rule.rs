@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Param, Resolved, When, matches};
+use super::{Param, Resolved, When, matches, place};
 use crate::Problem;
 
 /// One rule: where `when` holds, the others do.
@@ -13,6 +13,9 @@ pub struct Rule {
     /// For requests whose resolved parameters are these.
     #[serde(default, skip_serializing_if = "When::is_empty")]
     pub when: When,
+    /// For requests that have all of these, whatever they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
     /// Parameters that must be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -29,7 +32,8 @@ pub struct Rule {
 impl Rule {
     /// What a request does that this rule forbids.
     pub(super) fn problems(&self, resolved: &Resolved) -> Vec<Problem> {
-        if !matches(&self.when, resolved) {
+        let is_there = |name: &String| place::value(name, resolved).is_some();
+        if !matches(&self.when, resolved) || !self.with.iter().all(is_there) {
             return Vec::new();
         }
         let needs = self
@@ -74,6 +78,9 @@ impl Rule {
         for name in self.needs.iter().chain(&self.excludes) {
             find(name)?;
         }
+        for name in &self.with {
+            place::param("a rule", name, params)?;
+        }
         for (name, values) in &self.allows {
             let param = find(name)?;
             let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -92,7 +99,8 @@ impl Rule {
             .when
             .iter()
             .map(|(name, value)| format!("{name} is {}", plain(value)));
-        let conditions: Vec<String> = conditions.collect();
+        let given = self.with.iter().map(|name| format!("{name} is given"));
+        let conditions: Vec<String> = conditions.chain(given).collect();
         if conditions.is_empty() {
             String::new()
         } else {
@@ -150,7 +158,21 @@ mod tests {
                 flex.clone(),
                 "",
             ),
-            ("when = { seed = 8 }\nneeds = [\"input_urls\"]", flex, ""),
+            (
+                "when = { seed = 8 }\nneeds = [\"input_urls\"]",
+                flex.clone(),
+                "",
+            ),
+            (
+                "with = [\"seed\"]\nneeds = [\"input_urls\"]",
+                flex.clone(),
+                "input_urls is required where seed is given",
+            ),
+            (
+                "with = [\"input_urls[0]\"]\nexcludes = [\"seed\"]",
+                flex,
+                "",
+            ),
         ] {
             let catalogue = with_rule(rule).unwrap();
             let model = catalogue.find("flux-2").unwrap();
@@ -165,6 +187,7 @@ mod tests {
     fn a_rule_names_what_there_is() {
         for (rule, told) in [
             ("needs = [\"sed\"]", "names sed"),
+            ("with = [\"sed\"]\nneeds = [\"seed\"]", "names sed"),
             ("when = { typ = \"pro\" }\nneeds = [\"seed\"]", "names typ"),
             ("when = { type = \"max\" }\nneeds = [\"seed\"]", "never is"),
             ("when = { prompt = \"x\" }\nneeds = [\"seed\"]", "never is"),
