@@ -1,233 +1,154 @@
-//! What the price list promises, model by model: what a documented request means, what it costs, and who is asked for it in which words.
-
-mod asked;
-mod costs;
+//! What the price list promises, model by model, as tables to read without Rust: what a documented request means, what it costs, what
+//! is refused, and who is asked for it in which words.
 
 use serde_json::{Map, Value, json};
 
 use super::{Catalogue, Model, Resolved};
+use crate::{
+    Moment,
+    price::{Frozen, PriceFactor},
+};
 
-const URL: &str = "https://a.example/1.png";
-const OTHER: &str = "https://a.example/2.png";
+const URL: &str = "https://a/1";
 
-/// A request to `name`: what must be there, and `more`.
-fn resolve<'c>(
-    catalogue: &'c Catalogue,
-    name: &str,
-    more: Value,
-) -> (&'c Model, Result<Resolved, String>) {
-    let model = catalogue.find(name).unwrap();
-    let mut sent = Map::new();
-    for param in model.params.iter().filter(|param| param.required) {
-        let is_text = param.name == "prompt";
-        let value = if is_text { "a fox" } else { URL };
-        sent.insert(param.name.clone(), json!(value));
-    }
-    let Value::Object(more) = more else {
-        panic!("{more} is no object");
+/// A line of a table: a model by one of its names, what was sent beside what must be there, and what is expected.
+struct Line {
+    name: &'static str,
+    sent: Map<String, Value>,
+    expected: &'static str,
+}
+
+/// `name {json} => expected`
+fn lines(table: &'static str) -> Vec<Line> {
+    let read = |line: &'static str| {
+        let (left, expected) = line.split_once(" => ").unwrap();
+        let (name, sent) = left.split_once(' ').unwrap();
+        let sent = serde_json::from_str(sent).unwrap();
+        Line {
+            name,
+            sent,
+            expected,
+        }
     };
-    sent.extend(more);
-    let resolved = model.resolve_as(name, sent).map_err(|problems| {
-        let messages = problems.into_iter().map(|problem| problem.message);
-        messages.collect::<Vec<_>>().join("\n")
-    });
-    (model, resolved)
+    let rows = table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    rows.map(read).collect()
+}
+
+// === impl Line ===
+
+impl Line {
+    fn model<'c>(&self, catalogue: &'c Catalogue) -> &'c Model {
+        catalogue.find(self.name).unwrap()
+    }
+
+    fn resolve(&self, model: &Model) -> Result<Resolved, String> {
+        let mut sent = Map::new();
+        for param in model.params.iter().filter(|param| param.required) {
+            let is_text = param.name == "prompt";
+            let value = if is_text { "a fox" } else { URL };
+            sent.insert(param.name.clone(), json!(value));
+        }
+        sent.extend(self.sent.clone());
+        model.resolve_as(self.name, sent).map_err(|problems| {
+            let messages = problems.into_iter().map(|problem| problem.message);
+            messages.collect::<Vec<_>>().join("; ")
+        })
+    }
+}
+
+/// Holds what a function says of each line of a table against what it expects.
+fn check(table: &'static str, says: impl Fn(&Line, &Model) -> String) {
+    let catalogue = Catalogue::built_in().unwrap();
+    let lines = lines(table);
+    assert!(!lines.is_empty());
+    for line in lines {
+        let told = says(&line, line.model(&catalogue));
+        assert_eq!(told, line.expected, "{} {:?}", line.name, line.sent);
+    }
 }
 
 #[test]
-fn a_documented_request_means_what_the_page_says() {
-    let pages = [
-        (
-            "imagen-4",
-            json!({"negative_prompt": "hens"}),
-            r#"{"prompt":"a fox","model":"imagen4","aspect_ratio":"1:1","negative_prompt":"hens","num_images":1}"#,
-        ),
-        (
-            "imagen4-fast",
-            json!({"seed": 7}),
-            r#"{"prompt":"a fox","model":"imagen4-fast","aspect_ratio":"1:1","num_images":1,"seed":7}"#,
-        ),
-        (
-            "seedream-4-5",
-            json!({}),
-            r#"{"prompt":"a fox","model":"seedream/4.5-text-to-image","aspect_ratio":"1:1","quality":"basic"}"#,
-        ),
-        (
-            "nano-banana-pro",
-            json!({}),
-            r#"{"prompt":"a fox","aspect_ratio":"1:1","resolution":"1K","output_format":"png"}"#,
-        ),
-        (
-            "qwen-image",
-            json!({}),
-            r#"{"prompt":"a fox","aspect_ratio":"1:1"}"#,
-        ),
-        (
-            "z-image",
-            json!({"seed": "7"}),
-            r#"{"prompt":"a fox","aspect_ratio":"1:1","seed":7}"#,
-        ),
-        (
-            "ideogram-v3",
-            json!({}),
-            r#"{"prompt":"a fox","model":"ideogram-v3-turbo","aspect_ratio":"1:1","style":"Auto"}"#,
-        ),
-        (
-            "grok-imagine",
-            json!({}),
-            r#"{"prompt":"a fox","model":"grok-imagine/text-to-image"}"#,
-        ),
-        (
-            "gpt-image-1.5-official",
-            json!({}),
-            r#"{"prompt":"a fox","aspect_ratio":"1:1","quality":"medium"}"#,
-        ),
-        (
-            "ideogram-v4",
-            json!({"rendering_speed": "turbo"}),
-            r#"{"prompt":"a fox","size":"1:1","rendering_speed":"TURBO","output_format":"png"}"#,
-        ),
-        (
-            "kling-image-o1",
-            json!({}),
-            r#"{"prompt":"a fox","type":"image-to-image","aspect_ratio":"1:1","resolution":"1k","num_images":1}"#,
-        ),
-        (
-            "kling-3",
-            json!({}),
-            r#"{"prompt":"a fox","mode":"std","duration":5,"aspect_ratio":"16:9","sound":true,"multi_shots":false}"#,
-        ),
-        (
-            "hailuo-2-3",
-            json!({"duration": 10}),
-            r#"{"prompt":"a fox","image":"https://a.example/1.png","model":"hailuo/2-3-image-to-video-standard","duration":"10","resolution":"768P"}"#,
-        ),
-        (
-            "wan-2-6",
-            json!({}),
-            r#"{"prompt":"a fox","model":"wan/2-6-text-to-video","duration":"5","resolution":"1080p"}"#,
-        ),
-        (
-            "vidu-q3",
-            json!({}),
-            r#"{"prompt":"a fox","resolution":"720p","duration":5,"style":"general","movement_amplitude":"auto","generate_audio":true,"bgm":false}"#,
-        ),
-        (
-            "pixverse-5-6",
-            json!({"resolution_ratio": "9:16"}),
-            r#"{"prompt":"a fox","resolution":"720p","duration":"5","resolution_ratio":"9:16","generate_audio_switch":false,"thinking_type":"auto"}"#,
-        ),
-        (
-            "seedance-1-5-pro",
-            json!({"generate_audio": true}),
-            r#"{"prompt":"a fox","aspect_ratio":"16:9","resolution":"720p","duration":"8","generateAudio":true,"fixedLens":false}"#,
-        ),
-        (
-            "grok-video",
-            json!({"prompt": "a fox"}),
-            r#"{"prompt":"a fox","model":"grok-imagine/text-to-video"}"#,
-        ),
-        (
-            "veo-3-1",
-            json!({}),
-            r#"{"prompt":"a fox","mode":"fast","aspect_ratio":"16:9","duration":"8","resolution":"720p","generate_audio":true}"#,
-        ),
-        (
-            "bg-remover",
-            json!({}),
-            r#"{"image":"https://a.example/1.png"}"#,
-        ),
-        (
-            "image-upscale",
-            json!({}),
-            r#"{"image":"https://a.example/1.png"}"#,
-        ),
-        (
-            "face-swap",
-            json!({}),
-            r#"{"image":"https://a.example/1.png","face_image":"https://a.example/1.png","target_index":0,"output_format":"png"}"#,
-        ),
-    ];
+fn a_request_means_what_the_page_says() {
+    check(include_str!("documented/means.txt"), |line, model| {
+        Value::Object(line.resolve(model).unwrap()).to_string()
+    });
+}
+
+#[test]
+fn a_request_costs_what_the_price_list_says() {
+    check(include_str!("documented/costs.txt"), |line, model| {
+        let resolved = line.resolve(model).unwrap();
+        let frozen = Frozen::of(model, &resolved, Moment::default(), PriceFactor::ONE).unwrap();
+        frozen.ceiling().unwrap().to_string()
+    });
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_words() {
+    check(include_str!("documented/refused.txt"), |line, model| {
+        line.resolve(model).unwrap_err()
+    });
+}
+
+#[test]
+fn each_request_finds_those_who_serve_it_in_order() {
+    check(include_str!("documented/asked.txt"), |line, model| {
+        let resolved = line.resolve(model).unwrap();
+        let names = model.candidates(&resolved).map(|route| &*route.model);
+        names.collect::<Vec<&str>>().join(" ")
+    });
+}
+
+#[test]
+fn a_provider_is_asked_in_its_own_words() {
     let catalogue = Catalogue::built_in().unwrap();
-    for (name, mut more, expected) in pages {
-        if name == "kling-3" {
-            more["prompt"] = json!("a fox");
-        }
-        let (_, resolved) = resolve(&catalogue, name, more);
+    for line in lines(include_str!("documented/inputs.txt")) {
+        let model = line.model(&catalogue);
+        let resolved = line.resolve(model).unwrap();
+        let (name, input) = line.expected.split_once(' ').unwrap();
+        let input: Value = serde_json::from_str(input).unwrap();
+        let mut routes = model.candidates(&resolved);
+        let route = routes.find(|route| route.model == name).unwrap();
         assert_eq!(
-            Value::Object(resolved.unwrap()).to_string(),
-            expected,
-            "{name}"
+            Value::Object(route.input(&resolved)),
+            input,
+            "{}",
+            line.name
         );
     }
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_words() {
+fn every_model_of_tasks_stands_in_the_price_list() {
     let catalogue = Catalogue::built_in().unwrap();
-    for (name, more, told) in [
-        (
-            "seedream/4.5-edit",
-            json!({"image_urls": []}),
-            "image_urls is required where model is seedream/4.5-edit",
-        ),
-        (
-            "seedream-4-5",
-            json!({"image_urls": [URL]}),
-            "image_urls must be left out where model is seedream/4.5-text-to-image",
-        ),
-        (
-            "ideogram-v3",
-            json!({"mask_image": URL}),
-            "image is required where mask_image is given",
-        ),
-        (
-            "kling-image-o1",
-            json!({"type": "ai-multi-shot"}),
-            "images is required where type is ai-multi-shot",
-        ),
-        (
-            "kling-3",
-            json!({}),
-            "prompt is required where multi_shots is false",
-        ),
-        (
-            "kling-3",
-            json!({"multi_shots": true}),
-            "multi_prompt is required where multi_shots is true",
-        ),
-        (
-            "hailuo-2-3",
-            json!({"resolution": "1080P", "duration": 10}),
-            "duration must be 6 where resolution is 1080P",
-        ),
-        (
-            "wan-2-6",
-            json!({"model": "wan/2-6-video-to-video", "video_urls": [URL], "duration": 15}),
-            "duration must be 5 or 10 where model is wan/2-6-video-to-video",
-        ),
-        (
-            "pixverse-5-6",
-            json!({"resolution": "1080p", "duration": 10}),
-            "duration must be 5 or 8 where resolution is 1080p",
-        ),
-        (
-            "grok-video",
-            json!({}),
-            "prompt is required where model is grok-imagine/text-to-video",
-        ),
-        (
-            "grok-video",
-            json!({"model": "grok-imagine/image-to-video"}),
-            "image_urls is required where model is grok-imagine/image-to-video",
-        ),
-        (
-            "face-swap",
-            json!({"target_index": 1}),
-            "target_index must be 0",
-        ),
+    let listed = [
+        lines(include_str!("documented/means.txt")),
+        lines(include_str!("documented/costs.txt")),
+    ];
+    for model in catalogue.models() {
+        let is_here = |line: &Line| line.model(&catalogue).slug == model.slug;
+        let is_of_tasks = model.chat.is_none() && model.embedding.is_none();
+        for table in &listed {
+            assert_eq!(table.iter().any(is_here), is_of_tasks, "{}", model.slug);
+        }
+    }
+}
+
+#[test]
+fn a_row_of_a_provider_names_what_there_is() {
+    let text = include_str!("../../catalogue/grok-video.toml");
+    let row = "without = [\"image_urls[1]\"]";
+    assert!(text.contains(row));
+    for (place, told) in [
+        ("image_urls[7]", "no such element"),
+        ("images", "not a parameter"),
     ] {
-        let (_, resolved) = resolve(&catalogue, name, more.clone());
-        assert_eq!(resolved.unwrap_err(), told, "{name} {more}");
+        let text = text.replace(row, &format!("without = [\"{place}\"]"));
+        let error = Catalogue::parse(&[("a.toml", &text)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(told), "{place}: {error}");
     }
 }
