@@ -2,8 +2,6 @@
 //! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
 mod choose;
-#[cfg(test)]
-mod documented;
 mod input;
 mod list;
 mod model;
@@ -11,8 +9,6 @@ mod param;
 mod place;
 mod resolve;
 mod rule;
-#[cfg(test)]
-mod space;
 
 use std::collections::HashMap;
 

@@ -1,13 +1,12 @@
 //! What the price list promises, model by model, as tables to read without Rust: what a documented request means, what it costs, what
 //! is refused, and who is asked for it in which words.
 
-use serde_json::{Map, Value, json};
-
-use super::{Catalogue, Model, Resolved};
-use crate::{
-    Moment,
+use domain::{
+    Catalogue, Moment,
+    catalogue::{Model, Resolved},
     price::{Frozen, PriceFactor},
 };
+use serde_json::{Map, Value, json};
 
 const URL: &str = "https://a/1";
 
