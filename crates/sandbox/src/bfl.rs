@@ -19,12 +19,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::{
-    job::{Job, Reading, State as JobState},
+    job::Job,
     request::{Submit, Violation},
 };
 use crate::{
     Error, Sandbox, answer, bill,
     directive::{self, Outcome},
+    job::{Reading, State as JobState},
     picture::{Format, Picture},
 };
 
@@ -98,10 +99,7 @@ pub(crate) async fn submit(
             .unwrap_or_else(|| i64::from(rand::random::<u32>())),
         outcome: directive.outcome,
         format: submit.format,
-        directive: match directive.misread.as_slice() {
-            [] => Reading::Whole,
-            _ => Reading::Partly,
-        },
+        directive: Reading::of(&directive),
     };
     let cost = cost(*price, &submit, directive.outcome);
     let row = bill::Job {

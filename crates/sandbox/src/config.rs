@@ -36,7 +36,7 @@ pub struct Config {
     /// The largest request body, in bytes. Default 32 MiB: images travel inside.
     #[serde(default = "body_bytes")]
     pub max_body_bytes: usize,
-    /// How many pictures are drawn at once; further ones wait. Default 2.
+    /// How many pictures and other files are made at once; further ones wait. Default 2.
     #[serde(default = "renders")]
     pub max_renders: usize,
     /// How long a result's link works, as the real provider's expire. Default `"10m"`.

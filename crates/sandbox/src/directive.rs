@@ -151,6 +151,16 @@ impl Outcome {
         row.map_or("success", |(_, word)| word)
     }
 
+    /// Its number inside a job's id.
+    pub(crate) fn number(self) -> u8 {
+        let position = Self::ALL.iter().position(|row| row.0 == self);
+        position.and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).map(|row| row.0)
+    }
+
     fn parse(word: &str) -> Option<Self> {
         let row = Self::ALL.iter().find(|(_, known)| *known == word);
         row.map(|(outcome, _)| *outcome)

@@ -9,6 +9,8 @@
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
+//! | `job.rs` | jobs of media providers, each whole in its id |
+//! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
 //! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
 //! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
@@ -27,6 +29,8 @@ mod config;
 pub mod directive;
 mod error;
 mod gemini;
+mod job;
+mod made;
 mod openai;
 mod picture;
 mod stripe;
@@ -65,7 +69,7 @@ pub struct Sandbox {
     bill: bill::Bill,
     stripe: stripe::Stripe,
     tasks: Tasks,
-    /// Pictures being drawn.
+    /// Pictures being drawn, and other files being made.
     renders: Arc<Semaphore>,
 }
 
@@ -106,6 +110,7 @@ impl Sandbox {
             .route("/bfl/v1/get_result", get(bfl::get_result))
             .route("/bfl/v1/credits", get(bfl::credits))
             .route("/bfl/delivery/{file}", get(bfl::deliver))
+            .route("/{provider}/files/{job}/{file}", get(made::deliver))
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

@@ -1,0 +1,273 @@
+//! What jobs of simulated media providers make, and its delivery: real files of the kind, the size and the length that was asked for.
+//!
+//! A picture has any size. A video has the nearest of a few, because its frames were encoded beforehand (`files/`): it shows one of them
+//! for as long as it lasts. A sound is a quiet tone, or silence. Everything is marked as the sandbox's, and no two seeds make the same bytes.
+
+mod frames;
+mod mp4;
+mod sound;
+mod webm;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, Query, State},
+    response::Response,
+};
+use chassis::clock::{MICROS_PER_SECOND, now_micros};
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    Error, Sandbox, answer,
+    directive::Outcome,
+    job::{Job, Reading, State as JobState},
+    picture::{Format, Picture},
+};
+
+/// What a job makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Png,
+    Jpeg,
+    Mp4,
+    Webm,
+    Wav,
+    Mp3,
+}
+
+/// The files of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) kind: Kind,
+    /// How many.
+    pub(crate) count: u8,
+    /// In pixels, as the height; 0 for a sound.
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    /// How long each lasts; 0 for a picture.
+    pub(crate) seconds: u16,
+}
+
+/// The path of a file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct File {
+    job: String,
+    /// `{number}.{extension}`.
+    file: String,
+}
+
+/// A link's expiry, in seconds UTC.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Link {
+    se: Option<i64>,
+}
+
+/// The most files of one job.
+pub(crate) const MAX_COUNT: u8 = 16;
+/// The longest side of a picture.
+pub(crate) const MAX_SIDE: u16 = 4_096;
+/// The longest video or sound.
+pub(crate) const MAX_SECONDS: u16 = 360;
+
+/// Headers that carry a key at one provider or another.
+const KEYS: [&str; 3] = ["authorization", "x-key", "x-api-key"];
+
+/// Where the file `number` (from 0) of a job is to be had until `expires`, in seconds UTC.
+#[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
+pub(crate) fn link(origin: &str, provider: &str, job: &Job, number: u8, expires: i64) -> String {
+    let (id, extension) = (job.encode(), job.made.kind.extension());
+    format!("{origin}/{provider}/files/{id}/{number}.{extension}?se={expires}")
+}
+
+/// `GET /{provider}/files/{job}/{number}.{extension}?se=`: the file. A key has no business here, and one that is sent is refused, so that
+/// an adapter that leaks it is noticed.
+pub(crate) async fn deliver(
+    State(sandbox): State<Sandbox>,
+    Path(file): Path<File>,
+    Query(link): Query<Link>,
+    headers: HeaderMap,
+) -> Response {
+    if KEYS.iter().any(|name| headers.contains_key(*name)) {
+        return refused(StatusCode::BAD_REQUEST, "the key must not be sent here");
+    }
+    let now = now_micros();
+    let expires = link.se.unwrap_or(0);
+    if expires < now / MICROS_PER_SECOND {
+        return refused(StatusCode::FORBIDDEN, "the link has expired");
+    }
+    let job = Job::decode(&file.job).filter(|job| job.state(now) == JobState::Ready);
+    let found = job.and_then(|job| Some((job.made.numbered(&file.file)?, job)));
+    let Some((number, job)) = found else {
+        return refused(StatusCode::NOT_FOUND, "there is no such file");
+    };
+    let content_type = job.made.kind.content_type();
+    let cut = job.outcome == Outcome::Cut;
+    match make(&sandbox, job, number).await {
+        Ok(bytes) => {
+            let whole = answer::text(StatusCode::OK, content_type, bytes.clone());
+            if cut {
+                answer::cut(whole, &bytes)
+            } else {
+                whole
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "the sandbox failed");
+            refused(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox failed")
+        }
+    }
+}
+
+fn refused(status: StatusCode, text: &str) -> Response {
+    let mut response = answer::json(status, &json!({ "error": text }));
+    let never = http::HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, never);
+    response
+}
+
+/// Makes a file off the async threads, a few at a time.
+async fn make(sandbox: &Sandbox, job: Job, number: u8) -> Result<Bytes, Error> {
+    // The semaphore is never closed; without a permit the file would only be made sooner.
+    let _permit = sandbox.renders.acquire().await.ok();
+    let made = tokio::task::spawn_blocking(move || render(&job, number)).await;
+    made.map_err(Error::Drawing)?.map(Bytes::from)
+}
+
+/// The bytes of the file `number` of a job.
+fn render(job: &Job, number: u8) -> Result<Vec<u8>, Error> {
+    let made = &job.made;
+    let seed = job.seed.wrapping_add(number.into());
+    let title = format!("sandbox {seed}");
+    let picture = |format| picture(job, seed).encode(format);
+    match made.kind {
+        Kind::Png => picture(Format::Png),
+        Kind::Jpeg => picture(Format::Jpeg),
+        Kind::Mp4 => Ok(mp4::write(made.frame(), made.seconds, &title)),
+        Kind::Webm => Ok(webm::write(made.frame(), made.seconds, &title)),
+        Kind::Wav => Ok(sound::wav(made.seconds, seed)),
+        Kind::Mp3 => Ok(sound::mp3(made.seconds, &title)),
+    }
+}
+
+fn picture(job: &Job, seed: i64) -> Picture {
+    let (width, height) = (job.made.width, job.made.height);
+    let mut lines = vec!["SANDBOX".to_owned(), format!("{width}x{height}")];
+    if job.directive == Reading::Partly {
+        lines.push("directive not understood".to_owned());
+    }
+    Picture {
+        width,
+        height,
+        seed,
+        lines,
+    }
+}
+
+/// How long something is, as the containers write it.
+fn u32_len(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The position is the kind's number inside a job's id: append only.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Png,
+        Self::Jpeg,
+        Self::Mp4,
+        Self::Webm,
+        Self::Wav,
+        Self::Mp3,
+    ];
+
+    /// Its media type.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Mp4 => "video/mp4",
+            Self::Webm => "video/webm",
+            Self::Wav => "audio/wav",
+            Self::Mp3 => "audio/mpeg",
+        }
+    }
+
+    /// The ending of its files' names.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Mp4 => "mp4",
+            Self::Webm => "webm",
+            Self::Wav => "wav",
+            Self::Mp3 => "mp3",
+        }
+    }
+
+    /// What the bill calls a job that makes it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
+    pub(crate) const fn billed_as(self) -> &'static str {
+        match self {
+            Self::Png | Self::Jpeg => "image",
+            Self::Mp4 | Self::Webm => "video",
+            Self::Wav | Self::Mp3 => "audio",
+        }
+    }
+
+    /// Its number inside an id.
+    pub(crate) fn number(self) -> u8 {
+        let position = Self::ALL.iter().position(|kind| *kind == self);
+        position.and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+// === impl Made ===
+
+impl Made {
+    /// The nearest to this that there is: within the limits, the size of a video one of the few, nothing where the kind has nothing.
+    pub(crate) fn fitted(self) -> Self {
+        let (width, height, seconds) = match self.kind {
+            Kind::Png | Kind::Jpeg => (
+                self.width.clamp(1, MAX_SIDE),
+                self.height.clamp(1, MAX_SIDE),
+                0,
+            ),
+            Kind::Mp4 | Kind::Webm => {
+                let frame = self.frame();
+                (frame.width, frame.height, self.lasting())
+            }
+            Kind::Wav | Kind::Mp3 => (0, 0, self.lasting()),
+        };
+        Self {
+            kind: self.kind,
+            count: self.count.clamp(1, MAX_COUNT),
+            width,
+            height,
+            seconds,
+        }
+    }
+
+    fn lasting(&self) -> u16 {
+        self.seconds.clamp(1, MAX_SECONDS)
+    }
+
+    fn frame(&self) -> &'static frames::Frame {
+        frames::nearest(self.width, self.height)
+    }
+
+    /// The number in a file's name, if there is such a file.
+    fn numbered(&self, file: &str) -> Option<u8> {
+        let (number, extension) = file.split_once('.')?;
+        let number = number.parse().ok()?;
+        (extension == self.kind.extension() && number < self.count).then_some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! The files, read by other people's libraries.
+
+use std::{io::Cursor, time::Duration};
+
+use lofty::{
+    config::ParseOptions,
+    file::{AudioFile as _, FileType, TaggedFileExt as _},
+    probe::Probe,
+};
+
+use super::*;
+
+fn job(kind: Kind, (width, height): (u16, u16), seconds: u16) -> Job {
+    let made = Made {
+        kind,
+        count: 2,
+        width,
+        height,
+        seconds,
+    };
+    Job {
+        nonce: 1,
+        start: 0,
+        delay_millis: 0,
+        seed: 7,
+        outcome: Outcome::Success,
+        directive: Reading::Whole,
+        made: made.fitted(),
+    }
+}
+
+const LENGTHS: [u16; 5] = [1, 2, 5, 61, MAX_SECONDS];
+const SIZES: [(u16, u16); 9] = [
+    (854, 480),
+    (1_280, 720),
+    (1_920, 1_080),
+    (480, 854),
+    (720, 1_280),
+    (1_080, 1_920),
+    (480, 480),
+    (720, 720),
+    (1_080, 1_080),
+];
+
+#[test]
+fn an_mp4_has_the_size_and_the_length() {
+    for (number, size) in SIZES.into_iter().enumerate() {
+        let seconds = LENGTHS[number % LENGTHS.len()];
+        let job = job(Kind::Mp4, size, seconds);
+        let file = render(&job, 0).unwrap();
+        let film = re_mp4::Mp4::read_bytes(&file).unwrap();
+        let movie = &film.moov.mvhd;
+        assert_eq!(
+            (movie.timescale, movie.duration),
+            (1_000, u64::from(seconds) * 1_000)
+        );
+        let (_, track) = film.tracks().first_key_value().unwrap();
+        assert_eq!(
+            (track.kind, track.width, track.height),
+            (Some(re_mp4::TrackKind::Video), size.0, size.1)
+        );
+        assert_eq!((track.timescale, track.duration), (1_000, movie.duration));
+        let re_mp4::StsdBoxContent::Avc1(entry) = &film.moov.traks[0].mdia.minf.stbl.stsd.contents
+        else {
+            panic!("no H.264");
+        };
+        let sets = &entry.avcc.contents;
+        assert_eq!(
+            (
+                sets.sequence_parameter_sets.len(),
+                sets.picture_parameter_sets.len()
+            ),
+            (1, 1)
+        );
+        assert_eq!(track.samples.len(), usize::from(seconds));
+        for sample in &track.samples {
+            assert_eq!((sample.is_sync, sample.duration), (true, 1_000));
+            // A length, and a picture of so many bytes that is whole in itself.
+            let (length, picture) = file[sample.byte_range()].split_first_chunk().unwrap();
+            assert_eq!(
+                usize::try_from(u32::from_be_bytes(*length)).unwrap(),
+                picture.len()
+            );
+            assert_eq!(picture[0] & 0x1F, 5);
+        }
+        // Of two pictures that follow each other neither has the other's number.
+        assert!(
+            track
+                .samples
+                .windows(2)
+                .all(|two| two[0].offset != two[1].offset)
+        );
+    }
+}
+
+#[test]
+fn a_webm_has_the_size_and_the_length() {
+    for (number, (width, height)) in SIZES.into_iter().enumerate() {
+        let seconds = LENGTHS[number % LENGTHS.len()];
+        let file = render(&job(Kind::Webm, (width, height), seconds), 0).unwrap();
+        let keyframe = frames::nearest(width, height).vp8();
+        // The beginning of a VP8 key frame, and the size that it has itself.
+        assert_eq!(
+            (keyframe[0] & 1, &keyframe[3..6]),
+            (0, &[0x9D, 0x01, 0x2A][..])
+        );
+        let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
+        assert_eq!(&keyframe[6..10], size);
+        let mut film = matroska_demuxer::MatroskaFile::open(Cursor::new(file)).unwrap();
+        assert_eq!(film.info().duration(), Some(f64::from(seconds) * 1_000.0));
+        assert_eq!(film.info().timestamp_scale().get(), 1_000_000);
+        assert_eq!(film.info().title(), Some("sandbox 7"));
+        let track = &film.tracks()[0];
+        let video = track.video().unwrap();
+        let sides = (video.pixel_width().get(), video.pixel_height().get());
+        assert_eq!(sides, (width.into(), height.into()));
+        assert_eq!(track.codec_id(), "V_VP8");
+        let mut shown = matroska_demuxer::Frame::default();
+        for second in 0..u64::from(seconds) {
+            assert!(film.next_frame(&mut shown).unwrap());
+            assert_eq!(
+                (shown.timestamp, shown.is_keyframe),
+                (second * 1_000, Some(true))
+            );
+            assert_eq!(shown.data, keyframe);
+        }
+        assert!(!film.next_frame(&mut shown).unwrap());
+    }
+}
+
+#[test]
+fn a_sound_has_the_length() {
+    for (kind, file_type) in [(Kind::Wav, FileType::Wav), (Kind::Mp3, FileType::Mpeg)] {
+        for seconds in LENGTHS {
+            let file = render(&job(kind, (0, 0), seconds), 0).unwrap();
+            let probe = Probe::new(Cursor::new(file)).options(ParseOptions::new());
+            let sound = probe.guess_file_type().unwrap().read().unwrap();
+            assert_eq!(sound.file_type(), file_type);
+            let (length, asked) = (
+                sound.properties().duration(),
+                Duration::from_secs(seconds.into()),
+            );
+            let short = asked - length;
+            // MP3 has whole frames of 24 ms.
+            assert!(
+                short < Duration::from_millis(if kind == Kind::Wav { 1 } else { 25 }),
+                "{length:?}"
+            );
+            assert_eq!(sound.properties().channels(), Some(1));
+        }
+    }
+}
+
+#[test]
+fn a_picture_has_any_size() {
+    let png = render(&job(Kind::Png, (300, 200), 0), 0).unwrap();
+    assert_eq!(png[16..24], [0, 0, 1, 44, 0, 0, 0, 200]);
+    let jpeg = render(&job(Kind::Jpeg, (300, 200), 0), 0).unwrap();
+    assert!(jpeg.starts_with(&[0xFF, 0xD8, 0xFF]) && jpeg.ends_with(&[0xFF, 0xD9]));
+}
+
+#[test]
+fn no_two_files_of_a_job_are_alike() {
+    for kind in Kind::ALL {
+        let job = job(kind, (100, 100), 2);
+        let file = |number| render(&job, number).unwrap();
+        assert!(file(0) == file(0) && file(0) != file(1), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_video_has_the_nearest_size() {
+    for (asked, size) in [
+        ((0, 0), (480, 480)),
+        ((1_024, 576), (854, 480)),
+        ((1_366, 768), (1_280, 720)),
+        ((3_840, 2_160), (1_920, 1_080)),
+        ((2_560, 1_080), (1_920, 1_080)),
+        ((640, 480), (854, 480)),
+        ((768, 1_024), (720, 1_280)),
+        ((1_000, 950), (1_080, 1_080)),
+        ((u16::MAX, 1), (854, 480)),
+        ((1, u16::MAX), (480, 854)),
+    ] {
+        for kind in [Kind::Mp4, Kind::Webm] {
+            let made = job(kind, asked, 1).made;
+            assert_eq!((made.width, made.height), size, "{asked:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_fitted() {
+    let wish = |kind| Made {
+        kind,
+        count: 0,
+        width: 0,
+        height: u16::MAX,
+        seconds: u16::MAX,
+    };
+    for (kind, sides, seconds) in [
+        (Kind::Png, (1, MAX_SIDE), 0),
+        (Kind::Jpeg, (1, MAX_SIDE), 0),
+        (Kind::Mp4, (480, 854), MAX_SECONDS),
+        (Kind::Wav, (0, 0), MAX_SECONDS),
+    ] {
+        let made = wish(kind).fitted();
+        assert_eq!(
+            ((made.width, made.height), made.seconds, made.count),
+            (sides, seconds, 1)
+        );
+        assert_eq!(made.fitted(), made);
+    }
+}
+
+#[test]
+fn a_link_leads_to_a_file_of_the_job() {
+    let job = job(Kind::Mp3, (0, 0), 3);
+    let link = link("http://here", "fal", &job, 1, 99);
+    let expected = format!("http://here/fal/files/{}/1.mp3?se=99", job.encode());
+    assert_eq!(link, expected);
+    for (file, number) in [
+        ("0.mp3", Some(0)),
+        ("1.mp3", Some(1)),
+        ("2.mp3", None),
+        ("0.wav", None),
+        ("-1.mp3", None),
+        ("0", None),
+        ("", None),
+    ] {
+        assert_eq!(job.made.numbered(file), number, "{file}");
+    }
+}
+
+#[test]
+fn the_bill_has_a_word_for_each_kind() {
+    let words = Kind::ALL.map(Kind::billed_as);
+    assert_eq!(
+        words,
+        ["image", "image", "video", "video", "audio", "audio"]
+    );
+}
