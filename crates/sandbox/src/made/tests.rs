@@ -240,3 +240,59 @@ fn the_bill_has_a_word_for_each_kind() {
         ["image", "image", "video", "video", "audio", "audio"]
     );
 }
+
+#[tokio::test]
+async fn a_file_is_delivered_to_whoever_has_the_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = chassis::config::Settings::from_toml("");
+    let deps = crate::Deps {
+        config: settings.section("sandbox").unwrap(),
+        path: dir.path().join("bill.db"),
+        database: settings.section("database").unwrap(),
+        tasks: chassis::Tasks::default(),
+    };
+    let sandbox = crate::open(deps).await.unwrap();
+    let job = job(Kind::Wav, (0, 0), 1);
+    let later = Job {
+        start: i64::MAX,
+        ..job.clone()
+    };
+    let cut = Job {
+        outcome: Outcome::Cut,
+        ..job.clone()
+    };
+    let far = Some(i64::MAX);
+    for (job, file, se, key, status) in [
+        (&job, "1.wav", far, None, 200),
+        (&job, "2.wav", far, None, 404),
+        (&job, "1.mp3", far, None, 404),
+        (&later, "1.wav", far, None, 404),
+        (&job, "1.wav", Some(1), None, 403),
+        (&job, "1.wav", None, None, 403),
+        (&job, "1.wav", far, Some("authorization"), 400),
+        (&job, "1.wav", far, Some("x-key"), 400),
+        (&cut, "1.wav", far, None, 200),
+    ] {
+        let path = File {
+            job: job.encode(),
+            file: file.to_owned(),
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(name) = key {
+            headers.insert(name, http::HeaderValue::from_static("any"));
+        }
+        let state = State(sandbox.clone());
+        let answer = deliver(state, Path(path), Query(Link { se }), headers).await;
+        assert_eq!(answer.status(), status, "{file} {se:?} {key:?}");
+        if status != 200 {
+            continue;
+        }
+        assert_eq!(answer.headers()["content-type"], "audio/wav");
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+        let whole = render(job, 1).unwrap();
+        match job.outcome {
+            Outcome::Cut => assert!(body.is_err()),
+            _ => assert_eq!(body.unwrap(), whole),
+        }
+    }
+}
