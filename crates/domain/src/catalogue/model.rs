@@ -142,7 +142,7 @@ pub struct EmbeddingLimits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderRoute {
-    /// Which code speaks to it: `openai`, `bfl`.
+    /// Which code speaks to it: `openai`, `bfl`, `kie`.
     pub adapter: String,
     /// Whose credential and base URL: the name of a `providers.<name>` section.
     pub provider: String,

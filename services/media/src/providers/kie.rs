@@ -1,0 +1,294 @@
+//! kie.ai, unified jobs (docs.kie.ai, API of November 2026): create a task, then look at its record. One address for models of
+//! many makers; the parameters are each model's own input object, which goes out as it is.
+//!
+//! Every answer is an envelope, and HTTP 200 alone means nothing: what the envelope's `code` says, counts.
+
+use async_trait::async_trait;
+use domain::Secret;
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
+use url::Url;
+
+use super::{Access, MediaProvider, Order, Progress, Started};
+
+/// The code of an envelope that holds what was asked for.
+const FINE: i64 = 200;
+/// The code of a generation that failed: their word for it in some answers, in the place of a record's state.
+const FAILED: i64 = 501;
+/// What their codes mean for a submit. Some mean something else than the HTTP status of that number: 451 is an input that they
+/// could not fetch, 455 is maintenance, 501 a generation that failed, 505 a model that is switched off.
+const CODES: &[(i64, Class)] = &[
+    (400, Class::Invalid),
+    (401, Class::Auth),
+    (402, Class::Balance),
+    (403, Class::Auth),
+    (404, Class::Gone),
+    // They may have taken the job before they gave up on the call.
+    (408, Class::Unknown),
+    (409, Class::Unknown),
+    (422, Class::Invalid),
+    (429, Class::RateLimited),
+    (451, Class::Invalid),
+    (455, Class::Overloaded),
+    (500, Class::Unknown),
+    (FAILED, Class::Overloaded),
+    (505, Class::Gone),
+];
+/// A record that they do not have. The id is all that we ask with, so that a wrong question is an unknown id.
+const NO_RECORD: [i64; 2] = [404, 422];
+/// Content policy has no code of its own: these words tell it, in lower case, with spaces for `_` and `-`.
+const POLICY: [&str; 9] = [
+    "content polic",
+    "flagged",
+    "inappropriate",
+    "moderat",
+    "nsfw",
+    "prohibited",
+    "safety",
+    "sensitive",
+    "usage polic",
+];
+
+/// The adapter.
+#[derive(Clone, Debug)]
+pub(super) struct Kie {
+    client: ProviderClient,
+}
+
+/// The wire shape of every answer.
+#[derive(Deserialize)]
+struct Envelope {
+    code: i64,
+    #[serde(default)]
+    msg: Option<String>,
+    #[serde(default)]
+    data: Value,
+}
+
+/// The wire shape of an accepted task.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    task_id: String,
+}
+
+/// The wire shape of a task's record.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    state: String,
+    /// JSON within a text; empty until there is a result.
+    result_json: Option<String>,
+    fail_code: Option<Value>,
+    fail_msg: Option<String>,
+    /// Some models tell it.
+    progress: Option<Value>,
+}
+
+/// What the text in a record's `resultJson` holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Results {
+    result_urls: Vec<String>,
+}
+
+// === impl Kie ===
+
+impl Kie {
+    pub(super) fn new(client: ProviderClient) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl MediaProvider for Kie {
+    async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
+        let url = access
+            .base_url
+            .join("api/v1/jobs/createTask")
+            .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
+        let mut headers = authorised(access);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = json!({ "model": order.model, "input": order.parameters });
+        let call = Call::submit(url, headers, body.to_string().into());
+        let reply = self.client.send(call, classify).await?.bytes().await?;
+        let envelope = Envelope::read(&reply)
+            .ok_or_else(|| Failure::malformed("the answer to a submit is no envelope"))?;
+        if envelope.code != FINE {
+            return Err(envelope.refusal());
+        }
+        let created: Created = serde_json::from_value(envelope.data)
+            .map_err(|_| Failure::malformed("the answer to a submit has no task"))?;
+        if created.task_id.is_empty() {
+            return Err(Failure::malformed("the answer to a submit has no task"));
+        }
+        Ok(Started {
+            job: created.task_id,
+        })
+    }
+
+    async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
+        let url = record_url(&access.base_url, job)
+            .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
+        let call = Call::get(url, authorised(access));
+        let envelope = match self.client.send(call, classify_record).await {
+            Ok(reply) => Envelope::read(&reply.bytes().await?)
+                .ok_or_else(|| Failure::malformed("the answer to a poll is no envelope"))?,
+            Err(failure) if failure.class() == Class::Gone => return Ok(Progress::Missing),
+            Err(failure) => return Err(failure),
+        };
+        envelope.progress()
+    }
+}
+
+// === impl Envelope ===
+
+impl Envelope {
+    fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// What a code says that is in the table.
+    fn verdict(&self) -> Option<Verdict> {
+        let (_, class) = CODES.iter().find(|(code, _)| *code == self.code)?;
+        let words = self.msg.as_deref().unwrap_or_default();
+        let may_be_policy = matches!(class, Class::Invalid | Class::Overloaded | Class::Unknown);
+        Some(if may_be_policy && tells_of_policy(words) {
+            Verdict::with_detail(Class::Moderated, words)
+        } else {
+            Verdict::with_detail(*class, words)
+        })
+    }
+
+    fn has_no_record(&self) -> bool {
+        NO_RECORD.contains(&self.code)
+    }
+
+    /// What the answer to a poll tells of the task.
+    fn progress(self) -> Result<Progress, Failure> {
+        if self.has_no_record() {
+            return Ok(Progress::Missing);
+        }
+        let refusal = self.refusal();
+        let record: Option<Record> = serde_json::from_value(self.data).ok();
+        match (record, self.code) {
+            (Some(record), FINE) => record.progress(),
+            (None, FINE) => Err(Failure::malformed("the answer to a poll has no state")),
+            (Some(record), FAILED) => Ok(Progress::Failed(record.failure())),
+            (None, FAILED) => Ok(Progress::Failed(refusal)),
+            (_, _) => Err(refusal),
+        }
+    }
+
+    /// A refusal under a status that says all is well.
+    fn refusal(&self) -> Failure {
+        self.verdict().map_or_else(
+            || Failure::malformed("the provider's code is not in its table"),
+            Failure::reported,
+        )
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    fn progress(&self) -> Result<Progress, Failure> {
+        Ok(match self.state.as_str() {
+            "success" => Progress::Done {
+                files: self.files()?,
+            },
+            "fail" => Progress::Failed(self.failure()),
+            // `waiting`, `queuing`, `generating`, and whatever else they may add: it runs until the deadline.
+            _ => Progress::Running {
+                percent: self.progress.as_ref().and_then(percent),
+            },
+        })
+    }
+
+    fn files(&self) -> Result<Vec<String>, Failure> {
+        let text = self.result_json.as_deref().unwrap_or_default();
+        serde_json::from_str(text)
+            .ok()
+            .map(|results: Results| results.result_urls)
+            .filter(|urls| !urls.is_empty())
+            .ok_or_else(|| Failure::malformed("a finished task has no files"))
+    }
+
+    /// What is not the content policy's is the provider's own failure, whatever its number is.
+    fn failure(&self) -> Failure {
+        let words = self.fail_msg.as_deref().unwrap_or_default();
+        let code = self.fail_code.as_ref().and_then(Value::as_str);
+        let verdict = if tells_of_policy(words) {
+            Verdict::with_detail(Class::Moderated, words)
+        } else if code.is_some_and(tells_of_policy) {
+            let words = "the provider's content policy refused the request or its result";
+            Verdict::with_detail(Class::Moderated, words)
+        } else {
+            Verdict::of(Class::Overloaded)
+        };
+        Failure::reported(verdict)
+    }
+}
+
+fn authorised(access: &Access) -> HeaderMap {
+    let mut headers = access.headers.clone();
+    let key = access.key.as_ref().map(Secret::expose);
+    let bearer = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
+    if let Some(Ok(mut bearer)) = bearer {
+        bearer.set_sensitive(true);
+        headers.entry(AUTHORIZATION).or_insert(bearer);
+    }
+    headers
+}
+
+fn record_url(base: &Url, job: &str) -> Option<Url> {
+    let mut url = base.join("api/v1/jobs/recordInfo").ok()?;
+    url.query_pairs_mut().append_pair("taskId", job);
+    Some(url)
+}
+
+/// A refused submit, by its envelope; one without is read by its status.
+fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    Envelope::read(answer.body)?.verdict()
+}
+
+/// As [`classify`], for a look at a task: only they themselves can say that they do not have it. A gateway's bare 404 says nothing
+/// about a task that is paid.
+fn classify_record(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    let envelope = Envelope::read(answer.body);
+    if envelope.as_ref().is_some_and(Envelope::has_no_record) {
+        return Some(Verdict::of(Class::Gone));
+    }
+    let verdict = envelope
+        .and_then(|envelope| envelope.verdict())
+        .unwrap_or_else(|| Verdict::of(Class::of_status(answer.status)));
+    Some(if verdict.class == Class::Gone {
+        Verdict::of(Class::Overloaded)
+    } else {
+        verdict
+    })
+}
+
+fn tells_of_policy(words: &str) -> bool {
+    let words = words.to_lowercase().replace(['_', '-'], " ");
+    POLICY.iter().any(|policy| words.contains(policy))
+}
+
+/// They count from 0 to 100, in numbers or in texts.
+fn percent(progress: &Value) -> Option<i64> {
+    let text = match progress {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    let whole: String = text.chars().take_while(char::is_ascii_digit).collect();
+    whole.parse().ok().filter(|percent| *percent <= 100)
+}
+
+#[cfg(test)]
+mod tests;
