@@ -77,7 +77,6 @@ const DATA: &str = "data:";
 
 /// Reads the directive out of whatever text of `input` holds one: a prompt, lyrics, a text to be spoken, or the file name or the query
 /// of an input's address.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
 pub(crate) fn directive_of(input: &Value, bounds: &Bounds) -> Directive {
     let mut texts = Vec::new();
     gather(input, &mut texts);
@@ -144,7 +143,6 @@ pub(crate) fn byte(bytes: &mut &[u8]) -> Option<u8> {
 
 impl Job {
     /// A job that is accepted now. Without a seed it has one of its own.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
     pub(crate) fn new(
         directive: &Directive,
         default_delay: Duration,
@@ -206,7 +204,6 @@ impl Job {
     }
 
     /// When it is done, in microseconds UTC.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
     pub(crate) fn due(&self) -> i64 {
         self.course().due()
     }

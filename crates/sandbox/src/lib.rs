@@ -8,6 +8,7 @@
 //! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent` |
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
+//! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `job.rs` | jobs of media providers, each whole in its id |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
@@ -30,6 +31,7 @@ pub mod directive;
 mod error;
 mod gemini;
 mod job;
+mod kie;
 mod made;
 mod openai;
 mod picture;
@@ -111,6 +113,9 @@ impl Sandbox {
             .route("/bfl/v1/credits", get(bfl::credits))
             .route("/bfl/delivery/{file}", get(bfl::deliver))
             .route("/{provider}/files/{job}/{file}", get(made::deliver))
+            .route("/kie/api/v1/jobs/createTask", post(kie::create))
+            .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
+            .route("/kie/api/v1/chat/credit", get(kie::credit))
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

@@ -74,7 +74,6 @@ pub(crate) const MAX_SECONDS: u16 = 360;
 const KEYS: [&str; 3] = ["authorization", "x-key", "x-api-key"];
 
 /// Where the file `number` (from 0) of a job is to be had until `expires`, in seconds UTC.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
 pub(crate) fn link(origin: &str, provider: &str, job: &Job, number: u8, expires: i64) -> String {
     let (id, extension) = (job.encode(), job.made.kind.extension());
     format!("{origin}/{provider}/files/{id}/{number}.{extension}?se={expires}")
@@ -207,7 +206,6 @@ impl Kind {
     }
 
     /// What the bill calls a job that makes it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first provider uses it"))]
     pub(crate) const fn billed_as(self) -> &'static str {
         match self {
             Self::Png | Self::Jpeg => "image",

@@ -295,6 +295,7 @@ mod tests {
             (Mode::Live, "bfl", "https://api.bfl.ai/", "k"),
             (Mode::Live, "local", "http://10.0.0.1/v1/", "l"),
             (Mode::Test, "bfl", "http://127.0.0.1:9105/bfl/", SANDBOX_KEY),
+            (Mode::Test, "kie", "http://127.0.0.1:9105/kie/", SANDBOX_KEY),
             (
                 Mode::Test,
                 "gemini",

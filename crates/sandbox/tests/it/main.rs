@@ -11,6 +11,7 @@ mod bfl;
 mod bill;
 mod chat;
 mod gemini;
+mod kie;
 mod stripe;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod fallback;
 mod files;
 mod files_left;
 mod house;
+mod kie;
 mod life;
 mod list;
 mod money;
