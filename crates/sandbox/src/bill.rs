@@ -31,7 +31,7 @@ pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) provider: String,
     pub(crate) model: String,
-    /// `chat`, `image` or `embedding`.
+    /// `chat`, `embedding`, or what a job makes: `image`, `video` or `audio`.
     pub(crate) kind: String,
     /// See [`hash`].
     pub(crate) prompt_hash: String,

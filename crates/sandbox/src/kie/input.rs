@@ -92,7 +92,9 @@ impl<'a> Asked<'a> {
 
     /// `16:9`, or a word such as `square_hd` and `portrait_16_9`.
     fn ratio(self) -> Option<(u32, u32)> {
-        let text = self.text("aspect_ratio").or(self.text("image_size"))?;
+        let text = self
+            .text("aspect_ratio")
+            .or_else(|| self.text("image_size"))?;
         if text.starts_with("square") {
             return Some((1, 1));
         }

@@ -126,123 +126,125 @@ async fn the_operators_headers_stand_in_the_place_of_ours() {
     assert_eq!(asked.lock().unwrap()[0].1, "Token own");
 }
 
+/// Answers to a submit: the status, the body, and what is read: the task's id, or a class and its words.
+const SUBMITS: &[(u16, &str, &str)] = &[
+    (
+        200,
+        r#"{"code":200,"msg":"success","data":{"taskId":"t1","recordId":"r"}}"#,
+        "t1",
+    ),
+    (
+        200,
+        r#"{"code":200,"msg":"success","data":{"taskId":""}}"#,
+        "malformed",
+    ),
+    (
+        200,
+        r#"{"code":200,"msg":"success","data":{}}"#,
+        "malformed",
+    ),
+    (
+        200,
+        r#"{"code":200,"msg":"success","data":null}"#,
+        "malformed",
+    ),
+    (200, r#"{"code":200}"#, "malformed"),
+    (
+        200,
+        r#"{"msg":"success","data":{"taskId":"t1"}}"#,
+        "malformed",
+    ),
+    (200, "<h1>Sorry</h1>", "malformed"),
+    (200, "", "malformed"),
+    (200, r#"{"code":299,"msg":"new"}"#, "malformed"),
+    // The envelope's code counts, whatever the status is.
+    (200, r#"{"code":400,"msg":"no input"}"#, "invalid: no input"),
+    (
+        200,
+        r#"{"code":401,"msg":"You do not have access"}"#,
+        "auth",
+    ),
+    (
+        200,
+        r#"{"code":402,"msg":"Credits insufficient"}"#,
+        "balance",
+    ),
+    (200, r#"{"code":403,"msg":"no"}"#, "auth"),
+    (200, r#"{"code":404,"msg":"no such model"}"#, "gone"),
+    (200, r#"{"code":408,"msg":"took too long"}"#, "unknown"),
+    (200, r#"{"code":409,"msg":"already exists"}"#, "unknown"),
+    (
+        200,
+        r#"{"code":422,"msg":"prompt is required","data":null}"#,
+        "invalid: prompt is required",
+    ),
+    (200, r#"{"code":422,"msg":null}"#, "invalid"),
+    (200, r#"{"code":429,"msg":"slow down"}"#, "rate_limited"),
+    (
+        200,
+        r#"{"code":451,"msg":"the input image cannot be fetched"}"#,
+        "invalid: the input image cannot be fetched",
+    ),
+    (200, r#"{"code":455,"msg":"maintenance"}"#, "overloaded"),
+    (200, r#"{"code":500,"msg":"oops"}"#, "unknown"),
+    (
+        200,
+        r#"{"code":501,"msg":"generation failed"}"#,
+        "overloaded",
+    ),
+    (200, r#"{"code":505,"msg":"switched off"}"#, "gone"),
+    (401, r#"{"code":401,"msg":"no key"}"#, "auth"),
+    (402, r#"{"code":402,"msg":"empty"}"#, "balance"),
+    (
+        451,
+        r#"{"code":451,"msg":"not fetched"}"#,
+        "invalid: not fetched",
+    ),
+    (500, r#"{"code":455,"msg":"maintenance"}"#, "overloaded"),
+    (
+        500,
+        r#"{"code":422,"msg":"no prompt"}"#,
+        "invalid: no prompt",
+    ),
+    // Content policy has words and no code.
+    (
+        200,
+        r#"{"code":422,"msg":"Your prompt was FLAGGED"}"#,
+        "moderated: Your prompt was FLAGGED",
+    ),
+    (
+        200,
+        r#"{"code":500,"msg":"CONTENT_POLICY_VIOLATION"}"#,
+        "moderated: CONTENT_POLICY_VIOLATION",
+    ),
+    (
+        200,
+        r#"{"code":501,"msg":"nsfw content"}"#,
+        "moderated: nsfw content",
+    ),
+    (
+        200,
+        r#"{"code":429,"msg":"flagged as too fast"}"#,
+        "rate_limited",
+    ),
+    // Without an envelope the status is all there is.
+    (401, "", "auth"),
+    (404, "<h1>Not Found</h1>", "gone"),
+    (429, "slow down", "rate_limited"),
+    (500, "oops", "unknown"),
+    (502, "<h1>Bad Gateway</h1>", "unknown"),
+    (503, "oops", "overloaded"),
+    (
+        503,
+        r#"{"code":200,"msg":"success","data":{"taskId":"t1"}}"#,
+        "overloaded",
+    ),
+    (503, r#"{"code":299,"msg":"new"}"#, "overloaded"),
+];
+
 #[tokio::test]
 async fn answers_to_a_submit_are_read() {
-    let table = [
-        (
-            200,
-            r#"{"code":200,"msg":"success","data":{"taskId":"t1","recordId":"r"}}"#,
-            "t1",
-        ),
-        (
-            200,
-            r#"{"code":200,"msg":"success","data":{"taskId":""}}"#,
-            "malformed",
-        ),
-        (
-            200,
-            r#"{"code":200,"msg":"success","data":{}}"#,
-            "malformed",
-        ),
-        (
-            200,
-            r#"{"code":200,"msg":"success","data":null}"#,
-            "malformed",
-        ),
-        (200, r#"{"code":200}"#, "malformed"),
-        (
-            200,
-            r#"{"msg":"success","data":{"taskId":"t1"}}"#,
-            "malformed",
-        ),
-        (200, "<h1>Sorry</h1>", "malformed"),
-        (200, "", "malformed"),
-        (200, r#"{"code":299,"msg":"new"}"#, "malformed"),
-        // The envelope's code counts, whatever the status is.
-        (200, r#"{"code":400,"msg":"no input"}"#, "invalid: no input"),
-        (
-            200,
-            r#"{"code":401,"msg":"You do not have access"}"#,
-            "auth",
-        ),
-        (
-            200,
-            r#"{"code":402,"msg":"Credits insufficient"}"#,
-            "balance",
-        ),
-        (200, r#"{"code":403,"msg":"no"}"#, "auth"),
-        (200, r#"{"code":404,"msg":"no such model"}"#, "gone"),
-        (200, r#"{"code":408,"msg":"took too long"}"#, "unknown"),
-        (200, r#"{"code":409,"msg":"already exists"}"#, "unknown"),
-        (
-            200,
-            r#"{"code":422,"msg":"prompt is required","data":null}"#,
-            "invalid: prompt is required",
-        ),
-        (200, r#"{"code":422,"msg":null}"#, "invalid"),
-        (200, r#"{"code":429,"msg":"slow down"}"#, "rate_limited"),
-        (
-            200,
-            r#"{"code":451,"msg":"the input image cannot be fetched"}"#,
-            "invalid: the input image cannot be fetched",
-        ),
-        (200, r#"{"code":455,"msg":"maintenance"}"#, "overloaded"),
-        (200, r#"{"code":500,"msg":"oops"}"#, "unknown"),
-        (
-            200,
-            r#"{"code":501,"msg":"generation failed"}"#,
-            "overloaded",
-        ),
-        (200, r#"{"code":505,"msg":"switched off"}"#, "gone"),
-        (401, r#"{"code":401,"msg":"no key"}"#, "auth"),
-        (402, r#"{"code":402,"msg":"empty"}"#, "balance"),
-        (
-            451,
-            r#"{"code":451,"msg":"not fetched"}"#,
-            "invalid: not fetched",
-        ),
-        (500, r#"{"code":455,"msg":"maintenance"}"#, "overloaded"),
-        (
-            500,
-            r#"{"code":422,"msg":"no prompt"}"#,
-            "invalid: no prompt",
-        ),
-        // Content policy has words and no code.
-        (
-            200,
-            r#"{"code":422,"msg":"Your prompt was FLAGGED"}"#,
-            "moderated: Your prompt was FLAGGED",
-        ),
-        (
-            200,
-            r#"{"code":500,"msg":"CONTENT_POLICY_VIOLATION"}"#,
-            "moderated: CONTENT_POLICY_VIOLATION",
-        ),
-        (
-            200,
-            r#"{"code":501,"msg":"nsfw content"}"#,
-            "moderated: nsfw content",
-        ),
-        (
-            200,
-            r#"{"code":429,"msg":"flagged as too fast"}"#,
-            "rate_limited",
-        ),
-        // Without an envelope the status is all there is.
-        (401, "", "auth"),
-        (404, "<h1>Not Found</h1>", "gone"),
-        (429, "slow down", "rate_limited"),
-        (500, "oops", "unknown"),
-        (502, "<h1>Bad Gateway</h1>", "unknown"),
-        (503, "oops", "overloaded"),
-        (
-            503,
-            r#"{"code":200,"msg":"success","data":{"taskId":"t1"}}"#,
-            "overloaded",
-        ),
-        (503, r#"{"code":299,"msg":"new"}"#, "overloaded"),
-    ];
-    for (status, body, expected) in table {
+    for &(status, body, expected) in SUBMITS {
         let (access, asked) = answering(status, body).await;
         let read = match submit(&access, &input()).await {
             Ok(started) => started.job,
@@ -253,74 +255,76 @@ async fn answers_to_a_submit_are_read() {
     }
 }
 
+/// The data of a record, and what is read.
+const STATES: &[(&str, &str)] = &[
+    (
+        r#"{"taskId":"t","state":"waiting","resultJson":"","failCode":"","failMsg":""}"#,
+        "running",
+    ),
+    (
+        r#"{"state":"queuing","resultJson":null,"failCode":null,"failMsg":null,"progress":null}"#,
+        "running",
+    ),
+    (r#"{"state":"generating","progress":42}"#, "running 42"),
+    (r#"{"state":"generating","progress":"42%"}"#, "running 42"),
+    (r#"{"state":"generating","progress":99.9}"#, "running 99"),
+    (r#"{"state":"generating","progress":100}"#, "running 100"),
+    (r#"{"state":"generating","progress":101}"#, "running"),
+    (r#"{"state":"generating","progress":-1}"#, "running"),
+    (r#"{"state":"generating","progress":"soon"}"#, "running"),
+    (r#"{"state":"generating","progress":[1]}"#, "running"),
+    (r#"{"state":"something new"}"#, "running"),
+    (
+        r#"{"state":"success","resultJson":"{\"resultUrls\":[\"https://x/1.png\",\"https://x/2.png\"]}"}"#,
+        "done https://x/1.png https://x/2.png",
+    ),
+    (
+        r#"{"state":"success","resultJson":"{\"resultUrls\":[]}"}"#,
+        "malformed",
+    ),
+    (
+        r#"{"state":"success","resultJson":"{\"resultUrls\":[7]}"}"#,
+        "malformed",
+    ),
+    (
+        r#"{"state":"success","resultJson":"{\"resultObject\":{}}"}"#,
+        "malformed",
+    ),
+    (
+        r#"{"state":"success","resultJson":"{\"resultUrls\":"}"#,
+        "malformed",
+    ),
+    (r#"{"state":"success","resultJson":""}"#, "malformed"),
+    (r#"{"state":"success"}"#, "malformed"),
+    (r#"{"state":7}"#, "malformed"),
+    ("{}", "malformed"),
+    ("null", "malformed"),
+    (
+        r#"{"state":"fail","failCode":"500","failMsg":"Internal Error"}"#,
+        "failed overloaded",
+    ),
+    (
+        r#"{"state":"fail","failCode":422,"failMsg":"no such voice"}"#,
+        "failed overloaded",
+    ),
+    (r#"{"state":"fail"}"#, "failed overloaded"),
+    (
+        r#"{"state":"fail","failCode":"400","failMsg":"The input was flagged as sensitive."}"#,
+        "failed moderated: The input was flagged as sensitive.",
+    ),
+    (
+        r#"{"state":"fail","failCode":"500","failMsg":"It goes against our Content Policies"}"#,
+        "failed moderated: It goes against our Content Policies",
+    ),
+    (
+        r#"{"state":"fail","failCode":"CONTENT-POLICY","failMsg":""}"#,
+        "failed moderated: the provider's content policy refused the request or its result",
+    ),
+];
+
 #[tokio::test]
 async fn states_are_read() {
-    let table = [
-        (
-            r#"{"taskId":"t","state":"waiting","resultJson":"","failCode":"","failMsg":""}"#,
-            "running",
-        ),
-        (
-            r#"{"state":"queuing","resultJson":null,"failCode":null,"failMsg":null,"progress":null}"#,
-            "running",
-        ),
-        (r#"{"state":"generating","progress":42}"#, "running 42"),
-        (r#"{"state":"generating","progress":"42%"}"#, "running 42"),
-        (r#"{"state":"generating","progress":99.9}"#, "running 99"),
-        (r#"{"state":"generating","progress":100}"#, "running 100"),
-        (r#"{"state":"generating","progress":101}"#, "running"),
-        (r#"{"state":"generating","progress":-1}"#, "running"),
-        (r#"{"state":"generating","progress":"soon"}"#, "running"),
-        (r#"{"state":"generating","progress":[1]}"#, "running"),
-        (r#"{"state":"something new"}"#, "running"),
-        (
-            r#"{"state":"success","resultJson":"{\"resultUrls\":[\"https://x/1.png\",\"https://x/2.png\"]}"}"#,
-            "done https://x/1.png https://x/2.png",
-        ),
-        (
-            r#"{"state":"success","resultJson":"{\"resultUrls\":[]}"}"#,
-            "malformed",
-        ),
-        (
-            r#"{"state":"success","resultJson":"{\"resultUrls\":[7]}"}"#,
-            "malformed",
-        ),
-        (
-            r#"{"state":"success","resultJson":"{\"resultObject\":{}}"}"#,
-            "malformed",
-        ),
-        (
-            r#"{"state":"success","resultJson":"{\"resultUrls\":"}"#,
-            "malformed",
-        ),
-        (r#"{"state":"success","resultJson":""}"#, "malformed"),
-        (r#"{"state":"success"}"#, "malformed"),
-        (r#"{"state":7}"#, "malformed"),
-        ("{}", "malformed"),
-        ("null", "malformed"),
-        (
-            r#"{"state":"fail","failCode":"500","failMsg":"Internal Error"}"#,
-            "failed overloaded",
-        ),
-        (
-            r#"{"state":"fail","failCode":422,"failMsg":"no such voice"}"#,
-            "failed overloaded",
-        ),
-        (r#"{"state":"fail"}"#, "failed overloaded"),
-        (
-            r#"{"state":"fail","failCode":"400","failMsg":"The input was flagged as sensitive."}"#,
-            "failed moderated: The input was flagged as sensitive.",
-        ),
-        (
-            r#"{"state":"fail","failCode":"500","failMsg":"It goes against our Content Policies"}"#,
-            "failed moderated: It goes against our Content Policies",
-        ),
-        (
-            r#"{"state":"fail","failCode":"CONTENT-POLICY","failMsg":""}"#,
-            "failed moderated: the provider's content policy refused the request or its result",
-        ),
-    ];
-    for (data, expected) in table {
+    for &(data, expected) in STATES {
         let body = format!(r#"{{"code":200,"msg":"success","data":{data}}}"#);
         let (access, _) = answering(200, &body).await;
         let outcome = adapter(UpstreamConfig::default()).check(&access, "t").await;
