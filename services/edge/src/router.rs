@@ -94,7 +94,19 @@ static ROUTES: &[Route] = &[
         delete(uploads::delete)
     }),
     row(Method::POST, "/images/generations", INFERENCE, || {
-        post(media::images)
+        media::accepting("images/generations")
+    }),
+    row(Method::POST, "/videos/generations", INFERENCE, || {
+        media::accepting("videos/generations")
+    }),
+    row(Method::POST, "/images/tools/remove-bg", INFERENCE, || {
+        media::accepting("images/tools/remove-bg")
+    }),
+    row(Method::POST, "/images/tools/upscale", INFERENCE, || {
+        media::accepting("images/tools/upscale")
+    }),
+    row(Method::POST, "/images/tools/face-swap", INFERENCE, || {
+        media::accepting("images/tools/face-swap")
     }),
     row(Method::POST, "/quote", QUOTING, || post(quote::quote)),
     row(Method::GET, "/models", Access::Key, || get(models::list)),

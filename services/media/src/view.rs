@@ -180,10 +180,11 @@ fn describe(output: &Output, link: &str) -> Value {
     fields
 }
 
-/// What a route makes: the first word of it.
+/// What a route makes.
 fn kind(route: &str) -> &'static str {
-    match route.split('/').next() {
-        Some("images") => "image",
+    match route {
+        "images/generations" => "image",
+        "videos/generations" => "video",
         _ => "tool",
     }
 }

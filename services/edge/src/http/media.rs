@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     extract::{Request, State},
     response::Response,
+    routing::{MethodRouter, post},
 };
 use chassis::rpc;
 use domain::{TaskId, ids};
@@ -13,7 +14,7 @@ use proto::{id_from_wire, media::v1::SubmitRequest};
 use serde::Serialize;
 
 use crate::{
-    App,
+    App, Gate,
     auth::{Inference, Scoped},
     body,
     error::ApiError,
@@ -34,13 +35,13 @@ struct Accepted {
     status: &'static str,
 }
 
-/// `POST /images/generations`.
-pub(crate) async fn images(
-    State(app): State<Arc<App>>,
-    caller: Scoped<Inference>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    submit(&app, &caller, IMAGES, request).await
+/// A route that accepts tasks, below `/api/v1/`.
+pub(crate) fn accepting(route: &'static str) -> MethodRouter<Gate> {
+    post(
+        move |State(app): State<Arc<App>>, caller: Scoped<Inference>, request: Request| async move {
+            submit(&app, &caller, route, request).await
+        },
+    )
 }
 
 /// Accepts a task for a route.

@@ -39,6 +39,10 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/files/{id}/content", ""),
     ("DELETE", "/files/{id}", ""),
     ("POST", "/images/generations", "{}"),
+    ("POST", "/videos/generations", "{}"),
+    ("POST", "/images/tools/remove-bg", "{}"),
+    ("POST", "/images/tools/upscale", "{}"),
+    ("POST", "/images/tools/face-swap", "{}"),
     (
         "POST",
         "/quote",
