@@ -124,9 +124,9 @@ pub struct Outputs {
     /// How long outputs are kept. Default 14 days.
     #[serde(with = "duration")]
     pub retention: Duration,
-    /// Bytes of one output. Default 64 MiB.
+    /// Bytes of one output. Default 512 MiB: a minute of film at four times the usual size.
     pub max_bytes: u64,
-    /// How long one output may take to arrive. Default 1 min.
+    /// How long one output may take to arrive. Default 5 min.
     #[serde(with = "duration")]
     pub timeout: Duration,
 }
@@ -262,8 +262,8 @@ impl Default for Outputs {
     fn default() -> Self {
         Self {
             retention: Duration::from_secs(14 * 24 * 3600),
-            max_bytes: 64 * 1024 * 1024,
-            timeout: Duration::from_secs(60),
+            max_bytes: 512 * 1024 * 1024,
+            timeout: Duration::from_secs(300),
         }
     }
 }

@@ -33,9 +33,9 @@ pub enum Error {
     /// The queue takes or gives nothing.
     #[error("the queue failed")]
     Queue(#[from] queue::Error),
-    /// A file is not what the model makes.
-    #[error("an output is not a picture of a kind we know")]
-    NotAPicture,
+    /// A file is not what models make.
+    #[error("an output is no picture, video or sound of a kind we know")]
+    NotAnOutput,
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] chassis::config::Error),
@@ -84,7 +84,7 @@ impl From<Error> for Fault {
             | Error::Fetch(_)
             | Error::Client(_)
             | Error::Queue(_)
-            | Error::NotAPicture
+            | Error::NotAnOutput
             | Error::Setting(_)
             | Error::Directory(..)) => {
                 error!(error = %causes(&other), "media failed");

@@ -24,6 +24,7 @@
 //! | `state.rs`, `task.rs`, `view.rs` | the rules, the thing, and how customers see it |
 //! | `json.rs` | a customer's body |
 //! | `outputs.rs` | what tasks made: fetched, kept, read |
+//! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
 //! | `providers/` | the wire protocols |
@@ -41,6 +42,7 @@ mod json;
 mod kind;
 mod lease;
 mod list;
+mod measure;
 mod metrics;
 mod moves;
 mod outputs;
@@ -114,6 +116,11 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(6, "price", include_str!("../migrations/0006_price.sql")),
     Migration::both(7, "upload", include_str!("../migrations/0007_upload.sql")),
+    Migration::both(
+        8,
+        "duration",
+        include_str!("../migrations/0008_duration.sql"),
+    ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.

@@ -1,6 +1,13 @@
 //! Files that tasks made: fetched from providers through the guard, kept by us, read by customers. And the store that they are in.
 
-use std::{ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::BufReader,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::TaskId;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -10,18 +17,24 @@ use object_store::{
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 use upstream::{Caps, GuardedClient, Redirects, Trust};
 use url::Url;
 
-use crate::{Error, config, task::Output};
+use crate::{
+    Error, config,
+    measure::{self, HEAD_BYTES, Measures},
+    task::Output,
+};
 
-/// Bytes kept to read a picture's size from.
-const HEAD_BYTES: usize = 64 * 1024;
+/// Bytes that are written at once: a disk needs no more, and so much stays in memory of each file that comes.
+const PIECE: usize = 256 * 1024;
 
 /// Keeps files, in one directory that every process of media shares.
 #[derive(Clone)]
 pub(crate) struct Outputs {
     store: Arc<dyn ObjectStore>,
+    directory: PathBuf,
     guard: GuardedClient,
     caps: Caps,
     retention: Duration,
@@ -48,6 +61,7 @@ impl Outputs {
             .map_err(|error| Error::Directory(directory.display().to_string(), error))?;
         Ok(Self {
             store: Arc::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true)),
+            directory: directory.to_owned(),
             guard,
             caps: Caps {
                 timeout: limits.timeout,
@@ -69,7 +83,7 @@ impl Outputs {
             .store
             .put_multipart(&key(source.task, source.number))
             .await?;
-        let mut upload = WriteMultipart::new(upload);
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
         let (mut hash, mut bytes, mut head) = (Sha256::new(), 0_u64, Vec::new());
         while let Some(part) = download.next().await {
             let part = match part {
@@ -85,17 +99,42 @@ impl Outputs {
             upload.wait_for_capacity(1).await?;
             upload.write(&part);
         }
+        let Some(content_type) = measure::content_type(&head) else {
+            upload.abort().await?;
+            return Err(Error::NotAnOutput);
+        };
         upload.finish().await?;
-        let (width, height) = pixels(&head);
+        let measures = self.measure(&source, content_type).await;
         Ok(Output {
             number: source.number,
-            content_type: content_type(&head)?.to_owned(),
+            content_type: measures.content_type.to_owned(),
             bytes,
             sha256: hex(hash),
-            width,
-            height,
+            width: measures.size.map(|(width, _)| width),
+            height: measures.size.map(|(_, height)| height),
+            duration_millis: measures.millis,
             expires_at: now.saturating_add(chassis::clock::micros(self.retention)),
         })
+    }
+
+    /// How large and how long a kept file is, as far as it can be read.
+    async fn measure(&self, source: &Source<'_>, content_type: &'static str) -> Measures {
+        let (task, number) = (source.task, source.number);
+        let path = self
+            .directory
+            .join(task.to_string())
+            .join(number.to_string());
+        let measured = tokio::task::spawn_blocking(move || {
+            File::open(path).map(|file| measure::measure(content_type, BufReader::new(file)))
+        });
+        match measured.await {
+            Ok(Ok(measures)) => measures,
+            // A file that a library stumbles over can be delivered all the same.
+            Ok(Err(_)) | Err(_) => {
+                warn!(task.id = %task, number, content_type, "an output cannot be measured");
+                Measures::unknown(content_type)
+            }
+        }
     }
 
     /// A file's bytes, or some of them.
@@ -153,23 +192,4 @@ pub(crate) fn hex(hash: Sha256) -> String {
 
 fn key(task: TaskId, number: u32) -> Key {
     Key::from(format!("{task}/{number}"))
-}
-
-fn pixels(head: &[u8]) -> (Option<u32>, Option<u32>) {
-    let size = imagesize::blob_size(head).ok();
-    let side = |side: usize| u32::try_from(side).ok();
-    (
-        size.as_ref().and_then(|size| side(size.width)),
-        size.as_ref().and_then(|size| side(size.height)),
-    )
-}
-
-/// What the bytes say: a provider's word is not enough to charge for a picture, or to serve it.
-fn content_type(head: &[u8]) -> Result<&'static str, Error> {
-    match imagesize::image_type(head) {
-        Ok(imagesize::ImageType::Png) => Ok("image/png"),
-        Ok(imagesize::ImageType::Jpeg) => Ok("image/jpeg"),
-        Ok(imagesize::ImageType::Webp) => Ok("image/webp"),
-        _ => Err(Error::NotAPicture),
-    }
 }

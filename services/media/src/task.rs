@@ -110,6 +110,8 @@ pub(crate) struct Output {
     pub width: Option<u32>,
     /// Pixels.
     pub height: Option<u32>,
+    /// How long a video or a sound lasts.
+    pub duration_millis: Option<u64>,
     /// Kept until then, microseconds UTC.
     pub expires_at: i64,
 }

@@ -1,5 +1,7 @@
 //! A task as its customer sees it: one object, the same in polls, events and webhooks (docs/api.md).
 
+use std::time::Duration;
+
 use chassis::{
     LinkSigner,
     clock::{MICROS_PER_SECOND, rfc3339},
@@ -171,11 +173,16 @@ fn describe(output: &Output, link: &str) -> Value {
         "sha256": output.sha256,
         "expires_at": rfc3339(output.expires_at),
     });
-    if let (Some(width), Some(height), Some(object)) =
-        (output.width, output.height, fields.as_object_mut())
-    {
+    let Some(object) = fields.as_object_mut() else {
+        return fields;
+    };
+    if let (Some(width), Some(height)) = (output.width, output.height) {
         object.insert("width".to_owned(), width.into());
         object.insert("height".to_owned(), height.into());
+    }
+    if let Some(millis) = output.duration_millis {
+        let seconds = Duration::from_millis(millis).as_secs_f64();
+        object.insert("duration_seconds".to_owned(), seconds.into());
     }
     fields
 }

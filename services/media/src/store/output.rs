@@ -8,7 +8,8 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 use crate::{Error, task::Output};
 
 /// The columns of an [`Output`].
-const COLUMNS: &str = "number, content_type, bytes, sha256, width, height, expires_at";
+const COLUMNS: &str =
+    "number, content_type, bytes, sha256, width, height, duration_millis, expires_at";
 
 /// Notes a stored file.
 pub(crate) async fn insert(
@@ -17,8 +18,8 @@ pub(crate) async fn insert(
     output: &Output,
 ) -> Result<(), Error> {
     sqlx::query(
-        "insert into output (task_id, number, content_type, bytes, sha256, width, height, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into output (task_id, number, content_type, bytes, sha256, width, height, duration_millis, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(task.to_vec())
     .bind(i64::from(output.number))
@@ -27,6 +28,7 @@ pub(crate) async fn insert(
     .bind(output.sha256.as_str())
     .bind(output.width.map(i64::from))
     .bind(output.height.map(i64::from))
+    .bind(output.duration_millis.and_then(|millis| i64::try_from(millis).ok()))
     .bind(output.expires_at)
     .execute(connection)
     .await?;
@@ -96,6 +98,7 @@ fn read(row: &AnyRow) -> Result<Output, Error> {
         let value: Option<i64> = row.try_get(column)?;
         Ok(value.and_then(|value| u32::try_from(value).ok()))
     };
+    let millis: Option<i64> = row.try_get("duration_millis")?;
     Ok(Output {
         number: number(row)?,
         content_type: row.try_get("content_type")?,
@@ -103,6 +106,7 @@ fn read(row: &AnyRow) -> Result<Output, Error> {
         sha256: row.try_get("sha256")?,
         width: pixels("width")?,
         height: pixels("height")?,
+        duration_millis: millis.and_then(|millis| u64::try_from(millis).ok()),
         expires_at: row.try_get("expires_at")?,
     })
 }

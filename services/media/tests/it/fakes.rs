@@ -35,6 +35,9 @@ pub(crate) const PNG: &[u8] = &[
     0xae, 0x42, 0x60, 0x82,
 ];
 
+/// A film of 96 by 64 pixels and 2.4 seconds.
+pub(crate) const FILM: &[u8] = include_bytes!("../files/film.mp4");
+
 /// What the provider answers to a submit.
 #[derive(Clone, Debug)]
 pub(crate) enum Submit {
@@ -80,6 +83,10 @@ impl Provider {
                 get(|| async { ([("content-type", "image/png")], PNG) }),
             )
             .route(
+                "/film",
+                get(|| async { ([("content-type", "application/octet-stream")], FILM) }),
+            )
+            .route(
                 "/error.html",
                 get(|| async { ([("content-type", "image/png")], "<h1>Sorry</h1>") }),
             )
@@ -106,18 +113,21 @@ impl Provider {
         self.0.lock().unwrap().polled = json!({ "status": status });
     }
 
-    /// Polls answer that something is there which is no picture.
+    /// Polls answer that something is there which nobody can use.
     pub(crate) fn finish_badly(&self) {
-        let mut book = self.0.lock().unwrap();
-        book.polled =
-            json!({"status": "Ready", "result": {"sample": format!("{}/error.html", book.origin)}});
+        self.finish_with("error.html");
     }
 
     /// Polls answer that the picture is there.
     pub(crate) fn finish(&self) {
+        self.finish_with("sample.png");
+    }
+
+    /// Polls answer that this file is there.
+    pub(crate) fn finish_with(&self, file: &str) {
         let mut book = self.0.lock().unwrap();
         book.polled =
-            json!({"status": "Ready", "result": {"sample": format!("{}/sample.png", book.origin)}});
+            json!({"status": "Ready", "result": {"sample": format!("{}/{file}", book.origin)}});
     }
 }
 

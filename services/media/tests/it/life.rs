@@ -3,13 +3,13 @@
 use db::Engine;
 use proto::{
     code,
-    media::v1::{OutputPart, ReadOutputRequest, output_part::Part},
+    media::v1::{OutputHead, OutputPart, ReadOutputRequest, output_part::Part},
 };
 use serde_json::{Value, json};
 
 use crate::{
     database::on_both_engines,
-    fakes::{PNG, Submit},
+    fakes::{FILM, PNG, Submit},
     house::{House, Running, eventually},
 };
 
@@ -20,7 +20,8 @@ on_both_engines!(
     a_submit_without_an_answer_is_never_made_again,
     a_task_that_does_not_end_is_ended,
     anothers_task_does_not_exist,
-    what_is_no_picture_is_not_charged,
+    a_film_is_kept_with_its_size_and_its_length,
+    what_nobody_can_use_is_not_charged_nor_kept,
 );
 
 const FOX: i64 = 5_000_000;
@@ -30,6 +31,19 @@ pub(crate) async fn read(
     task: domain::TaskId,
     range: Option<(u64, u64)>,
 ) -> Vec<u8> {
+    let (head, bytes) = read_with_head(running, task, range).await;
+    assert_eq!(
+        (head.content_type.as_str(), head.bytes),
+        ("image/png", u64::try_from(PNG.len()).unwrap())
+    );
+    bytes
+}
+
+async fn read_with_head(
+    running: &Running,
+    task: domain::TaskId,
+    range: Option<(u64, u64)>,
+) -> (OutputHead, Vec<u8>) {
     let request = ReadOutputRequest {
         context: None,
         task_id: task.to_vec().into(),
@@ -44,17 +58,14 @@ pub(crate) async fn read(
         .await
         .unwrap()
         .into_inner();
-    let mut bytes = Vec::new();
+    let (mut first, mut bytes) = (None, Vec::new());
     while let Some(OutputPart { part: Some(part) }) = parts.message().await.unwrap() {
         match part {
-            Part::Head(head) => assert_eq!(
-                (head.content_type.as_str(), head.bytes),
-                ("image/png", u64::try_from(PNG.len()).unwrap())
-            ),
+            Part::Head(head) => first = Some(head),
             Part::Data(data) => bytes.extend_from_slice(&data),
         }
     }
-    bytes
+    (first.unwrap(), bytes)
 }
 
 async fn a_task_becomes_a_picture_a_charge_and_an_event(engine: Engine) {
@@ -244,7 +255,30 @@ async fn content_is_nowhere_in_the_file() {
     }
 }
 
-async fn what_is_no_picture_is_not_charged(engine: Engine) {
+async fn a_film_is_kept_with_its_size_and_its_length(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    house.provider.finish_with("film");
+    let running = house.start().await;
+    let task = running.accepted().await;
+    let view = running.reaches(task, "completed").await;
+    let output = &view["output"][0];
+    assert_eq!(
+        (&output["content_type"], &output["bytes"]),
+        (&json!("video/mp4"), &json!(FILM.len()))
+    );
+    assert_eq!(
+        (&output["width"], &output["height"]),
+        (&json!(96), &json!(64))
+    );
+    assert_eq!(output["duration_seconds"], 2.4);
+    let (head, bytes) = read_with_head(&running, task, None).await;
+    assert_eq!(
+        (head.content_type.as_str(), bytes.as_slice()),
+        ("video/mp4", FILM)
+    );
+}
+
+async fn what_nobody_can_use_is_not_charged_nor_kept(engine: Engine) {
     let house = House::new(engine, vec![]).await.with_deadline(1);
     house.provider.finish_badly();
     let running = house.start().await;
@@ -256,6 +290,12 @@ async fn what_is_no_picture_is_not_charged(engine: Engine) {
     );
     eventually("released", async || {
         house.billing.settled(&task.to_bytes()) == [0]
+    })
+    .await;
+    let outputs = house.database.directory().join("outputs");
+    let folder = outputs.join(task.to_string());
+    eventually("no part of it is left", async || {
+        std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0
     })
     .await;
 }
