@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
     time::Duration,
 };
@@ -52,7 +52,7 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) account: AccountId,
     client: reqwest::Client,
-    made: AtomicU8,
+    made: AtomicU16,
     /// Held, so that the edge runs as long as the test.
     pub(crate) tasks: Tasks,
 }
@@ -114,7 +114,7 @@ impl House {
             registry,
             account: chassis::mint(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            made: AtomicU8::new(0),
+            made: AtomicU16::new(0),
             tasks,
         }
     }
@@ -301,10 +301,12 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Different for every number.
-fn random(number: u8) -> [u8; 36] {
+fn random(number: u16) -> [u8; 36] {
     let mut random = [1; 36];
-    random[0] = number / 62;
-    random[1] = number % 62;
+    let digit = |value: u16| u8::try_from(value % 62).unwrap();
+    random[0] = digit(number / 62 / 62);
+    random[1] = digit(number / 62);
+    random[2] = digit(number);
     random
 }
 

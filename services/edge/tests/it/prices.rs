@@ -50,7 +50,7 @@ async fn a_quote_that_cannot_be_says_why() {
         (
             r#"{"route":"credits","body":{}}"#,
             "invalid_parameter",
-            "chat/completions, images/generations, embeddings",
+            "chat/completions, images/generations, videos/generations, ",
         ),
         (
             r#"{"route":"chat/completions"}"#,

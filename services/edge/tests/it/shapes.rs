@@ -17,7 +17,7 @@ async fn what_is_not_there_is_an_error_object() {
         "/nothing",
         "/api/v1/nothing",
         "/api/v2/models",
-        "/api/v1/tasks",
+        "/api/v1/task",
     ] {
         let answer = house.request(Method::GET, path).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
