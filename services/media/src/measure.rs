@@ -18,6 +18,8 @@ pub(crate) const HEAD_BYTES: usize = 4096;
 /// Nanoseconds in a second times nanoseconds in a millisecond.
 const NANOS_SQUARED: u128 = 1_000_000_000 * 1_000_000;
 const MILLIS_PER_SECOND: u64 = 1_000;
+/// The most boxes that are looked at: what is wanted comes long before, and a file that is made of nothing else takes no time.
+const MAX_BOXES: u32 = 100_000;
 /// The bytes of a box's length and name.
 const BOX_HEADER: u64 = 8;
 
@@ -176,7 +178,10 @@ impl Movie {
     fn read<F: Read + Seek>(&mut self, file: &mut F) -> re_mp4::Result<()> {
         let end = file.seek(SeekFrom::End(0))?;
         let mut at = 0_u64;
-        while at < end {
+        for _ in 0..MAX_BOXES {
+            if at >= end {
+                break;
+            }
             file.seek(SeekFrom::Start(at))?;
             let BoxHeader { name, size } = BoxHeader::read(file)?;
             let body = file.stream_position()?;
