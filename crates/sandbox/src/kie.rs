@@ -194,7 +194,7 @@ fn no_key() -> Response {
 }
 
 fn unknown_task() -> Response {
-    refused(404, "there is no such task")
+    refused(422, "recordInfo is null")
 }
 
 fn envelope(code: u16, msg: &str, data: &Value) -> Response {

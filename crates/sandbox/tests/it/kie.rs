@@ -192,7 +192,7 @@ async fn each_outcome_has_its_end() {
             "fail",
             "The output was flagged as sensitive.",
         ),
-        ("outcome=vanish", 404, "", ""),
+        ("outcome=vanish", 422, "", ""),
     ];
     for (words, code, state, told) in table {
         let id = accepted(&app, &format!("[sandbox {words}]")).await;
@@ -389,7 +389,7 @@ async fn what_is_not_there_is_not_found() {
         let envelope = record(&app, unknown).await;
         assert_eq!(
             (&envelope["code"], &envelope["data"]),
-            (&json!(404), &Value::Null),
+            (&json!(422), &Value::Null),
             "{unknown}"
         );
     }

@@ -39,12 +39,14 @@ const CODES: &[(i64, Class)] = &[
     (FAILED, Class::Overloaded),
     (505, Class::Gone),
 ];
-/// A record that they do not have. The id is all that we ask with, so that a wrong question is an unknown id.
+/// A record that they do not have: 422 is seen, 404 is documented. The id is all that we ask with, so that a wrong question is an unknown id.
 const NO_RECORD: [i64; 2] = [404, 422];
 /// Content policy has no code of its own: these words tell it, in lower case, with spaces for `_` and `-`.
-const POLICY: [&str; 9] = [
+const POLICY: [&str; 12] = [
     "content polic",
+    "copyright",
     "flagged",
+    "guardrail",
     "inappropriate",
     "moderat",
     "nsfw",
@@ -52,6 +54,7 @@ const POLICY: [&str; 9] = [
     "safety",
     "sensitive",
     "usage polic",
+    "use polic",
 ];
 
 /// The adapter.
@@ -60,12 +63,12 @@ pub(super) struct Kie {
     client: ProviderClient,
 }
 
-/// The wire shape of every answer.
+/// The wire shape of every answer. Its words come by one of two names.
 #[derive(Deserialize)]
 struct Envelope {
     code: i64,
-    #[serde(default)]
     msg: Option<String>,
+    message: Option<String>,
     #[serde(default)]
     data: Value,
 }
@@ -156,7 +159,8 @@ impl Envelope {
     /// What a code says that is in the table.
     fn verdict(&self) -> Option<Verdict> {
         let (_, class) = CODES.iter().find(|(code, _)| *code == self.code)?;
-        let words = self.msg.as_deref().unwrap_or_default();
+        let words = self.msg.as_deref().or(self.message.as_deref());
+        let words = words.unwrap_or_default();
         let may_be_policy = matches!(class, Class::Invalid | Class::Overloaded | Class::Unknown);
         Some(if may_be_policy && tells_of_policy(words) {
             Verdict::with_detail(Class::Moderated, words)
@@ -169,19 +173,18 @@ impl Envelope {
         NO_RECORD.contains(&self.code)
     }
 
-    /// What the answer to a poll tells of the task.
+    /// What the answer to a poll tells of the task. A record says more than the code above it, which some failed tasks have of their
+    /// own.
     fn progress(self) -> Result<Progress, Failure> {
-        if self.has_no_record() {
-            return Ok(Progress::Missing);
+        let (refusal, no_record) = (self.refusal(), self.has_no_record());
+        if let Ok(record) = Record::deserialize(self.data) {
+            return record.progress();
         }
-        let refusal = self.refusal();
-        let record: Option<Record> = serde_json::from_value(self.data).ok();
-        match (record, self.code) {
-            (Some(record), FINE) => record.progress(),
-            (None, FINE) => Err(Failure::malformed("the answer to a poll has no state")),
-            (Some(record), FAILED) => Ok(Progress::Failed(record.failure())),
-            (None, FAILED) => Ok(Progress::Failed(refusal)),
-            (_, _) => Err(refusal),
+        match self.code {
+            FINE => Err(Failure::malformed("the answer to a poll has no state")),
+            FAILED => Ok(Progress::Failed(refusal)),
+            _ if no_record => Ok(Progress::Missing),
+            _ => Err(refusal),
         }
     }
 

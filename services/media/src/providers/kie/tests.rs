@@ -179,6 +179,16 @@ const SUBMITS: &[(u16, &str, &str)] = &[
         "invalid: prompt is required",
     ),
     (200, r#"{"code":422,"msg":null}"#, "invalid"),
+    (
+        200,
+        r#"{"code":422,"message":"no prompt"}"#,
+        "invalid: no prompt",
+    ),
+    (
+        200,
+        r#"{"code":422,"msg":"no prompt","message":"wrong"}"#,
+        "invalid: no prompt",
+    ),
     (200, r#"{"code":429,"msg":"slow down"}"#, "rate_limited"),
     (
         200,
@@ -335,6 +345,7 @@ async fn states_are_read() {
 #[tokio::test]
 async fn a_look_that_fails_is_no_end_of_the_task() {
     let failed = r#"{"code":501,"msg":"failed","data":{"state":"fail","failMsg":"a moderation refused it"}}"#;
+    let goes_on = r#"{"code":505,"msg":"failed","data":{"state":"generating","progress":5}}"#;
     let table = [
         (
             200,
@@ -353,6 +364,7 @@ async fn a_look_that_fails_is_no_end_of_the_task() {
         (200, r#"{"code":505,"msg":"switched off"}"#, "gone"),
         (500, r#"{"code":505,"msg":"switched off"}"#, "overloaded"),
         (200, failed, "failed moderated: a moderation refused it"),
+        (200, goes_on, "running 5"),
         (200, r#"{"code":501,"msg":"failed"}"#, "failed overloaded"),
         (
             200,
@@ -373,5 +385,24 @@ async fn a_look_that_fails_is_no_end_of_the_task() {
         let (access, _) = answering(status, body).await;
         let outcome = adapter(UpstreamConfig::default()).check(&access, "t").await;
         assert_eq!(shown(&outcome), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn content_policy_is_told_from_other_failures() {
+    for (words, expected) in [
+        ("The input or output was flagged as sensitive", true),
+        ("Your prompt was blocked by the SAFETY system", true),
+        ("this may violate the maker's content policies", true),
+        ("it goes against a Prohibited_Use-Policy", true),
+        ("the lyrics are copyrighted", true),
+        ("the guardrails stopped it", true),
+        ("", false),
+        ("Internal Error, Please try again later.", false),
+        ("the image is larger than 10 MB", false),
+        ("no access by the policy of the host", false),
+        ("a constraint is violated", false),
+    ] {
+        assert_eq!(tells_of_policy(words), expected, "{words}");
     }
 }
