@@ -2,6 +2,7 @@
 //! keep state, know prices or decide whether a task fails.
 
 mod bfl;
+mod fal;
 mod kie;
 
 use std::{collections::HashMap, sync::Arc};
@@ -62,6 +63,7 @@ pub(crate) type Providers = HashMap<&'static str, Arc<dyn MediaProvider>>;
 /// Every adapter.
 pub(crate) fn all(client: &ProviderClient) -> Providers {
     let bfl: Arc<dyn MediaProvider> = Arc::new(bfl::Bfl::new(client.clone()));
+    let fal: Arc<dyn MediaProvider> = Arc::new(fal::Fal::new(client.clone()));
     let kie: Arc<dyn MediaProvider> = Arc::new(kie::Kie::new(client.clone()));
-    HashMap::from([("bfl", bfl), ("kie", kie)])
+    HashMap::from([("bfl", bfl), ("fal", fal), ("kie", kie)])
 }

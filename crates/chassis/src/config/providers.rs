@@ -248,7 +248,7 @@ mod tests {
 
     fn providers(text: &str, sandbox: Option<&str>) -> Providers {
         let settings = Settings::from_toml(text);
-        Providers::read(&settings, ["bfl", "gemini", "local"], sandbox).unwrap()
+        Providers::read(&settings, ["bfl", "fal", "gemini", "local"], sandbox).unwrap()
     }
 
     fn shown(access: &Access) -> &str {
@@ -288,13 +288,15 @@ mod tests {
 
     #[test]
     fn modes_do_not_mix() {
-        let text = "[providers.bfl]\napi_key = 'k'\n\
+        let text = "[providers.bfl]\napi_key = 'k'\n[providers.fal]\napi_key = 'f'\n\
                     [providers.local]\napi_key = 'l'\nbase_url = 'http://10.0.0.1/v1/'";
         let providers = providers(text, Some("http://127.0.0.1:9105"));
         for (mode, name, url, key) in [
             (Mode::Live, "bfl", "https://api.bfl.ai/", "k"),
+            (Mode::Live, "fal", "https://queue.fal.run/", "f"),
             (Mode::Live, "local", "http://10.0.0.1/v1/", "l"),
             (Mode::Test, "bfl", "http://127.0.0.1:9105/bfl/", SANDBOX_KEY),
+            (Mode::Test, "fal", "http://127.0.0.1:9105/fal/", SANDBOX_KEY),
             (Mode::Test, "kie", "http://127.0.0.1:9105/kie/", SANDBOX_KEY),
             (
                 Mode::Test,
