@@ -8,6 +8,7 @@
 //! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent` |
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
+//! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `job.rs` | jobs of media providers, each whole in its id |
@@ -29,6 +30,7 @@ mod bill;
 mod config;
 pub mod directive;
 mod error;
+mod fal;
 mod gemini;
 mod job;
 mod kie;
@@ -113,6 +115,12 @@ impl Sandbox {
             .route("/bfl/v1/credits", get(bfl::credits))
             .route("/bfl/delivery/{file}", get(bfl::deliver))
             .route("/{provider}/files/{job}/{file}", get(made::deliver))
+            .route(
+                "/fal/{*path}",
+                get(fal::look).post(fal::submit).put(fal::cancel),
+            )
+            // Else the line above would take the files.
+            .route("/fal/files/{job}/{file}", get(made::deliver))
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
             .route("/kie/api/v1/chat/credit", get(kie::credit))

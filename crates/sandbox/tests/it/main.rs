@@ -10,6 +10,7 @@ mod anthropic;
 mod bfl;
 mod bill;
 mod chat;
+mod fal;
 mod gemini;
 mod kie;
 mod stripe;
