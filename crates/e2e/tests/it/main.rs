@@ -19,6 +19,7 @@ mod credit_limit;
 mod cuts;
 mod embeddings;
 mod errors;
+mod fal;
 mod fallback;
 mod faults;
 mod files;
