@@ -30,6 +30,7 @@ mod keys_own;
 mod leaving;
 mod media;
 mod messages;
+mod models;
 mod money;
 mod orders;
 mod own_models;

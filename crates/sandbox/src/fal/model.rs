@@ -34,12 +34,18 @@ pub(crate) enum Place {
 
 const PROMPT: &[&str] = &["prompt"];
 const EDIT: &[&str] = &["prompt", "image_urls"];
+const MASKED: &[&str] = &["prompt", "image_url", "mask_url"];
+const MOVED: &[&str] = &["prompt", "image_url"];
+const START: &[&str] = &["prompt", "start_image_url"];
+const FRAMES: &[&str] = &["prompt", "first_frame_url", "last_frame_url"];
+const REFERENCE: &[&str] = &["prompt", "video_urls"];
+const FACES: &[&str] = &["base_image_url", "swap_image_url"];
 const IMAGE: &[&str] = &["image_url"];
 const VIDEO: &[&str] = &["video_url"];
 const TEXT: &[&str] = &["text"];
 
 /// Every model.
-pub(crate) const MODELS: [Model; 18] = [
+pub(crate) const MODELS: [Model; 55] = [
     pictures("fal-ai/flux-2-pro", Kind::Jpeg, PROMPT, 30_000),
     pictures("fal-ai/flux-2-flex", Kind::Jpeg, PROMPT, 60_000),
     pictures("fal-ai/nano-banana-pro", Kind::Png, PROMPT, 150_000),
@@ -76,6 +82,101 @@ pub(crate) const MODELS: [Model; 18] = [
     },
     sound("fal-ai/elevenlabs/tts/eleven-v3", 3, TEXT, 100_000),
     sound("fal-ai/minimax-music/v2.5", 10, PROMPT, 150_000),
+    pictures("fal-ai/flux-2-pro/edit", Kind::Jpeg, EDIT, 45_000),
+    pictures("fal-ai/flux-2-flex/edit", Kind::Jpeg, EDIT, 120_000),
+    pictures("fal-ai/gpt-image-1.5", Kind::Png, PROMPT, 34_000),
+    pictures("fal-ai/gpt-image-1.5/edit", Kind::Png, EDIT, 34_000),
+    pictures("fal-ai/ideogram/v3/remix", Kind::Png, MOVED, 60_000),
+    pictures("fal-ai/ideogram/v3/edit", Kind::Png, MASKED, 60_000),
+    pictures("ideogram/v4", Kind::Png, PROMPT, 60_000),
+    pictures("fal-ai/imagen4/preview/fast", Kind::Png, PROMPT, 20_000),
+    pictures("fal-ai/imagen4/preview/ultra", Kind::Png, PROMPT, 60_000),
+    pictures("fal-ai/kling-image/o1", Kind::Png, EDIT, 28_000),
+    pictures(
+        "fal-ai/kling-image/o3/text-to-image",
+        Kind::Png,
+        PROMPT,
+        28_000,
+    ),
+    pictures(
+        "fal-ai/kling-image/o3/image-to-image",
+        Kind::Png,
+        EDIT,
+        28_000,
+    ),
+    pictures("fal-ai/qwen-image-edit-2511", Kind::Png, EDIT, 30_000),
+    pictures("xai/grok-imagine-image", Kind::Jpeg, PROMPT, 20_000),
+    picture("fal-ai/esrgan", Kind::Png, 1_000),
+    Model {
+        needs: FACES,
+        ..picture("fal-ai/face-swap", Kind::Png, 10_000)
+    },
+    video(
+        "fal-ai/kling-video/v3/standard/image-to-video",
+        5,
+        START,
+        168_000,
+    ),
+    video(
+        "fal-ai/kling-video/v3/pro/text-to-video",
+        5,
+        PROMPT,
+        224_000,
+    ),
+    video(
+        "fal-ai/kling-video/v3/pro/image-to-video",
+        5,
+        START,
+        224_000,
+    ),
+    video(
+        "fal-ai/minimax/hailuo-2.3/standard/image-to-video",
+        6,
+        MOVED,
+        47_000,
+    ),
+    video(
+        "fal-ai/minimax/hailuo-2.3/pro/image-to-video",
+        6,
+        MOVED,
+        82_000,
+    ),
+    video("wan/v2.6/text-to-video", 5, PROMPT, 100_000),
+    video("wan/v2.6/image-to-video", 5, MOVED, 100_000),
+    video("wan/v2.6/reference-to-video", 5, REFERENCE, 100_000),
+    video("fal-ai/vidu/q3/text-to-video", 5, PROMPT, 70_000),
+    video("fal-ai/vidu/q3/image-to-video", 5, MOVED, 70_000),
+    video("fal-ai/pixverse/v5.6/text-to-video", 5, PROMPT, 70_000),
+    video("fal-ai/pixverse/v5.6/image-to-video", 5, MOVED, 70_000),
+    video(
+        "fal-ai/bytedance/seedance/v1.5/pro/text-to-video",
+        8,
+        PROMPT,
+        52_000,
+    ),
+    video(
+        "fal-ai/bytedance/seedance/v1.5/pro/image-to-video",
+        8,
+        MOVED,
+        52_000,
+    ),
+    video("xai/grok-imagine-video/text-to-video", 6, PROMPT, 50_000),
+    video("xai/grok-imagine-video/image-to-video", 6, MOVED, 50_000),
+    video("fal-ai/veo3.1/image-to-video", 8, MOVED, 400_000),
+    video(
+        "fal-ai/veo3.1/first-last-frame-to-video",
+        8,
+        FRAMES,
+        400_000,
+    ),
+    video("fal-ai/veo3.1/fast", 8, PROMPT, 150_000),
+    video("fal-ai/veo3.1/fast/image-to-video", 8, MOVED, 150_000),
+    video(
+        "fal-ai/veo3.1/fast/first-last-frame-to-video",
+        8,
+        FRAMES,
+        150_000,
+    ),
 ];
 
 /// The model of this name.

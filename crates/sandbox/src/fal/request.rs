@@ -55,13 +55,16 @@ const NAMED: [(&str, u32, u32); 6] = [
     ("landscape_16_9", 1_024, 576),
 ];
 /// What resolutions are called, with the longer side of a picture or the shorter one of a video.
-const RESOLUTIONS: [(&str, u32); 9] = [
+const RESOLUTIONS: [(&str, u32); 12] = [
     ("0.5K", 512),
     ("1K", 1_024),
     ("2K", 2_048),
     ("4K", 4_096),
+    ("360p", 360),
     ("480p", 480),
+    ("540p", 540),
     ("720p", 720),
+    ("768p", 768),
     ("1080p", 1_080),
     ("1440p", 1_440),
     ("4k", 2_160),

@@ -52,7 +52,7 @@ const FACTORS: [&str; 4] = ["1", "2", "4", "8"];
 /// The models. A position is the model's number inside a task's id: append only.
 ///
 /// The prices of the tools are the provider's own list of August 2026, at the smallest size; the others are of its order.
-pub(crate) static MODELS: [Model; 24] = [
+pub(crate) static MODELS: [Model; 29] = [
     picture("google/imagen4", &[PROMPT], 40_000),
     picture("google/imagen4-fast", &[PROMPT], 20_000),
     picture("google/imagen4-ultra", &[PROMPT], 60_000),
@@ -74,7 +74,8 @@ pub(crate) static MODELS: [Model; 24] = [
         6,
         17_000,
     ),
-    video("kling-3.0/video", &[PROMPT], 5, 100_000),
+    // What it is asked may stand in its shots instead of a prompt.
+    video("kling-3.0/video", &[], 5, 100_000),
     video(
         "hailuo/2-3-image-to-video-standard",
         &[PROMPT, Need::Url("image_url")],
@@ -128,6 +129,23 @@ pub(crate) static MODELS: [Model; 24] = [
         second: 1_050,
         ..picture("elevenlabs/text-to-dialogue-v3", &[Need::Dialogue], 0)
     },
+    picture("qwen/image-edit", &[PROMPT, Need::Url("image_url")], 20_000),
+    picture(
+        "ideogram/v3-remix",
+        &[PROMPT, Need::Url("image_url")],
+        35_000,
+    ),
+    picture(
+        "ideogram/v3-edit",
+        &[PROMPT, Need::Url("image_url"), Need::Url("mask_url")],
+        35_000,
+    ),
+    picture("gpt-image/1.5-text-to-image", &[PROMPT], 20_000),
+    picture(
+        "gpt-image/1.5-image-to-image",
+        &[PROMPT, Need::Urls("input_urls")],
+        20_000,
+    ),
 ];
 
 /// The model of this name.
@@ -292,6 +310,7 @@ mod tests {
         let url = "https://a.example/1.png";
         json!({
             "prompt": "a fox", "image": url, "image_url": url, "video_url": url, "image_urls": [url], "video_urls": [url],
+            "input_urls": [url], "mask_url": url,
             "upscale_factor": "2", "dialogue": [{ "text": "hello", "voice": "Adam" }],
         })
     }
