@@ -98,6 +98,16 @@ async fn a_task_becomes_a_picture() {
 }
 
 #[tokio::test]
+async fn a_task_becomes_a_video() {
+    let sandboxed = Sandboxed::new(catalogue(300, "kling-3.0/video")).await;
+    let task = sandboxed.asked("delay=0ms").await;
+    let view = sandboxed.running.reaches(task, "completed").await;
+    let output = &view["output"][0];
+    assert_eq!(output["content_type"], "video/mp4");
+    assert_eq!(output["duration_seconds"], 5.0);
+}
+
+#[tokio::test]
 async fn failures_are_free_and_have_their_codes() {
     let sandboxed = Sandboxed::new(catalogue(300, "nano-banana-pro")).await;
     for (words, code, attempts, message) in [
