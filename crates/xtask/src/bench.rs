@@ -32,8 +32,13 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
             "aio",
             "--features",
             UNBILLED,
+            // Nowhere near the program that is shipped.
+            "--target-dir",
+            target.join(UNBILLED).as_str(),
         ])?;
-        fs::copy(release.join("aio"), release.join("aio-unbilled"))?;
+        fs::create_dir_all(&release)?;
+        let unbilled = target.join(UNBILLED).join("release/aio");
+        fs::copy(unbilled, release.join("aio-unbilled"))?;
     }
     cargo(&[
         "build",

@@ -59,8 +59,10 @@ pub struct Bodies {
     pub upload_timeout: Duration,
     /// Bytes of an event of the payment provider. Default 256 KiB.
     pub payment_event: usize,
-    /// Bytes of a picture that is answered within JSON (`b64_json`). Default 32 MiB.
-    pub inline_picture: usize,
+    /// Bytes of the pictures of an answer that has them within JSON (`b64_json`). Default 32 MiB.
+    pub inline_pictures: usize,
+    /// Answers with pictures in them that are put together at once. Default 8.
+    pub inline_at_once: usize,
     /// Bytes of any other request. Default 64 KiB.
     pub other: usize,
     /// From the end of the head to the end of the body. Default `30s`.
@@ -184,7 +186,8 @@ impl Default for Bodies {
             upload: 65 * 1024 * 1024,
             upload_timeout: Duration::from_secs(10 * 60),
             payment_event: 256 * 1024,
-            inline_picture: 32 << 20,
+            inline_pictures: 32 << 20,
+            inline_at_once: 8,
             other: 64 * 1024,
             timeout: Duration::from_secs(30),
             discard: 32 * 1024 * 1024,

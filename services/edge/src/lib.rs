@@ -43,6 +43,7 @@ use proto::{
     media::v1::{files_client::FilesClient, media_client::MediaClient},
     webhooks::v1::webhooks_client::WebhooksClient,
 };
+use tokio::sync::Semaphore;
 use tracing::info_span;
 
 use self::{auth::Identity, http::models::Listings, keys::Keys, limits::Slots, metrics::Metrics};
@@ -115,6 +116,8 @@ struct App {
 struct Prepared {
     listings: Listings,
     page_policy: String,
+    /// For answers with pictures in them, which are put together in memory.
+    inline_places: Semaphore,
 }
 
 /// The other services. A call takes a client of its own: cloning one costs next to nothing.
@@ -201,6 +204,7 @@ impl Edge {
             prepared: Prepared {
                 listings: Listings::new(&deps.catalogue)?,
                 page_policy: http::welcome::policy(),
+                inline_places: Semaphore::new(limits.bodies.inline_at_once),
             },
             catalogue: deps.catalogue,
             links: deps.links,

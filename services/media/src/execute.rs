@@ -20,6 +20,10 @@ use crate::{
     task::{Output, Task},
 };
 
+/// What a provider answers for a file that is not there, and after how many such answers in a row it never will be.
+const GONE: [u16; 3] = [403, 404, 410];
+const GONE_AFTER: i64 = 5;
+
 /// Moves a task on that this worker has the lease of.
 pub(crate) async fn execute(media: &Media, task: Task) -> Result<(), Error> {
     match task.state.next() {
@@ -305,8 +309,11 @@ async fn store_outputs(
             .await
         {
             Ok(output) => outputs.push(output),
-            Err(error @ Error::Fetch(EgressError::TooLarge { .. } | EgressError::Refused(_))) => {
+            Err(error) if is_final(&error, &task) => {
                 error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
+                for kept in &outputs {
+                    media.kept.outputs.delete(task.id, kept.number).await?;
+                }
                 return media
                     .fail(
                         task,
@@ -327,6 +334,16 @@ async fn store_outputs(
         drop_orphans(media, id, count).await?;
     }
     Ok(())
+}
+
+/// Whether a file can never be kept: it is none that we keep, it is too large or out of bounds, or its provider keeps saying that it is not
+/// there, which in the first moments may only mean that it is not everywhere yet.
+fn is_final(error: &Error, task: &Task) -> bool {
+    let is_gone = |status: u16| GONE.contains(&status) && task.poll_failures >= GONE_AFTER;
+    matches!(
+        error,
+        Error::NotAnOutput | Error::Fetch(EgressError::TooLarge { .. } | EgressError::Refused(_))
+    ) || matches!(error, Error::Fetch(EgressError::Status { status }) if is_gone(status.as_u16()))
 }
 
 /// Files of a task that failed meanwhile belong to nobody.

@@ -49,7 +49,7 @@ impl Failed {
 impl Move {
     /// What the end costs, and billing told of it.
     fn charge(&mut self, ending: Ending) -> Result<(), Error> {
-        let receipt = self.after.receipt(ending)?;
+        let receipt = self.after.receipt(ending, self.files.len())?;
         self.after.charged = receipt.total();
         self.tell.push(tell::settle(&self.after, &receipt)?);
         Ok(())

@@ -59,6 +59,8 @@ pub(crate) async fn list(
         found
     };
     tasks.sort_unstable_by_key(|task| Reverse(task.id));
+    // One that moved on between two looks is in both.
+    tasks.dedup_by_key(|task| task.id);
     tasks.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
     let mut outputs = media.db.read(output::of_tasks(pool, &ids)).await?;

@@ -4,7 +4,7 @@
 //! cannot be measured of it is left open.
 
 use std::{
-    io::{BufRead, Read, Seek, SeekFrom},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
     time::Duration,
 };
 
@@ -20,6 +20,9 @@ const NANOS_SQUARED: u128 = 1_000_000_000 * 1_000_000;
 const MILLIS_PER_SECOND: u64 = 1_000;
 /// The most boxes that are looked at: what is wanted comes long before, and a file that is made of nothing else takes no time.
 const MAX_BOXES: u32 = 100_000;
+/// How often a reader may go to another place of a file, and how many bytes it may read of it.
+const MAX_MOVES: u32 = 1_000_000;
+const MAX_READ: usize = 32 << 20;
 /// The bytes of a box's length and name.
 const BOX_HEADER: u64 = 8;
 
@@ -81,7 +84,12 @@ fn is_mpeg_sound(head: &[u8]) -> bool {
 }
 
 /// Measures a file of a type that [`content_type`] gave. It reads, so it has no place on an async thread.
-pub(crate) fn measure<F: BufRead + Seek>(content_type: &'static str, file: F) -> Measures {
+pub(crate) fn measure<F: Read + Seek>(content_type: &'static str, file: F) -> Measures {
+    let file = BufReader::new(Bounded {
+        file,
+        moves: MAX_MOVES,
+        bytes: MAX_READ,
+    });
     let nothing = Measures::unknown(content_type);
     let found = match content_type {
         MP4 | QUICKTIME | MP4_SOUND => movie(file, content_type),
@@ -102,15 +110,45 @@ pub(crate) fn measure<F: BufRead + Seek>(content_type: &'static str, file: F) ->
     }
 }
 
+/// A file that can be gone about in so often, and read of so much: a damaged one may lead a reader round and round, or have it collect
+/// without end.
+struct Bounded<F> {
+    file: F,
+    moves: u32,
+    bytes: usize,
+}
+
+impl<F: Read> Read for Bounded<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(self.bytes);
+        if most == 0 && !buffer.is_empty() {
+            return Err(std::io::Error::other("the file has no end to its parts"));
+        }
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.bytes = self.bytes.saturating_sub(read);
+        Ok(read)
+    }
+}
+
+impl<F: Seek> Seek for Bounded<F> {
+    fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
+        self.moves = self
+            .moves
+            .checked_sub(1)
+            .ok_or_else(|| std::io::Error::other("the file leads round and round"))?;
+        self.file.seek(place)
+    }
+}
+
 fn pixels<F: BufRead + Seek>(file: F) -> Option<(u32, u32)> {
     let size = imagesize::reader_size(file).ok()?;
     let side = |side: usize| u32::try_from(side).ok();
     Some((side(size.width)?, side(size.height)?))
 }
 
-fn sound<F: Read + Seek>(file: F) -> Option<u64> {
+fn sound<F: BufRead + Seek>(file: F) -> Option<u64> {
     let options = ParseOptions::new().read_tags(false).read_cover_art(false);
-    let probe = Probe::new(std::io::BufReader::new(file)).options(options);
+    let probe = Probe::new(file).options(options);
     let sound = probe.guess_file_type().ok()?.read().ok()?;
     u64::try_from(sound.properties().duration().as_millis()).ok()
 }

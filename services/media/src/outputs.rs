@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    io::BufReader,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -125,7 +124,7 @@ impl Outputs {
             .join(task.to_string())
             .join(number.to_string());
         let measured = tokio::task::spawn_blocking(move || {
-            File::open(path).map(|file| measure::measure(content_type, BufReader::new(file)))
+            File::open(path).map(|file| measure::measure(content_type, file))
         });
         match measured.await {
             Ok(Ok(measures)) => measures,

@@ -11,7 +11,7 @@ use chassis::{
 use db::outbox;
 use domain::{
     Caller, Micros, Mode, Moment, Problem, Tags, TaskId,
-    catalogue::{Model, Resolved},
+    catalogue::{Model, Resolved, Unserved},
     charge::Ending,
     price::Frozen,
 };
@@ -131,6 +131,10 @@ pub(crate) async fn prepare(
     let tags = Tags::read(fields.remove("user"), fields.remove("metadata"));
     let (parameters, tags) =
         both(model.resolve_as(&name, fields), tags).map_err(Fault::from_problems)?;
+    if !model.allows(&submission.models, &parameters) {
+        let (model, allowed) = (model.slug.clone(), submission.models.clone());
+        return Err(Fault::from(Unserved::NotAllowed { model, allowed }).into());
+    }
     let created_at = media.db.now_micros();
     let (at, factor) = (
         Moment::from_micros(created_at),
@@ -426,7 +430,7 @@ impl Media {
         let Some(found) = self.db.read(found).await? else {
             return Ok(Abandoned::Gone);
         };
-        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted)?)?;
+        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted, 0)?)?;
         let now = self.db.now_micros();
         let written: Result<Abandoned, Error> = self
             .db

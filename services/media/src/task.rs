@@ -116,6 +116,9 @@ pub(crate) struct Output {
     pub expires_at: i64,
 }
 
+/// The unit of a price for each picture.
+const PICTURE: &str = "image";
+
 // === impl Task ===
 
 impl Task {
@@ -142,11 +145,12 @@ impl Task {
         tags.cloned().unwrap_or_default()
     }
 
-    /// What explains its charge when it ends so: the table says whether it costs anything.
+    /// What explains its charge when it ends so, with so many files: the table says whether it costs anything, and of pictures only
+    /// those that were made do.
     ///
     /// # Errors
     /// When the sum does not fit.
-    pub(crate) fn receipt(&self, ending: Ending) -> Result<Receipt, Error> {
+    pub(crate) fn receipt(&self, ending: Ending, files: usize) -> Result<Receipt, Error> {
         let receipt = Receipt {
             provider: self.provider.clone().unwrap_or_default(),
             attempts: Attempts::Runs(self.attempts),
@@ -162,7 +166,12 @@ impl Task {
         };
         match ending.charge(Kind::Media) {
             Charge::InFull => {
-                let (unit, units) = (self.price.applied.unit.clone(), self.price.units);
+                let unit = self.price.applied.unit.clone();
+                let ordered = self.price.units;
+                let units = match unit.as_str() {
+                    PICTURE => u64::try_from(files).unwrap_or(ordered).min(ordered),
+                    _ => ordered,
+                };
                 let cost = self.price.cost(units);
                 let cost = cost.map_err(|_| Error::Damaged("price"))?;
                 let used = ([(unit, units)].into(), cost);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Param, ParamType, Rule, place};
+use super::{Param, ParamType, Rule, param, place};
 use crate::{
     Moment,
     price::{Price, Tariff},
@@ -228,6 +228,19 @@ impl Model {
                 .any(|name| listed.iter().any(|item| item == name))
     }
 
+    /// Whether a key's list lets it use what these resolved parameters mean: a list that names models within this one, and not this one
+    /// itself, lets it use those alone.
+    pub fn allows(&self, listed: &[String], resolved: &Map<String, Value>) -> bool {
+        let variants = self.variants();
+        let is_listed = |name: &String| listed.contains(name);
+        let whole = std::iter::once(&self.slug).chain(&self.aliases);
+        if !variants.iter().any(is_listed) || whole.into_iter().any(is_listed) {
+            return true;
+        }
+        let meant = resolved.get(VARIANT).and_then(Value::as_str);
+        meant.is_some_and(|meant| listed.iter().any(|name| name == meant))
+    }
+
     /// The providers that can serve these resolved parameters, in order.
     pub fn candidates<'m>(
         &'m self,
@@ -262,11 +275,14 @@ impl Model {
                 "the name {name:?} is not 1 to {MAX_NAME} letters, digits and . _ : / -, and no slash first or last"
             ));
         }
-        let known = |name: &String| self.params.iter().any(|param| param.name == *name);
-        let conditions = self.providers.iter().map(|p| &p.when);
-        for name in conditions.flat_map(Map::keys) {
-            if !known(name) {
-                return Err(format!("`when` names {name}, which is not a parameter"));
+        param::check(&self.params)?;
+        for (name, value) in self.providers.iter().flat_map(|route| &route.when) {
+            let mut params = self.params.iter();
+            let param = params.find(|param| param.name == *name);
+            let param =
+                param.ok_or_else(|| format!("`when` names {name}, which is not a parameter"))?;
+            if !param.may_be(value) {
+                return Err(format!("`when` asks {name} for {value}, which it never is"));
             }
         }
         for rule in &self.rules {
@@ -374,97 +390,4 @@ impl ProviderRoute {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::Catalogue;
-
-    const CHAT: &str = include_str!("../../catalogue/gemini.toml");
-    const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
-    const LIMITS: &str =
-        "[chat]\ndefault_output_bound = 1\nmax_output = 1\nmedia_part = 1\n\n[price]\n";
-
-    /// A chat model with these provider rows behind its own.
-    fn with_rows(own: &str, rows: &[&str]) -> Result<Catalogue, String> {
-        let mut text = format!("{CHAT}{own}\n");
-        for (place, row) in rows.iter().enumerate() {
-            let row = format!(
-                "[[providers]]\nadapter = \"openai\"\nprovider = \"p{place}\"\nmodel = \"m\"\n{row}\n"
-            );
-            text.push_str(&row);
-        }
-        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn rows_of_one_order_are_equals_and_all_others_fallbacks() {
-        let tiers = |own, rows: &[&str]| {
-            let catalogue = with_rows(own, rows).unwrap();
-            let model = catalogue.find("gemini").unwrap();
-            model.tiers().map(<[_]>::len).collect::<Vec<_>>()
-        };
-        assert_eq!(tiers("", &[]), [1]);
-        assert_eq!(tiers("", &["", ""]), [1, 1, 1]);
-        assert_eq!(tiers("order = 1", &["order = 1\nweight = 3", ""]), [2, 1]);
-        assert_eq!(
-            tiers("", &["order = 1", "order = 1", "order = 2"]),
-            [1, 2, 1]
-        );
-        for (own, rows, told) in [
-            ("weight = 0", [""; 2], "weight"),
-            ("weight = 101", [""; 2], "weight"),
-            ("order = 2", ["order = 1", ""], "rise"),
-            ("order = 1", ["", "order = 1"], "stand together"),
-        ] {
-            let error = with_rows(own, &rows).unwrap_err();
-            assert!(error.contains(told), "{own} {rows:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_served_is_refused_with_what_is_allowed() {
-        for (file, from, to, told) in [
-            (
-                CHAT,
-                "\"chat/completions\"",
-                "\"images/generations\"",
-                "a chat model is",
-            ),
-            (
-                CHAT,
-                "category = \"chat\"",
-                "category = \"image\"",
-                "a model of tasks is",
-            ),
-            (
-                IMAGE,
-                "category = \"image\"",
-                "category = \"chat\"",
-                "a chat model is",
-            ),
-            (
-                IMAGE,
-                "\"images/generations\"",
-                "\"chat/completions\"",
-                "a model of tasks is",
-            ),
-            (IMAGE, "[price]\n", LIMITS, "a model of tasks is"),
-            (IMAGE, "\"live\"", "\"succeeded\"", "name their successor"),
-            (
-                IMAGE,
-                "\"live\"",
-                "\"live\"\nsuccessor = \"x\"",
-                "name their successor",
-            ),
-            (
-                IMAGE,
-                "\"live\"",
-                "\"succeeded\"\nsuccessor = \"x\"",
-                "not a live model",
-            ),
-        ] {
-            assert!(file.contains(from), "{from}");
-            let text = file.replacen(from, to, 1);
-            let error = Catalogue::parse(&[("a.toml", &text)]).unwrap_err();
-            assert!(error.to_string().contains(told), "{to}: {error}");
-        }
-    }
-}
+mod tests;

@@ -60,6 +60,9 @@ pub enum ParamType {
     Url,
     /// A list of http(s) URLs.
     Urls {
+        /// Fewest URLs, of a list that is there.
+        #[serde(default = "one")]
+        min: usize,
         /// Most URLs.
         max: usize,
     },
@@ -74,11 +77,59 @@ pub enum ParamType {
     },
 }
 
+const fn one() -> usize {
+    1
+}
+
+/// What a request has beside its parameters.
+const RESERVED: [&str; 3] = ["callback_url", "user", "metadata"];
+
+/// That parameters do not contradict themselves, nor one another.
+pub(super) fn check(params: &[Param]) -> Result<(), String> {
+    let mut taken = RESERVED.to_vec();
+    for param in params {
+        for name in std::iter::once(&param.name).chain(&param.aliases) {
+            if taken.contains(&name.as_str()) {
+                return Err(format!(
+                    "the parameter {name} is there twice, or not ours to name"
+                ));
+            }
+            taken.push(name);
+        }
+        param.check()?;
+    }
+    Ok(())
+}
+
 // === impl Param ===
 
 impl Param {
+    /// That there is a value for it, and that its default is one as it stands there.
+    fn check(&self) -> Result<(), String> {
+        let name = &self.name;
+        let (in_order, within) = match &self.of {
+            ParamType::Text { min, max } | ParamType::Urls { min, max } => (min <= max, Ok(())),
+            ParamType::Choice { values } => (!values.is_empty(), Ok(())),
+            ParamType::Integer { min, max } => (min <= max, Ok(())),
+            ParamType::Number { min, max } => (min <= max, Ok(())),
+            ParamType::Items { min, max, fields } => (min <= max, check(fields)),
+            ParamType::Boolean | ParamType::Url => (true, Ok(())),
+        };
+        within?;
+        if !in_order {
+            return Err(format!("no value fits the parameter {name}"));
+        }
+        let Some(default) = &self.default else {
+            return Ok(());
+        };
+        match self.read(name, default.clone()) {
+            Ok(read) if read == *default => Ok(()),
+            Ok(_) | Err(_) => Err(format!("the default of {name} is none of its values")),
+        }
+    }
+
     /// The value of this parameter among those that were sent, which is taken out. `null` is "not given", as OpenAI's SDKs mean it,
-    /// and so is a list of no URLs.
+    /// and so is an empty list.
     ///
     /// # Errors
     /// When it is there under two of its spellings.
@@ -96,7 +147,7 @@ impl Param {
     }
 
     fn is_given(&self, value: &Value) -> bool {
-        let is_list = matches!(&self.of, ParamType::Urls { .. });
+        let is_list = matches!(&self.of, ParamType::Urls { .. } | ParamType::Items { .. });
         !(value.is_null() || is_list && value.as_array().is_some_and(Vec::is_empty))
     }
 
@@ -125,7 +176,9 @@ impl Param {
             }),
             (ParamType::Boolean, Value::Bool(_)) => Some(value),
             (ParamType::Url, url) if is_url(url) => Some(value),
-            (ParamType::Urls { max }, Value::Array(items)) if items.len() <= *max => {
+            (ParamType::Urls { min, max }, Value::Array(items))
+                if (*min..=*max).contains(&items.len()) =>
+            {
                 let problems = url_problems(path, items);
                 if !problems.is_empty() {
                     return Err(problems);
@@ -257,7 +310,7 @@ pub(super) fn names(params: &[Param]) -> String {
 fn word(values: &[String], value: &Value) -> Option<Value> {
     let said = match value {
         Value::String(word) => word.clone(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(_) => number(value)?.to_string(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     let same = values.iter().find(|word| **word == said);
@@ -265,14 +318,16 @@ fn word(values: &[String], value: &Value) -> Option<Value> {
     same.or_else(alike).map(|word| Value::String(word.clone()))
 }
 
-/// A number, or a text that is one.
+/// A number, or a text that is one. JSON does not tell 5.0 from 5, and some languages write the one for the other.
 fn number(value: &Value) -> Option<Value> {
     let number: Number = match value {
         Value::Number(number) => number.clone(),
         Value::String(text) => text.parse().ok()?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    Some(Value::Number(number))
+    let text = number.to_string();
+    let whole = text.strip_suffix(".0").and_then(|text| text.parse().ok());
+    Some(Value::Number(whole.unwrap_or(number)))
 }
 
 fn is_url(value: &Value) -> bool {
@@ -314,7 +369,8 @@ impl ParamType {
             Self::Number { min, max } => format!("be a number from {min} to {max}"),
             Self::Boolean => "be true or false".to_owned(),
             Self::Url => "be an http(s) URL".to_owned(),
-            Self::Urls { max } => format!("be a list of at most {max} URLs"),
+            Self::Urls { min: 0 | 1, max } => format!("be a list of at most {max} URLs"),
+            Self::Urls { min, max } => format!("be a list of {min} to {max} URLs"),
             Self::Items { min, max, fields } => {
                 format!("be a list of {min} to {max} objects of {}", names(fields))
             }

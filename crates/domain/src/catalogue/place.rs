@@ -28,7 +28,7 @@ pub(super) fn param<'p>(who: &str, place: &str, params: &'p [Param]) -> Result<&
     let param = params
         .find(|param| param.name == name)
         .ok_or_else(unknown)?;
-    let has = |index: usize| matches!(&param.of, ParamType::Urls { max } if index < *max);
+    let has = |index: usize| matches!(&param.of, ParamType::Urls { max, .. } if index < *max);
     if index.is_none_or(has) {
         Ok(param)
     } else {

@@ -110,6 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+        check(
+            &json!({"prompt": "a fox", "seed": 7.0}),
+            r#"{"prompt":"a fox","aspect_ratio":"1:1","type":"pro","resolution":"1K","seed":7,"output_format":"png"}"#,
+        );
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = catalogue.find("hailuo-2-3").unwrap();
+        let sent = json!({"prompt": "a fox", "image": "https://a.example/1.png", "duration": 10.0});
+        let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();
+        assert_eq!(resolved["duration"], "10");
+    }
+
+    #[test]
     fn every_violation_is_named_at_once() {
         check(
             &json!({"type": "max", "seed": 1.5, "resolution": 2, "input_urls": ["ftp://x", "https://y"], "promt": "a"}),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Param, Resolved, When, matches, place};
+use super::{Param, ParamType, Resolved, When, matches, place};
 use crate::Problem;
 
 /// One rule: where `when` holds, the others do.
@@ -22,6 +22,9 @@ pub struct Rule {
     /// Parameters that must not be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excludes: Vec<String>,
+    /// Parameters that are the sum of a field of a list, which is written `list.field`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub sums: Map<String, Value>,
     /// Parameters that may have these values only.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub allows: Map<String, Value>,
@@ -61,7 +64,15 @@ impl Rule {
                 Problem::invalid(name, allowed)
             })
         });
-        needs.chain(excludes).chain(allows).collect()
+        let sums = self.sums.iter().filter_map(|(name, of)| {
+            let of = of.as_str()?;
+            let sum = sum(of, resolved)?;
+            (resolved.get(name)?.as_i64() != Some(sum)).then(|| {
+                let allowed = format!("be {sum}, the sum of {of}{}", self.condition());
+                Problem::invalid(name, allowed)
+            })
+        });
+        needs.chain(excludes).chain(allows).chain(sums).collect()
     }
 
     /// That it names what there is.
@@ -80,6 +91,14 @@ impl Rule {
         }
         for name in &self.with {
             place::param("a rule", name, params)?;
+        }
+        for (name, of) in &self.sums {
+            let is_list = of.as_str().is_some_and(|of| is_counted(of, params));
+            if !matches!(find(name)?.of, ParamType::Integer { .. }) || !is_list {
+                return Err(format!(
+                    "a rule sums up for {name} what is no whole number, or no field of a list"
+                ));
+            }
         }
         for (name, values) in &self.allows {
             let param = find(name)?;
@@ -107,6 +126,29 @@ impl Rule {
             format!(" where {}", conditions.join(" and "))
         }
     }
+}
+
+/// The sum of a field of all elements of a list, if the list is there.
+fn sum(of: &str, resolved: &Resolved) -> Option<i64> {
+    let (list, field) = of.split_once('.')?;
+    let items = resolved.get(list)?.as_array()?.iter();
+    let numbers = items.filter_map(|item| item.get(field)?.as_i64());
+    Some(numbers.fold(0, i64::saturating_add))
+}
+
+/// Whether this is a field of a list, and a whole number in each of its elements.
+fn is_counted(of: &str, params: &[Param]) -> bool {
+    let Some((list, field)) = of.split_once('.') else {
+        return false;
+    };
+    let list = params.iter().find(|param| param.name == list);
+    let Some(ParamType::Items { fields, .. }) = list.map(|param| &param.of) else {
+        return false;
+    };
+    let mut fields = fields.iter();
+    fields.any(|param| {
+        param.name == field && param.required && matches!(param.of, ParamType::Integer { .. })
+    })
 }
 
 /// A word without quotation marks, and anything else as JSON.
@@ -184,6 +226,27 @@ mod tests {
     }
 
     #[test]
+    fn shots_last_as_long_as_the_film() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = catalogue.find("kling-3").unwrap();
+        let film = |duration: u64, shots: &[u64]| {
+            let shots: Vec<_> = shots
+                .iter()
+                .map(|seconds| json!({"prompt": "a fox", "duration": seconds}))
+                .collect();
+            let sent = json!({"multi_shots": true, "duration": duration, "multi_prompt": shots});
+            let problems = model.resolve(sent.as_object().unwrap().clone());
+            let problems = problems.err().unwrap_or_default();
+            let messages = problems.into_iter().map(|problem| problem.message);
+            messages.collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(film(7, &[3, 4]), "");
+        let told =
+            "duration must be 13, the sum of multi_prompt.duration where multi_shots is true";
+        assert_eq!(film(7, &[3, 10]), told);
+    }
+
+    #[test]
     fn a_rule_names_what_there_is() {
         for (rule, told) in [
             ("needs = [\"sed\"]", "names sed"),
@@ -191,6 +254,9 @@ mod tests {
             ("when = { typ = \"pro\" }\nneeds = [\"seed\"]", "names typ"),
             ("when = { type = \"max\" }\nneeds = [\"seed\"]", "never is"),
             ("when = { prompt = \"x\" }\nneeds = [\"seed\"]", "never is"),
+            ("sums = { seed = \"input_urls.n\" }", "no field of a list"),
+            ("sums = { prompt = \"a.b\" }", "no field of a list"),
+            ("sums = { seed = 7 }", "no field of a list"),
             ("allows = { type = [] }", "not a list of what it can be"),
             (
                 "allows = { type = \"pro\" }",

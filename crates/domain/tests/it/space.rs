@@ -41,7 +41,7 @@ fn value(param: &Param) -> BoxedStrategy<Value> {
             .boxed(),
         ParamType::Boolean => any::<bool>().prop_map(Value::Bool).boxed(),
         ParamType::Url => Just(json!("https://a.example/0.png")).boxed(),
-        ParamType::Urls { max } => (0..=*max)
+        ParamType::Urls { min, max } => (*min..=*max)
             .prop_map(|count| {
                 let url = |index| format!("https://a.example/{index}.png");
                 json!((0..count).map(url).collect::<Vec<String>>())

@@ -152,7 +152,7 @@ async fn whoever_prefers_to_wait_gets_the_finished_task_and_finds_it_in_the_list
 
 #[tokio::test]
 async fn openais_shape_has_the_pictures_and_costs_what_the_task_costs() -> Result<()> {
-    let aio = Aio::with(&[("AIO_LIMITS__BODIES__INLINE_PICTURE", "100")]).await?;
+    let aio = Aio::with(&[("AIO_LIMITS__BODIES__INLINE_PICTURES", "100")]).await?;
     let api = aio.account(100).await?.api;
     let ask = async |prompt: &str, more: Value| {
         let mut body = image(prompt);

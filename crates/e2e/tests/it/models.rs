@@ -132,6 +132,20 @@ async fn submit(api: &Api, route: &str, body: &Value) -> Result<Value> {
 async fn every_model_makes_its_files_at_its_price() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(10_000).await?.api;
+    let listed = api.get("/models").await?.json()?;
+    let listed = listed["data"].as_array().context("no models")?.iter();
+    for model in
+        listed.filter(|model| model["category"] != "chat" && model["category"] != "embedding")
+    {
+        let names = [&model["id"]]
+            .into_iter()
+            .chain(model["aliases"].as_array().into_iter().flatten());
+        let names: Vec<&Value> = names.collect();
+        let is_asked = asked()
+            .iter()
+            .any(|(_, body, _)| names.contains(&&body["model"]));
+        assert!(is_asked, "nobody asks {model}");
+    }
     let made = asked().into_iter().map(async |(route, body, credits)| {
         let task = submit(&api, route, &steered(&body, "delay=10ms")).await?;
         check(&api, &task, credits)

@@ -39,6 +39,9 @@ const STEP: u32 = 16;
 const MAX_SECONDS: i64 = 60;
 /// The most pictures of a job.
 const MAX_IMAGES: i64 = 4;
+/// The models that make more, and series.
+const SERIES: &str = "fal-ai/kling-image/";
+const MAX_SERIES: i64 = 9;
 /// How much of a text is spoken in a second.
 const CHARS_A_SECOND: usize = 15;
 /// The picture that an upscaler is taken to be given: the sandbox fetches nothing.
@@ -115,7 +118,7 @@ impl<'a> Fields<'a> {
         let subject = model.needs.first().and_then(|name| self.get(name));
         let subject = subject.and_then(Value::as_str).unwrap_or_default();
         let count = match model.place {
-            Place::Images => self.integer("num_images", 1, MAX_IMAGES).unwrap_or(1),
+            Place::Images => self.pictures(model),
             Place::Image | Place::Video | Place::Audio => 1,
         };
         let (width, height) = self.size(model);
@@ -130,6 +133,20 @@ impl<'a> Fields<'a> {
             seed: self.integer("seed", i64::MIN, i64::MAX),
             subject: subject.to_owned(),
             whole: Value::Object(self.map.clone()),
+        }
+    }
+
+    /// How many pictures: of a series, all of its parts.
+    fn pictures(&mut self, model: &Model) -> i64 {
+        let most = if model.id.starts_with(SERIES) {
+            MAX_SERIES
+        } else {
+            MAX_IMAGES
+        };
+        let alone = self.integer("num_images", 1, most).unwrap_or(1);
+        match self.text("result_type") {
+            Some("series") => self.integer("series_amount", 2, most).unwrap_or(alone),
+            Some(_) | None => alone,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reading a small JSON object of ours, field by field: everything wrong with it is said at once, unknown fields by name.
 //! Numbers are read as they were written, so that no amount of money passes through a float.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use domain::{Micros, MoneyError, PriceFactor};
 use proto::{Code, Fault, Violation, code};
@@ -257,9 +257,9 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields: Vec<Field<'de>> = Vec::new();
+                let (mut fields, mut known) = (Vec::<Field<'de>>::new(), HashSet::new());
                 while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    if fields.iter().any(|(known, _)| *known == name) {
+                    if !known.insert(name.clone()) {
                         return Err(de::Error::custom("a name comes twice"));
                     }
                     fields.push((name, value));

@@ -104,7 +104,12 @@ pub(super) async fn whole(app: &App, request: ReadOutputRequest) -> Result<Bytes
     let size = usize::try_from(output.head.bytes).unwrap_or_default();
     let mut bytes = BytesMut::with_capacity(size);
     let mut parts = output.parts;
-    while let Some(part) = parts.next().await {
+    let patience = app.config.limits.deadlines.media;
+    let late = |_elapsed| ApiError::from(Fault::of(code::TIMEOUT));
+    while let Some(part) = tokio::time::timeout(patience, parts.next())
+        .await
+        .map_err(late)?
+    {
         if let Some(Part::Data(data)) = part.map_err(task::unknown_alike)?.part {
             bytes.extend_from_slice(&data);
         }

@@ -208,13 +208,21 @@ impl App {
         (context, task): (Context, TaskId),
         view: &[u8],
     ) -> Result<Response, ApiError> {
-        let ended: Ended = serde_json::from_slice(view).map_err(|_| ApiError::internal())?;
+        let ended: Ended = serde_json::from_slice(view).map_err(|_| not_yet(task))?;
         if let Some(Failure { code, message }) = ended.error {
             return Err(ApiError::new(
                 Code::find(&code).unwrap_or(code::INTERNAL),
                 message,
             ));
         }
+        let _place = match asked.form {
+            Form::Url => None,
+            Form::B64Json => {
+                self.within_inline(&ended.output, task)?;
+                // Never closed; without a place the pictures would only be read sooner.
+                self.prepared.inline_places.acquire().await.ok()
+            }
+        };
         let mut data = Vec::with_capacity(ended.output.len());
         for (index, made) in (0_u32..).zip(ended.output) {
             data.push(match asked.form {
@@ -227,8 +235,9 @@ impl App {
                         start: None,
                         end: None,
                     };
-                    self.within_inline(made.bytes, task)?;
-                    let bytes = file::whole(self, request).await?;
+                    // They are made and paid for: no program may ask for them again by itself.
+                    let bytes = file::whole(self, request).await;
+                    let bytes = bytes.map_err(|_| not_yet(task))?;
                     Picture::B64Json(STANDARD.encode(bytes))
                 }
             });
@@ -238,24 +247,26 @@ impl App {
             data,
             credits_consumed: ended.consumed_credits,
         };
-        let body = serde_json::to_vec(&pictures).map_err(|_| ApiError::internal())?;
+        let body = serde_json::to_vec(&pictures).map_err(|_| not_yet(task))?;
         Ok(json(StatusCode::OK, body.into()))
     }
 
-    /// That a picture is not too large to be held here. It is made and paid for by now: whoever asked is told where it is.
-    fn within_inline(&self, bytes: u64, task: TaskId) -> Result<(), ApiError> {
-        let most = self.config.limits.bodies.inline_picture;
+    /// That pictures are not too large to be held here. They are made and paid for by now: whoever asked is told where they are.
+    fn within_inline(&self, made: &[Made], task: TaskId) -> Result<(), ApiError> {
+        let most = self.config.limits.bodies.inline_pictures;
+        let bytes = made.iter().map(|made| made.bytes);
+        let bytes = bytes.fold(0, u64::saturating_add);
         if usize::try_from(bytes).is_ok_and(|bytes| bytes <= most) {
             return Ok(());
         }
         let message = format!(
-            "the picture has {bytes} bytes, and b64_json takes at most {most}: it is kept at /api/v1/tasks/{task}"
+            "the pictures have {bytes} bytes, and b64_json takes at most {most}: they are kept at /api/v1/tasks/{task}"
         );
         Err(ApiError::new(code::TIMEOUT, message))
     }
 }
 
-/// Who asked in OpenAI's shape, and would wait no longer: the task may still end, and be charged.
+/// Who asked in OpenAI's shape, and cannot have it now: the task may still end, and be charged, or has been.
 pub(crate) fn not_yet(task: TaskId) -> ApiError {
     let message = format!("the pictures are not there yet; they will be at /api/v1/tasks/{task}");
     ApiError::new(code::TIMEOUT, message)

@@ -227,16 +227,24 @@ pub(crate) async fn ended_within<N>(
     time: Duration,
 ) -> Option<TaskSnapshot> {
     let until = Instant::now() + time;
-    let mut snapshot = look(app, caller, task).await.ok()?;
-    while snapshot.terminal == Terminal::Open {
+    let heartbeat = app.config.limits.streams.heartbeat;
+    let ended = |snapshot: &TaskSnapshot| snapshot.terminal == Terminal::Ended;
+    // A look that fails says nothing of the task.
+    let mut found = look(app, caller, task).await.ok();
+    while !found.as_ref().is_some_and(ended) {
         let left = until.saturating_duration_since(Instant::now());
-        let newer = newer(app, caller, (task, snapshot.version), left);
-        snapshot = tokio::select! {
-            newer = newer => newer?,
+        if left.is_zero() {
+            // The shared state may have missed the end.
+            return ask(app, caller, task).await.ok().filter(ended);
+        }
+        let version = found.as_ref().map_or(0, |snapshot| snapshot.version);
+        let newer = newer(app, caller, (task, version), left.min(heartbeat));
+        tokio::select! {
+            newer = newer => found = newer.or(found),
             () = app.tasks.stopping() => return None,
-        };
+        }
     }
-    Some(snapshot)
+    found
 }
 
 /// Waits for a newer version of a task than this one, so long at most.
@@ -278,6 +286,11 @@ async fn look<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnap
         return Ok(snapshot);
     }
     // Another tenant's task takes this way too, so that it takes as long as an unknown one.
+    ask(app, caller, task).await
+}
+
+/// The same of media itself.
+async fn ask<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
     let request = GetTaskRequest {
         context: Some(caller.context()),
         task_id: task.to_vec().into(),

@@ -239,7 +239,7 @@ async fn whoever_would_wait_is_answered_with_the_ended_task() {
     let key = house.usual_key();
     let submit = |body, wait: &str| house.post(IMAGES, &key, body).header("prefer", wait);
     // Media is away when it is asked: the task is accepted all the same.
-    let answer = submit("{}", "wait=5").send().await.unwrap();
+    let answer = submit("{}", "wait=1").send().await.unwrap();
     assert_eq!(answer.status(), 202);
     let answer = submit("known", "wait=0").send().await.unwrap();
     assert_eq!(answer.status(), 202);

@@ -115,7 +115,7 @@ impl MediaProvider for Fal {
         let (status, response) = job
             .split_once(' ')
             .ok_or_else(|| Failure::malformed("the job has not both its URLs"))?;
-        let standing: Standing = match self.get(access, status, classify).await {
+        let standing: Standing = match self.get(access, status, classify_state).await {
             Ok(standing) => standing,
             Err(failure) if failure.class() == Class::Gone => return Ok(Progress::Missing),
             Err(failure) => return Err(failure),
@@ -261,6 +261,16 @@ fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
     None
 }
 
+/// As [`classify`], for a look at a job: only they themselves can say that they do not have it. A gateway's bare 404 says nothing about a
+/// job that is paid.
+fn classify_state(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    let is_theirs = serde_json::from_slice::<Refused>(answer.body).is_ok();
+    if Class::of_status(answer.status) == Class::Gone && !is_theirs {
+        return Some(Verdict::of(Class::Unknown));
+    }
+    classify(answer)
+}
+
 /// As [`classify`], for the answer in the place of a result. An error in their words is the model's, and the end of the job; any
 /// other may come from in between, and leaves it open.
 fn classify_result(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
@@ -268,10 +278,11 @@ fn classify_result(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
     let class = Class::of_status(answer.status);
     let refused = serde_json::from_slice::<Refused>(answer.body);
     match (class, refused) {
-        (Class::Auth | Class::Balance | Class::Gone | Class::RateLimited | Class::Moderated, _) => {
+        (Class::Auth | Class::Balance | Class::RateLimited | Class::Moderated, _) => {
             classify(answer)
         }
         (_, Err(_)) => open,
+        (Class::Gone, Ok(_)) => classify(answer),
         (_, Ok(refused)) if refused.is_early() => open,
         // Somebody cancelled it there.
         (Class::Invalid, Ok(_)) if answer.status.as_u16() == 499 => {

@@ -23,11 +23,29 @@ on_both_engines!(
     the_customers_own_limit_is_the_most_a_task_may_cost,
     an_account_pays_its_part_and_keeps_it_to_the_end,
     what_is_accepted_keeps_its_price,
+    of_pictures_only_those_that_were_made_are_charged,
     what_is_charged_is_what_the_table_says,
 );
 
 fn fox() -> Value {
     json!({"model": "flux-2", "prompt": "a fox"})
+}
+
+async fn of_pictures_only_those_that_were_made_are_charged(engine: Engine) {
+    let counted = "[[params]]\nname = \"num_images\"\ntype = \"integer\"\nmin = 1\nmax = 4\ndefault = 1\n\n\
+                   [price]\nunit = \"image\"\nper = \"num_images\"";
+    let house = House::new(engine, vec![])
+        .await
+        .with_model("[price]\nunit = \"call\"", counted);
+    let running = house.start().await;
+    // This provider makes one picture, whatever it is asked.
+    for ordered in [1, 4] {
+        let body = json!({"model": "flux-2", "prompt": "a fox", "num_images": ordered});
+        let task = running.accepted_with(&body).await;
+        let view = running.reaches(task, "completed").await;
+        assert_eq!(view["output"].as_array().unwrap().len(), 1);
+        assert_eq!(view["consumed_microcredits"], PRICE, "{ordered} ordered");
+    }
 }
 
 async fn a_quote_says_what_would_be_held_and_writes_nothing_down(engine: Engine) {
