@@ -279,14 +279,14 @@ async fn a_film_is_kept_with_its_size_and_its_length(engine: Engine) {
 }
 
 async fn what_nobody_can_use_is_not_charged_nor_kept(engine: Engine) {
-    let house = House::new(engine, vec![]).await.with_deadline(1);
+    let house = House::new(engine, vec![]).await;
     house.provider.finish_badly();
     let running = house.start().await;
     let task = running.accepted().await;
     let view = running.reaches(task, "failed").await;
     assert_eq!(
         (&view["error"]["code"], &view["output"]),
-        (&json!(code::DEADLINE_EXCEEDED.word), &json!([]))
+        (&json!(code::UPSTREAM_FAILED.word), &json!([]))
     );
     eventually("released", async || {
         house.billing.settled(&task.to_bytes()) == [0]

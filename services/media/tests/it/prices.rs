@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use db::Engine;
 use domain::{
-    Catalogue, TaskId,
+    TaskId,
     charge::{Ending, Kind},
 };
 use proto::{code, media::v1::SubmitRequest};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     database::on_both_engines,
     fakes::Submit,
-    house::{House, Running, eventually},
+    house::{House, Running, eventually, flux_2, of_its_maker},
 };
 
 const PRICE: i64 = 5_000_000;
@@ -149,9 +149,9 @@ async fn what_is_accepted_keeps_its_price(engine: Engine) {
     running.reaches(task, "processing").await;
     running.dies().await;
 
-    let text = include_str!("../../../../crates/domain/catalogue/flux-2.toml");
+    let text = flux_2();
     let dearer = text.replace("microcredits = 5_000_000", "microcredits = 9_000_000");
-    let list = Arc::new(Catalogue::parse(&[("flux-2.toml", &dearer)]).unwrap());
+    let list = of_its_maker(&dearer);
     let house = house.with_catalogue(Arc::clone(&list));
     let running = house.start().await;
     house.provider.finish();
@@ -160,7 +160,7 @@ async fn what_is_accepted_keeps_its_price(engine: Engine) {
         house.billing.settled(&task.to_bytes()) == [PRICE]
     })
     .await;
-    let old = Catalogue::built_in().unwrap();
+    let old = of_its_maker(&text);
     assert_eq!(house.billing.receipts()[0]["price_version"], old.version());
     let next = running.accepted().await;
     assert_eq!(house.billing.held(&next.to_bytes()), Some(9_000_000));
