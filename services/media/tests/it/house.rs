@@ -435,7 +435,8 @@ pub(crate) fn flux_2() -> String {
 /// The models, with this file for flux-2.
 pub(crate) fn of_its_maker(text: &str) -> Arc<Catalogue> {
     let own = ("flux-2.toml".to_owned(), text.to_owned());
-    Arc::new(Catalogue::with(&[own], &[]).unwrap())
+    let without = ["flux-2".to_owned()];
+    Arc::new(Catalogue::with(&[own], &without).unwrap())
 }
 
 fn caller(mode: Mode) -> Caller {
