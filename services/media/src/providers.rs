@@ -3,6 +3,7 @@
 
 mod bfl;
 mod fal;
+mod fastapi;
 mod kie;
 
 use std::{collections::HashMap, sync::Arc};
@@ -10,7 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use chassis::config::Access;
 use serde_json::{Map, Value};
-use upstream::{Failure, ProviderClient};
+use upstream::{Class, Failure, ProviderClient, Verdict};
 
 /// A provider's wire protocol.
 #[async_trait]
@@ -55,6 +56,11 @@ pub(crate) enum Progress {
     Failed(Failure),
     /// The provider does not know the job (yet).
     Missing,
+}
+
+/// The provider's content policy refused a request, or what it made of one.
+fn moderated(words: &str) -> Failure {
+    Failure::reported(Verdict::with_detail(Class::Moderated, words))
 }
 
 /// The adapters, by the name the catalogue uses.

@@ -12,6 +12,7 @@ use domain::{
     catalogue::{Model, Param, ParamType},
 };
 use http::StatusCode;
+use memchr::memmem;
 use proto::{Code, code, common::v1::Context, media::v1::ReadOutputRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -102,6 +103,10 @@ enum Picture {
 /// # Errors
 /// What is wrong with the fields that are OpenAI's.
 pub(crate) fn read(catalogue: &Catalogue, body: &[u8]) -> Result<Option<Asked>, ApiError> {
+    // Most do not, and media reads them anyway.
+    if memmem::find(body, RESPONSE_FORMAT.as_bytes()).is_none() {
+        return Ok(None);
+    }
     let Ok(mut fields) = Fields::parse(body) else {
         return Ok(None);
     };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, MediaProvider, Order, Progress, Started};
+use super::{Access, MediaProvider, Order, Progress, Started, fastapi, moderated};
 
 /// Polling hosts of theirs, besides the configured one, that may be shown the key.
 const OWN_HOSTS: &str = ".bfl.ai";
@@ -215,10 +215,6 @@ fn progress(polled: Polled) -> Result<Progress, Failure> {
     })
 }
 
-fn moderated(words: &str) -> Failure {
-    Failure::reported(Verdict::with_detail(Class::Moderated, words))
-}
-
 /// They count from 0.0 to 1.0. Read as text: the house has no floats outside the wire.
 fn percent(progress: &Value) -> Option<i64> {
     let text = progress.to_string();
@@ -237,18 +233,10 @@ fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
         return None;
     }
     let refused: Refused = serde_json::from_slice(answer.body).ok()?;
-    let words = match &refused.detail {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let texts: Vec<&str> = items
-                .iter()
-                .filter_map(|item| item.get("msg")?.as_str())
-                .collect();
-            texts.join("; ")
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
-    };
-    Some(Verdict::with_detail(class, words))
+    Some(Verdict::with_detail(
+        class,
+        fastapi::words(&refused.detail)?,
+    ))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, MediaProvider, Order, Progress, Started};
+use super::{Access, MediaProvider, Order, Progress, Started, fastapi, moderated};
 
 /// Hosts of their queue, besides the configured one, that may be shown the key.
 const OWN_HOSTS: [&str; 2] = [".fal.run", ".falrun.com"];
@@ -244,10 +244,6 @@ fn url(file: &Value) -> Option<String> {
     matches!(url.scheme(), "http" | "https").then(|| text.to_owned())
 }
 
-fn moderated(words: &str) -> Failure {
-    Failure::reported(Verdict::with_detail(Class::Moderated, words))
-}
-
 /// Their refusals: words about the input are for the customer, all others are ours.
 fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
     let class = Class::of_status(answer.status);
@@ -318,17 +314,7 @@ impl Refused {
     /// What is wrong with the input.
     fn verdict(&self) -> Option<Verdict> {
         let items = self.detail.as_array().map_or(&[][..], Vec::as_slice);
-        let words = match &self.detail {
-            Value::String(text) => text.clone(),
-            Value::Array(_) => {
-                let texts: Vec<&str> = items
-                    .iter()
-                    .filter_map(|item| item.get("msg")?.as_str())
-                    .collect();
-                texts.join("; ")
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
-        };
+        let words = fastapi::words(&self.detail)?;
         let mut types = items.iter().filter_map(|item| item.get("type"));
         let class = if is_policy(&self.error_type) || types.any(is_policy) {
             Class::Moderated
