@@ -52,6 +52,9 @@ pub struct Provider {
     /// Sent with each call, in the place of a header of ours with the same name.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
+    /// What it signs its callbacks with, where it signs them.
+    #[serde(default)]
+    pub callback_secret: Option<Secret>,
 }
 
 /// What is wrong with the configuration, each setting with its name.

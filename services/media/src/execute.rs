@@ -58,6 +58,7 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
         let order = Order {
             model: &candidate.route.model,
             parameters: &input,
+            callback: None,
         };
         let provider = candidate.route.provider.clone();
         let started = candidate.adapter.start(&candidate.access, &order);
@@ -204,8 +205,8 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
     };
     let checked = candidate.adapter.check(&candidate.access, &job);
     match ask(media, "check", candidate.route, checked).await {
-        Ok(Progress::Running { percent }) => still_running(media, task, percent).await,
-        Ok(Progress::Done { files }) => {
+        Ok(Progress::Running { percent, .. }) => still_running(media, task, percent).await,
+        Ok(Progress::Done { files, .. }) => {
             store_outputs(media, task, &files, &candidate.access.base_url).await
         }
         Ok(Progress::Failed(failure)) => {

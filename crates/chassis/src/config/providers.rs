@@ -31,6 +31,8 @@ pub struct Access {
     pub dialect: Dialect,
     /// The operator's own headers: they stand in the place of ours.
     pub headers: HeaderMap,
+    /// What its callbacks are signed with; `None`: they are not checked.
+    pub callback_secret: Option<Secret>,
 }
 
 /// How to reach some providers. Settled once, at the start.
@@ -94,6 +96,7 @@ impl Providers {
             key: Some(Secret::new(SANDBOX_KEY)),
             dialect: known.map(|known| known.dialect).unwrap_or_default(),
             headers: HeaderMap::new(),
+            callback_secret: None,
         })
     }
 
@@ -132,6 +135,7 @@ fn configured(name: &str, section: &Provider) -> Result<Vec<Access>, Error> {
         key,
         dialect,
         headers: headers.clone(),
+        callback_secret: section.callback_secret.clone(),
     };
     Ok(keys.into_iter().map(access).collect())
 }

@@ -8,10 +8,12 @@ use serde_json::{Map, Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, MediaProvider, Order, Progress, Started, fastapi, moderated};
+use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, fastapi, moderated};
 
 /// Polling hosts of theirs, besides the configured one, that may be shown the key.
 const OWN_HOSTS: &str = ".bfl.ai";
+/// What one of their credits is, in millionths of a US dollar.
+const CREDIT: i64 = 10_000;
 /// Width and height at 1K, about a megapixel and multiples of 16; 2K doubles both.
 const SIZES: &[(&str, u32, u32)] = &[
     ("1:1", 1024, 1024),
@@ -36,6 +38,9 @@ pub(super) struct Bfl {
 struct Submitted {
     id: String,
     polling_url: Option<String>,
+    /// In credits of theirs.
+    #[serde(default)]
+    cost: Value,
 }
 
 /// The wire shape of a job's state. Some clients of theirs met `state` for `status`.
@@ -77,7 +82,11 @@ impl MediaProvider for Bfl {
             .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
         let mut headers = authorised(access);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let body = body(order.parameters).to_string().into();
+        let mut body = body(order.parameters);
+        if let (Some(callback), Some(fields)) = (order.callback, body.as_object_mut()) {
+            fields.insert("webhook_url".to_owned(), callback.into());
+        }
+        let body = body.to_string().into();
         let reply = self
             .client
             .send(Call::submit(url, headers, body), classify)
@@ -86,9 +95,9 @@ impl MediaProvider for Bfl {
             .await?;
         let submitted: Submitted = serde_json::from_slice(&reply)
             .map_err(|_| Failure::malformed("the answer to a submit has no job"))?;
-        Ok(Started {
-            job: reference(&access.base_url, submitted),
-        })
+        let cost = Cost::of_credits(&submitted.cost, CREDIT);
+        let job = reference(&access.base_url, submitted);
+        Ok(Started { job, cost })
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -110,6 +119,11 @@ impl MediaProvider for Bfl {
         let polled: Polled = serde_json::from_slice(&answer)
             .map_err(|_| Failure::malformed("the answer to a poll has no status"))?;
         progress(polled)
+    }
+
+    /// They have no such call.
+    async fn cancel(&self, _: &Access, _: &str) -> Result<Cancelled, Failure> {
+        Ok(Cancelled::Impossible)
     }
 }
 
@@ -198,6 +212,7 @@ fn progress(polled: Polled) -> Result<Progress, Failure> {
                 .ok_or_else(|| Failure::malformed("a finished job has no sample"))?;
             Progress::Done {
                 files: vec![result.sample],
+                cost: None,
             }
         }
         "Request Moderated" => Progress::Failed(moderated(
@@ -211,6 +226,7 @@ fn progress(polled: Polled) -> Result<Progress, Failure> {
         // `Pending`, and whatever else they may add: it runs until the deadline.
         _ => Progress::Running {
             percent: polled.progress.as_ref().and_then(percent),
+            position: None,
         },
     })
 }
@@ -251,6 +267,7 @@ mod tests {
         Submitted {
             id: "a b".into(),
             polling_url: polling_url.map(str::to_owned),
+            cost: Value::Null,
         }
     }
 
@@ -324,8 +341,8 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let outcome = progress(serde_json::from_str(text).unwrap());
             let told = match outcome {
-                Ok(Progress::Running { percent }) => format!("running {percent:?}"),
-                Ok(Progress::Done { files }) => format!("done {files:?}"),
+                Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
+                Ok(Progress::Done { files, .. }) => format!("done {files:?}"),
                 Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
                 Ok(Progress::Missing) => "missing".to_owned(),
                 Err(failure) => failure.class().to_string(),

@@ -4,13 +4,13 @@
 
 use async_trait::async_trait;
 use domain::Secret;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, MediaProvider, Order, Progress, Started, fastapi, moderated};
+use super::{Access, Cancelled, MediaProvider, Order, Progress, Started, fastapi, moderated};
 
 /// Hosts of their queue, besides the configured one, that may be shown the key.
 const OWN_HOSTS: [&str; 2] = [".fal.run", ".falrun.com"];
@@ -44,6 +44,8 @@ struct Submitted {
 #[derive(Deserialize)]
 struct Standing {
     status: String,
+    /// While it waits in the queue.
+    queue_position: Option<i64>,
     #[serde(default)]
     error: Value,
     #[serde(default)]
@@ -56,6 +58,12 @@ struct Refused {
     detail: Value,
     #[serde(default)]
     error_type: Value,
+}
+
+/// The wire shape of an answer to a cancel.
+#[derive(Deserialize)]
+struct Told {
+    status: String,
 }
 
 // === impl Fal ===
@@ -75,11 +83,7 @@ impl Fal {
             .base_url
             .join(place)
             .map_err(|_| Failure::malformed("the URL of a job is not one"))?;
-        let headers = if may_see_the_key(&access.base_url, &url) {
-            authorised(access)
-        } else {
-            HeaderMap::new()
-        };
+        let headers = headers_for(access, &url);
         let reply = self.client.send(Call::get(url, headers), classify).await?;
         serde_json::from_slice(&reply.bytes().await?)
             .map_err(|_| Failure::malformed("the answer about a job is not theirs"))
@@ -90,7 +94,10 @@ impl Fal {
 impl MediaProvider for Fal {
     async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
         let not_sent = || Failure::reported(Verdict::of(Class::NotSent));
-        let url = access.base_url.join(order.model).map_err(|_| not_sent())?;
+        let mut url = access.base_url.join(order.model).map_err(|_| not_sent())?;
+        if let Some(callback) = order.callback {
+            url.query_pairs_mut().append_pair("fal_webhook", callback);
+        }
         let body = serde_json::to_vec(order.parameters).map_err(|_| not_sent())?;
         let mut headers = authorised(access);
         headers.insert(
@@ -108,7 +115,7 @@ impl MediaProvider for Fal {
             .map_err(|_| Failure::malformed("the answer to a submit has no job"))?;
         let job = reference(&access.base_url, order.model, &submitted)
             .ok_or_else(|| Failure::malformed("the answer to a submit does not lead to a job"))?;
-        Ok(Started { job })
+        Ok(Started { job, cost: None })
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -122,12 +129,42 @@ impl MediaProvider for Fal {
         };
         if standing.status != "COMPLETED" {
             // `IN_QUEUE`, `IN_PROGRESS`, and whatever else they may add: it runs until the deadline. They tell no percentage.
-            return Ok(Progress::Running { percent: None });
+            return Ok(Progress::Running {
+                percent: None,
+                position: standing.queue_position.filter(|jobs| *jobs >= 0),
+            });
         }
         match self.get(access, response, classify_result).await {
             Ok(output) => Ok(done(&standing, &output)),
             Err(failure) => without_result(&standing, failure),
         }
+    }
+
+    /// One that waits leaves the queue; one that runs is told to end, and its result is not there then.
+    async fn cancel(&self, access: &Access, job: &str) -> Result<Cancelled, Failure> {
+        let (_, response) = job
+            .split_once(' ')
+            .ok_or_else(|| Failure::malformed("the job has not both its URLs"))?;
+        let url = access
+            .base_url
+            .join(&format!("{response}/cancel"))
+            .map_err(|_| Failure::malformed("the URL of a job is not one"))?;
+        let headers = headers_for(access, &url);
+        let call = Call::new(Method::PUT, url, headers, Vec::new().into());
+        match self.client.send(call, classify_cancel).await {
+            Ok(_) => Ok(Cancelled::Stopped),
+            Err(failure) if failure.class() == Class::Gone => Ok(Cancelled::TooLate),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Our headers, with the key where it may be seen.
+fn headers_for(access: &Access, url: &Url) -> HeaderMap {
+    if may_see_the_key(&access.base_url, url) {
+        authorised(access)
+    } else {
+        HeaderMap::new()
     }
 }
 
@@ -185,7 +222,7 @@ fn done(standing: &Standing, output: &Map<String, Value>) -> Progress {
     if files.is_empty() {
         return Progress::Failed(Failure::malformed("a finished job has no file"));
     }
-    Progress::Done { files }
+    Progress::Done { files, cost: None }
 }
 
 /// What it says that no result came: the model's own error ends the job. All else is between us and the queue, and does not,
@@ -265,6 +302,16 @@ fn classify_state(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
         return Some(Verdict::of(Class::Unknown));
     }
     classify(answer)
+}
+
+/// As [`classify`], for a cancel: done already, or not there (any more), in their words. Whatever comes from in between leaves it open.
+fn classify_cancel(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    let told: Option<Told> = serde_json::from_slice(answer.body).ok();
+    match told.map(|told| told.status).as_deref() {
+        Some("ALREADY_COMPLETED" | "NOT_FOUND") => Some(Verdict::of(Class::Gone)),
+        _ if Class::of_status(answer.status) == Class::Gone => Some(Verdict::of(Class::Unknown)),
+        _ => classify(answer),
+    }
 }
 
 /// As [`classify`], for the answer in the place of a result. An error in their words is the model's, and the end of the job; any

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, MediaProvider, Order, Progress, Started};
+use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started};
 
+/// What one of their credits is, in millionths of a US dollar.
+const CREDIT: i64 = 5_000;
 /// The code of an envelope that holds what was asked for.
 const FINE: i64 = 200;
 /// The code of a generation that failed: their word for it in some answers, in the place of a record's state.
@@ -91,6 +93,9 @@ struct Record {
     fail_msg: Option<String>,
     /// Some models tell it.
     progress: Option<Value>,
+    /// What they billed, where they tell it.
+    #[serde(default)]
+    credits_consumed: Value,
 }
 
 /// What the text in a record's `resultJson` holds.
@@ -117,7 +122,10 @@ impl MediaProvider for Kie {
             .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
         let mut headers = authorised(access);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let body = json!({ "model": order.model, "input": order.parameters });
+        let mut body = json!({ "model": order.model, "input": order.parameters });
+        if let (Some(callback), Some(fields)) = (order.callback, body.as_object_mut()) {
+            fields.insert("callBackUrl".to_owned(), callback.into());
+        }
         let call = Call::submit(url, headers, body.to_string().into());
         let reply = self.client.send(call, classify).await?.bytes().await?;
         let envelope = Envelope::read(&reply)
@@ -132,6 +140,7 @@ impl MediaProvider for Kie {
         }
         Ok(Started {
             job: created.task_id,
+            cost: None,
         })
     }
 
@@ -146,6 +155,11 @@ impl MediaProvider for Kie {
             Err(failure) => return Err(failure),
         };
         envelope.progress()
+    }
+
+    /// They have no such call.
+    async fn cancel(&self, _: &Access, _: &str) -> Result<Cancelled, Failure> {
+        Ok(Cancelled::Impossible)
     }
 }
 
@@ -204,11 +218,13 @@ impl Record {
         Ok(match self.state.as_str() {
             "success" => Progress::Done {
                 files: self.files()?,
+                cost: Cost::of_credits(&self.credits_consumed, CREDIT),
             },
             "fail" => Progress::Failed(self.failure()),
             // `waiting`, `queuing`, `generating`, and whatever else they may add: it runs until the deadline.
             _ => Progress::Running {
                 percent: self.progress.as_ref().and_then(percent),
+                position: None,
             },
         })
     }

@@ -77,6 +77,7 @@ impl House {
                 key: Some(domain::Secret::new("k")),
                 dialect: domain::Dialect::default(),
                 headers: http::HeaderMap::new(),
+                callback_secret: None,
             },
             fal: Fal::new(upstream::ProviderClient::new(&limits).unwrap()),
         }
@@ -87,6 +88,7 @@ impl House {
         let order = Order {
             model: "fal-ai/topaz/upscale/image",
             parameters: parameters.as_object().unwrap(),
+            callback: None,
         };
         let started = self.fal.start(&self.access, &order).await;
         started.map(|started| started.job)

@@ -31,8 +31,8 @@ fn read(classify: Classify, status: u16, body: &str) -> (Class, Option<String>) 
 
 pub(super) fn told(progress: &Result<Progress, Failure>) -> String {
     match progress {
-        Ok(Progress::Running { percent }) => format!("running {percent:?}"),
-        Ok(Progress::Done { files }) => format!("done {}", files.join(" ")),
+        Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
+        Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
         Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => format!("open {}", failure.class()),
@@ -93,6 +93,7 @@ fn the_key_stands_in_their_own_scheme_unless_the_operator_says_otherwise() {
         key: Some(Secret::new("a:b")),
         dialect: domain::Dialect::default(),
         headers: HeaderMap::new(),
+        callback_secret: None,
     };
     let headers = authorised(&access);
     assert_eq!(headers["authorization"], "Key a:b");

@@ -21,6 +21,7 @@ fn access(origin: &str) -> Access {
         base_url: Url::parse(origin).unwrap(),
         key: Some(Secret::new("k")),
         dialect: Dialect::default(),
+        callback_secret: None,
         headers: HeaderMap::new(),
     }
 }
@@ -63,7 +64,11 @@ fn input() -> Map<String, Value> {
 
 async fn submit(access: &Access, parameters: &Map<String, Value>) -> Result<Started, Failure> {
     let model = "topaz/image-upscale";
-    let order = Order { model, parameters };
+    let order = Order {
+        model,
+        parameters,
+        callback: None,
+    };
     adapter(UpstreamConfig::default())
         .start(access, &order)
         .await
@@ -78,11 +83,12 @@ fn told(failure: &Failure) -> String {
 
 fn shown(outcome: &Result<Progress, Failure>) -> String {
     match outcome {
-        Ok(Progress::Running { percent: None }) => "running".to_owned(),
+        Ok(Progress::Running { percent: None, .. }) => "running".to_owned(),
         Ok(Progress::Running {
             percent: Some(percent),
+            ..
         }) => format!("running {percent}"),
-        Ok(Progress::Done { files }) => format!("done {}", files.join(" ")),
+        Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
         Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => told(failure),
