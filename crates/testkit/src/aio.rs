@@ -10,6 +10,7 @@ mod shape;
 use std::{
     path::PathBuf,
     process::{ExitStatus, Output},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,7 +18,7 @@ use domain::{ApiKey, Mode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Account, Api, api, binary, servers::free_port};
+use crate::{Account, Api, api, binary, openapi::Told, servers::free_port};
 use engines::{Access, Engines};
 use house::House;
 use instance::{Instance, Program};
@@ -38,6 +39,7 @@ pub struct Aio {
     engines: Option<Engines>,
     operator: String,
     http: reqwest::Client,
+    told: Arc<Told>,
     first: Option<FirstStart>,
     verdict: Verdict,
     /// Declared last, so that it is deleted when nobody writes to it any more.
@@ -150,6 +152,7 @@ impl Aio {
                 engines,
                 operator,
                 http: api::client()?,
+                told: Arc::default(),
                 verdict: Verdict::Open,
                 home,
             });
@@ -323,7 +326,12 @@ impl Aio {
 
     /// A client with this key, or without one. It goes to one edge after another.
     pub fn api(&self, key: Option<&str>) -> Api {
-        Api::new(self.http.clone(), self.house.edges(), key)
+        Api::new(
+            self.http.clone(),
+            self.house.edges(),
+            Arc::clone(&self.told),
+            key,
+        )
     }
 
     /// Makes an account with so much play money.

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use crate::{Events, eventually};
+use crate::{
+    Events, eventually,
+    openapi::{Document, Exchange, Told},
+};
 
 /// The longest silence of the program within one answer.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -23,6 +26,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 pub struct Api {
     http: reqwest::Client,
     edges: Arc<Edges>,
+    told: Arc<Told>,
     key: Option<String>,
 }
 
@@ -88,11 +92,18 @@ pub(crate) fn client() -> Result<reqwest::Client> {
 
 impl Api {
     /// Each of `bases` without a slash at the end, such as `http://127.0.0.1:8080`.
-    pub(crate) fn new(http: reqwest::Client, bases: Vec<String>, key: Option<&str>) -> Self {
+    /// Answers are compared with what the program tells of itself.
+    pub(crate) fn new(
+        http: reqwest::Client,
+        bases: Vec<String>,
+        told: Arc<Told>,
+        key: Option<&str>,
+    ) -> Self {
         let next = AtomicUsize::new(0);
         Self {
             http,
             edges: Arc::new(Edges { bases, next }),
+            told,
             key: key.map(str::to_owned),
         }
     }
@@ -103,6 +114,7 @@ impl Api {
         Self {
             http: self.http.clone(),
             edges: Arc::clone(&self.edges),
+            told: Arc::clone(&self.told),
             key: key.map(str::to_owned),
         }
     }
@@ -137,7 +149,7 @@ impl Api {
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors
-    /// When nothing answers, or not to the end.
+    /// When nothing answers, or not to the end; when the answer, or a request that was taken, is not as the program's own document says.
     pub async fn send(
         &self,
         method: Method,
@@ -145,12 +157,37 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Reply> {
-        let response = self.open(method, path, headers, body).await?;
-        Ok(Reply {
+        let sent = body.into();
+        let response = self
+            .open(method.clone(), path, headers, sent.clone())
+            .await?;
+        let reply = Reply {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.bytes().await?,
+        };
+        self.compare(&Exchange {
+            method: &method,
+            path,
+            sent: &sent,
+            reply: &reply,
         })
+        .await?;
+        Ok(reply)
+    }
+
+    /// Compares an exchange with the document, which the first one fetches.
+    async fn compare(&self, exchange: &Exchange<'_>) -> Result<()> {
+        let fetch = async || {
+            let url = format!("{}/api/v1/openapi.json", self.edges.next());
+            let answer = self.http.get(url).send().await?.error_for_status()?;
+            Document::parse(&answer.bytes().await?)
+        };
+        match self.told.get_or_try_init(fetch).await {
+            Ok(document) => document.compare(exchange),
+            // A program that was killed meanwhile tells nothing; the next exchange asks again.
+            Err(_away) => Ok(()),
+        }
     }
 
     /// `GET`.

@@ -13,6 +13,7 @@ mod binary;
 mod collector;
 mod counted;
 mod events;
+mod openapi;
 pub mod servers;
 mod sink;
 mod wait;

@@ -87,7 +87,7 @@ fn enveloped(status: StatusCode, data: &[u8]) -> Response {
 }
 
 /// Answers with JSON.
-fn json(status: StatusCode, body: Bytes) -> Response {
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, Body::from(body)).into_response()
 }

@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod observe;
+mod openapi;
 mod responses;
 pub mod router;
 mod sse;
@@ -30,6 +31,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
+use bytes::Bytes;
 use chassis::{LinkSigner, Tasks, config::Settings, rpc::Channel};
 use domain::Catalogue;
 use live::SharedLive;
@@ -115,6 +117,8 @@ struct App {
 /// What answers are made of and is the same in all of them.
 struct Prepared {
     listings: Listings,
+    /// `GET /openapi.json`.
+    openapi: Bytes,
     page_policy: String,
     /// For answers with pictures in them, which are put together in memory.
     inline_places: Semaphore,
@@ -203,6 +207,7 @@ impl Edge {
             live: deps.live,
             prepared: Prepared {
                 listings: Listings::new(&deps.catalogue)?,
+                openapi: openapi::document(&deps.catalogue, config.server.public_url.as_deref())?,
                 page_policy: http::welcome::policy(),
                 inline_places: Semaphore::new(limits.bodies.inline_at_once),
             },

@@ -18,6 +18,7 @@ use crate::{
         responses, task, uploads, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
+    openapi,
 };
 
 /// Where the routes of the API are served.
@@ -40,6 +41,8 @@ pub struct Route {
 pub enum Access {
     /// Nothing, and it is served beside the API.
     Open,
+    /// Nothing.
+    Public,
     /// Any good key.
     Key,
     /// A key with this scope.
@@ -112,6 +115,9 @@ static ROUTES: &[Route] = &[
     row(Method::GET, "/models", Access::Key, || get(models::list)),
     row(Method::GET, "/models/{*id}", Access::Key, || {
         get(models::get)
+    }),
+    row(Method::GET, "/openapi.json", Access::Public, || {
+        get(openapi::get)
     }),
     row(Method::GET, "/tasks", READ, || get(task::list)),
     row(Method::GET, "/tasks/{id}", READ, || get(task::get)),
@@ -267,11 +273,14 @@ pub(crate) fn router(gate: Gate) -> Router {
     for route in ROUTES.iter().filter(|route| route.is_behind(gate.door)) {
         router = match route.access {
             Access::Open => router.route(route.path, (route.serve)()),
-            Access::Key | Access::Scope(_) | Access::Either(..) | Access::Link | Access::Signed => {
-                PREFIXES.iter().fold(router, |router, prefix| {
-                    router.route(&format!("{prefix}{}", route.path), (route.serve)())
-                })
-            }
+            Access::Public
+            | Access::Key
+            | Access::Scope(_)
+            | Access::Either(..)
+            | Access::Link
+            | Access::Signed => PREFIXES.iter().fold(router, |router, prefix| {
+                router.route(&format!("{prefix}{}", route.path), (route.serve)())
+            }),
         };
     }
     // The layer goes last, around everything: also around what no route took.

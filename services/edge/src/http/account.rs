@@ -15,6 +15,7 @@ use proto::{
     id_from_wire, mode_from_wire,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -23,13 +24,16 @@ use crate::{
     http::{admin::read, fields::Fields, success},
 };
 
-/// The wire form of a balance.
-#[derive(Serialize)]
+/// A balance.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Credits {
     account_id: String,
     mode: &'static str,
+    #[schema(value_type = f64)]
     available_credits: Micros,
+    #[schema(value_type = f64)]
     held_credits: Micros,
+    #[schema(value_type = f64)]
     posted_credits: Micros,
     available_microcredits: i64,
     held_microcredits: i64,
@@ -38,12 +42,15 @@ pub(crate) struct Credits {
     frozen: bool,
     expiring: Vec<Expiring>,
     /// Below what posted amount the customer is told.
+    #[schema(value_type = Option<f64>)]
     alert_below_credits: Option<Micros>,
 }
 
-/// The wire form of credit that expires.
-#[derive(Serialize)]
-struct Expiring {
+/// Credit that expires.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExpiringCredit)]
+pub(crate) struct Expiring {
+    #[schema(value_type = f64)]
     credits: Micros,
     expires_at: String,
 }

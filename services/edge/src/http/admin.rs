@@ -23,6 +23,7 @@ use proto::{
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -42,48 +43,51 @@ use crate::{
 /// Characters of the longest name or reason.
 pub(super) const TEXT_LEN: usize = 200;
 
-/// The wire form of an account.
-#[derive(Serialize)]
-struct Account {
+/// An account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Account {
     account_id: String,
     name: String,
     created_at: String,
     /// What it pays of a price, as a decimal of six places.
+    #[schema(value_type = f64)]
     price_factor: Micros,
 }
 
-/// The wire form of a new account.
-#[derive(Serialize)]
-struct NewAccount {
+/// A new account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewAccount {
     account_id: String,
     name: String,
 }
 
-/// The wire form of an account that was stopped or let go on.
-#[derive(Serialize)]
-struct FrozenAccount {
+/// An account that was stopped or let go on.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FrozenAccount {
     account_id: String,
     frozen: bool,
 }
 
-/// The wire form of an audit.
-#[derive(Serialize)]
-struct Audit {
+/// An audit.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerAudit)]
+pub(crate) struct Audit {
     ok: bool,
     checks: Vec<Check>,
 }
 
-/// The wire form of one check of an audit.
-#[derive(Serialize)]
-struct Check {
+/// One check of an audit.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerCheck)]
+pub(crate) struct Check {
     name: String,
     ok: bool,
     figure: i64,
 }
 
-/// The wire form of an attempt whose outcome is unknown.
-#[derive(Serialize)]
-struct UnknownAttempt {
+/// An attempt whose outcome is unknown.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UnknownAttempt {
     task_id: String,
     attempt: u32,
     provider: String,

@@ -12,6 +12,7 @@ use proto::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -23,9 +24,10 @@ use crate::{
     },
 };
 
-/// The wire form of a row of the log.
-#[derive(Serialize)]
-struct Entry {
+/// A row of the log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditLogEntry)]
+pub(crate) struct Entry {
     entry_id: String,
     created_at: String,
     account_id: Option<String>,
@@ -34,6 +36,7 @@ struct Entry {
     request_id: Option<String>,
     action: String,
     subject: String,
+    #[schema(value_type = Option<Object>)]
     detail: Option<Box<RawValue>>,
 }
 

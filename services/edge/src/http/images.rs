@@ -16,6 +16,7 @@ use memchr::memmem;
 use proto::{Code, code, common::v1::Context, media::v1::ReadOutputRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -82,18 +83,21 @@ struct Failure {
     message: String,
 }
 
-/// The wire form of the answer.
-#[derive(Serialize)]
-struct Pictures {
+/// The answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Images)]
+pub(crate) struct Pictures {
     created: i64,
     data: Vec<Picture>,
+    #[schema(value_type = f64)]
     credits_consumed: Box<RawValue>,
 }
 
-/// The wire form of a picture.
-#[derive(Serialize)]
+/// A picture.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Image)]
 #[serde(rename_all = "snake_case")]
-enum Picture {
+pub(crate) enum Picture {
     Url(String),
     B64Json(String),
 }

@@ -3,7 +3,7 @@
 
 pub(crate) mod admin;
 mod read;
-mod show;
+pub(crate) mod show;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use domain::{TaskId, ids};
 use http::{HeaderMap, StatusCode};
 use proto::{id_from_wire, media::v1::SubmitRequest};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App, Gate,
@@ -28,9 +29,10 @@ use crate::{
 /// The route of pictures.
 const IMAGES: &str = "images/generations";
 
-/// The wire form of an accepted task.
-#[derive(Serialize)]
-struct Accepted {
+/// An accepted task.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TaskAccepted)]
+pub(crate) struct Accepted {
     task_id: String,
     status: &'static str,
 }

@@ -18,6 +18,7 @@ use proto::{
     id_from_wire,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -39,38 +40,45 @@ const PACK_LEN: usize = 40;
 /// The name of the header with the payment provider's signature.
 const SIGNATURE: &str = "stripe-signature";
 
-/// The wire form of a pack.
-#[derive(Serialize)]
-struct Pack {
+/// A pack.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreditPack)]
+pub(crate) struct Pack {
     id: String,
     name: String,
+    #[schema(value_type = f64)]
     credits: Micros,
     price: i64,
     currency: String,
 }
 
-/// The wire form of an order.
-#[derive(Serialize)]
-struct Order {
+/// An order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Order {
     order_id: String,
     object: &'static str,
     status: String,
     pack: String,
     name: String,
+    #[schema(value_type = f64)]
     credits: Micros,
     price: i64,
     currency: String,
     checkout_url: Option<String>,
+    #[schema(value_type = f64)]
     credited_credits: Micros,
+    #[schema(value_type = f64)]
     reversed_credits: Micros,
+    #[schema(value_type = f64)]
     owed_credits: Micros,
     created_at: String,
     updated_at: String,
 }
 
 /// The wire form of "we have it".
-#[derive(Serialize)]
-struct Received {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventReceived)]
+pub(crate) struct Received {
     received: bool,
 }
 

@@ -20,6 +20,7 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::{
     App, anthropic,
@@ -38,14 +39,19 @@ const TOKEN_ROUTES: [&str; 4] = [
     RESPONSES_ROUTE,
 ];
 
-/// The wire form of a quote.
-#[derive(Serialize)]
-struct Quoted {
+/// A quote.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Quote)]
+pub(crate) struct Quoted {
+    #[schema(value_type = f64)]
     expected_credits: Micros,
+    #[schema(value_type = f64)]
     max_credits: Micros,
     affordable: bool,
     price_version: String,
+    #[schema(value_type = Object)]
     resolved: Box<RawValue>,
+    #[schema(value_type = f64)]
     price_factor: Micros,
     expected_microcredits: i64,
     max_microcredits: i64,

@@ -17,6 +17,7 @@ use proto::{
     id_from_wire, mode_from_wire, mode_to_wire,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -36,24 +37,27 @@ use crate::{
 /// Characters of the longest code, as people type it.
 const CODE_LEN: usize = 100;
 
-/// The wire form of a redeemed code.
-#[derive(Serialize)]
-struct Redeemed {
+/// A redeemed code.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Redeemed {
+    #[schema(value_type = f64)]
     redeemed_credits: Micros,
     redeemed_microcredits: i64,
     repeated: bool,
     balance: Credits,
 }
 
-/// The wire form of a code.
-#[derive(Serialize)]
-struct Code {
+/// A code.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RedeemCode)]
+pub(crate) struct Code {
     code_id: String,
     /// Only when it was just made.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     last_four: String,
     mode: &'static str,
+    #[schema(value_type = f64)]
     credits: Micros,
     max_uses: u32,
     uses: u32,
@@ -62,9 +66,10 @@ struct Code {
     created_at: String,
 }
 
-/// The wire form of a revoked code.
-#[derive(Serialize)]
-struct Revoked {
+/// A revoked code.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedRedeemCode)]
+pub(crate) struct Revoked {
     code_id: String,
     revoked: bool,
 }

@@ -18,6 +18,7 @@ use proto::{
     common::v1::Context,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -34,9 +35,10 @@ use crate::{
 /// The field that names a response to go on from.
 const PREVIOUS: &str = "previous_response_id";
 
-/// The wire form of a response that is gone.
-#[derive(Serialize)]
-struct Deleted<'a> {
+/// A response that is gone.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseDeleted)]
+pub(crate) struct Deleted<'a> {
     id: &'a str,
     object: &'static str,
     deleted: bool,

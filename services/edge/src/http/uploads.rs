@@ -23,6 +23,7 @@ use proto::{
 };
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -60,9 +61,10 @@ const LARGEST_PIECE: usize = 256 * 1024;
 /// Pieces of a file that wait for media.
 const WAITING: usize = 4;
 
-/// The wire form of a file.
-#[derive(Serialize)]
-struct Shown {
+/// A file.
+#[derive(Serialize, ToSchema)]
+#[schema(as = File)]
+pub(crate) struct Shown {
     id: String,
     object: &'static str,
     bytes: u64,
@@ -73,9 +75,10 @@ struct Shown {
     status: &'static str,
 }
 
-/// The wire form of a page of them.
-#[derive(Serialize)]
-struct Page {
+/// A page of them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileList)]
+pub(crate) struct Page {
     object: &'static str,
     data: Vec<Shown>,
     first_id: Option<String>,
@@ -83,9 +86,10 @@ struct Page {
     has_more: bool,
 }
 
-/// The wire form of a deletion.
-#[derive(Serialize)]
-struct Deleted {
+/// A deletion.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileDeleted)]
+pub(crate) struct Deleted {
     id: String,
     object: &'static str,
     deleted: bool,

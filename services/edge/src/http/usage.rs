@@ -21,6 +21,7 @@ use proto::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use time::{Date, Duration, OffsetDateTime, format_description::well_known::Iso8601};
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -41,9 +42,9 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "route"];
 const COLUMNS: &str =
     "day,key_id,model,route,operations,free_operations,credits,input_tokens,output_tokens";
 
-/// The wire form of usage.
-#[derive(Serialize)]
-struct Usage {
+/// Usage.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Usage {
     from: String,
     to: String,
     items: Vec<Used>,
@@ -52,11 +53,13 @@ struct Usage {
 }
 
 /// What one group used. Fields that were not asked for are left out.
-#[derive(Serialize)]
-struct Used {
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageRow)]
+pub(crate) struct Used {
     #[serde(skip_serializing_if = "Option::is_none")]
     day: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     key_id: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -64,23 +67,26 @@ struct Used {
     route: Option<String>,
     operations: i64,
     free_operations: i64,
+    #[schema(value_type = f64)]
     credits: Micros,
     microcredits: i64,
     input_tokens: i64,
     output_tokens: i64,
 }
 
-/// The wire form of an operation that has ended.
-#[derive(Serialize)]
-struct Operation {
+/// An operation that has ended.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Operation {
     operation_id: String,
     key_id: Option<String>,
     route: String,
     model: String,
     provider: String,
     outcome: String,
+    #[schema(value_type = f64)]
     held_credits: Micros,
     held_microcredits: i64,
+    #[schema(value_type = f64)]
     charged_credits: Micros,
     charged_microcredits: i64,
     written_off_microcredits: i64,
@@ -91,11 +97,12 @@ struct Operation {
     ended_at: String,
 }
 
-/// The wire form of an operation with what explains its price.
-#[derive(Serialize)]
-struct Receipt {
+/// An operation with what explains its price.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Receipt {
     #[serde(flatten)]
     operation: Operation,
+    #[schema(value_type = Option<Object>)]
     receipt: Option<Box<RawValue>>,
 }
 

@@ -18,6 +18,7 @@ use proto::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
@@ -36,15 +37,17 @@ use crate::{
 /// Characters of the longest URL.
 const MAX_URL_CHARS: usize = 2_048;
 
-/// The wire form of a secret.
-#[derive(Serialize)]
-struct Secret {
+/// A secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookSecret)]
+pub(crate) struct Secret {
     secret: String,
 }
 
-/// The wire form of an endpoint.
-#[derive(Serialize)]
-struct Endpoint {
+/// An endpoint.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEndpoint)]
+pub(crate) struct Endpoint {
     endpoint_id: String,
     url: String,
     events: Vec<String>,
@@ -54,9 +57,10 @@ struct Endpoint {
     secret: Option<String>,
 }
 
-/// The wire form of a removed endpoint.
-#[derive(Serialize)]
-struct Removed {
+/// A removed endpoint.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEndpointRemoved)]
+pub(crate) struct Removed {
     endpoint_id: String,
     removed: bool,
 }

@@ -10,6 +10,7 @@ use chassis::{clock, rpc};
 use http::StatusCode;
 use proto::billing::v1::{GetPriceListRequest, SetPriceFactorRequest};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Account, account_of, read};
 use crate::{
@@ -19,9 +20,9 @@ use crate::{
     http::{Segments, fields::Fields, success},
 };
 
-/// The wire form of a price list.
-#[derive(Serialize)]
-struct PriceList {
+/// A price list.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PriceList {
     version: String,
     created_at: String,
     list: String,

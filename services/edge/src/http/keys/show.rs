@@ -4,33 +4,34 @@ use chassis::clock::rfc3339;
 use domain::{KeyId, Micros};
 use proto::{WireError, billing::v1 as wire, id_from_wire, mode_from_wire};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-/// The wire form of a new key: the only time it is shown.
-#[derive(Serialize)]
-pub(super) struct NewKey {
+/// A new key: the only time it is shown.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NewKey {
     pub(super) key_id: String,
     pub(super) key: String,
 }
 
-/// The wire form of a rotated key.
-#[derive(Serialize)]
-pub(super) struct RotatedKey {
+/// A rotated key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RotatedKey {
     key_id: String,
     key: String,
     /// `null`: the old secret has ended.
     previous_expires_at: Option<String>,
 }
 
-/// The wire form of a revoked key.
-#[derive(Serialize)]
-pub(super) struct RevokedKey {
+/// A revoked key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RevokedKey {
     pub(super) key_id: String,
     pub(super) revoked: bool,
 }
 
-/// The wire form of a key. A limit that is `null` is the configured one, a list that is `null` holds everything.
-#[derive(Serialize)]
-pub(super) struct Key {
+/// A key. A limit that is `null` is the configured one, a list that is `null` holds everything.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Key {
     pub(super) key_id: String,
     name: String,
     mode: &'static str,
@@ -51,17 +52,22 @@ pub(super) struct Key {
     previous: Option<Previous>,
 }
 
-/// The wire form of credits by day, by month and in all.
-#[derive(Default, Serialize)]
-struct Amounts {
+/// Credits by day, by month and in all.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = KeyAmounts)]
+pub(crate) struct Amounts {
+    #[schema(value_type = Option<f64>)]
     day: Option<Micros>,
+    #[schema(value_type = Option<f64>)]
     month: Option<Micros>,
+    #[schema(value_type = Option<f64>)]
     total: Option<Micros>,
 }
 
-/// The wire form of an old secret.
-#[derive(Serialize)]
-struct Previous {
+/// An old secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PreviousSecret)]
+pub(crate) struct Previous {
     last_four: String,
     expires_at: String,
 }
