@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use http::Method;
 use jsonschema::Validator;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::Reply;
@@ -70,12 +70,9 @@ impl Document {
         let taken = (200..300).contains(&status);
         let body = &operation["requestBody"]["content"]["application/json"]["schema"];
         if taken && !body.is_null() && !exchange.sent.is_empty() {
-            let value = serde_json::from_slice(exchange.sent).context("taken, and no JSON")?;
-            self.check(
-                &route,
-                "requestBody/content/application~1json/schema",
-                &value,
-            )?;
+            let sent = serde_json::from_slice(exchange.sent).context("taken, and no JSON")?;
+            let place = "requestBody/content/application~1json/schema";
+            self.check(&route, place, &self.plainly(body, sent))?;
         }
         Ok(())
     }
@@ -94,36 +91,71 @@ impl Document {
         Some((found.first()?.as_str(), method))
     }
 
+    /// A request for a task as the document has it: its words may be written in any case, and its numbers as texts.
+    fn plainly(&self, body: &Value, mut sent: Value) -> Value {
+        let is_of = |schema: &&Value| {
+            let names = schema["properties"]["model"]["enum"].as_array();
+            names.is_some_and(|names| names.contains(&sent["model"]))
+        };
+        let one_of = body["oneOf"].as_array().into_iter().flatten();
+        let referred = one_of.filter_map(|one| {
+            let pointer = one["$ref"].as_str()?.strip_prefix('#')?;
+            self.whole.pointer(pointer)
+        });
+        let model = referred
+            .into_iter()
+            .find(is_of)
+            .cloned()
+            .unwrap_or_default();
+        for (name, value) in sent.as_object_mut().into_iter().flatten() {
+            let schema = &model["properties"][name.as_str()];
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let mut words = schema["enum"].as_array().into_iter().flatten();
+            let is_it = |word: &&Value| {
+                word.as_str()
+                    .is_some_and(|word| word.eq_ignore_ascii_case(&text))
+            };
+            if let Some(word) = words.find(is_it) {
+                *value = word.clone();
+            } else if schema["type"] == "integer" || schema["type"] == "number" {
+                *value = serde_json::from_str(&text).unwrap_or_default();
+            }
+        }
+        sent
+    }
+
     fn check(&self, (path, method): &(&str, String), place: &str, value: &Value) -> Result<()> {
         let path_word = path.replace('/', "~1");
-        let reference = format!("#/paths/{path_word}/{method}/{place}");
-        let validator = self.validator(&reference)?;
+        let pointer = format!("/paths/{path_word}/{method}/{place}");
+        let validator = self.validator(&pointer)?;
         let wrong: Vec<String> = validator
             .iter_errors(value)
             .map(|error| format!("{}: {error}", error.instance_path()))
             .take(5)
             .collect();
         if !wrong.is_empty() {
-            bail!("not as {reference} tells: {}\n{value}", wrong.join("; "));
+            bail!("not as {pointer} tells: {}\n{value}", wrong.join("; "));
         }
         Ok(())
     }
 
-    fn validator(&self, reference: &str) -> Result<Arc<Validator>> {
+    fn validator(&self, pointer: &str) -> Result<Arc<Validator>> {
         let mut validators = self
             .validators
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = validators.get(reference) {
+        if let Some(known) = validators.get(pointer) {
             return Ok(Arc::clone(known));
         }
-        let mut schema = json!({ "$ref": reference });
-        for part in ["paths", "components"] {
-            schema[part] = self.whole[part].clone();
-        }
+        let mut schema = self.whole.pointer(pointer).cloned().unwrap_or_default();
+        ensure!(schema.is_object(), "{pointer} is no schema");
+        // What it refers to stands there.
+        schema["components"] = self.whole["components"].clone();
         let made = jsonschema::draft202012::new(&schema);
-        let made = Arc::new(made.with_context(|| format!("{reference} is no schema"))?);
-        validators.insert(reference.to_owned(), Arc::clone(&made));
+        let made = Arc::new(made.with_context(|| format!("{pointer} is no schema"))?);
+        validators.insert(pointer.to_owned(), Arc::clone(&made));
         Ok(made)
     }
 }

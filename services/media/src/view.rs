@@ -33,6 +33,8 @@ struct View<'a> {
     model: &'a str,
     mode: &'static str,
     status: &'static str,
+    /// Grows with each change: poll, events and webhook tell which of two tellings is the newer.
+    sequence: i64,
     progress: Option<i64>,
     stage: Option<&'static str>,
     request: &'a Map<String, Value>,
@@ -101,6 +103,7 @@ impl Viewer {
             model: &task.model,
             mode: task.mode.as_str(),
             status: task.state.public(),
+            sequence: task.version,
             progress: if task.completed_at.is_some() && task.error.is_none() {
                 Some(100)
             } else {

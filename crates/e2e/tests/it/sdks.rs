@@ -67,6 +67,11 @@ async fn langchain_for_python() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_validator_of_openapi_documents() -> Result<()> {
+    run(PYTHON, "openapi_document.py").await
+}
+
+#[tokio::test]
 async fn openai_and_anthropic_for_node() -> Result<()> {
     run(NODE, "openai_node.mjs").await
 }

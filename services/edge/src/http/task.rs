@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use chassis::rpc;
 use domain::{TaskId, ids};
 use futures::stream;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use live::{TaskSnapshot, Terminal};
 use proto::{
     Kind, WireError, code, id_from_wire,
@@ -96,22 +96,40 @@ pub(crate) async fn cancel(
     Ok(enveloped(StatusCode::OK, &snapshot.view))
 }
 
-/// `GET /tasks/{id}/events`: how the task stands now, then every change, until it has ended.
+/// `GET /tasks/{id}/events`: how the task stands now, then every change, until it has ended. Who comes back with what it has heard
+/// last (`Last-Event-ID`) hears only what is newer; and nothing more of a task that has ended, so that a browser does not come
+/// back for ever (HTML, server-sent events: 204 ends the reconnecting).
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     caller: Scoped<Read>,
     Segments(id): Segments<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let snapshot = look(&app, &caller, parse(&id)?).await?;
+    let heard = heard(&headers).is_some_and(|heard| heard >= snapshot.version);
+    if heard && snapshot.terminal == Terminal::Ended {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
     let watch = Watch {
         app,
         caller,
         task: snapshot.task,
-        next: Next::Tell(snapshot),
+        next: if heard {
+            Next::Wait(snapshot.version)
+        } else {
+            Next::Tell(snapshot)
+        },
     };
     let mut response = Response::new(Body::from_stream(stream::unfold(watch, Watch::step)));
     sse::set_headers(response.headers_mut());
     Ok(response)
+}
+
+/// The number of the last event that a client has heard. What is no number is no such client's.
+fn heard(headers: &HeaderMap) -> Option<i64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
 /// The failure for a task that is not there for this caller. It says nothing about which of the reasons it is.

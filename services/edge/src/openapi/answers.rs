@@ -60,6 +60,8 @@ pub(super) struct Task {
     model: String,
     mode: KeyMode,
     status: TaskStatus,
+    /// Grows with each change: of two tellings, by poll, event or webhook, the one with the higher number is the newer.
+    sequence: i64,
     /// 0 to 100, where the provider tells.
     #[schema(minimum = 0, maximum = 100)]
     progress: Option<i64>,

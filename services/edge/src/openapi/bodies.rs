@@ -48,7 +48,7 @@ pub(super) struct ChatRequest {
 #[derive(ToSchema)]
 pub(super) struct MessagesRequest {
     #[schema(example = "claude-sonnet-5-5")]
-    model: String,
+    model: Option<String>,
     max_tokens: u64,
     #[schema(value_type = Vec<Object>)]
     messages: Vec<Value>,

@@ -197,7 +197,10 @@ fn responses(
         )],
         Gives::Accepted => accepted(shapes, None),
         Gives::AcceptedOrPictures => accepted(shapes, Some(shapes::of::<Pictures>)),
-        Gives::Events => vec![("200", ResponseBuilder::new().content(EVENTS, text()))],
+        Gives::Events => vec![
+            ("200", ResponseBuilder::new().content(EVENTS, text())),
+            ("204", ResponseBuilder::new()),
+        ],
         Gives::Bytes => vec![
             ("200", ResponseBuilder::new().content(BYTES, binary())),
             ("206", ResponseBuilder::new().content(BYTES, binary())),
@@ -246,6 +249,7 @@ const fn meaning(status: &str) -> &'static str {
         b"200" => "Done.",
         b"201" => "Made.",
         b"202" => "Accepted: the task goes on by itself.",
+        b"204" => "It has ended, and you have heard of it.",
         b"206" => "A part of it.",
         b"4XX" => "The request cannot be served as it is.",
         _ => "Something failed that is not the request's fault.",

@@ -1,24 +1,19 @@
 //! What is told of each route, beside what the router knows: a row for each, in the router's order.
 
+mod operator;
+mod own;
+
 use http::Method;
 
 use super::{
     answers::{ChatCompletion, Embeddings, Message, Model, ModelList, Response, Task, TokenCount},
     bodies::{
-        AccountChange, AccountKeyRequest, AccountRequest, AlertRequest, ChatRequest,
-        CountTokensRequest, CreditsRequest, EmbeddingsRequest, EndpointRequest, KeyChange,
-        KeyRequest, MessagesRequest, OrderRequest, QuoteRequest, RedeemCodesRequest, RedeemRequest,
-        ResponsesRequest, RotateRequest, UploadForm,
+        ChatRequest, CountTokensRequest, EmbeddingsRequest, MessagesRequest, QuoteRequest,
+        ResponsesRequest, UploadForm,
     },
     shapes::{self, Shape},
 };
-use crate::http::{
-    account::Credits,
-    admin::{self, Account, FrozenAccount, NewAccount, UnknownAttempt},
-    audit_log,
-    keys::show::{Key, NewKey, RevokedKey, RotatedKey},
-    orders, quote, redeem, responses, uploads, usage, webhooks,
-};
+use crate::http::{quote, responses, uploads};
 
 /// What is told of a route.
 pub(super) struct Doc {
@@ -86,11 +81,15 @@ pub(super) fn docs() -> Vec<Doc> {
         tasks(),
         models(),
         files(),
-        money(),
-        keys(),
-        told(),
-        operator(),
-        codes(),
+        own::credits(),
+        own::usage(),
+        own::orders(),
+        own::keys(),
+        own::webhooks(),
+        operator::accounts(),
+        operator::keys(),
+        operator::books(),
+        operator::codes(),
     ]
     .into_iter()
     .flatten()
@@ -297,275 +296,5 @@ fn files() -> Vec<Doc> {
         ),
         row(Method::DELETE, "/files/{id}", "Deletes a file")
             .gives(Gives::Bare("200", shapes::of::<uploads::Deleted>)),
-    ]
-}
-
-fn money() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Money", summary);
-    let (credits, order): (Shape, Shape) = (shapes::of::<Credits>, shapes::of::<orders::Order>);
-    vec![
-        row(Method::GET, "/credits", "The balance of the key's mode")
-            .gives(Gives::Data("200", credits)),
-        row(
-            Method::PUT,
-            "/credits/alert",
-            "From what balance on you are told that it is low",
-        )
-        .takes(Takes::Json(shapes::of::<AlertRequest>))
-        .gives(Gives::Data("200", credits)),
-        row(Method::POST, "/credits/redeem", "Redeems a code")
-            .takes(Takes::Json(shapes::of::<RedeemRequest>))
-            .gives(Gives::Data("200", shapes::of::<redeem::Redeemed>)),
-        row(
-            Method::POST,
-            "/credits/test/reset",
-            "Puts the account's play money back to the default",
-        )
-        .gives(Gives::Data("200", credits)),
-        row(Method::GET, "/usage", "What was used, summed up")
-            .query(
-                const {
-                    &[
-                        Query("from", "The first day, such as `2030-01-31`."),
-                        Query("to", "The last day."),
-                        Query(
-                            "group_by",
-                            "Any of `day`, `key`, `model`, `route`, with commas between.",
-                        ),
-                        Query("format", "`json` or `csv`."),
-                        Query("user", "Of this label."),
-                    ]
-                },
-            )
-            .gives(Gives::Table(shapes::of::<usage::Usage>)),
-        row(
-            Method::GET,
-            "/operations",
-            "Operations that have ended, the newest first",
-        )
-        .query(
-            const {
-                &[
-                    Query("limit", "The most operations of the page."),
-                    Query("cursor", "The `next_cursor` of the page before."),
-                    Query("model", "Of this model."),
-                    Query("key_id", "Of this key."),
-                    Query("user", "Of this label."),
-                ]
-            },
-        )
-        .gives(Gives::Page("200", shapes::of::<usage::Operation>)),
-        row(
-            Method::GET,
-            "/operations/{id}/receipt",
-            "What an operation cost, and why",
-        )
-        .gives(Gives::Data("200", shapes::of::<usage::Receipt>)),
-        row(Method::GET, "/orders/packs", "What can be bought")
-            .gives(Gives::Page("200", shapes::of::<orders::Pack>)),
-        row(
-            Method::POST,
-            "/orders",
-            "Orders a pack, to be paid at its `checkout_url`",
-        )
-        .takes(Takes::Json(shapes::of::<OrderRequest>))
-        .gives(Gives::Data("201", order)),
-        row(Method::GET, "/orders", "Orders, the newest first")
-            .query(&PAGE)
-            .gives(Gives::Page("200", order)),
-        row(Method::GET, "/orders/{id}", "An order").gives(Gives::Data("200", order)),
-        row(
-            Method::POST,
-            "/payments/stripe/webhook",
-            "Takes Stripe's events",
-        )
-        .takes(Takes::Anything)
-        .gives(Gives::Data("200", shapes::of::<orders::Received>)),
-    ]
-}
-
-fn keys() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Keys", summary);
-    let key: Shape = shapes::of::<Key>;
-    vec![
-        row(Method::GET, "/keys", "Your keys")
-            .query(&PAGE)
-            .gives(Gives::Page("200", key)),
-        row(Method::POST, "/keys", "Makes a key, and shows it once")
-            .takes(Takes::Json(shapes::of::<KeyRequest>))
-            .gives(Gives::Data("201", shapes::of::<NewKey>)),
-        row(
-            Method::POST,
-            "/keys/{id}/rotate",
-            "Gives a key another secret, and shows it once",
-        )
-        .takes(Takes::Perhaps(shapes::of::<RotateRequest>))
-        .gives(Gives::Data("200", shapes::of::<RotatedKey>)),
-        row(Method::PATCH, "/keys/{id}", "Changes a key")
-            .takes(Takes::Json(shapes::of::<KeyChange>))
-            .gives(Gives::Data("200", key)),
-        row(Method::DELETE, "/keys/{id}", "Revokes a key")
-            .gives(Gives::Data("200", shapes::of::<RevokedKey>)),
-        row(
-            Method::GET,
-            "/audit-log",
-            "Who changed your keys and credit, the newest first",
-        )
-        .query(&PAGE)
-        .gives(Gives::Page("200", shapes::of::<audit_log::Entry>)),
-    ]
-}
-
-fn told() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Webhooks", summary);
-    let endpoint: Shape = shapes::of::<webhooks::Endpoint>;
-    vec![
-        row(
-            Method::GET,
-            "/webhooks/secret",
-            "The secret that signs your callbacks",
-        )
-        .gives(Gives::Data("200", shapes::of::<webhooks::Secret>)),
-        row(
-            Method::GET,
-            "/webhooks/endpoints",
-            "Who is told what happens to your account",
-        )
-        .gives(Gives::Page("200", endpoint)),
-        row(
-            Method::POST,
-            "/webhooks/endpoints",
-            "Registers an endpoint, and shows its secret once",
-        )
-        .takes(Takes::Json(shapes::of::<EndpointRequest>))
-        .gives(Gives::Data("201", endpoint)),
-        row(
-            Method::DELETE,
-            "/webhooks/endpoints/{id}",
-            "Removes an endpoint",
-        )
-        .gives(Gives::Data("200", shapes::of::<webhooks::Removed>)),
-    ]
-}
-
-fn operator() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Operator", summary);
-    let (frozen, key): (Shape, Shape) = (shapes::of::<FrozenAccount>, shapes::of::<Key>);
-    vec![
-        row(Method::POST, "/admin/accounts", "Makes an account")
-            .takes(Takes::Json(shapes::of::<AccountRequest>))
-            .gives(Gives::Data("201", shapes::of::<NewAccount>)),
-        row(Method::GET, "/admin/accounts", "Accounts")
-            .query(&PAGE)
-            .gives(Gives::Page("200", shapes::of::<Account>)),
-        row(
-            Method::PATCH,
-            "/admin/accounts/{id}",
-            "Changes what an account pays of every price",
-        )
-        .takes(Takes::Json(shapes::of::<AccountChange>))
-        .gives(Gives::Data("200", shapes::of::<Account>)),
-        row(
-            Method::GET,
-            "/admin/price-lists/{version}",
-            "The price list that a receipt names",
-        )
-        .gives(Gives::Data("200", shapes::of::<admin::prices::PriceList>)),
-        row(
-            Method::POST,
-            "/admin/accounts/{id}/credits",
-            "Gives or takes credit",
-        )
-        .takes(Takes::Json(shapes::of::<CreditsRequest>))
-        .gives(Gives::Data("200", shapes::of::<Credits>)),
-        row(
-            Method::POST,
-            "/admin/accounts/{id}/freeze",
-            "Stops an account",
-        )
-        .gives(Gives::Data("200", frozen)),
-        row(
-            Method::POST,
-            "/admin/accounts/{id}/unfreeze",
-            "Lets an account go on",
-        )
-        .gives(Gives::Data("200", frozen)),
-        row(
-            Method::POST,
-            "/admin/accounts/{id}/keys",
-            "Makes a key of an account, and shows it once",
-        )
-        .takes(Takes::Json(shapes::of::<AccountKeyRequest>))
-        .gives(Gives::Data("201", shapes::of::<NewKey>)),
-        row(
-            Method::GET,
-            "/admin/accounts/{id}/keys",
-            "Keys of an account",
-        )
-        .query(&PAGE)
-        .gives(Gives::Page("200", key)),
-        row(
-            Method::POST,
-            "/admin/keys/{id}/rotate",
-            "Gives any key another secret",
-        )
-        .takes(Takes::Perhaps(shapes::of::<RotateRequest>))
-        .gives(Gives::Data("200", shapes::of::<RotatedKey>)),
-        row(Method::PATCH, "/admin/keys/{id}", "Changes any key")
-            .takes(Takes::Json(shapes::of::<KeyChange>))
-            .gives(Gives::Data("200", key)),
-        row(Method::DELETE, "/admin/keys/{id}", "Revokes any key")
-            .gives(Gives::Data("200", shapes::of::<RevokedKey>)),
-        row(
-            Method::GET,
-            "/admin/audit-log",
-            "Who changed what, the newest first",
-        )
-        .query(
-            const {
-                &[
-                    Query("limit", "The most entries of the page."),
-                    Query("cursor", "The `next_cursor` of the page before."),
-                    Query("account_id", "Of this account."),
-                ]
-            },
-        )
-        .gives(Gives::Page("200", shapes::of::<audit_log::Entry>)),
-        row(Method::GET, "/admin/ledger/audit", "Replays the ledger")
-            .gives(Gives::Data("200", shapes::of::<admin::Audit>)),
-        row(
-            Method::GET,
-            "/admin/tasks/unknown",
-            "Paid submits whose outcome stayed unknown",
-        )
-        .query(const { &[Query("limit", "The most of them.")] })
-        .gives(Gives::Page("200", shapes::of::<UnknownAttempt>)),
-    ]
-}
-
-fn codes() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Operator", summary);
-    let code: Shape = shapes::of::<redeem::Code>;
-    vec![
-        row(
-            Method::POST,
-            "/admin/redeem-codes",
-            "Makes redeem codes, and shows them once",
-        )
-        .takes(Takes::Json(shapes::of::<RedeemCodesRequest>))
-        .gives(Gives::Page("201", code)),
-        row(
-            Method::GET,
-            "/admin/redeem-codes",
-            "Redeem codes, the newest first",
-        )
-        .query(&PAGE)
-        .gives(Gives::Page("200", code)),
-        row(
-            Method::DELETE,
-            "/admin/redeem-codes/{id}",
-            "Revokes a redeem code",
-        )
-        .gives(Gives::Data("200", shapes::of::<redeem::Revoked>)),
     ]
 }

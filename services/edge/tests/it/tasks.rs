@@ -161,6 +161,32 @@ async fn a_follower_sees_every_state_until_the_end() {
 }
 
 #[tokio::test]
+async fn a_follower_who_comes_back_hears_only_what_is_newer() {
+    let house = House::start().await;
+    let task = house.task();
+    let path = format!("/api/v1/tasks/{task}/events");
+    let key = house.usual_key();
+    let back = |heard: &str| house.get(&path, &key).header("last-event-id", heard).send();
+    let put = |version, terminal| house.live.put_task(stands(&house, task, version, terminal));
+
+    put(2, Terminal::Open).await.unwrap();
+    let mut missed = back("1").await.unwrap();
+    let newer = "event: task\nid: 2\ndata: {\"v\":2}\n\n";
+    assert_eq!(missed.chunk().await.unwrap().unwrap(), newer);
+    let mut nothing_new = back("2").await.unwrap();
+    put(3, Terminal::Ended).await.unwrap();
+    let end = "event: task\nid: 3\ndata: {\"v\":3}\n\n";
+    assert_eq!(nothing_new.chunk().await.unwrap().unwrap(), end);
+    assert_eq!(back("2").await.unwrap().text().await.unwrap(), end);
+
+    let over = back("3").await.unwrap();
+    assert_eq!(over.status(), 204, "a browser must not come back");
+    for no_number in ["", "task_1", "9999999999999999999"] {
+        assert_eq!(back(no_number).await.unwrap().text().await.unwrap(), end);
+    }
+}
+
+#[tokio::test]
 async fn a_follower_of_a_quiet_task_hears_a_heartbeat() {
     let house = House::with("limits.streams.heartbeat = '20ms'").await;
     let task = house.task();
