@@ -27,7 +27,8 @@ pub(super) const HEADER: &str = "x-api-key";
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
-const BYTES: &str = "application/octet-stream";
+/// Whatever the file is.
+const BYTES: &str = "*/*";
 
 /// Headers that every paid request takes.
 const PAID: [(&str, &str); 2] = [
