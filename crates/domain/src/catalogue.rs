@@ -25,6 +25,7 @@ pub use model::{
     MESSAGES_ROUTE, Model, ProviderRoute, RESPONSES_ROUTE, Status, When,
 };
 pub use param::{Param, ParamType};
+pub(crate) use place::{has_length, length};
 pub use rule::Rule;
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
@@ -108,6 +109,14 @@ const BUILT_IN: &[(&str, &str)] = &[
     (
         "image-upscale.toml",
         include_str!("../catalogue/image-upscale.toml"),
+    ),
+    (
+        "video-bg-remover.toml",
+        include_str!("../catalogue/video-bg-remover.toml"),
+    ),
+    (
+        "video-upscale.toml",
+        include_str!("../catalogue/video-upscale.toml"),
     ),
     (
         "gemini-embedding-001.toml",

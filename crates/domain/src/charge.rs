@@ -97,6 +97,7 @@ endings! {
     Unknown = "unknown", "the provider does not answer", nothing nothing nothing;
     Malformed = "malformed", "the provider's answer cannot be understood", nothing nothing nothing;
     JobLost = "job_lost", "the provider loses the task", - - nothing;
+    TooLong = "input_too_long", "what is given lasts longer than the task's `max_seconds`", - - nothing;
     OutputUnusable = "output_unusable", "what the provider made cannot be kept", - - nothing;
     SubmitUnknown = "submit_outcome_unknown", "we lose the provider's answer to a submit", - - nothing;
     Cancelled = "cancelled", "the task is cancelled", - - nothing;

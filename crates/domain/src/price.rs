@@ -62,12 +62,15 @@ pub enum Tariff {
     Second {
         /// The number of seconds, at most.
         per: String,
+        /// Whether what was made is measured, and charged so; else what was asked for is.
+        #[serde(default, skip_serializing_if = "is_asked")]
+        measured: bool,
         /// The table.
         rows: Vec<Row>,
     },
     /// A sum per character.
     Character {
-        /// The text.
+        /// The text; `list.field`: that of every element.
         per: String,
         /// The table.
         rows: Vec<Row>,
@@ -104,6 +107,14 @@ pub struct Cost {
 )]
 const fn is_nothing(amount: &i64) -> bool {
     *amount == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+const fn is_asked(measured: &bool) -> bool {
+    !*measured
 }
 
 // === impl Price ===

@@ -97,6 +97,7 @@ codes! {
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
     UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";
+    INPUT_TOO_LONG = "input_too_long", BadRequest, No, "What was given lasts longer than the task's `max_seconds`; nothing was charged.", "Ask for more seconds, or give a shorter one.";
     CONTENT_MODERATED = "content_moderated", BadRequest, No, "The provider refused the content.", "Change the request's content.";
     UPSTREAM_BUSY = "upstream_busy", Unavailable, Yes, "The provider takes no more requests at the moment; nothing was charged.", "Try again after `Retry-After`.";
     UPSTREAM_TIMEOUT = "upstream_timeout", Timeout, PerhapsPaid, "The provider did not answer in time; nothing was charged.", "Try again if a second run is acceptable.";

@@ -112,6 +112,14 @@ fn told_by(url: &Url) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// How many seconds an input lasts, by its address, since it is not fetched: `https://example.com/fox.mp4?seconds=40`.
+pub(crate) fn length_of(address: Option<&Value>) -> Option<u16> {
+    let url = Url::parse(address?.as_str()?).ok()?;
+    let told = url.query_pairs().find(|(name, _)| name == "seconds");
+    told.and_then(|(_, seconds)| seconds.parse().ok())
+        .filter(|seconds| *seconds > 0)
+}
+
 /// The id that is these bytes.
 pub(crate) fn seal(mut bytes: Vec<u8>) -> String {
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());

@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     Webm,
     Wav,
     Mp3,
+    Mov,
 }
 
 /// The files of a job.
@@ -142,7 +143,8 @@ fn render(job: &Job, number: u8) -> Result<Vec<u8>, Error> {
     match made.kind {
         Kind::Png => picture(Format::Png),
         Kind::Jpeg => picture(Format::Jpeg),
-        Kind::Mp4 => Ok(mp4::write(made.frame(), made.seconds, &title)),
+        Kind::Mp4 => Ok(mp4::write(&mp4::MP4, (made.frame(), made.seconds), &title)),
+        Kind::Mov => Ok(mp4::write(&mp4::MOV, (made.frame(), made.seconds), &title)),
         Kind::Webm => Ok(webm::write(made.frame(), made.seconds, &title)),
         Kind::Wav => Ok(sound::wav(made.seconds, seed)),
         Kind::Mp3 => Ok(sound::mp3(made.seconds, &title)),
@@ -172,13 +174,14 @@ fn u32_len(bytes: &[u8]) -> u32 {
 
 impl Kind {
     /// The position is the kind's number inside a job's id: append only.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Png,
         Self::Jpeg,
         Self::Mp4,
         Self::Webm,
         Self::Wav,
         Self::Mp3,
+        Self::Mov,
     ];
 
     /// Its media type.
@@ -190,6 +193,7 @@ impl Kind {
             Self::Webm => "video/webm",
             Self::Wav => "audio/wav",
             Self::Mp3 => "audio/mpeg",
+            Self::Mov => "video/quicktime",
         }
     }
 
@@ -202,6 +206,7 @@ impl Kind {
             Self::Webm => "webm",
             Self::Wav => "wav",
             Self::Mp3 => "mp3",
+            Self::Mov => "mov",
         }
     }
 
@@ -209,7 +214,7 @@ impl Kind {
     pub(crate) const fn billed_as(self) -> &'static str {
         match self {
             Self::Png | Self::Jpeg => "image",
-            Self::Mp4 | Self::Webm => "video",
+            Self::Mp4 | Self::Webm | Self::Mov => "video",
             Self::Wav | Self::Mp3 => "audio",
         }
     }
@@ -236,7 +241,7 @@ impl Made {
                 self.height.clamp(1, MAX_SIDE),
                 0,
             ),
-            Kind::Mp4 | Kind::Webm => {
+            Kind::Mp4 | Kind::Webm | Kind::Mov => {
                 let frame = self.frame();
                 (frame.width, frame.height, self.lasting())
             }

@@ -111,6 +111,12 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/images/tools/face-swap", INFERENCE, || {
         media::accepting("images/tools/face-swap")
     }),
+    row(Method::POST, "/videos/tools/bg-remover", INFERENCE, || {
+        media::accepting("videos/tools/bg-remover")
+    }),
+    row(Method::POST, "/videos/tools/upscale", INFERENCE, || {
+        media::accepting("videos/tools/upscale")
+    }),
     row(Method::POST, "/quote", QUOTING, || post(quote::quote)),
     row(Method::GET, "/models", Access::Key, || get(models::list)),
     row(Method::GET, "/models/{*id}", Access::Key, || {

@@ -36,6 +36,17 @@ impl Failed {
         }
     }
 
+    /// What the task was given lasts longer than it is for.
+    fn too_long(seconds: u64, most: u64) -> Self {
+        let message = format!(
+            "what was given lasts {seconds} seconds, and this task is for {most} at most: raise max_seconds, or give a shorter one"
+        );
+        Self {
+            ending: Ending::TooLong,
+            error: TaskError::new(code::INPUT_TOO_LONG, message),
+        }
+    }
+
     /// A provider failed us. A task that has ended waits for nobody.
     pub(crate) fn provider(failure: &Failure) -> Self {
         let fault = upstream::fault(failure, Duration::ZERO);
@@ -49,7 +60,7 @@ impl Failed {
 impl Move {
     /// What the end costs, and billing told of it.
     fn charge(&mut self, ending: Ending) -> Result<(), Error> {
-        let receipt = self.after.receipt(ending, self.files.len())?;
+        let receipt = self.after.receipt(ending, &self.files)?;
         self.after.charged = receipt.total();
         self.tell.push(tell::settle(&self.after, &receipt)?);
         Ok(())
@@ -57,8 +68,14 @@ impl Move {
 }
 
 impl Media {
-    /// The task succeeded: its files are stored. Charges its price.
+    /// The task succeeded: its files are stored. Charges its price. `false`: it has ended otherwise, and the files are nobody's.
     pub(crate) async fn complete(&self, task: Task, files: Vec<Output>) -> Result<bool, Error> {
+        let (made, most) = (task.made(&files), task.price.units);
+        if made > most {
+            // What it was given shows in what was made of it alone; more than was held is not charged, and not given away.
+            let failed = self.fail(task, Failed::too_long(made, most), Some(Outcome::Failed));
+            return failed.await.map(|_ended| false);
+        }
         let Some(mut end) = Move::of(task, Event::Succeeded) else {
             return Ok(false);
         };

@@ -430,7 +430,7 @@ impl Media {
         let Some(found) = self.db.read(found).await? else {
             return Ok(Abandoned::Gone);
         };
-        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted, 0)?)?;
+        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted, &[])?)?;
         let now = self.db.now_micros();
         let written: Result<Abandoned, Error> = self
             .db

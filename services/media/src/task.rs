@@ -118,6 +118,10 @@ pub(crate) struct Output {
 
 /// The unit of a price for each picture.
 const PICTURE: &str = "image";
+/// A second that is charged as it was made begins when the one before has lasted so much longer: whoever encodes a film anew adds a
+/// frame here and there.
+const SECOND_MILLIS: u64 = 1_000;
+const GRACE_MILLIS: u64 = 250;
 
 // === impl Task ===
 
@@ -145,12 +149,24 @@ impl Task {
         tags.cloned().unwrap_or_default()
     }
 
-    /// What explains its charge when it ends so, with so many files: the table says whether it costs anything, and of pictures only
-    /// those that were made do.
+    /// How many units of its price these files are: of pictures only those that were made cost something, and so of seconds where the
+    /// price says so.
+    pub(crate) fn made(&self, files: &[Output]) -> u64 {
+        if self.price.measured {
+            return seconds(files);
+        }
+        let ordered = self.price.units;
+        match self.price.applied.unit.as_str() {
+            PICTURE => u64::try_from(files.len()).unwrap_or(ordered).min(ordered),
+            _ => ordered,
+        }
+    }
+
+    /// What explains its charge when it ends so, with these files: the table says whether it costs anything.
     ///
     /// # Errors
     /// When the sum does not fit.
-    pub(crate) fn receipt(&self, ending: Ending, files: usize) -> Result<Receipt, Error> {
+    pub(crate) fn receipt(&self, ending: Ending, files: &[Output]) -> Result<Receipt, Error> {
         let receipt = Receipt {
             provider: self.provider.clone().unwrap_or_default(),
             attempts: Attempts::Runs(self.attempts),
@@ -167,11 +183,7 @@ impl Task {
         match ending.charge(Kind::Media) {
             Charge::InFull => {
                 let unit = self.price.applied.unit.clone();
-                let ordered = self.price.units;
-                let units = match unit.as_str() {
-                    PICTURE => u64::try_from(files).unwrap_or(ordered).min(ordered),
-                    _ => ordered,
-                };
+                let units = self.made(files).min(self.price.units);
                 let cost = self.price.cost(units);
                 let cost = cost.map_err(|_| Error::Damaged("price"))?;
                 let used = ([(unit, units)].into(), cost);
@@ -186,6 +198,16 @@ impl Task {
     pub(crate) fn callback_url(&self) -> Option<&str> {
         self.request.as_ref()?.callback_url.as_deref()
     }
+}
+
+/// The seconds that were begun, one at least: what cannot be measured costs no more than that.
+fn seconds(files: &[Output]) -> u64 {
+    let millis = files.iter().filter_map(|file| file.duration_millis);
+    let millis = millis.fold(0, u64::saturating_add);
+    millis
+        .saturating_sub(GRACE_MILLIS)
+        .div_ceil(SECOND_MILLIS)
+        .max(1)
 }
 
 // === impl TaskError ===
@@ -203,5 +225,39 @@ impl TaskError {
     /// A published code with the sentence that the docs have for it.
     pub(crate) fn of(code: proto::Code) -> Self {
         Self::new(code, code.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_count_when_they_are_begun() {
+        let file = |duration_millis| Output {
+            number: 0,
+            content_type: "video/mp4".to_owned(),
+            bytes: 1,
+            sha256: String::new(),
+            width: None,
+            height: None,
+            duration_millis,
+            expires_at: 0,
+        };
+        for (millis, counted) in [
+            (None, 1),
+            (Some(0), 1),
+            (Some(40), 1),
+            (Some(1_000), 1),
+            (Some(1_250), 1),
+            (Some(1_251), 2),
+            (Some(30_040), 30),
+            (Some(30_251), 31),
+            (Some(u64::MAX), u64::MAX.div_ceil(1_000)),
+        ] {
+            assert_eq!(seconds(&[file(millis)]), counted, "{millis:?}");
+        }
+        assert_eq!(seconds(&[file(Some(1_000)), file(Some(2_000))]), 3);
+        assert_eq!(seconds(&[]), 1);
     }
 }

@@ -5,6 +5,7 @@
 //! | `"$seed"` | the parameter; nothing where it is not there |
 //! | `"$image_urls[0]"` | the first of a list |
 //! | `{ of = "duration", as = "text" }` | the same as a text (`as = "number"`: a word as a number) |
+//! | `{ of = "title", or = "Untitled" }` | the same, and this where it is not there |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
 //! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
 //! | anything else | itself; `"$$5"` is the text `$5` |
@@ -20,6 +21,8 @@ struct Sent<'a> {
     map: Option<&'a Map<String, Value>>,
     /// `text` or `number`.
     form: Option<&'a str>,
+    /// What is sent where it is not there.
+    or: Option<&'a Value>,
 }
 
 // === impl ProviderRoute ===
@@ -101,11 +104,14 @@ impl<'a> Sent<'a> {
             of: members.get("of")?.as_str()?,
             map: members.get("map").and_then(Value::as_object),
             form: members.get("as").and_then(Value::as_str),
+            or: members.get("or"),
         })
     }
 
     fn value(&self, resolved: &Resolved) -> Option<Value> {
-        let value = place::value(self.of, resolved)?;
+        let Some(value) = place::value(self.of, resolved) else {
+            return self.or.cloned();
+        };
         let value = match self.map {
             Some(map) => map.get(&key(value))?.clone(),
             None => value.clone(),
@@ -120,7 +126,7 @@ impl<'a> Sent<'a> {
     fn check(&self, members: &Map<String, Value>, params: &[Param]) -> Result<(), String> {
         let param = find(self.of, params)?;
         let of = self.of;
-        let known = ["of", "map", "as"];
+        let known = ["of", "map", "as", "or"];
         if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(format!(
                 "the input of a provider sends {of} with {name}; known are {}",
@@ -136,7 +142,7 @@ impl<'a> Sent<'a> {
             ));
         }
         let words = match &param.of {
-            ParamType::Choice { values } => values.clone(),
+            ParamType::Choice { values, .. } => values.clone(),
             ParamType::Boolean => ["true", "false"].map(str::to_owned).to_vec(),
             ParamType::Text { .. }
             | ParamType::Integer { .. }
@@ -182,6 +188,7 @@ mod tests {
             price = "$$5"
             size = { of = "resolution", map = { "1K" = "small", "2K" = { width = 2048 } } }
             seed = { of = "seed", as = "text" }
+            steps = { of = "seed", or = 28 }
             images = ["$input_urls"]
             first = "$input_urls[0]"
             second = { of = "input_urls[1]" }
@@ -196,11 +203,11 @@ mod tests {
         };
         assert_eq!(
             input(json!({"prompt": "a fox", "resolution": "2k"})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "nested": {"prompt": "a fox", "list": [1]}})
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "nested": {"prompt": "a fox", "list": [1]}})
         );
         assert_eq!(
             input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "images": [["https://a.example/1"]],
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "images": [["https://a.example/1"]],
                    "first": "https://a.example/1",
                    "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
         );

@@ -205,19 +205,32 @@ impl Model {
     /// Slug, aliases and the models within it.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let own = std::iter::once(&self.slug).chain(&self.aliases);
-        own.chain(self.variants()).map(String::as_str)
+        own.map(String::as_str)
+            .chain(self.variants().map(|(name, _)| name))
     }
 
-    /// The models within this one: the words of its parameter `model`, each of which is a name of its own.
-    pub(super) fn variants(&self) -> &[String] {
+    /// The names of models within this one, each with the model that it means: the words of its parameter `model`, and their other
+    /// spellings.
+    pub(super) fn variants(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut params = self.params.iter();
-        match params
-            .find(|param| param.name == VARIANT)
-            .map(|param| &param.of)
-        {
-            Some(ParamType::Choice { values }) => values,
-            Some(_) | None => &[],
-        }
+        let param = params.find(|param| param.name == VARIANT);
+        let words = param.and_then(|param| match &param.of {
+            ParamType::Choice { values, also } => Some((values, also)),
+            ParamType::Text { .. }
+            | ParamType::Integer { .. }
+            | ParamType::Number { .. }
+            | ParamType::Boolean
+            | ParamType::Url
+            | ParamType::Urls { .. }
+            | ParamType::Items { .. } => None,
+        });
+        words.into_iter().flat_map(|(values, also)| {
+            let own = values.iter().map(|word| (word.as_str(), word.as_str()));
+            own.chain(
+                also.iter()
+                    .map(|(name, word)| (name.as_str(), word.as_str())),
+            )
+        })
     }
 
     /// Whether a key's list of models lets it use this one, under any of its names. An empty list lets it use all.
@@ -231,14 +244,17 @@ impl Model {
     /// Whether a key's list lets it use what these resolved parameters mean: a list that names models within this one, and not this one
     /// itself, lets it use those alone.
     pub fn allows(&self, listed: &[String], resolved: &Map<String, Value>) -> bool {
-        let variants = self.variants();
-        let is_listed = |name: &String| listed.contains(name);
-        let whole = std::iter::once(&self.slug).chain(&self.aliases);
-        if !variants.iter().any(is_listed) || whole.into_iter().any(is_listed) {
+        let is_listed = |name: &str| listed.iter().any(|listed| listed == name);
+        let mut whole = std::iter::once(&self.slug).chain(&self.aliases);
+        let mut within = self
+            .variants()
+            .filter(|(name, _)| is_listed(name))
+            .peekable();
+        if within.peek().is_none() || whole.any(|name| is_listed(name)) {
             return true;
         }
         let meant = resolved.get(VARIANT).and_then(Value::as_str);
-        meant.is_some_and(|meant| listed.iter().any(|name| name == meant))
+        meant.is_some_and(|meant| within.any(|(_, word)| word == meant))
     }
 
     /// The providers that can serve these resolved parameters, in order.

@@ -1,5 +1,7 @@
 //! What customers may send a model that makes something: the parameters, and how a value of theirs is read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
@@ -39,6 +41,9 @@ pub enum ParamType {
     Choice {
         /// The words.
         values: Vec<String>,
+        /// Other words that are taken for one of them, as older spellings are.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        also: BTreeMap<String, String>,
     },
     /// A whole number, bounds included; also as a text.
     Integer {
@@ -109,7 +114,13 @@ impl Param {
         let name = &self.name;
         let (in_order, within) = match &self.of {
             ParamType::Text { min, max } | ParamType::Urls { min, max } => (min <= max, Ok(())),
-            ParamType::Choice { values } => (!values.is_empty(), Ok(())),
+            ParamType::Choice { values, also } => {
+                let mut others = also.iter();
+                let is_other = |(other, word): (&String, &String)| {
+                    values.contains(word) && !values.contains(other)
+                };
+                (!values.is_empty() && others.all(is_other), Ok(()))
+            }
             ParamType::Integer { min, max } => (min <= max, Ok(())),
             ParamType::Number { min, max } => (min <= max, Ok(())),
             ParamType::Items { min, max, fields } => (min <= max, check(fields)),
@@ -165,7 +176,7 @@ impl Param {
                 }
                 Some(value)
             }
-            (ParamType::Choice { values }, value) => word(values, value),
+            (ParamType::Choice { values, also }, value) => word(values, also, value),
             (ParamType::Integer { min, max }, value) => number(value).filter(|number| {
                 let whole = number.as_i64();
                 whole.is_some_and(|number| (*min..=*max).contains(&number))
@@ -307,7 +318,7 @@ pub(super) fn names(params: &[Param]) -> String {
 }
 
 /// One of the words, however its letters are written, or as a number.
-fn word(values: &[String], value: &Value) -> Option<Value> {
+fn word(values: &[String], also: &BTreeMap<String, String>, value: &Value) -> Option<Value> {
     let said = match value {
         Value::String(word) => word.clone(),
         Value::Number(_) => number(value)?.to_string(),
@@ -315,7 +326,12 @@ fn word(values: &[String], value: &Value) -> Option<Value> {
     };
     let same = values.iter().find(|word| **word == said);
     let alike = || values.iter().find(|word| word.eq_ignore_ascii_case(&said));
-    same.or_else(alike).map(|word| Value::String(word.clone()))
+    let other = || {
+        let mut others = also.iter();
+        others.find_map(|(other, word)| other.eq_ignore_ascii_case(&said).then_some(word))
+    };
+    let word = same.or_else(alike).or_else(other);
+    word.map(|word| Value::String(word.clone()))
 }
 
 /// A number, or a text that is one. JSON does not tell 5.0 from 5, and some languages write the one for the other.
@@ -364,7 +380,7 @@ impl ParamType {
     fn allowed(&self) -> String {
         match self {
             Self::Text { min, max } => format!("be a text of {min} to {max} characters"),
-            Self::Choice { values } => format!("be one of {}", values.join(", ")),
+            Self::Choice { values, .. } => format!("be one of {}", values.join(", ")),
             Self::Integer { min, max } => format!("be a whole number from {min} to {max}"),
             Self::Number { min, max } => format!("be a number from {min} to {max}"),
             Self::Boolean => "be true or false".to_owned(),

@@ -10,6 +10,13 @@ struct Place<'a> {
     index: Option<usize>,
 }
 
+/// Whether a text is there in every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Always,
+    Perhaps,
+}
+
 /// What stands there, if anything does.
 pub(super) fn value<'v>(place: &str, resolved: &'v Resolved) -> Option<&'v Value> {
     let place = Place::read(place)?;
@@ -34,6 +41,52 @@ pub(super) fn param<'p>(who: &str, place: &str, params: &'p [Param]) -> Result<&
     } else {
         Err(format!("{who} names {place}, and there is no such element"))
     }
+}
+
+/// How many characters stand there: in a text, or, as `list.field`, in that field of all elements of a list together.
+pub(crate) fn length(place: &str, resolved: &Resolved) -> Option<usize> {
+    let chars = |text: &Value| Some(text.as_str()?.chars().count());
+    let Some((list, field)) = place.split_once('.') else {
+        return chars(resolved.get(place)?);
+    };
+    let items = resolved.get(list)?.as_array()?.iter();
+    let lengths = items.filter_map(|item| chars(item.get(field)?));
+    Some(lengths.fold(0, usize::saturating_add))
+}
+
+/// The text whose [`length`] that is, and whether it is always there and never empty.
+pub(super) fn text<'p>(place: &str, params: &'p [Param]) -> Option<(&'p Param, Presence)> {
+    let find = |params: &'p [Param], name: &str| params.iter().find(|param| param.name == name);
+    let (list, field) = place.split_once('.').unwrap_or((place, ""));
+    let param = find(params, list)?;
+    let (text, around) = match &param.of {
+        ParamType::Items { min, fields, .. } => (find(fields, field)?, param.required && *min > 0),
+        ParamType::Text { .. } if field.is_empty() => (param, true),
+        ParamType::Text { .. }
+        | ParamType::Choice { .. }
+        | ParamType::Integer { .. }
+        | ParamType::Number { .. }
+        | ParamType::Boolean
+        | ParamType::Url
+        | ParamType::Urls { .. } => return None,
+    };
+    let ParamType::Text { min, .. } = &text.of else {
+        return None;
+    };
+    let always = around && text.required && *min > 0;
+    Some((
+        text,
+        if always {
+            Presence::Always
+        } else {
+            Presence::Perhaps
+        },
+    ))
+}
+
+/// Whether a length is always above zero.
+pub(crate) fn has_length(place: &str, params: &[Param]) -> bool {
+    matches!(text(place, params), Some((_, Presence::Always)))
 }
 
 // === impl Place ===
@@ -78,6 +131,40 @@ mod tests {
             ("none", None),
         ] {
             assert_eq!(value(place, resolved), found.as_ref(), "{place}");
+        }
+    }
+
+    #[test]
+    fn the_texts_of_a_list_are_as_long_as_all_of_them() {
+        let resolved =
+            json!({"prompt": "é!", "lines": [{"text": "a fox"}, {"text": "föx"}, {}], "seed": 7});
+        let resolved = resolved.as_object().unwrap();
+        for (place, found) in [
+            ("prompt", Some(2)),
+            ("lines.text", Some(8)),
+            ("seed", None),
+            ("lines", None),
+            ("prompt.text", None),
+            ("none.text", None),
+        ] {
+            assert_eq!(length(place, resolved), found, "{place}");
+        }
+        let params = json!([
+            {"name": "prompt", "type": "text", "min": 1, "max": 9},
+            {"name": "lines", "type": "items", "min": 1, "max": 9, "required": true, "fields": [
+                {"name": "text", "type": "text", "min": 1, "max": 9, "required": true},
+                {"name": "note", "type": "text", "min": 1, "max": 9},
+                {"name": "seed", "type": "integer", "min": 1, "max": 9},
+            ]},
+        ]);
+        let params: Vec<Param> = serde_json::from_value(params).unwrap();
+        let presence = |place| text(place, &params).map(|(_, presence)| presence);
+        assert_eq!(presence("lines.text"), Some(Presence::Always));
+        for perhaps in ["prompt", "lines.note"] {
+            assert_eq!(presence(perhaps), Some(Presence::Perhaps));
+        }
+        for none in ["lines", "lines.seed", "lines.x", "prompt.text", "x"] {
+            assert_eq!(presence(none), None, "{none}");
         }
     }
 

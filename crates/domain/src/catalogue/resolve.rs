@@ -20,7 +20,7 @@ impl Model {
         name: &str,
         mut sent: Map<String, Value>,
     ) -> Result<Resolved, Vec<Problem>> {
-        if self.variants().iter().any(|variant| variant == name) {
+        if self.variants().any(|(variant, _)| variant == name) {
             sent.insert(VARIANT.to_owned(), Value::String(name.to_owned()));
         }
         self.resolve(sent)

@@ -1,5 +1,7 @@
 //! What parameters demand of one another: an edit needs a picture, the longest film is not made in the largest size.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,6 +18,9 @@ pub struct Rule {
     /// For requests that have all of these, whatever they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
+    /// For requests that have none of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Parameters that must be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -28,6 +33,9 @@ pub struct Rule {
     /// Parameters that may have these values only.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub allows: Map<String, Value>,
+    /// The most characters of a text, or of a field of all elements of a list together, which is written `list.field`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub characters: BTreeMap<String, usize>,
 }
 
 // === impl Rule ===
@@ -36,7 +44,8 @@ impl Rule {
     /// What a request does that this rule forbids.
     pub(super) fn problems(&self, resolved: &Resolved) -> Vec<Problem> {
         let is_there = |name: &String| place::value(name, resolved).is_some();
-        if !matches(&self.when, resolved) || !self.with.iter().all(is_there) {
+        let is_meant = self.with.iter().all(is_there) && !self.without.iter().any(is_there);
+        if !is_meant || !matches(&self.when, resolved) {
             return Vec::new();
         }
         let needs = self
@@ -72,7 +81,18 @@ impl Rule {
                 Problem::invalid(name, allowed)
             })
         });
-        needs.chain(excludes).chain(allows).chain(sums).collect()
+        let characters = self.characters.iter().filter_map(|(name, most)| {
+            let length = place::length(name, resolved)?;
+            (length > *most).then(|| {
+                let allowed = format!(
+                    "have at most {most} characters{}; it has {length}",
+                    self.condition()
+                );
+                Problem::invalid(name, allowed)
+            })
+        });
+        let others = allows.chain(sums).chain(characters);
+        needs.chain(excludes).chain(others).collect()
     }
 
     /// That it names what there is.
@@ -89,8 +109,15 @@ impl Rule {
         for name in self.needs.iter().chain(&self.excludes) {
             find(name)?;
         }
-        for name in &self.with {
+        for name in self.with.iter().chain(&self.without) {
             place::param("a rule", name, params)?;
+        }
+        for name in self.characters.keys() {
+            if place::text(name, params).is_none() {
+                return Err(format!(
+                    "a rule counts the characters of {name}, which is no text"
+                ));
+            }
         }
         for (name, of) in &self.sums {
             let is_list = of.as_str().is_some_and(|of| is_counted(of, params));
@@ -119,7 +146,11 @@ impl Rule {
             .iter()
             .map(|(name, value)| format!("{name} is {}", plain(value)));
         let given = self.with.iter().map(|name| format!("{name} is given"));
-        let conditions: Vec<String> = conditions.chain(given).collect();
+        let missing = self
+            .without
+            .iter()
+            .map(|name| format!("{name} is left out"));
+        let conditions: Vec<String> = conditions.chain(given).chain(missing).collect();
         if conditions.is_empty() {
             String::new()
         } else {
@@ -212,9 +243,21 @@ mod tests {
             ),
             (
                 "with = [\"input_urls[0]\"]\nexcludes = [\"seed\"]",
-                flex,
+                flex.clone(),
                 "",
             ),
+            (
+                "without = [\"seed\", \"input_urls\"]\nneeds = [\"input_urls\"]",
+                json!({"prompt": "a fox"}),
+                "input_urls is required where seed is left out and input_urls is left out",
+            ),
+            ("without = [\"seed\"]\nneeds = [\"seed\"]", flex.clone(), ""),
+            (
+                "when = { type = \"flex\" }\ncharacters = { prompt = 4 }",
+                flex.clone(),
+                "prompt must have at most 4 characters where type is flex; it has 5",
+            ),
+            ("characters = { prompt = 5 }", flex, ""),
         ] {
             let catalogue = with_rule(rule).unwrap();
             let model = catalogue.find("flux-2").unwrap();
@@ -257,6 +300,9 @@ mod tests {
             ("sums = { seed = \"input_urls.n\" }", "no field of a list"),
             ("sums = { prompt = \"a.b\" }", "no field of a list"),
             ("sums = { seed = 7 }", "no field of a list"),
+            ("without = [\"sed\"]\nneeds = [\"seed\"]", "names sed"),
+            ("characters = { seed = 7 }", "seed, which is no text"),
+            ("characters = { \"prompt.x\" = 7 }", "which is no text"),
             ("allows = { type = [] }", "not a list of what it can be"),
             (
                 "allows = { type = \"pro\" }",

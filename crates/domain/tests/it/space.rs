@@ -32,7 +32,7 @@ fn value(param: &Param) -> BoxedStrategy<Value> {
             ];
             lengths.prop_map(|length| json!("é".repeat(length))).boxed()
         }
-        ParamType::Choice { values } => select(values.clone()).prop_map(Value::String).boxed(),
+        ParamType::Choice { values, .. } => select(values.clone()).prop_map(Value::String).boxed(),
         ParamType::Integer { min, max } => prop_oneof![Just(*min), Just(*max), *min..=*max]
             .prop_map(Value::from)
             .boxed(),

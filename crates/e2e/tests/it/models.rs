@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use testkit::{Aio, Api, eventually};
+use tokio::process::Command;
 
 const PICTURES: &str = "/images/generations";
 const FILMS: &str = "/videos/generations";
@@ -13,6 +14,8 @@ const FILMS: &str = "/videos/generations";
 type Asked = (&'static str, Value, i64);
 
 const FOX: &str = "https://example.com/fox.png";
+/// The sandbox makes of it what lasts so many seconds.
+const FILM: &str = "https://example.com/fox.mp4?seconds=7";
 
 /// One request for each model, and for some of their parts.
 fn asked() -> Vec<Asked> {
@@ -106,17 +109,43 @@ fn tools() -> Vec<Asked> {
             json!({ "model": "face-swap", "image": FOX, "face_image": FOX }),
             4,
         ),
+        (
+            "/videos/tools/bg-remover",
+            json!({ "model": "video-bg-remover", "video": FILM }),
+            14,
+        ),
+        (
+            "/videos/tools/bg-remover",
+            json!({ "model": "video-bg-remover", "video": FILM, "output_format": "mov", "max_seconds": 7 }),
+            14,
+        ),
+        (
+            "/videos/tools/upscale",
+            json!({ "model": "video-upscale", "video": FILM }),
+            35,
+        ),
+        (
+            "/videos/tools/upscale",
+            json!({ "model": "video-upscale", "video": FILM, "factor": 4 }),
+            70,
+        ),
     ]
 }
 
-/// The request, steered: by the prompt, or by the query of the picture that a tool is given.
-fn steered(body: &Value, directive: &str) -> Value {
+/// The request, steered: by the prompt, or by the query of the picture or the film that a tool is given.
+fn steered(route: &str, body: &Value, directive: &str) -> Value {
     let mut body = body.clone();
-    match body["image"].as_str() {
-        Some(image) if body["prompt"].is_null() && body["model"] != "hailuo-2-3" => {
-            body["image"] = json!(format!("{image}?[sandbox {directive}]").replace(' ', "%20"));
+    let given = ["image", "video"]
+        .into_iter()
+        .find(|name| route.contains("/tools/") && body[*name].is_string());
+    match given {
+        Some(name) => {
+            let address = body[name].as_str().unwrap_or_default();
+            let between = if address.contains('?') { '&' } else { '?' };
+            let steered = format!("{address}{between}[sandbox {directive}]").replace(' ', "%20");
+            body[name] = json!(steered);
         }
-        _ => body["prompt"] = json!(format!("a fox [sandbox {directive}]")),
+        None => body["prompt"] = json!(format!("a fox [sandbox {directive}]")),
     }
     body
 }
@@ -147,7 +176,7 @@ async fn every_model_makes_its_files_at_its_price() -> Result<()> {
         assert!(is_asked, "nobody asks {model}");
     }
     let made = asked().into_iter().map(async |(route, body, credits)| {
-        let task = submit(&api, route, &steered(&body, "delay=10ms")).await?;
+        let task = submit(&api, route, &steered(route, &body, "delay=10ms")).await?;
         check(&api, &task, credits)
             .await
             .with_context(|| format!("{body}: {task}"))
@@ -171,30 +200,9 @@ async fn check(api: &Api, task: &Value, credits: i64) -> Result<()> {
     ensure!(i64::try_from(outputs.len())? == count, "not {count} files");
     let id = task["task_id"].as_str().context("no id")?;
     for (number, output) in outputs.iter().enumerate() {
-        let kind = output["content_type"].as_str().context("no type")?;
         let file = api.get(&format!("/tasks/{id}/files/{number}")).await?.body;
-        if task["type"] == "video" {
-            ensure!(
-                kind == "video/mp4" && file.get(4..8) == Some(b"ftyp"),
-                "no film"
-            );
-            let asked = task["request"]["duration"]
-                .as_str()
-                .and_then(|word| word.parse().ok());
-            let asked = asked.or_else(|| task["request"]["duration"].as_f64());
-            let lasts = output["duration_seconds"].as_f64();
-            ensure!(asked.is_none() || lasts == asked, "it lasts {lasts:?}");
-        } else {
-            ensure!(
-                kind.starts_with("image/") && is_picture(&file),
-                "no picture"
-            );
-        }
-        ensure!(
-            output["width"].is_u64() && output["height"].is_u64(),
-            "no size"
-        );
         ensure!(output["bytes"] == file.len(), "not its length");
+        look(task, output, &file).await?;
     }
     let what = format!("a receipt of {id}");
     let receipt = eventually(&what, async || {
@@ -207,6 +215,65 @@ async fn check(api: &Api, task: &Value, credits: i64) -> Result<()> {
         "{receipt}"
     );
     Ok(())
+}
+
+/// A file is what its output says, by what it says itself.
+async fn look(task: &Value, output: &Value, file: &[u8]) -> Result<()> {
+    let kind = output["content_type"].as_str().context("no type")?;
+    let route = task["route"].as_str().context("no route")?;
+    let is_expected = match route.split('/').next() {
+        Some("images") => kind.starts_with("image/") && is_picture(file),
+        Some("videos") => kind.starts_with("video/") && is_film(file),
+        _ => false,
+    };
+    ensure!(is_expected, "{route} made {kind}");
+    let is_sized = output["width"].is_u64() && output["height"].is_u64();
+    ensure!(is_sized, "no size");
+    if kind.starts_with("image/") {
+        return Ok(());
+    }
+    let lasts = output["duration_seconds"].as_f64().context("no length")?;
+    let asked = &task["request"]["duration"];
+    let asked = asked.as_f64().or_else(|| asked.as_str()?.parse().ok());
+    ensure!(asked.is_none_or(|asked| asked == lasts), "it lasts {lasts}");
+    probe(file, lasts).await
+}
+
+/// What ffprobe says of a file, where there is one.
+async fn probe(file: &[u8], lasts: f64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("made");
+    std::fs::write(&path, file)?;
+    let asked = [
+        "-v",
+        "error",
+        "-show_entries",
+        "format=duration",
+        "-of",
+        "csv=p=0",
+    ];
+    let ran = Command::new("ffprobe")
+        .args(asked)
+        .arg(&path)
+        .output()
+        .await;
+    let Ok(ran) = ran else {
+        return Ok(());
+    };
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(ran.status.success() && said.is_empty(), "ffprobe: {said}");
+    let seconds: f64 = String::from_utf8(ran.stdout)?.trim().parse()?;
+    // A sound without an index is as long as its bytes make it.
+    ensure!(
+        (seconds - lasts).abs() < 0.3,
+        "ffprobe: {seconds}, not {lasts}"
+    );
+    Ok(())
+}
+
+/// What begins as an MP4, a QuickTime film or a WebM does.
+fn is_film(file: &[u8]) -> bool {
+    file.get(4..8) == Some(b"ftyp") || file.starts_with(b"\x1a\x45\xdf\xa3")
 }
 
 /// A PNG that decodes to its last pixel, or what begins as a JPEG or a WebP does.
@@ -226,7 +293,12 @@ async fn what_a_model_fails_to_make_is_free() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(10_000).await?.api;
     let failed = asked().into_iter().map(async |(route, body, _)| {
-        let task = submit(&api, route, &steered(&body, "outcome=fail delay=10ms")).await?;
+        let task = submit(
+            &api,
+            route,
+            &steered(route, &body, "outcome=fail delay=10ms"),
+        )
+        .await?;
         ensure!(
             task["status"] == "failed" && task["consumed_microcredits"] == 0,
             "{body}: {task}"
@@ -238,6 +310,43 @@ async fn what_a_model_fails_to_make_is_free() -> Result<()> {
     assert_eq!(
         (settled.posted, settled.held, settled.open_holds),
         (10_000_000_000, 0, 0)
+    );
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn a_film_that_is_longer_than_was_said_is_not_changed_and_costs_nothing() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(10_000).await?.api;
+    for (tool, seconds, fits) in [
+        ("video-bg-remover", 30, true),
+        ("video-bg-remover", 31, false),
+        ("video-upscale", 31, false),
+    ] {
+        let route = match tool {
+            "video-upscale" => "/videos/tools/upscale",
+            _ => "/videos/tools/bg-remover",
+        };
+        let film = format!("https://example.com/a.mp4?seconds={seconds}&[sandbox%20delay=10ms]");
+        let body = json!({ "model": tool, "video": film });
+        let task = submit(&api, route, &body).await?;
+        if fits {
+            ensure!(task["consumed_microcredits"] == 60_000_000, "{task}");
+            continue;
+        }
+        ensure!(task["error"]["code"] == "input_too_long", "{task}");
+        ensure!(
+            task["consumed_microcredits"] == 0 && task["response"] == json!([]),
+            "{task}"
+        );
+        let id = task["task_id"].as_str().context("no id")?;
+        let file = api.get(&format!("/tasks/{id}/files/0")).await?;
+        ensure!(file.status == 404, "{}", file.status);
+    }
+    let settled = api.settled().await?;
+    assert_eq!(
+        (settled.posted, settled.held, settled.open_holds),
+        (9_940_000_000, 0, 0)
     );
     aio.finish().await
 }

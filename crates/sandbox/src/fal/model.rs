@@ -273,7 +273,7 @@ impl Place {
     pub(crate) const fn takes(self, kind: Kind) -> bool {
         match kind {
             Kind::Png | Kind::Jpeg => matches!(self, Self::Images | Self::Image),
-            Kind::Mp4 | Kind::Webm => matches!(self, Self::Video),
+            Kind::Mp4 | Kind::Webm | Kind::Mov => matches!(self, Self::Video),
             Kind::Wav | Kind::Mp3 => matches!(self, Self::Audio),
         }
     }

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::model::{Model, Place};
-use crate::made::{Kind, Made};
+use crate::{
+    job,
+    made::{Kind, Made},
+};
 
 /// An input that was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -303,7 +306,7 @@ impl<'a> Fields<'a> {
             None if spoken => i64::try_from(subject.chars().count() / CHARS_A_SECOND)
                 .map_or(MAX_SECONDS, |seconds| seconds.clamp(1, MAX_SECONDS)),
             None | Some(_) if matches!(model.place, Place::Images | Place::Image) => 0,
-            None => model.seconds.into(),
+            None => job::length_of(self.get("video_url")).map_or(model.seconds.into(), i64::from),
             Some(value) => {
                 let text = value.as_str().map(|text| text.trim_end_matches('s'));
                 let number = text.and_then(|text| text.parse().ok());
@@ -336,6 +339,8 @@ impl<'a> Fields<'a> {
                     ("mp4_h264", Kind::Mp4),
                     ("mp4_h265", Kind::Mp4),
                     ("webm_vp9", Kind::Webm),
+                    ("mov_h265", Kind::Mov),
+                    ("mov_proresks", Kind::Mov),
                 ],
             ),
             Place::Audio => ("output_format", &[("mp3", Kind::Mp3), ("wav", Kind::Wav)]),

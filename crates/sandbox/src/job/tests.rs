@@ -133,6 +133,25 @@ fn a_directive_may_stand_in_any_text_of_the_input() {
 }
 
 #[test]
+fn how_long_an_input_lasts_is_told_by_its_address() {
+    for (address, seconds) in [
+        (json!("https://example.com/a.mp4?seconds=40"), Some(40)),
+        (
+            json!("https://example.com/a.mp4?[sandbox%20delay=1ms]&seconds=7"),
+            Some(7),
+        ),
+        (json!("https://example.com/a.mp4?seconds=0"), None),
+        (json!("https://example.com/a.mp4?seconds=-1"), None),
+        (json!("https://example.com/a.mp4?second=1"), None),
+        (json!("seconds=1"), None),
+        (json!(7), None),
+    ] {
+        assert_eq!(length_of(Some(&address)), seconds, "{address}");
+    }
+    assert_eq!(length_of(None), None);
+}
+
+#[test]
 fn states_by_outcome() {
     let table = [
         (Outcome::Success, State::Ready),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::made::Kind;
+use crate::{job, made::Kind};
 
 /// A model's input object.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +55,11 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// How long a video shall be.
+    /// How long a video shall be: as it is asked for, or as long as the one that it is made of.
     pub(crate) fn seconds(self) -> Option<u16> {
-        let seconds = self.number("duration")?;
+        let Some(seconds) = self.number("duration") else {
+            return job::length_of(self.0.get("video_url"));
+        };
         Some(u16::try_from(seconds.max(1)).unwrap_or(u16::MAX))
     }
 

@@ -440,6 +440,12 @@ mod tests {
                 200_000,
             ),
             (
+                "topaz/video-upscale",
+                json!({ "video_url": "https://example.com/a.mp4?seconds=31", "upscale_factor": "2" }),
+                (Kind::Mp4, 1, 1_920, 1_080, 31),
+                1_240_000,
+            ),
+            (
                 "elevenlabs/text-to-dialogue-v3",
                 json!({ "dialogue": [{ "text": long, "voice": "Adam" }] }),
                 (Kind::Mp3, 1, 0, 0, 11),

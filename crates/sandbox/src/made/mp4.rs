@@ -1,4 +1,4 @@
-//! MP4 (ISO 14496-12, 14496-15): one track of H.264, one picture a second.
+//! MP4 (ISO 14496-12, 14496-15) and QuickTime, which are alike but for what they call themselves: one track of H.264, one picture a second.
 
 use super::{
     frames::{Coded, Frame},
@@ -21,15 +21,22 @@ struct Film<'a> {
     seconds: u32,
 }
 
+/// What a file calls itself: its brand, the brand's version, and the brands that it is as well.
+pub(super) struct Brand([u8; 4], u32, &'static [u8]);
+
+pub(super) const MP4: Brand = Brand(*b"isom", 0x200, b"isomiso2avc1mp41");
+pub(super) const MOV: Brand = Brand(*b"qt  ", 0x200, b"qt  ");
+
 /// A film of so many seconds.
-pub(super) fn write(frame: &Frame, seconds: u16, title: &str) -> Vec<u8> {
+pub(super) fn write(brand: &Brand, (frame, seconds): (&Frame, u16), title: &str) -> Vec<u8> {
     let coded = frame.h264();
     let film = Film {
         frame,
         coded: &coded,
         seconds: seconds.into(),
     };
-    let brands = [&b"isom"[..], &0x200_u32.to_be_bytes(), b"isomiso2avc1mp41"];
+    let Brand(own, version, others) = brand;
+    let brands = [&own[..], &version.to_be_bytes(), others];
     let before = [
         boxed(*b"ftyp", &brands),
         boxed(*b"free", &[title.as_bytes()]),

@@ -83,6 +83,11 @@ fn an_mp4_has_the_size_and_the_length() {
             );
             assert_eq!(picture[0] & 0x1F, 5);
         }
+        // As QuickTime it is the same, but for its name.
+        let mov = render(&self::job(Kind::Mov, size, seconds), 0).unwrap();
+        assert_eq!(mov.get(4..12), Some(&b"ftypqt  "[..]));
+        let mov = re_mp4::Mp4::read_bytes(&mov).unwrap();
+        assert_eq!(mov.moov.mvhd.duration, movie.duration);
         // Of two pictures that follow each other neither has the other's number.
         assert!(
             track
@@ -182,7 +187,7 @@ fn a_video_has_the_nearest_size() {
         ((u16::MAX, 1), (854, 480)),
         ((1, u16::MAX), (480, 854)),
     ] {
-        for kind in [Kind::Mp4, Kind::Webm] {
+        for kind in [Kind::Mp4, Kind::Webm, Kind::Mov] {
             let made = job(kind, asked, 1).made;
             assert_eq!((made.width, made.height), size, "{asked:?}");
         }
@@ -237,7 +242,9 @@ fn the_bill_has_a_word_for_each_kind() {
     let words = Kind::ALL.map(Kind::billed_as);
     assert_eq!(
         words,
-        ["image", "image", "video", "video", "audio", "audio"]
+        [
+            "image", "image", "video", "video", "audio", "audio", "video"
+        ]
     );
 }
 

@@ -176,7 +176,7 @@ fn size(fields: &mut Fields<'_>, model: Option<&Model>, members: &mut Members) {
         .into_iter()
         .find_map(|name| param(model, name));
     let nearest = ours.and_then(|param| {
-        let ParamType::Choice { values } = &param.of else {
+        let ParamType::Choice { values, .. } = &param.of else {
             return None;
         };
         Some((&param.name, nearest(values, ratio(&text, 'x')?)?))

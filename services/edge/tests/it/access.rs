@@ -43,6 +43,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/images/tools/remove-bg", "{}"),
     ("POST", "/images/tools/upscale", "{}"),
     ("POST", "/images/tools/face-swap", "{}"),
+    ("POST", "/videos/tools/bg-remover", "{}"),
+    ("POST", "/videos/tools/upscale", "{}"),
     (
         "POST",
         "/quote",

@@ -73,6 +73,8 @@ fn videos_and_sounds_follow_the_input() {
     makes(MATTING, json!({}), (Kind::Webm, 1, 1_280, 720, 4));
     let body = json!({"output_container_and_codec": "mp4_h264"});
     makes(MATTING, body, (Kind::Mp4, 1, 1_280, 720, 4));
+    let body = json!({"output_container_and_codec": "mov_proresks", "video_url": "https://a.example/1.mp4?seconds=9"});
+    makes(MATTING, body, (Kind::Mov, 1, 1_280, 720, 9));
     makes(SPEECH, json!({}), (Kind::Mp3, 1, 0, 0, 2));
     let body = json!({"output_format": "wav", "duration": 7});
     makes(MUSIC, body, (Kind::Wav, 1, 0, 0, 7));
