@@ -119,6 +119,15 @@ const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../catalogue/video-upscale.toml"),
     ),
     (
+        "elevenlabs-v3.toml",
+        include_str!("../catalogue/elevenlabs-v3.toml"),
+    ),
+    (
+        "minimax-music.toml",
+        include_str!("../catalogue/minimax-music.toml"),
+    ),
+    ("suno.toml", include_str!("../catalogue/suno.toml")),
+    (
         "gemini-embedding-001.toml",
         include_str!("../catalogue/gemini-embedding-001.toml"),
     ),
@@ -256,6 +265,15 @@ impl Catalogue {
                 problem,
             };
             model.check().map_err(invalid)?;
+            let is_default = |other: &&Model| other.default && other.route == model.route;
+            if model.default
+                && let Some(other) = models.iter().find(is_default)
+            {
+                return Err(invalid(format!(
+                    "{} is the default of {} already",
+                    other.slug, model.route
+                )));
+            }
             let taken = model.names().find(|name| by_name.contains_key(*name));
             if let Some(name) = taken {
                 return Err(invalid(format!(
@@ -311,6 +329,13 @@ impl Catalogue {
         self.by_name
             .get(name)
             .and_then(|index| self.models.get(*index))
+    }
+
+    /// The name of the model that requests to a route mean which name none, if there is one.
+    pub fn unnamed(&self, route: &str) -> Option<&str> {
+        let mut models = self.models.iter();
+        let meant = models.find(|model| model.default && model.route == route)?;
+        Some(&meant.slug)
     }
 
     /// The price list: the model files one after another, each behind a line with its name. Whoever has it can compute any price.
@@ -386,6 +411,25 @@ mod tests {
         let mut listed: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         listed.sort_unstable();
         assert_eq!(listed, there, "left: BUILT_IN, right: the folder");
+    }
+
+    #[test]
+    fn a_route_has_one_model_that_is_meant_without_a_name() {
+        let catalogue = Catalogue::built_in().unwrap();
+        assert_eq!(catalogue.unnamed("audio/music"), Some("suno"));
+        assert_eq!(catalogue.unnamed("images/generations"), None);
+        let suno = include_str!("../catalogue/suno.toml");
+        let udio = include_str!("../catalogue/minimax-music.toml").replacen(
+            "status =",
+            "default = true\nstatus =",
+            1,
+        );
+        let error = Catalogue::parse(&[("a.toml", suno), ("b.toml", &udio)]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("suno is the default of audio/music")
+        );
     }
 
     #[test]

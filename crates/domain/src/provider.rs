@@ -108,6 +108,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
             ..COMMON
         },
     },
+    KnownProvider {
+        name: "suno",
+        base_url: "https://api.sunoapi.org",
+        variable: "SUNO_API_KEY",
+        sandbox_path: "suno",
+        dialect: COMMON,
+    },
 ];
 
 /// Providers that OpenTelemetry's conventions for generative models call otherwise than we do.

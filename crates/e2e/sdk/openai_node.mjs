@@ -75,6 +75,8 @@ const vectors = await client.embeddings.create({ model: "text-embedding-3-small"
 assert.deepEqual(vectors.data.map((row) => row.embedding.length), [1536, 1536]);
 const drawn = await client.images.generate({ model: "flux-2", prompt: "a fox", size: "1024x1024", response_format: "b64_json" });
 assert.equal(Buffer.from(drawn.data[0].b64_json, "base64").toString("latin1", 1, 4), "PNG");
+const spoken = await client.audio.speech.create({ model: "elevenlabs-v3", voice: "alloy", input: "Hello [sandbox delay=10ms]" });
+assert.equal(Buffer.from(await spoken.arrayBuffer()).toString("latin1", 0, 3), "ID3");
 await assert.rejects(
   new OpenAI({ baseURL: AIO_URL, apiKey: "aio_test_nobody", maxRetries: 0 }).models.list(),
   (error) => error instanceof OpenAI.AuthenticationError && error.code === "invalid_key",

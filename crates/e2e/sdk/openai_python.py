@@ -180,6 +180,22 @@ expect(openai.BadRequestError, 400, "invalid_parameter", lambda: client.images.g
     model="flux-2", prompt="a fox", n=2, response_format="url"
 ))
 
+# Speech: the sound itself, whole and streamed.
+spoken = client.audio.speech.create(model="elevenlabs-v3", voice="alloy", input="Hello there [sandbox delay=10ms]")
+sound = spoken.read()
+assert sound.startswith(b"ID3") and spoken.response.headers["content-type"] == "audio/mpeg", sound[:8]
+assert spoken.response.headers["x-aio-cost-credits"] == "1", spoken.response.headers
+with client.audio.speech.with_streaming_response.create(
+    model="elevenlabs-v3", voice="Sarah", input="Hello", response_format="mp3", speed=1.0
+) as streamed:
+    assert b"".join(streamed.iter_bytes()).startswith(b"ID3")
+expect(openai.BadRequestError, 400, "invalid_parameter", lambda: client.audio.speech.create(
+    model="elevenlabs-v3", voice="alloy", input="Hello", response_format="opus"
+))
+expect(openai.BadRequestError, 400, "content_moderated", lambda: client.audio.speech.create(
+    model="elevenlabs-v3", voice="alloy", input="Hello [sandbox outcome=moderated]"
+))
+
 # Models.
 assert "gemini" in [model.id for model in client.models.list()]
 assert client.models.retrieve("gemini").id == "gemini"

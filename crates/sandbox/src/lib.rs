@@ -10,6 +10,7 @@
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
+//! | `suno.rs` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate`, `/{provider}/api/v1/generate/record-info` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `job.rs` | jobs of media providers, each whole in its id |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
@@ -38,6 +39,7 @@ mod made;
 mod openai;
 mod picture;
 mod stripe;
+mod suno;
 mod tokens;
 mod words;
 
@@ -124,6 +126,11 @@ impl Sandbox {
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
             .route("/kie/api/v1/chat/credit", get(kie::credit))
+            .route("/{provider}/api/v1/generate", post(suno::generate))
+            .route(
+                "/{provider}/api/v1/generate/record-info",
+                get(suno::record_info),
+            )
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

@@ -20,6 +20,7 @@ pub(crate) mod quote;
 pub(crate) mod range;
 pub(crate) mod redeem;
 pub(crate) mod responses;
+pub(crate) mod speech;
 pub(crate) mod task;
 pub(crate) mod uploads;
 pub(crate) mod usage;

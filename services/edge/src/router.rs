@@ -102,6 +102,12 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/videos/generations", INFERENCE, || {
         media::accepting("videos/generations")
     }),
+    row(Method::POST, "/audio/music", INFERENCE, || {
+        media::accepting("audio/music")
+    }),
+    row(Method::POST, "/audio/speech", INFERENCE, || {
+        media::accepting("audio/speech")
+    }),
     row(Method::POST, "/images/tools/remove-bg", INFERENCE, || {
         media::accepting("images/tools/remove-bg")
     }),

@@ -17,7 +17,7 @@ use crate::{
     providers::{MediaProvider, Order, Progress},
     state::{Event, State, Step},
     store::{self, attempt::Outcome},
-    task::{Output, Task},
+    task::{About, Output, Task},
 };
 
 /// What a provider answers for a file that is not there, and after how many such answers in a row it never will be.
@@ -207,7 +207,14 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
     match ask(media, "check", candidate.route, checked).await {
         Ok(Progress::Running { percent, .. }) => still_running(media, task, percent).await,
         Ok(Progress::Done { files, .. }) => {
-            store_outputs(media, task, &files, &candidate.access.base_url).await
+            let about = candidate.adapter.about(&candidate.access, &job);
+            match ask(media, "about", candidate.route, about).await {
+                Ok(about) => {
+                    let made = (files.as_slice(), about);
+                    store_outputs(media, task, made, &candidate.access.base_url).await
+                }
+                Err(_) => look_failed(media, task).await,
+            }
         }
         Ok(Progress::Failed(failure)) => {
             upstream::report(&candidate.route.provider, "job", &failure);
@@ -290,7 +297,7 @@ fn pause(media: &Media, task: &Task) -> Duration {
 async fn store_outputs(
     media: &Media,
     task: Task,
-    files: &[String],
+    (files, about): (&[String], Vec<About>),
     origin: &Url,
 ) -> Result<(), Error> {
     let mut outputs: Vec<Output> = Vec::with_capacity(files.len());
@@ -329,6 +336,9 @@ async fn store_outputs(
                 return look_failed(media, task).await;
             }
         }
+    }
+    for (output, about) in outputs.iter_mut().zip(about) {
+        output.about = Some(about);
     }
     let (id, count) = (task.id, outputs.len());
     if !media.complete(task, outputs).await? {

@@ -122,6 +122,7 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0008_duration.sql"),
     ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
+    Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];

@@ -63,7 +63,7 @@ pub(crate) async fn list(
     tasks.dedup_by_key(|task| task.id);
     tasks.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-    let mut outputs = media.db.read(output::of_tasks(pool, &ids)).await?;
+    let mut outputs = media.db.read(output::of_tasks(pool, &ids, sealer)).await?;
     let with_outputs = |task: Task| {
         let own = outputs.remove(&task.id).unwrap_or_default();
         (task, own)

@@ -71,7 +71,7 @@ impl Move {
             store::attempt::note(connection, &self.after, outcome).await?;
         }
         for file in &self.files {
-            store::output::insert(connection, self.after.id, file).await?;
+            store::output::insert(connection, self.after.id, file, &sealer).await?;
         }
         for row in self.tell {
             outbox::enqueue(connection, row, now).await?;

@@ -113,6 +113,7 @@ impl Outputs {
             height: measures.size.map(|(_, height)| height),
             duration_millis: measures.millis,
             expires_at: now.saturating_add(chassis::clock::micros(self.retention)),
+            about: None,
         })
     }
 

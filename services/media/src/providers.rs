@@ -9,6 +9,7 @@ mod bfl;
 mod fal;
 mod fastapi;
 mod kie;
+mod suno;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,6 +20,8 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use upstream::{Class, Failure, ProviderClient, Verdict};
 
+use crate::task::About;
+
 /// A provider's wire protocol.
 #[async_trait]
 pub(crate) trait MediaProvider: Send + Sync {
@@ -27,6 +30,11 @@ pub(crate) trait MediaProvider: Send + Sync {
 
     /// Asks how a job stands.
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure>;
+
+    /// What it knows of the files of a job that is done, in their order; nothing where it knows nothing but the files.
+    async fn about(&self, _access: &Access, _job: &str) -> Result<Vec<About>, Failure> {
+        Ok(Vec::new())
+    }
 
     /// Asks it to stop a job. After a failure it may have stopped it or not: only a look tells.
     async fn cancel(&self, access: &Access, job: &str) -> Result<Cancelled, Failure>;
@@ -160,7 +168,14 @@ pub(crate) fn all(client: &ProviderClient) -> Providers {
     let bfl: Arc<dyn MediaProvider> = Arc::new(bfl::Bfl::new(client.clone()));
     let fal: Arc<dyn MediaProvider> = Arc::new(fal::Fal::new(client.clone()));
     let kie: Arc<dyn MediaProvider> = Arc::new(kie::Kie::new(client.clone()));
-    HashMap::from([("bfl", bfl), ("fal", fal), ("kie", kie)])
+    let suno = |host| -> Arc<dyn MediaProvider> { Arc::new(suno::Suno::new(client.clone(), host)) };
+    HashMap::from([
+        ("bfl", bfl),
+        ("fal", fal),
+        ("kie", kie),
+        ("kie-suno", suno(suno::Host::Kie)),
+        ("sunoapi", suno(suno::Host::SunoApi)),
+    ])
 }
 
 #[cfg(test)]

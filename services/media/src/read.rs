@@ -52,7 +52,8 @@ pub(crate) async fn output(
 }
 
 async fn outputs(media: &Media, id: TaskId) -> Result<Vec<Output>, Error> {
-    let outputs = store::output::of_task(media.db.reader(), id);
+    let sealer = media.secrets.content();
+    let outputs = store::output::of_task(media.db.reader(), id, sealer);
     media.db.read(outputs).await
 }
 

@@ -254,7 +254,11 @@ fn model<'a>(
 ) -> Result<(&'a Model, String), Fault> {
     let name = match name {
         None | Some(Value::Null) => {
-            return Err(Fault::new(code::MISSING_PARAMETER, "model is required").param("model"));
+            let missing = || Fault::new(code::MISSING_PARAMETER, "model is required");
+            let meant = media.catalogue.unnamed(&submission.route);
+            meant
+                .map(str::to_owned)
+                .ok_or_else(|| missing().param("model"))?
         }
         Some(Value::String(name)) => name,
         Some(_) => {

@@ -114,7 +114,25 @@ pub(crate) struct Output {
     pub duration_millis: Option<u64>,
     /// Kept until then, microseconds UTC.
     pub expires_at: i64,
+    /// What its provider knows of it.
+    pub about: Option<About>,
 }
+
+/// What is known of a file beside itself: kept sealed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub(crate) struct About {
+    /// What its customer reads beside its measures: an id, a title.
+    pub facts: Map<String, Value>,
+    /// The number of the file that is its picture.
+    pub picture: Option<u32>,
+    /// Whether it only belongs to another file, and is no result of its own.
+    pub is_part: bool,
+}
+
+/// How far a task is whose songs come one after another: the words are there, and the first song is. No other count of a provider's is
+/// taken for that.
+pub(crate) const TEXT_IS_THERE: i64 = 33;
+pub(crate) const FIRST_IS_THERE: i64 = 66;
 
 /// The unit of a price for each picture.
 const PICTURE: &str = "image";
@@ -122,6 +140,15 @@ const PICTURE: &str = "image";
 /// frame here and there.
 const SECOND_MILLIS: u64 = 1_000;
 const GRACE_MILLIS: u64 = 250;
+
+// === impl Output ===
+
+impl Output {
+    /// Whether another file is its picture.
+    pub(crate) fn shows(&self, other: &Self) -> bool {
+        self.about.as_ref().and_then(|about| about.picture) == Some(other.number)
+    }
+}
 
 // === impl Task ===
 
@@ -243,6 +270,7 @@ mod tests {
             height: None,
             duration_millis,
             expires_at: 0,
+            about: None,
         };
         for (millis, counted) in [
             (None, 1),

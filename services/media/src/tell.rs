@@ -176,7 +176,7 @@ impl Media {
         let Some(url) = task.callback_url().map(str::to_owned) else {
             return Ok(());
         };
-        let outputs = store::output::of_task(self.db.reader(), id);
+        let outputs = store::output::of_task(self.db.reader(), id, sealer);
         let outputs = self.db.read(outputs).await?;
         let kind = if task.state == State::Completed {
             EventType::TaskCompleted.as_str()

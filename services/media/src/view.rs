@@ -10,7 +10,7 @@ use domain::Micros;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use crate::task::{Output, Task, TaskError};
+use crate::task::{FIRST_IS_THERE, Output, TEXT_IS_THERE, Task, TaskError};
 
 /// The most bytes of a request that a task repeats.
 const REQUEST_BYTES: usize = 8_000;
@@ -91,7 +91,9 @@ impl Viewer {
         } else {
             task.held
         };
-        let links: Vec<String> = outputs
+        let is_result = |output: &&Output| output.about.as_ref().is_none_or(|about| !about.is_part);
+        let results: Vec<&Output> = outputs.iter().filter(is_result).collect();
+        let links: Vec<String> = results
             .iter()
             .map(|output| self.link(task, output))
             .collect();
@@ -109,13 +111,20 @@ impl Viewer {
             } else {
                 task.progress
             },
-            stage: None,
+            stage: stage(task),
             request: &request,
             request_truncated: truncated.then_some(true),
-            output: outputs
+            output: results
                 .iter()
                 .zip(&links)
-                .map(|(output, link)| describe(output, link))
+                .map(|(output, link)| {
+                    let picture = outputs.iter().find(|other| output.shows(other));
+                    describe(
+                        output,
+                        link,
+                        picture.map(|picture| self.link(task, picture)),
+                    )
+                })
                 .collect(),
             response: links,
             error: task.error.as_ref(),
@@ -168,7 +177,8 @@ impl Viewer {
     }
 }
 
-fn describe(output: &Output, link: &str) -> Value {
+/// One entry of `output`; `picture`: where the picture is that belongs to it.
+fn describe(output: &Output, link: &str, picture: Option<String>) -> Value {
     let mut fields = json!({
         "url": link,
         "content_type": output.content_type,
@@ -187,6 +197,13 @@ fn describe(output: &Output, link: &str) -> Value {
         let seconds = Duration::from_millis(millis).as_secs_f64();
         object.insert("duration_seconds".to_owned(), seconds.into());
     }
+    if let Some(picture) = picture {
+        object.insert("image_url".to_owned(), picture.into());
+    }
+    // What we measured and where we keep it is ours to say.
+    for (name, fact) in output.about.iter().flat_map(|about| &about.facts) {
+        object.entry(name).or_insert_with(|| fact.clone());
+    }
     fields
 }
 
@@ -195,7 +212,22 @@ fn kind(route: &str) -> &'static str {
     match route {
         "images/generations" => "image",
         "videos/generations" => "video",
+        "audio/music" => "music",
+        "audio/speech" => "speech",
         _ => "tool",
+    }
+}
+
+/// How far a song is.
+fn stage(task: &Task) -> Option<&'static str> {
+    if kind(&task.route) != "music" {
+        return None;
+    }
+    match (task.completed_at, &task.error, task.progress) {
+        (Some(_), None, _) => Some("complete"),
+        (_, _, Some(TEXT_IS_THERE)) => Some("text"),
+        (_, _, Some(FIRST_IS_THERE)) => Some("first"),
+        _ => None,
     }
 }
 

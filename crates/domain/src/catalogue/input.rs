@@ -5,6 +5,7 @@
 //! | `"$seed"` | the parameter; nothing where it is not there |
 //! | `"$image_urls[0]"` | the first of a list |
 //! | `{ of = "duration", as = "text" }` | the same as a text (`as = "number"`: a word as a number) |
+//! | `{ of = "stability", nearest = [0, 0.5, 1] }` | the nearest of these |
 //! | `{ of = "title", or = "Untitled" }` | the same, and this where it is not there |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
 //! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
@@ -23,6 +24,8 @@ struct Sent<'a> {
     form: Option<&'a str>,
     /// What is sent where it is not there.
     or: Option<&'a Value>,
+    /// The numbers of which the nearest is sent.
+    nearest: Option<&'a [Value]>,
 }
 
 // === impl ProviderRoute ===
@@ -96,6 +99,16 @@ fn key(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// The step that is nearest to a number; of two the first.
+fn nearest<'v>(steps: &'v [Value], value: &Value) -> Option<&'v Value> {
+    let wanted = value.as_f64()?;
+    let off = |step: &Value| {
+        step.as_f64()
+            .map_or(f64::INFINITY, |step| (step - wanted).abs())
+    };
+    steps.iter().min_by(|a, b| off(a).total_cmp(&off(b)))
+}
+
 // === impl Sent ===
 
 impl<'a> Sent<'a> {
@@ -105,6 +118,10 @@ impl<'a> Sent<'a> {
             map: members.get("map").and_then(Value::as_object),
             form: members.get("as").and_then(Value::as_str),
             or: members.get("or"),
+            nearest: members
+                .get("nearest")
+                .and_then(Value::as_array)
+                .map(Vec::as_slice),
         })
     }
 
@@ -114,7 +131,10 @@ impl<'a> Sent<'a> {
         };
         let value = match self.map {
             Some(map) => map.get(&key(value))?.clone(),
-            None => value.clone(),
+            None => match self.nearest {
+                Some(steps) => nearest(steps, value).unwrap_or(value).clone(),
+                None => value.clone(),
+            },
         };
         Some(match self.form {
             Some("text") => Value::String(key(&value)),
@@ -126,7 +146,7 @@ impl<'a> Sent<'a> {
     fn check(&self, members: &Map<String, Value>, params: &[Param]) -> Result<(), String> {
         let param = find(self.of, params)?;
         let of = self.of;
-        let known = ["of", "map", "as", "or"];
+        let known = ["of", "map", "as", "or", "nearest"];
         if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(format!(
                 "the input of a provider sends {of} with {name}; known are {}",
@@ -140,6 +160,18 @@ impl<'a> Sent<'a> {
             return Err(format!(
                 "the input of a provider sends {of} as text or as number"
             ));
+        }
+        if members.contains_key("nearest") {
+            let is_number = matches!(
+                &param.of,
+                ParamType::Integer { .. } | ParamType::Number { .. }
+            );
+            let steps = self.nearest.unwrap_or_default();
+            if !is_number || steps.is_empty() || !steps.iter().all(Value::is_number) {
+                return Err(format!(
+                    "the input of a provider sends the nearest of some numbers in the place of {of}, and both are numbers"
+                ));
+            }
         }
         let words = match &param.of {
             ParamType::Choice { values, .. } => values.clone(),
@@ -189,6 +221,7 @@ mod tests {
             size = { of = "resolution", map = { "1K" = "small", "2K" = { width = 2048 } } }
             seed = { of = "seed", as = "text" }
             steps = { of = "seed", or = 28 }
+            rough = { of = "seed", nearest = [0, 5.5, 10] }
             images = ["$input_urls"]
             first = "$input_urls[0]"
             second = { of = "input_urls[1]" }
@@ -207,7 +240,7 @@ mod tests {
         );
         assert_eq!(
             input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "images": [["https://a.example/1"]],
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "rough": 5.5, "images": [["https://a.example/1"]],
                    "first": "https://a.example/1",
                    "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
         );
@@ -228,6 +261,14 @@ mod tests {
             (
                 "a = { of = \"seed\", as = \"word\" }",
                 "as text or as number",
+            ),
+            (
+                "a = { of = \"prompt\", nearest = [1] }",
+                "and both are numbers",
+            ),
+            (
+                "a = { of = \"seed\", nearest = [\"1\"] }",
+                "and both are numbers",
             ),
             (
                 "a = { of = \"type\", map = { pro = 1 } }",

@@ -43,6 +43,9 @@ pub struct Model {
     pub category: Category,
     /// The route that serves it, below `/api/v1/`.
     pub route: String,
+    /// Whether it is meant by requests to its route that name no model.
+    #[serde(default)]
+    pub default: bool,
     /// Where it is in its life.
     #[serde(default)]
     pub status: Status,

@@ -3,7 +3,7 @@
 
 use domain::{
     Catalogue, Moment,
-    catalogue::{Model, Resolved},
+    catalogue::{Model, ParamType, Resolved},
     price::{Frozen, PriceFactor},
 };
 use serde_json::{Map, Value, json};
@@ -45,8 +45,12 @@ impl Line {
     fn resolve(&self, model: &Model) -> Result<Resolved, String> {
         let mut sent = Map::new();
         for param in model.params.iter().filter(|param| param.required) {
-            let is_text = param.name == "prompt";
-            let value = if is_text { "a fox" } else { URL };
+            let value = match &param.of {
+                ParamType::Text { .. } => "a fox",
+                ParamType::Url => URL,
+                // Whatever else must be there stands in the line.
+                _ => continue,
+            };
             sent.insert(param.name.clone(), json!(value));
         }
         sent.extend(self.sent.clone());

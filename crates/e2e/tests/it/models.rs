@@ -9,6 +9,8 @@ use tokio::process::Command;
 
 const PICTURES: &str = "/images/generations";
 const FILMS: &str = "/videos/generations";
+const MUSIC: &str = "/audio/music";
+const SPEECH: &str = "/audio/speech";
 
 /// What a model is asked on its route, and what that costs, in credits.
 type Asked = (&'static str, Value, i64);
@@ -19,7 +21,7 @@ const FILM: &str = "https://example.com/fox.mp4?seconds=7";
 
 /// One request for each model, and for some of their parts.
 fn asked() -> Vec<Asked> {
-    [pictures(), films(), tools()].concat()
+    [pictures(), films(), tools(), sounds()].concat()
 }
 
 fn pictures() -> Vec<Asked> {
@@ -132,6 +134,30 @@ fn tools() -> Vec<Asked> {
     ]
 }
 
+fn sounds() -> Vec<Asked> {
+    vec![
+        (
+            SPEECH,
+            json!({ "model": "elevenlabs-v3", "dialogue": [{ "text": "Hi", "voice": "narrator" }] }),
+            1,
+        ),
+        (
+            MUSIC,
+            json!({ "model": "minimax-music", "lyrics": "la la", "bitrate": 60_000 }),
+            30,
+        ),
+        (MUSIC, json!({ "model": "minimax-music" }), 30),
+        (MUSIC, json!({ "model": "suno" }), 5),
+        (MUSIC, json!({ "model": "suno-v4-5" }), 10),
+        (
+            MUSIC,
+            json!({ "model": "chirp-v5-5", "style": "folk", "title": "Fox" }),
+            12,
+        ),
+        (MUSIC, json!({ "gpt_description_prompt": "a song" }), 5),
+    ]
+}
+
 /// The request, steered: by the prompt, or by the query of the picture or the film that a tool is given.
 fn steered(route: &str, body: &Value, directive: &str) -> Value {
     let mut body = body.clone();
@@ -145,7 +171,16 @@ fn steered(route: &str, body: &Value, directive: &str) -> Value {
             let steered = format!("{address}{between}[sandbox {directive}]").replace(' ', "%20");
             body[name] = json!(steered);
         }
-        None => body["prompt"] = json!(format!("a fox [sandbox {directive}]")),
+        None => {
+            let text = json!(format!("a fox [sandbox {directive}]"));
+            match body["dialogue"].get_mut(0) {
+                Some(line) => line["text"] = text,
+                None if body["gpt_description_prompt"].is_string() => {
+                    body["gpt_description_prompt"] = text;
+                }
+                None => body["prompt"] = text,
+            }
+        }
     }
     body
 }
@@ -196,13 +231,19 @@ async fn check(api: &Api, task: &Value, credits: i64) -> Result<()> {
         "it does not cost {credits}"
     );
     let outputs = task["output"].as_array().context("no output")?;
-    let count = task["request"]["num_images"].as_i64().unwrap_or(1);
+    let usual = if task["model"] == "suno" { 2 } else { 1 };
+    let count = task["request"]["num_images"].as_i64().unwrap_or(usual);
     ensure!(i64::try_from(outputs.len())? == count, "not {count} files");
     let id = task["task_id"].as_str().context("no id")?;
     for (number, output) in outputs.iter().enumerate() {
         let file = api.get(&format!("/tasks/{id}/files/{number}")).await?.body;
         ensure!(output["bytes"] == file.len(), "not its length");
         look(task, output, &file).await?;
+        if let Some(picture) = output["image_url"].as_str() {
+            let (_, place) = picture.split_once("/api/v1").context("not ours")?;
+            let picture = api.get(place).await?.body;
+            ensure!(is_picture(&picture), "no picture of a song");
+        }
     }
     let what = format!("a receipt of {id}");
     let receipt = eventually(&what, async || {
@@ -224,11 +265,12 @@ async fn look(task: &Value, output: &Value, file: &[u8]) -> Result<()> {
     let is_expected = match route.split('/').next() {
         Some("images") => kind.starts_with("image/") && is_picture(file),
         Some("videos") => kind.starts_with("video/") && is_film(file),
+        Some("audio") => kind.starts_with("audio/"),
         _ => false,
     };
     ensure!(is_expected, "{route} made {kind}");
     let is_sized = output["width"].is_u64() && output["height"].is_u64();
-    ensure!(is_sized, "no size");
+    ensure!(is_sized != kind.starts_with("audio/"), "its size");
     if kind.starts_with("image/") {
         return Ok(());
     }

@@ -43,9 +43,10 @@ const FACES: &[&str] = &["base_image_url", "swap_image_url"];
 const IMAGE: &[&str] = &["image_url"];
 const VIDEO: &[&str] = &["video_url"];
 const TEXT: &[&str] = &["text"];
+const LINES: &[&str] = &["inputs"];
 
 /// Every model.
-pub(crate) const MODELS: [Model; 55] = [
+pub(crate) const MODELS: [Model; 56] = [
     pictures("fal-ai/flux-2-pro", Kind::Jpeg, PROMPT, 30_000),
     pictures("fal-ai/flux-2-flex", Kind::Jpeg, PROMPT, 60_000),
     pictures("fal-ai/nano-banana-pro", Kind::Png, PROMPT, 150_000),
@@ -176,6 +177,12 @@ pub(crate) const MODELS: [Model; 55] = [
         8,
         FRAMES,
         150_000,
+    ),
+    sound(
+        "fal-ai/elevenlabs/text-to-dialogue/eleven-v3",
+        3,
+        LINES,
+        100_000,
     ),
 ];
 

@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
             self.needed(name);
         }
         let subject = model.needs.first().and_then(|name| self.get(name));
-        let subject = subject.and_then(Value::as_str).unwrap_or_default();
+        let subject = subject.map(spoken_of).unwrap_or_default();
         let count = match model.place {
             Place::Images => self.pictures(model),
             Place::Image | Place::Video | Place::Audio => 1,
@@ -131,10 +131,10 @@ impl<'a> Fields<'a> {
                 count: u8::try_from(count).unwrap_or(1),
                 width,
                 height,
-                seconds: self.seconds(model, subject),
+                seconds: self.seconds(model, &subject),
             },
             seed: self.integer("seed", i64::MIN, i64::MAX),
-            subject: subject.to_owned(),
+            subject,
             whole: Value::Object(self.map.clone()),
         }
     }
@@ -165,7 +165,15 @@ impl<'a> Fields<'a> {
             let violation = Violation::new("missing", Some(name), "Field required", &whole);
             return self.violations.push(violation);
         };
-        if name.ends_with("_urls") {
+        if name == "inputs" {
+            if !value
+                .as_array()
+                .is_some_and(|lines| lines.iter().all(is_line))
+            {
+                let msg = "Input should be a valid list of objects with text and voice";
+                self.violation("list_type", name, msg);
+            }
+        } else if name.ends_with("_urls") {
             let texts = |items: &Vec<Value>| items.iter().all(Value::is_string);
             match value.as_array() {
                 Some(items) if items.is_empty() => {
@@ -301,7 +309,9 @@ impl<'a> Fields<'a> {
 
     /// Seconds, written as a number, as its digits, or as `8s`; a text that is spoken takes its time.
     fn seconds(&mut self, model: &Model, subject: &str) -> u16 {
-        let spoken = model.needs.contains(&"text");
+        let spoken = ["text", "inputs"]
+            .iter()
+            .any(|name| model.needs.contains(name));
         let asked = match self.get("duration") {
             None if spoken => i64::try_from(subject.chars().count() / CHARS_A_SECOND)
                 .map_or(MAX_SECONDS, |seconds| seconds.clamp(1, MAX_SECONDS)),
@@ -362,6 +372,21 @@ impl<'a> Fields<'a> {
         let violation = Violation::new(kind, Some(field), msg, value);
         self.violations.push(violation);
     }
+}
+
+/// What a model works on: a text, or all that is said in a dialogue.
+fn spoken_of(subject: &Value) -> String {
+    let lines = subject.as_array().into_iter().flatten();
+    let texts = lines.filter_map(|line| line.get("text")?.as_str());
+    let said: Vec<&str> = texts.chain(subject.as_str()).collect();
+    said.join(" ")
+}
+
+fn is_line(line: &Value) -> bool {
+    ["text", "voice"].iter().all(|name| {
+        let text = line.get(name).and_then(Value::as_str);
+        text.is_some_and(|text| !text.is_empty())
+    })
 }
 
 /// A number in hundredths, the rest of it cut off. Read as text: the house has no floats outside the wire.

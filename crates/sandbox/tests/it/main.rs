@@ -14,6 +14,7 @@ mod fal;
 mod gemini;
 mod kie;
 mod stripe;
+mod suno;
 
 use std::time::Duration;
 

@@ -40,7 +40,7 @@ const NEUTRAL: [(&str, &[&str]); 7] = [
     ("partial_images", &["0"]),
 ];
 /// What a task takes beyond its deadline until everybody has heard of its end.
-const GRACE: Duration = Duration::from_secs(15);
+pub(super) const GRACE: Duration = Duration::from_secs(15);
 /// Ratios are compared in millionths.
 const PRECISION: u64 = 1_000_000;
 

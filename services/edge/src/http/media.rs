@@ -7,6 +7,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, post},
 };
+use bytes::Bytes;
 use chassis::rpc;
 use domain::{TaskId, ids};
 use http::{HeaderMap, StatusCode};
@@ -20,14 +21,23 @@ use crate::{
     body,
     error::ApiError,
     http::{
-        enveloped, idempotency_key,
-        images::{self, Asked},
-        max_cost, put, put_replayed, success, task,
+        enveloped, idempotency_key, images, max_cost, put, put_replayed, speech, success, task,
     },
 };
 
-/// The route of pictures.
+/// The route of pictures, and that of speech.
 const IMAGES: &str = "images/generations";
+const SPEECH: &str = "audio/speech";
+
+/// The shape in which an answer is wanted.
+enum Shape {
+    /// The accepted task.
+    Task,
+    /// OpenAI's pictures.
+    Pictures(images::Asked),
+    /// OpenAI's sound: the bytes.
+    Sound(speech::Asked),
+}
 
 /// An accepted task.
 #[derive(Serialize, ToSchema)]
@@ -58,15 +68,12 @@ async fn submit(
     let max_cost = max_cost(request.headers())?;
     let wait = wait(request.headers(), limits.streams.longest_wait);
     let body = body::read(request, limits.bodies.media, &limits.bodies).await?;
-    let asked = match route {
-        IMAGES => images::read(&app.catalogue, &body)?,
-        _ => None,
-    };
+    let shape = Shape::of(app, route, &body)?;
     let request = SubmitRequest {
         context: Some(caller.context()),
         task_id: chassis::mint::<ids::Task>().to_vec().into(),
         route: route.to_owned(),
-        body: asked.as_ref().map_or(body, |asked| asked.body.clone()),
+        body: shape.body().cloned().unwrap_or(body),
         idempotency_key,
         models: caller.identity.models.clone(),
         max_open_tasks: caller.identity.max_open_tasks,
@@ -76,9 +83,10 @@ async fn submit(
     let reply = app.clients.media.clone().submit(request).await?;
     let reply = reply.into_inner();
     let task: TaskId = id_from_wire(&reply.task_id)?;
-    let mut response = match asked {
-        Some(asked) => pictures(app, caller, task, &asked).await?,
-        None => accepted(app, caller, task, wait).await?,
+    let mut response = match shape {
+        Shape::Task => accepted(app, caller, task, wait).await?,
+        Shape::Pictures(asked) => pictures(app, caller, task, &asked).await?,
+        Shape::Sound(asked) => sound(app, caller, task, &asked).await?,
     };
     let headers = response.headers_mut();
     let operation = task.cast::<ids::Operation>().to_string();
@@ -120,12 +128,24 @@ async fn pictures(
     app: &App,
     caller: &Scoped<Inference>,
     task: TaskId,
-    asked: &Asked,
+    asked: &images::Asked,
 ) -> Result<Response, ApiError> {
     let ended = task::ended_within(app, caller, task, asked.time).await;
     let ended = ended.ok_or_else(|| images::not_yet(task))?;
     app.pictures(asked, (caller.context(), task), &ended.view)
         .await
+}
+
+/// The sound, once it is made.
+async fn sound(
+    app: &App,
+    caller: &Scoped<Inference>,
+    task: TaskId,
+    asked: &speech::Asked,
+) -> Result<Response, ApiError> {
+    let ended = task::ended_within(app, caller, task, asked.time).await;
+    let ended = ended.ok_or_else(|| speech::not_yet(task))?;
+    app.sound((caller.context(), task), &ended.view).await
 }
 
 /// How long the customer would wait for the task's end (RFC 7240: `Prefer: wait=N`, in seconds), and may. What else is preferred, or is
@@ -144,6 +164,27 @@ fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
     });
     // Of several, the first counts.
     waits.next().map(|wait| wait.min(longest))
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn of(app: &App, route: &str, body: &[u8]) -> Result<Self, ApiError> {
+        Ok(match route {
+            IMAGES => images::read(&app.catalogue, body)?.map_or(Self::Task, Self::Pictures),
+            SPEECH => speech::read(&app.catalogue, body)?.map_or(Self::Task, Self::Sound),
+            _ => Self::Task,
+        })
+    }
+
+    /// The task's own request, where it is not what was sent.
+    const fn body(&self) -> Option<&Bytes> {
+        match self {
+            Self::Task => None,
+            Self::Pictures(asked) => Some(&asked.body),
+            Self::Sound(asked) => Some(&asked.body),
+        }
+    }
 }
 
 #[cfg(test)]

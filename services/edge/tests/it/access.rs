@@ -40,6 +40,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("DELETE", "/files/{id}", ""),
     ("POST", "/images/generations", "{}"),
     ("POST", "/videos/generations", "{}"),
+    ("POST", "/audio/music", "{}"),
+    ("POST", "/audio/speech", "{}"),
     ("POST", "/images/tools/remove-bg", "{}"),
     ("POST", "/images/tools/upscale", "{}"),
     ("POST", "/images/tools/face-swap", "{}"),

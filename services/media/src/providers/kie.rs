@@ -19,12 +19,12 @@ use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started};
 /// What one of their credits is, in millionths of a US dollar.
 const CREDIT: i64 = 5_000;
 /// The code of an envelope that holds what was asked for.
-const FINE: i64 = 200;
+pub(super) const FINE: i64 = 200;
 /// The code of a generation that failed: their word for it in some answers, in the place of a record's state.
 const FAILED: i64 = 501;
 /// What their codes mean for a submit. Some mean something else than the HTTP status of that number: 451 is an input that they
 /// could not fetch, 455 is maintenance, 501 a generation that failed, 505 a model that is switched off.
-const CODES: &[(i64, Class)] = &[
+pub(super) const CODES: &[(i64, Class)] = &[
     (400, Class::Invalid),
     (401, Class::Auth),
     (402, Class::Balance),
@@ -67,12 +67,12 @@ pub(super) struct Kie {
 
 /// The wire shape of every answer. Its words come by one of two names.
 #[derive(Deserialize)]
-struct Envelope {
-    code: i64,
+pub(super) struct Envelope {
+    pub(super) code: i64,
     msg: Option<String>,
     message: Option<String>,
     #[serde(default)]
-    data: Value,
+    pub(super) data: Value,
 }
 
 /// The wire shape of an accepted task.
@@ -131,7 +131,7 @@ impl MediaProvider for Kie {
         let envelope = Envelope::read(&reply)
             .ok_or_else(|| Failure::malformed("the answer to a submit is no envelope"))?;
         if envelope.code != FINE {
-            return Err(envelope.refusal());
+            return Err(envelope.refusal(CODES));
         }
         let created: Created = serde_json::from_value(envelope.data)
             .map_err(|_| Failure::malformed("the answer to a submit has no task"))?;
@@ -166,13 +166,13 @@ impl MediaProvider for Kie {
 // === impl Envelope ===
 
 impl Envelope {
-    fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
 
-    /// What a code says that is in the table.
-    fn verdict(&self) -> Option<Verdict> {
-        let (_, class) = CODES.iter().find(|(code, _)| *code == self.code)?;
+    /// What a code says that is in a table.
+    pub(super) fn verdict(&self, codes: &[(i64, Class)]) -> Option<Verdict> {
+        let (_, class) = codes.iter().find(|(code, _)| *code == self.code)?;
         let words = self.msg.as_deref().or(self.message.as_deref());
         let words = words.unwrap_or_default();
         let may_be_policy = matches!(class, Class::Invalid | Class::Overloaded | Class::Unknown);
@@ -183,14 +183,14 @@ impl Envelope {
         })
     }
 
-    fn has_no_record(&self) -> bool {
+    pub(super) fn has_no_record(&self) -> bool {
         NO_RECORD.contains(&self.code)
     }
 
     /// What the answer to a poll tells of the task. A record says more than the code above it, which some failed tasks have of their
     /// own.
     fn progress(self) -> Result<Progress, Failure> {
-        let (refusal, no_record) = (self.refusal(), self.has_no_record());
+        let (refusal, no_record) = (self.refusal(CODES), self.has_no_record());
         if let Ok(record) = Record::deserialize(self.data) {
             return record.progress();
         }
@@ -203,8 +203,8 @@ impl Envelope {
     }
 
     /// A refusal under a status that says all is well.
-    fn refusal(&self) -> Failure {
-        self.verdict().map_or_else(
+    pub(super) fn refusal(&self, codes: &[(i64, Class)]) -> Failure {
+        self.verdict(codes).map_or_else(
             || Failure::malformed("the provider's code is not in its table"),
             Failure::reported,
         )
@@ -254,7 +254,7 @@ impl Record {
     }
 }
 
-fn authorised(access: &Access) -> HeaderMap {
+pub(super) fn authorised(access: &Access) -> HeaderMap {
     let mut headers = access.headers.clone();
     let key = access.key.as_ref().map(Secret::expose);
     let bearer = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
@@ -273,18 +273,26 @@ fn record_url(base: &Url, job: &str) -> Option<Url> {
 
 /// A refused submit, by its envelope; one without is read by its status.
 fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
-    Envelope::read(answer.body)?.verdict()
+    Envelope::read(answer.body)?.verdict(CODES)
 }
 
 /// As [`classify`], for a look at a task: only they themselves can say that they do not have it. A gateway's bare 404 says nothing
 /// about a task that is paid.
 fn classify_record(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    record_verdict(answer, CODES)
+}
+
+/// What an answer in the place of a record says, by a table of codes.
+pub(super) fn record_verdict(
+    answer: &ProviderAnswer<'_>,
+    codes: &[(i64, Class)],
+) -> Option<Verdict> {
     let envelope = Envelope::read(answer.body);
     if envelope.as_ref().is_some_and(Envelope::has_no_record) {
         return Some(Verdict::of(Class::Gone));
     }
     let verdict = envelope
-        .and_then(|envelope| envelope.verdict())
+        .and_then(|envelope| envelope.verdict(codes))
         .unwrap_or_else(|| Verdict::of(Class::of_status(answer.status)));
     Some(if verdict.class == Class::Gone {
         Verdict::of(Class::Overloaded)
@@ -293,7 +301,7 @@ fn classify_record(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
     })
 }
 
-fn tells_of_policy(words: &str) -> bool {
+pub(super) fn tells_of_policy(words: &str) -> bool {
     let words = words.to_lowercase().replace(['_', '-'], " ");
     POLICY.iter().any(|policy| words.contains(policy))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chassis::secrets::Sealer;
 use domain::TaskId;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 
@@ -9,17 +10,30 @@ use crate::{Error, task::Output};
 
 /// The columns of an [`Output`].
 const COLUMNS: &str =
-    "number, content_type, bytes, sha256, width, height, duration_millis, expires_at";
+    "number, content_type, bytes, sha256, width, height, duration_millis, expires_at, about";
+
+/// The place a sealed column belongs to.
+fn place(task: TaskId, number: u32) -> Vec<u8> {
+    format!("output/{task}/{number}/about").into_bytes()
+}
 
 /// Notes a stored file.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     task: TaskId,
     output: &Output,
+    sealer: &Sealer,
 ) -> Result<(), Error> {
+    let about = output.about.as_ref();
+    let about = about
+        .map(|about| {
+            let text = serde_json::to_vec(about)?;
+            Ok::<_, Error>(sealer.seal(&place(task, output.number), &text)?)
+        })
+        .transpose()?;
     sqlx::query(
-        "insert into output (task_id, number, content_type, bytes, sha256, width, height, duration_millis, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into output (task_id, number, content_type, bytes, sha256, width, height, duration_millis, expires_at, about)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(task.to_vec())
     .bind(i64::from(output.number))
@@ -30,14 +44,19 @@ pub(crate) async fn insert(
     .bind(output.height.map(i64::from))
     .bind(output.duration_millis.and_then(|millis| i64::try_from(millis).ok()))
     .bind(output.expires_at)
+    .bind(about)
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// A task's files, in order.
-pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Output>, Error> {
-    Ok(of_tasks(pool, &[task])
+pub(crate) async fn of_task(
+    pool: &AnyPool,
+    task: TaskId,
+    sealer: &Sealer,
+) -> Result<Vec<Output>, Error> {
+    Ok(of_tasks(pool, &[task], sealer)
         .await?
         .remove(&task)
         .unwrap_or_default())
@@ -47,6 +66,7 @@ pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Output>,
 pub(crate) async fn of_tasks(
     pool: &AnyPool,
     tasks: &[TaskId],
+    sealer: &Sealer,
 ) -> Result<HashMap<TaskId, Vec<Output>>, Error> {
     let mut found: HashMap<TaskId, Vec<Output>> = HashMap::new();
     if tasks.is_empty() {
@@ -62,8 +82,11 @@ pub(crate) async fn of_tasks(
         query = query.bind(id.to_vec());
     }
     for row in &query.fetch_all(pool).await? {
-        let of = found.entry(super::task::id(row, "task_id")?).or_default();
-        of.push(read(row)?);
+        let task = super::task::id(row, "task_id")?;
+        found
+            .entry(task)
+            .or_default()
+            .push(read(row, task, sealer)?);
     }
     Ok(found)
 }
@@ -93,14 +116,21 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<Output, Error> {
+fn read(row: &AnyRow, task: TaskId, sealer: &Sealer) -> Result<Output, Error> {
     let pixels = |column| -> Result<Option<u32>, Error> {
         let value: Option<i64> = row.try_get(column)?;
         Ok(value.and_then(|value| u32::try_from(value).ok()))
     };
     let millis: Option<i64> = row.try_get("duration_millis")?;
+    let number = number(row)?;
+    let about: Option<Vec<u8>> = row.try_get("about")?;
+    // Without the key that sealed it, a file is still a file.
+    let about = about.and_then(|about| {
+        let text = sealer.open(&place(task, number), &about).ok()?;
+        serde_json::from_slice(&text).ok()
+    });
     Ok(Output {
-        number: number(row)?,
+        number,
         content_type: row.try_get("content_type")?,
         bytes: u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0),
         sha256: row.try_get("sha256")?,
@@ -108,6 +138,7 @@ fn read(row: &AnyRow) -> Result<Output, Error> {
         height: pixels("height")?,
         duration_millis: millis.and_then(|millis| u64::try_from(millis).ok()),
         expires_at: row.try_get("expires_at")?,
+        about,
     })
 }
 

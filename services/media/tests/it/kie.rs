@@ -14,9 +14,9 @@ use tracing::Span;
 use crate::house::{House, Running, eventually};
 
 /// A sandbox, and media before it.
-struct Sandboxed {
-    house: House,
-    running: Running,
+pub(crate) struct Sandboxed {
+    pub(crate) house: House,
+    pub(crate) running: Running,
     _home: TempDir,
 }
 
@@ -34,7 +34,7 @@ fn catalogue(deadline: u32, model: &str) -> Arc<Catalogue> {
 }
 
 impl Sandboxed {
-    async fn new(catalogue: Arc<Catalogue>) -> Self {
+    pub(crate) async fn new(catalogue: Arc<Catalogue>) -> Self {
         let settings = Settings::from_toml("[sandbox]\ndefault_delay = \"0s\"");
         let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
         let deps = sandbox::Deps {
@@ -69,7 +69,7 @@ impl Sandboxed {
     }
 
     /// It ends with this code, and costs nothing.
-    async fn fails(&self, task: TaskId, code: Code) -> Value {
+    pub(crate) async fn fails(&self, task: TaskId, code: Code) -> Value {
         let view = self.running.reaches(task, "failed").await;
         assert_eq!(view["error"]["code"], code.word, "{view}");
         eventually("released", async || {

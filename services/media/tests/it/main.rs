@@ -20,3 +20,4 @@ mod open_tasks;
 mod prices;
 mod protocol;
 mod replicas;
+mod suno;

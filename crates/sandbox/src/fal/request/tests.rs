@@ -18,7 +18,9 @@ const SPEECH: &str = "fal-ai/elevenlabs/tts/eleven-v3";
 /// What is made of an input, with what the model needs put in: its kind, how many, width, height, seconds.
 fn makes(model: &str, mut body: Value, (kind, count, width, height, seconds): Tuple) {
     for name in model::find(model).unwrap().needs {
-        body[*name] = json!("thirty characters of any words");
+        if body[*name].is_null() {
+            body[*name] = json!("thirty characters of any words");
+        }
     }
     let made = Made {
         kind,
@@ -79,6 +81,19 @@ fn videos_and_sounds_follow_the_input() {
     let body = json!({"output_format": "wav", "duration": 7});
     makes(MUSIC, body, (Kind::Wav, 1, 0, 0, 7));
     makes(MUSIC, json!({}), (Kind::Mp3, 1, 0, 0, 10));
+    let dialogue = "fal-ai/elevenlabs/text-to-dialogue/eleven-v3";
+    let lines = json!([{"text": "x".repeat(30), "voice": "Sarah"}, {"text": "x".repeat(29), "voice": "Bill"}]);
+    makes(
+        dialogue,
+        json!({ "inputs": lines }),
+        (Kind::Mp3, 1, 0, 0, 4),
+    );
+    refuses(
+        dialogue,
+        json!({"inputs": [{"text": "Hi"}]}),
+        "inputs",
+        "list_type",
+    );
 }
 
 #[test]

@@ -1,0 +1,337 @@
+//! Suno as kie.ai and sunoapi.org serve it: order two songs, look at their record, download them and their pictures.
+//!
+//! Both hosts speak one dialect; where a code means different things, each is told in its own. A record fills up as the real one does: the
+//! words, one song, both. They send no callback here, so that the callback outcomes end as success does.
+
+use std::time::Duration;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, Query, State},
+    response::Response,
+};
+use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
+use http::{HeaderMap, StatusCode, Uri, header};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Error, Sandbox, answer, bill,
+    directive::Outcome,
+    job::{Job, Reading, State as JobState, directive_of},
+    made::{self, Kind, Made},
+};
+
+/// What a record is asked by.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Poll {
+    task_id: Option<String>,
+}
+
+/// An order as its id tells it: the model's number, then the job.
+#[derive(Debug)]
+struct Task {
+    model: &'static str,
+    job: Job,
+}
+
+/// A refusal: the envelope's code, and its words.
+type Refusal = (u16, String);
+
+/// The models, with the most characters of lyrics and of a style. A position is the model's number inside an id: append only.
+const MODELS: [(&str, usize, usize); 6] = [
+    ("V4", 3_000, 200),
+    ("V4_5", 5_000, 1_000),
+    ("V4_5PLUS", 5_000, 1_000),
+    ("V4_5ALL", 5_000, 1_000),
+    ("V5", 5_000, 1_000),
+    ("V5_5", 5_000, 1_000),
+];
+/// The most characters of an idea, and of a title.
+const MAX_IDEA: usize = 500;
+const MAX_TITLE: usize = 80;
+/// Songs of an order, and how long each is.
+const SONGS: u8 = 2;
+const SECONDS: u16 = 12;
+/// The side of a song's picture.
+const SIDE: u16 = 360;
+/// Micro-US-dollars of an order, and how many times that an overreporting one is billed.
+const PRICE: i64 = 60_000;
+const OVERREPORTED: i64 = 100;
+/// From these percentages on the words are there, and the first song.
+const TEXT: u8 = 30;
+const FIRST: u8 = 60;
+/// The host whose codes are its own.
+const SUNOAPI: &str = "suno";
+
+/// `POST /{host}/api/v1/generate`.
+pub(crate) async fn generate(
+    State(sandbox): State<Sandbox>,
+    Path(host): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !has_key(&headers) {
+        return no_key();
+    }
+    let (model, input) = match read(&body) {
+        Ok(read) => read,
+        Err((code, words)) => return refused(code, &words),
+    };
+    let directive = directive_of(&input, &sandbox.config.bounds());
+    if let Some((code, words)) = refusal(&host, directive.outcome) {
+        return refused(code, words);
+    }
+    let songs = Made {
+        kind: Kind::Mp3,
+        count: SONGS,
+        width: 0,
+        height: 0,
+        seconds: SECONDS,
+    };
+    let task = Task {
+        model,
+        job: Job::new(&directive, sandbox.config.default_delay, None, songs),
+    };
+    let billed = match directive.outcome {
+        Outcome::Fail | Outcome::Moderated | Outcome::Hang => 0,
+        Outcome::Overreport => PRICE * OVERREPORTED,
+        Outcome::Success
+        | Outcome::RateLimited
+        | Outcome::Overloaded
+        | Outcome::OutOfBalance
+        | Outcome::Malformed
+        | Outcome::Vanish
+        | Outcome::DuplicateCallback
+        | Outcome::LateCallback
+        | Outcome::Cut => PRICE,
+    };
+    let row = bill::Job {
+        id: task.encode(),
+        provider: host,
+        model: format!("suno {model}"),
+        kind: Kind::Mp3.billed_as().to_owned(),
+        prompt_hash: bill::hash(&input.to_string()),
+        at: task.job.start,
+        billed,
+    };
+    let accepted = json!({ "taskId": row.id });
+    match sandbox.bill.record(row).await {
+        Ok(()) => fine(&accepted),
+        Err(error) => broken(&error),
+    }
+}
+
+/// `GET /{host}/api/v1/generate/record-info?taskId=`.
+pub(crate) async fn record_info(
+    State(sandbox): State<Sandbox>,
+    Path(host): Path<String>,
+    Query(poll): Query<Poll>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    if !has_key(&headers) {
+        return no_key();
+    }
+    let Some(id) = poll.task_id.filter(|id| !id.is_empty()) else {
+        return refused(422, "taskId is required");
+    };
+    let now = now_micros();
+    let Some(task) = Task::decode(&id) else {
+        return unknown_task();
+    };
+    let Some(origin) = answer::origin(&headers, &uri) else {
+        return refused(400, "there is no host in the request");
+    };
+    let expires = now.saturating_add(micros(sandbox.config.link_life)) / MICROS_PER_SECOND;
+    let place = |job: &Job, number| made::link(&origin, &host, job, number, expires);
+    let record = match task.job.state(now) {
+        JobState::Unknown => return unknown_task(),
+        JobState::Malformed => return answer::malformed(),
+        JobState::Pending(percent) => task.running(percent, place),
+        JobState::Ready => task.record("SUCCESS", SONGS, place),
+        JobState::Failed => task.failed("GENERATE_AUDIO_FAILED", 501, "the directive asked for it"),
+        JobState::RequestModerated => task.failed(
+            "SENSITIVE_WORD_ERROR",
+            400,
+            "The lyrics were flagged as sensitive.",
+        ),
+        JobState::ContentModerated => task.failed(
+            "GENERATE_AUDIO_FAILED",
+            413,
+            "The song matches an existing work.",
+        ),
+    };
+    fine(&answer::with(record, "taskId", json!(id)))
+}
+
+/// Reads an order.
+fn read(body: &[u8]) -> Result<(&'static str, Value), Refusal> {
+    let body: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|_| (400, "the body is not a JSON object".to_owned()))?;
+    let wrong = |words: &str| (422, words.to_owned());
+    let name = body.get("model").and_then(Value::as_str);
+    let model = MODELS.iter().find(|(known, ..)| Some(*known) == name);
+    let (model, lyrics, style) = model.ok_or_else(|| wrong("model is not known"))?;
+    let flag = |name: &str| body.get(name).and_then(Value::as_bool);
+    let custom = flag("customMode").ok_or_else(|| wrong("customMode is required"))?;
+    let instrumental = flag("instrumental").ok_or_else(|| wrong("instrumental is required"))?;
+    let address = body.get("callBackUrl").and_then(Value::as_str);
+    if address.is_none_or(|address| url::Url::parse(address).is_err()) {
+        return Err(wrong("callBackUrl is required"));
+    }
+    let limits = if custom {
+        vec![
+            ("prompt", *lyrics, !instrumental),
+            ("style", *style, true),
+            ("title", MAX_TITLE, true),
+        ]
+    } else {
+        vec![("prompt", MAX_IDEA, true)]
+    };
+    for (name, most, is_needed) in limits {
+        let text = body.get(name).and_then(Value::as_str).unwrap_or_default();
+        if is_needed && text.is_empty() {
+            return Err(wrong(&format!("{name} is required")));
+        }
+        if text.chars().count() > most {
+            return Err((413, format!("{name} has more than {most} characters")));
+        }
+    }
+    Ok((model, Value::Object(body)))
+}
+
+/// The outcomes that refuse an order at once, in the codes of the host.
+fn refusal(host: &str, outcome: Outcome) -> Option<(u16, &'static str)> {
+    let (many, empty) = if host == SUNOAPI {
+        (405, 429)
+    } else {
+        (429, 402)
+    };
+    let table = [
+        (Outcome::RateLimited, many, "too many new tasks"),
+        (Outcome::Overloaded, 455, "the service is being maintained"),
+        (Outcome::OutOfBalance, empty, "the credits are used up"),
+    ];
+    let row = table.into_iter().find(|row| row.0 == outcome);
+    row.map(|(_, code, words)| (code, words))
+}
+
+fn has_key(headers: &HeaderMap) -> bool {
+    let key = headers.get(header::AUTHORIZATION);
+    let key = key.and_then(|key| key.to_str().ok()?.strip_prefix("Bearer "));
+    key.is_some_and(|key| !key.trim().is_empty())
+}
+
+fn fine(data: &Value) -> Response {
+    envelope(200, "success", data)
+}
+
+fn refused(code: u16, words: &str) -> Response {
+    envelope(code, words, &Value::Null)
+}
+
+fn no_key() -> Response {
+    refused(401, "there is no key in the header Authorization")
+}
+
+fn unknown_task() -> Response {
+    refused(404, "there is no such record")
+}
+
+fn envelope(code: u16, msg: &str, data: &Value) -> Response {
+    let body = json!({ "code": code, "msg": msg, "data": data });
+    answer::json(StatusCode::OK, &body)
+}
+
+/// The sandbox itself failed.
+fn broken(error: &Error) -> Response {
+    tracing::error!(%error, "the sandbox failed");
+    let body = json!({ "code": 500, "msg": "the sandbox failed", "data": null });
+    answer::json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+}
+
+// === impl Task ===
+
+impl Task {
+    fn encode(&self) -> String {
+        let number = MODELS.iter().position(|(name, ..)| *name == self.model);
+        format!("{}{}", number.unwrap_or(0), self.job.encode())
+    }
+
+    /// Reads an id; `None` for one that is not ours.
+    fn decode(id: &str) -> Option<Self> {
+        let (number, job) = id.split_at_checked(1)?;
+        let number: usize = number.parse().ok()?;
+        let job = Job::decode(job).filter(|job| job.made.kind == Kind::Mp3)?;
+        let (model, ..) = MODELS.get(number)?;
+        Some(Self { model, job })
+    }
+
+    /// The job of the songs' pictures.
+    fn pictures(&self) -> Job {
+        let made = Made {
+            kind: Kind::Jpeg,
+            width: SIDE,
+            height: SIDE,
+            seconds: 0,
+            ..self.job.made
+        };
+        Job {
+            made,
+            ..self.job.clone()
+        }
+    }
+
+    fn running(&self, percent: u8, place: impl Fn(&Job, u8) -> String) -> Value {
+        let (status, songs) = match percent {
+            0..TEXT => return self.record("PENDING", 0, place),
+            TEXT..FIRST => ("TEXT_SUCCESS", 0),
+            _ => ("FIRST_SUCCESS", 1),
+        };
+        self.record(status, songs, place)
+    }
+
+    /// The record with so many songs to be heard. The order's words are not in the id, so they cannot come back.
+    fn record(&self, status: &str, songs: u8, place: impl Fn(&Job, u8) -> String) -> Value {
+        let pictures = self.pictures();
+        let of = |number: u8| {
+            let there = |url: String| if number < songs { url } else { String::new() };
+            json!({
+                "id": format!("{}-{number}", self.job.nonce),
+                "audioUrl": there(place(&self.job, number)),
+                "streamAudioUrl": "",
+                "imageUrl": there(place(&pictures, number)),
+                "prompt": "(the sandbox keeps no lyrics)",
+                "modelName": format!("chirp-{}", self.model.to_lowercase()),
+                "title": format!("Sandbox song {}", number.saturating_add(1)),
+                "tags": "sandbox",
+                "createTime": self.job.start / micros(Duration::from_millis(1)),
+                "duration": if number < songs { json!(SECONDS) } else { Value::Null },
+            })
+        };
+        let all: Vec<Value> = match status {
+            "PENDING" => Vec::new(),
+            _ => (0..SONGS).map(of).collect(),
+        };
+        let record = json!({
+            "taskId": null, "parentMusicId": "", "param": "{}", "status": status, "type": "GENERATE", "operationType": "generate",
+            "response": { "taskId": null, "sunoData": all }, "errorCode": null, "errorMessage": null,
+        });
+        match self.job.directive {
+            Reading::Whole => record,
+            Reading::Partly => {
+                let words = "the directive in the input was not fully understood";
+                answer::with(record, "sandbox", json!(words))
+            }
+        }
+    }
+
+    fn failed(&self, status: &str, code: u16, words: &str) -> Value {
+        let record = self.record("PENDING", 0, |_, _| String::new());
+        let record = answer::with(record, "status", json!(status));
+        let record = answer::with(record, "errorCode", json!(code));
+        answer::with(record, "errorMessage", json!(words))
+    }
+}

@@ -1,0 +1,339 @@
+//! Suno, which has no interface of its own, as others serve it (docs.kie.ai and docs.sunoapi.org, API of November 2026): order two songs,
+//! then look at their record. Both hosts speak one dialect; what some of their codes mean differs.
+//!
+//! A record fills up: first the words of both songs, then the one, then the other.
+
+use async_trait::async_trait;
+use http::{HeaderValue, header::CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
+use url::Url;
+
+use super::{
+    Access, Cancelled, MediaProvider, Order, Progress, Started,
+    kie::{self, Envelope, FINE},
+};
+use crate::task::{About, FIRST_IS_THERE, TEXT_IS_THERE};
+
+/// Where orders are taken and records kept, below the address.
+const PREFIX: &str = "api/v1/";
+const RECORD: &str = "api/v1/generate/record-info";
+/// They want an address to call back, and take one that leads nowhere.
+const NOWHERE: &str = "https://callback.invalid/";
+/// What the error codes of a record mean that are the content's: lyrics that are somebody's, a song that is known.
+const POLICY: [i64; 2] = [400, 413];
+
+/// What sunoapi.org's codes mean for a submit. There 429 is an account that is empty, and 405 and 430 ask for patience.
+const CODES: &[(i64, Class)] = &[
+    (400, Class::Invalid),
+    (401, Class::Auth),
+    (404, Class::Gone),
+    (405, Class::RateLimited),
+    (408, Class::Unknown),
+    (409, Class::Unknown),
+    (413, Class::Invalid),
+    (422, Class::Invalid),
+    (429, Class::Balance),
+    (430, Class::RateLimited),
+    (451, Class::Invalid),
+    (455, Class::Overloaded),
+    (500, Class::Unknown),
+    (501, Class::Overloaded),
+    (531, Class::Overloaded),
+];
+
+/// Who serves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Host {
+    Kie,
+    SunoApi,
+}
+
+/// The adapter.
+#[derive(Clone, Debug)]
+pub(super) struct Suno {
+    client: ProviderClient,
+    host: Host,
+}
+
+/// The wire shape of an accepted order.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    task_id: String,
+}
+
+/// The wire shape of a record.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    status: String,
+    response: Option<Songs>,
+    error_code: Option<Value>,
+    error_message: Option<String>,
+}
+
+/// The wire shape of what a record holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Songs {
+    suno_data: Option<Vec<Song>>,
+}
+
+/// The wire shape of a song. Its addresses are empty until it is there.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Song {
+    id: Option<String>,
+    audio_url: Option<String>,
+    image_url: Option<String>,
+    title: Option<String>,
+    tags: Option<String>,
+    prompt: Option<String>,
+    model_name: Option<String>,
+}
+
+// === impl Host ===
+
+impl Host {
+    const fn codes(self) -> &'static [(i64, Class)] {
+        match self {
+            Self::Kie => kie::CODES,
+            Self::SunoApi => CODES,
+        }
+    }
+
+    /// How a refused submit is read, and an answer in the place of a record.
+    const fn classify(self) -> (Classify, Classify) {
+        match self {
+            Self::Kie => (submit_to_kie, record_of_kie),
+            Self::SunoApi => (submit_to_sunoapi, record_of_sunoapi),
+        }
+    }
+}
+
+fn submit_to_kie(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    Envelope::read(answer.body)?.verdict(kie::CODES)
+}
+
+fn submit_to_sunoapi(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    Envelope::read(answer.body)?.verdict(CODES)
+}
+
+fn record_of_kie(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    kie::record_verdict(answer, kie::CODES)
+}
+
+fn record_of_sunoapi(answer: &ProviderAnswer<'_>) -> Option<Verdict> {
+    kie::record_verdict(answer, CODES)
+}
+
+// === impl Suno ===
+
+impl Suno {
+    pub(super) fn new(client: ProviderClient, host: Host) -> Self {
+        Self { client, host }
+    }
+
+    /// The record of an order; nothing if there is none.
+    async fn record(&self, access: &Access, job: &str) -> Result<Option<Record>, Failure> {
+        let url = record_url(&access.base_url, job)
+            .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
+        let (_, classify) = self.host.classify();
+        let call = Call::get(url, kie::authorised(access));
+        let envelope = match self.client.send(call, classify).await {
+            Ok(reply) => Envelope::read(&reply.bytes().await?)
+                .ok_or_else(|| Failure::malformed("the answer to a poll is no envelope"))?,
+            Err(failure) if failure.class() == Class::Gone => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        if envelope.has_no_record() {
+            return Ok(None);
+        }
+        if envelope.code != FINE {
+            return Err(envelope.refusal(self.host.codes()));
+        }
+        Record::deserialize(envelope.data)
+            .map(Some)
+            .map_err(|_| Failure::malformed("the answer to a poll has no status"))
+    }
+}
+
+#[async_trait]
+impl MediaProvider for Suno {
+    async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
+        let url = access
+            .base_url
+            .join(&format!("{PREFIX}{}", order.model))
+            .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
+        let mut headers = kie::authorised(access);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut body = order.parameters.clone();
+        let callback = order.callback.unwrap_or(NOWHERE);
+        body.insert("callBackUrl".to_owned(), callback.into());
+        let (classify, _) = self.host.classify();
+        let call = Call::submit(url, headers, Value::Object(body).to_string().into());
+        let reply = self.client.send(call, classify).await?.bytes().await?;
+        let envelope = Envelope::read(&reply)
+            .ok_or_else(|| Failure::malformed("the answer to a submit is no envelope"))?;
+        if envelope.code != FINE {
+            return Err(envelope.refusal(self.host.codes()));
+        }
+        let created: Option<Created> = serde_json::from_value(envelope.data).ok();
+        created
+            .filter(|created| !created.task_id.is_empty())
+            .map(|created| Started {
+                job: created.task_id,
+                cost: None,
+            })
+            .ok_or_else(|| Failure::malformed("the answer to a submit has no task"))
+    }
+
+    async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
+        match self.record(access, job).await? {
+            Some(record) => record.progress(),
+            None => Ok(Progress::Missing),
+        }
+    }
+
+    /// They have no such call.
+    async fn cancel(&self, _: &Access, _: &str) -> Result<Cancelled, Failure> {
+        Ok(Cancelled::Impossible)
+    }
+
+    async fn about(&self, access: &Access, job: &str) -> Result<Vec<About>, Failure> {
+        let record = self.record(access, job).await?;
+        let record = record.ok_or_else(|| Failure::malformed("a finished order is gone"))?;
+        let results = record.results().into_iter();
+        Ok(results.map(|(_, about)| about).collect())
+    }
+}
+
+fn record_url(base: &Url, job: &str) -> Option<Url> {
+    let mut url = base.join(RECORD).ok()?;
+    url.query_pairs_mut().append_pair("taskId", job);
+    Some(url)
+}
+
+/// A text that says something.
+fn some(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+// === impl Record ===
+
+impl Record {
+    fn progress(&self) -> Result<Progress, Failure> {
+        Ok(match self.status.as_str() {
+            "SUCCESS" => self.done()?,
+            // They could not call back: the songs may be there all the same, or come.
+            "CALLBACK_EXCEPTION" if self.is_whole() => self.done()?,
+            "TEXT_SUCCESS" => running(TEXT_IS_THERE),
+            "FIRST_SUCCESS" => running(FIRST_IS_THERE),
+            "CREATE_TASK_FAILED" | "GENERATE_AUDIO_FAILED" | "SENSITIVE_WORD_ERROR" => {
+                Progress::Failed(self.failure())
+            }
+            // `PENDING`, and whatever else they may add: it runs until the deadline.
+            _ => Progress::Running {
+                percent: None,
+                position: None,
+            },
+        })
+    }
+
+    fn done(&self) -> Result<Progress, Failure> {
+        let files: Vec<String> = self.results().into_iter().map(|(url, _)| url).collect();
+        if files.is_empty() {
+            return Err(Failure::malformed("a finished order has no files"));
+        }
+        Ok(Progress::Done { files, cost: None })
+    }
+
+    fn songs(&self) -> &[Song] {
+        let songs = self.response.as_ref();
+        let songs = songs.and_then(|songs| songs.suno_data.as_deref());
+        songs.unwrap_or_default()
+    }
+
+    fn is_whole(&self) -> bool {
+        let songs = self.songs();
+        !songs.is_empty()
+            && songs
+                .iter()
+                .all(|song| some(song.audio_url.as_ref()).is_some())
+    }
+
+    /// Where the files are, and what is known of each: the songs first, then the pictures that they have.
+    fn results(&self) -> Vec<(String, About)> {
+        let there = |song: &&Song| some(song.audio_url.as_ref()).is_some();
+        let songs: Vec<&Song> = self.songs().iter().filter(there).collect();
+        let mut pictures = Vec::new();
+        let mut results = Vec::new();
+        for song in &songs {
+            let number = songs.len().saturating_add(pictures.len());
+            let picture = some(song.image_url.as_ref());
+            let about = About {
+                facts: song.facts(),
+                picture: picture.and_then(|_| u32::try_from(number).ok()),
+                is_part: false,
+            };
+            results.push((song.audio_url.clone().unwrap_or_default(), about));
+            pictures.extend(picture.map(str::to_owned));
+        }
+        let part = About {
+            is_part: true,
+            ..About::default()
+        };
+        results.extend(pictures.into_iter().map(|url| (url, part.clone())));
+        results
+    }
+
+    fn failure(&self) -> Failure {
+        let words = some(self.error_message.as_ref()).unwrap_or_default();
+        let code = self.error_code.as_ref().and_then(|code| match code {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_i64(),
+        });
+        let is_policy = self.status == "SENSITIVE_WORD_ERROR"
+            || code.is_some_and(|code: i64| POLICY.contains(&code))
+            || kie::tells_of_policy(words);
+        let verdict = match (is_policy, words) {
+            (true, "") => {
+                let words = "the provider's content policy refused the request or its result";
+                Verdict::with_detail(Class::Moderated, words)
+            }
+            (true, words) => Verdict::with_detail(Class::Moderated, words),
+            (false, _) => Verdict::of(Class::Overloaded),
+        };
+        Failure::reported(verdict)
+    }
+}
+
+const fn running(percent: i64) -> Progress {
+    Progress::Running {
+        percent: Some(percent),
+        position: None,
+    }
+}
+
+// === impl Song ===
+
+impl Song {
+    /// What customers read of it, by the names that they know.
+    fn facts(&self) -> Map<String, Value> {
+        let told = [
+            ("id", &self.id),
+            ("title", &self.title),
+            ("tags", &self.tags),
+            ("lyrics", &self.prompt),
+            ("model_name", &self.model_name),
+        ];
+        told.into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), some(text.as_ref())?.into())))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

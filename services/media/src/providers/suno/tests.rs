@@ -1,0 +1,114 @@
+//! Records of songs, and what hosts' codes mean.
+
+use serde_json::json;
+
+use super::*;
+
+fn record(value: Value) -> Record {
+    serde_json::from_value(value).unwrap()
+}
+
+fn song(number: u8, audio: &str, image: &str) -> Value {
+    json!({
+        "id": format!("song-{number}"), "audioUrl": audio, "imageUrl": image, "title": "Fox", "tags": "folk", "prompt": "la la",
+        "modelName": "chirp-v4", "duration": 120.5, "createTime": 1,
+    })
+}
+
+#[test]
+fn a_record_fills_up() {
+    let percent = |status: &str| match record(json!({"status": status})).progress().unwrap() {
+        Progress::Running { percent, .. } => percent,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(percent("PENDING"), None);
+    assert_eq!(percent("TEXT_SUCCESS"), Some(33));
+    assert_eq!(percent("FIRST_SUCCESS"), Some(66));
+    assert_eq!(percent("WHATEVER_THEY_ADD"), None);
+    // Nothing can be said of songs that a callback did not tell of, and that are not there yet.
+    assert_eq!(percent("CALLBACK_EXCEPTION"), None);
+}
+
+#[test]
+fn songs_come_before_their_pictures_and_name_them() {
+    let songs = [
+        song(1, "https://a/1.mp3", ""),
+        song(2, "https://a/2.mp3", "https://a/2.jpeg"),
+        song(3, "", "https://a/3.jpeg"),
+    ];
+    for status in ["SUCCESS", "CALLBACK_EXCEPTION"] {
+        let songs = if status == "SUCCESS" {
+            &songs[..]
+        } else {
+            &songs[..2]
+        };
+        let record = record(json!({"status": status, "response": {"sunoData": songs}}));
+        let Progress::Done { files, .. } = record.progress().unwrap() else {
+            panic!("not done");
+        };
+        assert_eq!(
+            files,
+            ["https://a/1.mp3", "https://a/2.mp3", "https://a/2.jpeg"]
+        );
+        let about: Vec<About> = record
+            .results()
+            .into_iter()
+            .map(|(_, about)| about)
+            .collect();
+        assert_eq!((about[0].picture, about[1].picture), (None, Some(2)));
+        assert!(!about[0].is_part && !about[1].is_part && about[2].is_part);
+        assert_eq!(
+            Value::Object(about[1].facts.clone()),
+            json!({"id": "song-2", "title": "Fox", "tags": "folk", "lyrics": "la la", "model_name": "chirp-v4"})
+        );
+    }
+    let empty = record(json!({"status": "SUCCESS", "response": {"sunoData": null}}));
+    assert_eq!(empty.progress().unwrap_err().class(), Class::Malformed);
+}
+
+#[test]
+fn what_fails_for_its_content_says_so() {
+    for (status, code, message, class) in [
+        ("SENSITIVE_WORD_ERROR", json!(null), "", Class::Moderated),
+        (
+            "GENERATE_AUDIO_FAILED",
+            json!(400),
+            "lyrics",
+            Class::Moderated,
+        ),
+        (
+            "GENERATE_AUDIO_FAILED",
+            json!("413"),
+            "known",
+            Class::Moderated,
+        ),
+        (
+            "CREATE_TASK_FAILED",
+            json!(500),
+            "nsfw words",
+            Class::Moderated,
+        ),
+        ("CREATE_TASK_FAILED", json!(500), "busy", Class::Overloaded),
+        ("GENERATE_AUDIO_FAILED", json!(501), "", Class::Overloaded),
+    ] {
+        let record = record(json!({"status": status, "errorCode": code, "errorMessage": message}));
+        let Progress::Failed(failure) = record.progress().unwrap() else {
+            panic!("{status} has not failed");
+        };
+        assert_eq!(failure.class(), class, "{status} {message}");
+    }
+}
+
+#[test]
+fn one_number_means_two_things() {
+    let class = |host: Host, code: i64| {
+        let envelope = json!({"code": code, "msg": "no"}).to_string();
+        let envelope = Envelope::read(envelope.as_bytes()).unwrap();
+        envelope.refusal(host.codes()).class()
+    };
+    assert_eq!(class(Host::Kie, 429), Class::RateLimited);
+    assert_eq!(class(Host::SunoApi, 429), Class::Balance);
+    assert_eq!(class(Host::SunoApi, 405), Class::RateLimited);
+    assert_eq!(class(Host::SunoApi, 430), Class::RateLimited);
+    assert_eq!(class(Host::Kie, 402), Class::Balance);
+}
