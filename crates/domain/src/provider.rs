@@ -115,6 +115,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
         sandbox_path: "suno",
         dialect: COMMON,
     },
+    KnownProvider {
+        name: "replicate",
+        base_url: "https://api.replicate.com",
+        variable: "REPLICATE_API_TOKEN",
+        sandbox_path: "replicate",
+        dialect: COMMON,
+    },
 ];
 
 /// Providers that OpenTelemetry's conventions for generative models call otherwise than we do.

@@ -18,6 +18,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::input::Asked;
 use self::model::{MODELS, Model};
 use crate::{
     Error, Sandbox, answer, bill,

@@ -11,6 +11,7 @@
 //! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
 //! | `suno.rs` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate`, `/{provider}/api/v1/generate/record-info` |
+//! | `replicate.rs`, `replicate/` | Replicate: `/replicate/v1/models/{model}/predictions`, `/replicate/v1/predictions/{id}`, its `/cancel` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `job.rs` | jobs of media providers, each whole in its id |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
@@ -38,6 +39,7 @@ mod kie;
 mod made;
 mod openai;
 mod picture;
+mod replicate;
 mod stripe;
 mod suno;
 mod tokens;
@@ -131,6 +133,7 @@ impl Sandbox {
                 "/{provider}/api/v1/generate/record-info",
                 get(suno::record_info),
             )
+            .merge(replicate::router())
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

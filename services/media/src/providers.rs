@@ -8,8 +8,13 @@
 mod bfl;
 mod fal;
 mod fastapi;
+#[cfg(test)]
+mod for_tests;
 mod kie;
+mod policy;
+mod replicate;
 mod suno;
+mod svix;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -169,12 +174,14 @@ pub(crate) fn all(client: &ProviderClient) -> Providers {
     let fal: Arc<dyn MediaProvider> = Arc::new(fal::Fal::new(client.clone()));
     let kie: Arc<dyn MediaProvider> = Arc::new(kie::Kie::new(client.clone()));
     let suno = |host| -> Arc<dyn MediaProvider> { Arc::new(suno::Suno::new(client.clone(), host)) };
+    let replicate: Arc<dyn MediaProvider> = Arc::new(replicate::Replicate::new(client.clone()));
     HashMap::from([
         ("bfl", bfl),
         ("fal", fal),
         ("kie", kie),
         ("kie-suno", suno(suno::Host::Kie)),
         ("sunoapi", suno(suno::Host::SunoApi)),
+        ("replicate", replicate),
     ])
 }
 

@@ -304,6 +304,12 @@ mod tests {
             (Mode::Test, "kie", "http://127.0.0.1:9105/kie/", SANDBOX_KEY),
             (
                 Mode::Test,
+                "replicate",
+                "http://127.0.0.1:9105/replicate/",
+                SANDBOX_KEY,
+            ),
+            (
+                Mode::Test,
                 "gemini",
                 "http://127.0.0.1:9105/gemini/v1beta/",
                 SANDBOX_KEY,

@@ -20,10 +20,11 @@ const CHARS_A_SECOND: usize = 15;
 // === impl Asked ===
 
 impl<'a> Asked<'a> {
-    /// Width and height of a picture: `resolution` (`1K`, `2K`, `4K`) is its longer side.
+    /// Width and height of a picture: `resolution` or `size` (`1K`, `2K`, `4K`) is its longer side.
     pub(crate) fn picture(self) -> (u16, u16) {
         let (width, height) = self.ratio().unwrap_or((1, 1));
-        let side = SIDE.saturating_mul(self.number("resolution").unwrap_or(1));
+        let size = self.number("resolution").or_else(|| self.number("size"));
+        let side = SIDE.saturating_mul(size.unwrap_or(1));
         let longer = width.max(height);
         scaled((width, height), side, longer)
     }

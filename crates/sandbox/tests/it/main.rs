@@ -13,6 +13,7 @@ mod chat;
 mod fal;
 mod gemini;
 mod kie;
+mod replicate;
 mod stripe;
 mod suno;
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started};
+use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, policy};
 
 /// What one of their credits is, in millionths of a US dollar.
 const CREDIT: i64 = 5_000;
@@ -43,22 +43,6 @@ pub(super) const CODES: &[(i64, Class)] = &[
 ];
 /// A record that they do not have: 422 is seen, 404 is documented. The id is all that we ask with, so that a wrong question is an unknown id.
 const NO_RECORD: [i64; 2] = [404, 422];
-/// Content policy has no code of its own: these words tell it, in lower case, with spaces for `_` and `-`.
-const POLICY: [&str; 12] = [
-    "content polic",
-    "copyright",
-    "flagged",
-    "guardrail",
-    "inappropriate",
-    "moderat",
-    "nsfw",
-    "prohibited",
-    "safety",
-    "sensitive",
-    "usage polic",
-    "use polic",
-];
-
 /// The adapter.
 #[derive(Clone, Debug)]
 pub(super) struct Kie {
@@ -176,7 +160,7 @@ impl Envelope {
         let words = self.msg.as_deref().or(self.message.as_deref());
         let words = words.unwrap_or_default();
         let may_be_policy = matches!(class, Class::Invalid | Class::Overloaded | Class::Unknown);
-        Some(if may_be_policy && tells_of_policy(words) {
+        Some(if may_be_policy && policy::tells(words) {
             Verdict::with_detail(Class::Moderated, words)
         } else {
             Verdict::with_detail(*class, words)
@@ -242,9 +226,9 @@ impl Record {
     fn failure(&self) -> Failure {
         let words = self.fail_msg.as_deref().unwrap_or_default();
         let code = self.fail_code.as_ref().and_then(Value::as_str);
-        let verdict = if tells_of_policy(words) {
+        let verdict = if policy::tells(words) {
             Verdict::with_detail(Class::Moderated, words)
-        } else if code.is_some_and(tells_of_policy) {
+        } else if code.is_some_and(policy::tells) {
             let words = "the provider's content policy refused the request or its result";
             Verdict::with_detail(Class::Moderated, words)
         } else {
@@ -299,11 +283,6 @@ pub(super) fn record_verdict(
     } else {
         verdict
     })
-}
-
-pub(super) fn tells_of_policy(words: &str) -> bool {
-    let words = words.to_lowercase().replace(['_', '-'], " ");
-    POLICY.iter().any(|policy| words.contains(policy))
 }
 
 /// They count from 0 to 100, in numbers or in texts.

@@ -297,7 +297,7 @@ impl Record {
         });
         let is_policy = self.status == "SENSITIVE_WORD_ERROR"
             || code.is_some_and(|code: i64| POLICY.contains(&code))
-            || kie::tells_of_policy(words);
+            || policy::tells(words);
         let verdict = match (is_policy, words) {
             (true, "") => {
                 let words = "the provider's content policy refused the request or its result";

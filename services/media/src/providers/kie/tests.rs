@@ -409,6 +409,6 @@ fn content_policy_is_told_from_other_failures() {
         ("no access by the policy of the host", false),
         ("a constraint is violated", false),
     ] {
-        assert_eq!(tells_of_policy(words), expected, "{words}");
+        assert_eq!(policy::tells(words), expected, "{words}");
     }
 }

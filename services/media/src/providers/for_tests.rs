@@ -1,0 +1,90 @@
+//! What the tests of several adapters need: a provider that answers one thing, and outcomes as words to read.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, extract::Request, response::IntoResponse as _};
+use domain::{Dialect, Secret};
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use upstream::{Failure, ProviderClient, UpstreamConfig};
+use url::Url;
+
+use super::{Access, Cancelled, Progress};
+
+/// What a provider was asked: method and path with query, all headers, the body.
+pub(super) type Asked = Arc<Mutex<Vec<(String, HeaderMap, Value)>>>;
+
+pub(super) fn client() -> ProviderClient {
+    ProviderClient::new(&UpstreamConfig::default()).unwrap()
+}
+
+/// A provider that answers everything so, below `/p/`.
+pub(super) async fn answering(status: u16, body: &str) -> (Access, Asked) {
+    let asked = Asked::default();
+    let (noted, body) = (asked.clone(), body.to_owned());
+    let status = StatusCode::from_u16(status).unwrap();
+    let answer = move |request: Request| async move {
+        let place = format!("{} {}", request.method(), request.uri());
+        let headers = request.headers().clone();
+        let sent = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+        let sent = serde_json::from_slice(&sent.unwrap()).unwrap_or_default();
+        noted.lock().unwrap().push((place, headers, sent));
+        (status, body).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}/p/", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's server ends with the test"
+    )]
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (access(&origin), asked)
+}
+
+/// A provider at this address, whose key is `k3y`.
+pub(super) fn access(origin: &str) -> Access {
+    Access {
+        base_url: Url::parse(origin).unwrap(),
+        key: Some(Secret::new("k3y")),
+        dialect: Dialect::default(),
+        headers: HeaderMap::new(),
+        callback_secret: None,
+    }
+}
+
+/// A class, and the words for the customer.
+pub(super) fn told(failure: &Failure) -> String {
+    match failure.detail() {
+        Some(detail) => format!("{}: {detail}", failure.class()),
+        None => failure.class().to_string(),
+    }
+}
+
+/// `running 40% 2 before`, `done https://… 5000`, `failed moderated: …`, `missing`, or the class of what came between.
+pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
+    match outcome {
+        Ok(Progress::Running { percent, position }) => {
+            let percent = percent.map_or_else(String::new, |percent| format!(" {percent}%"));
+            let position = position.map_or_else(String::new, |jobs| format!(" {jobs} before"));
+            format!("running{percent}{position}")
+        }
+        Ok(Progress::Done { files, cost }) => {
+            let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));
+            format!("done {}{cost}", files.join(" "))
+        }
+        Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
+        Ok(Progress::Missing) => "missing".to_owned(),
+        Err(failure) => told(failure),
+    }
+}
+
+/// What came of a cancel, in one word.
+pub(super) fn stopped(outcome: &Result<Cancelled, Failure>) -> String {
+    match outcome {
+        Ok(Cancelled::Stopped) => "stopped".to_owned(),
+        Ok(Cancelled::TooLate) => "too late".to_owned(),
+        Ok(Cancelled::Impossible) => "impossible".to_owned(),
+        Err(failure) => told(failure),
+    }
+}
