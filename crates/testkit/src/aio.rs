@@ -271,6 +271,7 @@ impl Aio {
             &self.operator,
         ];
         words.extend(engines::CANARIES);
+        words.push(crate::bucket::SECRET);
         let env = self.house.program.env.iter();
         words.extend(env.filter_map(|(name, value)| engines::is_secret(name).then_some(&**value)));
         self.house.check_logs(&words)?;

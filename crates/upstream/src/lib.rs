@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `bucket.rs` | the client for an object store of the operator's |
 //! | `config.rs` | the limits, with their defaults |
 //! | `client.rs`, `client/reply.rs` | calls to providers; the reply, buffered or streamed |
 //! | `failure.rs` | what went wrong with a provider call, in classes |
@@ -21,6 +22,7 @@
 //! What this room may not do: retry (schedules live in SQL, candidates in `chat`), follow the environment's proxies, know
 //! a provider's name, or put a URL, a body or a key into a log line or an error.
 
+mod bucket;
 mod client;
 mod config;
 mod egress;
@@ -30,6 +32,7 @@ mod span;
 mod sse;
 mod tls;
 
+pub use crate::bucket::bucket_client;
 pub use crate::client::{Call, ProviderClient, Reply, ReplyBody};
 pub use crate::config::{EgressConfig, HttpVersions, Scheme, UpstreamConfig};
 pub use crate::egress::{

@@ -25,7 +25,7 @@ use queue::{SharedQueue, rabbit::RabbitQueue};
 use sandbox::Sandbox;
 use webhooks::Webhooks;
 
-use crate::{config::Storage, models, say};
+use crate::{models, say};
 
 /// What every service is made from.
 pub(crate) struct Parts {
@@ -234,7 +234,7 @@ impl Parts {
             db: self
                 .database("media", media::MIGRATIONS, &self.front)
                 .await?,
-            outputs: self.outputs()?,
+            outputs: self.data_dir.join("outputs"),
             settings: self.settings.clone(),
             catalogue: Arc::clone(&self.catalogue),
             secrets: self.secrets.clone(),
@@ -302,12 +302,6 @@ impl Parts {
         let server = Postgres { url, schema: name };
         let connected = Db::connect(&server, migrations, &config.limits, tasks).await;
         connected.with_context(|| format!("cannot use the schema {name} of database.url"))
-    }
-
-    fn outputs(&self) -> anyhow::Result<PathBuf> {
-        let storage: Storage = self.settings.section("storage")?;
-        let usual = || self.data_dir.join("outputs");
-        Ok(storage.directory.unwrap_or_else(usual))
     }
 
     fn links(&self) -> LinkSigner {

@@ -91,15 +91,6 @@ pub(crate) struct Config {
     pub(crate) connections: Limits,
 }
 
-/// The section `storage`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Storage {
-    /// Where media keeps outputs: one directory for all its processes. Default: `outputs` in the data directory.
-    #[serde(default)]
-    pub(crate) directory: Option<PathBuf>,
-}
-
 // === impl Config ===
 
 impl Config {

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use upstream::{EgressConfig, UpstreamConfig};
 
+use crate::storage::StorageConfig;
+
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// The section `egress`.
     pub egress: EgressConfig,
+    /// The section `storage`.
+    pub storage: StorageConfig,
 }
 
 /// The section `limits.media`. What a field is when it is left out, its `Default` says.
@@ -169,6 +173,7 @@ impl Config {
             outbox: settings.section("limits.outbox")?,
             upstream: settings.section("limits.upstream")?,
             egress: settings.section("egress")?,
+            storage: StorageConfig::read(settings)?,
         };
         if config.limits.lease < SHORTEST_LEASE {
             // Its holder could not renew it in time.

@@ -79,7 +79,9 @@ pub(crate) async fn delete(media: &Media, owner: Owner, id: FileId) -> Result<()
 
 /// Deletes the bytes of a file that nobody finds any more, and then its row, so that a crash in between leaves what leads to them.
 pub(crate) async fn clear(media: &Media, id: FileId) -> Result<(), Error> {
-    media.kept.uploads.delete(id).await?;
+    let parts = table::parts(media.db.reader(), id);
+    let parts = media.db.read(parts).await?;
+    media.kept.uploads.delete(id, parts.as_deref()).await?;
     media
         .db
         .write(move |connection| Box::pin(table::forget(connection, id)))

@@ -27,6 +27,7 @@
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
+//! | `storage/` | the store of both: a directory, or a bucket |
 //! | `providers/` | the wire protocols |
 //! | `store/` | the SQL |
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -54,6 +55,7 @@ mod room;
 mod rpc;
 mod shared;
 mod state;
+mod storage;
 mod store;
 mod submit;
 mod sweep;
@@ -88,11 +90,13 @@ use upstream::{GuardedClient, ProviderClient};
 
 pub use config::Config;
 pub use error::Error;
+pub use storage::{S3, StorageConfig};
 
 use crate::{
     metrics::Metrics,
     outputs::Outputs,
     shared::{Kept, Peers, Shared},
+    storage::Store,
     uploads::Uploads,
     view::Viewer,
 };
@@ -122,6 +126,7 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0008_duration.sql"),
     ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
+    Migration::both(11, "parts", include_str!("../migrations/0011_parts.sql")),
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
@@ -133,7 +138,7 @@ pub struct Deps {
     pub settings: Settings,
     /// Its own database, made with [`MIGRATIONS`].
     pub db: Db,
-    /// Where it keeps outputs: one directory for all its processes.
+    /// Where it keeps files, unless the section `storage` says where.
     pub outputs: PathBuf,
     /// The models.
     pub catalogue: Arc<Catalogue>,
@@ -172,10 +177,11 @@ impl Media {
         let client = ProviderClient::new(&config.upstream)?;
         let guard = GuardedClient::new(&config.egress)?;
         let accesses = accesses(&deps.settings, &deps.catalogue, deps.sandbox_url.as_deref())?;
-        let outputs = Outputs::open(&deps.outputs, guard.clone(), &config.limits.outputs)?;
+        let store = Store::open(&config.storage, &deps.outputs).await?;
+        let place = (store.clone(), deps.db.clone());
         let kept = Kept {
-            uploads: Uploads::new((outputs.store(), deps.outputs), config.files),
-            outputs,
+            uploads: Uploads::new(place.clone(), config.files),
+            outputs: Outputs::new(place, guard.clone(), &config.limits),
         };
         let media = Self(Arc::new(Shared {
             relay,

@@ -73,6 +73,11 @@ impl Move {
         for file in &self.files {
             store::output::insert(connection, self.after.id, file, &sealer).await?;
         }
+        match self.after.state {
+            State::Completed => store::coming::settle(connection, self.after.id).await?,
+            State::Failed => store::coming::release(connection, self.after.id).await?,
+            State::Reserving | State::Queued | State::Starting | State::Running => {}
+        }
         for row in self.tell {
             outbox::enqueue(connection, row, now).await?;
         }

@@ -1,42 +1,54 @@
 //! Files that tasks made: fetched from providers through the guard, kept by us, read by customers. And the store that they are in.
 
-use std::{
-    fs::File,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use chassis::clock::micros;
+use db::Db;
 use domain::TaskId;
-use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use object_store::{
-    ObjectStore, ObjectStoreExt as _, WriteMultipart, local::LocalFileSystem, path::Path as Key,
-};
+use futures::{StreamExt as _, stream::BoxStream};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 use tracing::warn;
-use upstream::{Caps, GuardedClient, Redirects, Trust};
+use upstream::{Caps, Download, GuardedClient, Redirects, Trust};
 use url::Url;
 
 use crate::{
     Error, config,
     measure::{self, HEAD_BYTES, Measures},
+    storage::{Note, Store, Writer},
+    store::{
+        coming::{self, Kept, Left},
+        output as table,
+    },
     task::Output,
 };
 
-/// Bytes that are written at once: a disk needs no more, and so much stays in memory of each file that comes.
-const PIECE: usize = 256 * 1024;
-
-/// Keeps files, in one directory that every process of media shares.
+/// Keeps files, each with a row from before its first byte until it is deleted: of a task that runs, and then of one that has ended.
 #[derive(Clone)]
 pub(crate) struct Outputs {
-    store: Arc<dyn ObjectStore>,
-    directory: PathBuf,
+    store: Store,
+    db: Db,
     guard: GuardedClient,
     caps: Caps,
     retention: Duration,
+    /// How long a process may be at one.
+    longest: Duration,
+}
+
+/// The row of a file that is coming, which keeps what leads to its parts.
+struct Row {
+    file: (TaskId, u32),
+    db: Db,
+}
+
+/// What is known of bytes that were written.
+struct Written {
+    content_type: &'static str,
+    bytes: u64,
+    sha256: String,
 }
 
 /// A file to fetch.
@@ -50,87 +62,88 @@ pub(crate) struct Source<'a> {
     pub(crate) origin: &'a Url,
 }
 
+// === impl Outputs ===
+
 impl Outputs {
-    pub(crate) fn open(
-        directory: &Path,
+    pub(crate) fn new(
+        (store, db): (Store, Db),
         guard: GuardedClient,
-        limits: &config::Outputs,
-    ) -> Result<Self, Error> {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| Error::Directory(directory.display().to_string(), error))?;
-        Ok(Self {
-            store: Arc::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true)),
-            directory: directory.to_owned(),
+        limits: &config::Limits,
+    ) -> Self {
+        let outputs = &limits.outputs;
+        Self {
+            store,
+            db,
             guard,
             caps: Caps {
-                timeout: limits.timeout,
-                max_bytes: limits.max_bytes,
+                timeout: outputs.timeout,
+                max_bytes: outputs.max_bytes,
                 redirects: Redirects::Follow,
             },
-            retention: limits.retention,
-        })
+            retention: outputs.retention,
+            longest: outputs.timeout.saturating_add(limits.lease),
+        }
     }
 
-    /// Fetches a file and keeps it, from `now` (microseconds UTC) on. It is written beside its place and moved there when it is whole,
-    /// so that nobody reads a part of it, and several that fetch it at once replace it by the same.
+    /// Fetches a file and keeps it, from `now` (microseconds UTC) on. It comes to its place when it is whole, so that nobody reads a
+    /// part of it, and several that fetch it at once replace it by the same.
     pub(crate) async fn keep(&self, source: Source<'_>, now: i64) -> Result<Output, Error> {
+        let file = (source.task, source.number);
+        self.expect(file, now).await?;
         let mut download = self
             .guard
             .get_to(source.url, Trust::Origin(source.origin), &self.caps)
             .await?;
-        let upload = self
-            .store
-            .put_multipart(&key(source.task, source.number))
-            .await?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
-        let (mut hash, mut bytes, mut head) = (Sha256::new(), 0_u64, Vec::new());
-        while let Some(part) = download.next().await {
-            let part = match part {
-                Ok(part) => part,
-                Err(error) => {
-                    upload.abort().await?;
-                    return Err(error.into());
-                }
-            };
-            hash.update(&part);
-            bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-            head.extend(part.iter().take(HEAD_BYTES.saturating_sub(head.len())));
-            upload.wait_for_capacity(1).await?;
-            upload.write(&part);
-        }
-        let Some(content_type) = measure::content_type(&head) else {
-            upload.abort().await?;
-            return Err(Error::NotAnOutput);
+        let row = Row {
+            file,
+            db: self.db.clone(),
         };
-        upload.finish().await?;
-        let measures = self.measure(&source, content_type).await;
+        let mut writer = self.store.begin(&key(file), Arc::new(row)).await?;
+        let written = match write(&mut download, &mut writer).await {
+            Ok(written) => written,
+            Err(error) => {
+                writer.abort().await?;
+                return Err(error);
+            }
+        };
+        writer.finish().await?;
+        let measures = self.measure(file, &written).await;
         Ok(Output {
             number: source.number,
             content_type: measures.content_type.to_owned(),
-            bytes,
-            sha256: hex(hash),
+            bytes: written.bytes,
+            sha256: written.sha256,
             width: measures.size.map(|(width, _)| width),
             height: measures.size.map(|(_, height)| height),
             duration_millis: measures.millis,
-            expires_at: now.saturating_add(chassis::clock::micros(self.retention)),
+            expires_at: now.saturating_add(micros(self.retention)),
             about: None,
         })
     }
 
+    /// Writes down that a file is coming, once what an earlier try has left is gone.
+    async fn expect(&self, file: (TaskId, u32), now: i64) -> Result<(), Error> {
+        let parts = self.db.read(coming::parts(self.db.reader(), file)).await?;
+        self.store.abandon(&key(file), parts.as_deref()).await?;
+        let due_at = now.saturating_add(micros(self.longest));
+        self.db
+            .write(move |connection| Box::pin(coming::expect(connection, file, due_at)))
+            .await
+    }
+
     /// How large and how long a kept file is, as far as it can be read.
-    async fn measure(&self, source: &Source<'_>, content_type: &'static str) -> Measures {
-        let (task, number) = (source.task, source.number);
-        let path = self
-            .directory
-            .join(task.to_string())
-            .join(number.to_string());
+    async fn measure(&self, file: (TaskId, u32), written: &Written) -> Measures {
+        let (store, key, waiter) = (self.store.clone(), key(file), Handle::current());
+        let (content_type, bytes) = (written.content_type, written.bytes);
         let measured = tokio::task::spawn_blocking(move || {
-            File::open(path).map(|file| measure::measure(content_type, file))
+            let file = store.bytewise((&key, bytes), waiter);
+            file.map(|file| measure::measure(content_type, file))
         });
         match measured.await {
             Ok(Ok(measures)) => measures,
             // A file that a library stumbles over can be delivered all the same.
             Ok(Err(_)) | Err(_) => {
+                let (task, number) = file;
                 warn!(task.id = %task, number, content_type, "an output cannot be measured");
                 Measures::unknown(content_type)
             }
@@ -144,44 +157,88 @@ impl Outputs {
         number: u32,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        read(&*self.store, &key(task, number), range).await
+        self.store.read(&key((task, number)), range).await
     }
 
     /// Deletes a file; one that is gone already is fine.
     pub(crate) async fn delete(&self, task: TaskId, number: u32) -> Result<(), Error> {
-        delete(&*self.store, &key(task, number)).await
+        self.store.delete(&key((task, number))).await
     }
 
-    /// The store, for whatever else is kept there.
-    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.store)
+    /// Deletes what is kept no longer, and what no task has ended with.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
+        let now = self.db.now_micros();
+        let mut outcome = Ok(());
+        let expired = table::expired(self.db.reader(), now);
+        for (task, number) in self.db.read(expired).await? {
+            // One that cannot be deleted does not keep the others.
+            outcome = outcome.and(self.clear(task, number).await);
+        }
+        let left = coming::left(self.db.reader(), now);
+        for left in self.db.read(left).await? {
+            outcome = outcome.and(self.clear_left(&left).await);
+        }
+        outcome
+    }
+
+    /// Deletes the bytes of a file, and then its row, so that a crash in between leaves what leads to them.
+    pub(crate) async fn clear(&self, task: TaskId, number: u32) -> Result<(), Error> {
+        self.delete(task, number).await?;
+        self.db
+            .write(move |connection| Box::pin(table::forget(connection, task, number)))
+            .await
+    }
+
+    async fn clear_left(&self, left: &Left) -> Result<(), Error> {
+        let file = (left.task, left.number);
+        if left.kept == Kept::No {
+            self.store.delete(&key(file)).await?;
+        }
+        self.store
+            .abandon(&key(file), left.parts.as_deref())
+            .await?;
+        self.db
+            .write(move |connection| Box::pin(coming::forget(connection, file)))
+            .await
     }
 }
 
-/// Bytes of an object.
-pub(crate) async fn read(
-    store: &dyn ObjectStore,
-    key: &Key,
-    range: Range<u64>,
-) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-    let options = object_store::GetOptions {
-        range: Some(range.into()),
-        ..Default::default()
-    };
-    match store.get_opts(key, options).await {
-        Ok(found) => Ok(found.into_stream().map_err(Error::from).boxed()),
-        // Deleted since we looked.
-        Err(object_store::Error::NotFound { .. }) => Err(Fault::of(code::NOT_FOUND).into()),
-        Err(error) => Err(error.into()),
+// === impl Row ===
+
+#[async_trait]
+impl Note for Row {
+    async fn parts_are(&self, parts: Option<&str>) -> Result<(), Error> {
+        let (file, parts) = (self.file, parts.map(str::to_owned));
+        let noted: Result<bool, Error> = self
+            .db
+            .write(move |connection| {
+                Box::pin(
+                    async move { coming::note_parts(connection, file, parts.as_deref()).await },
+                )
+            })
+            .await;
+        if noted? {
+            return Ok(());
+        }
+        // The task has ended meanwhile.
+        Err(Fault::of(code::NOT_FOUND).into())
     }
 }
 
-/// Deletes an object; one that is gone already is fine.
-pub(crate) async fn delete(store: &dyn ObjectStore, key: &Key) -> Result<(), Error> {
-    match store.delete(key).await {
-        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+/// Writes a file as it comes; only what we know is worth keeping.
+async fn write(download: &mut Download, writer: &mut Writer) -> Result<Written, Error> {
+    let (mut hash, mut bytes, mut head) = (Sha256::new(), 0_u64, Vec::new());
+    while let Some(part) = download.next().await.transpose()? {
+        hash.update(&part);
+        bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        head.extend(part.iter().take(HEAD_BYTES.saturating_sub(head.len())));
+        writer.write(&part).await?;
     }
+    Ok(Written {
+        content_type: measure::content_type(&head).ok_or(Error::NotAnOutput)?,
+        bytes,
+        sha256: hex(hash),
+    })
 }
 
 /// A hash as it is written.
@@ -190,6 +247,6 @@ pub(crate) fn hex(hash: Sha256) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn key(task: TaskId, number: u32) -> Key {
-    Key::from(format!("{task}/{number}"))
+fn key((task, number): (TaskId, u32)) -> String {
+    format!("{task}/{number}")
 }

@@ -11,6 +11,7 @@ macro_rules! columns {
 
 pub(crate) mod attempt;
 pub(crate) mod claim;
+pub(crate) mod coming;
 pub(crate) mod list;
 pub(crate) mod open;
 pub(crate) mod output;

@@ -145,7 +145,7 @@ impl Media {
         }
         note("late", self.look_after(Find::Late).await);
         note("ring", self.ring_for_queued().await);
-        note("outputs", self.delete_expired_outputs().await);
+        note("outputs", self.kept.outputs.sweep().await);
         note("files", files::sweep(self).await);
     }
 
@@ -244,21 +244,6 @@ impl Media {
                 Err(Error::Queue(queue::Error::Full | queue::Error::Unavailable)) => return Ok(()),
                 rung => rung?,
             }
-        }
-        Ok(())
-    }
-
-    async fn delete_expired_outputs(&self) -> Result<(), Error> {
-        let expired = store::output::expired(self.db.reader(), self.db.now_micros());
-        for (task, number) in self.db.read(expired).await? {
-            self.kept.outputs.delete(task, number).await?;
-            let forgot: Result<(), Error> = self
-                .db
-                .write(move |connection| {
-                    Box::pin(async move { store::output::forget(connection, task, number).await })
-                })
-                .await;
-            forgot?;
         }
         Ok(())
     }

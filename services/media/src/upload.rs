@@ -10,7 +10,6 @@
 use chassis::clock::micros;
 use domain::{Caller, FileId};
 use futures::{Stream, StreamExt as _};
-use object_store::WriteMultipart;
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +21,7 @@ use crate::{
     files::{self, File},
     kind::{self, Look},
     outputs::hex,
+    storage::Writer,
     store::upload::{self as table, Coming, Room},
 };
 
@@ -164,7 +164,7 @@ async fn write<S>(
     limits: &FileLimits,
     coming: &Coming,
     mut pieces: S,
-    writer: &mut WriteMultipart,
+    writer: &mut Writer,
 ) -> Result<Written, Error>
 where
     S: Stream<Item = Result<Piece, Error>> + Send + Unpin,
@@ -186,8 +186,7 @@ where
             check_kind(kind, limits)?;
         }
         hash.update(&data);
-        writer.wait_for_capacity(1).await?;
-        writer.write(&data);
+        writer.write(&data).await?;
     };
     if bytes == 0 {
         return Err(invalid(FILE, "not be empty"));

@@ -3,24 +3,28 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use async_trait::async_trait;
+use db::Db;
 use domain::FileId;
 use futures::stream::BoxStream;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path as Key};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Error, config::FileLimits, files::Owner, outputs};
+use crate::{
+    Error,
+    config::FileLimits,
+    files::Owner,
+    storage::{Note, Store, Writer},
+    store::upload as table,
+};
 
 /// Their place in the store.
 const FOLDER: &str = "uploads";
-/// Bytes that are written at once: a disk needs no more, and so much stays in memory of each upload.
-const PIECE: usize = 256 * 1024;
 /// When to come again where as many uploads are under way as may be.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 
@@ -32,8 +36,14 @@ pub(crate) struct Uploads {
     places: Arc<Semaphore>,
     /// How many of whom are.
     coming: Arc<Mutex<HashMap<Owner, usize>>>,
-    store: Arc<dyn ObjectStore>,
-    directory: PathBuf,
+    store: Store,
+    db: Db,
+}
+
+/// The row of an upload, which keeps what leads to its parts.
+struct Row {
+    id: FileId,
+    db: Db,
 }
 
 /// The place of an upload that is under way, given back when it is dropped.
@@ -46,17 +56,14 @@ pub(crate) struct Place {
 // === impl Uploads ===
 
 impl Uploads {
-    /// In a store, and the directory that it is.
-    pub(crate) fn new(
-        (store, directory): (Arc<dyn ObjectStore>, PathBuf),
-        limits: FileLimits,
-    ) -> Self {
+    /// In a store, with a row for each.
+    pub(crate) fn new((store, db): (Store, Db), limits: FileLimits) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.at_once)),
             coming: Arc::default(),
             limits,
             store,
-            directory,
+            db,
         }
     }
 
@@ -85,10 +92,13 @@ impl Uploads {
         })
     }
 
-    /// Begins to write a file, beside its place: nobody reads it before it is finished.
-    pub(crate) async fn begin(&self, id: FileId) -> Result<WriteMultipart, Error> {
-        let upload = self.store.put_multipart(&key(id)).await?;
-        Ok(WriteMultipart::new_with_chunk_size(upload, PIECE))
+    /// Begins to write a file: nobody reads it before it is finished.
+    pub(crate) async fn begin(&self, id: FileId) -> Result<Writer, Error> {
+        let row = Row {
+            id,
+            db: self.db.clone(),
+        };
+        self.store.begin(&key(id), Arc::new(row)).await
     }
 
     /// A file's bytes, or some of them.
@@ -97,19 +107,35 @@ impl Uploads {
         id: FileId,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        outputs::read(&*self.store, &key(id), range).await
+        self.store.read(&key(id), range).await
     }
 
-    /// Deletes a file; one that is gone already is fine. What a process that died had written beside its place goes as well: the store
-    /// itself does not know of it any more. A file is written once, so that is the first name that the store tries.
-    pub(crate) async fn delete(&self, id: FileId) -> Result<(), Error> {
-        outputs::delete(&*self.store, &key(id)).await?;
-        let beside = self.directory.join(FOLDER).join(format!("{id}#1"));
-        match tokio::fs::remove_file(&beside).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::Directory(beside.display().to_string(), error)),
+    /// Deletes a file; one that is gone already is fine. What a process that died had written of it, in parts or beside its place, goes
+    /// as well.
+    pub(crate) async fn delete(&self, id: FileId, parts: Option<&str>) -> Result<(), Error> {
+        self.store.delete(&key(id)).await?;
+        self.store.abandon(&key(id), parts).await
+    }
+}
+
+// === impl Row ===
+
+#[async_trait]
+impl Note for Row {
+    async fn parts_are(&self, parts: Option<&str>) -> Result<(), Error> {
+        let (id, parts) = (self.id, parts.map(str::to_owned));
+        let noted: Result<bool, Error> = self
+            .db
+            .write(move |connection| {
+                Box::pin(async move { table::note_parts(connection, id, parts.as_deref()).await })
+            })
+            .await;
+        if noted? {
+            return Ok(());
         }
+        // A sweep took its process for dead.
+        let message = "the file took too long to come and was given up";
+        Err(Fault::new(code::REQUEST_TIMEOUT, message).into())
     }
 }
 
@@ -127,6 +153,6 @@ impl Drop for Place {
     }
 }
 
-fn key(id: FileId) -> Key {
-    Key::from(format!("{FOLDER}/{id}"))
+fn key(id: FileId) -> String {
+    format!("{FOLDER}/{id}")
 }

@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod bucket;
 mod cached;
 mod callback_url;
 mod capabilities;

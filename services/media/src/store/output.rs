@@ -142,6 +142,6 @@ fn read(row: &AnyRow, task: TaskId, sealer: &Sealer) -> Result<Output, Error> {
     })
 }
 
-fn number(row: &AnyRow) -> Result<u32, Error> {
+pub(super) fn number(row: &AnyRow) -> Result<u32, Error> {
     u32::try_from(row.try_get::<i64, _>("number")?).map_err(|_| Error::Damaged("output number"))
 }

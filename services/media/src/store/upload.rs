@@ -109,6 +109,30 @@ async fn give_room(
     Ok(())
 }
 
+/// Notes under which id the parts of a file that is coming are. `false`: it was given up meanwhile.
+pub(crate) async fn note_parts(
+    connection: &mut AnyConnection,
+    id: FileId,
+    parts: Option<&str>,
+) -> Result<bool, Error> {
+    let done = sqlx::query("update upload set parts = $2 where id = $1 and state = 'coming'")
+        .bind(id.to_vec())
+        .bind(parts)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Under which id the parts of a file are, if it came in parts and they may still be there.
+pub(crate) async fn parts(pool: &AnyPool, id: FileId) -> Result<Option<String>, Error> {
+    let parts: Option<Option<String>> =
+        sqlx::query_scalar("select parts from upload where id = $1")
+            .bind(id.to_vec())
+            .fetch_optional(pool)
+            .await?;
+    Ok(parts.flatten())
+}
+
 /// Keeps a file that was coming and is whole; what it does not need of its room is free again. `false`: it was given up meanwhile.
 pub(crate) async fn keep(
     connection: &mut AnyConnection,
@@ -116,7 +140,8 @@ pub(crate) async fn keep(
     file: &File,
 ) -> Result<bool, Error> {
     let done = sqlx::query(
-        "update upload set state = 'kept', purpose = $2, content_type = $3, sha256 = $4, bytes = $5, expires_at = $6, due_at = $6
+        "update upload set state = 'kept', purpose = $2, content_type = $3, sha256 = $4, bytes = $5, expires_at = $6, due_at = $6,
+                parts = null
          where id = $1 and state = 'coming'",
     )
     .bind(coming.id.to_vec())

@@ -30,6 +30,7 @@ on_both_engines! {
     a_file_is_its_accounts_alone,
     files_are_listed_page_by_page,
     what_cannot_be_kept_leaves_nothing,
+    one_that_takes_too_long_is_given_up,
     an_account_keeps_so_many_bytes_however_many_ask,
     an_account_keeps_so_many_files,
 }
@@ -83,7 +84,7 @@ pub(crate) async fn get(running: &Running, id: FileId) -> Result<File, Fault> {
     found.map(tonic::Response::into_inner).map_err(Fault::from)
 }
 
-async fn delete(running: &Running, id: FileId) -> Result<(), Fault> {
+pub(crate) async fn delete(running: &Running, id: FileId) -> Result<(), Fault> {
     let request = DeleteFileRequest {
         context: Some(running.context()),
         file_id: id.to_vec().into(),
@@ -92,7 +93,7 @@ async fn delete(running: &Running, id: FileId) -> Result<(), Fault> {
     deleted.map(drop).map_err(Fault::from)
 }
 
-async fn read(
+pub(crate) async fn read(
     running: &Running,
     id: FileId,
     range: (Option<u64>, Option<u64>),
@@ -387,4 +388,25 @@ async fn an_account_keeps_so_many_files(engine: Engine) {
     upload(&running, PNG).await.unwrap();
     let full = upload(&running, PNG).await.unwrap_err();
     assert_eq!(full.code, code::FILE_ROOM_FULL);
+}
+
+async fn one_that_takes_too_long_is_given_up(engine: Engine) {
+    let house = House::new(engine, vec![])
+        .await
+        .with_files("timeout = '300ms'");
+    let running = house.start().await;
+    let (sender, receiver) = mpsc::channel(9);
+    for part in parts(&running, (mint(), PNG), None) {
+        sender.send(part).await.unwrap();
+    }
+    let late = running
+        .files
+        .clone()
+        .upload(ReceiverStream::new(receiver))
+        .await;
+    let fault = Fault::from(late.unwrap_err());
+    assert_eq!(fault.code, code::REQUEST_TIMEOUT);
+    nothing_is_left(&house, &running).await;
+    drop(sender);
+    upload(&running, PNG).await.unwrap();
 }

@@ -28,7 +28,7 @@ on_both_engines! {
 }
 
 /// Sets all files' times.
-async fn set(running: &Running, change: &'static str) {
+pub(crate) async fn set(running: &Running, change: &'static str) {
     let changed: Result<(), db::Error> = running
         .db
         .write(move |connection| {

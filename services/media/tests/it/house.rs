@@ -124,6 +124,12 @@ impl House {
         self
     }
 
+    /// Files are kept in a bucket.
+    pub(crate) fn with_bucket(mut self, bucket: &testkit::Bucket) -> Self {
+        self.settings = format!("{}\n{}", self.settings, bucket.toml());
+        self
+    }
+
     /// Settings of `limits.media.fallback`.
     pub(crate) fn with_fallback(mut self, settings: &str) -> Self {
         self.settings = format!("{}\n[limits.media.fallback]\n{settings}", self.settings);
@@ -207,6 +213,11 @@ impl House {
 
     /// A process with threads of its own, which can be killed or frozen without ours.
     pub(crate) async fn start_apart(&self) -> Apart {
+        let origin = self.provider.origin();
+        self.start_apart_with_sandbox(Some(origin)).await
+    }
+
+    pub(crate) async fn start_apart_with_sandbox(&self, origin: Option<String>) -> Apart {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -214,7 +225,8 @@ impl House {
             .unwrap();
         let house = self.clone();
         let handle = runtime.handle().clone();
-        let running = runtime.spawn_blocking(move || handle.block_on(house.start()));
+        let running =
+            runtime.spawn_blocking(move || handle.block_on(house.start_with_sandbox(origin)));
         Apart {
             running: running.await.unwrap(),
             runtime: Some(runtime),

@@ -39,7 +39,7 @@ pub(crate) async fn read(
     bytes
 }
 
-async fn read_with_head(
+pub(crate) async fn read_with_head(
     running: &Running,
     task: domain::TaskId,
     range: Option<(u64, u64)>,

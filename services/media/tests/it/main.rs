@@ -5,6 +5,7 @@
     reason = "tests report by panicking"
 )]
 
+mod bucket;
 mod crash;
 mod database;
 mod fakes;
@@ -17,6 +18,7 @@ mod life;
 mod list;
 mod money;
 mod open_tasks;
+mod outputs_left;
 mod prices;
 mod protocol;
 mod replicas;
