@@ -133,6 +133,24 @@ pub(super) struct ImageOptions {
     moderation: Option<String>,
 }
 
+/// A request of OpenAI's speech API: answered with the sound itself, once it is made.
+#[derive(ToSchema)]
+pub(super) struct SpeechRequest {
+    #[schema(example = "elevenlabs-v3")]
+    model: String,
+    input: String,
+    /// A voice's name, or an object with its `id`.
+    voice: Option<Value>,
+    /// What the model makes: it is kept as it is.
+    response_format: Option<String>,
+    /// Only what changes nothing: 1.
+    speed: Option<f64>,
+    instructions: Option<String>,
+    stream_format: Option<String>,
+    user: Option<String>,
+    metadata: Option<BTreeMap<String, String>>,
+}
+
 /// A form with a file.
 #[derive(ToSchema)]
 pub(super) struct UploadForm {

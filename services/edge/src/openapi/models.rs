@@ -11,12 +11,14 @@ use utoipa::openapi::{
 };
 
 use super::{
-    bodies::{ImageOptions, Tags, TaskOptions},
-    shapes::Shapes,
+    bodies::{ImageOptions, SpeechRequest, Tags, TaskOptions},
+    shapes::{self, Shapes},
 };
 
 /// The parameter whose words are models within a model.
 const VARIANT: &str = "model";
+/// The route that takes OpenAI's request as well.
+const SPEECH: &str = "audio/speech";
 
 /// The schema's name.
 pub(super) fn name(model: &Model) -> String {
@@ -40,6 +42,9 @@ pub(super) fn of_route(catalogue: &Catalogue, route: &str, shapes: &mut Shapes) 
     for model in catalogue.models().iter().filter(here) {
         let schema = request(model, shapes);
         one_of = one_of.item(shapes.put(&name(model), schema));
+    }
+    if route == SPEECH {
+        one_of = one_of.item(shapes::of::<SpeechRequest>(shapes));
     }
     one_of.into()
 }
@@ -83,7 +88,7 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
 fn names(model: &Model) -> Vec<&str> {
     let within = model.params.iter().find(|param| param.name == VARIANT);
     let within = within.map_or(&[][..], |param| match &param.of {
-        ParamType::Choice { values } => values,
+        ParamType::Choice { values, .. } => values,
         ParamType::Text { .. }
         | ParamType::Integer { .. }
         | ParamType::Number { .. }
@@ -133,9 +138,11 @@ fn schema(param: &Param) -> RefOr<Schema> {
             .max_length(Some(*max))
             .default(default)
             .into(),
-        ParamType::Choice { values } => words(values.iter().map(String::as_str))
-            .default(default)
-            .into(),
+        ParamType::Choice { values, also } => {
+            words(values.iter().chain(also.keys()).map(String::as_str))
+                .default(default)
+                .into()
+        }
         ParamType::Integer { min, max } => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .minimum(Some(whole(*min)))

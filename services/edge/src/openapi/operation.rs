@@ -132,7 +132,11 @@ fn parameters(doc: &Doc) -> Vec<Parameter> {
         let parameter = parameter(name, ParameterIn::Header);
         parameter.description(Some(*about))
     });
-    let wait = matches!(doc.gives, Gives::Accepted | Gives::AcceptedOrPictures).then(|| {
+    let wait = matches!(
+        doc.gives,
+        Gives::Accepted | Gives::AcceptedOrPictures | Gives::AcceptedOrSound
+    )
+    .then(|| {
         let parameter = parameter("Prefer", ParameterIn::Header);
         parameter.description(Some(
             "`wait=N`: waits up to N seconds for the task's end, and answers with it.",
@@ -198,6 +202,7 @@ fn responses(
         )],
         Gives::Accepted => accepted(shapes, None),
         Gives::AcceptedOrPictures => accepted(shapes, Some(shapes::of::<Pictures>)),
+        Gives::AcceptedOrSound => sounding(accepted(shapes, None)),
         Gives::Events => vec![
             ("200", ResponseBuilder::new().content(EVENTS, text())),
             ("204", ResponseBuilder::new()),
@@ -235,6 +240,16 @@ fn accepted(shapes: &mut Shapes, pictures: Option<Shape>) -> Vec<(&'static str, 
     };
     let accepted = enveloped(shapes::of::<Accepted>(shapes));
     vec![("202", json(accepted)), ("200", json(ended))]
+}
+
+/// Where the sound itself may be the answer.
+fn sounding(answers: Vec<(&'static str, ResponseBuilder)>) -> Vec<(&'static str, ResponseBuilder)> {
+    let answers = answers.into_iter();
+    let sounding = answers.map(|(status, answer)| match status {
+        "200" => (status, answer.content("audio/*", binary())),
+        _ => (status, answer),
+    });
+    sounding.collect()
 }
 
 fn one_of(schemas: [RefOr<Schema>; 2]) -> RefOr<Schema> {

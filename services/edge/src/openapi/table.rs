@@ -63,6 +63,8 @@ pub(super) enum Gives {
     Accepted,
     /// A task, or pictures in OpenAI's shape.
     AcceptedOrPictures,
+    /// A task, or the sound itself.
+    AcceptedOrSound,
     /// A task, event by event.
     Events,
     /// A file.
@@ -78,6 +80,7 @@ const PAGE: [Query; 2] = [
 pub(super) fn docs() -> Vec<Doc> {
     [
         chat(),
+        submits(),
         tasks(),
         models(),
         files(),
@@ -174,7 +177,7 @@ fn chat() -> Vec<Doc> {
     ]
 }
 
-fn tasks() -> Vec<Doc> {
+fn submits() -> Vec<Doc> {
     let row = |method, path, summary| row(method, path, "Tasks", summary);
     let submit = |path, summary| {
         row(Method::POST, path, summary)
@@ -182,11 +185,20 @@ fn tasks() -> Vec<Doc> {
             .takes(Takes::Models)
             .gives(Gives::Accepted)
     };
-    let task: Shape = shapes::of::<Task>;
     vec![
         submit("/images/generations", "Submits a task that makes pictures")
             .gives(Gives::AcceptedOrPictures),
         submit("/videos/generations", "Submits a task that makes a video"),
+        submit("/audio/music", "Submits a task that makes music"),
+        submit("/audio/speech", "Submits a task that speaks a text").gives(Gives::AcceptedOrSound),
+        submit(
+            "/videos/tools/bg-remover",
+            "Submits a task that removes a video's background",
+        ),
+        submit(
+            "/videos/tools/upscale",
+            "Submits a task that makes a video larger",
+        ),
         submit(
             "/images/tools/remove-bg",
             "Submits a task that removes a picture's background",
@@ -199,6 +211,13 @@ fn tasks() -> Vec<Doc> {
             "/images/tools/face-swap",
             "Submits a task that puts another face into a picture",
         ),
+    ]
+}
+
+fn tasks() -> Vec<Doc> {
+    let row = |method, path, summary| row(method, path, "Tasks", summary);
+    let task: Shape = shapes::of::<Task>;
+    vec![
         row(Method::GET, "/tasks", "Tasks, the newest first")
             .query(
                 const {

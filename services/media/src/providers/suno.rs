@@ -13,6 +13,7 @@ use url::Url;
 use super::{
     Access, Cancelled, MediaProvider, Order, Progress, Started,
     kie::{self, Envelope, FINE},
+    policy,
 };
 use crate::task::{About, FIRST_IS_THERE, TEXT_IS_THERE};
 
