@@ -52,7 +52,7 @@ impl Admin {
         let key = json!({
             "name": "bench",
             "mode": "live",
-            "scopes": ["inference"],
+            "scopes": ["inference", "read"],
             "rpm": REQUESTS_PER_MINUTE,
             "concurrency": CONCURRENCY,
         });

@@ -1,4 +1,4 @@
-//! The servers under a split program and under the ledger: PostgreSQL, which writes with fsync, and Redis. Each is a fresh one of
+//! The servers under a split program and under the ledger: PostgreSQL, which writes with fsync, Redis and RabbitMQ. Each is a fresh one of
 //! our own, with its files beside the programs.
 
 use crate::{load::Watched, procfs::Processes};
@@ -20,6 +20,13 @@ pub(crate) struct Redis {
     pub(crate) process: Watched,
     pub(crate) url: String,
     _server: servers::Redis,
+}
+
+/// A running RabbitMQ. Dropping it ends it.
+pub(crate) struct Rabbit {
+    pub(crate) process: Watched,
+    pub(crate) url: String,
+    _server: servers::Rabbit,
 }
 
 // === impl Postgres ===
@@ -57,6 +64,21 @@ impl Redis {
         Ok(Self {
             process: Watched::new("redis", child_in(server.folder())?),
             url: server.url(),
+            _server: server,
+        })
+    }
+}
+
+// === impl Rabbit ===
+
+impl Rabbit {
+    /// Starts it.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let server = servers::Rabbit::start().await?;
+        let folder = server.folder().context("not our own")?;
+        Ok(Self {
+            process: Watched::new("rabbitmq", child_in(folder)?),
+            url: server.url().to_owned(),
             _server: server,
         })
     }

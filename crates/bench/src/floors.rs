@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 28] = [
+const FLOORS: [Floor; 43] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -64,6 +64,36 @@ const FLOORS: [Floor; 28] = [
     Floor::new("split", "cpu_us_per_request", Better::Less, 250.0, 350.0),
     Floor::new("split", "added_p99_us", Better::Less, 10_000.0, 20_000.0),
     Floor::new("split", "errors", Better::Less, 0.0, 0.0),
+    // From submit to webhook.
+    Floor::new("media", "tasks_per_s", Better::More, 500.0, 200.0),
+    Floor::new(
+        "media",
+        "beyond_poll_p99_ms",
+        Better::Less,
+        1_000.0,
+        2_000.0,
+    ),
+    Floor::new("media", "errors", Better::Less, 0.0, 0.0),
+    Floor::new("media_split", "tasks_per_s", Better::More, 300.0, 100.0),
+    Floor::new(
+        "media_split",
+        "beyond_poll_p99_ms",
+        Better::Less,
+        1_000.0,
+        2_000.0,
+    ),
+    Floor::new("media_split", "errors", Better::Less, 0.0, 0.0),
+    Floor::new("polls", "requests_per_s", Better::More, 20_000.0, 10_000.0),
+    Floor::new("polls", "errors", Better::Less, 0.0, 0.0),
+    // Each is answered although nobody is there who could ask a database about it.
+    Floor::new("polls_split", "errors_media_away", Better::Less, 0.0, 0.0),
+    Floor::new("open", "rss_mb", Better::Less, 300.0, 600.0),
+    // Never more than the provider's limit, and the floor is no lower.
+    Floor::new("open", "most_looks_per_s", Better::Less, 100.0, 100.0),
+    Floor::new("open", "most_jobs_over_limit", Better::Less, 0.0, 0.0),
+    Floor::new("open", "cpu_ratio_to_1000_open", Better::Less, 1.25, 2.0),
+    Floor::new("open", "latency_ratio_to_1000_open", Better::Less, 1.5, 3.0),
+    Floor::new("open", "errors", Better::Less, 0.0, 0.0),
     Floor::new("ledger", "pairs_per_s", Better::More, 40_000.0, 25_000.0),
     // Over a thousand accounts as over one: although a batch then writes 64 balances and as many sums of days, not one of each.
     Floor::new(

@@ -29,6 +29,7 @@ pub(crate) struct Gateway {
 
 /// Where it is, and where it keeps what it keeps.
 struct Site {
+    core: Core,
     data: TempDir,
     address: SocketAddr,
     upstream: SocketAddr,
@@ -54,7 +55,18 @@ impl Gateway {
         build: Build,
         more: Vec<(&'static str, String)>,
     ) -> anyhow::Result<Self> {
+        Self::start_on(Core::UnderTest, upstream, build, more).await
+    }
+
+    /// The same, on this core.
+    pub(crate) async fn start_on(
+        core: Core,
+        upstream: SocketAddr,
+        build: Build,
+        more: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
         let site = Site {
+            core,
             data: TempDir::with_prefix("bench-")?,
             address: free_address()?,
             upstream,
@@ -110,7 +122,7 @@ impl Gateway {
 impl Site {
     fn launch(&self) -> anyhow::Result<Process> {
         let log = File::options().append(true).create(true).open(self.log())?;
-        let mut command = aio(Core::UnderTest, self.build)?;
+        let mut command = aio(self.core, self.build)?;
         command
             .args(["up", "--listen", &self.address.to_string(), "--data-dir"])
             .arg(self.data.path().join("data"))

@@ -1,9 +1,9 @@
-//! The program as roles: `aio billing`, `aio chat` and `aio edge`, each a process of its own, on PostgreSQL and Redis. What chat does
-//! not need is not there: no media, no webhooks, no RabbitMQ.
+//! The program as roles: `aio billing`, `aio chat` and `aio edge`, or `aio webhooks` and `aio media` in the place of chat, each a process
+//! of its own, on PostgreSQL and Redis, and RabbitMQ for media. What is not needed is not there.
 
 use crate::{
     admin::{ADMIN_KEY, Admin, LOOK, START},
-    engines::{Postgres, Redis},
+    engines::{Postgres, Rabbit, Redis},
     load::Watched,
     process::{Build, Core, Process, aio},
     progress,
@@ -27,13 +27,15 @@ const ROLES: [&str; 5] = ["edge", "chat", "billing", "media", "webhooks"];
 /// Running roles and what they stand on. Dropping it ends them and removes their data.
 pub(crate) struct House {
     // In the order in which they end: whoever calls others before those, the folder last.
-    edge: Role,
-    chat: Role,
-    billing: Role,
-    redis: Redis,
-    postgres: Postgres,
+    roles: Vec<Role>,
+    _rabbit: Option<Rabbit>,
+    engines: Vec<Watched>,
+    _redis: Redis,
+    _postgres: Postgres,
     /// A live key that may spend.
     pub(crate) key: String,
+    /// Where customers reach it.
+    pub(crate) address: SocketAddr,
     _site: Site,
 }
 
@@ -53,49 +55,87 @@ struct Site {
 // === impl House ===
 
 impl House {
-    /// Starts everything, with `upstream` as OpenAI, and makes the key.
+    /// Starts what chat needs, with `upstream` as OpenAI, and makes the key.
     pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_roles(upstream, None, &["billing", "chat"], &[]).await
+    }
+
+    /// Starts what media needs, with these settings.
+    pub(crate) async fn start_media(
+        upstream: SocketAddr,
+        settings: &[(&'static str, String)],
+    ) -> anyhow::Result<Self> {
+        progress("media_split: starting RabbitMQ");
+        let rabbit = Rabbit::start().await?;
+        Self::start_roles(
+            upstream,
+            Some(rabbit),
+            &["billing", "webhooks", "media"],
+            settings,
+        )
+        .await
+    }
+
+    /// Starts these, in their order, and the edge before them.
+    async fn start_roles(
+        upstream: SocketAddr,
+        rabbit: Option<Rabbit>,
+        names: &[&'static str],
+        settings: &[(&'static str, String)],
+    ) -> anyhow::Result<Self> {
         progress("split: starting PostgreSQL and Redis");
         let postgres = Postgres::start().await?;
         let redis = Redis::start().await?;
         let mut site = Site::new(upstream, &redis)?;
+        for (name, value) in settings {
+            site.tell(name, value.clone());
+        }
+        let mut engines = vec![postgres.process.clone(), redis.process.clone()];
+        if let Some(rabbit) = &rabbit {
+            site.tell("AIO_RABBITMQ__URL", rabbit.url.clone());
+            engines.push(rabbit.process.clone());
+        }
         site.migrate(&postgres).await?;
-        progress("split: starting billing, chat and edge");
-        let database = ("AIO_DATABASE__URL", postgres.url("aio_billing")?);
-        let billing = site.start("billing", &[database]).await?;
-        site.tell("AIO_PEERS__BILLING", format!("http://{}", billing.address));
-        let database = ("AIO_DATABASE__URL", postgres.url("aio_chat")?);
-        let chat = site.start("chat", &[database]).await?;
-        site.tell("AIO_PEERS__CHAT", format!("http://{}", chat.address));
+        progress(&format!("split: starting {} and edge", names.join(", ")));
+        let mut roles = Vec::new();
+        for name in names {
+            let database = ("AIO_DATABASE__URL", postgres.url(&format!("aio_{name}"))?);
+            let role = site.start(name, &[database]).await?;
+            let peer = format!("AIO_PEERS__{}", name.to_uppercase());
+            site.tell(&peer, format!("http://{}", role.address));
+            roles.push(role);
+        }
         let mut edge = site.start("edge", &[]).await?;
         let key = Admin::new(edge.address).prepare(&mut edge.process).await;
-        let key = key.with_context(|| site.said("edge"))?;
+        let (key, address) = (key.with_context(|| site.said("edge"))?, edge.address);
+        roles.push(edge);
+        roles.reverse();
         Ok(Self {
-            edge,
-            chat,
-            billing,
-            redis,
-            postgres,
+            roles,
+            _rabbit: rabbit,
+            engines,
+            _redis: redis,
+            _postgres: postgres,
             key,
+            address,
             _site: site,
         })
     }
 
-    /// Where customers reach it.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.edge.address
-    }
-
     /// Our own processes.
     pub(crate) fn roles(&self) -> Vec<Watched> {
-        let roles = [&self.edge, &self.chat, &self.billing];
-        let watched = roles.map(|role| Watched::new(role.name, role.process.pid()));
-        watched.into()
+        let watched = |role: &Role| Watched::new(role.name, role.process.pid());
+        self.roles.iter().map(watched).collect()
     }
 
     /// The servers they use.
-    pub(crate) fn engines(&self) -> [Watched; 2] {
-        [self.postgres.process.clone(), self.redis.process.clone()]
+    pub(crate) fn engines(&self) -> Vec<Watched> {
+        self.engines.clone()
+    }
+
+    /// Kills a role.
+    pub(crate) fn kill(&mut self, name: &str) {
+        self.roles.retain(|role| role.name != name);
     }
 }
 

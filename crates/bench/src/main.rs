@@ -12,6 +12,7 @@
 mod admin;
 mod body;
 mod chat;
+mod customer;
 mod endure;
 mod engines;
 mod figures;
@@ -21,14 +22,18 @@ mod hanging;
 mod house;
 mod ledger;
 mod load;
+mod media;
 mod mock;
+mod open;
 mod peers;
 mod phases;
+mod polls;
 mod process;
 mod procfs;
 mod proxy;
 mod serve;
 mod split;
+mod studio;
 mod usage;
 mod window;
 
@@ -74,6 +79,12 @@ enum Name {
     Hanging,
     /// Chat completions through edge, chat and billing on PostgreSQL and Redis, beside a bare proxy.
     Split,
+    /// Tasks from submit to webhook, through `aio up` and through roles.
+    Media,
+    /// Looks at a task, and the same while media is away.
+    Polls,
+    /// What a hundred thousand open tasks cost.
+    Open,
     /// Hold and capture on one hot account, every answer on disk: in SQLite, and on PostgreSQL.
     Ledger,
     /// What was used, out of ten million operations of one account.
@@ -149,6 +160,17 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     }
     if wanted(Name::Split) {
         report.add("split", split::split(length).await?);
+    }
+    if wanted(Name::Media) {
+        report.add("media", media::in_one(length).await?);
+        report.add("media_split", media::split(length).await?);
+    }
+    if wanted(Name::Polls) {
+        report.add("polls", polls::in_one(length).await?);
+        report.add("polls_split", polls::split(length).await?);
+    }
+    if wanted(Name::Open) {
+        report.add("open", open::open(length).await?);
     }
     if wanted(Name::Ledger) {
         report.add("ledger", ledger::sqlite(length).await?);

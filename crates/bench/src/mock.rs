@@ -1,8 +1,11 @@
 //! The mock upstream: answers OpenAI's chat completions with the same 300 bytes every time, so that what is measured is
 //! whoever stands before it. Markers anywhere in the request steer it: `@lat=50@` waits 50 ms before the answer, whatever path is asked;
-//! `@n=100@` and `@int=10@` make a stream of 100 chunks, one every 10 ms.
+//! `@n=100@` and `@int=10@` make a stream of 100 chunks, one every 10 ms. What is below `/studio` is another provider: `studio.rs`.
 
-use crate::serve::serve;
+use crate::{
+    serve::serve,
+    studio::{self, Studio, marker},
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -13,7 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use memchr::memmem;
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -26,25 +29,60 @@ const CHUNKS: u64 = 100;
 
 /// Serves until the benchmark ends.
 pub(crate) async fn mock() -> anyhow::Result<()> {
-    serve(service_fn(answer)).await
+    let studio = Arc::new(Studio::new());
+    serve(service_fn(move |request| {
+        answer(Arc::clone(&studio), request)
+    }))
+    .await
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+async fn answer(
+    studio: Arc<Studio>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, hyper::Error> {
+    if request.uri().path().starts_with(studio::PATH) {
+        return in_studio(&studio, request).await;
+    }
     let known = request.uri().path().ends_with("/chat/completions");
     let body = request.into_body().collect().await?.to_bytes();
     if let Some(milliseconds) = marker(&body, b"@lat=") {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
     if !known {
-        let mut response = whole(NOT_FOUND);
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+        return Ok(not_found());
     }
     Ok(if is_true(&body, b"\"stream\"") {
         streamed(&body)
     } else {
         whole(ANSWER)
     })
+}
+
+async fn in_studio(
+    studio: &Studio,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, hyper::Error> {
+    let uri = request.uri().clone();
+    let path = uri.path().strip_prefix(studio::PATH).unwrap_or_default();
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.to_owned();
+    let body = request.into_body().collect().await?.to_bytes();
+    let asked = (path, uri.query().unwrap_or_default());
+    Ok(match studio.answer(asked, &host, &body) {
+        studio::Answer::Json(json) => {
+            let body = Full::new(Bytes::from(json.to_string()));
+            typed("application/json", body.boxed_unsync())
+        }
+        studio::Answer::Picture(bytes) => typed("image/png", Full::new(bytes).boxed_unsync()),
+        studio::Answer::Unknown => not_found(),
+    })
+}
+
+fn not_found() -> Response<Body> {
+    let mut response = whole(NOT_FOUND);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 fn whole(text: &'static str) -> Response<Body> {
@@ -104,17 +142,6 @@ fn typed(content_type: &'static str, body: Body) -> Response<Body> {
     response
 }
 
-/// The number after `name`, if the request has it. Looking is much cheaper than parsing.
-fn marker(request: &[u8], name: &[u8]) -> Option<u64> {
-    let (_, rest) = request.split_at_checked(memmem::find(request, name)? + name.len())?;
-    let digits: Vec<u8> = rest
-        .iter()
-        .copied()
-        .take_while(u8::is_ascii_digit)
-        .collect();
-    String::from_utf8(digits).ok()?.parse().ok()
-}
-
 /// Whether the request sets the field `name` (with its quotes) to `true`.
 fn is_true(request: &[u8], name: &[u8]) -> bool {
     memmem::find_iter(request, name).any(|start| {
@@ -132,13 +159,6 @@ fn is_true(request: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn markers_are_numbers_after_their_name() {
-        assert_eq!(marker(b"say @lat=50@ hello", b"@lat="), Some(50));
-        assert_eq!(marker(b"say hello", b"@lat="), None);
-        assert_eq!(marker(b"@lat=", b"@lat="), None);
-    }
 
     #[test]
     fn a_flag_is_set_only_by_true() {

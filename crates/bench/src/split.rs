@@ -29,7 +29,7 @@ pub(crate) async fn split(length: Length) -> anyhow::Result<Figures> {
         proxy: Target::proxy(&proxy),
         aio: Target {
             name: "aio",
-            address: house.address(),
+            address: house.address,
             key: Some(house.key.clone()),
             processes: house.roles(),
         },

@@ -2,7 +2,7 @@
 //! value. The only place that reads the environment.
 //! What a section holds, its service knows; here are only files, variables and how they lie over each other.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use domain::{OutputLimit, Secret};
 use figment::{
@@ -33,7 +33,7 @@ const PAYMENT: [(&str, &str); 2] = [
 pub struct Settings(Figment);
 
 /// How to reach one provider: the section `providers.<name>`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The operator's credential there; without one, live keys cannot use the provider.
@@ -55,6 +55,41 @@ pub struct Provider {
     /// What it signs its callbacks with, where it signs them.
     #[serde(default)]
     pub callback_secret: Option<Secret>,
+    /// When media looks how its jobs there stand; what is left out is as usual.
+    #[serde(default)]
+    pub poll: Poll,
+    /// Media's jobs that may be open there at once, over all processes. Default 0: not limited.
+    #[serde(default)]
+    pub max_jobs: u32,
+    /// Jobs that media may submit there in a minute, likewise. Default 0: not limited.
+    #[serde(default)]
+    pub submits_per_minute: u32,
+    /// And in a second. Default 0: not limited.
+    #[serde(default)]
+    pub submits_per_second: u32,
+    /// How often in a second media may look how jobs there stand, likewise; 0: not limited. Default 100.
+    #[serde(default = "looks_per_second")]
+    pub looks_per_second: u32,
+}
+
+/// When media looks how jobs stand: the section `providers.<name>.poll`. What is left out is as usual for the provider.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Poll {
+    /// From submit to the first look.
+    #[serde(with = "duration::maybe")]
+    pub first: Option<Duration>,
+    /// The longest wait between two looks.
+    #[serde(with = "duration::maybe")]
+    pub longest: Option<Duration>,
+    /// Each wait is this much of the one before, 100 to 1 000.
+    pub factor_percent: Option<u32>,
+    /// Each wait is shorter or longer by up to this much of it, 0 to 50, so that looks spread.
+    pub jitter_percent: Option<u32>,
+}
+
+const fn looks_per_second() -> u32 {
+    100
 }
 
 /// What is wrong with the configuration, each setting with its name.
@@ -254,8 +289,6 @@ pub fn variable_value(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]

@@ -106,16 +106,23 @@ pub struct Fallback {
     pub batch: u32,
 }
 
-/// `limits.media.poll`: looking how jobs stand at their providers.
+/// `limits.media.poll`: looking how jobs stand at their providers. What `providers.<name>.poll` says of one provider counts there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Poll {
-    /// From submit to the first look at a job; each later look waits a quarter longer. Default 500 ms.
+    /// From submit to the first look at a job. Default: what suits its provider, from 500 ms to 2 s.
+    #[serde(with = "duration::maybe")]
+    pub first: Option<Duration>,
+    /// The longest wait between two looks. Default: what suits the provider, from 2 s to 10 s.
+    #[serde(with = "duration::maybe")]
+    pub longest: Option<Duration>,
+    /// Each wait is this much of the one before. Default 125.
+    pub factor_percent: Option<u32>,
+    /// Each wait is shorter or longer by up to this much of it. Default 20.
+    pub jitter_percent: Option<u32>,
+    /// The longest wait between two looks that fail; each waits twice as long as the one before. Default 30 s.
     #[serde(with = "duration")]
-    pub first: Duration,
-    /// The longest wait between two looks. Default 5 s.
-    #[serde(with = "duration")]
-    pub longest: Duration,
+    pub failing: Duration,
     /// A provider may not know a job for this long after taking it. Default 10 s.
     #[serde(with = "duration")]
     pub settle_in: Duration,
@@ -256,8 +263,11 @@ impl Default for Fallback {
 impl Default for Poll {
     fn default() -> Self {
         Self {
-            first: Duration::from_millis(500),
-            longest: Duration::from_secs(5),
+            first: None,
+            longest: None,
+            factor_percent: None,
+            jitter_percent: None,
+            failing: Duration::from_secs(30),
             settle_in: Duration::from_secs(10),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     finish::Failed,
     moves::Move,
     outputs::Source,
+    pace::Call,
     providers::{MediaProvider, Order, Progress},
     state::{Event, State, Step},
     store::{self, attempt::Outcome},
@@ -48,8 +49,12 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
             .await
             .map(drop);
     };
-    let mut refusal = None;
+    let (mut refusal, mut full) = (None, false);
     for candidate in candidates(media, &task) {
+        if !media.enter(&task, &candidate.route.provider).await {
+            full = true;
+            continue;
+        }
         if !note_submit(media, &task, &candidate.route.provider).await? {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
@@ -66,6 +71,7 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
             Ok(started) => return accepted(media, task, provider, started.job).await,
             Err(failure) => {
                 upstream::report(&provider, "submit", &failure);
+                media.heed(task.mode, &provider, Call::Submit, &failure);
                 if !failure.another_may_serve() {
                     return refused(media, task, &failure).await;
                 }
@@ -75,6 +81,7 @@ async fn start(media: &Media, task: Task) -> Result<(), Error> {
     }
     match refusal {
         Some(failure) => refused(media, task, &failure).await,
+        None if full => media.wait_for_room(task).await,
         None => media
             .fail(
                 task,
@@ -139,12 +146,12 @@ async fn accepted(media: &Media, task: Task, provider: String, job: String) -> R
     let Some(mut taken) = Move::of(task, Event::Accepted) else {
         return Ok(());
     };
+    taken.after.due_at = media.first_look(&taken.after, &provider);
     taken.after.provider = Some(provider);
     taken.after.job = Some(job);
     taken.after.polls = 0;
     taken.after.poll_failures = 0;
     taken.after.started_at = taken.after.started_at.or(Some(now));
-    taken.after.due_at = now.saturating_add(micros(media.config.poll.first));
     taken.outcome = Some(Outcome::Accepted);
     media.make(taken).await.map(drop)
 }
@@ -201,7 +208,7 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
         candidates(media, &task).into_iter().find(by),
     ) else {
         // The provider is configured no longer: it may be again before the deadline.
-        return look_failed(media, task).await;
+        return look_failed(media, task, None).await;
     };
     let checked = candidate.adapter.check(&candidate.access, &job);
     match ask(media, "check", candidate.route, checked).await {
@@ -213,7 +220,7 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
                     let made = (files.as_slice(), about);
                     store_outputs(media, task, made, &candidate.access.base_url).await
                 }
-                Err(_) => look_failed(media, task).await,
+                Err(failure) => look_failed(media, task, failure.retry_after()).await,
             }
         }
         Ok(Progress::Failed(failure)) => {
@@ -237,7 +244,8 @@ async fn check(media: &Media, task: Task) -> Result<(), Error> {
         }
         Err(failure) => {
             upstream::report(&candidate.route.provider, "check", &failure);
-            look_failed(media, task).await
+            media.heed(task.mode, &candidate.route.provider, Call::Look, &failure);
+            look_failed(media, task, failure.retry_after()).await
         }
     }
 }
@@ -252,10 +260,7 @@ fn is_young(media: &Media, task: &Task) -> bool {
 }
 
 async fn still_running(media: &Media, task: Task, percent: Option<i64>) -> Result<(), Error> {
-    let due_at = media
-        .db
-        .now_micros()
-        .saturating_add(micros(pause(media, &task)));
+    let due_at = media.next_look(&task);
     let looked = |task: &mut Task| {
         task.polls = task.polls.saturating_add(1);
         task.poll_failures = 0;
@@ -272,25 +277,13 @@ async fn still_running(media: &Media, task: Task, percent: Option<i64>) -> Resul
 }
 
 /// The job may well go on, or be done, while we cannot see it: only the deadline ends it.
-async fn look_failed(media: &Media, task: Task) -> Result<(), Error> {
-    let due_at = media
-        .db
-        .now_micros()
-        .saturating_add(micros(pause(media, &task)));
+async fn look_failed(media: &Media, task: Task, asked: Option<Duration>) -> Result<(), Error> {
+    let due_at = media.look_again(&task, asked);
     let change = Move::unseen(task, |task| {
         task.poll_failures = task.poll_failures.saturating_add(1);
         task.due_at = due_at;
     });
     media.make(change).await.map(drop)
-}
-
-/// Each look waits a quarter longer than the one before.
-fn pause(media: &Media, task: &Task) -> Duration {
-    let longer = |pause: Duration, _| pause.saturating_add(pause.checked_div(4).unwrap_or(pause));
-    let looks = 0..task.polls.saturating_add(task.poll_failures).min(16);
-    looks
-        .fold(media.config.poll.first, longer)
-        .min(media.config.poll.longest)
 }
 
 /// Fetches what the provider made; only then is the task a success.
@@ -333,7 +326,7 @@ async fn store_outputs(
             }
             Err(error) => {
                 warn!(task.id = %task.id, error = %causes(&error), "cannot keep an output yet");
-                return look_failed(media, task).await;
+                return look_failed(media, task, None).await;
             }
         }
     }

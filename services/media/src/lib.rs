@@ -17,6 +17,8 @@
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs` | one step of one task |
+//! | `pace.rs` | when jobs are looked at, and how much each provider is asked |
+//! | `line.rs` | tasks that wait for room at their providers, and whose turn it is |
 //! | `moves.rs` | every change of a task, in one transaction, fenced |
 //! | `finish.rs` | the end of a task, whichever |
 //! | `sweep.rs` | repairs what a crash left |
@@ -42,11 +44,13 @@ mod hold;
 mod json;
 mod kind;
 mod lease;
+mod line;
 mod list;
 mod measure;
 mod metrics;
 mod moves;
 mod outputs;
+mod pace;
 mod providers;
 mod quote;
 mod read;
@@ -66,7 +70,7 @@ mod uploads;
 mod view;
 mod worker;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use chassis::{
     Tasks,
@@ -95,6 +99,7 @@ pub use storage::{S3, StorageConfig};
 use crate::{
     metrics::Metrics,
     outputs::Outputs,
+    pace::Pace,
     shared::{Kept, Peers, Shared},
     storage::Store,
     uploads::Uploads,
@@ -127,6 +132,7 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
     Migration::both(11, "parts", include_str!("../migrations/0011_parts.sql")),
+    Migration::both(13, "line", include_str!("../migrations/0013_line.sql")),
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
@@ -176,7 +182,10 @@ impl Media {
         let relay = Relay::new(deps.db.clone(), config.outbox, &tell::TOPICS);
         let client = ProviderClient::new(&config.upstream)?;
         let guard = GuardedClient::new(&config.egress)?;
-        let accesses = accesses(&deps.settings, &deps.catalogue, deps.sandbox_url.as_deref())?;
+        let providers: HashSet<&str> = providers_of(&deps.catalogue).collect();
+        let live = Arc::clone(&deps.live);
+        let pace = Pace::read(&deps.settings, &config.limits.poll, &providers, live)?;
+        let accesses = Providers::read(&deps.settings, providers, deps.sandbox_url.as_deref())?;
         let store = Store::open(&config.storage, &deps.outputs).await?;
         let place = (store.clone(), deps.db.clone());
         let kept = Kept {
@@ -203,9 +212,11 @@ impl Media {
                 queue: deps.queue,
                 live: deps.live,
                 tasks: deps.tasks,
+                pace,
             },
         }));
         media.forget_the_dead().await?;
+        media.remember_jobs().await?;
         media.run();
         Ok(media)
     }
@@ -229,18 +240,13 @@ impl Media {
     }
 }
 
-/// How to reach the providers of every model that media serves.
-fn accesses(
-    settings: &Settings,
-    catalogue: &Catalogue,
-    sandbox: Option<&str>,
-) -> Result<Providers, chassis::config::Error> {
+/// The providers of every model that media serves; some come twice.
+fn providers_of(catalogue: &Catalogue) -> impl Iterator<Item = &str> {
     let models = catalogue.models().iter();
-    let names = models
+    models
         .filter(|model| !matches!(model.category, Category::Chat | Category::Embedding))
         .flat_map(|model| &model.providers)
-        .map(|route| route.provider.as_str());
-    Providers::read(settings, names, sandbox)
+        .map(|route| route.provider.as_str())
 }
 
 impl std::ops::Deref for Media {

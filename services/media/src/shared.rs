@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 use upstream::GuardedClient;
 
 use crate::{
-    config::Limits, metrics::Metrics, outputs::Outputs, providers::Providers, uploads::Uploads,
-    view::Viewer,
+    config::Limits, metrics::Metrics, outputs::Outputs, pace::Pace, providers::Providers,
+    uploads::Uploads, view::Viewer,
 };
 
 /// What every room of media needs.
@@ -51,4 +51,6 @@ pub(crate) struct Peers {
     pub(crate) queue: SharedQueue,
     pub(crate) live: SharedLive,
     pub(crate) tasks: Tasks,
+    /// How much of the providers is asked, and when.
+    pub(crate) pace: Pace,
 }

@@ -5,13 +5,14 @@ macro_rules! columns {
     () => {
         "id, account, mode, route, model, state, version, request, held, charged, price_version, attempts, provider, job, \
          progress, polls, poll_failures, due_at, not_before, claims, lease_until, error, created_at, started_at, completed_at, \
-         deadline_at, trace, price"
+         deadline_at, trace, price, line"
     };
 }
 
 pub(crate) mod attempt;
 pub(crate) mod claim;
 pub(crate) mod coming;
+pub(crate) mod line;
 pub(crate) mod list;
 pub(crate) mod open;
 pub(crate) mod output;

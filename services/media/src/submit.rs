@@ -158,6 +158,10 @@ pub(crate) async fn prepare(
         tags,
     };
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
+    let line = media.line(
+        submission.caller.mode,
+        model.candidates(&request.parameters),
+    );
     let task = Task {
         id: submission.task,
         account: submission.caller.account,
@@ -178,7 +182,8 @@ pub(crate) async fn prepare(
         polls: 0,
         poll_failures: 0,
         due_at: created_at,
-        not_before: 0,
+        not_before: if line.is_empty() { 0 } else { created_at },
+        line,
         claims: 0,
         lease_until: 0,
         error: None,
@@ -388,7 +393,9 @@ async fn accept(media: &Media, task: Task) -> Result<(), Error> {
                 .db
                 .now_micros()
                 .saturating_add(micros(media.config.ring_again));
-            held.tell.push(tell::run(id));
+            if held.after.line.is_empty() {
+                held.tell.push(tell::run(id));
+            }
             let made = media.make(held);
             match tokio::time::timeout(media.config.submit.accept_timeout, made).await {
                 Ok(made) => made?,

@@ -52,8 +52,10 @@ pub(crate) struct Task {
     pub poll_failures: i64,
     /// Queued: when to ring for it again. Running: when to look next. Microseconds UTC.
     pub due_at: i64,
-    /// Queued: not to be taken before.
+    /// Queued: not to be taken before. In a line, whose turn it is.
     pub not_before: i64,
+    /// Queued: the providers whose room it waits for; empty: none's, and it is rung for.
+    pub line: String,
     /// How often it was taken. Whoever took it last may move it, and nobody else.
     pub claims: i64,
     /// A process is at it until then; 0: none is.
@@ -218,6 +220,15 @@ impl Task {
             }
             // Of a task nothing arrives before all of it does.
             Charge::WhatArrived | Charge::Nothing => Ok(receipt.free(ending, self.held)),
+        }
+    }
+
+    /// When to look after it: nobody rings for a task that stands in a line.
+    pub(crate) fn wakes_at(&self) -> i64 {
+        if self.state == State::Queued && !self.line.is_empty() {
+            self.deadline_at
+        } else {
+            self.due_at
         }
     }
 

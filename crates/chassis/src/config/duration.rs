@@ -60,6 +60,21 @@ pub mod positive {
     }
 }
 
+/// Durations that may be left out.
+pub mod maybe {
+    use super::{Deserializer, Duration};
+
+    /// Reads a duration of more than zero.
+    ///
+    /// # Errors
+    /// When the text is not a whole number and a unit, or zero.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::positive::deserialize(deserializer).map(Some)
+    }
+}
+
 /// Reads a duration; `None` when the text is not a whole number and a unit.
 pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

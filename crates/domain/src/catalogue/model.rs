@@ -54,6 +54,8 @@ pub struct Model {
     /// Seconds from submit until an unfinished task fails.
     #[serde(default = "default_deadline")]
     pub deadline_seconds: u32,
+    /// Seconds that a provider usually takes, where that is known: there is no sense in looking much sooner.
+    pub usual_seconds: Option<u32>,
     /// Whether `callback_url` is taken.
     #[serde(default)]
     pub webhook: bool,
@@ -314,6 +316,10 @@ impl Model {
             route.check_input(&self.params)?;
         }
         self.check_providers()?;
+        let usual = self.usual_seconds;
+        if usual.is_some_and(|usual| !(1..self.deadline_seconds).contains(&usual)) {
+            return Err("usual_seconds are at least 1, and fewer than deadline_seconds".to_owned());
+        }
         if (self.status == Status::Succeeded) != self.successor.is_some() {
             return Err("succeeded models, and only they, name their successor".to_owned());
         }

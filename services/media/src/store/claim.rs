@@ -3,7 +3,7 @@
 
 use chassis::secrets::Sealer;
 use db::Engine;
-use domain::TaskId;
+use domain::{Mode, TaskId};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
 
 use super::task::read;
@@ -31,7 +31,8 @@ pub(crate) enum Find {
     Late,
 }
 
-/// Takes a queued task to submit it, unless it must wait. `None`: somebody else has it, it is over, or its time has not come.
+/// Takes a queued task to submit it, unless it must wait. `None`: somebody else has it, it is over, its time has not come, or it stands in
+/// a line.
 pub(crate) async fn claim(
     connection: &mut AnyConnection,
     task: TaskId,
@@ -41,7 +42,29 @@ pub(crate) async fn claim(
     let row = sqlx::query(concat!(
         "update task set state = $4, version = version + 1, attempts = attempts + 1, claims = claims + 1,
                 lease_until = $1
-         where id = $2 and state = 'queued' and not_before <= $3 and deadline_at > $3 returning ",
+         where id = $2 and state = 'queued' and line = '' and not_before <= $3 and deadline_at > $3 returning ",
+        columns!()
+    ))
+    .bind(lease.until)
+    .bind(task.to_vec())
+    .bind(lease.now)
+    .bind(claimed()?)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read(&row, sealer)).transpose()
+}
+
+/// Takes a task out of its line to submit it. `None`: somebody else has it, or it is over.
+pub(crate) async fn claim_in_line(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    lease: Lease,
+    sealer: &Sealer,
+) -> Result<Option<Task>, Error> {
+    let row = sqlx::query(concat!(
+        "update task set state = $4, version = version + 1, attempts = attempts + 1, claims = claims + 1,
+                lease_until = $1
+         where id = $2 and state = 'queued' and line <> '' and not_before <= $3 and deadline_at > $3 returning ",
         columns!()
     ))
     .bind(lease.until)
@@ -64,7 +87,7 @@ pub(crate) async fn claim_queued(
     let columns = columns!();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "with waiting as (
-             select id from task where state = 'queued' and not_before <= $1 and deadline_at > $1
+             select id from task where state = 'queued' and line = '' and not_before <= $1 and deadline_at > $1
              order by due_at limit $2{skip_locked}
          )
          update task set state = $4, version = version + 1, attempts = attempts + 1, claims = claims + 1,
@@ -86,9 +109,10 @@ fn claimed() -> Result<&'static str, Error> {
     taken.map(State::as_str).ok_or(Error::Damaged("move"))
 }
 
-/// Takes running tasks whose next look is due.
+/// Takes running tasks whose next look at this provider is due.
 pub(crate) async fn claim_due(
     connection: &mut AnyConnection,
+    (mode, provider): (Mode, &str),
     limit: i64,
     lease: Lease,
     sealer: &Sealer,
@@ -97,7 +121,8 @@ pub(crate) async fn claim_due(
     let columns = columns!();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "with due as (
-             select id from task where state = 'running' and due_at <= $1 and lease_until <= $1 and deadline_at > $1
+             select id from task where state = 'running' and mode = $4 and provider = $5
+                 and due_at <= $1 and lease_until <= $1 and deadline_at > $1
              order by due_at limit $2{skip_locked}
          )
          update task set claims = claims + 1, lease_until = $3
@@ -106,6 +131,8 @@ pub(crate) async fn claim_due(
     .bind(lease.now)
     .bind(limit)
     .bind(lease.until)
+    .bind(mode.as_str())
+    .bind(provider)
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| read(row, sealer)).collect()
@@ -178,7 +205,7 @@ pub(crate) async fn forget_leases(connection: &mut AnyConnection) -> Result<(), 
     sqlx::query("update task set lease_until = 0 where lease_until > 0")
         .execute(&mut *connection)
         .await?;
-    sqlx::query("update task set due_at = 0 where state = 'queued'")
+    sqlx::query("update task set due_at = 0 where state = 'queued' and line = ''")
         .execute(connection)
         .await?;
     Ok(())

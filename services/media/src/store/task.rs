@@ -62,8 +62,8 @@ pub(crate) async fn insert(
     )?;
     let done = sqlx::query(
         "insert into task (id, account, mode, route, model, state, version, request, idempotency_key, body_hash, held,
-                           price_version, due_at, created_at, deadline_at, trace, key_id, price)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                           price_version, due_at, created_at, deadline_at, trace, key_id, price, line, not_before)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          on conflict do nothing",
     )
     .bind(task.id.to_vec())
@@ -84,6 +84,8 @@ pub(crate) async fn insert(
     .bind(task.trace.as_str())
     .bind(new.key.map(KeyId::to_vec))
     .bind(serde_json::to_string(&task.price)?)
+    .bind(task.line.as_str())
+    .bind(task.not_before)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -170,8 +172,8 @@ pub(crate) async fn save(
     let done = sqlx::query(
         "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
                 poll_failures = $8, due_at = $9, not_before = $10, error = $11, started_at = $12, completed_at = $13,
-                lease_until = 0
-         where id = $14 and version = $15 and claims = $16",
+                attempts = $14, line = $15, lease_until = 0
+         where id = $16 and version = $17 and claims = $18",
     )
     .bind(after.state.as_str())
     .bind(after.version)
@@ -181,11 +183,13 @@ pub(crate) async fn save(
     .bind(after.progress)
     .bind(after.polls)
     .bind(after.poll_failures)
-    .bind(after.due_at)
+    .bind(after.wakes_at())
     .bind(after.not_before)
     .bind(error)
     .bind(after.started_at)
     .bind(after.completed_at)
+    .bind(after.attempts)
+    .bind(after.line.as_str())
     .bind(after.id.to_vec())
     .bind(before.version)
     .bind(before.claims)
@@ -304,6 +308,7 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         poll_failures: row.try_get("poll_failures")?,
         due_at: row.try_get("due_at")?,
         not_before: row.try_get("not_before")?,
+        line: row.try_get("line")?,
         claims: row.try_get("claims")?,
         lease_until: row.try_get("lease_until")?,
         error: error.and_then(|sealed| opened::<TaskError>(sealer, task, "error", &sealed)),

@@ -1,8 +1,9 @@
 //! Whom media talks to, scripted: a provider that speaks Black Forest Labs' wire, billing, webhooks.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use axum::{
@@ -61,6 +62,12 @@ struct Book {
     submits: Vec<Value>,
     polled: Value,
     origin: String,
+    /// Jobs that were taken and not yet seen to be done.
+    open: HashSet<String>,
+    /// The most of them that there were at once.
+    most_open: usize,
+    submitted_at: Vec<Instant>,
+    polled_at: Vec<Instant>,
 }
 
 impl Provider {
@@ -108,6 +115,21 @@ impl Provider {
         self.0.lock().unwrap().submits.clone()
     }
 
+    /// The most jobs that were open at once.
+    pub(crate) fn most_open(&self) -> usize {
+        self.0.lock().unwrap().most_open
+    }
+
+    /// When each submit came.
+    pub(crate) fn submitted_at(&self) -> Vec<Instant> {
+        self.0.lock().unwrap().submitted_at.clone()
+    }
+
+    /// When each poll came.
+    pub(crate) fn polled_at(&self) -> Vec<Instant> {
+        self.0.lock().unwrap().polled_at.clone()
+    }
+
     /// What polls answer from now on.
     pub(crate) fn answer_polls(&self, status: &str) {
         self.0.lock().unwrap().polled = json!({ "status": status });
@@ -135,12 +157,18 @@ async fn submit(State(provider): State<Provider>, Json(body): Json<Value>) -> Re
     let (next, id, origin) = {
         let mut book = provider.0.lock().unwrap();
         book.submits.push(body);
+        book.submitted_at.push(Instant::now());
         let next = if book.script.is_empty() {
             Submit::Accept
         } else {
             book.script.remove(0)
         };
-        (next, book.submits.len(), book.origin.clone())
+        let id = book.submits.len();
+        if !matches!(next, Submit::Refuse(..)) {
+            book.open.insert(id.to_string());
+            book.most_open = book.most_open.max(book.open.len());
+        }
+        (next, id, book.origin.clone())
     };
     match next {
         Submit::Accept => {
@@ -164,8 +192,12 @@ async fn poll(
     State(provider): State<Provider>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Json<Value> {
-    assert!(query.contains_key("id"));
-    Json(provider.0.lock().unwrap().polled.clone())
+    let mut book = provider.0.lock().unwrap();
+    book.polled_at.push(Instant::now());
+    if book.polled["status"] != "Pending" {
+        book.open.remove(&query["id"]);
+    }
+    Json(book.polled.clone())
 }
 
 /// What billing does with a hold.

@@ -8,6 +8,7 @@ use std::{
 use chassis::{Tasks, clock::mint, config::Settings, rpc, secrets::Secrets};
 use db::{Db, Engine};
 use domain::{Caller, Catalogue, Mode, Scope, TaskId};
+use live::SharedLive;
 use media::{Deps, Media};
 use proto::{
     Fault,
@@ -62,6 +63,8 @@ pub(crate) struct House {
     caller: Caller,
     /// One for all processes; else each has its own.
     queue: Option<SharedQueue>,
+    /// Likewise.
+    live: Option<SharedLive>,
 }
 
 /// A running process.
@@ -92,12 +95,25 @@ impl House {
             settings: SETTINGS.to_owned(),
             caller: caller(Mode::Test),
             queue: None,
+            live: None,
         }
     }
 
     /// One queue for all processes.
     pub(crate) fn with_queue(mut self, queue: SharedQueue) -> Self {
         self.queue = Some(queue);
+        self
+    }
+
+    /// One shared state for all processes.
+    pub(crate) fn with_one_live(mut self) -> Self {
+        self.live = Some(own_live());
+        self
+    }
+
+    /// Settings of the one provider there is.
+    pub(crate) fn with_provider(mut self, settings: &str) -> Self {
+        self.settings = format!("{}\n[providers.bfl]\n{settings}", self.settings);
         self
     }
 
@@ -193,9 +209,7 @@ impl House {
             ),
             webhooks: rpc::in_process(WebhooksServer::new(self.webhooks.clone())),
             queue: self.queue.clone().unwrap_or_else(own_queue),
-            live: Arc::new(live::memory::MemoryLive::new(
-                &live::memory::Limits::default(),
-            )),
+            live: self.live.clone().unwrap_or_else(own_live),
             tasks: tasks.clone(),
         };
         let media = Media::start(deps, &mut prometheus_client::registry::Registry::default())
@@ -449,6 +463,12 @@ pub(crate) fn of_its_maker(text: &str) -> Arc<Catalogue> {
     let own = ("flux-2.toml".to_owned(), text.to_owned());
     let without = ["flux-2".to_owned()];
     Arc::new(Catalogue::with(&[own], &without).unwrap())
+}
+
+fn own_live() -> SharedLive {
+    Arc::new(live::memory::MemoryLive::new(
+        &live::memory::Limits::default(),
+    ))
 }
 
 fn caller(mode: Mode) -> Caller {

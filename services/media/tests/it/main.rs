@@ -15,6 +15,7 @@ mod files_left;
 mod house;
 mod kie;
 mod life;
+mod lines;
 mod list;
 mod money;
 mod open_tasks;

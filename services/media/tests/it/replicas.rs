@@ -284,3 +284,74 @@ async fn a_database_that_was_away_costs_time_and_nothing_else() {
     }
     assert_eq!(asked(&house).values().max(), Some(&1));
 }
+
+/// The most of these moments that lie within one second.
+fn most_in_a_second(moments: &[Instant]) -> usize {
+    let within = |first: &Instant| {
+        let since = moments.iter().filter(|moment| *moment >= first);
+        since
+            .filter(|moment| moment.duration_since(*first) < Duration::from_secs(1))
+            .count()
+    };
+    moments.iter().map(within).max().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn together_they_have_no_more_jobs_open_than_a_provider_takes() {
+    let house = house(vec![]).await;
+    let house = house.with_one_live().with_provider("max_jobs = 3");
+    let processes = [house.start_apart().await, house.start_apart().await];
+    let tasks = submit(&processes, 60).await;
+    for view in endings(&processes[1].running, &tasks).await {
+        assert_eq!(
+            (&view["status"], &view["attempts"]),
+            (&json!("completed"), &json!(1))
+        );
+    }
+    assert_eq!(house.provider.submits().len(), 60);
+    assert_eq!(house.provider.most_open(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn together_they_submit_no_more_in_a_second_than_a_provider_takes() {
+    let house = house(vec![]).await;
+    let house = house
+        .with_one_live()
+        .with_provider("submits_per_second = 20");
+    let processes = [house.start_apart().await, house.start_apart().await];
+    let tasks = submit(&processes, 50).await;
+    for view in endings(&processes[1].running, &tasks).await {
+        assert_eq!(view["attempts"], 1);
+    }
+    let most = most_in_a_second(&house.provider.submitted_at());
+    assert!((10..=20).contains(&most), "{most} in a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn together_they_look_no_more_often_than_a_provider_likes() {
+    let house = house(vec![]).await;
+    let house = house.with_one_live().with_provider("looks_per_second = 40");
+    house.provider.answer_polls("Pending");
+    let processes = [house.start_apart().await, house.start_apart().await];
+    // Each of these would be looked at fifty times a second.
+    let tasks = submit(&processes, 20).await;
+    eventually("they are looked at for a while", async || {
+        house.provider.polled_at().len() > 100
+    })
+    .await;
+    // Both stand still, and then everything is overdue at once.
+    let frozen = processes.each_ref().map(Apart::freeze);
+    let until = Instant::now() + Duration::from_secs(1);
+    eventually("time passes", async || Instant::now() >= until).await;
+    drop(frozen);
+    eventually("they are looked at again", async || {
+        house.provider.polled_at().len() > 180
+    })
+    .await;
+    let most = most_in_a_second(&house.provider.polled_at());
+    assert!((20..=40).contains(&most), "{most} in a second");
+    house.provider.finish();
+    for view in endings(&processes[1].running, &tasks).await {
+        assert_eq!(view["status"], "completed");
+    }
+}
