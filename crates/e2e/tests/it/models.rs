@@ -173,11 +173,10 @@ fn steered(route: &str, body: &Value, directive: &str) -> Value {
         }
         None => {
             let text = json!(format!("a fox [sandbox {directive}]"));
+            let described = body["gpt_description_prompt"].is_string();
             match body["dialogue"].get_mut(0) {
                 Some(line) => line["text"] = text,
-                None if body["gpt_description_prompt"].is_string() => {
-                    body["gpt_description_prompt"] = text;
-                }
+                None if described => body["gpt_description_prompt"] = text,
                 None => body["prompt"] = text,
             }
         }
