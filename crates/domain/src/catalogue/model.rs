@@ -216,7 +216,7 @@ impl Model {
 
     /// The names of models within this one, each with the model that it means: the words of its parameter `model`, and their other
     /// spellings.
-    pub(super) fn variants(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn variants(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut params = self.params.iter();
         let param = params.find(|param| param.name == VARIANT);
         let words = param.and_then(|param| match &param.of {

@@ -174,7 +174,8 @@ fn steered(route: &str, body: &Value, directive: &str) -> Value {
         None => {
             let text = json!(format!("a fox [sandbox {directive}]"));
             let described = body["gpt_description_prompt"].is_string();
-            match body["dialogue"].get_mut(0) {
+            let line = body.get_mut("dialogue");
+            match line.and_then(|lines| lines.get_mut(0)) {
                 Some(line) => line["text"] = text,
                 None if described => body["gpt_description_prompt"] = text,
                 None => body["prompt"] = text,
@@ -271,45 +272,47 @@ async fn look(task: &Value, output: &Value, file: &[u8]) -> Result<()> {
     let is_sized = output["width"].is_u64() && output["height"].is_u64();
     ensure!(is_sized != kind.starts_with("audio/"), "its size");
     if kind.starts_with("image/") {
-        return Ok(());
+        return probe(file, None).await;
     }
     let lasts = output["duration_seconds"].as_f64().context("no length")?;
     let asked = &task["request"]["duration"];
     let asked = asked.as_f64().or_else(|| asked.as_str()?.parse().ok());
     ensure!(asked.is_none_or(|asked| asked == lasts), "it lasts {lasts}");
-    probe(file, lasts).await
+    probe(file, Some(lasts)).await
 }
 
-/// What ffprobe says of a file, where there is one.
-async fn probe(file: &[u8], lasts: f64) -> Result<()> {
+/// A file as ffmpeg has it, which is none of ours: decoded to its end without a complaint, and as long as it is said to be.
+async fn probe(file: &[u8], lasts: Option<f64>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("made");
     std::fs::write(&path, file)?;
-    let asked = [
-        "-v",
-        "error",
-        "-show_entries",
-        "format=duration",
-        "-of",
-        "csv=p=0",
-    ];
-    let ran = Command::new("ffprobe")
-        .args(asked)
-        .arg(&path)
-        .output()
-        .await;
-    let Ok(ran) = ran else {
+    let path = path.to_str().context("no path")?;
+    let decode = ["-nostdin", "-v", "error", "-xerror", "-i", path];
+    run("ffmpeg", &[&decode[..], &["-f", "null", "-"]].concat()).await?;
+    let Some(lasts) = lasts else {
         return Ok(());
     };
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    ensure!(ran.status.success() && said.is_empty(), "ffprobe: {said}");
-    let seconds: f64 = String::from_utf8(ran.stdout)?.trim().parse()?;
+    let measure = ["-v", "error", "-show_entries", "format=duration"];
+    let words = [&measure[..], &["-of", "csv=p=0", path]].concat();
+    let seconds: f64 = run("ffprobe", &words).await?.trim().parse()?;
     // A sound without an index is as long as its bytes make it.
     ensure!(
         (seconds - lasts).abs() < 0.3,
         "ffprobe: {seconds}, not {lasts}"
     );
     Ok(())
+}
+
+/// What a program says that has nothing to complain of.
+async fn run(program: &str, words: &[&str]) -> Result<String> {
+    let ran = Command::new(program).args(words).output().await;
+    let ran = ran.with_context(|| format!("{program} is not installed"))?;
+    let complaint = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(
+        ran.status.success() && complaint.is_empty(),
+        "{program}: {complaint}"
+    );
+    Ok(String::from_utf8(ran.stdout)?)
 }
 
 /// What begins as an MP4, a QuickTime film or a WebM does.

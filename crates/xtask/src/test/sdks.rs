@@ -15,23 +15,24 @@ use crate::say::say;
 const SOURCE: &str = "crates/e2e/sdk";
 /// The files that say what is needed.
 const WANTED: [&str; 3] = ["requirements.txt", "package.json", "package-lock.json"];
-/// What the machine needs for it: what has to work, and the package that has it.
-const NEEDED: [(&[&str], &str); 2] = [
+/// What the machine needs for it, and to look at what models make: what has to work, and the package that has it.
+const NEEDED: [(&[&str], &str); 3] = [
     (&["python3", "-c", "import ensurepip, venv"], "python3-venv"),
     (&["npm", "--version"], "npm"),
+    (&["ffmpeg", "-version"], "ffmpeg"),
 ];
 
 /// Installs what is missing below `target`.
 pub(super) fn install(target: &Path) -> anyhow::Result<()> {
+    let missing = NEEDED.iter().filter(|(words, _)| !works(words));
+    let missing: Vec<String> = missing.map(|(_, package)| (*package).to_owned()).collect();
+    install::packages(&missing)?;
     let place = target.join("sdk");
     let wanted = wanted()?;
     let installed = place.join("installed");
     if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return copy(&place);
     }
-    let missing = NEEDED.iter().filter(|(words, _)| !works(words));
-    let missing: Vec<String> = missing.map(|(_, package)| (*package).to_owned()).collect();
-    install::packages(&missing)?;
     say("test: installing SDKs for Python and Node (half a minute)");
     if place.exists() {
         fs::remove_dir_all(&place).context("cannot empty target/sdk")?;

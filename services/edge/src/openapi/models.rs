@@ -53,8 +53,10 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
     let mut object = ObjectBuilder::new()
         .title(Some(&model.name))
         .description(Some(about(model)))
-        .property(VARIANT, words(names(model)))
-        .required(VARIANT);
+        .property(VARIANT, words(names(model)));
+    if !model.default {
+        object = object.required(VARIANT);
+    }
     for param in model.params.iter().filter(|param| param.name != VARIANT) {
         object = object.property(&param.name, schema(param));
         for alias in &param.aliases {
@@ -86,21 +88,9 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
 
 /// What a model is called: its own name first.
 fn names(model: &Model) -> Vec<&str> {
-    let within = model.params.iter().find(|param| param.name == VARIANT);
-    let within = within.map_or(&[][..], |param| match &param.of {
-        ParamType::Choice { values, .. } => values,
-        ParamType::Text { .. }
-        | ParamType::Integer { .. }
-        | ParamType::Number { .. }
-        | ParamType::Boolean
-        | ParamType::Url
-        | ParamType::Urls { .. }
-        | ParamType::Items { .. } => &[],
-    });
-    std::iter::once(&model.slug)
-        .chain(&model.aliases)
-        .chain(within)
-        .map(String::as_str)
+    let own = std::iter::once(&model.slug).chain(&model.aliases);
+    own.map(String::as_str)
+        .chain(model.variants().map(|(name, _)| name))
         .collect()
 }
 
