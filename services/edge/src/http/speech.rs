@@ -101,6 +101,8 @@ pub(crate) fn read(catalogue: &Catalogue, body: &[u8]) -> Result<Option<Asked>, 
         .map(|raw| ("model".to_owned(), raw))
         .into_iter()
         .chain(rest)
+        // As if it were not there.
+        .filter(|(_, raw)| raw.get() != "null")
     {
         let value = serde_json::from_str(raw.get()).map_err(|_| ApiError::internal())?;
         body.insert(name, value);
