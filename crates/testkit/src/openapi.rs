@@ -174,3 +174,75 @@ fn fits(template: &str, path: &str) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn document() -> Document {
+        let number = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+        let content =
+            |schema: Value| json!({ "content": { "application/json": { "schema": schema } } });
+        let whole = json!({
+            "openapi": "3.1.0",
+            "paths": { "/things/{id}": { "post": {
+                "requestBody": content(json!({ "oneOf": [{ "$ref": "#/components/schemas/model.x" }] })),
+                "responses": { "200": content(json!({ "$ref": "#/components/schemas/Number" })) },
+            } } },
+            "components": { "schemas": {
+                "Number": number,
+                "model.x": {
+                    "type": "object",
+                    "properties": { "model": { "enum": ["x"] }, "size": { "enum": ["4K"] }, "n": { "type": "integer" } },
+                    "additionalProperties": false,
+                },
+            } },
+        });
+        Document::parse(whole.to_string().as_bytes()).unwrap()
+    }
+
+    fn compared(path: &str, sent: &Value, status: u16, answered: &Value) -> Result<()> {
+        let headers = [("content-type".parse()?, "application/json".parse()?)];
+        let reply = Reply {
+            status,
+            headers: HeaderMap::from_iter(headers),
+            body: answered.to_string().into(),
+        };
+        document().compare(&Exchange {
+            method: &Method::POST,
+            path,
+            sent: &sent.to_string().into(),
+            reply: &reply,
+        })
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_told_is_refused() {
+        let (sent, good) = (json!({ "model": "x" }), json!({ "n": 1 }));
+        compared("/things/1?a=b", &sent, 200, &good).unwrap();
+        // As the docs allow it.
+        let loosely = json!({ "model": "x", "size": "4k", "n": "3" });
+        compared("/things/1", &loosely, 200, &good).unwrap();
+        for (sent, status, answered) in [
+            (sent.clone(), 200, json!({ "n": "1" })),
+            (sent.clone(), 200, json!({})),
+            (sent, 402, good.clone()),
+            (json!({ "model": "y" }), 200, good.clone()),
+            (json!({ "model": "x", "m": 1 }), 200, good.clone()),
+        ] {
+            let refused = compared("/things/1", &sent, status, &answered);
+            assert!(refused.is_err(), "{sent} {status} {answered}");
+        }
+        assert!(Document::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn what_the_document_does_not_have_is_not_compared() {
+        compared("/other/1", &json!({}), 200, &json!({})).unwrap();
+        compared("/things/1/2", &json!({}), 200, &json!({})).unwrap();
+    }
+}

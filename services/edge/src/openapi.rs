@@ -184,6 +184,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_may_be_called_what_a_schema_may_not() {
+        let text = include_str!("../../../crates/domain/catalogue/flux-2.toml");
+        let text = text.replace("slug = \"flux-2\"", "slug = \"a/b:c\"");
+        let catalogue = Catalogue::parse(&[("a.toml", &text)]).unwrap();
+        let document: Value = serde_json::from_slice(&document(&catalogue, None).unwrap()).unwrap();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(
+            found.contains("#/components/schemas/model.a_2Fb_3Ac"),
+            "{found:?}"
+        );
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
     fn operations_have_names_of_their_own_and_known_tags() {
         let document = whole();
         let mut names = BTreeSet::new();

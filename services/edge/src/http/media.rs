@@ -30,7 +30,7 @@ const IMAGES: &str = "images/generations";
 const SPEECH: &str = "audio/speech";
 
 /// The shape in which an answer is wanted.
-enum Shape {
+pub(super) enum Shape {
     /// The accepted task.
     Task,
     /// OpenAI's pictures.
@@ -169,7 +169,7 @@ fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
 // === impl Shape ===
 
 impl Shape {
-    fn of(app: &App, route: &str, body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn of(app: &App, route: &str, body: &[u8]) -> Result<Self, ApiError> {
         Ok(match route {
             IMAGES => images::read(&app.catalogue, body)?.map_or(Self::Task, Self::Pictures),
             SPEECH => speech::read(&app.catalogue, body)?.map_or(Self::Task, Self::Sound),
@@ -178,7 +178,7 @@ impl Shape {
     }
 
     /// The task's own request, where it is not what was sent.
-    const fn body(&self) -> Option<&Bytes> {
+    pub(super) const fn body(&self) -> Option<&Bytes> {
         match self {
             Self::Task => None,
             Self::Pictures(asked) => Some(&asked.body),

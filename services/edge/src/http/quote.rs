@@ -27,7 +27,7 @@ use crate::{
     auth::{Quoting, Scoped},
     body,
     error::ApiError,
-    http::{fields::Fields, json, max_cost, responses, success},
+    http::{fields::Fields, json, max_cost, media::Shape, responses, success},
     responses::renamed,
 };
 
@@ -93,10 +93,11 @@ pub(crate) async fn quote(
         let answer = app.clients.chat.clone().quote(request).await;
         answer.map_err(|status| complaint(&meant, status.into()))?
     } else {
+        let shape = Shape::of(&app, &route, &body)?;
         let request = MediaQuote {
             context,
             route,
-            body,
+            body: shape.body().cloned().unwrap_or(body),
             models,
             max_cost,
         };

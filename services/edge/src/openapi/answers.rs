@@ -153,6 +153,15 @@ struct Output {
     /// Pixels.
     height: Option<u32>,
     duration_seconds: Option<f64>,
+    /// Of a song: what its maker calls it.
+    id: Option<String>,
+    title: Option<String>,
+    tags: Option<String>,
+    lyrics: Option<String>,
+    model_name: Option<String>,
+    /// Its cover, which is another of the outputs' files.
+    #[schema(format = "uri")]
+    image_url: Option<String>,
 }
 
 /// Why a task failed.

@@ -131,6 +131,12 @@ pub(super) struct ImageOptions {
     background: Option<String>,
     /// With `response_format`: only what asks for nothing special.
     moderation: Option<String>,
+    /// With `response_format`: only what asks for nothing special.
+    output_compression: Option<u32>,
+    /// With `response_format`: only `false`.
+    stream: Option<bool>,
+    /// With `response_format`: only 0.
+    partial_images: Option<u32>,
 }
 
 /// A request of OpenAI's speech API: answered with the sound itself, once it is made.
@@ -141,11 +147,11 @@ pub(super) struct SpeechRequest {
     input: String,
     /// A voice's name, or an object with its `id`.
     voice: Option<Value>,
-    /// What the model makes: it is kept as it is.
+    /// `mp3`: nothing else is made.
     response_format: Option<String>,
-    /// Only what changes nothing: 1.
+    /// 1: voices have their own speed.
     speed: Option<f64>,
-    instructions: Option<String>,
+    /// `audio`.
     stream_format: Option<String>,
     user: Option<String>,
     metadata: Option<BTreeMap<String, String>>,

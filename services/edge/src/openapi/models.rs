@@ -20,9 +20,13 @@ const VARIANT: &str = "model";
 /// The route that takes OpenAI's request as well.
 const SPEECH: &str = "audio/speech";
 
-/// The schema's name.
+/// The schema's name. Of a slug, what may not stand in one (OpenAPI 3.1, components) is written as its number.
 pub(super) fn name(model: &Model) -> String {
-    format!("model.{}", model.slug)
+    let slug = model.slug.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' => char::from(byte).to_string(),
+        _ => format!("_{byte:02X}"),
+    });
+    format!("model.{}", slug.collect::<String>())
 }
 
 /// Whether a model makes something that takes its time.

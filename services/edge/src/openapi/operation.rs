@@ -210,6 +210,7 @@ fn responses(
         Gives::Bytes => vec![
             ("200", ResponseBuilder::new().content(BYTES, binary())),
             ("206", ResponseBuilder::new().content(BYTES, binary())),
+            ("304", ResponseBuilder::new()),
         ],
     };
     let failure = if doc.path.starts_with("/messages") {
@@ -267,6 +268,7 @@ const fn meaning(status: &str) -> &'static str {
         b"202" => "Accepted: the task goes on by itself.",
         b"204" => "It has ended, and you have heard of it.",
         b"206" => "A part of it.",
+        b"304" => "You have it.",
         b"4XX" => "The request cannot be served as it is.",
         _ => "Something failed that is not the request's fault.",
     }
