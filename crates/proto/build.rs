@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "aio/chat/v1/chat.proto",
         "aio/media/v1/media.proto",
         "aio/media/v1/files.proto",
+        "aio/media/v1/operator.proto",
         "aio/webhooks/v1/webhooks.proto",
     ];
     let descriptors = protox::compile(files, [root])?;

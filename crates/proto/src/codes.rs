@@ -94,6 +94,8 @@ codes! {
     TOO_MANY_OPEN_TASKS = "too_many_open_tasks", RateLimit, Yes, "The key or its account has as many open tasks as it may.", "Wait for some to end, or cancel some.";
     TOO_MANY_ENDPOINTS = "too_many_endpoints", Conflict, No, "The account has as many webhook endpoints as it may.", "Remove one that is not needed.";
     FILE_ROOM_FULL = "file_room_full", Conflict, No, "The account keeps as many files, or as many bytes of them, as it may.", "Delete files that are no longer needed, or wait until some expire.";
+    OUTPUT_ROOM_FULL = "output_room_full", Conflict, No, "The account keeps as much of what its tasks made as it may: files, or bytes of them.", "Delete outputs that are no longer needed (`DELETE /tasks/{id}/files/{n}`), or wait until some expire.";
+    MAY_RUN_TWICE = "may_run_twice", Conflict, No, "A provider may have the task, and would be paid a second time.", "The operator looks at the provider, and forces it if the provider does not have it.";
     INTERNAL = "internal", Internal, Yes, "Something is wrong on our side; it has been logged under the request id.", "Try again; tell the operator the request id if it stays.";
     UPSTREAM_FAILED = "upstream_failed", Upstream, Yes, "The provider failed; nothing was charged but what a stream had delivered before.", "Try again.";
     UPSTREAM_REFUSED = "upstream_refused", BadRequest, No, "The provider refused the request as not valid.", "The message holds what the provider said.";

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod keys;
+mod tasks;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use chassis::{
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use keys::{Keys, Limits};
+pub(crate) use tasks::Tasks;
 
 /// One key and one prepaid balance for every generative model.
 #[derive(Clone, Debug, Parser)]
@@ -64,7 +66,7 @@ pub(crate) enum Role {
 }
 
 /// What operators do. Each talks to `--url`, or to the `aio up` that runs on the data directory. When nothing runs, those that
-/// need billing alone open the data directory themselves; `tasks unknown` needs a running process.
+/// need billing alone open the data directory themselves; `tasks` needs a running process.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Operator {
     /// The ledger.
@@ -209,13 +211,6 @@ pub(crate) enum Codes {
         #[command(flatten)]
         reach: Reach,
     },
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Tasks {
-    /// List paid submits whose outcome stayed unknown: the provider may have charged us; the customer was not charged.
-    /// Needs a running `aio up`.
-    Unknown(Reach),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -4,6 +4,7 @@ mod codes;
 mod door;
 mod keys;
 mod print;
+mod tasks;
 
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use self::door::Door;
-use crate::args::{Accounts, Args, Credits, Ledger, Operator, Reach, Tasks};
+use crate::args::{Accounts, Args, Credits, Ledger, Operator, Reach};
 
 /// One call of an admin route, and how to show its answer.
 struct Call {
@@ -68,10 +69,7 @@ fn call(command: Operator) -> anyhow::Result<Call> {
         Operator::Accounts(command) => accounts(command),
         Operator::Credits(command) => credits(&command),
         Operator::Keys(command) => keys::keys(command),
-        Operator::Tasks(Tasks::Unknown(reach)) => Ok(Call {
-            needs: Needs::Everything,
-            ..get("/admin/tasks/unknown", reach, print::unknown)
-        }),
+        Operator::Tasks(command) => Ok(tasks::tasks(command)),
     }
 }
 

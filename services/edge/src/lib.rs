@@ -42,7 +42,9 @@ use proto::{
         prices_client::PricesClient, usage_client::UsageClient,
     },
     chat::v1::chat_client::ChatClient,
-    media::v1::{files_client::FilesClient, media_client::MediaClient},
+    media::v1::{
+        files_client::FilesClient, media_client::MediaClient, operators_client::OperatorsClient,
+    },
     webhooks::v1::webhooks_client::WebhooksClient,
 };
 use tokio::sync::Semaphore;
@@ -134,6 +136,7 @@ struct Clients {
     chat: ChatClient<Channel>,
     media: MediaClient<Channel>,
     files: FilesClient<Channel>,
+    operators: OperatorsClient<Channel>,
     webhooks: WebhooksClient<Channel>,
 }
 
@@ -199,6 +202,8 @@ impl Edge {
                 orders,
                 prices,
                 chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
+                operators: OperatorsClient::new(deps.media.clone())
+                    .max_decoding_message_size(LARGEST_ANSWER),
                 files: FilesClient::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),

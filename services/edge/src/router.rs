@@ -142,6 +142,9 @@ static ROUTES: &[Route] = &[
     row(Method::GET, "/tasks/{id}/files/{n}", Access::Link, || {
         get(file::get)
     }),
+    row(Method::DELETE, "/tasks/{id}/files/{n}", INFERENCE, || {
+        delete(task::delete_file)
+    }),
     row(Method::GET, "/credits", READ, || get(account::credits)),
     row(Method::PUT, "/credits/alert", MANAGE, || {
         put(account::set_alert)
@@ -241,6 +244,18 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::GET, "/admin/ledger/audit", ADMIN, || {
         get(admin::audit)
+    }),
+    row(Method::GET, "/admin/tasks", ADMIN, || {
+        get(admin::tasks::list)
+    }),
+    row(Method::GET, "/admin/tasks/{id}", ADMIN, || {
+        get(admin::tasks::show)
+    }),
+    row(Method::POST, "/admin/tasks/{id}/requeue", ADMIN, || {
+        post(admin::tasks::requeue)
+    }),
+    row(Method::POST, "/admin/tasks/{id}/cancel", ADMIN, || {
+        post(admin::tasks::cancel)
     }),
     row(Method::GET, "/admin/tasks/unknown", ADMIN, || {
         get(admin::unknown_attempts)

@@ -140,6 +140,10 @@ pub struct Outputs {
     /// How long one output may take to arrive. Default 5 min.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// Outputs that an account may keep in a mode; with as many, it submits no further task. Default 0: not limited.
+    pub max_files: u64,
+    /// Bytes of all of them. Default 0: not limited.
+    pub max_total_bytes: u64,
 }
 
 /// The section `limits.files`: what customers upload.
@@ -279,6 +283,8 @@ impl Default for Outputs {
             retention: Duration::from_secs(14 * 24 * 3600),
             max_bytes: 512 * 1024 * 1024,
             timeout: Duration::from_secs(300),
+            max_files: 0,
+            max_total_bytes: 0,
         }
     }
 }

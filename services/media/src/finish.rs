@@ -12,7 +12,7 @@ use crate::{
     metrics::Ending as Counted,
     moves::Move,
     state::Event,
-    store::attempt::Outcome,
+    store::{attempt::Outcome, operator::Intervention},
     task::{Output, Task, TaskError},
     tell,
 };
@@ -106,6 +106,16 @@ impl Media {
             return Ok(false);
         };
         end.after.error = Some(TaskError::of(code::CANCELLED));
+        self.end(end, Ending::Cancelled).await
+    }
+
+    /// An operator ends the task, whatever it is at. `false`: it is over.
+    pub(crate) async fn stop(&self, task: Task, by: Intervention) -> Result<bool, Error> {
+        let Some(mut end) = Move::of(task, Event::Failed) else {
+            return Ok(false);
+        };
+        end.after.error = Some(TaskError::of(code::CANCELLED));
+        end.by = Some(by);
         self.end(end, Ending::Cancelled).await
     }
 

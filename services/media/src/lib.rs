@@ -12,6 +12,7 @@
 //! | file | what |
 //! |---|---|
 //! | `submit.rs`, `quote.rs`, `cancel.rs`, `read.rs`, `list.rs` | the use cases of customers |
+//! | `operator.rs` | what operators do to tasks of anybody |
 //! | `hold.rs` | sets a task's price aside with billing |
 //! | `repeat.rs` | a submit whose Idempotency-Key is known |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
@@ -49,6 +50,7 @@ mod list;
 mod measure;
 mod metrics;
 mod moves;
+mod operator;
 mod outputs;
 mod pace;
 mod providers;
@@ -84,7 +86,9 @@ use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
-    media::v1::{files_server::FilesServer, media_server::MediaServer},
+    media::v1::{
+        files_server::FilesServer, media_server::MediaServer, operators_server::OperatorsServer,
+    },
     webhooks::v1::webhooks_client::WebhooksClient,
 };
 use queue::SharedQueue;
@@ -132,6 +136,11 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
     Migration::both(11, "parts", include_str!("../migrations/0011_parts.sql")),
+    Migration::both(
+        12,
+        "operator",
+        include_str!("../migrations/0012_operator.sql"),
+    ),
     Migration::both(13, "line", include_str!("../migrations/0013_line.sql")),
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
 ];
@@ -229,7 +238,9 @@ impl Media {
 
     /// Everything that others call, together.
     pub fn routes(&self) -> Routes {
-        Routes::new(self.rpc_server()).add_service(FilesServer::new(self.clone()))
+        Routes::new(self.rpc_server())
+            .add_service(FilesServer::new(self.clone()))
+            .add_service(OperatorsServer::new(self.clone()))
     }
 
     fn run(&self) {

@@ -64,14 +64,16 @@ pub(crate) async fn list(
     tasks.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
     let mut outputs = media.db.read(output::of_tasks(pool, &ids, sealer)).await?;
+    let now = media.db.now_micros();
     let with_outputs = |task: Task| {
-        let own = outputs.remove(&task.id).unwrap_or_default();
+        let mut own = outputs.remove(&task.id).unwrap_or_default();
+        own.retain(|output| output.expires_at > now);
         (task, own)
     };
     Ok(tasks.into_iter().map(with_outputs).collect())
 }
 
-fn states(status: &str) -> Result<Vec<State>, Fault> {
+pub(crate) fn states(status: &str) -> Result<Vec<State>, Fault> {
     let states = State::seen_as(status);
     if states.is_empty() {
         let allowed = "status must be queued, processing, completed or failed";
@@ -92,7 +94,7 @@ fn range(filter: &Filter) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The first id that could have been made at a moment, in microseconds UTC.
-fn first_of(moment: i64) -> Vec<u8> {
+pub(crate) fn first_of(moment: i64) -> Vec<u8> {
     let millis = moment.div_euclid(1_000).max(0).to_be_bytes();
     let mut id = millis
         .get(millis.len().saturating_sub(MOMENT_BYTES)..)

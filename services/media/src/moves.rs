@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error, Media,
     state::{Event, State},
-    store::{self, attempt::Outcome},
+    store::{self, attempt::Outcome, operator::Intervention},
     task::{Output, Task},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Move {
     pub(crate) files: Vec<Output>,
     /// What must be told to others.
     pub(crate) tell: Vec<NewRow>,
+    /// Which operator makes it, if one does.
+    pub(crate) by: Option<Intervention>,
 }
 
 /// Waits that double.
@@ -71,12 +73,15 @@ impl Move {
             store::attempt::note(connection, &self.after, outcome).await?;
         }
         for file in &self.files {
-            store::output::insert(connection, self.after.id, file, &sealer).await?;
+            store::output::insert(connection, &self.after, file, &sealer).await?;
         }
         match self.after.state {
             State::Completed => store::coming::settle(connection, self.after.id).await?,
             State::Failed => store::coming::release(connection, self.after.id).await?,
             State::Reserving | State::Queued | State::Starting | State::Running => {}
+        }
+        if let Some(by) = &self.by {
+            store::operator::note(connection, self.after.id, by).await?;
         }
         for row in self.tell {
             outbox::enqueue(connection, row, now).await?;
@@ -107,6 +112,7 @@ impl Move {
             outcome: None,
             files: Vec::new(),
             tell: Vec::new(),
+            by: None,
         }
     }
 }

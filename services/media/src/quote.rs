@@ -6,12 +6,14 @@ use serde_json::Value;
 use crate::{
     Error, Media,
     hold::available,
+    room,
     submit::{Submission, prepare},
 };
 
 /// Says what a task would cost, or why it would be refused; a balance that is too low is no reason.
 pub(crate) async fn quote(media: &Media, submission: Submission) -> Result<Quote, Error> {
     let (task, _) = prepare(media, &submission).await?;
+    room::for_outputs(media, &submission.caller).await?;
     let available = available(media, &submission.caller).await?;
     let factor = task.price.applied.price_factor;
     let mut resolved = task.price.applied.parameters;

@@ -39,22 +39,49 @@ pub(crate) async fn output(
         Some(caller) => get(media, caller, id).await?.1,
         None => outputs(media, id).await?,
     };
-    let now = media.db.now_micros();
-    let found = outputs
-        .into_iter()
-        .find(|output| output.number == number && output.expires_at > now);
-    found.ok_or_else(|| {
-        let message = format!(
-            "{id} has no file {number}: it may not have ended, or its files are kept no longer"
-        );
-        Fault::new(code::NOT_FOUND, message).into()
-    })
+    let found = outputs.into_iter().find(|output| output.number == number);
+    found.ok_or_else(|| no_file(id, number))
 }
 
+/// Deletes one file of a task, and answers how the task stands then. It is gone once that is written down; bytes that cannot be deleted
+/// now, a sweep deletes.
+pub(crate) async fn delete_output(
+    media: &Media,
+    caller: &Caller,
+    (id, number): (TaskId, u32),
+) -> Result<(Task, Vec<Output>), Error> {
+    output(media, Some(caller), id, number).await?;
+    let now = media.db.now_micros();
+    let gone: Result<bool, Error> = media
+        .db
+        .write(move |connection| Box::pin(store::output::let_go(connection, id, number, now)))
+        .await;
+    if !gone? {
+        return Err(no_file(id, number));
+    }
+    if let Err(failure) = media.kept.outputs.clear(id, number).await {
+        tracing::warn!(task.id = %id, number, error = %chassis::telemetry::causes(&failure), "an output's bytes wait for the sweep");
+    }
+    let (task, outputs) = get(media, caller, id).await?;
+    media.show(&task, &outputs).await;
+    Ok((task, outputs))
+}
+
+/// Those that are kept still.
 async fn outputs(media: &Media, id: TaskId) -> Result<Vec<Output>, Error> {
     let sealer = media.secrets.content();
     let outputs = store::output::of_task(media.db.reader(), id, sealer);
-    media.db.read(outputs).await
+    let mut outputs = media.db.read(outputs).await?;
+    let now = media.db.now_micros();
+    outputs.retain(|output| output.expires_at > now);
+    Ok(outputs)
+}
+
+fn no_file(id: TaskId, number: u32) -> Error {
+    let message = format!(
+        "{id} has no file {number}: it may not have ended, or its files are kept no longer"
+    );
+    Fault::new(code::NOT_FOUND, message).into()
 }
 
 /// The same words for an unknown task and for another's.

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use domain::KeyId;
+use domain::{Caller, KeyId};
 use proto::{Fault, code};
 use sqlx::AnyConnection;
 
 use crate::{
     Error, Media,
-    store::{open, task::NewTask},
+    store::{open, output, task::NewTask},
     submit::Submission,
 };
 
@@ -38,6 +38,32 @@ pub(crate) async fn wait(connection: &mut AnyConnection, new: &NewTask) -> Resul
         open::lock(connection, &new.task).await?;
     }
     Ok(())
+}
+
+/// Refuses a task of an account that keeps as much of what earlier ones made as it may. How much this one will make nobody knows: what is
+/// under way comes on top.
+pub(crate) async fn for_outputs(media: &Media, caller: &Caller) -> Result<(), Error> {
+    let limits = &media.config.outputs;
+    if limits.max_files == 0 && limits.max_total_bytes == 0 {
+        return Ok(());
+    }
+    let kept = output::kept(media.db.reader(), (caller.account, caller.mode));
+    let (files, bytes) = media.db.read(kept).await?;
+    let full = |kept: u64, most: u64| most > 0 && kept >= most;
+    if !full(files, limits.max_files) && !full(bytes, limits.max_total_bytes) {
+        return Ok(());
+    }
+    let may = |most: u64, of: &str| (most > 0).then(|| format!("{most} {of}"));
+    let may = [
+        may(limits.max_files, "files"),
+        may(limits.max_total_bytes, "bytes"),
+    ];
+    let may: Vec<String> = may.into_iter().flatten().collect();
+    let message = format!(
+        "this account keeps {files} outputs with {bytes} bytes in this mode, and may keep {}: delete some, or wait until some expire",
+        may.join(" and ")
+    );
+    Err(Fault::new(code::OUTPUT_ROOM_FULL, message).into())
 }
 
 /// Refuses a task for which there is no room.

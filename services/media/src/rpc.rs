@@ -1,6 +1,7 @@
 //! The service as others call it: wire to domain, one call, domain to wire. No decisions.
 
 mod files;
+mod operator;
 
 use std::pin::Pin;
 
@@ -11,7 +12,7 @@ use proto::{
     common::v1::Quote,
     context_from_wire, id_from_wire,
     media::v1::{
-        CancelTaskRequest, GetTaskRequest, ListTasksReply, ListTasksRequest,
+        CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, ListTasksReply, ListTasksRequest,
         ListUnknownAttemptsReply, ListUnknownAttemptsRequest, OutputHead, OutputPart, QuoteRequest,
         ReadOutputRequest, SubmitReply, SubmitRequest, TaskSnapshot, UnknownAttempt, media_server,
         output_part::Part,
@@ -144,6 +145,22 @@ impl media_server::Media for Media {
             })
             .await;
         let (task, outputs) = cancelled.ok_or_else(panicked)?.map_err(refuse)?;
+        self.to_wire(&task, &outputs).map(Response::new)
+    }
+
+    async fn delete_output(
+        &self,
+        request: Request<DeleteOutputRequest>,
+    ) -> Result<Response<TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        let (caller, id): (Caller, TaskId) = (
+            context_from_wire(request.context)?,
+            id_from_wire(&request.task_id)?,
+        );
+        let (media, number) = (self.clone(), request.index);
+        let work = async move { read::delete_output(&media, &caller, (id, number)).await };
+        let deleted = self.peers.tasks.run_to_end(Span::current(), work).await;
+        let (task, outputs) = deleted.ok_or_else(panicked)?.map_err(refuse)?;
         self.to_wire(&task, &outputs).map(Response::new)
     }
 

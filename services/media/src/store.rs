@@ -15,6 +15,7 @@ pub(crate) mod coming;
 pub(crate) mod line;
 pub(crate) mod list;
 pub(crate) mod open;
+pub(crate) mod operator;
 pub(crate) mod output;
 pub(crate) mod task;
 pub(crate) mod upload;

@@ -86,6 +86,7 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
         return replay(&earlier, body_hash);
     }
     let (task, request) = prepare(media, &submission).await?;
+    room::for_outputs(media, &submission.caller).await?;
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
         task,

@@ -74,6 +74,39 @@ pub(super) fn audit_log(data: &Value) -> Vec<String> {
     table(data, &columns, "nothing was changed")
 }
 
+/// One line a task.
+pub(super) fn tasks(data: &Value) -> Vec<String> {
+    let columns = [
+        "task_id",
+        "status",
+        "model",
+        "provider",
+        "account_id",
+        "created_at",
+    ];
+    table(data, &columns, "no such tasks")
+}
+
+/// What became of a task: its fields, and then what happened, a line each.
+pub(super) fn task(data: &Value) -> Vec<String> {
+    let told = ["runs", "files", "interventions", "timeline"];
+    let plain_fields = data.as_object().into_iter().flatten();
+    let mut lines: Vec<String> = plain_fields
+        .filter(|(name, value)| !told.contains(&name.as_str()) && !value.is_null())
+        .map(|(name, value)| format!("{name}: {}", plain(value)))
+        .collect();
+    for file in rows(data, "files") {
+        let (number, kind) = (text(file, "number"), text(file, "content_type"));
+        let (bytes, until) = (text(file, "bytes"), text(file, "expires_at"));
+        lines.push(format!(
+            "file {number}: {kind}, {bytes} bytes, until {until}"
+        ));
+    }
+    let moments = rows(data, "timeline");
+    lines.extend(moments.map(|moment| format!("{}  {}", text(moment, "at"), text(moment, "what"))));
+    lines
+}
+
 /// One line an attempt.
 pub(super) fn unknown(data: &Value) -> Vec<String> {
     table(

@@ -106,6 +106,13 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// Yes or no.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        self.read(name, "be true or false", |raw| {
+            serde_json::from_str(raw).ok()
+        })
+    }
+
     /// One of a few words.
     pub(crate) fn word<T>(
         &mut self,

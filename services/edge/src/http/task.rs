@@ -12,7 +12,9 @@ use http::{HeaderMap, StatusCode, Uri};
 use live::{TaskSnapshot, Terminal};
 use proto::{
     Kind, WireError, code, id_from_wire,
-    media::v1::{self as wire, CancelTaskRequest, GetTaskRequest, ListTasksRequest},
+    media::v1::{
+        self as wire, CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, ListTasksRequest,
+    },
     mode_from_wire,
 };
 use serde::{Deserialize, Serialize, Serializer};
@@ -35,8 +37,8 @@ use crate::{
 /// Tasks of a page, unless the request says so, and at most.
 const PAGE: (u32, u32) = (20, 100);
 /// How a task can stand, and what is said to who asks for something else.
-const STATUSES: [&str; 4] = ["queued", "processing", "completed", "failed"];
-const STATUS: &str = "be queued, processing, completed or failed";
+pub(super) const STATUSES: [&str; 4] = ["queued", "processing", "completed", "failed"];
+pub(super) const STATUS: &str = "be queued, processing, completed or failed";
 
 /// `GET /tasks/{id}`.
 pub(crate) async fn get(
@@ -76,7 +78,7 @@ pub(crate) async fn list(
     let answer = app.clients.media.clone().list_tasks(request).await;
     let views = answer?.into_inner().views;
     let items: Vec<Listed> = views.iter().map(listed).collect::<Result<_, _>>()?;
-    success(StatusCode::OK, &page.list(items, |item| &item.id))
+    success(StatusCode::OK, &page.list(items, Listed::id))
 }
 
 /// `POST /tasks/{id}/cancel`.
@@ -91,6 +93,24 @@ pub(crate) async fn cancel(
     };
     let request = rpc::request(request, app.config.limits.deadlines.media);
     let answer = app.clients.media.clone().cancel_task(request).await;
+    let snapshot = from_wire(answer.map_err(unknown_alike)?.into_inner())?;
+    keep(&app, &snapshot).await;
+    Ok(enveloped(StatusCode::OK, &snapshot.view))
+}
+
+/// `DELETE /tasks/{id}/files/{n}`: answers how the task stands then.
+pub(crate) async fn delete_file(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Inference>,
+    Segments((id, index)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let request = DeleteOutputRequest {
+        context: Some(caller.context()),
+        task_id: parse(&id)?.to_vec().into(),
+        index: index.parse().map_err(|_| unknown())?,
+    };
+    let request = rpc::request(request, app.config.limits.deadlines.media);
+    let answer = app.clients.media.clone().delete_output(request).await;
     let snapshot = from_wire(answer.map_err(unknown_alike)?.into_inner())?;
     keep(&app, &snapshot).await;
     Ok(enveloped(StatusCode::OK, &snapshot.view))
@@ -153,7 +173,7 @@ pub(crate) fn parse(id: &str) -> Result<TaskId, ApiError> {
 }
 
 /// A task of a list: as media shows it, and its id, which leads to the next page.
-struct Listed {
+pub(super) struct Listed {
     id: String,
     view: Box<RawValue>,
 }
@@ -164,13 +184,19 @@ struct Named {
     task_id: String,
 }
 
+impl Listed {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl Serialize for Listed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.view.serialize(serializer)
     }
 }
 
-fn listed(view: &Bytes) -> Result<Listed, ApiError> {
+pub(super) fn listed(view: &Bytes) -> Result<Listed, ApiError> {
     let unreadable = |_| ApiError::internal();
     let Named { task_id } = serde_json::from_slice(view).map_err(unreadable)?;
     Ok(Listed {

@@ -292,3 +292,47 @@ pub(super) struct Embeddings {
     usage: Value,
     credits_consumed: f64,
 }
+
+/// A task as operators find it.
+#[derive(ToSchema)]
+pub(super) struct TaskLine {
+    task_id: String,
+    account_id: String,
+    mode: KeyMode,
+    route: String,
+    model: String,
+    status: TaskStatus,
+    /// Closer than `status`: `queued`, `starting`, `running`, `completed`, `failed`.
+    state: String,
+    provider: Option<String>,
+    attempts: i64,
+    error_code: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    deadline_at: String,
+}
+
+/// What became of a task: more of it than its line, and nothing of its content.
+#[derive(ToSchema)]
+pub(super) struct TaskStory {
+    task_id: String,
+    /// What its provider calls it.
+    job: Option<String>,
+    /// `held`, `captured` or `released`.
+    hold: String,
+    held_microcredits: i64,
+    consumed_microcredits: i64,
+    #[schema(value_type = Object)]
+    looks: Value,
+    /// Each time a provider was asked.
+    #[schema(value_type = Vec<Object>)]
+    runs: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    files: Vec<Value>,
+    /// What operators did.
+    #[schema(value_type = Vec<Object>)]
+    interventions: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    timeline: Vec<Value>,
+}

@@ -270,6 +270,14 @@ pub(super) struct RotateRequest {
     overlap: Option<String>,
 }
 
+/// How a task is put back into the queue.
+#[derive(ToSchema)]
+pub(super) struct RequeueRequest {
+    /// Also where a provider may have it.
+    #[schema(default = false)]
+    force: Option<bool>,
+}
+
 /// An endpoint to tell what happens to the account.
 #[derive(ToSchema)]
 pub(super) struct EndpointRequest {

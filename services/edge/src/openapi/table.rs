@@ -92,6 +92,7 @@ pub(super) fn docs() -> Vec<Doc> {
         operator::accounts(),
         operator::keys(),
         operator::books(),
+        operator::tasks(),
         operator::codes(),
     ]
     .into_iter()
@@ -258,6 +259,12 @@ fn tasks() -> Vec<Doc> {
                 ]
             },
         ),
+        row(
+            Method::DELETE,
+            "/tasks/{id}/files/{n}",
+            "Deletes an output; the task stays",
+        )
+        .gives(Gives::Data("200", task)),
     ]
 }
 

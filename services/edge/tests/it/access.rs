@@ -60,6 +60,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/tasks/{id}/cancel", ""),
     ("GET", "/tasks/{id}/events", ""),
     ("GET", "/tasks/{id}/files/{n}", ""),
+    ("DELETE", "/tasks/{id}/files/{n}", ""),
     ("GET", "/credits", ""),
     ("GET", "/usage", ""),
     ("GET", "/operations", ""),
@@ -115,6 +116,10 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("DELETE", "/webhooks/endpoints/{id}", ""),
     ("GET", "/admin/audit-log", ""),
     ("GET", "/admin/ledger/audit", ""),
+    ("GET", "/admin/tasks", ""),
+    ("GET", "/admin/tasks/{id}", ""),
+    ("POST", "/admin/tasks/{id}/requeue", ""),
+    ("POST", "/admin/tasks/{id}/cancel", ""),
     ("GET", "/admin/tasks/unknown", ""),
 ];
 
@@ -122,7 +127,7 @@ const CALLS: &[(&str, &str, &str)] = &[
 fn filled(house: &House, path: &str) -> String {
     let id = if path.starts_with("/models") {
         "gemini".to_owned()
-    } else if path.starts_with("/tasks") {
+    } else if path.starts_with("/tasks") || path.starts_with("/admin/tasks") {
         house.task().to_string()
     } else if path.starts_with("/files") {
         house.file()
@@ -281,6 +286,7 @@ async fn another_tenants_task_and_an_unknown_one_are_the_same() {
         (Method::POST, "/cancel"),
         (Method::GET, "/events"),
         (Method::GET, "/files/0"),
+        (Method::DELETE, "/files/0"),
     ] {
         let mut answers = BTreeSet::new();
         for (key, id) in [

@@ -435,6 +435,18 @@ impl media::media_server::Media for FakeMedia {
         Ok(Response::new(task))
     }
 
+    async fn delete_output(
+        &self,
+        request: Request<media::DeleteOutputRequest>,
+    ) -> Result<Response<media::TaskSnapshot>, Status> {
+        let request = request.into_inner();
+        let task = self.owned(&request.task_id, request.context)?;
+        if request.index > 0 {
+            return Err(Fault::new(code::NOT_FOUND, "no such output").into());
+        }
+        Ok(Response::new(task))
+    }
+
     type ReadOutputStream = Streamed<media::OutputPart>;
 
     async fn read_output(

@@ -21,7 +21,10 @@ use proto::{
     },
     chat::v1::{CompleteEvent, KeptResponse, chat_server::ChatServer, complete_event::Event},
     common::v1::Context,
-    media::v1::{File, TaskSnapshot, files_server::FilesServer, media_server::MediaServer},
+    media::v1::{
+        File, TaskSnapshot, files_server::FilesServer, media_server::MediaServer,
+        operators_server::OperatorsServer,
+    },
     mode_to_wire,
     webhooks::v1::webhooks_server::WebhooksServer,
 };
@@ -36,6 +39,7 @@ use tracing::Span;
 
 use crate::fake_files::FakeFiles;
 use crate::fake_keys::FakeKeys;
+use crate::fake_operators::FakeOperators;
 use crate::fake_orders::FakeOrders;
 use crate::fake_usage::FakeUsage;
 use crate::fake_webhooks::FakeWebhooks;
@@ -47,6 +51,7 @@ pub(crate) struct House {
     pub(crate) operator: SocketAddr,
     pub(crate) world: Arc<World>,
     pub(crate) files: FakeFiles,
+    pub(crate) operators: FakeOperators,
     pub(crate) live: SharedLive,
     pub(crate) secrets: Secrets,
     pub(crate) registry: Registry,
@@ -78,6 +83,7 @@ impl House {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let world = Arc::new(World::default());
         let files = FakeFiles::default();
+        let operators = FakeOperators::default();
         let secrets = Secrets::random();
         let tasks = Tasks::default();
         let mut registry = Registry::default();
@@ -94,7 +100,8 @@ impl House {
             chat: rpc::in_process(chat),
             media: rpc::in_process(
                 Routes::new(MediaServer::new(FakeMedia(world.clone())))
-                    .add_service(FilesServer::new(files.clone())),
+                    .add_service(FilesServer::new(files.clone()))
+                    .add_service(OperatorsServer::new(operators.clone())),
             ),
             webhooks: rpc::in_process(WebhooksServer::new(FakeWebhooks)),
             live: live.clone(),
@@ -109,6 +116,7 @@ impl House {
             operator: listen(edge.operator_router(), &tasks).await,
             world,
             files,
+            operators,
             live,
             secrets,
             registry,

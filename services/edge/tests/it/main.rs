@@ -8,6 +8,7 @@
 
 mod access;
 mod admin;
+mod admin_tasks;
 mod audit_log;
 mod broken;
 mod cache;
@@ -15,6 +16,7 @@ mod chat;
 mod fake_chat;
 mod fake_files;
 mod fake_keys;
+mod fake_operators;
 mod fake_orders;
 mod fake_usage;
 mod fake_webhooks;

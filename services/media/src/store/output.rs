@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use chassis::secrets::Sealer;
-use domain::TaskId;
+use domain::{AccountId, Mode, TaskId};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 
-use crate::{Error, task::Output};
+use crate::{
+    Error,
+    task::{Output, Task},
+};
 
 /// The columns of an [`Output`].
 const COLUMNS: &str =
@@ -20,10 +23,11 @@ fn place(task: TaskId, number: u32) -> Vec<u8> {
 /// Notes a stored file.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
-    task: TaskId,
+    of: &Task,
     output: &Output,
     sealer: &Sealer,
 ) -> Result<(), Error> {
+    let task = of.id;
     let about = output.about.as_ref();
     let about = about
         .map(|about| {
@@ -45,6 +49,17 @@ pub(crate) async fn insert(
     .bind(output.duration_millis.and_then(|millis| i64::try_from(millis).ok()))
     .bind(output.expires_at)
     .bind(about)
+    .execute(&mut *connection)
+    .await?;
+    let bytes = i64::try_from(output.bytes).unwrap_or(i64::MAX);
+    sqlx::query(
+        "insert into output_room (account, mode, files, bytes) values ($1, $2, 1, $3)
+         on conflict (account, mode) do update
+         set files = output_room.files + 1, bytes = output_room.bytes + excluded.bytes",
+    )
+    .bind(of.account.to_vec())
+    .bind(of.mode.as_str())
+    .bind(bytes)
     .execute(connection)
     .await?;
     Ok(())
@@ -102,17 +117,69 @@ pub(crate) async fn expired(pool: &AnyPool, now: i64) -> Result<Vec<(TaskId, u32
         .collect()
 }
 
-/// Forgets a file that is gone from the store.
+/// From now on nobody finds the file. `false`: nobody did before.
+pub(crate) async fn let_go(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    number: u32,
+    now: i64,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update output set expires_at = $3 where task_id = $1 and number = $2 and expires_at > $3",
+    )
+    .bind(task.to_vec())
+    .bind(i64::from(number))
+    .bind(now)
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // Customers see it.
+    sqlx::query("update task set version = version + 1 where id = $1")
+        .bind(task.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(true)
+}
+
+/// What an account keeps in a mode: files, and bytes of them.
+pub(crate) async fn kept(
+    pool: &AnyPool,
+    (account, mode): (AccountId, Mode),
+) -> Result<(u64, u64), Error> {
+    let row = sqlx::query("select files, bytes from output_room where account = $1 and mode = $2")
+        .bind(account.to_vec())
+        .bind(mode.as_str())
+        .fetch_optional(pool)
+        .await?;
+    let Some(row) = row else { return Ok((0, 0)) };
+    let figure = |column| -> Result<u64, Error> {
+        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+    };
+    Ok((figure("files")?, figure("bytes")?))
+}
+
+/// Forgets a file that is gone from the store; its room is free again.
 pub(crate) async fn forget(
     connection: &mut AnyConnection,
     task: TaskId,
     number: u32,
 ) -> Result<(), Error> {
-    sqlx::query("delete from output where task_id = $1 and number = $2")
+    let row = sqlx::query("delete from output where task_id = $1 and number = $2 returning bytes")
         .bind(task.to_vec())
         .bind(i64::from(number))
-        .execute(connection)
+        .fetch_optional(&mut *connection)
         .await?;
+    let Some(row) = row else { return Ok(()) };
+    sqlx::query(
+        "update output_room set files = files - 1, bytes = bytes - $2
+         where (account, mode) in (select account, mode from task where id = $1)",
+    )
+    .bind(task.to_vec())
+    .bind(row.try_get::<i64, _>("bytes")?)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -14,7 +14,10 @@ use proto::{
     Fault,
     billing::v1::{billing_server::BillingServer, prices_server::PricesServer},
     common::v1::{Context, Quote},
-    media::v1::{self as wire, files_client::FilesClient, media_client::MediaClient},
+    media::v1::{
+        self as wire, files_client::FilesClient, media_client::MediaClient,
+        operators_client::OperatorsClient,
+    },
     webhooks::v1::webhooks_server::WebhooksServer,
 };
 use queue::{SharedQueue, memory::MemoryQueue};
@@ -72,6 +75,7 @@ pub(crate) struct House {
 pub(crate) struct Running {
     pub(crate) client: MediaClient<rpc::Channel>,
     pub(crate) files: FilesClient<rpc::Channel>,
+    pub(crate) operators: OperatorsClient<rpc::Channel>,
     /// Its way to the database.
     pub(crate) db: Db,
     caller: Caller,
@@ -137,6 +141,12 @@ impl House {
     /// Settings of `limits.files`.
     pub(crate) fn with_files(mut self, settings: &str) -> Self {
         self.settings = format!("{}\n[limits.files]\n{settings}", self.settings);
+        self
+    }
+
+    /// Settings of `limits.media.outputs`.
+    pub(crate) fn with_outputs(mut self, settings: &str) -> Self {
+        self.settings = format!("{}\n[limits.media.outputs]\n{settings}", self.settings);
         self
     }
 
@@ -218,7 +228,8 @@ impl House {
         let channel = rpc::in_process(media.routes());
         Running {
             client: MediaClient::new(channel.clone()),
-            files: FilesClient::new(channel),
+            files: FilesClient::new(channel.clone()),
+            operators: OperatorsClient::new(channel),
             db,
             caller: self.caller.clone(),
             tasks,

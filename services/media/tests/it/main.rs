@@ -19,6 +19,8 @@ mod lines;
 mod list;
 mod money;
 mod open_tasks;
+mod operator;
+mod outputs_kept;
 mod outputs_left;
 mod prices;
 mod protocol;

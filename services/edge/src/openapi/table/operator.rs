@@ -12,9 +12,10 @@ use crate::{
         redeem,
     },
     openapi::{
+        answers::{TaskLine, TaskStory},
         bodies::{
             AccountChange, AccountKeyRequest, AccountRequest, CreditsRequest, KeyChange,
-            RedeemCodesRequest, RotateRequest,
+            RedeemCodesRequest, RequeueRequest, RotateRequest,
         },
         shapes::{self, Shape},
     },
@@ -118,6 +119,50 @@ pub(super) fn books() -> Vec<Doc> {
         .gives(Gives::Page("200", shapes::of::<audit_log::Entry>)),
         row(Method::GET, "/admin/ledger/audit", "Replays the ledger")
             .gives(Gives::Data("200", shapes::of::<admin::Audit>)),
+    ]
+}
+
+pub(super) fn tasks() -> Vec<Doc> {
+    let row = |method, path, summary| row(method, path, "Operator", summary);
+    let story: Shape = shapes::of::<TaskStory>;
+    vec![
+        row(
+            Method::GET,
+            "/admin/tasks",
+            "Tasks of anybody, the newest first",
+        )
+        .query(
+            const {
+                &[
+                    Query("limit", "The most tasks of the page."),
+                    Query("cursor", "The `next_cursor` of the page before."),
+                    Query("status", "`queued`, `processing`, `completed` or `failed`."),
+                    Query("model", "Of this model."),
+                    Query("provider", "That this provider has."),
+                    Query("account_id", "Of this account."),
+                    Query(
+                        "older_than",
+                        "Submitted longer ago than that, such as `10m`.",
+                    ),
+                ]
+            },
+        )
+        .gives(Gives::Page("200", shapes::of::<TaskLine>)),
+        row(Method::GET, "/admin/tasks/{id}", "What became of a task")
+            .gives(Gives::Data("200", story)),
+        row(
+            Method::POST,
+            "/admin/tasks/{id}/requeue",
+            "Puts an open task back into the queue",
+        )
+        .takes(Takes::Perhaps(shapes::of::<RequeueRequest>))
+        .gives(Gives::Data("200", story)),
+        row(
+            Method::POST,
+            "/admin/tasks/{id}/cancel",
+            "Ends an open task, free",
+        )
+        .gives(Gives::Data("200", story)),
         row(
             Method::GET,
             "/admin/tasks/unknown",

@@ -1,0 +1,100 @@
+//! What operators ask for: wire to domain, one call, domain to wire. No decisions.
+
+use proto::{
+    common::v1::Actor,
+    id_from_wire,
+    media::v1::{
+        FindTasksReply, FindTasksRequest, RequeueTaskRequest, ShowTaskRequest, ShownTask,
+        StopTaskRequest, operators_server,
+    },
+};
+use serde_json::Value;
+use tonic::{Request, Response, Status};
+use tracing::Span;
+
+use super::{panicked, refuse};
+use crate::{
+    Error, Media,
+    operator::{self, By, Doubt, Filter},
+};
+
+#[tonic::async_trait]
+impl operators_server::Operators for Media {
+    async fn find_tasks(
+        &self,
+        request: Request<FindTasksRequest>,
+    ) -> Result<Response<FindTasksReply>, Status> {
+        let request = request.into_inner();
+        let before = Some(&request.before).filter(|before| !before.is_empty());
+        let account = Some(&request.account_id).filter(|account| !account.is_empty());
+        let filter = Filter {
+            limit: request.limit,
+            before: before.map(|before| id_from_wire(before)).transpose()?,
+            status: request.status,
+            model: Some(request.model).filter(|model| !model.is_empty()),
+            provider: Some(request.provider).filter(|provider| !provider.is_empty()),
+            account: account.map(|account| id_from_wire(account)).transpose()?,
+            created_until: request.created_until,
+        };
+        let found = operator::find(self, filter).await.map_err(refuse)?;
+        let tasks = found.iter().map(written);
+        Ok(Response::new(FindTasksReply {
+            tasks: tasks.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    async fn show_task(
+        &self,
+        request: Request<ShowTaskRequest>,
+    ) -> Result<Response<ShownTask>, Status> {
+        let id = id_from_wire(&request.into_inner().task_id)?;
+        shown(operator::show(self, id).await)
+    }
+
+    async fn requeue_task(
+        &self,
+        request: Request<RequeueTaskRequest>,
+    ) -> Result<Response<ShownTask>, Status> {
+        let request = request.into_inner();
+        let id = id_from_wire(&request.task_id)?;
+        let doubt = if request.force {
+            Doubt::IsSettled
+        } else {
+            Doubt::Refuses
+        };
+        let (media, how) = (self.clone(), (by(request.by), doubt));
+        let work = async move { operator::requeue(&media, id, how).await };
+        let done = self.peers.tasks.run_to_end(Span::current(), work).await;
+        shown(done.ok_or_else(panicked)?)
+    }
+
+    async fn stop_task(
+        &self,
+        request: Request<StopTaskRequest>,
+    ) -> Result<Response<ShownTask>, Status> {
+        let request = request.into_inner();
+        let id = id_from_wire(&request.task_id)?;
+        let (media, by) = (self.clone(), by(request.by));
+        let work = async move { operator::stop(&media, id, by).await };
+        let done = self.peers.tasks.run_to_end(Span::current(), work).await;
+        shown(done.ok_or_else(panicked)?)
+    }
+}
+
+fn by(actor: Option<Actor>) -> By {
+    let actor = actor.unwrap_or_default();
+    By {
+        actor: actor.name,
+        request: actor.request_id,
+    }
+}
+
+fn shown(story: Result<Value, Error>) -> Result<Response<ShownTask>, Status> {
+    let story = written(&story.map_err(refuse)?)?;
+    Ok(Response::new(ShownTask { story }))
+}
+
+fn written(value: &Value) -> Result<prost::bytes::Bytes, Status> {
+    let text = serde_json::to_vec(value).map_err(|error| refuse(error.into()))?;
+    Ok(text.into())
+}
