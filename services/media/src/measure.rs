@@ -4,7 +4,9 @@
 //! cannot be measured of it is left open.
 
 use std::{
-    io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    cell::Cell,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    rc::Rc,
     time::Duration,
 };
 
@@ -84,11 +86,16 @@ fn is_mpeg_sound(head: &[u8]) -> bool {
 }
 
 /// Measures a file of a type that [`content_type`] gave. It reads, so it has no place on an async thread.
-pub(crate) fn measure<F: Read + Seek>(content_type: &'static str, file: F) -> Measures {
+///
+/// # Errors
+/// When the file cannot be read where it is kept. That it does not say how long it is, is none.
+pub(crate) fn measure<F: Read + Seek>(content_type: &'static str, file: F) -> io::Result<Measures> {
+    let broken = Rc::new(Cell::new(None));
     let file = BufReader::new(Bounded {
         file,
         moves: MAX_MOVES,
         bytes: MAX_READ,
+        broken: Rc::clone(&broken),
     });
     let nothing = Measures::unknown(content_type);
     let found = match content_type {
@@ -103,11 +110,15 @@ pub(crate) fn measure<F: Read + Seek>(content_type: &'static str, file: F) -> Me
             ..nothing
         }),
     };
+    // A library only says that it did not get on: why, the reader knows.
+    if let Some(broken) = broken.take() {
+        return Err(broken);
+    }
     let found = found.unwrap_or(nothing);
-    Measures {
+    Ok(Measures {
         millis: found.millis.filter(|millis| *millis > 0),
         ..found
-    }
+    })
 }
 
 /// A file that can be gone about in so often, and read of so much: a damaged one may lead a reader round and round, or have it collect
@@ -116,27 +127,46 @@ struct Bounded<F> {
     file: F,
     moves: u32,
     bytes: usize,
+    /// Why it could not be read, if it could not.
+    broken: Rc<Cell<Option<io::Error>>>,
+}
+
+// === impl Bounded ===
+
+impl<F> Bounded<F> {
+    /// Notes why the file itself could not be read. A place that no file has is asked for by what stands in this one.
+    fn noted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::InvalidInput {
+                self.broken.set(Some(error));
+            }
+            kind.into()
+        })
+    }
 }
 
 impl<F: Read> Read for Bounded<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(self.bytes);
         if most == 0 && !buffer.is_empty() {
-            return Err(std::io::Error::other("the file has no end to its parts"));
+            return Err(io::Error::other("the file has no end to its parts"));
         }
-        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default());
+        let read = self.noted(read)?;
         self.bytes = self.bytes.saturating_sub(read);
         Ok(read)
     }
 }
 
 impl<F: Seek> Seek for Bounded<F> {
-    fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
         self.moves = self
             .moves
             .checked_sub(1)
-            .ok_or_else(|| std::io::Error::other("the file leads round and round"))?;
-        self.file.seek(place)
+            .ok_or_else(|| io::Error::other("the file leads round and round"))?;
+        let moved = self.file.seek(place);
+        self.noted(moved)
     }
 }
 

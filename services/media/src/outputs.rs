@@ -107,7 +107,7 @@ impl Outputs {
             }
         };
         writer.finish().await?;
-        let measures = self.measure(file, &written).await;
+        let measures = self.measure(file, &written).await?;
         Ok(Output {
             number: source.number,
             content_type: measures.content_type.to_owned(),
@@ -131,21 +131,27 @@ impl Outputs {
             .await
     }
 
-    /// How large and how long a kept file is, as far as it can be read.
-    async fn measure(&self, file: (TaskId, u32), written: &Written) -> Measures {
+    /// How large and how long a kept file is, as far as it says.
+    ///
+    /// # Errors
+    /// When it cannot be read where it is kept: what it costs may depend on it, so that it must be tried again.
+    async fn measure(&self, file: (TaskId, u32), written: &Written) -> Result<Measures, Error> {
         let (store, key, waiter) = (self.store.clone(), key(file), Handle::current());
         let (content_type, bytes) = (written.content_type, written.bytes);
         let measured = tokio::task::spawn_blocking(move || {
-            let file = store.bytewise((&key, bytes), waiter);
-            file.map(|file| measure::measure(content_type, file))
+            let file = store.bytewise((&key, bytes), waiter)?;
+            measure::measure(content_type, file)
         });
         match measured.await {
-            Ok(Ok(measures)) => measures,
+            Ok(measured) => measured.map_err(|error| {
+                let (store, source) = ("outputs", error.into());
+                object_store::Error::Generic { store, source }.into()
+            }),
             // A file that a library stumbles over can be delivered all the same.
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 let (task, number) = file;
                 warn!(task.id = %task, number, content_type, "an output cannot be measured");
-                Measures::unknown(content_type)
+                Ok(Measures::unknown(content_type))
             }
         }
     }

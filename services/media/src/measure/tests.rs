@@ -15,7 +15,7 @@ macro_rules! file {
 
 fn of(bytes: &[u8]) -> Option<Measures> {
     let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
-    content_type(head).map(|content_type| measure(content_type, Cursor::new(bytes)))
+    content_type(head).map(|content_type| measure(content_type, Cursor::new(bytes)).unwrap())
 }
 
 /// Every file that is kept, with its type, its size, and how long it lasts.
@@ -127,4 +127,38 @@ fn a_spoilt_file_keeps_its_type() {
             }
         }
     }
+}
+
+/// A file whose disk gives nothing behind its first bytes.
+struct Broken(Cursor<Vec<u8>>);
+
+impl Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.position() >= 64 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let most = buffer.len().min(64);
+        self.0.read(&mut buffer[..most])
+    }
+}
+
+impl Seek for Broken {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        self.0.seek(place)
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_one_that_does_not_say() {
+    for ((name, bytes), content_type, ..) in table() {
+        let broken = Broken(Cursor::new(bytes.to_vec()));
+        // Some say all that is wanted in their first bytes.
+        match measure(content_type, broken) {
+            Ok(measures) => assert!(content_type.starts_with("image/"), "{name}: {measures:?}"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name}"),
+        }
+    }
+    let nonsense = Cursor::new(vec![0; 4096]);
+    let nothing = Measures::unknown(WEBM);
+    assert_eq!(measure(WEBM, nonsense).unwrap(), nothing);
 }

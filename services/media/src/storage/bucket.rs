@@ -49,12 +49,13 @@ impl HttpConnector for Given {
 // === impl Bucket ===
 
 impl Bucket {
-    /// Opens it, and tries whether it can be written to.
+    /// Opens it, and tries whether it can be written to and read.
     pub(super) async fn open(config: &S3) -> Result<Self, Error> {
         let bucket = Self::of(config)?;
         let (store, trial) = (&bucket.store, bucket.key(TRIAL));
         let tried = async {
             store.put(&trial, Vec::new().into()).await?;
+            store.get(&trial).await?.bytes().await?;
             store.delete(&trial).await
         };
         tried.await.map_err(|error| unusable(config, &error))?;
