@@ -66,7 +66,7 @@ impl Case {
         let mut faults = Vec::new();
         for shape in shapes {
             for point in Point::ALL {
-                let crashes = times.iter().map(|time| Fault::Crash(shape, point, *time));
+                let crashes = times.iter().map(|time| Fault::Crash(shape, *point, *time));
                 faults.extend(crashes);
             }
             faults.push(Fault::Leave(shape));
@@ -155,5 +155,15 @@ const fn about(point: Point) -> &'static str {
         Point::MediaAfterTask => "F13: media, between the task and its hold",
         Point::MediaAfterHold => "F13: media, after the hold, before the task is accepted",
         Point::MediaAfterAccept => "F13: media, after the task is accepted, before the reply",
+        Point::MediaBeforeRing => "F15: media's relay, after its claim, before the bell",
+        Point::MediaAfterRing => "F14: media's relay, after the bell, before it is marked",
+        Point::MediaBeforeClaim => "F16: a worker of media, after the bell, before its claim",
+        Point::MediaAfterClaim => "F17: a worker of media, after its claim, before the queue knows",
+        Point::MediaBeforeSubmit => "F18: a worker of media, before the submit",
+        Point::MediaAfterSubmit => {
+            "F19: a worker of media, after the submit, before its answer is saved"
+        }
+        Point::MediaBeforeEnd => "F20: a worker of media, before the end is written down",
+        Point::MediaAfterEnd => "F22: media, after the end of a task, before its webhook",
     }
 }

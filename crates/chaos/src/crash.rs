@@ -1,7 +1,7 @@
 //! The program dies at a point, is started again, and every customer sends again what was not answered.
 
 use anyhow::{Result, ensure};
-use testkit::{Aio, Point, Shape, eventually};
+use testkit::{Aio, Point, Shape, eventually, servers::free_port};
 
 use crate::customer::{Customer, DEAR};
 
@@ -21,7 +21,9 @@ pub(crate) const SHORT_HOLDS: [(&str, &str); 6] = [
 
 /// Dies when it comes to the point for so many times. Says what was charged.
 pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<String> {
-    let mut aio = Aio::private_with(shape, &SHORT_HOLDS).await?;
+    let sandbox = format!("127.0.0.1:{}", free_port()?);
+    let listen = ("AIO_SANDBOX__LISTEN", sandbox.as_str());
+    let mut aio = Aio::private_with(shape, &[&SHORT_HOLDS[..], &[listen]].concat()).await?;
     let mut customer = Customer::new(aio.account(CREDITS).await?.api);
     aio.set("AIO_CRASH", &format!("{}:{time}", point.as_str()));
     aio.restart().await?;
@@ -32,8 +34,24 @@ pub(crate) async fn crash(shape: Shape, point: Point, time: u32) -> Result<Strin
     }
     come_back(&mut aio).await?;
     let seen = customer.check(CREDIT, unheard(point)).await?;
+    if shape == Shape::Embedded {
+        submitted_once(&aio, &sandbox, time).await?;
+    }
     aio.finish().await?;
     Ok(seen)
+}
+
+/// No image was submitted twice: the simulated provider counts, and would have billed each.
+async fn submitted_once(aio: &Aio, sandbox: &str, images: u32) -> Result<()> {
+    let bill = aio.api(None).get(&format!("http://{sandbox}/bill")).await?;
+    let bill = bill.json()?;
+    let provider = bill.pointer("/by_provider/bfl/jobs");
+    let jobs = provider.and_then(serde_json::Value::as_i64).unwrap_or(0);
+    ensure!(
+        jobs <= i64::from(images),
+        "{images} images were asked for, and {jobs} submitted: {bill}"
+    );
+    Ok(())
 }
 
 /// Waits for the death, looks at the books, and starts everything again.
@@ -62,7 +80,15 @@ const fn unheard(point: Point) -> i64 {
         | Point::MediaBeforeTask
         | Point::MediaAfterTask
         | Point::MediaAfterHold
-        | Point::MediaAfterAccept => 0,
+        | Point::MediaAfterAccept
+        | Point::MediaBeforeRing
+        | Point::MediaAfterRing
+        | Point::MediaBeforeClaim
+        | Point::MediaAfterClaim
+        | Point::MediaBeforeSubmit
+        | Point::MediaAfterSubmit
+        | Point::MediaBeforeEnd
+        | Point::MediaAfterEnd => 0,
     }
 }
 

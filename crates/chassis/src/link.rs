@@ -10,7 +10,7 @@ use crate::secrets::hmac_sha256;
 /// Bytes of the signature that are written: 128 bits.
 const SIGNATURE_LEN: usize = 16;
 
-/// Signs and checks links to outputs.
+/// Signs and checks links to outputs, and the addresses that providers are told to call.
 #[derive(Clone)]
 pub struct LinkSigner([u8; 32]);
 
@@ -33,8 +33,26 @@ impl LinkSigner {
         ours && now < claim.expires
     }
 
+    /// What stands at the end of the address that a provider is told to call about `task`. Nobody else can know it.
+    pub fn callback(&self, task: TaskId) -> String {
+        format!("{task}.{}", self.mac(&format!("callback/{task}")))
+    }
+
+    /// The task whose [`callback`](Self::callback) this is; `None`: it is not ours.
+    pub fn verify_callback(&self, text: &str) -> Option<TaskId> {
+        let (task, _) = text.split_once('.')?;
+        let task = TaskId::parse(task)?;
+        let ours: bool = self.callback(task).as_bytes().ct_eq(text.as_bytes()).into();
+        ours.then_some(task)
+    }
+
     fn signature(&self, task: TaskId, index: u32, expires: i64) -> String {
-        let mac = hmac_sha256(&self.0, format!("{task}/{index}?{expires}").as_bytes());
+        self.mac(&format!("{task}/{index}?{expires}"))
+    }
+
+    /// In hex. No two kinds of text may be equal.
+    fn mac(&self, text: &str) -> String {
+        let mac = hmac_sha256(&self.0, text.as_bytes());
         mac.iter()
             .take(SIGNATURE_LEN)
             .fold(String::new(), |mut hex, byte| {
@@ -70,6 +88,23 @@ impl fmt::Debug for LinkSigner {
 mod tests {
     use super::*;
     use crate::clock::mint;
+
+    #[test]
+    fn a_callback_names_its_own_task_and_no_other() {
+        let (signer, task) = (LinkSigner::new([1; 32]), mint());
+        let token = signer.callback(task);
+        assert_eq!(signer.verify_callback(&token), Some(task));
+        let other = mint::<domain::ids::Task>().to_string();
+        let (_, mac) = token.split_once('.').unwrap();
+        let long = format!("{token}0");
+        let forged = format!("{other}.{mac}");
+        for wrong in ["", ".", "task_", &token[..token.len() - 1], &long, &forged] {
+            assert_eq!(signer.verify_callback(wrong), None, "{wrong}");
+        }
+        assert_eq!(LinkSigner::new([2; 32]).verify_callback(&token), None);
+        let link = signer.query(task, 0, 1);
+        assert!(!link.contains(mac), "a link to an output is none");
+    }
 
     #[test]
     fn a_link_opens_its_own_output_until_it_expires() {

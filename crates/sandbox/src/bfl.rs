@@ -1,7 +1,6 @@
 //! Black Forest Labs' API: submit an image, poll it, download it within ten minutes.
 //!
-//! It plays the global host: the answer to a submit names where to poll. It sends no webhook (the real one is a hint that
-//! is not believed anyway), so that the callback outcomes end as success does.
+//! It plays the global host: the answer to a submit names where to poll, unless it is to call back.
 
 mod job;
 mod request;
@@ -24,6 +23,7 @@ use self::{
 };
 use crate::{
     Error, Sandbox, answer, bill,
+    callback::Order,
     directive::{self, Outcome},
     job::{Reading, State as JobState},
     picture::{Format, Picture},
@@ -112,8 +112,17 @@ pub(crate) async fn submit(
         billed: if earns(directive.outcome) { cost } else { 0 },
     };
     let accepted = accepted(&row.id, &submit, cost, &origin);
+    let order = Order {
+        outcome: directive.outcome,
+        due: job.due(),
+        url: submit.webhook_url,
+    };
+    let told = json!({ "id": row.id, "status": "Ready", "result": null });
     match sandbox.bill.record(row).await {
-        Ok(()) => answer::json(StatusCode::OK, &accepted),
+        Ok(()) => {
+            sandbox.caller.call_back(order, &told);
+            answer::json(StatusCode::OK, &accepted)
+        }
         Err(error) => broken(&error),
     }
 }

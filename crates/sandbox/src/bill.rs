@@ -49,11 +49,14 @@ pub(crate) struct Listing {
     limit: Option<u32>,
 }
 
-const MIGRATIONS: [db::Migration; 1] = [db::Migration::both(
-    1,
-    "job",
-    include_str!("../migrations/0001_job.sql"),
-)];
+const MIGRATIONS: [db::Migration; 2] = [
+    db::Migration::both(1, "job", include_str!("../migrations/0001_job.sql")),
+    db::Migration::both(
+        2,
+        "cancelled",
+        include_str!("../migrations/0002_cancelled.sql"),
+    ),
+];
 
 /// The hash of a prompt: equal prompts have equal hashes.
 pub(crate) fn hash(prompt: &str) -> String {
@@ -139,6 +142,35 @@ impl Bill {
                 })
             })
             .await
+    }
+
+    /// Notes that a job will not run, and costs nothing.
+    pub(crate) async fn cancel(&self, id: &str, now: i64) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.db
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "update job set cancelled_at = $1, billed = 0 where id = $2 and cancelled_at is null",
+                    )
+                    .bind(now)
+                    .bind(id)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Whether a job was cancelled.
+    pub(crate) async fn is_cancelled(&self, id: &str) -> Result<bool, Error> {
+        let found: Option<i64> =
+            sqlx::query_scalar("select 1 from job where id = $1 and cancelled_at is not null")
+                .bind(id)
+                .fetch_optional(self.db.reader())
+                .await?;
+        Ok(found.is_some())
     }
 
     /// Counts a job without making its answer wait for the disk.

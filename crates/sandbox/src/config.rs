@@ -39,6 +39,9 @@ pub struct Config {
     /// How many pictures and other files are made at once; further ones wait. Default 2.
     #[serde(default = "renders")]
     pub max_renders: usize,
+    /// How many callbacks wait for their jobs to be done; further ones are not made. Default 1 000.
+    #[serde(default = "callbacks")]
+    pub max_callbacks: usize,
     /// How long a result's link works, as the real provider's expire. Default `"10m"`.
     #[serde(default = "ten_minutes", with = "duration")]
     pub link_life: Duration,
@@ -84,6 +87,10 @@ const fn body_bytes() -> usize {
 
 const fn renders() -> usize {
     2
+}
+
+const fn callbacks() -> usize {
+    1_000
 }
 
 const fn ten_minutes() -> Duration {

@@ -1,7 +1,7 @@
 //! fal's queue: submit an input, look how it stands, fetch the result, and its files.
 //!
-//! A wrong input is refused at once; the real queue may take it first, and answer so in the place of the result. It sends no
-//! webhook, so that the callback outcomes end as success does, and a cancelled job goes on, as one that was too far there.
+//! A wrong input is refused at once; the real queue may take it first, and answer so in the place of the result. A job that is cancelled
+//! while it waits does not run; one that is cancelled later goes on, as it may there.
 
 mod model;
 mod request;
@@ -21,7 +21,8 @@ use self::{
     wire::Refusal,
 };
 use crate::{
-    Sandbox, answer, bill,
+    Error, Sandbox, answer, bill,
+    callback::Order,
     directive::Outcome,
     job::{self, Job, State as JobState},
     made,
@@ -82,6 +83,11 @@ pub(crate) async fn submit(
         input.seed,
         input.made,
     );
+    let order = Order {
+        outcome: job.outcome,
+        due: job.due(),
+        url: webhook(&uri),
+    };
     let row = bill::Job {
         id: job.encode(),
         provider: PROVIDER.to_owned(),
@@ -92,13 +98,26 @@ pub(crate) async fn submit(
         billed: cost(model, &job),
     };
     let accepted = wire::accepted(&origin, &model.app(), &row.id);
+    let told = wire::webhook(&row.id);
     match sandbox.bill.record(row).await {
-        Ok(()) => answer::json(StatusCode::OK, &accepted),
-        Err(error) => {
-            tracing::error!(%error, "the sandbox failed");
-            wire::BROKEN.answer()
+        Ok(()) => {
+            sandbox.caller.call_back(order, &told);
+            answer::json(StatusCode::OK, &accepted)
         }
+        Err(error) => broken(&error),
     }
+}
+
+/// Where to call, as the query of a submit says.
+fn webhook(uri: &Uri) -> Option<String> {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let mut pairs = url::form_urlencoded::parse(query);
+    pairs.find_map(|(name, value)| (name == "fal_webhook").then(|| value.into_owned()))
+}
+
+fn broken(error: &Error) -> Response {
+    tracing::error!(%error, "the sandbox failed");
+    wire::BROKEN.answer()
 }
 
 /// `GET /fal/{owner}/{app}/requests/{id}/status`, and without `/status`.
@@ -112,6 +131,11 @@ pub(crate) async fn look(
         Ok(found) => found,
         Err(refusal) => return refusal.answer(),
     };
+    match sandbox.bill.is_cancelled(found.asked.id).await {
+        Ok(true) => return stopped(&found),
+        Ok(false) => {}
+        Err(error) => return broken(&error),
+    }
     match (found.job.state(found.now), found.asked.what) {
         (JobState::Unknown, _) => wire::NO_REQUEST.answer(),
         (JobState::Malformed, _) => answer::malformed(),
@@ -122,7 +146,12 @@ pub(crate) async fn look(
 }
 
 /// `PUT /fal/{owner}/{app}/requests/{id}/cancel`.
-pub(crate) async fn cancel(Path(path): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+pub(crate) async fn cancel(
+    State(sandbox): State<Sandbox>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     let cancelled = |status, word: &str| answer::json(status, &json!({ "status": word }));
     let found = match find(&path, &headers, &uri) {
         Ok(found) if found.asked.what == Some("cancel") => found,
@@ -131,7 +160,14 @@ pub(crate) async fn cancel(Path(path): Path<String>, headers: HeaderMap, uri: Ur
     };
     match found.job.state(found.now) {
         JobState::Unknown => cancelled(StatusCode::NOT_FOUND, "NOT_FOUND"),
-        JobState::Pending(_) => cancelled(StatusCode::ACCEPTED, "CANCELLATION_REQUESTED"),
+        JobState::Pending(percent) => {
+            if percent < wire::QUEUED
+                && let Err(error) = sandbox.bill.cancel(found.asked.id, found.now).await
+            {
+                return broken(&error);
+            }
+            cancelled(StatusCode::ACCEPTED, "CANCELLATION_REQUESTED")
+        }
         JobState::Ready
         | JobState::Failed
         | JobState::RequestModerated
@@ -169,6 +205,17 @@ fn asked(path: &str) -> Option<Asked<'_>> {
         id,
         what,
     })
+}
+
+/// What is said of a job that was cancelled in time.
+fn stopped(found: &Found<'_>) -> Response {
+    let end = wire::cancelled();
+    if found.asked.what.is_none() {
+        return end.answer();
+    }
+    let urls = wire::urls(&found.origin, &found.asked.app, found.asked.id);
+    let body = wire::completed(urls, &found.job, Some(&end));
+    answer::json(StatusCode::OK, &body)
 }
 
 fn status(found: &Found<'_>, state: JobState) -> Response {

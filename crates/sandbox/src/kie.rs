@@ -1,7 +1,6 @@
 //! kie.ai's unified jobs: create a task, look at its record, download what it made.
 //!
-//! As the real one, it answers almost everything with HTTP 200: what counts is the envelope's `code`. It sends no callback (the real one
-//! signs the task's id alone, so that what it says must be read again anyway), so that the callback outcomes end as success does.
+//! As the real one, it answers almost everything with HTTP 200: what counts is the envelope's `code`.
 
 mod input;
 mod model;
@@ -22,6 +21,7 @@ pub(crate) use self::input::Asked;
 use self::model::{MODELS, Model};
 use crate::{
     Error, Sandbox, answer, bill,
+    callback::Order,
     directive::Outcome,
     job::{Job, Reading, State as JobState, directive_of},
     made,
@@ -44,6 +44,8 @@ struct Task {
 /// What a submit asks for.
 struct Create {
     model: &'static Model,
+    /// Where to call.
+    callback: Option<String>,
     input: Value,
     made: made::Made,
 }
@@ -100,8 +102,18 @@ pub(crate) async fn create(
         billed: if earns { task.cost() } else { 0 },
     };
     let accepted = json!({ "taskId": row.id });
+    let order = Order {
+        outcome: directive.outcome,
+        due: task.job.due(),
+        url: create.callback,
+    };
+    let told = answer::with(task.ended("success"), "taskId", json!(row.id));
     match sandbox.bill.record(row).await {
-        Ok(()) => fine(&accepted),
+        Ok(()) => {
+            let told = json!({ "code": 200, "msg": "success", "data": told });
+            sandbox.caller.call_back(order, &told);
+            fine(&accepted)
+        }
         Err(error) => broken(&error),
     }
 }
@@ -160,6 +172,10 @@ fn read(body: &[u8]) -> Result<Create, Refusal> {
     let input = input.ok_or_else(|| (422, "input is required".to_owned()))?;
     Ok(Create {
         model,
+        callback: body
+            .get("callBackUrl")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         made: model.read(input).map_err(|words| (422, words))?,
         input: Value::Object(input.clone()),
     })

@@ -18,17 +18,19 @@
 //! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
 //! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
+//! | `callback.rs`, `post.rs` | callbacks of jobs that were told to have some; the one way out |
 //! | `config.rs`, `error.rs` | settings, errors |
 //!
 //! It keeps no state but the bill, and what was bought at the simulated Stripe, which it forgets: a job's id carries all there is to
 //! know about the job, so that a restarted sandbox goes on with the jobs of the one before. It calls nobody, but for the endpoint
-//! that takes the simulated Stripe's events: no provider, no service of ours, no callback. It knows nothing of accounts, keys or
+//! that takes the simulated Stripe's events, and the address that came with a job whose outcome is about callbacks. It knows nothing of accounts, keys or
 //! prices of ours. Providers' credentials are checked for presence only.
 
 mod answer;
 mod anthropic;
 mod bfl;
 mod bill;
+mod callback;
 mod config;
 pub mod directive;
 mod error;
@@ -39,6 +41,7 @@ mod kie;
 mod made;
 mod openai;
 mod picture;
+mod post;
 mod replicate;
 mod stripe;
 mod suno;
@@ -75,6 +78,7 @@ pub struct Deps {
 pub struct Sandbox {
     config: Arc<Config>,
     bill: bill::Bill,
+    caller: callback::Caller,
     stripe: stripe::Stripe,
     tasks: Tasks,
     /// Pictures being drawn, and other files being made.
@@ -89,6 +93,7 @@ pub async fn open(deps: Deps) -> Result<Sandbox, Error> {
     let bill = bill::Bill::open(&deps.path, &deps.database, &deps.tasks).await?;
     Ok(Sandbox {
         renders: Arc::new(Semaphore::new(deps.config.max_renders)),
+        caller: callback::Caller::new(deps.config.max_callbacks, &deps.tasks),
         stripe: stripe::Stripe::new(&deps.config, &deps.tasks),
         config: Arc::new(deps.config),
         bill,

@@ -13,7 +13,7 @@ pub mod programs;
 mod rabbit;
 mod redis;
 
-pub(crate) use home::free_port;
+pub use home::free_port;
 pub use postgres::{Postgres, WITH_PASSWORD};
 pub use rabbit::Rabbit;
 pub use redis::Redis;

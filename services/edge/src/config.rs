@@ -50,7 +50,7 @@ pub struct Bodies {
     pub chat: usize,
     /// Responses to whose items one request may refer. Default 64.
     pub referred: usize,
-    /// Bytes of a media request. Default 2 MiB.
+    /// Bytes of a media request, and of what a provider calls back with about one. Default 2 MiB.
     pub media: usize,
     /// Bytes of an uploaded file with the form around it. Default 65 MiB.
     pub upload: usize,
@@ -88,6 +88,8 @@ pub struct Rates {
     pub account_per_minute: u32,
     /// Open HTTP requests of an account, in each mode. Default 0: not limited.
     pub account_concurrency: u32,
+    /// Callbacks of a provider per minute and task; as many may come at once. Default 60.
+    pub callbacks_per_minute: u32,
     /// How long a request counts as open without a word from the process that has it, which renews it three times as often:
     /// so a process that dies blocks no key for longer than this. Default `60s`.
     #[serde(with = "duration")]
@@ -203,6 +205,7 @@ impl Default for Rates {
             concurrency: 1_000,
             account_per_minute: 0,
             account_concurrency: 0,
+            callbacks_per_minute: 60,
             slot_life: Duration::from_secs(60),
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod admin;
 pub(crate) mod audit_log;
 pub(crate) mod cache;
+pub(crate) mod callback;
 pub(crate) mod chat;
 pub(crate) mod fields;
 pub(crate) mod file;

@@ -14,8 +14,8 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, audit_log, chat, file, health, keys, media, models, orders, quote, redeem,
-        responses, task, uploads, usage, webhooks, welcome,
+        account, admin, audit_log, callback, chat, file, health, keys, media, models, orders,
+        quote, redeem, responses, task, uploads, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
     openapi,
@@ -53,6 +53,8 @@ pub enum Access {
     Link,
     /// No key: the request itself is signed.
     Signed,
+    /// No key: nobody can guess the path.
+    Capability,
 }
 
 const INFERENCE: Access = Access::Scope(Scope::Inference);
@@ -136,6 +138,12 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/tasks/{id}/cancel", INFERENCE, || {
         post(task::cancel)
     }),
+    row(
+        Method::POST,
+        "/callbacks/{token}",
+        Access::Capability,
+        || post(callback::hear),
+    ),
     row(Method::GET, "/tasks/{id}/events", READ, || {
         get(task::events)
     }),
@@ -305,7 +313,8 @@ pub(crate) fn router(gate: Gate) -> Router {
             | Access::Scope(_)
             | Access::Either(..)
             | Access::Link
-            | Access::Signed => PREFIXES.iter().fold(router, |router, prefix| {
+            | Access::Signed
+            | Access::Capability => PREFIXES.iter().fold(router, |router, prefix| {
                 router.route(&format!("{prefix}{}", route.path), (route.serve)())
             }),
         };

@@ -1,11 +1,21 @@
-//! Cancelling a task: possible until a provider was asked, where its model allows it.
+//! Cancelling a task, where its model allows it: until a provider was asked, or until it is done, where the provider that has it can stop it.
+//!
+//! That a running task is to be cancelled is written down before its provider is told. So nothing is lost with an answer: the task goes on
+//! being looked at, ends as cancelled if its provider has stopped it, and is never passed on to another one.
 
 use domain::{Caller, TaskId, catalogue::Cancel};
 use proto::{Fault, code};
+use tokio::time::{Instant, sleep};
+use upstream::{Failure, Wait};
 
 use crate::{
-    Error, Media, read,
+    Error, Media,
+    execute::ask,
+    look::its_provider,
+    providers::Cancelled,
+    read,
     state::State,
+    store,
     task::{Output, Task},
 };
 
@@ -17,14 +27,18 @@ pub(crate) async fn cancel(
 ) -> Result<(Task, Vec<Output>), Error> {
     let (task, _) = read::get(media, caller, id).await?;
     let model = media.catalogue.find(&task.model);
-    if model.is_some_and(|model| model.cancel == Cancel::Never) {
-        let why = format!("tasks of {} cannot be cancelled", task.model);
-        return Err(Fault::new(code::NOT_CANCELLABLE, why).into());
+    match model.map(|model| model.cancel) {
+        Some(Cancel::Never) => {
+            let why = format!("tasks of {} cannot be cancelled", task.model);
+            return Err(Fault::new(code::NOT_CANCELLABLE, why).into());
+        }
+        Some(Cancel::Running) => Box::pin(stop(media, task)).await?,
+        Some(Cancel::Queued) | None => drop(withdraw(media, task).await?),
     }
-    if task.state == State::Queued && media.withdraw(task).await? {
-        return read::get(media, caller, id).await;
+    let (task, outputs) = read::get(media, caller, id).await?;
+    if is_cancelled(&task) {
+        return Ok((task, outputs));
     }
-    let (task, _) = read::get(media, caller, id).await?;
     let why = if task.state.is_terminal() {
         format!("the task has ended: it is {}", task.state.public())
     } else {
@@ -32,4 +46,84 @@ pub(crate) async fn cancel(
             .to_owned()
     };
     Err(Fault::new(code::NOT_CANCELLABLE, why).into())
+}
+
+fn is_cancelled(task: &Task) -> bool {
+    let error = task.error.as_ref();
+    task.state == State::Failed && error.is_some_and(|error| error.code == code::CANCELLED.word)
+}
+
+/// Ends a task that no provider was asked for. `false`: one was, or the task has ended.
+async fn withdraw(media: &Media, task: Task) -> Result<bool, Error> {
+    Ok(task.state == State::Queued && media.withdraw(task).await?)
+}
+
+/// Ends a task wherever it is, as long as it can be stopped there.
+async fn stop(media: &Media, mut task: Task) -> Result<(), Error> {
+    let since = Instant::now();
+    loop {
+        match task.state {
+            State::Queued => {
+                if media.withdraw(task.clone()).await? {
+                    return Ok(());
+                }
+            }
+            // In a moment it is known who has it, or that nobody has.
+            State::Starting => {}
+            State::Running => return stop_at_its_provider(media, task).await,
+            State::Reserving | State::Completed | State::Failed => return Ok(()),
+        }
+        if since.elapsed() >= media.config.poll.cancel.wait {
+            return Ok(());
+        }
+        sleep(media.config.tick).await;
+        task = again(media, task).await?;
+    }
+}
+
+async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
+    let (Some(job), Some(candidate)) = (task.job.clone(), its_provider(media, &task)) else {
+        return Ok(());
+    };
+    let (id, now) = (task.id, media.db.now_micros());
+    let noted: Result<bool, Error> = media
+        .db
+        .write(move |connection| {
+            Box::pin(async move { store::task::ask_to_cancel(connection, id, now).await })
+        })
+        .await;
+    noted?;
+    let asked = candidate.adapter.cancel(&candidate.access, &job);
+    let in_time = async {
+        tokio::time::timeout(media.config.poll.cancel.timeout, asked)
+            .await
+            .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
+    };
+    match ask(media, "cancel", candidate.route, in_time).await {
+        Ok(Cancelled::Stopped) => end(media, task).await,
+        Ok(Cancelled::TooLate | Cancelled::Impossible) => Ok(()),
+        Err(failure) => {
+            upstream::report(&candidate.route.provider, "cancel", &failure);
+            let why = "the provider did not say whether it has stopped the task; look at the task, or cancel it again";
+            Err(Fault::new(code::UPSTREAM_FAILED, why).into())
+        }
+    }
+}
+
+/// Its provider has stopped it. Whoever looks at it meanwhile may move it first: the first end counts.
+async fn end(media: &Media, task: Task) -> Result<(), Error> {
+    let mut task = again(media, task).await?;
+    while task.state == State::Running {
+        if media.withdraw(task.clone()).await? {
+            return Ok(());
+        }
+        task = again(media, task).await?;
+    }
+    Ok(())
+}
+
+/// The task as it is now.
+async fn again(media: &Media, task: Task) -> Result<Task, Error> {
+    let found = store::task::get(media.db.reader(), task.id, media.secrets.content());
+    Ok(media.db.read(found).await?.unwrap_or(task))
 }

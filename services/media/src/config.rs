@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::config::{Error, Settings, duration};
+use chassis::{
+    clock::micros,
+    config::{Error, Settings, duration},
+};
 use db::RelayLimits;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -126,6 +129,48 @@ pub struct Poll {
     /// A provider may not know a job for this long after taking it. Default 10 s.
     #[serde(with = "duration")]
     pub settle_in: Duration,
+    /// Being told by them when to look.
+    pub callbacks: Callbacks,
+    /// Telling them to stop.
+    pub cancel: Cancel,
+    /// Looking at jobs whose tasks have ended.
+    pub late: Late,
+}
+
+/// `limits.media.poll.callbacks`: providers that say when something has changed, which only hastens a look.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Callbacks {
+    /// Whether providers are given an address to call. For live keys also only where `server.public_url` is one that they can reach: https,
+    /// and no private name or address. Default `true`.
+    pub enabled: bool,
+    /// A task is looked at because of a callback no more often than this. Default 1 s.
+    #[serde(with = "duration")]
+    pub pause: Duration,
+}
+
+/// `limits.media.poll.cancel`: cancelling tasks that run at providers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cancel {
+    /// How long a cancellation waits for a submit that is under way: only then it is known who has the task. Default 2 s.
+    #[serde(with = "duration")]
+    pub wait: Duration,
+    /// How long a provider may take to answer that it stops a job. Less than the edge waits, `limits.deadlines.media`, with `wait` before it. Default 2 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+/// `limits.media.poll.late`: looking at jobs that a provider had when their tasks ended, by their deadline or because they were cancelled.
+/// What still runs is asked to stop; what succeeded all the same is counted, and charged to nobody.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Late {
+    /// From the end of the task to the first look; each later one waits twice as long. Default 1 min.
+    #[serde(with = "duration")]
+    pub first: Duration,
+    /// How many looks. 0: none. Default 3.
+    pub looks: u32,
 }
 
 /// `limits.media.outputs`: keeping what tasks made.
@@ -219,6 +264,24 @@ impl FileLimits {
     }
 }
 
+// === impl Late ===
+
+impl Late {
+    /// When to look first at a job whose task ends now, if ever.
+    pub(crate) fn first_look(&self, now: i64) -> Option<i64> {
+        self.next_look(now, 0)
+    }
+
+    /// When to look at a job again that was looked at so often.
+    pub(crate) fn next_look(&self, now: i64, looks: i64) -> Option<i64> {
+        let looks = u32::try_from(looks)
+            .ok()
+            .filter(|looks| *looks < self.looks)?;
+        let pause = self.first.saturating_mul(2_u32.saturating_pow(looks));
+        Some(now.saturating_add(micros(pause)))
+    }
+}
+
 // === impl Default ===
 
 impl Default for Limits {
@@ -273,6 +336,36 @@ impl Default for Poll {
             jitter_percent: None,
             failing: Duration::from_secs(30),
             settle_in: Duration::from_secs(10),
+            callbacks: Callbacks::default(),
+            cancel: Cancel::default(),
+            late: Late::default(),
+        }
+    }
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Late {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(60),
+            looks: 3,
         }
     }
 }

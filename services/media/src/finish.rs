@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
+use chassis::failpoint::{Point, reach};
 use domain::charge::Ending;
 use proto::code;
-use tracing::info;
+use tracing::{info, warn};
 use upstream::Failure;
 
 use crate::{
     Error, Media,
-    metrics::Ending as Counted,
+    metrics::{ByProvider, Ending as Counted},
     moves::Move,
-    state::Event,
-    store::{attempt::Outcome, operator::Intervention},
+    providers::Cost,
+    state::{Event, State},
+    store::{
+        self,
+        attempt::{Finding, Outcome, Run},
+        operator::Intervention,
+    },
     task::{Output, Task, TaskError},
     tell,
 };
+
+/// Endings that leave a provider with a job that may still come to something.
+const LEFT_BEHIND: [Ending; 2] = [Ending::Deadline, Ending::Cancelled];
 
 /// Why a task fails.
 pub(crate) struct Failed {
@@ -59,8 +68,20 @@ impl Failed {
 
 impl Move {
     /// What the end costs, and billing told of it.
-    fn charge(&mut self, ending: Ending) -> Result<(), Error> {
-        let receipt = self.after.receipt(ending, &self.files)?;
+    fn charge(&mut self, ending: Ending, runs: Vec<Run>) -> Result<(), Error> {
+        let latest = self.before().attempts;
+        let reason = self.run.and_then(|found| found.reason);
+        let listed = runs.into_iter().map(|run| {
+            let is_latest = run.number == latest;
+            let mut listed = run.listed();
+            if is_latest {
+                reason
+                    .unwrap_or(ending.as_str())
+                    .clone_into(&mut listed.outcome);
+            }
+            listed
+        });
+        let receipt = self.after.receipt(ending, &self.files, listed.collect())?;
         self.after.charged = receipt.total();
         self.tell.push(tell::settle(&self.after, &receipt)?);
         Ok(())
@@ -68,8 +89,14 @@ impl Move {
 }
 
 impl Media {
-    /// The task succeeded: its files are stored. Charges its price. `false`: it has ended otherwise, and the files are nobody's.
-    pub(crate) async fn complete(&self, task: Task, files: Vec<Output>) -> Result<bool, Error> {
+    /// The task succeeded: its files are stored. Charges its price, whatever its provider says it billed. `false`: it has ended otherwise,
+    /// and the files are nobody's.
+    pub(crate) async fn complete(
+        &self,
+        task: Task,
+        files: Vec<Output>,
+        cost: Option<Cost>,
+    ) -> Result<bool, Error> {
         let (made, most) = (task.made(&files), task.price.units);
         if made > most {
             // What it was given shows in what was made of it alone; more than was held is not charged, and not given away.
@@ -80,33 +107,43 @@ impl Media {
             return Ok(false);
         };
         end.after.progress = Some(100);
-        end.outcome = Some(Outcome::Succeeded);
+        end.run = Some(Finding {
+            outcome: Some(Outcome::Succeeded),
+            cost,
+            ..Finding::default()
+        });
         end.files = files;
-        self.end(end, Ending::Completed).await
+        Box::pin(self.end(end, Ending::Completed)).await
     }
 
-    /// The task cannot succeed. `outcome`: how its run stands, unless that is not known.
+    /// The task cannot succeed. `run`: what was found out about its run, if anything was.
     pub(crate) async fn fail(
         &self,
         task: Task,
         why: Failed,
-        outcome: Option<Outcome>,
+        run: impl Into<Finding> + Send,
     ) -> Result<bool, Error> {
         let Some(mut end) = Move::of(task, Event::Failed) else {
             return Ok(false);
         };
         end.after.error = Some(why.error);
-        end.outcome = outcome;
-        self.end(end, why.ending).await
+        end.run = Some(run.into());
+        Box::pin(self.end(end, why.ending)).await
     }
 
     /// The customer no longer wants the task. `false`: a worker was faster, or it is over.
     pub(crate) async fn withdraw(&self, task: Task) -> Result<bool, Error> {
+        self.withdraw_after(task, Finding::default()).await
+    }
+
+    /// As [`Media::withdraw`], after something was found out about its run.
+    pub(crate) async fn withdraw_after(&self, task: Task, run: Finding) -> Result<bool, Error> {
         let Some(mut end) = Move::of(task, Event::Cancelled) else {
             return Ok(false);
         };
         end.after.error = Some(TaskError::of(code::CANCELLED));
-        self.end(end, Ending::Cancelled).await
+        end.run = Some(run);
+        Box::pin(self.end(end, Ending::Cancelled)).await
     }
 
     /// An operator ends the task, whatever it is at. `false`: it is over.
@@ -120,13 +157,28 @@ impl Media {
     }
 
     async fn end(&self, mut end: Move, ending: Ending) -> Result<bool, Error> {
-        end.after.completed_at = Some(self.db.now_micros());
-        end.charge(ending)?;
+        let now = self.db.now_micros();
+        end.after.completed_at = Some(now);
+        end.after.queue_position = None;
+        let mut found = end.run.unwrap_or_default();
+        let ran = end.before().state == State::Running && found.outcome.is_none();
+        if ran && LEFT_BEHIND.contains(&ending) {
+            found.look_at = self.config.poll.late.first_look(now);
+            end.run = Some(found);
+        }
+        let id = end.after.id;
+        let runs = || self.db.read(store::attempt::of_task(self.db.reader(), id));
+        let runs = self.patiently("look at the runs of a task", runs).await?;
+        let told = runs.last().and_then(|run| run.cost);
+        let cost = end.run.and_then(|found| found.cost).or(told);
+        end.charge(ending, runs)?;
         if end.after.callback_url().is_some() {
             end.tell.push(tell::ended(end.after.id));
         }
         let task = end.after.clone();
+        reach(Point::MediaBeforeEnd);
         let ended = self.make(end).await?;
+        reach(Point::MediaAfterEnd);
         if ended {
             let outcome = task
                 .error
@@ -138,7 +190,27 @@ impl Media {
                 outcome: outcome.to_owned(),
             };
             self.metrics.ended.get_or_create(&ending).inc();
+            if let Some(cost) = cost.filter(|_| task.state == State::Completed) {
+                self.compare(&task, cost);
+            }
         }
         Ok(ended)
+    }
+
+    /// A provider that billed more than the customer pays is our loss. Somebody should know.
+    fn compare(&self, task: &Task, cost: Cost) {
+        if cost.in_micros() <= task.charged {
+            return;
+        }
+        let provider = task.provider.clone().unwrap_or_default();
+        warn!(
+            task.id = %task.id,
+            provider.name = provider,
+            billed.micro_usd = cost.micro_usd,
+            charged.microcredits = task.charged.get(),
+            "a provider billed more than the customer pays"
+        );
+        let of = ByProvider { provider };
+        self.metrics.overbilled.get_or_create(&of).inc();
     }
 }

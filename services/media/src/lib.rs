@@ -12,12 +12,14 @@
 //! | file | what |
 //! |---|---|
 //! | `submit.rs`, `quote.rs`, `cancel.rs`, `read.rs`, `list.rs` | the use cases of customers |
+//! | `callback.rs` | providers that say that something has changed |
 //! | `operator.rs` | what operators do to tasks of anybody |
 //! | `hold.rs` | sets a task's price aside with billing |
 //! | `repeat.rs` | a submit whose Idempotency-Key is known |
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
-//! | `execute.rs` | one step of one task |
+//! | `execute.rs`, `look.rs` | one step of one task: a submit, or a look how it stands |
+//! | `late.rs` | looks at jobs whose tasks have ended meanwhile |
 //! | `pace.rs` | when jobs are looked at, and how much each provider is asked |
 //! | `line.rs` | tasks that wait for room at their providers, and whose turn it is |
 //! | `moves.rs` | every change of a task, in one transaction, fenced |
@@ -35,6 +37,7 @@
 //! | `store/` | the SQL |
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod callback;
 mod cancel;
 mod config;
 mod error;
@@ -44,9 +47,11 @@ mod finish;
 mod hold;
 mod json;
 mod kind;
+mod late;
 mod lease;
 mod line;
 mod list;
+mod look;
 mod measure;
 mod metrics;
 mod moves;
@@ -135,6 +140,11 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0008_duration.sql"),
     ),
     Migration::both(9, "list", include_str!("../migrations/0009_list.sql")),
+    Migration::both(
+        10,
+        "running",
+        include_str!("../migrations/0010_running.sql"),
+    ),
     Migration::both(11, "parts", include_str!("../migrations/0011_parts.sql")),
     Migration::both(
         12,
@@ -248,6 +258,7 @@ impl Media {
         self.0.relay.run(tasks, &self.teller());
         worker::start(self, tasks);
         sweep::start(self, tasks);
+        late::start(self, tasks);
     }
 }
 

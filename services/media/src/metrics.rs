@@ -15,6 +15,20 @@ pub(crate) struct Ending {
     pub(crate) outcome: String,
 }
 
+/// Whose it was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByProvider {
+    /// As the configuration calls it.
+    pub(crate) provider: String,
+}
+
+/// What came of a callback, in a small set of words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CallbackEnd {
+    /// `hastened`, `no_effect` or `forged`.
+    pub(crate) outcome: &'static str,
+}
+
 /// The metrics of media.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -26,6 +40,14 @@ pub(crate) struct Metrics {
     pub(crate) steps: Gauge,
     /// Submits whose outcome stayed unknown: each may have cost us something.
     pub(crate) unknown_submits: Counter,
+    /// Completed tasks for which a provider says it billed more than their customers pay: our loss.
+    pub(crate) overbilled: Family<ByProvider, Counter>,
+    /// Jobs that ended well after their tasks had failed: nobody is charged.
+    pub(crate) late_successes: Family<ByProvider, Counter>,
+    /// Tasks that went on at another provider after the one that had them failed.
+    pub(crate) passed_on: Family<ByProvider, Counter>,
+    /// Callbacks of providers, by what came of them.
+    pub(crate) callbacks: Family<CallbackEnd, Counter>,
     /// Files that customers uploaded.
     pub(crate) uploads: Counter,
 }
@@ -54,6 +76,26 @@ impl Metrics {
             "aio_media_unknown_submits",
             "Paid submits whose outcome stayed unknown",
             metrics.unknown_submits.clone(),
+        );
+        registry.register(
+            "aio_media_overbilled",
+            "Completed tasks for which a provider says it billed more than the customer pays",
+            metrics.overbilled.clone(),
+        );
+        registry.register(
+            "aio_media_late_successes",
+            "Jobs that ended well after their tasks had failed; nobody is charged",
+            metrics.late_successes.clone(),
+        );
+        registry.register(
+            "aio_media_passed_on",
+            "Tasks that went on elsewhere after this provider had failed them",
+            metrics.passed_on.clone(),
+        );
+        registry.register(
+            "aio_media_callbacks",
+            "Callbacks of providers, by what came of them",
+            metrics.callbacks.clone(),
         );
         registry.register(
             "aio_media_uploads",

@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error, Media,
     state::{Event, State},
-    store::{self, attempt::Outcome, operator::Intervention},
+    store::{self, attempt::Finding, operator::Intervention},
     task::{Output, Task},
 };
 
@@ -29,8 +29,8 @@ pub(crate) struct Move {
     before: Task,
     /// What it becomes. Change its fields before the move is made; state and version are decided.
     pub(crate) after: Task,
-    /// How its latest run at a provider stands now, unless that stays as it is.
-    pub(crate) outcome: Option<Outcome>,
+    /// What was found out about its latest run at a provider.
+    pub(crate) run: Option<Finding>,
     /// The files it made.
     pub(crate) files: Vec<Output>,
     /// What must be told to others.
@@ -69,8 +69,10 @@ impl Move {
         if !store::task::save(connection, &self.before, &self.after, &sealer).await? {
             return Ok(false);
         }
-        if let Some(outcome) = self.outcome {
-            store::attempt::note(connection, &self.after, outcome).await?;
+        if let Some(finding) = self.run {
+            let run = (self.before.id, self.before.attempts);
+            let job = self.after.job.as_deref();
+            store::attempt::note(connection, run, job, finding).await?;
         }
         for file in &self.files {
             store::output::insert(connection, &self.after, file, &sealer).await?;
@@ -89,6 +91,11 @@ impl Move {
         Ok(true)
     }
 
+    /// The task as it was.
+    pub(crate) const fn before(&self) -> &Task {
+        &self.before
+    }
+
     /// The task as it is after an event; `None` when the event comes too late or too early.
     pub(crate) fn of(before: Task, event: Event) -> Option<Self> {
         let state = before.state.apply(event)?;
@@ -105,11 +112,13 @@ impl Move {
     /// A change that customers cannot see.
     pub(crate) fn unseen(before: Task, change: impl FnOnce(&mut Task)) -> Self {
         let mut after = before.clone();
+        // Whoever has found something out lets go of the task, unless it goes on.
+        after.lease_until = 0;
         change(&mut after);
         Self {
             before,
             after,
-            outcome: None,
+            run: None,
             files: Vec::new(),
             tell: Vec::new(),
             by: None,

@@ -1,10 +1,5 @@
 //! The providers of media: one adapter a file. An adapter speaks one wire protocol and nothing else: it does not retry,
 //! keep state, know prices or decide whether a task fails.
-#![expect(
-    dead_code,
-    reason = "the engine takes the rest of the seam up in the commits behind this one"
-)]
-
 mod bfl;
 mod fal;
 mod fastapi;
@@ -13,6 +8,7 @@ mod for_tests;
 mod kie;
 mod policy;
 mod replicate;
+mod signature;
 mod suno;
 mod svix;
 
@@ -143,6 +139,11 @@ fn moderated(words: &str) -> Failure {
 // === impl Cost ===
 
 impl Cost {
+    /// The same in micro-credits, of which a cent buys a million.
+    pub(crate) const fn in_micros(self) -> Micros {
+        Micros::new(self.micro_usd.saturating_mul(100))
+    }
+
     /// So many of a provider's own credits, as its JSON has them, at so much each. What is less than a millionth of a credit is left out.
     pub(crate) fn of_credits(credits: &Value, micro_usd_each: i64) -> Option<Self> {
         let text = match credits {

@@ -12,10 +12,10 @@ use proto::{
     common::v1::Quote,
     context_from_wire, id_from_wire,
     media::v1::{
-        CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, ListTasksReply, ListTasksRequest,
-        ListUnknownAttemptsReply, ListUnknownAttemptsRequest, OutputHead, OutputPart, QuoteRequest,
-        ReadOutputRequest, SubmitReply, SubmitRequest, TaskSnapshot, UnknownAttempt, media_server,
-        output_part::Part,
+        CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, HearReply, HearRequest,
+        ListTasksReply, ListTasksRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
+        OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply, SubmitRequest,
+        TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
     },
     mode_to_wire,
 };
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 use tracing::{Span, info_span};
 
 use crate::{
-    Error, Media, cancel,
+    Error, Media, callback, cancel,
     list::{self, Filter},
     quote, read, store,
     submit::{self, Accepted, Submission},
@@ -60,10 +60,9 @@ impl media_server::Media for Media {
         let accepted = self
             .peers
             .tasks
-            .run_to_end(
-                span,
-                async move { submit::submit(&media, submission).await },
-            )
+            .run_to_end(span, async move {
+                Box::pin(submit::submit(&media, submission)).await
+            })
             .await;
         let (task, replayed) = match accepted.ok_or_else(panicked)?.map_err(refuse)? {
             Accepted::New(task) => (task, false),
@@ -162,6 +161,15 @@ impl media_server::Media for Media {
         let deleted = self.peers.tasks.run_to_end(Span::current(), work).await;
         let (task, outputs) = deleted.ok_or_else(panicked)?.map_err(refuse)?;
         self.to_wire(&task, &outputs).map(Response::new)
+    }
+
+    async fn hear(&self, request: Request<HearRequest>) -> Result<Response<HearReply>, Status> {
+        let request = request.into_inner();
+        let id = id_from_wire(&request.task_id)?;
+        callback::hear(self, id, (&request.headers, &request.body))
+            .await
+            .map_err(refuse)?;
+        Ok(Response::new(HearReply {}))
     }
 
     type ReadOutputStream = Parts;

@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Failed,
     /// The customer no longer wants it.
     Cancelled,
+    /// The provider that had it failed, for nothing, and another one is asked.
+    PassedOn,
 }
 
 // === impl State ===
@@ -111,11 +113,13 @@ impl State {
     pub(crate) const fn apply(self, event: Event) -> Option<Self> {
         match (self, event) {
             (Self::Reserving, Event::Held) | (Self::Starting, Event::PutBack) => Some(Self::Queued),
-            (Self::Queued, Event::Claimed) => Some(Self::Starting),
+            (Self::Queued, Event::Claimed) | (Self::Running, Event::PassedOn) => {
+                Some(Self::Starting)
+            }
             (Self::Starting, Event::Accepted) => Some(Self::Running),
             (Self::Running, Event::Succeeded) => Some(Self::Completed),
             (Self::Queued | Self::Starting | Self::Running, Event::Failed)
-            | (Self::Queued, Event::Cancelled) => Some(Self::Failed),
+            | (Self::Queued | Self::Running, Event::Cancelled) => Some(Self::Failed),
             _ => None,
         }
     }
@@ -127,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 8] = [
         Event::Held,
         Event::Claimed,
         Event::Accepted,
@@ -135,17 +139,18 @@ mod tests {
         Event::Succeeded,
         Event::Failed,
         Event::Cancelled,
+        Event::PassedOn,
     ];
 
     /// The whole table: a row per state, a column per event, `-` for "changes nothing".
     const TABLE: &str = "
-        state     | Held   Claimed  Accepted PutBack Succeeded Failed Cancelled
-        reserving | queued -        -        -       -         -      -
-        queued    | -      starting -        -       -         failed failed
-        starting  | -      -        running  queued  -         failed -
-        running   | -      -        -        -       completed failed -
-        completed | -      -        -        -       -         -      -
-        failed    | -      -        -        -       -         -      -
+        state     | Held   Claimed  Accepted PutBack Succeeded Failed Cancelled PassedOn
+        reserving | queued -        -        -       -         -      -         -
+        queued    | -      starting -        -       -         failed failed    -
+        starting  | -      -        running  queued  -         failed -         -
+        running   | -      -        -        -       completed failed failed    starting
+        completed | -      -        -        -       -         -      -         -
+        failed    | -      -        -        -       -         -      -         -
     ";
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_terminal_state_wins(events in proptest::collection::vec(0_usize..7, 0..40)) {
+        fn the_first_terminal_state_wins(events in proptest::collection::vec(0_usize..8, 0..40)) {
             let mut state = State::Reserving;
             let mut ended = None;
             for event in events {

@@ -136,37 +136,26 @@ pub(crate) async fn prepare(
         let (model, allowed) = (model.slug.clone(), submission.models.clone());
         return Err(Fault::from(Unserved::NotAllowed { model, allowed }).into());
     }
-    let created_at = media.db.now_micros();
-    let (at, factor) = (
-        Moment::from_micros(created_at),
-        submission.caller.price_factor,
-    );
+    let (created_at, mode) = (media.db.now_micros(), submission.caller.mode);
+    let at = Moment::from_micros(created_at);
+    let factor = submission.caller.price_factor;
     let price = Frozen::of(model, &parameters, at, factor).ok_or(Error::Damaged("no price"))?;
     let held = price.ceiling().map_err(|_| Error::Damaged("no price"))?;
     within(submission.max_cost, held)?;
-    reachable(media, submission.caller.mode, model, &parameters)?;
+    reachable(media, mode, model, &parameters)?;
     let inputs = model.urls(&parameters);
-    check_urls(
-        media,
-        submission.caller.mode,
-        inputs,
-        callback_url.as_deref(),
-    )
-    .await?;
+    check_urls(media, mode, inputs, callback_url.as_deref()).await?;
     let request = Request {
         parameters,
         callback_url,
         tags,
     };
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
-    let line = media.line(
-        submission.caller.mode,
-        model.candidates(&request.parameters),
-    );
+    let line = media.line(mode, model.candidates(&request.parameters));
     let task = Task {
         id: submission.task,
         account: submission.caller.account,
-        mode: submission.caller.mode,
+        mode,
         route: submission.route.clone(),
         model: model.slug.clone(),
         state: State::Reserving,
@@ -192,6 +181,8 @@ pub(crate) async fn prepare(
         started_at: None,
         completed_at: None,
         deadline_at: created_at.saturating_add(micros(deadline)),
+        queue_position: None,
+        cancel_asked_at: 0,
         trace: traceparent(),
     };
     Ok((task, request))
@@ -442,7 +433,8 @@ impl Media {
         let Some(found) = self.db.read(found).await? else {
             return Ok(Abandoned::Gone);
         };
-        let release = tell::settle(&found, &found.receipt(Ending::NeverAccepted, &[])?)?;
+        let receipt = found.receipt(Ending::NeverAccepted, &[], Vec::new())?;
+        let release = tell::settle(&found, &receipt)?;
         let now = self.db.now_micros();
         let written: Result<Abandoned, Error> = self
             .db

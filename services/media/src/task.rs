@@ -4,7 +4,7 @@ use domain::{
     AccountId, Micros, Mode, Tags, TaskId,
     charge::{Charge, Ending, Kind},
     price::Frozen,
-    receipt::{Attempts, Receipt, Subject},
+    receipt::{Attempt, Attempts, Receipt, Subject},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -70,6 +70,10 @@ pub(crate) struct Task {
     pub completed_at: Option<i64>,
     /// When it fails if it has not ended.
     pub deadline_at: i64,
+    /// How many jobs are before it at its provider, where that tells.
+    pub queue_position: Option<i64>,
+    /// When its customer asked to cancel it while a provider had it; 0: never.
+    pub cancel_asked_at: i64,
     /// The W3C traceparent of the request that submitted it, or nothing.
     pub trace: String,
 }
@@ -191,14 +195,19 @@ impl Task {
         }
     }
 
-    /// What explains its charge when it ends so, with these files: the table says whether it costs anything.
+    /// What explains its charge when it ends so, with these files, after these runs: the table says whether it costs anything.
     ///
     /// # Errors
     /// When the sum does not fit.
-    pub(crate) fn receipt(&self, ending: Ending, files: &[Output]) -> Result<Receipt, Error> {
+    pub(crate) fn receipt(
+        &self,
+        ending: Ending,
+        files: &[Output],
+        runs: Vec<Attempt>,
+    ) -> Result<Receipt, Error> {
         let receipt = Receipt {
             provider: self.provider.clone().unwrap_or_default(),
-            attempts: Attempts::Runs(self.attempts),
+            attempts: Attempts::Calls(runs),
             error_code: self.error.as_ref().map(|error| error.code.clone()),
             ..Receipt::of(Subject {
                 route: self.route.clone(),

@@ -1,6 +1,9 @@
 //! The outbox of media: rings the bell for workers, settles holds with billing, hands finished tasks to webhooks.
 
-use chassis::telemetry::causes;
+use chassis::{
+    failpoint::{Point, reach},
+    telemetry::causes,
+};
 use std::{sync::Arc, time::Duration};
 
 use chassis::clock::mint;
@@ -128,7 +131,12 @@ impl Media {
     async fn tell(&self, row: Row) -> Result<(), Error> {
         let task = TaskId::from_slice(&row.subject).ok_or(Error::Damaged("outbox subject"))?;
         match row.topic.as_str() {
-            RUN => self.ring_for(task).await,
+            RUN => {
+                reach(Point::MediaBeforeRing);
+                self.ring_for(task).await?;
+                reach(Point::MediaAfterRing);
+                Ok(())
+            }
             SETTLE => self.tell_billing(task, &row).await,
             ENDED => self.tell_webhooks(task, &row).await,
             _ => Err(Error::Damaged("outbox topic")),

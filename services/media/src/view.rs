@@ -6,9 +6,10 @@ use chassis::{
     LinkSigner,
     clock::{MICROS_PER_SECOND, rfc3339},
 };
-use domain::Micros;
+use domain::{Micros, Mode};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
+use upstream::{EgressConfig, Policy};
 
 use crate::task::{FIRST_IS_THERE, Output, TEXT_IS_THERE, Task, TaskError};
 
@@ -20,6 +21,8 @@ const REQUEST_BYTES: usize = 8_000;
 pub(crate) struct Viewer {
     public_url: String,
     links: LinkSigner,
+    /// Whether anybody can reach that.
+    is_public: bool,
 }
 
 /// The wire shape of a task.
@@ -36,6 +39,7 @@ struct View<'a> {
     /// Grows with each change: poll, events and webhook tell which of two tellings is the newer.
     sequence: i64,
     progress: Option<i64>,
+    queue_position: Option<i64>,
     stage: Option<&'static str>,
     request: &'a Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +77,18 @@ impl Viewer {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             links,
+            is_public: is_public(public_url),
         }
+    }
+
+    /// Where a provider may say that something has changed; `None` where it could not reach us. The sandbox is in the same house.
+    pub(crate) fn callback(&self, task: &Task) -> Option<String> {
+        let reaches = match task.mode {
+            Mode::Test => true,
+            Mode::Live => self.is_public,
+        };
+        let token = self.links.callback(task.id);
+        reaches.then(|| format!("{}/api/v1/callbacks/{token}", self.public_url))
     }
 
     /// The view as JSON.
@@ -111,6 +126,7 @@ impl Viewer {
             } else {
                 task.progress
             },
+            queue_position: task.queue_position,
             stage: stage(task),
             request: &request,
             request_truncated: truncated.then_some(true),
@@ -175,6 +191,12 @@ impl Viewer {
             self.public_url, task.id, output.number
         )
     }
+}
+
+/// Whether a provider, somewhere, can call an address that begins so: by its form, what a stranger's could be.
+fn is_public(url: &str) -> bool {
+    let strangers = Policy::new(&EgressConfig::default());
+    url.starts_with("https://") && strangers.check_form(url).is_ok()
 }
 
 /// One entry of `output`; `picture`: where the picture is that belongs to it.
@@ -250,6 +272,21 @@ fn shorten(parameters: Map<String, Value>) -> (Map<String, Value>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn providers_are_given_only_addresses_that_they_can_reach() {
+        for (url, reached) in [
+            ("https://api.example.com", true),
+            ("http://api.example.com", false),
+            ("https://localhost", false),
+            ("https://127.0.0.1", false),
+            ("https://10.0.0.7", false),
+            ("https://[::1]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_public(url), reached, "{url}");
+        }
+    }
 
     #[test]
     fn a_request_that_is_too_long_is_shortened() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chassis::{
     Tasks,
+    failpoint::{Point, reach},
     telemetry::{self, causes},
 };
 use domain::TaskId;
@@ -98,10 +99,12 @@ impl Worker {
         // In one order in every process.
         ids.sort_unstable();
         // The bells are kept in hand while the database is away: given back, they would only ring again at once.
+        reach(Point::MediaBeforeClaim);
         let claimed = self
             .media
             .patiently("take tasks", || self.claim(ids.clone()))
             .await?;
+        reach(Point::MediaAfterClaim);
         for (task, step) in claimed.into_iter().zip(steps) {
             self.begin(task, step).await;
         }

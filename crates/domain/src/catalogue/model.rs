@@ -121,6 +121,8 @@ pub enum Cancel {
     Never,
     /// Until a provider was asked.
     Queued,
+    /// Until it is done, where the provider that has it can stop it.
+    Running,
 }
 
 /// Limits of a chat model, in tokens.

@@ -19,6 +19,7 @@ mod crash_storm;
 mod credit_limit;
 mod cuts;
 mod embeddings;
+mod engine;
 mod errors;
 mod fal;
 mod fallback;

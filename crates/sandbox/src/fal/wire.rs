@@ -37,7 +37,7 @@ pub(crate) struct Ended {
 }
 
 /// Until so much of its time has passed, in percent, a job waits in the queue.
-const QUEUED: u8 = 30;
+pub(crate) const QUEUED: u8 = 30;
 
 pub(crate) const NO_KEY: Refusal = Refusal::new(
     StatusCode::UNAUTHORIZED,
@@ -80,6 +80,23 @@ pub(crate) fn moderated(model: &Model) -> Ended {
         msg: "The content was flagged by a content checker.",
         retryable: "false",
     }
+}
+
+/// It was cancelled before it began.
+pub(crate) fn cancelled() -> Ended {
+    Ended {
+        // Not in the list of statuses, and theirs.
+        status: StatusCode::from_u16(499).unwrap_or(StatusCode::CONFLICT),
+        kind: "client_cancelled",
+        field: None,
+        msg: "The request was cancelled",
+        retryable: "false",
+    }
+}
+
+/// What a webhook says of a job that is done. Of its result it says nothing, which is there to be fetched.
+pub(crate) fn webhook(id: &str) -> Value {
+    json!({ "request_id": id, "gateway_request_id": id, "status": "OK", "payload": {} })
 }
 
 /// A wrong input.

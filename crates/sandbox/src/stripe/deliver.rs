@@ -8,16 +8,15 @@ use std::{
 use bytes::Bytes;
 use chassis::Tasks;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
+use http::{HeaderName, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::Sha256;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 use tracing::{info_span, warn};
 
 use super::{StripeConfig, wire};
+use crate::post::{Undelivered, post};
 
 /// How often an event is sent that is not taken. The real one goes on for three days.
 const ATTEMPTS: u32 = 10;
@@ -128,27 +127,8 @@ impl Courier {
     }
 
     async fn post(&self, url: &str, body: &Bytes) -> Result<StatusCode, Undelivered> {
-        let uri: Uri = url.parse()?;
-        let authority = uri.authority().ok_or(Undelivered::NoHost)?;
-        let place = (authority.host(), authority.port_u16().unwrap_or(80));
-        let stream = TcpStream::connect(place).await?;
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await?;
-        let request = Request::post(uri.path_and_query().map_or("/", |path| path.as_str()))
-            .header(header::HOST, authority.as_str())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("stripe-signature", self.sign(body))
-            .body(Full::new(body.clone()))?;
-        let (answer, _closed) = futures::join!(
-            async {
-                let answer = sender.send_request(request).await;
-                // The connection ends when nobody can send on it any more.
-                drop(sender);
-                answer.map(|answer| answer.status())
-            },
-            connection
-        );
-        Ok(answer?)
+        let name = HeaderName::from_static("stripe-signature");
+        post(url, body, Some((name, self.sign(body)))).await
     }
 
     /// The header's value: HMAC takes keys of any length, so there always is one.
@@ -168,19 +148,4 @@ impl Courier {
     fn bag(&self) -> MutexGuard<'_, Bag> {
         self.bag.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Why an event did not arrive.
-#[derive(Debug, thiserror::Error)]
-enum Undelivered {
-    #[error("the endpoint's URL names no host")]
-    NoHost,
-    #[error(transparent)]
-    Url(#[from] http::uri::InvalidUri),
-    #[error(transparent)]
-    Request(#[from] http::Error),
-    #[error(transparent)]
-    Connection(#[from] std::io::Error),
-    #[error(transparent)]
-    Http(#[from] hyper::Error),
 }

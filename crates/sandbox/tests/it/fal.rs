@@ -367,7 +367,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn cancelling_is_answered_and_stops_nothing() {
+async fn cancelling_stops_what_waits() {
     let app = App::start().await;
     let cancel = async |url: &str| {
         let response = keyed(app.client.put(url)).send().await.unwrap();
@@ -382,7 +382,16 @@ async fn cancelling_is_answered_and_stops_nothing() {
         (202, "CANCELLATION_REQUESTED".to_owned())
     );
     let state = at(&app, &running, "status_url").await;
-    assert_eq!(state.status(), StatusCode::ACCEPTED);
+    assert_eq!(state.status(), StatusCode::OK);
+    let state: Value = state.json().await.unwrap();
+    assert_eq!(
+        (&state["status"], &state["error_type"]),
+        (&json!("COMPLETED"), &json!("client_cancelled"))
+    );
+    let result = at(&app, &running, "response_url").await;
+    assert_eq!(result.status().as_u16(), 499);
+    let bill = app.json("/bill").await;
+    assert_eq!(bill["by_provider"]["fal"]["billed"], 0);
     let done = accepted(&app, "a cat").await;
     finished(&app, &done).await;
     let url = done["cancel_url"].as_str().unwrap();

@@ -20,7 +20,7 @@ pub(super) const TRIES: u32 = 5;
 ///
 /// # Errors
 /// When there is none.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..1_000 {
         let port = rand::random_range(PORTS);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

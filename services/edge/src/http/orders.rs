@@ -79,7 +79,7 @@ pub(crate) struct Order {
 #[derive(Serialize, ToSchema)]
 #[schema(as = EventReceived)]
 pub(crate) struct Received {
-    received: bool,
+    pub(crate) received: bool,
 }
 
 /// `GET /orders/packs`.

@@ -65,6 +65,9 @@ pub(super) struct Task {
     /// 0 to 100, where the provider tells.
     #[schema(minimum = 0, maximum = 100)]
     progress: Option<i64>,
+    /// How many jobs are before it at its provider, where the provider tells.
+    #[schema(minimum = 0)]
+    queue_position: Option<i64>,
     /// How far a piece of music is.
     stage: Option<Stage>,
     /// The parameters that count, at most 8 kB of them.

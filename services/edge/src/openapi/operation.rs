@@ -101,6 +101,9 @@ fn needs(access: Access) -> String {
             "Needs the signed link as it was given, or a key with scope `read`.".to_owned()
         }
         Access::Signed => "Needs no key: the request itself is signed.".to_owned(),
+        Access::Capability => {
+            "Needs no key: its path is known to whom we told it alone.".to_owned()
+        }
     }
 }
 
@@ -108,7 +111,7 @@ fn security(access: Access) -> Vec<SecurityRequirement> {
     let none: [&str; 0] = [];
     let key = [BEARER, HEADER].map(|scheme| SecurityRequirement::new(scheme, none));
     match access {
-        Access::Open | Access::Public | Access::Signed => Vec::new(),
+        Access::Open | Access::Public | Access::Signed | Access::Capability => Vec::new(),
         Access::Key | Access::Scope(_) | Access::Either(..) => key.into(),
         Access::Link => key
             .into_iter()

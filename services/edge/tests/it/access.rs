@@ -71,6 +71,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/orders", ""),
     ("GET", "/orders/{id}", ""),
     ("POST", "/payments/stripe/webhook", "{}"),
+    ("POST", "/callbacks/{token}", "{}"),
     ("POST", "/credits/redeem", r#"{"code":"AIO"}"#),
     ("POST", "/credits/test/reset", ""),
     (
@@ -180,7 +181,12 @@ async fn answers_anybody(house: &House, route: &Route) -> bool {
     let prefixes = match route.access {
         Access::Open => &[""][..],
         Access::Public => &["/api/v1", "/v1"],
-        Access::Key | Access::Scope(_) | Access::Either(..) | Access::Link | Access::Signed => {
+        Access::Key
+        | Access::Scope(_)
+        | Access::Either(..)
+        | Access::Link
+        | Access::Signed
+        | Access::Capability => {
             return false;
         }
     };
@@ -190,6 +196,20 @@ async fn answers_anybody(house: &House, route: &Route) -> bool {
         assert_eq!(asked.send().await.unwrap().status(), 200, "{path}");
     }
     true
+}
+
+/// How a made-up call is refused where no key is asked for.
+fn without_a_key(access: Access) -> Option<(u16, &'static str)> {
+    match access {
+        Access::Signed => Some((400, "invalid_signature")),
+        Access::Capability => Some((404, "unknown_route")),
+        Access::Open
+        | Access::Public
+        | Access::Key
+        | Access::Scope(_)
+        | Access::Either(..)
+        | Access::Link => None,
+    }
 }
 
 #[tokio::test]
@@ -211,9 +231,8 @@ async fn every_route_demands_what_it_says() {
         for prefix in ["/api/v1", "/v1"] {
             let path = format!("{prefix}{}", filled(&house, route.path));
             let call = || call(&house, &route.method, &path, body);
-            if route.access == Access::Signed {
-                let unsigned = (400, "invalid_signature".to_owned());
-                assert_eq!(refusal(call()).await, unsigned, "{path}");
+            if let Some((status, code)) = without_a_key(route.access) {
+                assert_eq!(refusal(call()).await, (status, code.to_owned()), "{path}");
                 continue;
             }
             let asked = |key: &str| call().bearer_auth(key);
@@ -234,7 +253,11 @@ async fn every_route_demands_what_it_says() {
                 "{path}"
             );
             let needed = match route.access {
-                Access::Open | Access::Public | Access::Key | Access::Signed => vec![],
+                Access::Open
+                | Access::Public
+                | Access::Key
+                | Access::Signed
+                | Access::Capability => vec![],
                 Access::Scope(scope) => vec![scope],
                 Access::Either(one, other) => vec![one, other],
                 Access::Link => vec![Scope::Read],

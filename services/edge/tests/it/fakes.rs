@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) new_codes: Mutex<Vec<billing::CreateRedeemCodesRequest>>,
     /// What chat and media were asked to quote.
     pub(crate) chat_quotes: Mutex<Vec<chat::QuoteRequest>>,
+    pub(crate) heard: Mutex<Vec<media::HearRequest>>,
     pub(crate) media_quotes: Mutex<Vec<media::QuoteRequest>>,
     /// Every change of what an account pays.
     pub(crate) factors: Mutex<Vec<billing::SetPriceFactorRequest>>,
@@ -445,6 +446,14 @@ impl media::media_server::Media for FakeMedia {
             return Err(Fault::new(code::NOT_FOUND, "no such output").into());
         }
         Ok(Response::new(task))
+    }
+
+    async fn hear(
+        &self,
+        request: Request<media::HearRequest>,
+    ) -> Result<Response<media::HearReply>, Status> {
+        self.0.heard.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(media::HearReply {}))
     }
 
     type ReadOutputStream = Streamed<media::OutputPart>;

@@ -12,6 +12,7 @@ mod admin_tasks;
 mod audit_log;
 mod broken;
 mod cache;
+mod callbacks;
 mod chat;
 mod fake_chat;
 mod fake_files;

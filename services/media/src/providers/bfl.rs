@@ -8,10 +8,15 @@ use serde_json::{Map, Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, fastapi, moderated};
+use super::{
+    Access, Callback, Cancelled, Cost, Heard, MediaProvider, Order, Progress, Started, fastapi,
+    moderated, signature,
+};
 
 /// Polling hosts of theirs, besides the configured one, that may be shown the key.
 const OWN_HOSTS: &str = ".bfl.ai";
+/// Their global address.
+const GLOBAL_HOST: &str = "api.bfl.ai";
 /// What one of their credits is, in millionths of a US dollar.
 const CREDIT: i64 = 10_000;
 /// Width and height at 1K, about a megapixel and multiples of 16; 2K doubles both.
@@ -83,8 +88,14 @@ impl MediaProvider for Bfl {
         let mut headers = authorised(access);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut body = body(order.parameters);
-        if let (Some(callback), Some(fields)) = (order.callback, body.as_object_mut()) {
+        let callback = order
+            .callback
+            .filter(|_| polls_without_a_url(&access.base_url));
+        if let (Some(callback), Some(fields)) = (callback, body.as_object_mut()) {
             fields.insert("webhook_url".to_owned(), callback.into());
+            if let Some(secret) = &access.callback_secret {
+                fields.insert("webhook_secret".to_owned(), secret.expose().into());
+            }
         }
         let body = body.to_string().into();
         let reply = self
@@ -119,6 +130,20 @@ impl MediaProvider for Bfl {
         let polled: Polled = serde_json::from_slice(&answer)
             .map_err(|_| Failure::malformed("the answer to a poll has no status"))?;
         progress(polled)
+    }
+
+    /// They sign the body with the secret that came with the job.
+    fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        let Some(secret) = &access.callback_secret else {
+            return Heard::Unsigned;
+        };
+        let signed = signature::text(callback.headers, "x-bfl-signature");
+        let signed = signature::of_hex(signed.trim_start_matches("sha256="));
+        if signature::is_hmac(secret, callback.body, &signed) {
+            Heard::Signed
+        } else {
+            Heard::Forged
+        }
     }
 
     /// They have no such call.
@@ -178,6 +203,12 @@ fn size(aspect_ratio: &str, resolution: &str) -> (u32, u32) {
         .find(|(name, _, _)| *name == aspect_ratio)
         .map_or((1024, 1024), |(_, width, height)| (*width, *height));
     (width.saturating_mul(factor), height.saturating_mul(factor))
+}
+
+/// Whether a job can be found by its id alone. With a webhook they do not say where to poll, and their global address answers from
+/// regions that do not know each other's jobs: there a callback could cost us the job.
+fn polls_without_a_url(base: &Url) -> bool {
+    base.host_str() != Some(GLOBAL_HOST)
 }
 
 /// What finds the job again: relative to the configured address if it is there (so that the address may change), else the
@@ -290,6 +321,56 @@ mod tests {
             "v1/get_result?id=1",
         );
         check("https://api.bfl.ai/", None, "v1/get_result?id=a b");
+    }
+
+    #[test]
+    fn a_webhook_is_asked_for_only_where_the_job_is_found_without_a_url() {
+        for (base, asked_for) in [
+            ("https://api.bfl.ai/", false),
+            ("https://api.eu.bfl.ai/", true),
+            ("http://127.0.0.1:1/bfl/", true),
+        ] {
+            assert_eq!(
+                polls_without_a_url(&Url::parse(base).unwrap()),
+                asked_for,
+                "{base}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_callback_is_theirs_by_its_signature() {
+        let bfl = Bfl::new(ProviderClient::new(&upstream::UpstreamConfig::default()).unwrap());
+        let mut access = Access {
+            base_url: base(),
+            key: None,
+            dialect: domain::Dialect::default(),
+            headers: HeaderMap::new(),
+            callback_secret: None,
+        };
+        let heard = |access: &Access, body: &[u8], signature: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-bfl-signature", signature.parse().unwrap());
+            let callback = Callback {
+                job: "v1/get_result?id=1",
+                headers: &headers,
+                body,
+                now: 0,
+            };
+            bfl.hears(access, &callback)
+        };
+        let signature = "sha256=adbde1ce40c89c14215687d5d762a47df6dfaefcfad61e2e86718ffc8498571b";
+        assert_eq!(heard(&access, b"{}", ""), Heard::Unsigned);
+        access.callback_secret = Some(Secret::new("s3cret"));
+        for (body, signature, expected) in [
+            (&b"{}"[..], signature, Heard::Signed),
+            (b"{ }", signature, Heard::Forged),
+            (b"{}", "", Heard::Forged),
+            (b"{}", "sha256=", Heard::Forged),
+            (b"{}", "sha256=zz", Heard::Forged),
+        ] {
+            assert_eq!(heard(&access, body, signature), expected, "{signature}");
+        }
     }
 
     #[test]

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, policy};
+use super::{
+    Access, Callback, Cancelled, Cost, Heard, MediaProvider, Order, Progress, Started, policy,
+    signature,
+};
 
 /// What one of their credits is, in millionths of a US dollar.
 const CREDIT: i64 = 5_000;
@@ -139,6 +142,23 @@ impl MediaProvider for Kie {
             Err(failure) => return Err(failure),
         };
         envelope.progress()
+    }
+
+    /// They sign the task's id and the moment, where the account has a key for it. The body is not covered, and not read.
+    fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        let Some(secret) = &access.callback_secret else {
+            return Heard::Unsigned;
+        };
+        let moment = signature::text(callback.headers, "x-webhook-timestamp");
+        let signed = signature::text(callback.headers, "x-webhook-signature");
+        let text = format!("{}.{moment}", callback.job);
+        if signature::is_fresh(moment, callback.now)
+            && signature::is_hmac(secret, text.as_bytes(), &signature::of_base64(signed))
+        {
+            Heard::Signed
+        } else {
+            Heard::Forged
+        }
     }
 
     /// They have no such call.

@@ -1,10 +1,11 @@
 //! The table `attempt`: one function per statement.
 
-use domain::TaskId;
-use sqlx::{AnyConnection, AnyPool, Row as _};
+use chassis::secrets::Sealer;
+use domain::{TaskId, receipt};
+use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use super::claim::Lease;
-use crate::{Error, task::Task};
+use crate::{Error, providers::Cost, task::Task};
 
 /// How a run at a provider stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,49 @@ pub(crate) enum Outcome {
     Succeeded,
     /// It did not.
     Failed,
+}
+
+/// What is found out about a run. What it leaves out stays as it was noted before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// How it stands.
+    pub outcome: Option<Outcome>,
+    /// Why it failed, as a class of failure.
+    pub reason: Option<&'static str>,
+    /// What the provider says it billed.
+    pub cost: Option<Cost>,
+    /// When to look at it although its task has ended, microseconds UTC.
+    pub look_at: Option<i64>,
+}
+
+/// A run at a provider: a row of `attempt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// From 1.
+    pub number: i64,
+    /// Who was asked.
+    pub provider: String,
+    /// The word of its [`Outcome`], or `unknown`.
+    pub outcome: String,
+    /// Why it failed, as a class of failure; empty if it did not, or nobody knows.
+    pub reason: String,
+    /// When it was submitted, microseconds UTC.
+    pub submitted_at: i64,
+    /// What the provider says it billed.
+    pub cost: Option<Cost>,
+}
+
+/// A run that may still come to something although its task has ended: a row of `attempt`.
+#[derive(Clone, Debug)]
+pub(crate) struct Late {
+    /// The task.
+    pub task: Task,
+    /// Which of its runs.
+    pub run: Run,
+    /// What its provider calls it.
+    pub job: String,
+    /// How often it was looked at since its task has ended.
+    pub looks: i64,
 }
 
 /// A run whose submit has an unknown outcome: a row of `attempt`.
@@ -32,6 +76,8 @@ pub(crate) struct Unknown {
     pub submitted_at: i64,
 }
 
+// === impl Outcome ===
+
 impl Outcome {
     const fn as_str(self) -> &'static str {
         match self {
@@ -43,18 +89,66 @@ impl Outcome {
     }
 }
 
+// === impl Finding ===
+
+impl From<Option<Outcome>> for Finding {
+    fn from(outcome: Option<Outcome>) -> Self {
+        Self {
+            outcome,
+            ..Self::default()
+        }
+    }
+}
+
+impl Finding {
+    /// It did not do what it should.
+    pub(crate) fn failed(outcome: Outcome, reason: &'static str) -> Self {
+        Self {
+            outcome: Some(outcome),
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    /// Whether its provider took it and did not finish it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.outcome == Outcome::Failed.as_str()
+    }
+
+    /// As a receipt lists it.
+    pub(crate) fn listed(self) -> receipt::Attempt {
+        let outcome = if self.reason.is_empty() {
+            self.outcome
+        } else {
+            self.reason
+        };
+        receipt::Attempt {
+            provider: self.provider,
+            model: None,
+            outcome,
+        }
+    }
+}
+
 /// Written before a paid submit: from now on the provider may have it. Renews the lease, so that nobody can take the task for
-/// untouched meanwhile. May be said twice. `false`: the task is no longer this worker's, and must not be submitted.
+/// untouched meanwhile. `refused`: why the run before was, if that was in the same step. May be said twice. `false`: the task is no longer
+/// this worker's, and must not be submitted.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     task: &Task,
     provider: &str,
     lease: Lease,
+    refused: Option<&'static str>,
 ) -> Result<bool, Error> {
     let renewed = sqlx::query(
-        "update task set lease_until = $1 where id = $2 and version = $3 and claims = $4",
+        "update task set lease_until = $1, attempts = $2 where id = $3 and version = $4 and claims = $5",
     )
     .bind(lease.until)
+    .bind(task.attempts)
     .bind(task.id.to_vec())
     .bind(task.version)
     .bind(task.claims)
@@ -62,6 +156,11 @@ pub(crate) async fn begin(
     .await?;
     if renewed.rows_affected() == 0 {
         return Ok(false);
+    }
+    if let Some(reason) = refused {
+        let finding = Finding::failed(Outcome::Refused, reason);
+        let before = task.attempts.saturating_sub(1);
+        note(connection, (task.id, before), None, finding).await?;
     }
     sqlx::query(
         "insert into attempt (task_id, number, provider, outcome, submitted_at) values ($1, $2, $3, 'unknown', $4)
@@ -77,19 +176,98 @@ pub(crate) async fn begin(
     Ok(true)
 }
 
-/// Notes how the task's latest run stands.
+/// Notes what was found out about a run of a task, and what its provider calls it.
 pub(crate) async fn note(
     connection: &mut AnyConnection,
-    task: &Task,
-    outcome: Outcome,
+    (task, number): (TaskId, i64),
+    job: Option<&str>,
+    finding: Finding,
 ) -> Result<(), Error> {
-    sqlx::query("update attempt set outcome = $1 where task_id = $2 and number = $3")
-        .bind(outcome.as_str())
-        .bind(task.id.to_vec())
-        .bind(task.attempts)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "update attempt set outcome = coalesce($1, outcome), reason = coalesce($2, reason), cost = coalesce($3, cost),
+                job = coalesce($4, job), look_at = $5
+         where task_id = $6 and number = $7",
+    )
+    .bind(finding.outcome.map(Outcome::as_str))
+    .bind(finding.reason)
+    .bind(finding.cost.map(|cost| cost.micro_usd))
+    .bind(job)
+    .bind(finding.look_at)
+    .bind(task.to_vec())
+    .bind(number)
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// The runs of a task, in order.
+pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Run>, Error> {
+    let rows = sqlx::query(
+        "select number, provider, outcome, reason, submitted_at, cost from attempt where task_id = $1 order by number",
+    )
+    .bind(task.to_vec())
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(run).collect()
+}
+
+/// Up to 100 runs that are to be looked at although their tasks have ended.
+pub(crate) async fn late(pool: &AnyPool, now: i64, sealer: &Sealer) -> Result<Vec<Late>, Error> {
+    let rows = sqlx::query(
+        "select task_id, number, provider, outcome, reason, submitted_at, cost, job, looks from attempt
+         where look_at <= $1 order by look_at limit 100",
+    )
+    .bind(now)
+    .fetch_all(pool)
+    .await?;
+    let mut late = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let id = super::task::id(row, "task_id")?;
+        let Some(task) = super::task::get(pool, id, sealer).await? else {
+            continue;
+        };
+        late.push(Late {
+            task,
+            run: run(row)?,
+            job: row.try_get::<Option<String>, _>("job")?.unwrap_or_default(),
+            looks: row.try_get("looks")?,
+        });
+    }
+    Ok(late)
+}
+
+/// Notes a look at a run whose task has ended. Only the first that finds something out does; `false`: another one did.
+pub(crate) async fn looked(
+    connection: &mut AnyConnection,
+    (task, number): (TaskId, i64),
+    looks: i64,
+    finding: Finding,
+) -> Result<bool, Error> {
+    let counted = sqlx::query(
+        "update attempt set looks = looks + 1 where task_id = $1 and number = $2 and looks = $3 and look_at is not null",
+    )
+    .bind(task.to_vec())
+    .bind(number)
+    .bind(looks)
+    .execute(&mut *connection)
+    .await?;
+    if counted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    note(connection, (task, number), None, finding).await?;
+    Ok(true)
+}
+
+fn run(row: &AnyRow) -> Result<Run, Error> {
+    let cost: Option<i64> = row.try_get("cost")?;
+    Ok(Run {
+        number: row.try_get("number")?,
+        provider: row.try_get("provider")?,
+        outcome: row.try_get("outcome")?,
+        reason: row.try_get("reason")?,
+        submitted_at: row.try_get("submitted_at")?,
+        cost: cost.map(|micro_usd| Cost { micro_usd }),
+    })
 }
 
 /// Runs whose submit has an unknown outcome, the latest first, of tasks that are over.

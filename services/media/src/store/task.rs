@@ -155,8 +155,8 @@ pub(crate) async fn drop_reserving(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes a task what it is in `after`, if it still is what it was in `before`: the version and the claim are the fence. `false`:
-/// somebody else moved it or took it, and nothing was changed. Gives the lease back.
+/// Makes a task what it is in `after`, if it still is what it was in `before`: the version and the claim are the fence, and whether its
+/// customer has asked to cancel it. `false`: somebody else moved it or took it, or it is to be cancelled, and nothing was changed.
 pub(crate) async fn save(
     connection: &mut AnyConnection,
     before: &Task,
@@ -172,8 +172,8 @@ pub(crate) async fn save(
     let done = sqlx::query(
         "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
                 poll_failures = $8, due_at = $9, not_before = $10, error = $11, started_at = $12, completed_at = $13,
-                attempts = $14, line = $15, lease_until = 0
-         where id = $16 and version = $17 and claims = $18",
+                attempts = $14, line = $15, lease_until = $16, queue_position = $17
+         where id = $18 and version = $19 and claims = $20 and cancel_asked_at = $21",
     )
     .bind(after.state.as_str())
     .bind(after.version)
@@ -190,9 +190,12 @@ pub(crate) async fn save(
     .bind(after.completed_at)
     .bind(after.attempts)
     .bind(after.line.as_str())
+    .bind(after.lease_until)
+    .bind(after.queue_position)
     .bind(after.id.to_vec())
     .bind(before.version)
     .bind(before.claims)
+    .bind(before.cancel_asked_at)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -201,15 +204,53 @@ pub(crate) async fn save(
 /// Whether a task stands as it should after a move: another mover would have raised its version or its claims otherwise.
 pub(crate) async fn stands(pool: &AnyPool, after: &Task) -> Result<bool, Error> {
     let found: Option<i64> = sqlx::query_scalar(
-        "select 1 from task where id = $1 and version = $2 and claims = $3 and state = $4 and lease_until = 0",
+        "select 1 from task where id = $1 and version = $2 and claims = $3 and state = $4 and lease_until = $5",
     )
     .bind(after.id.to_vec())
     .bind(after.version)
     .bind(after.claims)
     .bind(after.state.as_str())
+    .bind(after.lease_until)
     .fetch_optional(pool)
     .await?;
     Ok(found.is_some())
+}
+
+/// Notes that a running task is to be cancelled, if its model can be: from now on it ends as cancelled where its provider fails it, and
+/// whoever is looking at it looks again. `false`: it was noted before, or the task does not run.
+pub(crate) async fn ask_to_cancel(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    now: i64,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update task set cancel_asked_at = $1, lease_until = 0, due_at = $1
+         where id = $2 and state = 'running' and cancel_asked_at = 0",
+    )
+    .bind(now)
+    .bind(task.to_vec())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes the next look at a running task due at `now`, unless that was done within the pause. `false`: it was, the task does not run, or it
+/// is due anyway.
+pub(crate) async fn hasten(
+    connection: &mut AnyConnection,
+    task: TaskId,
+    (now, pause): (i64, i64),
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update task set due_at = $1, heard_at = $1
+         where id = $2 and state = 'running' and due_at > $1 and heard_at <= $3",
+    )
+    .bind(now)
+    .bind(task.to_vec())
+    .bind(now.saturating_sub(pause))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Whether a task was accepted, whatever became of it since.
@@ -317,6 +358,8 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         completed_at: row.try_get("completed_at")?,
         deadline_at: row.try_get("deadline_at")?,
         trace: row.try_get("trace")?,
+        queue_position: row.try_get("queue_position")?,
+        cancel_asked_at: row.try_get("cancel_asked_at")?,
     })
 }
 

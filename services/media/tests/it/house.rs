@@ -156,6 +156,12 @@ impl House {
         self
     }
 
+    /// Sections of their own: where providers are.
+    pub(crate) fn with_sections(mut self, sections: &str) -> Self {
+        self.settings = format!("{}\n{sections}", self.settings);
+        self
+    }
+
     /// Settings of `limits.media.fallback`.
     pub(crate) fn with_fallback(mut self, settings: &str) -> Self {
         self.settings = format!("{}\n[limits.media.fallback]\n{settings}", self.settings);

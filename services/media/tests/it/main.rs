@@ -8,7 +8,9 @@
 mod bucket;
 mod crash;
 mod database;
+mod engine;
 mod fakes;
+mod fal;
 mod fallback;
 mod files;
 mod files_left;

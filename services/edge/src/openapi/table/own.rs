@@ -113,6 +113,13 @@ pub(super) fn orders() -> Vec<Doc> {
         )
         .takes(Takes::Anything)
         .gives(Gives::Data("200", shapes::of::<orders::Received>)),
+        row(
+            Method::POST,
+            "/callbacks/{token}",
+            "Hears a provider that was given this address with a job",
+        )
+        .takes(Takes::Anything)
+        .gives(Gives::Data("200", shapes::of::<orders::Received>)),
     ]
 }
 

@@ -160,6 +160,57 @@ async fn a_submit_is_the_models_own_input_with_the_key_and_the_life_of_its_files
     );
 }
 
+#[tokio::test]
+async fn where_to_call_stands_in_the_query() {
+    let accepted = json!({"request_id": "1", "status": "IN_QUEUE"});
+    let house = House::new(vec![Reply::Json(200, accepted)]).await;
+    let parameters = serde_json::Map::new();
+    let order = Order {
+        model: "fal-ai/fox",
+        parameters: &parameters,
+        callback: Some("https://us.example/x?y=1"),
+    };
+    house.fal.start(&house.access, &order).await.unwrap();
+    let line = "POST /fal/fal-ai/fox?fal_webhook=https%3A%2F%2Fus.example%2Fx%3Fy%3D1";
+    assert_eq!(house.lines(), [line]);
+}
+
+/// What a cancel that is answered so is taken for.
+#[tokio::test]
+async fn cancels_are_read() {
+    let told = |status: u16, word: &str| Reply::Json(status, json!({ "status": word }));
+    let table = [
+        (told(202, "CANCELLATION_REQUESTED"), "Stopped"),
+        (told(400, "ALREADY_COMPLETED"), "TooLate"),
+        (told(409, "ALREADY_COMPLETED"), "TooLate"),
+        (told(404, "NOT_FOUND"), "TooLate"),
+        (
+            Reply::Json(404, json!({"message": "no route"})),
+            "open unknown",
+        ),
+        (Reply::Json(401, json!({"detail": "no key"})), "open auth"),
+        (
+            Reply::Json(502, json!({"detail": "oops"})),
+            "open overloaded",
+        ),
+        (Reply::Vanish, "open unknown"),
+        (Reply::Hang, "open unknown"),
+    ];
+    for (reply, expected) in table {
+        let house = House::new(vec![reply]).await;
+        let job = "fal-ai/topaz/requests/1/status fal-ai/topaz/requests/1";
+        let told = match house.fal.cancel(&house.access, job).await {
+            Ok(cancelled) => format!("{cancelled:?}"),
+            Err(failure) => format!("open {}", failure.class()),
+        };
+        let line = "PUT /fal/fal-ai/topaz/requests/1/cancel";
+        assert_eq!(
+            (told.as_str(), house.lines()),
+            (expected, vec![line.to_owned()])
+        );
+    }
+}
+
 /// What a submit that is not accepted is taken for, and whether it is certain that nothing was.
 #[tokio::test]
 async fn submits_that_are_not_accepted() {

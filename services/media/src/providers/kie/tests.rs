@@ -95,6 +95,69 @@ fn shown(outcome: &Result<Progress, Failure>) -> String {
     }
 }
 
+#[test]
+fn a_callback_is_theirs_by_its_signature() {
+    let mut access = access("http://127.0.0.1:1/kie/");
+    let kie = adapter(UpstreamConfig::default());
+    // openssl: HMAC-SHA256 of "task-1.1700000000" with the key "s3cret".
+    let signature = "B4hsHGiKZN18ymsJbvZ15G//6z8pWctF2C7wHFUOXRI=";
+    let heard = |access: &Access, job: &str, now: i64, signed: &str| {
+        let headers = [
+            ("x-webhook-timestamp", "1700000000"),
+            ("x-webhook-signature", signed),
+        ];
+        let headers = headers.map(|(name, value)| {
+            (
+                http::HeaderName::from_static(name),
+                value.parse::<HeaderValue>().unwrap(),
+            )
+        });
+        let callback = Callback {
+            job,
+            headers: &headers.into_iter().collect(),
+            body: b"{}",
+            now,
+        };
+        kie.hears(access, &callback)
+    };
+    assert_eq!(heard(&access, "task-1", 1_700_000_000, ""), Heard::Unsigned);
+    access.callback_secret = Some(Secret::new("s3cret"));
+    for (job, now, signed, expected) in [
+        ("task-1", 1_700_000_000, signature, Heard::Signed),
+        ("task-1", 1_700_000_300, signature, Heard::Signed),
+        ("task-1", 1_700_000_301, signature, Heard::Forged),
+        ("task-1", 1_699_999_000, signature, Heard::Forged),
+        ("task-2", 1_700_000_000, signature, Heard::Forged),
+        ("task-1", 1_700_000_000, "", Heard::Forged),
+        ("task-1", 1_700_000_000, "bm90IHRoaXM=", Heard::Forged),
+    ] {
+        assert_eq!(
+            heard(&access, job, now, signed),
+            expected,
+            "{job} {now} {signed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_to_call_goes_out_beside_the_input() {
+    let answer = r#"{"code":200,"msg":"success","data":{"taskId":"1"}}"#;
+    let (access, asked) = answering(200, answer).await;
+    let parameters = input();
+    let order = Order {
+        model: "topaz/image-upscale",
+        parameters: &parameters,
+        callback: Some("https://us.example/api/v1/callbacks/x"),
+    };
+    let started = adapter(UpstreamConfig::default())
+        .start(&access, &order)
+        .await;
+    assert_eq!(started.unwrap().job, "1");
+    let sent = asked.lock().unwrap()[0].2.clone();
+    assert_eq!(sent["callBackUrl"], "https://us.example/api/v1/callbacks/x");
+    assert_eq!(sent["input"], Value::Object(parameters));
+}
+
 #[tokio::test]
 async fn the_input_goes_out_as_it_is() {
     let answer = r#"{"code":200,"msg":"success","data":{"taskId":"a b&c"}}"#;

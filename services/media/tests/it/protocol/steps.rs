@@ -237,6 +237,9 @@ fn step(flaw: Flaw, world: &mut World, hand: usize) {
         }
         Hand::Submitted(seen, _) => (seen, Some(state::Event::Failed)),
         Hand::Looked(seen, Look::Done) => (seen, Some(state::Event::Succeeded)),
+        Hand::Looked(seen, Look::Broken) if attempts < MAX_ATTEMPTS => {
+            (seen, Some(state::Event::PassedOn))
+        }
         Hand::Looked(seen, Look::Broken) => (seen, Some(state::Event::Failed)),
         Hand::Looked(seen, Look::Running) => (seen, None),
         Hand::Mending(seen, Left::Untouched) => (seen, Some(state::Event::PutBack)),
@@ -249,8 +252,25 @@ fn step(flaw: Flaw, world: &mut World, hand: usize) {
     };
     world.hands[hand] = Hand::Free;
     match event {
+        Some(state::Event::PassedOn) => pass_on(flaw, world, hand, seen),
         Some(event) => make(flaw, world, seen, event),
         None => change(world, |row| row.leased &= row.seen() != seen),
+    }
+}
+
+/// The provider failed for nothing, and this hand goes on to the next one.
+fn pass_on(flaw: Flaw, world: &mut World, hand: usize, seen: Seen) {
+    let before = world.state();
+    make(flaw, world, seen, state::Event::PassedOn);
+    if let Some(row) = &mut world.task
+        && before == Some(State::Running)
+        && row.state == State::Starting
+    {
+        row.attempts = MAX_ATTEMPTS.min(row.attempts + 1);
+        row.noted = false;
+        row.leased = true;
+        world.history.jobs = world.history.jobs.saturating_sub(1);
+        world.hands[hand] = Hand::Taken(row.seen());
     }
 }
 
@@ -391,7 +411,7 @@ fn sweeper(world: &World, events: &mut Vec<Event>) {
 /// The customer, the deadline, and faults.
 fn outside(flaw: Flaw, world: &World, events: &mut Vec<Event>) {
     if let Some(row) = world.task {
-        if row.state == State::Queued {
+        if matches!(row.state, State::Queued | State::Running) {
             events.push(Event::Cancel);
         }
         if !row.late && row.state != State::Reserving && !row.state.is_terminal() {

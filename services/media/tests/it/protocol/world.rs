@@ -242,9 +242,6 @@ impl World {
         if let Some(row) = &mut self.task {
             row.claims = 1;
             row.noted &= row.state == State::Starting;
-            if row.state == State::Running {
-                row.attempts = 0;
-            }
             if row.state.is_terminal() {
                 (row.leased, row.late, row.attempts) = (false, false, 0);
             }

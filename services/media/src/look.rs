@@ -1,0 +1,274 @@
+//! One look how a task stands at its provider, and all that can come of it: it goes on, it is done and its files are fetched, it has failed
+//! and another provider is asked, or it is over.
+
+use std::time::Duration;
+
+use chassis::{clock::micros, telemetry::causes};
+use domain::charge::Ending;
+use proto::code;
+use tracing::{error, info, warn};
+use upstream::{EgressError, Failure};
+use url::Url;
+
+use crate::{
+    Error, Media,
+    execute::{Candidate, ask, candidates, failed_before, runs, start},
+    finish::Failed,
+    metrics::ByProvider,
+    moves::Move,
+    outputs::Source,
+    pace::Call,
+    providers::{Cost, Progress},
+    state::{Event, State},
+    store::{
+        self,
+        attempt::{Finding, Outcome},
+    },
+    task::{About, Output, Task},
+};
+
+/// What a provider answers for a file that is not there, and after how many such answers in a row it never will be.
+const GONE: [u16; 3] = [403, 404, 410];
+const GONE_AFTER: i64 = 5;
+
+/// Looks how a task stands at its provider.
+pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
+    let (Some(job), Some(candidate)) = (task.job.clone(), its_provider(media, &task)) else {
+        // The provider is configured no longer: it may be again before the deadline.
+        return look_failed(media, task, None).await;
+    };
+    let checked = candidate.adapter.check(&candidate.access, &job);
+    match ask(media, "check", candidate.route, checked).await {
+        Ok(Progress::Running { percent, position }) => {
+            still_running(media, task, (percent, position)).await
+        }
+        Ok(Progress::Done { files, cost }) => {
+            let about = candidate.adapter.about(&candidate.access, &job);
+            match ask(media, "about", candidate.route, about).await {
+                Ok(about) => {
+                    let made = Made {
+                        files: &files,
+                        about,
+                        cost,
+                        origin: &candidate.access.base_url,
+                    };
+                    store_outputs(media, task, made).await
+                }
+                Err(failure) => look_failed(media, task, failure.retry_after()).await,
+            }
+        }
+        Ok(Progress::Failed(failure)) => {
+            upstream::report(&candidate.route.provider, "job", &failure);
+            job_failed(media, task, &failure).await
+        }
+        Ok(Progress::Missing) => missing(media, task).await,
+        Err(failure) => {
+            upstream::report(&candidate.route.provider, "check", &failure);
+            media.heed(task.mode, &candidate.route.provider, Call::Look, &failure);
+            look_failed(media, task, failure.retry_after()).await
+        }
+    }
+}
+
+/// How to reach the provider that has a task; `None` once it is no longer configured.
+pub(crate) fn its_provider<'a>(media: &'a Media, task: &Task) -> Option<Candidate<'a>> {
+    let provider = task.provider.as_deref()?;
+    let mut candidates = candidates(media, task).into_iter();
+    candidates.find(|candidate| candidate.route.provider == provider)
+}
+
+/// The job is over, without a result. Where that is the provider's own doing, another one may be asked; and a customer who asked for it to
+/// be cancelled gets that.
+async fn job_failed(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
+    let reason = failure.class().as_str();
+    let failed = Finding::failed(Outcome::Failed, reason);
+    let is_its_own = failure.outcome_known() && failure.another_may_serve();
+    if is_its_own && task.cancel_asked_at > 0 {
+        let stopped = Finding::from(Some(Outcome::Failed));
+        return media.withdraw_after(task, stopped).await.map(drop);
+    }
+    if is_its_own && another_is_left(media, &task).await? {
+        return pass_on(media, task, failed).await;
+    }
+    media
+        .fail(task, Failed::provider(failure), failed)
+        .await
+        .map(drop)
+}
+
+/// Whether there is a provider that did not have the task yet, and time for it.
+async fn another_is_left(media: &Media, task: &Task) -> Result<bool, Error> {
+    if task.attempts >= media.config.max_attempts || task.deadline_at <= media.db.now_micros() {
+        return Ok(false);
+    }
+    let failed = failed_before(media, task).await?;
+    let others = candidates(media, task);
+    Ok(others.iter().any(|other| {
+        let provider = &other.route.provider;
+        Some(provider) != task.provider.as_ref() && !failed.contains(provider)
+    }))
+}
+
+/// Asks the next provider, under the same hold. The one that failed has billed nothing. If this process dies in between, a sweep finds a
+/// task that nobody has.
+async fn pass_on(media: &Media, task: Task, failed: Finding) -> Result<(), Error> {
+    let provider = task.provider.clone().unwrap_or_default();
+    let Some(mut passed) = Move::of(task, Event::PassedOn) else {
+        return Ok(());
+    };
+    passed.run = Some(failed);
+    let after = &mut passed.after;
+    (after.provider, after.job) = (None, None);
+    (after.progress, after.queue_position) = (None, None);
+    after.attempts = after.attempts.saturating_add(1);
+    after.lease_until = media.lease().until;
+    let task = after.clone();
+    info!(task.id = %task.id, provider.name = provider, "the job failed; asking another provider");
+    if !media.make(passed).await? {
+        return Ok(());
+    }
+    let from = ByProvider { provider };
+    media.metrics.passed_on.get_or_create(&from).inc();
+    Box::pin(start(media, task)).await
+}
+
+/// The provider does not know the job. It may not know it yet.
+async fn missing(media: &Media, task: Task) -> Result<(), Error> {
+    let runs = runs(media, &task).await?;
+    let since = runs.last().map_or(0, |run| run.submitted_at);
+    let age = media.db.now_micros().saturating_sub(since);
+    if age < micros(media.config.poll.settle_in) {
+        return still_running(media, task, (None, None)).await;
+    }
+    warn!(task.id = %task.id, "the provider lost the job");
+    let lost = Failed::of(Ending::JobLost, code::UPSTREAM_FAILED);
+    media
+        .fail(task, lost, Some(Outcome::Failed))
+        .await
+        .map(drop)
+}
+
+/// `told`: how far it is, in percent, and how many jobs are before it.
+async fn still_running(
+    media: &Media,
+    task: Task,
+    (percent, position): (Option<i64>, Option<i64>),
+) -> Result<(), Error> {
+    let due_at = media.next_look(&task);
+    let looked = |task: &mut Task| {
+        task.polls = task.polls.saturating_add(1);
+        task.poll_failures = 0;
+        task.due_at = due_at;
+        task.progress = percent.or(task.progress);
+        task.queue_position = position;
+    };
+    let moved = (percent.is_some() && percent != task.progress) || position != task.queue_position;
+    let change = if moved {
+        Move::seen(task, looked)
+    } else {
+        Move::unseen(task, looked)
+    };
+    media.make(change).await.map(drop)
+}
+
+/// The job may well go on, or be done, while we cannot see it: only the deadline ends it.
+async fn look_failed(media: &Media, task: Task, asked: Option<Duration>) -> Result<(), Error> {
+    let due_at = media.look_again(&task, asked);
+    let change = Move::unseen(task, |task| {
+        task.poll_failures = task.poll_failures.saturating_add(1);
+        task.due_at = due_at;
+    });
+    media.make(change).await.map(drop)
+}
+
+/// What a provider has made.
+struct Made<'a> {
+    /// Its URLs.
+    files: &'a [String],
+    /// What it knows of them.
+    about: Vec<About>,
+    /// What it says it billed.
+    cost: Option<Cost>,
+    /// Where the provider is.
+    origin: &'a Url,
+}
+
+/// Fetches what the provider made; only then is the task a success.
+async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), Error> {
+    let Made {
+        files,
+        about,
+        cost,
+        origin,
+    } = made;
+    let mut outputs: Vec<Output> = Vec::with_capacity(files.len());
+    for (number, url) in (0_u32..).zip(files) {
+        match media
+            .kept
+            .outputs
+            .keep(
+                Source {
+                    task: task.id,
+                    number,
+                    url,
+                    origin,
+                },
+                media.db.now_micros(),
+            )
+            .await
+        {
+            Ok(output) => outputs.push(output),
+            Err(error) if is_final(&error, &task) => {
+                error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
+                for kept in &outputs {
+                    media.kept.outputs.delete(task.id, kept.number).await?;
+                }
+                return media
+                    .fail(
+                        task,
+                        Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED),
+                        Some(Outcome::Failed),
+                    )
+                    .await
+                    .map(drop);
+            }
+            Err(error) => {
+                warn!(task.id = %task.id, error = %causes(&error), "cannot keep an output yet");
+                return look_failed(media, task, None).await;
+            }
+        }
+    }
+    for (output, about) in outputs.iter_mut().zip(about) {
+        output.about = Some(about);
+    }
+    let (id, count) = (task.id, outputs.len());
+    if !media.complete(task, outputs, cost).await? {
+        drop_orphans(media, id, count).await?;
+    }
+    Ok(())
+}
+
+/// Whether a file can never be kept: it is none that we keep, it is too large or out of bounds, or its provider keeps saying that it is not
+/// there, which in the first moments may only mean that it is not everywhere yet.
+fn is_final(error: &Error, task: &Task) -> bool {
+    let is_gone = |status: u16| GONE.contains(&status) && task.poll_failures >= GONE_AFTER;
+    matches!(
+        error,
+        Error::NotAnOutput | Error::Fetch(EgressError::TooLarge { .. } | EgressError::Refused(_))
+    ) || matches!(error, Error::Fetch(EgressError::Status { status }) if is_gone(status.as_u16()))
+}
+
+/// Files of a task that failed meanwhile belong to nobody.
+async fn drop_orphans(media: &Media, task: domain::TaskId, count: usize) -> Result<(), Error> {
+    let look = || {
+        let found = store::task::get(media.db.reader(), task, media.secrets.content());
+        media.db.read(found)
+    };
+    let now = media.patiently("look for orphans", look).await?;
+    if now.is_some_and(|task| task.state == State::Failed) {
+        for (number, _) in (0_u32..).zip(0..count) {
+            media.kept.outputs.delete(task, number).await?;
+        }
+    }
+    Ok(())
+}

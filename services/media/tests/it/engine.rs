@@ -1,0 +1,259 @@
+//! A task while a provider has it: it is cancelled there, passed on, told of in a queue, and looked at after its end.
+
+use db::Engine;
+use domain::TaskId;
+use proto::code;
+use serde_json::{Value, json};
+use sqlx::Row as _;
+
+use crate::{
+    database::on_both_engines,
+    fal::{Cancel, Fal, Jobs},
+    house::{House, Running, eventually},
+};
+
+const PRICE: i64 = 5_000_000;
+/// Races of one test.
+const RACES: usize = 500;
+
+on_both_engines!(
+    a_task_that_runs_is_stopped_at_its_provider,
+    one_that_is_too_far_goes_on_and_is_charged,
+    a_cancel_whose_answer_is_lost_loses_nothing,
+    a_job_that_goes_on_after_a_lost_cancel_is_charged,
+    cancelling_and_completing_have_one_winner,
+    a_job_that_fails_is_passed_on_under_the_same_hold,
+    a_success_after_the_deadline_is_noted_and_not_charged,
+    what_a_provider_billed_is_kept_with_its_run,
+);
+
+struct Scene {
+    house: House,
+    fal: Fal,
+    running: Running,
+}
+
+impl Scene {
+    async fn new(engine: Engine, deadline: u32) -> Self {
+        let fal = Fal::start().await;
+        let house = House::new(engine, vec![]).await.with_other(
+            "first = '5ms'",
+            "first = '5ms'\nlate = { first = '20ms', looks = 10 }",
+        );
+        let house = fal.serving(house, deadline);
+        let running = house.start_with_sandbox(None).await.live();
+        Self {
+            house,
+            fal,
+            running,
+        }
+    }
+
+    async fn runs(&self) -> TaskId {
+        let task = self.running.accepted().await;
+        let place = async || self.running.view(task).await.unwrap()["queue_position"] == 3;
+        eventually("it waits at its provider", place).await;
+        task
+    }
+
+    async fn settled(&self, task: TaskId, amount: i64) {
+        eventually("settled", async || {
+            !self.house.billing.settled(&task.to_bytes()).is_empty()
+        })
+        .await;
+        assert_eq!(self.house.billing.settled(&task.to_bytes()), [amount]);
+    }
+
+    /// Each run: who, how it stands, why it failed, what it cost.
+    async fn attempts(&self, task: TaskId) -> Vec<(String, String, String, Option<i64>)> {
+        let rows = sqlx::query(
+            "select provider, outcome, reason, cost from attempt where task_id = $1 order by number",
+        )
+        .bind(task.to_vec())
+        .fetch_all(self.running.db.reader())
+        .await
+        .unwrap();
+        let row = |row: &sqlx::any::AnyRow| (row.get(0), row.get(1), row.get(2), row.get(3));
+        rows.iter().map(row).collect()
+    }
+
+    fn attempts_of_receipt(&self) -> Value {
+        self.house.billing.receipts()[0]["attempts"].clone()
+    }
+}
+
+async fn a_task_that_runs_is_stopped_at_its_provider(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::Stops);
+    let task = scene.runs().await;
+    let view = scene.running.cancel(task).await.unwrap();
+    assert_eq!(
+        (&view["status"], &view["error"]["code"]),
+        (&json!("failed"), &json!("cancelled"))
+    );
+    assert_eq!(view["queue_position"], Value::Null);
+    scene.settled(task, 0).await;
+    let again = scene.running.cancel(task).await.unwrap();
+    assert_eq!(again["version"], view["version"], "it is as it was");
+    assert_eq!((scene.fal.submits(), scene.fal.cancels()), (1, 1));
+    assert_eq!(
+        scene.attempts_of_receipt(),
+        json!([{ "provider": "fal", "outcome": "cancelled" }])
+    );
+    assert!(
+        scene.house.provider.submits().is_empty(),
+        "nobody else is asked"
+    );
+}
+
+async fn one_that_is_too_far_goes_on_and_is_charged(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::TooLate);
+    let task = scene.runs().await;
+    let fault = scene.running.cancel(task).await.unwrap_err();
+    assert_eq!(fault.code, code::NOT_CANCELLABLE);
+    scene.fal.set_jobs(Jobs::Done);
+    let view = scene.running.reaches(task, "completed").await;
+    assert_eq!(view["consumed_microcredits"], PRICE);
+    scene.settled(task, PRICE).await;
+}
+
+async fn a_cancel_whose_answer_is_lost_loses_nothing(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::LostAndStops);
+    let task = scene.runs().await;
+    let fault = scene.running.cancel(task).await.unwrap_err();
+    assert_eq!(fault.code, code::UPSTREAM_FAILED);
+    let view = scene.running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], "cancelled");
+    scene.settled(task, 0).await;
+    assert!(
+        scene.house.provider.submits().is_empty(),
+        "nobody else is asked"
+    );
+}
+
+async fn a_job_that_goes_on_after_a_lost_cancel_is_charged(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::Lost);
+    let task = scene.runs().await;
+    assert!(scene.running.cancel(task).await.is_err());
+    scene.fal.set_jobs(Jobs::Done);
+    scene.running.reaches(task, "completed").await;
+    scene.settled(task, PRICE).await;
+}
+
+async fn cancelling_and_completing_have_one_winner(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    let (mut cancelled, mut completed) = (0, 0);
+    for race in 0..RACES {
+        scene.fal.set_jobs(Jobs::Wait);
+        let body = json!({
+            "model": "flux-2", "prompt": "a fox", "callback_url": "http://127.0.0.1:1/hook",
+        });
+        let task = scene.running.accepted_with(&body).await;
+        eventually("submitted", async || scene.fal.submits() == race + 1).await;
+        // It says that it was asked to stop, and is done at about the same time.
+        let (answer, ()) = futures::join!(scene.running.cancel(task), async {
+            for _ in 0..race % 20 {
+                tokio::task::yield_now().await;
+            }
+            scene.fal.set_jobs(Jobs::Done);
+        });
+        let mut view = Value::Null;
+        eventually("it ends", async || {
+            view = scene.running.view(task).await.unwrap();
+            view["completed_at"] != Value::Null
+        })
+        .await;
+        let amount = if view["status"] == "completed" {
+            completed += 1;
+            assert_eq!(answer.unwrap_err().code, code::NOT_CANCELLABLE);
+            assert_eq!(view["output"].as_array().unwrap().len(), 1);
+            PRICE
+        } else {
+            cancelled += 1;
+            assert_eq!(view["error"]["code"], "cancelled", "{view}");
+            assert_eq!(answer.unwrap(), view);
+            assert_eq!(view["output"], json!([]));
+            0
+        };
+        scene.settled(task, amount).await;
+        assert_eq!(
+            scene.running.view(task).await.unwrap(),
+            view,
+            "the first end is the last"
+        );
+    }
+    assert_eq!(cancelled + completed, RACES);
+    assert!(cancelled > 0, "{completed} completed");
+    eventually("published", async || {
+        scene.house.webhooks.published().len() >= RACES
+    })
+    .await;
+    assert_eq!(scene.house.webhooks.published().len(), RACES);
+    assert_eq!(scene.house.billing.settlements(), RACES);
+}
+
+async fn a_job_that_fails_is_passed_on_under_the_same_hold(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    let task = scene.runs().await;
+    scene.fal.set_jobs(Jobs::Stopped);
+    let view = scene.running.reaches(task, "completed").await;
+    assert_eq!(
+        (&view["attempts"], &view["consumed_microcredits"]),
+        (&json!(2), &json!(PRICE))
+    );
+    scene.settled(task, PRICE).await;
+    assert_eq!(
+        (scene.fal.submits(), scene.house.provider.submits().len()),
+        (1, 1)
+    );
+    assert_eq!(scene.house.billing.holds(), 1);
+    assert_eq!(
+        scene.attempts_of_receipt(),
+        json!([
+            { "provider": "fal", "outcome": "overloaded" },
+            { "provider": "bfl", "outcome": "completed" },
+        ])
+    );
+}
+
+async fn a_success_after_the_deadline_is_noted_and_not_charged(engine: Engine) {
+    let scene = Scene::new(engine, 1).await;
+    let task = scene.runs().await;
+    let view = scene.running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::DEADLINE_EXCEEDED.word);
+    eventually("it is asked to stop", async || scene.fal.cancels() == 1).await;
+    scene.fal.set_jobs(Jobs::Done);
+    eventually("it is noted", async || {
+        let attempts = scene.attempts(task).await;
+        attempts.iter().any(|attempt| attempt.1 == "succeeded")
+    })
+    .await;
+    assert_eq!(scene.running.view(task).await.unwrap(), view);
+    scene.settled(task, 0).await;
+}
+
+async fn what_a_provider_billed_is_kept_with_its_run(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    let task = scene.runs().await;
+    scene.fal.set_jobs(Jobs::Stopped);
+    scene.running.reaches(task, "completed").await;
+    let run = |provider: &str, outcome: &str, reason: &str, cost| {
+        (
+            provider.to_owned(),
+            outcome.to_owned(),
+            reason.to_owned(),
+            cost,
+        )
+    };
+    assert_eq!(
+        scene.attempts(task).await,
+        [
+            run("fal", "failed", "overloaded", None),
+            // Three of its credits, of a cent each.
+            run("bfl", "succeeded", "", Some(30_000)),
+        ]
+    );
+}
