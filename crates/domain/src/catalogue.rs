@@ -283,6 +283,7 @@ impl Catalogue {
             by_name.extend(model.names().map(|name| (name.to_owned(), models.len())));
             models.push(model);
         }
+        check_origins(&models, &by_name, files)?;
         // Names of succeeded models lead to their successors, never further.
         for (model, (file, _)) in models.iter().zip(files) {
             let Some(name) = &model.successor else {
@@ -347,6 +348,28 @@ impl Catalogue {
     pub fn version(&self) -> &str {
         &self.version
     }
+}
+
+/// That an earlier task is one of a model that there is.
+fn check_origins(
+    models: &[Model],
+    by_name: &HashMap<String, usize>,
+    files: &[(&str, &str)],
+) -> Result<(), CatalogueError> {
+    for (model, (file, _)) in models.iter().zip(files) {
+        for param in &model.params {
+            let ParamType::Task { model: origin } = &param.of else {
+                continue;
+            };
+            if !by_name.contains_key(origin) {
+                return Err(CatalogueError::Invalid {
+                    file: (*file).to_owned(),
+                    problem: format!("{} is a task of {origin}, which is no model", param.name),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &str, text: &str) -> Result<Model, CatalogueError> {
@@ -429,6 +452,23 @@ mod tests {
             error
                 .to_string()
                 .contains("suno is the default of audio/music")
+        );
+    }
+
+    #[test]
+    fn an_earlier_task_is_one_of_a_model_that_there_is() {
+        let grok = include_str!("../catalogue/grok-imagine.toml");
+        assert!(Catalogue::parse(&[("a.toml", grok)]).is_ok());
+        let text = grok.replacen(
+            "type = \"task\"\nmodel = \"grok-imagine\"",
+            "type = \"task\"\nmodel = \"grok\"",
+            1,
+        );
+        let error = Catalogue::parse(&[("a.toml", &text)]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("task_id is a task of grok, which is no model")
         );
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod images;
 pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod models;
+pub(crate) mod music;
 pub(crate) mod orders;
 mod query;
 pub(crate) mod quote;

@@ -14,8 +14,8 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, audit_log, callback, chat, file, health, keys, media, models, orders,
-        quote, redeem, responses, task, uploads, usage, webhooks, welcome,
+        account, admin, audit_log, callback, chat, file, health, keys, media, models, music,
+        orders, quote, redeem, responses, task, uploads, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
     openapi,
@@ -107,6 +107,7 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/audio/music", INFERENCE, || {
         media::accepting("audio/music")
     }),
+    row(Method::GET, "/audio/music/feed", READ, || get(music::feed)),
     row(Method::POST, "/audio/speech", INFERENCE, || {
         media::accepting("audio/speech")
     }),

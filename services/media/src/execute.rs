@@ -71,7 +71,7 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
-        let input = candidate.route.input(&request.parameters);
+        let input = candidate.route.input(&request.sent());
         let order = Order {
             model: &candidate.route.model,
             parameters: &input,
@@ -133,6 +133,7 @@ pub(crate) fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>
     let parameters = task.parameters();
     model
         .candidates(&parameters)
+        .filter(|route| task.is_for(&route.provider))
         .filter_map(|route| {
             let adapter = media.providers.get(route.adapter.as_str())?;
             let access = media.accesses.access(task.mode, &route.provider)?;

@@ -101,7 +101,7 @@ impl Media {
         if made > most {
             // What it was given shows in what was made of it alone; more than was held is not charged, and not given away.
             let failed = self.fail(task, Failed::too_long(made, most), Some(Outcome::Failed));
-            return failed.await.map(|_ended| false);
+            return Box::pin(failed).await.map(|_ended| false);
         }
         let Some(mut end) = Move::of(task, Event::Succeeded) else {
             return Ok(false);

@@ -56,6 +56,7 @@ mod measure;
 mod metrics;
 mod moves;
 mod operator;
+mod origin;
 mod outputs;
 mod pace;
 mod providers;

@@ -24,6 +24,7 @@ use crate::{
     hold::{NotHeld, hold},
     json,
     moves::Move,
+    origin,
     repeat::{earlier, is_guarded, replay},
     room,
     state::{Event, State},
@@ -145,10 +146,12 @@ pub(crate) async fn prepare(
     reachable(media, mode, model, &parameters)?;
     let inputs = model.urls(&parameters);
     check_urls(media, mode, inputs, callback_url.as_deref()).await?;
+    let origin = Box::pin(origin::find(media, submission, model, &parameters)).await?;
     let request = Request {
         parameters,
         callback_url,
         tags,
+        origin,
     };
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
     let line = media.line(mode, model.candidates(&request.parameters));

@@ -9,7 +9,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, state::State};
+use crate::{Error, origin::Origin, state::State};
 
 /// A row of `task`, opened.
 #[derive(Clone, Debug)]
@@ -88,6 +88,9 @@ pub(crate) struct Request {
     /// The customer's own labels.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    /// The earlier task that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Why a task failed, as the customer reads it: kept sealed, since a provider's words may quote the prompt.
@@ -146,6 +149,18 @@ const PICTURE: &str = "image";
 /// frame here and there.
 const SECOND_MILLIS: u64 = 1_000;
 const GRACE_MILLIS: u64 = 250;
+
+// === impl Request ===
+
+impl Request {
+    /// The parameters as a provider is to know them.
+    pub(crate) fn sent(&self) -> Map<String, Value> {
+        let mut sent = self.parameters.clone();
+        let words = self.origin.iter().flat_map(|origin| origin.words.clone());
+        sent.extend(words);
+        sent
+    }
+}
 
 // === impl Output ===
 

@@ -101,12 +101,25 @@ fn key(value: &Value) -> String {
 
 /// The step that is nearest to a number; of two the first.
 fn nearest<'v>(steps: &'v [Value], value: &Value) -> Option<&'v Value> {
-    let wanted = value.as_f64()?;
-    let off = |step: &Value| {
-        step.as_f64()
-            .map_or(f64::INFINITY, |step| (step - wanted).abs())
-    };
-    steps.iter().min_by(|a, b| off(a).total_cmp(&off(b)))
+    let wanted = millionths(value)?;
+    let off = |step: &&Value| millionths(step).map_or(u64::MAX, |step| step.abs_diff(wanted));
+    steps.iter().min_by_key(off)
+}
+
+/// A number of a parameter's size, without a float. What is written with an exponent is next to nothing.
+fn millionths(number: &Value) -> Option<i64> {
+    const PLACES: usize = 6;
+    let text = number.as_number()?.to_string();
+    if text.contains(['e', 'E']) {
+        return Some(0);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let fraction: String = fraction
+        .chars()
+        .chain("000000".chars())
+        .take(PLACES)
+        .collect();
+    format!("{whole}{fraction}").parse().ok()
 }
 
 // === impl Sent ===
@@ -181,6 +194,7 @@ impl<'a> Sent<'a> {
             | ParamType::Number { .. }
             | ParamType::Url
             | ParamType::Urls { .. }
+            | ParamType::Task { .. }
             | ParamType::Items { .. } => Vec::new(),
         };
         let Some(map) = self.map else {
@@ -248,6 +262,23 @@ mod tests {
         let resolved = model.resolve(json!({"prompt": "a fox"}).as_object().unwrap().clone());
         let resolved = resolved.unwrap();
         assert_eq!(first.input(&resolved), resolved);
+    }
+
+    #[test]
+    fn the_nearest_step_is_sent() {
+        let steps = [json!(0), json!(0.5), json!(1)];
+        for (number, step) in [
+            (json!(0), json!(0)),
+            (json!(0.25), json!(0)),
+            (json!(0.250_001), json!(0.5)),
+            (json!(0.5), json!(0.5)),
+            (json!(0.9), json!(1)),
+            (json!(7), json!(1)),
+            (json!(-3), json!(0)),
+            (json!(1e-9), json!(0)),
+        ] {
+            assert_eq!(super::nearest(&steps, &number), Some(&step), "{number}");
+        }
     }
 
     #[test]

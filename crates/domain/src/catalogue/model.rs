@@ -229,6 +229,7 @@ impl Model {
             | ParamType::Boolean
             | ParamType::Url
             | ParamType::Urls { .. }
+            | ParamType::Task { .. }
             | ParamType::Items { .. } => None,
         });
         words.into_iter().flat_map(|(values, also)| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use crate::{Problem, ProblemKind};
+use crate::{Problem, ProblemKind, TaskId};
 
 /// One parameter.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -71,6 +71,11 @@ pub enum ParamType {
         /// Most URLs.
         max: usize,
     },
+    /// An earlier task of the same account and mode, which this one goes on from.
+    Task {
+        /// The slug of the model that made it.
+        model: String,
+    },
     /// A list of objects.
     Items {
         /// Fewest of them.
@@ -124,7 +129,7 @@ impl Param {
             ParamType::Integer { min, max } => (min <= max, Ok(())),
             ParamType::Number { min, max } => (min <= max, Ok(())),
             ParamType::Items { min, max, fields } => (min <= max, check(fields)),
-            ParamType::Boolean | ParamType::Url => (true, Ok(())),
+            ParamType::Boolean | ParamType::Url | ParamType::Task { .. } => (true, Ok(())),
         };
         within?;
         if !in_order {
@@ -187,6 +192,9 @@ impl Param {
             }),
             (ParamType::Boolean, Value::Bool(_)) => Some(value),
             (ParamType::Url, url) if is_url(url) => Some(value),
+            (ParamType::Task { .. }, Value::String(id)) if TaskId::parse(id).is_some() => {
+                Some(value)
+            }
             (ParamType::Urls { min, max }, Value::Array(items))
                 if (*min..=*max).contains(&items.len()) =>
             {
@@ -245,7 +253,8 @@ impl Param {
             | ParamType::Choice { .. }
             | ParamType::Integer { .. }
             | ParamType::Number { .. }
-            | ParamType::Boolean => Vec::new(),
+            | ParamType::Boolean
+            | ParamType::Task { .. } => Vec::new(),
         }
     }
 }
@@ -372,6 +381,7 @@ impl ParamType {
             | Self::Number { .. }
             | Self::Url
             | Self::Urls { .. }
+            | Self::Task { .. }
             | Self::Items { .. } => false,
         }
     }
@@ -385,6 +395,7 @@ impl ParamType {
             Self::Number { min, max } => format!("be a number from {min} to {max}"),
             Self::Boolean => "be true or false".to_owned(),
             Self::Url => "be an http(s) URL".to_owned(),
+            Self::Task { model } => format!("be the id of a task that {model} completed"),
             Self::Urls { min: 0 | 1, max } => format!("be a list of at most {max} URLs"),
             Self::Urls { min, max } => format!("be a list of {min} to {max} URLs"),
             Self::Items { min, max, fields } => {

@@ -68,7 +68,8 @@ pub(super) fn text<'p>(place: &str, params: &'p [Param]) -> Option<(&'p Param, P
         | ParamType::Number { .. }
         | ParamType::Boolean
         | ParamType::Url
-        | ParamType::Urls { .. } => return None,
+        | ParamType::Urls { .. }
+        | ParamType::Task { .. } => return None,
     };
     let ParamType::Text { min, .. } = &text.of else {
         return None;

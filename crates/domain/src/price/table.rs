@@ -1,7 +1,6 @@
 //! Prices by table: the first row whose conditions match the resolved parameters, times a number of units that a parameter bounds.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Cost, Line, Price, PriceFactor, Rounding, Tariff, is_asked};
 use crate::{
@@ -116,9 +115,10 @@ impl Tariff {
         if matches!(self, Self::Character { .. }) {
             return u64::try_from(length(per, resolved)?).ok();
         }
-        match resolved.get(per)? {
-            Value::String(word) => word.parse().ok(),
-            value => value.as_u64(),
+        let value = resolved.get(per)?;
+        match value.as_str() {
+            Some(word) => word.parse().ok(),
+            None => value.as_u64(),
         }
     }
 }
@@ -174,6 +174,7 @@ impl Price {
             | ParamType::Boolean
             | ParamType::Url
             | ParamType::Urls { .. }
+            | ParamType::Task { .. }
             | ParamType::Items { .. } => false,
         });
         if counts {

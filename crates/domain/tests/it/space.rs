@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use domain::{
-    Catalogue, Micros, Moment,
+    Catalogue, Micros, Moment, TaskId,
     catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, Model, Param, ParamType},
     price::{Frozen, PriceFactor},
 };
@@ -41,6 +41,9 @@ fn value(param: &Param) -> BoxedStrategy<Value> {
             .boxed(),
         ParamType::Boolean => any::<bool>().prop_map(Value::Bool).boxed(),
         ParamType::Url => Just(json!("https://a.example/0.png")).boxed(),
+        ParamType::Task { .. } => {
+            Just(json!(TaskId::from_slice(&[7; 16]).unwrap().to_string())).boxed()
+        }
         ParamType::Urls { min, max } => (*min..=*max)
             .prop_map(|count| {
                 let url = |index| format!("https://a.example/{index}.png");

@@ -359,6 +359,60 @@ async fn what_a_model_fails_to_make_is_free() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_picture_is_made_larger_by_who_made_it() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(1_000).await?.api;
+    let grok = |more: Value| {
+        let mut body = json!({ "model": "grok-imagine" });
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        body
+    };
+    let small = submit(
+        &api,
+        PICTURES,
+        &grok(json!({ "prompt": "a fox [sandbox delay=10ms]" })),
+    )
+    .await?;
+    let id = &small["task_id"];
+    let larger = |id: &Value| grok(json!({ "model": "grok-imagine/upscale", "task_id": id }));
+    let large = submit(&api, PICTURES, &larger(id)).await?;
+    check(&api, &large, 12)
+        .await
+        .with_context(|| large.to_string())?;
+    assert_eq!(&large["request"]["task_id"], id);
+
+    // Another account's, one that failed, one of another model, and none at all.
+    let other = aio.account(1_000).await?.api;
+    let failed = submit(
+        &api,
+        PICTURES,
+        &grok(json!({ "prompt": "a fox [sandbox outcome=fail]" })),
+    )
+    .await?;
+    let flux = json!({ "model": "flux-2", "prompt": "a fox [sandbox delay=10ms]" });
+    let flux = submit(&api, PICTURES, &flux).await?;
+    for (api, id) in [
+        (&other, id),
+        (&api, &failed["task_id"]),
+        (&api, &flux["task_id"]),
+        (&api, &json!("task_01h455vb4pex5vsknk084sn02q")),
+    ] {
+        let refused = api.post(PICTURES, &larger(id)).await?;
+        assert_eq!(refused.status, 400);
+        let error = &refused.json()?["error"];
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&json!("invalid_parameter"), &json!("task_id"))
+        );
+    }
+    let settled = api.settled().await?;
+    assert_eq!(settled.posted, (1_000 - 5 - 12 - 5) * 1_000_000);
+    aio.finish().await
+}
+
+#[tokio::test]
 async fn a_film_that_is_longer_than_was_said_is_not_changed_and_costs_nothing() -> Result<()> {
     let aio = Aio::start().await?;
     let api = aio.account(10_000).await?.api;

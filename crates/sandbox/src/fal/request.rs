@@ -316,7 +316,9 @@ impl<'a> Fields<'a> {
             None if spoken => i64::try_from(subject.chars().count() / CHARS_A_SECOND)
                 .map_or(MAX_SECONDS, |seconds| seconds.clamp(1, MAX_SECONDS)),
             None | Some(_) if matches!(model.place, Place::Images | Place::Image) => 0,
-            None => job::length_of(self.get("video_url")).map_or(model.seconds.into(), i64::from),
+            None => job::length_of(self.get("video_url"))
+                .unwrap_or(model.seconds)
+                .into(),
             Some(value) => {
                 let text = value.as_str().map(|text| text.trim_end_matches('s'));
                 let number = text.and_then(|text| text.parse().ok());

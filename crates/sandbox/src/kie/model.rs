@@ -52,7 +52,7 @@ const FACTORS: [&str; 4] = ["1", "2", "4", "8"];
 /// The models. A position is the model's number inside a task's id: append only.
 ///
 /// The prices of the tools are the provider's own list of August 2026, at the smallest size; the others are of its order.
-pub(crate) static MODELS: [Model; 29] = [
+pub(crate) static MODELS: [Model; 30] = [
     picture("google/imagen4", &[PROMPT], 40_000),
     picture("google/imagen4-fast", &[PROMPT], 20_000),
     picture("google/imagen4-ultra", &[PROMPT], 60_000),
@@ -146,6 +146,10 @@ pub(crate) static MODELS: [Model; 29] = [
         &[PROMPT, Need::Urls("input_urls")],
         20_000,
     ),
+    Model {
+        makes: Makes::Larger,
+        ..picture("grok-imagine/upscale", &[Need::Text("task_id")], 50_000)
+    },
 ];
 
 /// The model of this name.

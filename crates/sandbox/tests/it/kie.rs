@@ -120,7 +120,7 @@ async fn every_model_makes_its_kind() {
     let url = "https://example.com/a.png";
     let input = json!({
         "prompt": "a fox", "image": url, "image_url": url, "video_url": url, "image_urls": [url], "video_urls": [url],
-        "upscale_factor": "2", "dialogue": [{ "text": "hello", "voice": "Adam" }], "duration": "2",
+        "upscale_factor": "2", "task_id": "t", "dialogue": [{ "text": "hello", "voice": "Adam" }], "duration": "2",
     });
     for (model, kind) in [
         ("google/imagen4", "image/png"),
@@ -147,6 +147,7 @@ async fn every_model_makes_its_kind() {
         ("topaz/image-upscale", "image/png"),
         ("topaz/video-upscale", "video/mp4"),
         ("elevenlabs/text-to-dialogue-v3", "audio/mpeg"),
+        ("grok-imagine/upscale", "image/png"),
     ] {
         let id = task(&app, &json!({ "model": model, "input": input })).await;
         let envelope = finished(&app, &id).await;
@@ -162,7 +163,7 @@ async fn every_model_makes_its_kind() {
         (&wrong["code"], &wrong["data"]),
         (&json!(404), &Value::Null)
     );
-    assert_eq!(app.json("/bill").await["jobs"], 24);
+    assert_eq!(app.json("/bill").await["jobs"], 25);
 }
 
 #[tokio::test]

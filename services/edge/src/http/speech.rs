@@ -162,6 +162,7 @@ fn voices(model: &Model) -> Option<(&Vec<String>, &std::collections::BTreeMap<St
         | ParamType::Boolean
         | ParamType::Url
         | ParamType::Urls { .. }
+        | ParamType::Task { .. }
         | ParamType::Items { .. } => None,
     }
 }

@@ -323,7 +323,11 @@ async fn newer<N>(
 }
 
 /// How a task of the caller's stands.
-async fn look<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
+pub(super) async fn look<N>(
+    app: &App,
+    caller: &Scoped<N>,
+    task: TaskId,
+) -> Result<TaskSnapshot, ApiError> {
     if let Ok(Some(snapshot)) = app.live.get_task(task).await
         && owns(&caller.identity, &snapshot)
     {

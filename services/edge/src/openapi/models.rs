@@ -154,6 +154,10 @@ fn schema(param: &Param) -> RefOr<Schema> {
             .default(default)
             .into(),
         ParamType::Url => url().default(default).into(),
+        ParamType::Task { model } => ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(format!("The id of a task that `{model}` completed.")))
+            .into(),
         ParamType::Urls { min, max } => ArrayBuilder::new()
             .items(RefOr::T(Schema::from(url())))
             .min_items(Some(*min))

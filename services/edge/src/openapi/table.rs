@@ -13,7 +13,7 @@ use super::{
     },
     shapes::{self, Shape},
 };
-use crate::http::{quote, responses, uploads};
+use crate::http::{music, quote, responses, uploads};
 
 /// What is told of a route.
 pub(super) struct Doc {
@@ -191,6 +191,20 @@ fn submits() -> Vec<Doc> {
             .gives(Gives::AcceptedOrPictures),
         submit("/videos/generations", "Submits a task that makes a video"),
         submit("/audio/music", "Submits a task that makes music"),
+        row(
+            Method::GET,
+            "/audio/music/feed",
+            "A task that makes music, in the shape of Suno's routes",
+        )
+        .query(
+            const {
+                &[
+                    Query("task_id", "The task."),
+                    Query("workId", "The same, as it was called before."),
+                ]
+            },
+        )
+        .gives(Gives::Data("200", shapes::of::<music::Feed>)),
         submit("/audio/speech", "Submits a task that speaks a text").gives(Gives::AcceptedOrSound),
         submit(
             "/videos/tools/bg-remover",

@@ -41,6 +41,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/images/generations", "{}"),
     ("POST", "/videos/generations", "{}"),
     ("POST", "/audio/music", "{}"),
+    ("GET", "/audio/music/feed", ""),
     ("POST", "/audio/speech", "{}"),
     ("POST", "/images/tools/remove-bg", "{}"),
     ("POST", "/images/tools/upscale", "{}"),

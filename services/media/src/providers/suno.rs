@@ -292,9 +292,9 @@ impl Record {
 
     fn failure(&self) -> Failure {
         let words = some(self.error_message.as_ref()).unwrap_or_default();
-        let code = self.error_code.as_ref().and_then(|code| match code {
-            Value::String(text) => text.parse().ok(),
-            other => other.as_i64(),
+        let code = self.error_code.as_ref().and_then(|code| {
+            let text = code.as_str().and_then(|text| text.parse().ok());
+            text.or_else(|| code.as_i64())
         });
         let is_policy = self.status == "SENSITIVE_WORD_ERROR"
             || code.is_some_and(|code: i64| POLICY.contains(&code))

@@ -22,6 +22,7 @@ mod list;
 mod money;
 mod open_tasks;
 mod operator;
+mod origin;
 mod outputs_kept;
 mod outputs_left;
 mod prices;

@@ -111,7 +111,7 @@ async fn a_song_is_told_stage_by_stage() {
 }
 
 #[tokio::test]
-async fn what_fails_is_free_and_the_next_host_serves_what_one_refuses() {
+async fn what_fails_is_free() {
     let sandboxed = sandboxed(SUNO).await;
     for (words, code) in [
         ("outcome=fail", code::UPSTREAM_FAILED),
@@ -124,8 +124,7 @@ async fn what_fails_is_free_and_the_next_host_serves_what_one_refuses() {
     }
     // Both accounts are empty, and each host says so by a code of its own.
     let task = sandboxed.sung("outcome=out_of_balance").await;
-    let view = sandboxed.fails(task, code::UPSTREAM_FAILED).await;
-    assert_eq!(view["attempts"], 2);
+    sandboxed.fails(task, code::UPSTREAM_FAILED).await;
 }
 
 #[tokio::test]

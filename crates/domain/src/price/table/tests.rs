@@ -1,7 +1,7 @@
 //! Tables: what is counted, what is frozen, and which files are refused.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::Catalogue;

@@ -1,0 +1,76 @@
+//! Tasks that go on from an earlier one: of the same account, completed, and run by who can go on from it.
+
+use std::sync::Arc;
+
+use domain::{Catalogue, TaskId};
+use proto::{Fault, code, media::v1::SubmitRequest};
+use serde_json::{Value, json};
+
+use crate::{house::Running, kie::Sandboxed};
+
+const GROK: &str = include_str!("../../../../crates/domain/catalogue/grok-imagine.toml");
+
+async fn submit(running: &Running, body: &Value) -> Result<TaskId, Fault> {
+    let request = SubmitRequest {
+        route: "images/generations".to_owned(),
+        ..running.request(&body.to_string(), "")
+    };
+    let reply = running.send(request).await?;
+    Ok(TaskId::from_slice(&reply.task_id).unwrap())
+}
+
+fn small(words: &str) -> Value {
+    json!({"model": "grok-imagine", "prompt": format!("a fox [sandbox {words}]")})
+}
+
+fn larger(task: TaskId) -> Value {
+    json!({"model": "grok-imagine/upscale", "task_id": task.to_string()})
+}
+
+async fn refused(running: &Running, task: TaskId) -> String {
+    let fault = submit(running, &larger(task)).await.unwrap_err();
+    assert_eq!(
+        (fault.code, fault.param.as_deref()),
+        (code::INVALID_PARAMETER, Some("task_id"))
+    );
+    fault.message
+}
+
+#[tokio::test]
+async fn a_picture_is_made_larger_by_who_made_it() {
+    let catalogue = Catalogue::parse(&[("a.toml", GROK)]).unwrap();
+    let sandboxed = Sandboxed::new(Arc::new(catalogue)).await;
+    let running = &sandboxed.running;
+    let first = submit(running, &small("delay=1ms")).await.unwrap();
+    running.reaches(first, "completed").await;
+    let second = submit(running, &larger(first)).await.unwrap();
+    let view = running.reaches(second, "completed").await;
+    assert_eq!(view["consumed_microcredits"], 12_000_000);
+    // The customer reads the task's id, never what its provider calls it.
+    assert_eq!(view["request"]["task_id"], first.to_string());
+
+    let unknown = "task_id must be the id of a task that grok-imagine completed for this account";
+    let running_task = submit(running, &small("delay=1h")).await.unwrap();
+    let failed = submit(running, &small("outcome=fail")).await.unwrap();
+    running.reaches(failed, "failed").await;
+    for task in [running_task, failed, TaskId::from_slice(&[7; 16]).unwrap()] {
+        assert_eq!(refused(running, task).await, unknown);
+    }
+    assert_eq!(refused(&running.stranger(), first).await, unknown);
+}
+
+#[tokio::test]
+async fn nobody_goes_on_from_what_another_provider_made() {
+    let (head, rest) = GROK.split_once("[[providers]]\nadapter = \"kie\"").unwrap();
+    let (_, fal) = rest.split_once("[[providers]]\n").unwrap();
+    let text = format!("{head}[[providers]]\n{fal}");
+    let catalogue = Catalogue::parse(&[("a.toml", &text)]).unwrap();
+    let sandboxed = Sandboxed::new(Arc::new(catalogue)).await;
+    let running = &sandboxed.running;
+    let first = submit(running, &small("delay=1ms")).await.unwrap();
+    running.reaches(first, "completed").await;
+    assert_eq!(
+        refused(running, first).await,
+        "task_id must be another task: fal, which made this one, cannot go on from it"
+    );
+}
