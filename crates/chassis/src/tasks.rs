@@ -1,6 +1,6 @@
 //! Every task of a service is spawned here, so that stopping can wait for it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, thread, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +37,18 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         drop(tokio::spawn(work.instrument(span)));
+    }
+
+    /// Runs work that blocks in a thread of its own. It may be cut at any instruction: stopping does not wait for it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn_thread<F>(&self, name: &str, work: F) -> io::Result<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let named = thread::Builder::new().name(name.to_owned());
+        named.spawn(work).map(drop)
     }
 
     /// Runs `work` to its end even if the caller goes away, and hands over what it made. `None` only when it panicked.

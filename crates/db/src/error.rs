@@ -1,6 +1,6 @@
 //! What can go wrong with a database, and what a caller may conclude from it.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use sqlx::migrate::MigrateError;
 
@@ -22,12 +22,21 @@ const AWAY_FILE: &[u32] = &[5, 7, 10, 13];
 /// SQL states of a transaction that lost against another one, or was ended for taking too long.
 const LOST: &[&str] = &["40001", "40P01", "55P03", "57014"];
 
+/// Extended result codes of a SQLite file where a primary key, or another unique one, is there already.
+const TAKEN: [i32; 2] = [1555, 2067];
+
 /// What can go wrong with the database itself.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A statement, a commit or a connection failed. After a failed commit nobody knows whether it happened.
     #[error("database failed")]
     Sql(#[source] Arc<sqlx::Error>),
+    /// The same on a connection that binds rows itself.
+    #[error("database failed")]
+    Rows(#[source] Arc<rusqlite::Error>),
+    /// A thread to write in could not be started.
+    #[error("no thread for the database")]
+    Thread(#[source] Arc<io::Error>),
     /// The schema could not be brought to this version.
     #[error("migration failed")]
     Migrate(#[source] Arc<MigrateError>),
@@ -112,6 +121,10 @@ impl Error {
 
     /// Whether a row with this key is there already.
     pub fn is_conflict(&self) -> bool {
+        if let Self::Rows(error) = self {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            return code.is_some_and(|code| TAKEN.contains(&code));
+        }
         self.sql()
             .and_then(sqlx::Error::as_database_error)
             .is_some_and(|refused| refused.is_unique_violation())
@@ -119,6 +132,9 @@ impl Error {
 
     /// PostgreSQL's SQL state, or SQLite's extended result code.
     pub(crate) fn state(&self) -> Option<String> {
+        if let Self::Rows(error) = self {
+            return Some(error.sqlite_error()?.extended_code.to_string());
+        }
         let code = self.sql()?.as_database_error()?.code()?;
         Some(code.into_owned())
     }
@@ -150,6 +166,19 @@ fn says_away(state: &str) -> bool {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(Arc::new(error))
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Rows(Arc::new(error))
+    }
+}
+
+impl From<io::Error> for Error {
+    /// The one thing of the system that is asked for here is a thread.
+    fn from(error: io::Error) -> Self {
+        Self::Thread(Arc::new(error))
     }
 }
 

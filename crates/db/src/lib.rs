@@ -17,6 +17,7 @@ pub use engine::{Engine, Migration};
 pub use error::Error;
 pub use postgres::migrate;
 pub use relay::{Deliver, Relay, RelayLimits, RetryLater};
+pub use sqlite::File;
 
 use std::{future::Future, path::Path, time::Duration};
 
@@ -30,6 +31,8 @@ use crate::{alone::Alone, clock::Clock, reader::Reader};
 #[derive(Clone, Debug)]
 pub struct Db {
     writer: Writer,
+    /// A SQLite file, for those who bind rows themselves.
+    file: Option<File>,
     reader: Reader,
     clock: Clock,
     alone: Alone,
@@ -57,9 +60,10 @@ impl Db {
         limits: &Limits,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let (writer, reader) = sqlite::open(path, migrations, limits, tasks).await?;
+        let (writer, file, reader) = sqlite::open(path, migrations, limits, tasks).await?;
         Ok(Self {
             writer: Writer::Sqlite(writer),
+            file: Some(file),
             reader: Reader::of_file(reader),
             clock: Clock::Process,
             alone: Alone::of_process(),
@@ -83,6 +87,7 @@ impl Db {
             clock: Clock::follow(anchor, &reader, limits.clock_interval, tasks),
             alone: Alone::of_schema(server, limits, tasks),
             writer: Writer::Postgres(writers),
+            file: None,
             reader,
         })
     }
@@ -104,6 +109,11 @@ impl Db {
             Writer::Sqlite(writer) => writer.write(work).await,
             Writer::Postgres(writers) => writers.write(work).await,
         }
+    }
+
+    /// The way to write for work that binds rows itself; `None` on a server. It and [`Db::write`] take turns.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
     }
 
     /// Connections for reading. They see what was committed. A server that vanished never answers: whoever has no deadline of

@@ -1,7 +1,9 @@
 //! Opening a SQLite file: WAL, every commit on disk before it is answered, one writer, several readers.
 
+mod file;
 mod writer;
 
+pub use file::File;
 pub(crate) use writer::Writer;
 
 use std::path::Path;
@@ -10,6 +12,8 @@ use chassis::Tasks;
 use sqlx::{
     AnyConnection, AnyPool, Connection as _, Executor as _, any::AnyPoolOptions, migrate::Migrator,
 };
+
+use file::Turns;
 
 use crate::{Engine, Error, Limits, Migration};
 
@@ -27,7 +31,7 @@ pub(crate) async fn open(
     migrations: &[Migration],
     limits: &Limits,
     tasks: &Tasks,
-) -> Result<(Writer, AnyPool), Error> {
+) -> Result<(Writer, File, AnyPool), Error> {
     sqlx::any::install_default_drivers();
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let mut connection = writing(&url).await?;
@@ -44,7 +48,10 @@ pub(crate) async fn open(
         })
         .connect(&url)
         .await?;
-    Ok((Writer::start(connection, url, limits, tasks), readers))
+    let turns = Turns::default();
+    let file = File::new(path, turns.clone(), tasks);
+    let writer = Writer::start((connection, url), turns, limits, tasks);
+    Ok((writer, file, readers))
 }
 
 /// Opens a writing connection.

@@ -258,11 +258,20 @@ impl Lane {
     async fn decide(&self, batch: Arc<Batch>) -> Result<Decision, Error> {
         until_known(&self.limits, || {
             let (batch, now) = (Arc::clone(&batch), self.db.now_micros());
-            self.db.write(move |connection| {
-                Box::pin(async move {
-                    store::ledger::apply(connection, &batch.ops, &batch.receipts, now).await
+            async move {
+                let Some(file) = self.db.file() else {
+                    let write = self.db.write(move |connection| {
+                        Box::pin(async move {
+                            store::ledger::apply(connection, &batch.ops, &batch.receipts, now).await
+                        })
+                    });
+                    return write.await;
+                };
+                file.write(move |connection| {
+                    store::ledger::apply_to_file(connection, &batch.ops, &batch.receipts, now)
                 })
-            })
+                .await
+            }
         })
         .await
     }

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument as _, Span, error};
 
-use super::writing;
+use super::{file::Turns, writing};
 use crate::{Error, Limits};
 
 /// Tells one caller how it ended, once the commit has.
@@ -34,13 +34,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn start(
-        connection: AnyConnection,
-        url: String,
+        (connection, url): (AnyConnection, String),
+        turns: Turns,
         limits: &Limits,
         tasks: &Tasks,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(limits.write_queue);
-        let work = run(connection, url, queue, limits.write_batch);
+        let work = run((connection, url), turns, queue, limits.write_batch);
         // Cutting it between two commits, or in the middle of one, loses nothing that was answered.
         tasks.spawn_detached(Span::none(), work);
         Self { jobs }
@@ -75,14 +75,15 @@ impl Writer {
 }
 
 async fn run(
-    mut connection: AnyConnection,
-    url: String,
+    (mut connection, url): (AnyConnection, String),
+    turns: Turns,
     mut queue: mpsc::Receiver<Job>,
     batch_max: usize,
 ) {
     let mut batch = Vec::with_capacity(batch_max);
     while queue.recv_many(&mut batch, batch_max).await > 0 {
         let mut answers = Vec::with_capacity(batch.len());
+        let turn = turns.take().await;
         let ended = transaction(&mut connection, &mut batch, &mut answers).await;
         if let Err(failure) = &ended {
             error!(error = %causes(failure), "a group commit failed");
@@ -92,6 +93,7 @@ async fn run(
                 Err(failure) => error!(error = %causes(&failure), "cannot reopen the database"),
             }
         }
+        drop(turn);
         for answer in answers {
             answer(ended.clone());
         }

@@ -12,6 +12,7 @@ mod kill;
 mod migrate;
 mod outbox;
 mod role;
+mod rows;
 mod server;
 mod silence;
 mod write;

@@ -1,14 +1,18 @@
 //! One batch of the ledger in one transaction: load what it names, let the pure ledger decide, write what it decided. How rows
-//! come in and go out is each engine's own (`sqlite`, `postgres`); what happens to them is the same.
+//! come in and go out is each engine's own (`sqlite`, `postgres`; `file` for the lanes on SQLite); what happens to them is the same.
 
 mod array;
+mod file;
+mod new_hold;
 mod postgres;
+mod read;
 mod sqlite;
 
 use std::collections::HashSet;
 
 use db::Engine;
 use domain::{KeyId, OperationId};
+use rusqlite::Connection;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::row;
@@ -51,6 +55,25 @@ pub(crate) async fn apply(
     match engine {
         Engine::Sqlite => sqlite::write(connection, changes, receipts, at).await?,
         Engine::Postgres => postgres::write(connection, changes, receipts, at).await?,
+    }
+    Ok(decision)
+}
+
+/// The same on a SQLite file whose rows are bound here.
+///
+/// # Errors
+/// When the database fails; then nothing of the batch may be kept.
+pub(crate) fn apply_to_file(
+    connection: &Connection,
+    ops: &[Op],
+    receipts: &[Option<String>],
+    at: i64,
+) -> Result<Decision, Error> {
+    let mut loaded = file::load(connection, &names(ops))?;
+    loaded.now = at;
+    let decision = decide(loaded, ops);
+    if !decision.changes.is_empty() {
+        file::write(connection, &decision.changes, receipts, at)?;
     }
     Ok(decision)
 }

@@ -1,14 +1,14 @@
 //! Row types, and how ids, modes and states are written in SQL.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use domain::{AccountId, EventId, Id, KeyId, Micros, Mode, PriceFactor, ids::Kind as IdKind};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use sqlx::{Row as _, any::AnyRow};
 
 use crate::{
     Error,
-    ledger::{BalanceId, Budget, Caps, Hold, HoldState, Kind, Posting, PostingKind, Stored, Terms},
+    ledger::{BalanceId, HoldState, Posting, PostingKind},
 };
 
 /// A row of `account`.
@@ -88,87 +88,9 @@ pub(crate) struct PreviousSecret {
     pub(crate) until: i64,
 }
 
-/// 16 bytes as 32 hex digits in JSON.
+/// An id as it stands in SQL: 16 bytes, in texts 32 hex digits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hex(pub(super) [u8; 16]);
-
-/// A row of `hold` as it is loaded.
-#[derive(Debug, Deserialize)]
-pub(super) struct HoldJson<'a> {
-    pub(super) id: Hex,
-    pub(super) account: Option<Hex>,
-    pub(super) mode: Option<&'a str>,
-    pub(super) state: &'a str,
-    pub(super) amount: i64,
-    pub(super) floor: i64,
-    pub(super) granted: i64,
-    pub(super) captured: i64,
-    pub(super) written_off: i64,
-    pub(super) key: Option<Hex>,
-    pub(super) budgeted: i64,
-    #[serde(borrow)]
-    pub(super) price_version: Cow<'a, str>,
-    pub(super) expires_at: Option<i64>,
-}
-
-/// What a row of `hold` says, whichever way it came.
-#[derive(Debug)]
-pub(super) struct HoldParts<'a> {
-    /// Account and mode.
-    pub(super) owner: Option<(Hex, &'a str)>,
-    pub(super) state: &'a str,
-    pub(super) amount: i64,
-    pub(super) floor: i64,
-    pub(super) granted: i64,
-    pub(super) captured: i64,
-    pub(super) written_off: i64,
-    pub(super) key: Option<Hex>,
-    pub(super) budgeted: i64,
-    pub(super) price_version: Cow<'a, str>,
-    pub(super) expires_at: Option<i64>,
-}
-
-/// A row of `balance` as it is loaded: account, mode, posted, held, open holds, since when it is frozen.
-pub(super) type BalanceJson<'a> = (Hex, &'a str, i64, i64, i64, Option<i64>);
-
-/// A row of `budget` as it is loaded: the key, its caps (day, month, total), what is spent (day, month, total), held, the day, the
-/// month.
-pub(super) type BudgetJson = (Hex, [Option<i64>; 3], [i64; 3], i64, i64, i64);
-
-/// A row of `transfer` as it is loaded: id, account, mode, amount, actor, reason.
-pub(super) type TransferJson<'a> = (Hex, Hex, &'a str, i64, Cow<'a, str>, Cow<'a, str>);
-
-// === impl HoldParts ===
-
-impl HoldParts<'_> {
-    /// The hold, or the tombstone.
-    pub(super) fn stored(self) -> Result<Stored, Error> {
-        let state = state(self.state)?;
-        if state == HoldState::Tombstone {
-            return Ok(Stored::Tombstone);
-        }
-        let (account, mode) = self.owner.ok_or(Error::Corrupt("a hold names nobody"))?;
-        let kind = match self.expires_at {
-            Some(expires_at) => Kind::Chat { expires_at },
-            None => Kind::Media,
-        };
-        Ok(Stored::Hold(Hold {
-            terms: Terms {
-                balance: balance_id(account, mode)?,
-                amount: Micros::new(self.amount),
-                floor: Micros::new(self.floor),
-                kind,
-                key: self.key.map(Into::into),
-                price_version: self.price_version.into_owned(),
-            },
-            granted: Micros::new(self.granted),
-            captured: Micros::new(self.captured),
-            written_off: Micros::new(self.written_off),
-            budgeted: self.budgeted != 0,
-            state,
-        }))
-    }
-}
 
 // === impl Hex ===
 
@@ -214,27 +136,17 @@ impl Hex {
             bytes.map_err(|_| Error::Corrupt("an id is not 16 bytes"))?,
         ))
     }
+}
 
-    fn with_text<T>(self, write: impl FnOnce(&str) -> T) -> T {
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
         for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
             *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        write(std::str::from_utf8(&text).unwrap_or_default())
-    }
-}
-
-impl fmt::Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_text(|text| f.write_str(text))
-    }
-}
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.with_text(|text| serializer.serialize_str(text))
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -277,32 +189,6 @@ pub(super) fn balance_id(account: Hex, mode: &str) -> Result<BalanceId, Error> {
     })
 }
 
-/// Reads a budget.
-pub(super) fn read_budget(row: BudgetJson) -> (KeyId, Budget) {
-    let (
-        key,
-        [day_cap, month_cap, total_cap],
-        [spent_day, spent_month, spent_total],
-        held,
-        day,
-        month,
-    ) = row;
-    let budget = Budget {
-        caps: Caps {
-            day: day_cap.map(Micros::new),
-            month: month_cap.map(Micros::new),
-            total: total_cap.map(Micros::new),
-        },
-        spent_day: Micros::new(spent_day),
-        spent_month: Micros::new(spent_month),
-        spent_total: Micros::new(spent_total),
-        held: Micros::new(held),
-        day,
-        month,
-    };
-    (key.into(), budget)
-}
-
 /// A balance's account and mode as they stand in SQL.
 pub(super) fn balance_words(id: BalanceId) -> (Hex, &'static str) {
     (id.account.into(), id.mode.as_str())
@@ -321,7 +207,7 @@ pub(super) const fn state_word(state: HoldState) -> &'static str {
 }
 
 /// Reads a hold's state.
-fn state(word: &str) -> Result<HoldState, Error> {
+pub(super) fn state(word: &str) -> Result<HoldState, Error> {
     [
         HoldState::Open,
         HoldState::Captured,

@@ -6,22 +6,21 @@
 //! statement of their own, which therefore sees what the last holder committed.
 //!
 //! Many rows travel as arrays, a list for each column, in the text that the server reads arrays from: sqlx's common driver binds
-//! no arrays. (Measured with 64 rows: JSON takes 3 times as long, packed lines as the SQLite side has them 4 times.)
+//! no arrays. (Measured with 64 rows: JSON takes 3 times as long.)
 
-use std::borrow::Cow;
-
-use domain::{KeyId, Micros, OperationId};
+use domain::KeyId;
 use sqlx::{AnyConnection, Executor as _, Row as _, any::AnyRow};
 
 use super::{
     Names,
     array::{ids, list, optional, optional_ids, texts},
-    receipt,
+    new_hold::{NewHold, new_holds},
+    read, receipt,
 };
 use crate::{
     Error,
-    ledger::{Balance, BalanceId, Budget, Changes, HoldState, Kind, Loaded, Stored, Transfer},
-    store::row::{BudgetJson, Hex, HoldParts, balance_id, posting_words, read_budget, state_word},
+    ledger::{Budget, Changes, Loaded, Stored},
+    store::row::{Hex, posting_words, state_word},
 };
 
 /// How the statements below are planned, for this transaction: by their indexes, whatever the tables' sizes were when the plan was
@@ -122,23 +121,6 @@ const WRITE: &str = "
            (select count(*) from transferred), (select count(*) from booked), (select count(*) from balanced),
            (select count(*) from ended), (select count(*) from budgeted)";
 
-/// A new row of `hold`. A tombstone names nobody.
-struct NewHold<'a> {
-    id: Hex,
-    owner: Option<BalanceId>,
-    kind: Option<&'static str>,
-    state: &'static str,
-    amount: Micros,
-    floor: Micros,
-    granted: Micros,
-    captured: Micros,
-    written_off: Micros,
-    key: Option<KeyId>,
-    budgeted: bool,
-    price_version: &'a str,
-    expires_at: Option<i64>,
-}
-
 /// Locks and loads what a batch names.
 ///
 /// # Errors
@@ -155,14 +137,14 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
         .await?;
     let mut budgeted = false;
     for row in &rows {
-        let (id, balance) = read_balance(row)?;
+        let (id, balance) = read::balance(row)?;
         loaded.balances.insert(id, balance);
         budgeted |= row.try_get::<bool, _>(6)?;
     }
     if !named.holds.is_empty() {
         let rows = sqlx::query(HOLDS).bind(holds);
         for row in &rows.fetch_all(&mut *connection).await? {
-            let (id, stored) = read_hold(row)?;
+            let (id, stored) = read::hold(row)?;
             if let Stored::Hold(hold) = &stored
                 && !loaded.balances.contains_key(&hold.terms.balance)
             {
@@ -179,7 +161,7 @@ pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Resul
     if !named.transfers.is_empty() {
         let rows = sqlx::query(TRANSFERS).bind(ids(named.transfers.iter().copied().map(Hex::from)));
         for row in &rows.fetch_all(&mut *connection).await? {
-            let (id, transfer) = read_transfer(row)?;
+            let (id, transfer) = read::transfer(row)?;
             loaded.transfers.insert(id, transfer);
         }
     }
@@ -200,7 +182,7 @@ async fn load_budgets(
     let keys = ids(keys.map(Hex::from));
     let rows = sqlx::query(BUDGETS).bind(keys);
     for row in &rows.fetch_all(connection).await? {
-        let (key, budget) = read_budget(budget_row(row)?);
+        let (key, budget) = read::budget(row)?;
         loaded.budgets.insert(key, budget);
     }
     Ok(())
@@ -354,106 +336,4 @@ fn overtaken(failure: sqlx::Error) -> Error {
     } else {
         failure.into()
     }
-}
-
-/// New holds and tombstones, in the order of their ids.
-fn new_holds(changes: &Changes) -> Vec<NewHold<'_>> {
-    let mut holds: Vec<_> = changes.new_holds.iter().collect();
-    holds.sort_unstable_by_key(|(id, _)| *id);
-    holds
-        .into_iter()
-        .map(|(id, stored)| new_hold((*id).into(), stored))
-        .collect()
-}
-
-fn new_hold(id: Hex, stored: &Stored) -> NewHold<'_> {
-    let Stored::Hold(hold) = stored else {
-        return NewHold {
-            id,
-            owner: None,
-            kind: None,
-            state: state_word(HoldState::Tombstone),
-            amount: Micros::ZERO,
-            floor: Micros::ZERO,
-            granted: Micros::ZERO,
-            captured: Micros::ZERO,
-            written_off: Micros::ZERO,
-            key: None,
-            budgeted: false,
-            price_version: "",
-            expires_at: None,
-        };
-    };
-    let (kind, expires_at) = match hold.terms.kind {
-        Kind::Chat { expires_at } => ("chat", Some(expires_at)),
-        Kind::Media => ("media", None),
-    };
-    NewHold {
-        id,
-        owner: Some(hold.terms.balance),
-        kind: Some(kind),
-        state: state_word(hold.state),
-        amount: hold.terms.amount,
-        floor: hold.terms.floor,
-        granted: hold.granted,
-        captured: hold.captured,
-        written_off: hold.written_off,
-        key: hold.terms.key,
-        budgeted: hold.budgeted,
-        price_version: &hold.terms.price_version,
-        expires_at,
-    }
-}
-
-fn read_balance(row: &AnyRow) -> Result<(BalanceId, Balance), Error> {
-    let id = balance_id(hex(row, 0)?, row.try_get(1)?)?;
-    let balance = Balance {
-        posted: Micros::new(row.try_get(2)?),
-        held: Micros::new(row.try_get(3)?),
-        open_holds: row.try_get(4)?,
-        frozen: row.try_get::<Option<i64>, _>(5)?.is_some(),
-    };
-    Ok((id, balance))
-}
-
-fn read_hold(row: &AnyRow) -> Result<(OperationId, Stored), Error> {
-    let account: Option<&[u8]> = row.try_get(1)?;
-    let account = account.map(Hex::from_slice).transpose()?;
-    let key: Option<&[u8]> = row.try_get(9)?;
-    let parts = HoldParts {
-        owner: account.zip(row.try_get(2)?),
-        state: row.try_get(3)?,
-        amount: row.try_get(4)?,
-        floor: row.try_get(5)?,
-        granted: row.try_get(6)?,
-        captured: row.try_get(7)?,
-        written_off: row.try_get(8)?,
-        key: key.map(Hex::from_slice).transpose()?,
-        budgeted: row.try_get(10)?,
-        price_version: Cow::Borrowed(row.try_get(11)?),
-        expires_at: row.try_get(12)?,
-    };
-    Ok((hex(row, 0)?.into(), parts.stored()?))
-}
-
-/// As `BUDGETS` has its columns.
-fn budget_row(row: &AnyRow) -> Result<BudgetJson, Error> {
-    let caps = [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?];
-    let spent = [row.try_get(4)?, row.try_get(5)?, row.try_get(6)?];
-    let (held, day, month) = (row.try_get(7)?, row.try_get(8)?, row.try_get(9)?);
-    Ok((hex(row, 0)?, caps, spent, held, day, month))
-}
-
-fn read_transfer(row: &AnyRow) -> Result<(OperationId, Transfer), Error> {
-    let transfer = Transfer {
-        balance: balance_id(hex(row, 1)?, row.try_get(2)?)?,
-        amount: Micros::new(row.try_get(3)?),
-        actor: row.try_get(4)?,
-        reason: row.try_get(5)?,
-    };
-    Ok((hex(row, 0)?.into(), transfer))
-}
-
-fn hex(row: &AnyRow, column: usize) -> Result<Hex, Error> {
-    Hex::from_slice(row.try_get(column)?)
 }

@@ -1,120 +1,204 @@
-//! The ledger's rows as SQLite takes them. Many travel as one JSON text each way, because what costs is the trip to the
-//! database's thread and back, not the row (measured: a statement per row costs 2 to 4 times as much, and so does a row of a
-//! result). Ids travel in hex. There is one writer, so nothing needs a lock.
+//! The ledger's rows as SQLite takes them: every row is found by its primary key and written by a statement of its own. There is one
+//! writer, so nothing needs a lock. The lanes write on a connection that binds rows itself (`file`); here is the way for a
+//! transfer within a transaction that has more to write, and what both ways say.
 
-use std::{collections::HashMap, hash::Hash};
+use std::collections::HashSet;
 
-use domain::{KeyId, Micros, OperationId};
-use futures::TryStreamExt as _;
-use serde::{Deserialize, Serialize, Serializer as _};
-use sqlx::{AnyConnection, Executor as _, Row as _, any::AnyQueryResult};
-
-use super::{Names, receipt};
-use crate::{
-    Error,
-    ledger::{Balance, BalanceId, Budget, Changes, Hold, Kind, Loaded, Posting, Stored, Transfer},
-    store::row::{
-        BalanceJson, Hex, HoldJson, HoldParts, TransferJson, balance_id, balance_words,
-        posting_words, read_budget, state_word,
-    },
+use domain::{KeyId, OperationId};
+use sqlx::{
+    Any, AnyConnection,
+    any::{AnyArguments, AnyRow},
+    query::Query,
 };
 
-/// Loads what a batch names, as one row of four lists: holds, balances, transfers, budgets.
-/// $1: holds, `["id", …]`; $2: balances, `[["account", "mode"], …]`; $3: transfers, `["id", …]`; $4: keys, `["id", …]`.
-/// The balances and budgets of the holds are loaded as well. (`cross join`: else every balance there is would be looked at.)
-const LOAD: &str = "
-    with named (id) as materialized (select unhex(value) from json_each($1))
-    select
-      (select json_group_array(json_array(hex(id), nullif(hex(account), ''), mode, state, amount, floor, granted, captured,
-                                          written_off, nullif(hex(key), ''), budgeted, price_version, expires_at))
-       from hold where id in (select id from named)),
-      (select json_group_array(json_array(hex(balance.account), balance.mode, posted, held, open_holds, frozen_at))
-       from (select unhex(value ->> 0) as account, value ->> 1 as mode from json_each($2)
-             union select account, mode from hold where id in (select id from named)) as asked
-         cross join balance on balance.account = asked.account and balance.mode = asked.mode),
-      (select json_group_array(json_array(hex(id), hex(account), mode, amount, actor, reason))
-       from transfer where id in (select unhex(value) from json_each($3))),
-      (select json_group_array(json_array(hex(key), json_array(cap_day, cap_month, cap_total),
-                                          json_array(spent_day, spent_month, spent_total), held, day, month))
-       from budget where key in
-         (select unhex(value) from json_each($4)
-          union select key from hold where id in (select id from named) and budgeted = 1))";
+use super::{
+    Names,
+    new_hold::{NewHold, new_holds},
+    read, receipt,
+};
+use crate::{
+    Error,
+    ledger::{Balance, BalanceId, Budget, Changes, Hold, Loaded, Posting, Stored, Transfer},
+    store::row::{Hex, balance_words, posting_words, state_word},
+};
 
-/// Writes what a batch comes to: nine statements, one trip. $10: now.
-/// The busiest lists hold packed lines, cut at fixed places: that is twice as fast as JSON within JSON. Numbers are 20
-/// characters wide; a column's type makes them integers.
-/// $1: new holds: id (32), account (32), mode (4), kind (5), state (9), amount, floor, granted, captured, written off, expires_at
-/// or blanks, key or blanks (32), budgeted (1), price_version.
-/// $2: holds that are closed: id (32), captured, written off, state.
-/// $3: tombstones, `["id", …]`.
-/// $4: transfers, `[["id", "account", "mode", amount, "actor", "reason"], …]`.
-/// $5: postings: cause (32), account (32), platform account (32), mode (4), amount, kind; two entries for each, side by side.
-/// $6: balances: account (32), mode (4), posted, held, open holds.
-/// $7: endings: hold (32), receipt.
-/// $8: holds that live longer, `[["id", expires_at], …]`.
-/// $9: budgets, `[["key", spent_day, spent_month, spent_total, held, day, month], …]`.
-const WRITE: &str = "
-    insert into hold (id, account, mode, kind, state, amount, floor, granted, captured, written_off, expires_at, key,
-                      budgeted, price_version, closed_at, created_at)
-    select unhex(substr(value, 1, 32)), unhex(substr(value, 33, 32)), substr(value, 65, 4),
-           rtrim(substr(value, 69, 5)), rtrim(substr(value, 74, 9)), substr(value, 83, 20), substr(value, 103, 20),
-           substr(value, 123, 20), substr(value, 143, 20), substr(value, 163, 20),
-           nullif(rtrim(substr(value, 183, 20)), ''), nullif(unhex(rtrim(substr(value, 203, 32))), x''),
-           substr(value, 235, 1), substr(value, 236), iif(substr(value, 74, 4) = 'open', null, $10), $10
-    from json_each($1);
+/// How a row is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Find {
+    Hold,
+    Balance,
+    Transfer,
+    Budget,
+}
 
-    update hold set captured = substr(change.value, 33, 20), written_off = substr(change.value, 53, 20),
-                    state = substr(change.value, 73), closed_at = $10
-    from json_each($2) as change
-    where hold.id = unhex(substr(change.value, 1, 32)) and (hold.state = 'open' or hold.state = 'expired');
+/// How a row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    OpenHold,
+    CloseHold,
+    ExtendHold,
+    Transfer,
+    /// Both entries of a posting.
+    Entries,
+    Balance,
+    Ending,
+    Budget,
+}
 
-    insert into hold (id, state, amount, floor, granted, captured, price_version, closed_at, created_at)
-    select unhex(value), 'tombstone', 0, 0, 0, 0, '', $10, $10 from json_each($3);
+/// What is bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Id(Hex),
+    Int(i64),
+    Text(&'a str),
+    Nothing,
+}
 
-    insert into transfer (id, account, mode, amount, actor, reason, created_at)
-    select unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, $10
-    from json_each($4);
+// === impl Find ===
 
-    insert into entry (cause, kind, account, mode, amount, created_at)
-    select unhex(substr(value, 1, 32)), substr(value, 121), unhex(substr(value, side.place, 32)), substr(value, 97, 4),
-           substr(value, 101, 20) * side.sign, $10
-    from json_each($5) cross join (select 33 as place, 1 as sign union all select 65, -1) as side;
+impl Find {
+    pub(super) const fn sql(self) -> &'static str {
+        match self {
+            Self::Hold => {
+                "select id, account, mode, state, amount, floor, granted, captured, written_off, key, budgeted,
+                        price_version, expires_at
+                 from hold where id = ?1"
+            }
+            Self::Balance => {
+                "select account, mode, posted, held, open_holds, frozen_at
+                 from balance where account = ?1 and mode = ?2"
+            }
+            Self::Transfer => {
+                "select id, account, mode, amount, actor, reason from transfer where id = ?1"
+            }
+            Self::Budget => {
+                "select key, cap_day, cap_month, cap_total, spent_day, spent_month, spent_total, held, day, month
+                 from budget where key = ?1"
+            }
+        }
+    }
+}
 
-    update balance set posted = substr(change.value, 37, 20), held = substr(change.value, 57, 20),
-                       open_holds = substr(change.value, 77)
-    from json_each($6) as change
-    where balance.account = unhex(substr(change.value, 1, 32)) and balance.mode = substr(change.value, 33, 4);
+// === impl Write ===
 
-    insert into ending (hold, receipt, created_at)
-    select unhex(substr(value, 1, 32)), substr(value, 33), $10 from json_each($7);
+impl Write {
+    pub(super) const fn sql(self) -> &'static str {
+        match self {
+            Self::OpenHold => {
+                "insert into hold (id, account, mode, kind, state, amount, floor, granted, captured, written_off, key,
+                                   budgeted, price_version, expires_at, created_at, closed_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+            }
+            Self::CloseHold => {
+                "update hold set state = ?2, captured = ?3, written_off = ?4, closed_at = ?5
+                 where id = ?1 and (state = 'open' or state = 'expired')"
+            }
+            Self::ExtendHold => {
+                "update hold set expires_at = ?2 where id = ?1 and state = 'open'"
+            }
+            Self::Transfer => {
+                "insert into transfer (id, account, mode, amount, actor, reason, created_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            }
+            Self::Entries => {
+                "insert into entry (cause, kind, account, mode, amount, created_at)
+                 values (?1, ?2, ?3, ?5, ?6, ?7), (?1, ?2, ?4, ?5, -?6, ?7)"
+            }
+            Self::Balance => {
+                "update balance set posted = ?3, held = ?4, open_holds = ?5 where account = ?1 and mode = ?2"
+            }
+            Self::Ending => "insert into ending (hold, receipt, created_at) values (?1, ?2, ?3)",
+            Self::Budget => {
+                "update budget set spent_day = ?2, spent_month = ?3, spent_total = ?4, held = ?5, day = ?6, month = ?7
+                 where key = ?1"
+            }
+        }
+    }
 
-    update hold set expires_at = change.value ->> 1
-    from json_each($8) as change
-    where hold.id = unhex(change.value ->> 0) and hold.state = 'open';
+    /// The ledger decided on rows that were loaded in this very transaction: all of them must still be there.
+    pub(super) fn check(self, written: u64) -> Result<(), Error> {
+        let expected = match self {
+            Self::Entries => 2,
+            Self::OpenHold
+            | Self::CloseHold
+            | Self::ExtendHold
+            | Self::Transfer
+            | Self::Balance
+            | Self::Ending
+            | Self::Budget => 1,
+        };
+        if written == expected {
+            Ok(())
+        } else {
+            Err(Error::Corrupt("a row changed under the ledger"))
+        }
+    }
+}
 
-    update budget set spent_day = change.value ->> 1, spent_month = change.value ->> 2, spent_total = change.value ->> 3,
-                      held = change.value ->> 4, day = change.value ->> 5, month = change.value ->> 6
-    from json_each($9) as change
-    where budget.key = unhex(change.value ->> 0)";
+// === impl Value ===
+
+impl Value<'_> {
+    pub(super) fn of(id: impl Into<Hex>) -> Self {
+        Self::Id(id.into())
+    }
+
+    fn of_some(id: Option<impl Into<Hex>>) -> Self {
+        id.map_or(Self::Nothing, Self::of)
+    }
+
+    pub(super) fn of_balance(id: BalanceId) -> [Self; 2] {
+        let (account, mode) = balance_words(id);
+        [Self::Id(account), Self::Text(mode)]
+    }
+}
+
+/// The balances that a batch needs beside those it names, and the budgets: those of its holds as well.
+pub(super) fn owners(named: &Names, loaded: &Loaded) -> (HashSet<BalanceId>, HashSet<KeyId>) {
+    let (mut balances, mut keys) = (named.balances.clone(), named.keys.clone());
+    for stored in loaded.holds.values() {
+        if let Stored::Hold(hold) = stored {
+            balances.insert(hold.terms.balance);
+            keys.extend(hold.terms.key.filter(|_| hold.budgeted));
+        }
+    }
+    (balances, keys)
+}
 
 /// Loads what a batch names.
 pub(super) async fn load(connection: &mut AnyConnection, named: &Names) -> Result<Loaded, Error> {
-    let row = sqlx::query(LOAD)
-        .bind(json(named.holds.iter().copied().map(Hex::from))?)
-        .bind(json(named.balances.iter().copied().map(balance_words))?)
-        .bind(json(named.transfers.iter().copied().map(Hex::from))?)
-        .bind(json(named.keys.iter().copied().map(Hex::from))?)
-        .fetch_one(connection)
-        .await?;
-    let (holds, balances): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let (transfers, budgets): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-    Ok(Loaded {
-        holds: collect(&holds, read_hold)?,
-        balances: collect(&balances, read_listed_balance)?,
-        transfers: collect(&transfers, read_transfer)?,
-        budgets: collect(&budgets, |row| Ok(read_budget(row)))?,
-        now: 0,
-    })
+    let mut loaded = Loaded::default();
+    for id in &named.holds {
+        let row = find(connection, Find::Hold, &[Value::of(*id)]).await?;
+        loaded
+            .holds
+            .extend(row.map(|row| read::hold(&row)).transpose()?);
+    }
+    let (balances, keys) = owners(named, &loaded);
+    for id in balances {
+        let row = find(connection, Find::Balance, &Value::of_balance(id)).await?;
+        let row = row.map(|row| read::balance(&row)).transpose()?;
+        loaded.balances.extend(row);
+    }
+    for key in keys {
+        let row = find(connection, Find::Budget, &[Value::of(key)]).await?;
+        let row = row.map(|row| read::budget(&row)).transpose()?;
+        loaded.budgets.extend(row);
+    }
+    for id in &named.transfers {
+        let row = find(connection, Find::Transfer, &[Value::of(*id)]).await?;
+        let row = row.map(|row| read::transfer(&row)).transpose()?;
+        loaded.transfers.extend(row);
+    }
+    Ok(loaded)
+}
+
+async fn find(
+    connection: &mut AnyConnection,
+    what: Find,
+    values: &[Value<'_>],
+) -> Result<Option<AnyRow>, Error> {
+    let query = bound(what.sql(), values);
+    Ok(query.fetch_optional(connection).await?)
 }
 
 /// Writes what a batch comes to.
@@ -124,211 +208,171 @@ pub(super) async fn write(
     receipts: &[Option<String>],
     at: i64,
 ) -> Result<(), Error> {
-    let (holds, tombstones) = opened(changes);
-    let count = holds.len();
-    let closed = changes.closed_holds.iter();
-    let closed = closed.map(|(id, hold)| closed_line(*id, hold));
-    let transfers = changes.transfers.iter().map(|(id, transfer)| {
-        let (account, mode) = balance_words(transfer.balance);
-        let (amount, why) = (transfer.amount.get(), (&transfer.actor, &transfer.reason));
-        (Hex::from(*id), account, mode, amount, why.0, why.1)
-    });
-    let balances = changes.balances.iter();
-    let balances = balances.map(|(id, balance)| balance_line(*id, balance));
-    let endings = changes.endings.iter();
-    let endings = endings.map(|(id, place)| {
-        let receipt = receipt(receipts, *place);
-        format!("{}{receipt}", Hex::from(*id))
-    });
-    let extended = changes.extended_holds.iter();
-    let extended = extended.map(|(id, until)| (Hex::from(*id), until));
-    let budgets = changes.budgets.iter().map(budget_line);
-    let query = sqlx::query(WRITE)
-        .bind(json(holds.into_iter())?)
-        .bind(json(closed)?)
-        .bind(json(tombstones.into_iter())?)
-        .bind(json(transfers)?)
-        .bind(json(changes.postings.iter().map(posting_line))?)
-        .bind(json(balances)?)
-        .bind(json(endings)?)
-        .bind(json(extended)?)
-        .bind(json(budgets)?)
-        .bind(at);
-    let written: Vec<AnyQueryResult> = connection.execute_many(query).try_collect().await?;
-    expect(&written, changes, count)
-}
-
-/// The ledger decided on rows that were loaded in this very transaction: all of them must still be there, and all of the
-/// statements must have run.
-fn expect(written: &[AnyQueryResult], changes: &Changes, holds: usize) -> Result<(), Error> {
-    let rows: Vec<_> = written
-        .iter()
-        .map(|statement| usize::try_from(statement.rows_affected()).unwrap_or(usize::MAX))
-        .collect();
-    let expected = [
-        holds,
-        changes.closed_holds.len(),
-        changes.new_holds.len().saturating_sub(holds),
-        changes.transfers.len(),
-        changes.postings.len().saturating_mul(2),
-        changes.balances.len(),
-        changes.endings.len(),
-        changes.extended_holds.len(),
-        changes.budgets.len(),
-    ];
-    if rows == expected {
+    let mut rows = Vec::new();
+    each(changes, receipts, at, |what, values| {
+        rows.push((what, values.to_vec()));
         Ok(())
+    })?;
+    for (what, values) in rows {
+        let done = bound(what.sql(), &values).execute(&mut *connection).await?;
+        what.check(done.rows_affected())?;
+    }
+    Ok(())
+}
+
+fn bound(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Any, AnyArguments> {
+    let mut query = sqlx::query(sql);
+    for value in values {
+        query = match *value {
+            Value::Id(id) => query.bind(id.0.to_vec()),
+            Value::Int(number) => query.bind(number),
+            Value::Text(text) => query.bind(text.to_owned()),
+            Value::Nothing => query.bind(None::<i64>),
+        };
+    }
+    query
+}
+
+/// Every row of what a batch comes to, those of one kind one after another.
+pub(super) fn each<'a>(
+    changes: &'a Changes,
+    receipts: &'a [Option<String>],
+    at: i64,
+    mut run: impl FnMut(Write, &[Value<'a>]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for hold in &new_holds(changes) {
+        run(Write::OpenHold, &opened(hold, at))?;
+    }
+    for (id, hold) in &changes.closed_holds {
+        run(Write::CloseHold, &closed(*id, hold, at))?;
+    }
+    for (id, until) in &changes.extended_holds {
+        run(Write::ExtendHold, &[Value::of(*id), Value::Int(*until)])?;
+    }
+    for (id, transfer) in &changes.transfers {
+        run(Write::Transfer, &transferred(*id, transfer, at))?;
+    }
+    for posting in &changes.postings {
+        run(Write::Entries, &entries(posting, at))?;
+    }
+    for (id, balance) in &changes.balances {
+        run(Write::Balance, &balanced(*id, balance))?;
+    }
+    for (id, place) in &changes.endings {
+        let receipt = Value::Text(receipt(receipts, *place));
+        run(Write::Ending, &[Value::of(*id), receipt, Value::Int(at)])?;
+    }
+    for (key, budget) in &changes.budgets {
+        run(Write::Budget, &spent(*key, budget))?;
+    }
+    Ok(())
+}
+
+fn opened<'a>(hold: &NewHold<'a>, at: i64) -> [Value<'a>; 16] {
+    let [account, mode] = hold.owner.map_or([Value::Nothing; 2], Value::of_balance);
+    let closed_at = if hold.is_open() {
+        Value::Nothing
     } else {
-        Err(Error::Corrupt("a row changed under the ledger"))
-    }
-}
-
-/// New holds as packed lines, and the ids of tombstones.
-fn opened(changes: &Changes) -> (Vec<String>, Vec<Hex>) {
-    let mut holds = Vec::with_capacity(changes.new_holds.len());
-    let mut tombstones = Vec::new();
-    for (id, stored) in &changes.new_holds {
-        match stored {
-            Stored::Hold(hold) => holds.push(hold_line(*id, hold)),
-            Stored::Tombstone => tombstones.push(Hex::from(*id)),
-        }
-    }
-    (holds, tombstones)
-}
-
-/// A new hold as `WRITE` cuts it.
-fn hold_line(id: OperationId, hold: &Hold) -> String {
-    let (account, mode) = balance_words(hold.terms.balance);
-    let (kind, expires_at) = match hold.terms.kind {
-        Kind::Chat { expires_at } => ("chat", Some(expires_at)),
-        Kind::Media => ("media", None),
+        Value::Int(at)
     };
-    let expires_at = expires_at.map_or_else(|| " ".repeat(20), |moment| format!("{moment:020}"));
-    let key = hold.terms.key.map(Hex::from);
-    let key = key.map_or_else(|| " ".repeat(32), |key| key.to_string());
-    format!(
-        "{id}{account}{mode}{kind:5}{state:9}{amount:020}{floor:020}{granted:020}{captured:020}{lost:020}{expires_at}{key}{budgeted}{version}",
-        id = Hex::from(id),
-        state = state_word(hold.state),
-        amount = hold.terms.amount.get(),
-        floor = hold.terms.floor.get(),
-        granted = hold.granted.get(),
-        captured = hold.captured.get(),
-        lost = hold.written_off.get(),
-        budgeted = u8::from(hold.budgeted),
-        version = hold.terms.price_version,
-    )
+    [
+        Value::Id(hold.id),
+        account,
+        mode,
+        hold.kind.map_or(Value::Nothing, Value::Text),
+        Value::Text(hold.state),
+        Value::Int(hold.amount.get()),
+        Value::Int(hold.floor.get()),
+        Value::Int(hold.granted.get()),
+        Value::Int(hold.captured.get()),
+        Value::Int(hold.written_off.get()),
+        Value::of_some(hold.key),
+        Value::Int(hold.budgeted.into()),
+        Value::Text(hold.price_version),
+        hold.expires_at.map_or(Value::Nothing, Value::Int),
+        Value::Int(at),
+        closed_at,
+    ]
 }
 
-/// A closed hold as `WRITE` cuts it.
-fn closed_line(id: OperationId, hold: &Hold) -> String {
-    let (captured, lost) = (hold.captured.get(), hold.written_off.get());
-    let state = state_word(hold.state);
-    format!("{}{captured:020}{lost:020}{state}", Hex::from(id))
+fn closed<'a>(id: OperationId, hold: &Hold, at: i64) -> [Value<'a>; 5] {
+    [
+        Value::of(id),
+        Value::Text(state_word(hold.state)),
+        Value::Int(hold.captured.get()),
+        Value::Int(hold.written_off.get()),
+        Value::Int(at),
+    ]
 }
 
-/// A balance as `WRITE` cuts it.
-fn balance_line(id: BalanceId, balance: &Balance) -> String {
-    let (account, mode) = balance_words(id);
-    let (posted, held) = (balance.posted.get(), balance.held.get());
-    format!(
-        "{account}{mode}{posted:020}{held:020}{}",
-        balance.open_holds
-    )
+fn transferred(id: OperationId, transfer: &Transfer, at: i64) -> [Value<'_>; 7] {
+    let [account, mode] = Value::of_balance(transfer.balance);
+    [
+        Value::of(id),
+        account,
+        mode,
+        Value::Int(transfer.amount.get()),
+        Value::Text(&transfer.actor),
+        Value::Text(&transfer.reason),
+        Value::Int(at),
+    ]
 }
 
-/// A posting as `WRITE` cuts it.
-fn posting_line(posting: &Posting) -> String {
+fn entries<'a>(posting: &Posting, at: i64) -> [Value<'a>; 7] {
     let (kind, account, platform) = posting_words(posting);
-    let mode = posting.balance.mode.as_str();
-    let (cause, amount) = (Hex::from(posting.cause), posting.amount.get());
-    format!("{cause}{account}{platform}{mode}{amount:020}{kind}")
+    [
+        Value::of(posting.cause),
+        Value::Text(kind),
+        Value::Id(account),
+        Value::Id(platform),
+        Value::Text(posting.balance.mode.as_str()),
+        Value::Int(posting.amount.get()),
+        Value::Int(at),
+    ]
 }
 
-/// A budget as `WRITE` takes it.
-fn budget_line((key, budget): &(KeyId, Budget)) -> (Hex, i64, i64, i64, i64, i64, i64) {
-    (
-        (*key).into(),
-        budget.spent_day.get(),
-        budget.spent_month.get(),
-        budget.spent_total.get(),
-        budget.held.get(),
-        budget.day,
-        budget.month,
-    )
+fn balanced<'a>(id: BalanceId, balance: &Balance) -> [Value<'a>; 5] {
+    let [account, mode] = Value::of_balance(id);
+    [
+        account,
+        mode,
+        Value::Int(balance.posted.get()),
+        Value::Int(balance.held.get()),
+        Value::Int(balance.open_holds),
+    ]
 }
 
-/// A JSON list.
-fn json<T: Serialize>(items: impl Iterator<Item = T>) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(1_024);
-    let mut serializer = serde_json::Serializer::new(&mut bytes);
-    let written = serializer.collect_seq(items);
-    written
-        .ok()
-        .and_then(|()| String::from_utf8(bytes).ok())
-        .ok_or(Error::Corrupt("a row cannot be written as JSON"))
-}
-
-/// Reads a JSON list into a map.
-fn collect<'a, R, K, V>(
-    text: &'a str,
-    read: impl Fn(R) -> Result<(K, V), Error>,
-) -> Result<HashMap<K, V>, Error>
-where
-    R: Deserialize<'a>,
-    K: Eq + Hash,
-{
-    let rows: Vec<R> =
-        serde_json::from_str(text).map_err(|_| Error::Corrupt("a row is not what was written"))?;
-    rows.into_iter().map(read).collect()
-}
-
-fn read_listed_balance(row: BalanceJson<'_>) -> Result<(BalanceId, Balance), Error> {
-    let (account, mode, posted, held, open_holds, frozen_at) = row;
-    let balance = Balance {
-        posted: Micros::new(posted),
-        held: Micros::new(held),
-        open_holds,
-        frozen: frozen_at.is_some(),
-    };
-    Ok((balance_id(account, mode)?, balance))
-}
-
-fn read_transfer(row: TransferJson<'_>) -> Result<(OperationId, Transfer), Error> {
-    let (id, account, mode, amount, actor, reason) = row;
-    let transfer = Transfer {
-        balance: balance_id(account, mode)?,
-        amount: Micros::new(amount),
-        actor: actor.into_owned(),
-        reason: reason.into_owned(),
-    };
-    Ok((id.into(), transfer))
-}
-
-fn read_hold(row: HoldJson<'_>) -> Result<(OperationId, Stored), Error> {
-    let parts = HoldParts {
-        owner: row.account.zip(row.mode),
-        state: row.state,
-        amount: row.amount,
-        floor: row.floor,
-        granted: row.granted,
-        captured: row.captured,
-        written_off: row.written_off,
-        key: row.key,
-        budgeted: row.budgeted,
-        price_version: row.price_version,
-        expires_at: row.expires_at,
-    };
-    Ok((row.id.into(), parts.stored()?))
+fn spent<'a>(key: KeyId, budget: &Budget) -> [Value<'a>; 7] {
+    [
+        Value::of(key),
+        Value::Int(budget.spent_day.get()),
+        Value::Int(budget.spent_month.get()),
+        Value::Int(budget.spent_total.get()),
+        Value::Int(budget.held.get()),
+        Value::Int(budget.day),
+        Value::Int(budget.month),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use chassis::{Tasks, config::Settings};
     use db::Db;
-    use sqlx::AssertSqlSafe;
+    use sqlx::{AssertSqlSafe, Row as _};
 
     use super::*;
+
+    const FINDS: [Find; 4] = [Find::Hold, Find::Balance, Find::Transfer, Find::Budget];
+    const WRITES: [Write; 8] = [
+        Write::OpenHold,
+        Write::CloseHold,
+        Write::ExtendHold,
+        Write::Transfer,
+        Write::Entries,
+        Write::Balance,
+        Write::Ending,
+        Write::Budget,
+    ];
 
     #[tokio::test]
     async fn a_batch_costs_the_same_however_many_accounts_and_holds_there_are() {
@@ -339,13 +383,16 @@ mod tests {
         let db = Db::open(&file, crate::MIGRATIONS, &limits, &tasks)
             .await
             .unwrap();
-        for statement in WRITE.split(';').chain([LOAD]) {
+        let statements = FINDS
+            .map(Find::sql)
+            .into_iter()
+            .chain(WRITES.map(Write::sql));
+        for statement in statements {
             let explain = format!("explain query plan {statement}");
             let steps = sqlx::query(AssertSqlSafe(explain))
                 .fetch_all(db.reader())
                 .await
                 .unwrap();
-            assert!(!steps.is_empty());
             for step in steps {
                 let step: String = step.get("detail");
                 let walked = ["hold", "balance", "transfer", "budget", "entry", "ending"]
@@ -353,6 +400,15 @@ mod tests {
                     .find(|table| step.split(' ').take(2).eq(["SCAN", table]));
                 assert_eq!(walked, None, "{step}: {statement}");
             }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_is_not_written() {
+        for write in WRITES {
+            let rows = if write == Write::Entries { 2 } else { 1 };
+            assert!(write.check(rows).is_ok());
+            assert!(write.check(rows - 1).is_err() && write.check(rows + 1).is_err());
         }
     }
 }
