@@ -1,11 +1,16 @@
 //! Generates the wire types from `proto/`, without an installed protoc.
 
+#[path = "build/callers.rs"]
+mod callers;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use prost::Message as _;
+
+use callers::WithCallers;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
@@ -27,10 +32,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut prost = tonic_prost_build::Config::new();
     prost.bytes(["."]);
-    tonic_prost_build::configure()
+    let tonic = tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::codec::Small")
-        .compile_fds_with_config(descriptors, prost)?;
+        .service_generator();
+    prost.service_generator(Box::new(WithCallers(tonic)));
+    prost.compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())
 }

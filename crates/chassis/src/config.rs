@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use domain::{OutputLimit, Secret};
+use domain::OutputLimit;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -15,6 +15,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 pub mod duration;
 mod providers;
 
+/// What a setting that is a secret is read as.
+pub use domain::Secret;
 pub use providers::{Access, Providers};
 
 /// How the name of a setting's variable begins.

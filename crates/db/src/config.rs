@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::config::duration;
-use domain::Secret;
+use chassis::config::{Secret, duration};
 use serde::Deserialize;
 
 use crate::Migration;

@@ -10,8 +10,7 @@ pub(crate) use writers::Writers;
 
 use std::{io, str::FromStr as _, sync::Arc, time::Duration};
 
-use chassis::{Tasks, telemetry::causes};
-use domain::Secret;
+use chassis::{Tasks, config::Secret, telemetry::causes};
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _,
     Row as _,

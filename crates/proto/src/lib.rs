@@ -4,6 +4,7 @@
 mod codec;
 mod codes;
 mod convert;
+pub mod direct;
 mod fault;
 
 pub use codes::{ALL as CODES, Code, Retry};

@@ -114,21 +114,21 @@ impl Parts {
     ) -> anyhow::Result<House> {
         let webhooks = self.webhooks(registry).await?;
         let mut peers = Peers {
-            webhooks: rpc::in_process(webhooks.rpc_server()),
+            webhooks: webhooks.channel(),
             ..Peers::nobody()
         };
         say::line("  webhooks  ready");
         let billing = self.billing(&peers, registry).await?;
-        peers.billing = rpc::in_process(billing.routes());
+        peers.billing = billing.channel();
         say::line("  billing   ready");
         let live = self.live(registry).await?;
         let media = self.media(places, &peers, &live, registry).await?;
-        peers.media = rpc::in_process(media.routes());
+        peers.media = media.channel();
         say::line("  media     ready");
         let chat = self
             .chat(&peers, places.sandbox_url.clone(), registry)
             .await?;
-        peers.chat = rpc::in_process(chat.rpc_server());
+        peers.chat = chat.channel();
         say::line("  chat      ready");
         let edge = self.edge(peers, live, ready, registry)?;
         Ok(House { billing, edge })
@@ -139,7 +139,7 @@ impl Parts {
         let registry = &mut Registry::default();
         let billing = self.billing(&Peers::nobody(), registry).await?;
         let peers = Peers {
-            billing: rpc::in_process(billing.routes()),
+            billing: billing.channel(),
             ..Peers::nobody()
         };
         let live = self.live(registry).await?;

@@ -18,7 +18,7 @@ use db::{
 use domain::{AccountId, Caller, EventType, Micros, ids};
 use proto::{
     Fault,
-    webhooks::v1::{PublishRequest, webhooks_client::WebhooksClient},
+    webhooks::v1::{PublishRequest, webhooks_caller::WebhooksCaller},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
@@ -232,7 +232,7 @@ fn told(turn: &Turn, now: i64) -> Result<NewRow, Error> {
 
 /// Tells webhooks one row of the outbox.
 fn teller(webhooks: Channel) -> Deliver {
-    let webhooks = WebhooksClient::new(webhooks);
+    let webhooks = WebhooksCaller::new(webhooks);
     Arc::new(move |row| {
         let webhooks = webhooks.clone();
         Box::pin(async move {
@@ -244,7 +244,7 @@ fn teller(webhooks: Channel) -> Deliver {
     })
 }
 
-async fn tell(mut webhooks: WebhooksClient<Channel>, row: Row) -> Result<(), Status> {
+async fn tell(mut webhooks: WebhooksCaller, row: Row) -> Result<(), Status> {
     let account =
         AccountId::from_slice(&row.subject).ok_or(Error::Corrupt("an alert of nobody"))?;
     let told: Told = serde_json::from_slice(&row.payload)

@@ -63,8 +63,9 @@ use db::{Db, Migration};
 use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
-    billing_server::BillingServer, keys_server::KeysServer, orders_server::OrdersServer,
-    prices_server::PricesServer, usage_server::UsageServer,
+    billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,
+    orders_caller, orders_server::OrdersServer, prices_caller, prices_server::PricesServer,
+    usage_caller, usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -241,6 +242,16 @@ impl Billing {
             .add_service(self.prices_server())
             .add_service(self.usage_server())
             .prepare()
+    }
+
+    /// A way to every service of billing within this process.
+    pub fn channel(&self) -> Channel {
+        chassis::rpc::in_process(self.routes())
+            .with(billing_caller::here(self.clone()))
+            .with(keys_caller::here(self.clone()))
+            .with(orders_caller::here(self.orders.clone()))
+            .with(prices_caller::here(PricesRpc(self.clone())))
+            .with(usage_caller::here(self.clone()))
     }
 
     /// The service about what was used.

@@ -8,7 +8,7 @@ use proto::{
     Fault, Kind,
     billing::v1::{
         GetBalanceRequest, HoldKind, HoldReply, HoldRequest, KeepPriceListRequest, Outcome,
-        SettleRequest, billing_client::BillingClient, prices_client::PricesClient,
+        SettleRequest, billing_caller::BillingCaller, prices_caller::PricesCaller,
     },
     code,
     common::v1::Context,
@@ -23,8 +23,8 @@ use crate::{
 
 /// Billing, as this service uses it.
 pub(crate) struct Billing {
-    client: BillingClient<rpc::Channel>,
-    prices: PricesClient<rpc::Channel>,
+    client: BillingCaller,
+    prices: PricesCaller,
     catalogue: Arc<Catalogue>,
     /// Whether billing keeps the catalogue's price list: any receipt can then be computed again.
     kept: OnceCell<()>,
@@ -136,8 +136,8 @@ impl Billing {
         metrics: Metrics,
     ) -> Self {
         Self {
-            client: BillingClient::new(channel.clone()),
-            prices: PricesClient::new(channel),
+            client: BillingCaller::new(channel.clone()),
+            prices: PricesCaller::new(channel),
             catalogue,
             kept: OnceCell::new(),
             limits,

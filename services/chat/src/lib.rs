@@ -102,7 +102,7 @@ use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
 use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
-use proto::chat::v1::chat_server::ChatServer;
+use proto::chat::v1::{chat_caller, chat_server::ChatServer};
 use upstream::{GuardedClient, ProviderClient};
 
 use crate::{
@@ -231,6 +231,12 @@ impl Chat {
         sweep::forget_the_dead(&service).await?;
         sweep::start(&service, &service.tasks);
         Ok(Self { service })
+    }
+
+    /// A way to it within this process.
+    pub fn channel(&self) -> Channel {
+        let here = chat_caller::here(Rpc::new(Arc::clone(&self.service)));
+        chassis::rpc::in_process(self.rpc_server()).with(here)
     }
 
     /// The server side of `aio.chat.v1.Chat`, to be wrapped by `chassis::rpc::in_process` or put on a listener.

@@ -19,7 +19,7 @@ use live::Notice;
 use moka::future::{Cache, CacheBuilder};
 use proto::{
     Fault, Kind,
-    billing::v1::{AuthenticateRequest, billing_client::BillingClient},
+    billing::v1::{AuthenticateRequest, billing_caller::BillingCaller},
     code,
 };
 use sha2::{Digest as _, Sha256};
@@ -41,7 +41,7 @@ pub(crate) struct Keys {
     revocations: AtomicU64,
     /// The number under which everything was forgotten last.
     forgotten: AtomicU64,
-    billing: BillingClient<rpc::Channel>,
+    billing: BillingCaller,
     deadline: Duration,
     metrics: Metrics,
 }
@@ -59,7 +59,7 @@ impl Keys {
     /// Remembers nothing yet.
     pub(crate) fn new(
         config: &KeyCache,
-        billing: BillingClient<rpc::Channel>,
+        billing: BillingCaller,
         deadline: Duration,
         metrics: Metrics,
     ) -> Self {

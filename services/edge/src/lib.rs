@@ -38,14 +38,14 @@ use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
-        billing_client::BillingClient, keys_client::KeysClient, orders_client::OrdersClient,
-        prices_client::PricesClient, usage_client::UsageClient,
+        billing_caller::BillingCaller, keys_caller::KeysCaller, orders_caller::OrdersCaller,
+        prices_caller::PricesCaller, usage_caller::UsageCaller,
     },
-    chat::v1::chat_client::ChatClient,
+    chat::v1::chat_caller::ChatCaller,
     media::v1::{
-        files_client::FilesClient, media_client::MediaClient, operators_client::OperatorsClient,
+        files_client::FilesClient, media_caller::MediaCaller, operators_client::OperatorsClient,
     },
-    webhooks::v1::webhooks_client::WebhooksClient,
+    webhooks::v1::webhooks_caller::WebhooksCaller,
 };
 use tokio::sync::Semaphore;
 use tracing::info_span;
@@ -126,18 +126,18 @@ struct Prepared {
     inline_places: Semaphore,
 }
 
-/// The other services. A call takes a client of its own: cloning one costs next to nothing.
+/// The other services. A call takes a caller of its own: cloning one costs next to nothing.
 struct Clients {
-    billing: BillingClient<Channel>,
-    keys: KeysClient<Channel>,
-    usage: UsageClient<Channel>,
-    orders: OrdersClient<Channel>,
-    prices: PricesClient<Channel>,
-    chat: ChatClient<Channel>,
-    media: MediaClient<Channel>,
+    billing: BillingCaller,
+    keys: KeysCaller,
+    usage: UsageCaller,
+    orders: OrdersCaller,
+    prices: PricesCaller,
+    chat: ChatCaller,
+    media: MediaCaller,
     files: FilesClient<Channel>,
     operators: OperatorsClient<Channel>,
-    webhooks: WebhooksClient<Channel>,
+    webhooks: WebhooksCaller,
 }
 
 /// Which listener a request came through.
@@ -167,12 +167,12 @@ impl Edge {
         let config = Config::read(&deps.settings)?;
         let metrics = Metrics::register(registry);
         let usage =
-            UsageClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
-        let keys_client = KeysClient::new(deps.billing.clone());
-        let orders = OrdersClient::new(deps.billing.clone());
+            UsageCaller::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
+        let keys_client = KeysCaller::new(deps.billing.clone());
+        let orders = OrdersCaller::new(deps.billing.clone());
         let prices =
-            PricesClient::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
-        let billing = BillingClient::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
+            PricesCaller::new(deps.billing.clone()).max_decoding_message_size(LARGEST_ANSWER);
+        let billing = BillingCaller::new(deps.billing).max_decoding_message_size(LARGEST_ANSWER);
         let limits = &config.limits;
         let keys = Arc::new(Keys::new(
             &limits.key_cache,
@@ -201,13 +201,13 @@ impl Edge {
                 usage,
                 orders,
                 prices,
-                chat: ChatClient::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
+                chat: ChatCaller::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
                 operators: OperatorsClient::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
                 files: FilesClient::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
-                media: MediaClient::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
-                webhooks: WebhooksClient::new(deps.webhooks),
+                media: MediaCaller::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
+                webhooks: WebhooksCaller::new(deps.webhooks),
             },
             live: deps.live,
             prepared: Prepared {

@@ -23,11 +23,11 @@ use proto::{
     chat::v1::{CompleteEvent, Head, complete_event::Event},
     code,
     common::v1::Context as Caller,
+    direct::Messages,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep};
-use tonic::Streaming;
 
 use crate::{
     App, anthropic, error,
@@ -46,7 +46,7 @@ pub(crate) struct Opened {
     /// Who answers, and how.
     pub(crate) head: Head,
     /// What comes after the head.
-    pub(crate) events: Streaming<CompleteEvent>,
+    pub(crate) events: Messages<CompleteEvent>,
 }
 
 /// What chat will begin to say.
@@ -64,7 +64,7 @@ pub(crate) enum Stage {
     /// Chat has not answered yet.
     Opening(Opening),
     /// Events come. Dropping them tells chat that the client went away.
-    Events(Streaming<CompleteEvent>),
+    Events(Messages<CompleteEvent>),
     /// The answer is complete, and is being kept before its last event leaves.
     Keeping(Keeping),
     /// Everything was said.

@@ -91,11 +91,12 @@ use domain::{Catalogue, catalogue::Category};
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
-    billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
+    billing::v1::{billing_caller::BillingCaller, prices_caller::PricesCaller},
     media::v1::{
-        files_server::FilesServer, media_server::MediaServer, operators_server::OperatorsServer,
+        files_server::FilesServer, media_caller, media_server::MediaServer,
+        operators_server::OperatorsServer,
     },
-    webhooks::v1::webhooks_client::WebhooksClient,
+    webhooks::v1::webhooks_caller::WebhooksCaller,
 };
 use queue::SharedQueue;
 use tokio::sync::OnceCell;
@@ -225,10 +226,10 @@ impl Media {
             secrets: deps.secrets,
             guard,
             peers: Peers {
-                prices: PricesClient::new(deps.billing.clone()),
+                prices: PricesCaller::new(deps.billing.clone()),
                 list_kept: OnceCell::new(),
-                billing: BillingClient::new(deps.billing),
-                webhooks: WebhooksClient::new(deps.webhooks),
+                billing: BillingCaller::new(deps.billing),
+                webhooks: WebhooksCaller::new(deps.webhooks),
                 queue: deps.queue,
                 live: deps.live,
                 tasks: deps.tasks,
@@ -252,6 +253,11 @@ impl Media {
         Routes::new(self.rpc_server())
             .add_service(FilesServer::new(self.clone()))
             .add_service(OperatorsServer::new(self.clone()))
+    }
+
+    /// A way to all of it within this process.
+    pub fn channel(&self) -> Channel {
+        chassis::rpc::in_process(self.routes()).with(media_caller::here(self.clone()))
     }
 
     fn run(&self) {

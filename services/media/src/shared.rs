@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config, rpc::Channel, secrets::Secrets};
+use chassis::{Tasks, config, secrets::Secrets};
 use db::{Db, Relay};
 use domain::Catalogue;
 use live::SharedLive;
 use proto::{
-    billing::v1::{billing_client::BillingClient, prices_client::PricesClient},
-    webhooks::v1::webhooks_client::WebhooksClient,
+    billing::v1::{billing_caller::BillingCaller, prices_caller::PricesCaller},
+    webhooks::v1::webhooks_caller::WebhooksCaller,
 };
 use queue::SharedQueue;
 use tokio::sync::OnceCell;
@@ -43,11 +43,11 @@ pub(crate) struct Kept {
 
 /// Whom media talks to.
 pub(crate) struct Peers {
-    pub(crate) billing: BillingClient<Channel>,
-    pub(crate) prices: PricesClient<Channel>,
+    pub(crate) billing: BillingCaller,
+    pub(crate) prices: PricesCaller,
     /// Whether billing keeps the catalogue's price list: any receipt can then be computed again.
     pub(crate) list_kept: OnceCell<()>,
-    pub(crate) webhooks: WebhooksClient<Channel>,
+    pub(crate) webhooks: WebhooksCaller,
     pub(crate) queue: SharedQueue,
     pub(crate) live: SharedLive,
     pub(crate) tasks: Tasks,

@@ -42,10 +42,10 @@ mod worker;
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config::Settings, secrets::Secrets};
+use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
 use db::{Db, Migration};
 use prometheus_client::registry::Registry;
-use proto::webhooks::v1::webhooks_server::WebhooksServer;
+use proto::webhooks::v1::{webhooks_caller, webhooks_server::WebhooksServer};
 use tokio::sync::Notify;
 use upstream::GuardedClient;
 
@@ -126,6 +126,12 @@ impl Webhooks {
         Worker::new(Arc::clone(&shared), deps.tasks.clone()).run();
         sweep::run(Arc::clone(&shared), &deps.tasks);
         Ok(Self { shared })
+    }
+
+    /// A way to it within this process.
+    pub fn channel(&self) -> Channel {
+        let here = webhooks_caller::here(Rpc::new(Arc::clone(&self.shared)));
+        chassis::rpc::in_process(self.rpc_server()).with(here)
     }
 
     /// The gRPC server, to be wrapped for calls in this process or over the network.

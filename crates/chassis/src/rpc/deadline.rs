@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, body::Body};
 use tower::Service;
@@ -25,6 +25,10 @@ tokio::task_local! {
     /// When the call that is being handled must be answered.
     static DEADLINE: Instant;
 }
+
+/// How long a call may take, on its way to whoever sends it: only over a wire it is a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Budget(pub(super) Duration);
 
 /// What is left until the call that is being handled must be answered; `None` outside of one, as in every task that was
 /// spawned: those may outlive the call.
@@ -58,14 +62,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Answer {
-        let budget = read(request.headers()).unwrap_or_else(|| {
-            request
-                .headers_mut()
-                .insert(GRPC_TIMEOUT, write(DEFAULT_DEADLINE));
-            DEFAULT_DEADLINE
-        });
+        let budget = budget(request.extensions(), request.headers());
+        request.headers_mut().insert(GRPC_TIMEOUT, write(budget));
         if budget.is_zero() {
-            return Box::pin(std::future::ready(Ok(too_late())));
+            return Box::pin(std::future::ready(Ok(too_late().into_http())));
         }
         let answer = self.0.call(request);
         Box::pin(answer_by(after(budget), answer))
@@ -100,11 +100,32 @@ async fn answer_by(
 ) -> Result<Response<Body>, Infallible> {
     timeout_at(deadline, answer)
         .await
-        .unwrap_or_else(|_elapsed| Ok(too_late()))
+        .unwrap_or_else(|_elapsed| Ok(too_late().into_http()))
 }
 
-fn too_late() -> Response<Body> {
-    Status::deadline_exceeded("the call took too long").into_http()
+/// When a call must be answered; `None` when no time is left.
+pub(super) fn of<M>(request: &tonic::Request<M>) -> Option<Instant> {
+    let budget = budget(request.extensions(), request.metadata().as_ref());
+    (!budget.is_zero()).then(|| after(budget))
+}
+
+/// How long a call may take that leaves.
+fn budget(extensions: &Extensions, headers: &HeaderMap) -> Duration {
+    let named = extensions.get().map(|Budget(named)| *named);
+    named.or_else(|| read(headers)).unwrap_or(DEFAULT_DEADLINE)
+}
+
+/// Drops a handler in this process when its time is over, and lets it know what is left.
+pub(super) async fn keep<R>(
+    deadline: Instant,
+    handled: impl Future<Output = Result<R, Status>>,
+) -> Result<R, Status> {
+    let answer = DEADLINE.scope(deadline, timeout_at(deadline, handled));
+    answer.await.unwrap_or_else(|_elapsed| Err(too_late()))
+}
+
+pub(super) fn too_late() -> Status {
+    Status::deadline_exceeded("the call took too long")
 }
 
 /// A moment from now; one beyond what the clock can tell is a day away.

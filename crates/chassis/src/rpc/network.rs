@@ -147,7 +147,7 @@ impl Peer {
             ended,
         };
         tasks.spawn_detached(Span::none(), keeper.run());
-        Ok(BoxCloneSyncService::new(outgoing(balanced)))
+        Ok(Channel::over(BoxCloneSyncService::new(outgoing(balanced))))
     }
 }
 

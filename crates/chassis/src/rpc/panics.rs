@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     panic::AssertUnwindSafe,
     task::{Context, Poll},
 };
@@ -38,10 +39,22 @@ where
     fn call(&mut self, request: Request<Body>) -> Answer {
         let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind();
         Box::pin(async move {
-            answer.await.unwrap_or_else(|_panic| {
-                error!("a handler panicked");
-                Ok(Status::internal("the handler panicked").into_http())
-            })
+            answer
+                .await
+                .unwrap_or_else(|_panic| Ok(panicked().into_http()))
         })
     }
+}
+
+/// The same around a handler in this process.
+pub(super) async fn caught<R>(
+    handled: impl Future<Output = Result<R, Status>>,
+) -> Result<R, Status> {
+    let answer = AssertUnwindSafe(handled).catch_unwind().await;
+    answer.unwrap_or_else(|_panic| Err(panicked()))
+}
+
+fn panicked() -> Status {
+    error!("a handler panicked");
+    Status::internal("the handler panicked")
 }

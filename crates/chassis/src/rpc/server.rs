@@ -28,8 +28,9 @@ use tower::{Service, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tracing::{Span, debug, warn};
 
 use super::{
-    Answer, Callers, Channel, Error, ServerLimits,
+    Answer, Callers, Error, ServerLimits,
     callers::Verdict,
+    direct::Wire,
     incoming,
     line::{Line, Watched},
     open,
@@ -215,7 +216,7 @@ impl Connection {
 struct Door {
     callers: Callers,
     calls: Arc<Semaphore>,
-    inner: Channel,
+    inner: Wire,
     /// What its calls come by.
     line: Line,
 }

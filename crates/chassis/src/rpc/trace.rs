@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use tonic::body::Body;
+use tonic::{Code, body::Body};
 use tower::Service;
 use tracing::{Instrument as _, Span, debug_span, field};
 
@@ -23,12 +23,12 @@ pub(super) struct Inject<S>(pub(super) S);
 #[derive(Clone)]
 pub(super) struct Adopt<S>(pub(super) S);
 
-/// The span under which a call that arrives is handled: a child of the one named in its headers, and of no other, so that it is
+/// The span under which a call is handled. It is to be a child of the one named in the call's headers, and of no other, so that it is
 /// the same in process.
-fn handling(request: &Request<Body>) -> Span {
-    let path = request.uri().path().trim_start_matches('/');
+pub(super) fn handling(path: &str) -> Span {
+    let path = path.trim_start_matches('/');
     let (service, method) = path.split_once('/').unwrap_or((path, ""));
-    let span = debug_span!(
+    debug_span!(
         parent: None,
         "call",
         otel.name = path,
@@ -37,16 +37,18 @@ fn handling(request: &Request<Body>) -> Span {
         rpc.service = service,
         rpc.method = method,
         rpc.grpc.status_code = field::Empty,
-    );
-    telemetry::adopt(request.headers(), &span);
-    span
+    )
 }
 
-/// Notes how a call ended, as far as its head says: a failure before the first message stands there.
-fn note(answer: &Response<Body>) {
+/// Notes how a call ended.
+pub(super) fn note(code: Code) {
+    Span::current().record("rpc.grpc.status_code", i32::from(code));
+}
+
+/// How a call ended, as far as its head says: a failure before the first message stands there.
+fn code(answer: &Response<Body>) -> Code {
     let status = answer.headers().get("grpc-status");
-    let code = status.and_then(|code| code.to_str().ok()?.parse::<u64>().ok());
-    Span::current().record("rpc.grpc.status_code", code.unwrap_or(0));
+    status.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 // === impl Inject ===
@@ -85,7 +87,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Answer {
-        let span = handling(&request);
+        let span = handling(request.uri().path());
+        telemetry::adopt(request.headers(), &span);
         // Inside the span, for services that begin before they are polled.
         let handled = span.in_scope(|| self.0.call(request));
         if span.is_disabled() {
@@ -93,7 +96,7 @@ where
         }
         let noted = async move {
             let answer = handled.await?;
-            note(&answer);
+            note(code(&answer));
             Ok(answer)
         };
         Box::pin(noted.instrument(span))

@@ -14,14 +14,15 @@ use futures::{Stream, StreamExt as _, stream};
 use proto::{
     Fault,
     chat::v1::{
-        self as chat, CompleteEvent, CompleteRequest, QuoteRequest, chat_client::ChatClient,
+        self as chat, CompleteEvent, CompleteRequest, QuoteRequest, chat_caller::ChatCaller,
         chat_server::Chat, complete_event::Event,
     },
     code,
     common::v1::{Context, Quote},
+    direct::Messages,
     webhooks::v1::{
         self as wire, GetSecretRequest, PublishReply, PublishRequest, Secret,
-        webhooks_client::WebhooksClient, webhooks_server::Webhooks,
+        webhooks_caller::WebhooksCaller, webhooks_server::Webhooks,
     },
 };
 use tokio::sync::Semaphore;
@@ -199,7 +200,7 @@ pub(crate) async fn ask_within(
             ..Context::default()
         }),
     };
-    let mut client = WebhooksClient::new(channel.clone());
+    let mut client = WebhooksCaller::new(channel.clone());
     let answer = client.get_secret(rpc::request(message, budget)).await?;
     Ok(answer.into_inner().secret)
 }
@@ -208,20 +209,18 @@ pub(crate) async fn ask_within(
 pub(crate) async fn open(
     channel: &Channel,
     count: usize,
-) -> Result<tonic::Streaming<CompleteEvent>, Status> {
+) -> Result<Messages<CompleteEvent>, Status> {
     let message = CompleteRequest {
         body: vec![0; count].into(),
         ..CompleteRequest::default()
     };
-    let mut client = ChatClient::new(channel.clone());
+    let mut client = ChatCaller::new(channel.clone());
     let answer = client.complete(rpc::request(message, PATIENCE)).await?;
     Ok(answer.into_inner())
 }
 
 /// The text of a stream's next event; `None` at its end.
-pub(crate) async fn next(
-    stream: &mut tonic::Streaming<CompleteEvent>,
-) -> Result<Option<String>, Status> {
+pub(crate) async fn next(stream: &mut Messages<CompleteEvent>) -> Result<Option<String>, Status> {
     Ok(stream.message().await?.map(|event| match event.event {
         Some(Event::Data(name)) => String::from_utf8(name.to_vec()).unwrap(),
         other => panic!("not data: {other:?}"),

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::config::duration;
-use domain::Secret;
+use chassis::config::{Secret, duration};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use serde::Deserialize;
 

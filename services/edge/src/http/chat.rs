@@ -24,10 +24,10 @@ use proto::{
     chat::v1::{CompleteEvent, CompleteRequest, Head, Tail, complete_event::Event},
     code,
     common::v1::Context,
+    direct::Messages,
     id_from_wire,
 };
 use tokio::time::timeout;
-use tonic::Streaming;
 
 use crate::{
     App,
@@ -296,7 +296,7 @@ fn open(app: &Arc<App>, request: CompleteRequest) -> Opening {
 }
 
 /// Waits for the whole answer, and what it was charged.
-async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<(Bytes, i64), ApiError> {
+async fn whole(app: &App, mut events: Messages<CompleteEvent>) -> Result<(Bytes, i64), ApiError> {
     loop {
         match next(app, &mut events).await? {
             Event::Tail(Tail { data, charged }) => {
@@ -312,7 +312,7 @@ async fn whole(app: &App, mut events: Streaming<CompleteEvent>) -> Result<(Bytes
 }
 
 /// The next event; a stream that ends without its tail is a failure of ours.
-async fn next(app: &App, events: &mut Streaming<CompleteEvent>) -> Result<Event, ApiError> {
+async fn next(app: &App, events: &mut Messages<CompleteEvent>) -> Result<Event, ApiError> {
     loop {
         match timeout(app.config.limits.streams.chat_silence, events.next()).await {
             Ok(Some(Ok(CompleteEvent { event: Some(event) }))) => return Ok(event),

@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use proto::{
     Fault, code,
     common::v1::Context,
+    direct::Messages,
     media::v1::{OutputHead, OutputPart, ReadFileRequest, ReadOutputRequest, output_part::Part},
 };
 use serde::Deserialize;
-use tonic::Streaming;
 
 use crate::{
     App, Clients, Gate,
@@ -48,7 +48,7 @@ pub(super) enum Asked {
 /// An output, or a file, whose head is known and whose bytes follow.
 struct Output {
     head: OutputHead,
-    parts: Streaming<OutputPart>,
+    parts: Messages<OutputPart>,
 }
 
 /// Streams an output, or a range of it.
@@ -157,15 +157,16 @@ async fn read(app: &App, asked: Asked) -> Result<Output, ApiError> {
         Asked::Output(request) => {
             let request = rpc::request(request, deadline);
             let answer = media.clone().read_output(request).await;
-            (answer, task::unknown_alike)
+            (answer.map(tonic::Response::into_inner), task::unknown_alike)
         }
         Asked::File(request) => {
             let request = rpc::request(request, deadline);
             let answer = files.clone().read_file(request).await;
-            (answer, uploads::unknown_alike)
+            let parts = answer.map(|answer| Messages::from(answer.into_inner()));
+            (parts, uploads::unknown_alike)
         }
     };
-    let mut parts = answer.map_err(unknown_alike)?.into_inner();
+    let mut parts = answer.map_err(unknown_alike)?;
     let first = tokio::time::timeout(deadline, parts.next())
         .await
         .map_err(|_elapsed| Fault::of(code::TIMEOUT))?;
