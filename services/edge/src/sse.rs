@@ -56,10 +56,6 @@ pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Opened, ApiError>> 
 pub(crate) type Keeping = Pin<Box<dyn Future<Output = Kept> + Send>>;
 
 /// Where a streamed chat stands.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives in a body that is boxed once; a box of its own would be a second one"
-)]
 pub(crate) enum Stage {
     /// Chat has not answered yet.
     Opening(Opening),

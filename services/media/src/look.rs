@@ -59,7 +59,7 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
         }
         Ok(Progress::Failed(failure)) => {
             upstream::report(&candidate.route.provider, "job", &failure);
-            job_failed(media, task, &failure).await
+            Box::pin(job_failed(media, task, &failure)).await
         }
         Ok(Progress::Missing) => missing(media, task).await,
         Err(failure) => {

@@ -164,7 +164,7 @@ pub(crate) async fn stop(media: &Media, id: TaskId, by: By) -> Result<Value, Err
             continue;
         };
         let by = done(media, by.clone(), "cancel");
-        if media.stop(task, by).await? {
+        if Box::pin(media.stop(task, by)).await? {
             return show(media, id).await;
         }
     }
@@ -251,9 +251,10 @@ fn line(task: &Task) -> Map<String, Value> {
         "completed_at": task.completed_at.map(rfc3339),
         "deadline_at": rfc3339(task.deadline_at),
     });
-    match line {
-        Value::Object(line) => line,
-        _ => Map::new(),
+    if let Value::Object(line) = line {
+        line
+    } else {
+        Map::new()
     }
 }
 

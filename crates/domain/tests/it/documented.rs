@@ -49,7 +49,13 @@ impl Line {
                 ParamType::Text { .. } => "a fox",
                 ParamType::Url => URL,
                 // Whatever else must be there stands in the line.
-                _ => continue,
+                ParamType::Choice { .. }
+                | ParamType::Integer { .. }
+                | ParamType::Number { .. }
+                | ParamType::Boolean
+                | ParamType::Urls { .. }
+                | ParamType::Task { .. }
+                | ParamType::Items { .. } => continue,
             };
             sent.insert(param.name.clone(), json!(value));
         }

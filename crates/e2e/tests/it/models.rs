@@ -1,6 +1,8 @@
 //! Every model that makes something: it is asked for as the docs show it, makes a file of its kind, and costs what its price says; what
 //! fails is free. With test keys the sandbox speaks each provider's own wire, so that every adapter is in it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ const PICTURES: &str = "/images/generations";
 const FILMS: &str = "/videos/generations";
 const MUSIC: &str = "/audio/music";
 const SPEECH: &str = "/audio/speech";
+
+/// A sound without an index is as long as its bytes make it.
+const SLACK: Duration = Duration::from_millis(300);
 
 /// What a model is asked on its route, and what that costs, in credits.
 type Asked = (&'static str, Value, i64);
@@ -295,9 +300,8 @@ async fn probe(file: &[u8], lasts: Option<f64>) -> Result<()> {
     let measure = ["-v", "error", "-show_entries", "format=duration"];
     let words = [&measure[..], &["-of", "csv=p=0", path]].concat();
     let seconds: f64 = run("ffprobe", &words).await?.trim().parse()?;
-    // A sound without an index is as long as its bytes make it.
     ensure!(
-        (seconds - lasts).abs() < 0.3,
+        Duration::from_secs_f64(seconds).abs_diff(Duration::from_secs_f64(lasts)) < SLACK,
         "ffprobe: {seconds}, not {lasts}"
     );
     Ok(())

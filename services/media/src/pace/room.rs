@@ -47,13 +47,16 @@ pub(super) struct Limits {
     looks: Option<Rate>,
 }
 
+/// By provider and kind of call, until when.
+type Pauses = HashMap<(Mode, Call, Box<str>), Instant>;
+
 /// What is counted, and who waits.
 pub(super) struct Rooms {
     limits: HashMap<String, Limits>,
     unknown: Limits,
     live: SharedLive,
     /// Until when a provider wants a pause of this call.
-    pauses: Mutex<HashMap<(Mode, Call, Box<str>), Instant>>,
+    pauses: Mutex<Pauses>,
     /// Where this process has taken room for a task that it is at or is about to take.
     taken: Mutex<HashMap<TaskId, Taken>>,
     /// There may be room again.

@@ -75,7 +75,7 @@ impl operators_server::Operators for Media {
         let request = request.into_inner();
         let id = id_from_wire(&request.task_id)?;
         let (media, by) = (self.clone(), by(request.by));
-        let work = async move { operator::stop(&media, id, by).await };
+        let work = Box::pin(async move { Box::pin(operator::stop(&media, id, by)).await });
         let done = self.peers.tasks.run_to_end(Span::current(), work).await;
         shown(done.ok_or_else(panicked)?)
     }

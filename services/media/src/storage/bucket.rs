@@ -146,18 +146,22 @@ fn with_bucket(config: &S3, endpoint: &str) -> String {
 /// Why it cannot be used, and which setting to look at.
 fn unusable(config: &S3, error: &object_store::Error) -> Error {
     let (bucket, place) = (&config.bucket, config.place());
-    let why = match error {
-        object_store::Error::NotFound { .. } => {
-            format!("storage.s3.bucket: there is no bucket {bucket} at {place}")
-        }
-        object_store::Error::Unauthenticated { .. }
-        | object_store::Error::PermissionDenied { .. } => format!(
-            "storage.s3.access_key_id, storage.s3.secret_access_key: they may not write and delete in the bucket {bucket} at {place}"
-        ),
-        _ => format!(
+    let is_missing = matches!(error, object_store::Error::NotFound { .. });
+    let is_refused = matches!(
+        error,
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. }
+    );
+    let why = if is_missing {
+        format!("storage.s3.bucket: there is no bucket {bucket} at {place}")
+    } else if is_refused {
+        format!(
+            "storage.s3.access_key_id, storage.s3.secret_access_key: they may not write, read and delete in the bucket {bucket} at {place}"
+        )
+    } else {
+        format!(
             "storage.s3.endpoint: the bucket {bucket} cannot be used at {place}: {}",
             causes(error)
-        ),
+        )
     };
     Error::Setting(chassis::config::Error::Setting(why))
 }

@@ -156,7 +156,7 @@ impl S3 {
 
     /// Whether the bucket stands in the path.
     pub(super) fn is_path_style(&self) -> bool {
-        self.path_style.unwrap_or(self.endpoint.is_some())
+        self.path_style.unwrap_or_else(|| self.endpoint.is_some())
     }
 
     /// Where the bucket is, for people.
