@@ -113,10 +113,10 @@ pub struct Fallback {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Poll {
-    /// From submit to the first look at a job. Default: what suits its provider, from 500 ms to 2 s.
+    /// From submit to the first look at a job. Default: what suits its provider, from 500 ms to 10 s.
     #[serde(with = "duration::maybe")]
     pub first: Option<Duration>,
-    /// The longest wait between two looks. Default: what suits the provider, from 2 s to 10 s.
+    /// The longest wait between two looks. Default: what suits the provider, from 2 s to 30 s.
     #[serde(with = "duration::maybe")]
     pub longest: Option<Duration>,
     /// Each wait is this much of the one before. Default 125.

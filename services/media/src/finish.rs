@@ -177,7 +177,7 @@ impl Media {
         }
         let task = end.after.clone();
         reach(Point::MediaBeforeEnd);
-        let ended = self.make(end).await?;
+        let ended = Box::pin(self.make(end)).await?;
         reach(Point::MediaAfterEnd);
         if ended {
             let outcome = task

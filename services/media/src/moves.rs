@@ -141,7 +141,7 @@ impl Media {
             if !change.tell.is_empty() {
                 self.relay.ring();
             }
-            self.keep_pace(&change.before, &change.after).await;
+            Box::pin(self.keep_pace(&change.before, &change.after)).await;
             self.show(&change.after, &change.files).await;
         }
         Ok(made)

@@ -47,21 +47,21 @@ pub(super) struct Limits {
     looks: Option<Rate>,
 }
 
-/// By provider and kind of call, until when.
-type Pauses = HashMap<(Mode, Call, Box<str>), Instant>;
-
 /// What is counted, and who waits.
 pub(super) struct Rooms {
     limits: HashMap<String, Limits>,
     unknown: Limits,
     live: SharedLive,
     /// Until when a provider wants a pause of this call.
-    pauses: Mutex<Pauses>,
+    pauses: Mutex<HashMap<Paused, Instant>>,
     /// Where this process has taken room for a task that it is at or is about to take.
     taken: Mutex<HashMap<TaskId, Taken>>,
     /// There may be room again.
     pub(super) room: Notify,
 }
+
+/// What a provider wants a pause of.
+type Paused = (Mode, Call, Box<str>);
 
 /// Room that was taken for a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -331,7 +331,91 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use chassis::{clock::mint, config::Settings};
+    use live::memory::MemoryLive;
+
     use super::*;
+
+    const PLACE: Place<'_> = Place {
+        mode: Mode::Live,
+        provider: "bfl",
+    };
+    const LIFE: Duration = Duration::from_secs(60);
+
+    /// Room at one provider.
+    fn rooms(section: &str) -> Rooms {
+        let settings = Settings::from_toml(&format!("[providers.bfl]\n{section}"));
+        let limits = Limits::of(&settings.provider("bfl").unwrap());
+        let live = Arc::new(MemoryLive::new(&live::memory::Limits::default()));
+        Rooms::new([("bfl".to_owned(), limits)].into(), live)
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_wants_a_pause_has_it() {
+        let rooms = rooms("");
+        rooms.pause(PLACE, Call::Look, Duration::from_secs(10));
+        rooms.pause(PLACE, Call::Look, Duration::from_secs(5));
+        assert_eq!(rooms.looks(PLACE, 3).await, 0);
+        // Other calls, keys of the other mode, and other providers are not meant.
+        let task = mint();
+        assert!(rooms.take(PLACE, task, LIFE).await);
+        let test = Place {
+            mode: Mode::Test,
+            ..PLACE
+        };
+        assert_eq!(rooms.looks(test, 3).await, 3);
+        rooms.pause(PLACE, Call::Submit, Duration::ZERO);
+        assert!(rooms.take(PLACE, task, LIFE).await);
+        rooms.pause(PLACE, Call::Submit, Duration::from_secs(20));
+        assert!(!rooms.take(PLACE, task, LIFE).await);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_takes_none() {
+        let rooms = rooms("max_jobs = 2\nsubmits_per_minute = 1");
+        let (first, second) = (mint(), mint());
+        assert!(rooms.take(PLACE, first, LIFE).await);
+        // The minute is used up; the slot and what is counted by the second are given back.
+        assert!(!rooms.take(PLACE, second, LIFE).await);
+        assert_eq!(rooms.taken(second), None);
+        rooms.untake(PLACE, first).await;
+        assert!(rooms.take(PLACE, second, LIFE).await);
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_nobody_gives_back_ends() {
+        let rooms = rooms("max_jobs = 1");
+        assert!(rooms.take(PLACE, mint(), Duration::ZERO).await);
+        assert!(rooms.take(PLACE, mint(), LIFE).await);
+        assert!(!rooms.take(PLACE, mint(), LIFE).await);
+    }
+
+    #[tokio::test]
+    async fn a_slot_lost_is_taken_again_if_there_is_room() {
+        let rooms = rooms("max_jobs = 1");
+        let (first, second) = (mint(), mint());
+        assert!(rooms.keep(PLACE, first, LIFE).await);
+        assert!(!rooms.keep(PLACE, second, LIFE).await);
+        assert!(!rooms.take(PLACE, second, LIFE).await);
+        rooms.give(PLACE, first).await;
+        assert!(rooms.take(PLACE, second, LIFE).await);
+    }
+
+    #[tokio::test]
+    async fn looks_not_made_are_not_counted() {
+        let rooms = rooms("looks_per_second = 20");
+        assert_eq!(rooms.looks(PLACE, 5).await, 2);
+        assert_eq!(rooms.looks(PLACE, 5).await, 0);
+        rooms.unlook(PLACE, 1).await;
+        assert_eq!(rooms.looks(PLACE, 5).await, 1);
+        let unlimited = Place {
+            provider: "another",
+            ..PLACE
+        };
+        assert_eq!(rooms.looks(unlimited, 5).await, 5);
+    }
 
     /// Calls that a rate admits within a window at most, its ends included: a burst, and one for each interval.
     fn most(rate: Rate, seconds: u32) -> u32 {

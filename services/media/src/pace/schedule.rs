@@ -149,6 +149,8 @@ fn suits(provider: &str) -> Schedule {
         "bfl" => (500, 2_000),
         "fal" | "replicate" => (1_000, 5_000),
         "kie" => (2_000, 10_000),
+        // Its maker asks for looks half a minute apart.
+        "suno" => (10_000, 30_000),
         _ => return USUAL,
     };
     Schedule {

@@ -18,7 +18,7 @@ pub(crate) struct Ending {
 pub(crate) async fn lines(pool: &AnyPool) -> Result<Vec<String>, Error> {
     let rows = sqlx::query(
         "with recursive found(line) as (
-             select (select line from task where state = 'queued' and line <> '' order by line limit 1)
+             select (select line from task where state = 'queued' and line <> '' and line > '' order by line limit 1)
              union all
              select (select t.line from task t where t.state = 'queued' and t.line <> '' and t.line > found.line
                      order by t.line limit 1)
