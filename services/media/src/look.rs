@@ -42,20 +42,14 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
         Ok(Progress::Running { percent, position }) => {
             still_running(media, task, (percent, position)).await
         }
-        Ok(Progress::Done { files, cost }) => {
-            let about = candidate.adapter.about(&candidate.access, &job);
-            match ask(media, "about", candidate.route, about).await {
-                Ok(about) => {
-                    let made = Made {
-                        files: &files,
-                        about,
-                        cost,
-                        origin: &candidate.access.base_url,
-                    };
-                    store_outputs(media, task, made).await
-                }
-                Err(failure) => look_failed(media, task, failure.retry_after()).await,
-            }
+        Ok(Progress::Done { files, about, cost }) => {
+            let made = Made {
+                files: &files,
+                about,
+                cost,
+                origin: &candidate.access.base_url,
+            };
+            store_outputs(media, task, made).await
         }
         Ok(Progress::Failed(failure)) => {
             upstream::report(&candidate.route.provider, "job", &failure);
@@ -202,7 +196,9 @@ async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), 
         origin,
     } = made;
     let mut outputs: Vec<Output> = Vec::with_capacity(files.len());
+    let mut about = about.into_iter();
     for (number, url) in (0_u32..).zip(files) {
+        let about = about.next();
         match media
             .kept
             .outputs
@@ -217,7 +213,14 @@ async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), 
             )
             .await
         {
-            Ok(output) => outputs.push(output),
+            Ok(output) => outputs.push(Output { about, ..output }),
+            // What only belongs to a file is waited for once: without it the task is what was paid for all the same.
+            Err(error)
+                if about.is_some_and(|about| about.is_part)
+                    && (is_final(&error, &task) || task.poll_failures > 0) =>
+            {
+                warn!(task.id = %task.id, error = %causes(&error), "a part of an output is left out");
+            }
             Err(error) if is_final(&error, &task) => {
                 error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
                 for kept in &outputs {
@@ -238,10 +241,7 @@ async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), 
             }
         }
     }
-    for (output, about) in outputs.iter_mut().zip(about) {
-        output.about = Some(about);
-    }
-    let (id, count) = (task.id, outputs.len());
+    let (id, count) = (task.id, files.len());
     if !media.complete(task, outputs, cost).await? {
         drop_orphans(media, id, count).await?;
     }

@@ -32,11 +32,6 @@ pub(crate) trait MediaProvider: Send + Sync {
     /// Asks how a job stands.
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure>;
 
-    /// What it knows of the files of a job that is done, in their order; nothing where it knows nothing but the files.
-    async fn about(&self, _access: &Access, _job: &str) -> Result<Vec<About>, Failure> {
-        Ok(Vec::new())
-    }
-
     /// Asks it to stop a job. After a failure it may have stopped it or not: only a look tells.
     async fn cancel(&self, access: &Access, job: &str) -> Result<Cancelled, Failure>;
 
@@ -87,6 +82,8 @@ pub(crate) enum Progress {
     Done {
         /// The provider's URLs. They never leave the house.
         files: Vec<String>,
+        /// What it knows of them, in their order; nothing where it knows nothing but the files.
+        about: Vec<About>,
         /// What it says that the job cost us, where it tells.
         cost: Option<Cost>,
     },

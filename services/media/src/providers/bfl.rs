@@ -243,6 +243,7 @@ fn progress(polled: Polled) -> Result<Progress, Failure> {
                 .ok_or_else(|| Failure::malformed("a finished job has no sample"))?;
             Progress::Done {
                 files: vec![result.sample],
+                about: Vec::new(),
                 cost: None,
             }
         }

@@ -222,7 +222,11 @@ fn done(standing: &Standing, output: &Map<String, Value>) -> Progress {
     if files.is_empty() {
         return Progress::Failed(Failure::malformed("a finished job has no file"));
     }
-    Progress::Done { files, cost: None }
+    Progress::Done {
+        files,
+        about: Vec::new(),
+        cost: None,
+    }
 }
 
 /// What it says that no result came: the model's own error ends the job. All else is between us and the queue, and does not,

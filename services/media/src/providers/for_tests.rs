@@ -69,7 +69,7 @@ pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
             let position = position.map_or_else(String::new, |jobs| format!(" {jobs} before"));
             format!("running{percent}{position}")
         }
-        Ok(Progress::Done { files, cost }) => {
+        Ok(Progress::Done { files, cost, .. }) => {
             let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));
             format!("done {}{cost}", files.join(" "))
         }

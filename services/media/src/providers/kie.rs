@@ -222,6 +222,7 @@ impl Record {
         Ok(match self.state.as_str() {
             "success" => Progress::Done {
                 files: self.files()?,
+                about: Vec::new(),
                 cost: Cost::of_credits(&self.credits_consumed, CREDIT),
             },
             "fail" => Progress::Failed(self.failure()),

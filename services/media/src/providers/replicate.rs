@@ -138,7 +138,11 @@ impl Prediction {
                     let words = "a finished prediction has no file";
                     Progress::Failed(Failure::malformed(words))
                 }
-                files => Progress::Done { files, cost: None },
+                files => Progress::Done {
+                    files,
+                    about: Vec::new(),
+                    cost: None,
+                },
             },
             "failed" => Progress::Failed(self.failure()),
             // Somebody cancelled it there, or it had to wait for longer than it might.

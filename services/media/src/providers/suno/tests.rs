@@ -43,18 +43,13 @@ fn songs_come_before_their_pictures_and_name_them() {
             &songs[..2]
         };
         let record = record(json!({"status": status, "response": {"sunoData": songs}}));
-        let Progress::Done { files, .. } = record.progress().unwrap() else {
+        let Progress::Done { files, about, .. } = record.progress().unwrap() else {
             panic!("not done");
         };
         assert_eq!(
             files,
             ["https://a/1.mp3", "https://a/2.mp3", "https://a/2.jpeg"]
         );
-        let about: Vec<About> = record
-            .results()
-            .into_iter()
-            .map(|(_, about)| about)
-            .collect();
         assert_eq!((about[0].picture, about[1].picture), (None, Some(2)));
         assert!(!about[0].is_part && !about[1].is_part && about[2].is_part);
         assert_eq!(
@@ -62,8 +57,22 @@ fn songs_come_before_their_pictures_and_name_them() {
             json!({"id": "song-2", "title": "Fox", "tags": "folk", "lyrics": "la la", "model_name": "chirp-v4"})
         );
     }
-    let empty = record(json!({"status": "SUCCESS", "response": {"sunoData": null}}));
-    assert_eq!(empty.progress().unwrap_err().class(), Class::Malformed);
+    // What is charged is two songs.
+    for songs in [
+        json!(null),
+        json!([]),
+        json!(songs[..1]),
+        json!([songs[0], songs[2]]),
+    ] {
+        let fewer = |status: &str| {
+            record(json!({"status": status, "response": {"sunoData": songs}})).progress()
+        };
+        assert_eq!(fewer("SUCCESS").unwrap_err().class(), Class::Malformed);
+        assert!(matches!(
+            fewer("CALLBACK_EXCEPTION"),
+            Ok(Progress::Running { .. })
+        ));
+    }
 }
 
 #[test]
