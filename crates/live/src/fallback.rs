@@ -2,7 +2,7 @@
 //! memory, knows no snapshots, and goes on.
 //!
 //! Its own limits are the shared ones divided by the number of processes, so that together they hold about what was meant.
-//! A slot is renewed and given back where it was taken.
+//! A slot is renewed where it was taken, and given back there and in the shared state.
 
 use std::{collections::HashMap, fmt, sync::Mutex, time::Duration};
 
@@ -202,8 +202,9 @@ impl<L: Live> Live for Fallback<L> {
 
     async fn give_slot(&self, key: &str, slot: [u8; 16]) -> Result<(), Error> {
         if self.forget_alone(key, slot) {
-            return self.own.give_slot(key, slot).await;
+            self.own.give_slot(key, slot).await?;
         }
+        // Another process may have renewed it there meanwhile. Giving what is not taken changes nothing.
         match self.shared.give_slot(key, slot).await {
             Err(Error::Unavailable) => Ok(()),
             answer => answer,

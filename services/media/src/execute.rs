@@ -88,14 +88,15 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
                 upstream::report(&provider, "submit", &failure);
                 media.heed(task.mode, &provider, Call::Submit, &failure);
                 if !failure.another_may_serve() {
-                    return refused(media, task, &failure).await;
+                    return refused(media, task, &failure, Others::Asked).await;
                 }
                 refusal = Some(failure);
             }
         }
     }
     match refusal {
-        Some(failure) => refused(media, task, &failure).await,
+        Some(failure) if full => refused(media, task, &failure, Others::Full).await,
+        Some(failure) => refused(media, task, &failure, Others::Asked).await,
         None if full => media.wait_for_room(task, &failed).await,
         None => {
             let why = if failed.is_empty() {
@@ -206,8 +207,22 @@ async fn accepted(
     media.make(taken).await.map(drop)
 }
 
+/// What is known of the providers beside the one that refused a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// None is left to be asked.
+    Asked,
+    /// One is left, which had no room.
+    Full,
+}
+
 /// No provider took the task. Busy ones are asked again later; what may have been taken is not submitted twice.
-async fn refused(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
+async fn refused(
+    media: &Media,
+    task: Task,
+    failure: &Failure,
+    others: Others,
+) -> Result<(), Error> {
     if !failure.outcome_known() {
         if media
             .fail(
@@ -224,7 +239,7 @@ async fn refused(media: &Media, task: Task, failure: &Failure) -> Result<(), Err
     // A provider that only asks for patience gets it, until the deadline.
     let patience =
         failure.class() == Class::RateLimited || task.attempts < media.config.max_attempts;
-    if failure.retryable() && patience {
+    if others == Others::Full || failure.retryable() && patience {
         return put_back(media, task, failure).await;
     }
     media

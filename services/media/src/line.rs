@@ -85,17 +85,28 @@ impl Server {
         self.served.retain(|line, _| lines.contains(line));
         let mut count = 0_usize;
         for line in lines {
-            count = count.saturating_add(self.serve_line(&line).await?);
+            // Mostly a line is full: then its first task alone is looked at, and one step is kept for it.
+            let first = self.serve_line(&line, 1).await?;
+            count = count.saturating_add(first);
+            if first > 0 {
+                count = count.saturating_add(self.serve_line(&line, AT_ONCE).await?);
+            }
         }
         Ok(count)
     }
 
-    async fn serve_line(&mut self, line: &str) -> Result<usize, Error> {
+    /// Takes up to so many tasks of a line.
+    async fn serve_line(&mut self, line: &str, most: u32) -> Result<usize, Error> {
         let media = &self.worker.media;
-        let steps = self.worker.free_steps(AT_ONCE).await?;
+        let steps = self.worker.free_steps(most).await?;
         let behind = self.served.get(line).copied();
         let mut ready = Vec::new();
-        for (account, next) in turns(media, line, behind, steps.len()).await? {
+        let (turns, last) = turns(media, line, behind, steps.len()).await?;
+        if let (true, Some(last)) = (turns.is_empty(), last) {
+            // All that these have must still wait: the next look is at those behind them.
+            self.served.insert(line.to_owned(), last);
+        }
+        for (account, next) in turns {
             if !media.make_room(line, next).await {
                 break;
             }
@@ -105,30 +116,33 @@ impl Server {
         if ready.is_empty() {
             return Ok(0);
         }
-        let taken = take(media, ready.clone()).await;
+        let mut taken = take(media, ready.clone()).await;
         let is_taken = |id: &TaskId| {
             let mut taken = taken.iter().flatten();
             taken.any(|task| task.id == *id)
         };
-        for id in ready.iter().filter(|id| !is_taken(id)) {
-            media.leave_room(line, *id).await?;
-        }
-        let taken = taken?;
-        let count = taken.len();
-        for (task, step) in taken.into_iter().zip(steps) {
+        let left: Vec<TaskId> = ready.iter().filter(|id| !is_taken(id)).copied().collect();
+        // Those that were taken first: whatever fails now, they have somebody.
+        let count = taken.as_ref().map_or(0, Vec::len);
+        let tasks = taken.as_mut().map(std::mem::take).unwrap_or_default();
+        for (task, step) in tasks.into_iter().zip(steps) {
             self.worker.begin(task, step).await;
         }
-        Ok(count)
+        for id in left {
+            media.leave_room(line, id).await?;
+        }
+        taken.map(|_| count)
     }
 }
 
-/// Up to so many tasks of a line in the order in which they are served: from each account one, then from each the next.
+/// Up to so many tasks of a line in the order in which they are served: from each account one, then from each the next; and the last
+/// account that was looked at.
 async fn turns(
     media: &Media,
     line: &str,
     behind: Option<AccountId>,
     count: usize,
-) -> Result<Vec<(AccountId, Ending)>, Error> {
+) -> Result<(Vec<(AccountId, Ending)>, Option<AccountId>), Error> {
     let (db, now) = (&media.db, media.db.now_micros());
     let limit = i64::try_from(count).unwrap_or(i64::MAX);
     let behind = behind.map(AccountId::to_vec).unwrap_or_default();
@@ -144,6 +158,7 @@ async fn turns(
             }
         }
     }
+    let last = accounts.last().copied();
     let each = count.div_ceil(accounts.len().max(1));
     let each = (now, i64::try_from(each).unwrap_or(i64::MAX));
     let mut rounds: Vec<Vec<(AccountId, Ending)>> = Vec::new();
@@ -158,7 +173,8 @@ async fn turns(
             }
         }
     }
-    Ok(rounds.into_iter().flatten().take(count).collect())
+    let turns = rounds.into_iter().flatten().take(count);
+    Ok((turns.collect(), last))
 }
 
 /// Takes tasks out of their line, all in one commit.

@@ -170,17 +170,16 @@ impl Rooms {
             return false;
         }
         let limits = self.of(place.provider);
-        if !self.take_slot(place, task, life).await {
-            return false;
-        }
         for (number, (name, rate)) in limits.submits.iter().enumerate() {
             if self.admits(&place.key(name), *rate).await {
                 continue;
             }
-            for (name, rate) in limits.submits.iter().take(number) {
-                self.take_back(&place.key(name), *rate).await;
-            }
-            self.give(place, task).await;
+            self.take_all_back(place, number).await;
+            return false;
+        }
+        // Last, because it is never given back here: another process that looks at the same task may have it by now, under the same name.
+        if !self.take_slot(place, task, life).await {
+            self.take_all_back(place, limits.submits.len()).await;
             return false;
         }
         let (provider, submit) = (place.provider.into(), Submit::Ahead);
@@ -188,11 +187,16 @@ impl Rooms {
         true
     }
 
-    /// Gives back what was taken for a submit that is not made.
-    pub(super) async fn untake(&self, place: Place<'_>, task: TaskId) {
-        for (name, rate) in &self.of(place.provider).submits {
+    /// Takes the first of the rates that were counted for a submit back.
+    async fn take_all_back(&self, place: Place<'_>, count: usize) {
+        for (name, rate) in self.of(place.provider).submits.iter().take(count) {
             self.take_back(&place.key(name), *rate).await;
         }
+    }
+
+    /// Gives back what was taken for a submit that is not made.
+    pub(super) async fn untake(&self, place: Place<'_>, task: TaskId) {
+        self.take_all_back(place, usize::MAX).await;
         self.forget(task);
         self.give(place, task).await;
     }
