@@ -19,7 +19,7 @@ struct Caller<'a> {
 
 impl ServiceGenerator for WithCallers {
     fn generate(&mut self, service: Service, code: &mut String) {
-        // What a customer sends as a stream is made by a decoder: such a service is called over HTTP alone.
+        // Only a decoder makes what a handler takes a stream from: such a service is called over HTTP alone.
         let takes_streams = service.methods.iter().any(|method| method.client_streaming);
         if !takes_streams {
             let module = service.name.to_lowercase();

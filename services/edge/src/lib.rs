@@ -43,7 +43,7 @@ use proto::{
     },
     chat::v1::chat_caller::ChatCaller,
     media::v1::{
-        files_client::FilesClient, media_caller::MediaCaller, operators_client::OperatorsClient,
+        files_client::FilesClient, media_caller::MediaCaller, operators_caller::OperatorsCaller,
     },
     webhooks::v1::webhooks_caller::WebhooksCaller,
 };
@@ -136,7 +136,7 @@ struct Clients {
     chat: ChatCaller,
     media: MediaCaller,
     files: FilesClient<Channel>,
-    operators: OperatorsClient<Channel>,
+    operators: OperatorsCaller,
     webhooks: WebhooksCaller,
 }
 
@@ -202,7 +202,7 @@ impl Edge {
                 orders,
                 prices,
                 chat: ChatCaller::new(deps.chat).max_decoding_message_size(LARGEST_ANSWER),
-                operators: OperatorsClient::new(deps.media.clone())
+                operators: OperatorsCaller::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
                 files: FilesClient::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),

@@ -93,7 +93,7 @@ use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{billing_caller::BillingCaller, prices_caller::PricesCaller},
     media::v1::{
-        files_server::FilesServer, media_caller, media_server::MediaServer,
+        files_server::FilesServer, media_caller, media_server::MediaServer, operators_caller,
         operators_server::OperatorsServer,
     },
     webhooks::v1::webhooks_caller::WebhooksCaller,
@@ -257,7 +257,9 @@ impl Media {
 
     /// A way to all of it within this process.
     pub fn channel(&self) -> Channel {
-        chassis::rpc::in_process(self.routes()).with(media_caller::here(self.clone()))
+        chassis::rpc::in_process(self.routes())
+            .with(media_caller::here(self.clone()))
+            .with(operators_caller::here(self.clone()))
     }
 
     fn run(&self) {

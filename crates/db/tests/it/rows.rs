@@ -9,7 +9,7 @@ use crate::house::{House, ids, insert};
 
 async fn insert_row(db: &Db, id: i64) -> Result<(), Error> {
     let insert = move |connection: &Connection| {
-        connection.execute("insert into thing (id) values (?1)", [id])?;
+        connection.execute("insert into thing (id, body) values (?1, x'0102')", [id])?;
         Ok(())
     };
     db.file().unwrap().write(insert).await
