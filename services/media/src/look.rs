@@ -187,65 +187,74 @@ struct Made<'a> {
     origin: &'a Url,
 }
 
+/// What became of a file.
+enum Kept {
+    /// It is ours.
+    File(Box<Output>),
+    /// It only belongs to another, and the task is what was paid for without it.
+    LeftOut,
+    /// It cannot be kept.
+    Never,
+    /// It may be kept later.
+    NotYet,
+}
+
 /// Fetches what the provider made; only then is the task a success.
 async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), Error> {
-    let Made {
-        files,
-        about,
-        cost,
-        origin,
-    } = made;
-    let mut outputs: Vec<Output> = Vec::with_capacity(files.len());
-    let mut about = about.into_iter();
-    for (number, url) in (0_u32..).zip(files) {
-        let about = about.next();
-        match media
-            .kept
-            .outputs
-            .keep(
-                Source {
-                    task: task.id,
-                    number,
-                    url,
-                    origin,
-                },
-                media.db.now_micros(),
-            )
-            .await
-        {
-            Ok(output) => outputs.push(Output { about, ..output }),
-            // What only belongs to a file is waited for once: without it the task is what was paid for all the same.
-            Err(error)
-                if about.is_some_and(|about| about.is_part)
-                    && (is_final(&error, &task) || task.poll_failures > 0) =>
-            {
-                warn!(task.id = %task.id, error = %causes(&error), "a part of an output is left out");
-            }
-            Err(error) if is_final(&error, &task) => {
-                error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
+    let mut outputs: Vec<Output> = Vec::with_capacity(made.files.len());
+    let mut about = made.about.into_iter();
+    for (number, url) in (0_u32..).zip(made.files) {
+        let source = Source {
+            task: task.id,
+            number,
+            url,
+            origin: made.origin,
+        };
+        match keep(media, &task, source, about.next()).await {
+            Kept::File(output) => outputs.push(*output),
+            Kept::LeftOut => {}
+            Kept::Never => {
                 for kept in &outputs {
                     media.kept.outputs.delete(task.id, kept.number).await?;
                 }
-                return media
-                    .fail(
-                        task,
-                        Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED),
-                        Some(Outcome::Failed),
-                    )
-                    .await
-                    .map(drop);
+                let why = Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED);
+                let failed = media.fail(task, why, Some(Outcome::Failed));
+                return Box::pin(failed).await.map(drop);
             }
-            Err(error) => {
-                warn!(task.id = %task.id, error = %causes(&error), "cannot keep an output yet");
-                return look_failed(media, task, None).await;
-            }
+            Kept::NotYet => return look_failed(media, task, None).await,
         }
     }
-    let (id, count) = (task.id, files.len());
-    if !media.complete(task, outputs, cost).await? {
+    let (id, count) = (task.id, made.files.len());
+    if !Box::pin(media.complete(task, outputs, made.cost)).await? {
         drop_orphans(media, id, count).await?;
     }
     Ok(())
+}
+
+/// Fetches one file.
+async fn keep(media: &Media, task: &Task, source: Source<'_>, about: Option<About>) -> Kept {
+    let kept = media.kept.outputs.keep(source, media.db.now_micros()).await;
+    let error = match kept {
+        Ok(output) => return Kept::File(Box::new(Output { about, ..output })),
+        Err(error) => error,
+    };
+    let (is_final, is_part) = (
+        is_final(&error, task),
+        about.is_some_and(|about| about.is_part),
+    );
+    if is_final && !is_part {
+        error!(task.id = %task.id, error = %causes(&error), "an output cannot be kept");
+    } else {
+        warn!(task.id = %task.id, is_part, error = %causes(&error), "cannot keep an output");
+    }
+    // What only belongs to a file is waited for once.
+    if is_part && (is_final || task.poll_failures > 0) {
+        Kept::LeftOut
+    } else if is_final {
+        Kept::Never
+    } else {
+        Kept::NotYet
+    }
 }
 
 /// Whether a file can never be kept: it is none that we keep, it is too large or out of bounds, or its provider keeps saying that it is not

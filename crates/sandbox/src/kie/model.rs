@@ -444,12 +444,6 @@ mod tests {
                 200_000,
             ),
             (
-                "topaz/video-upscale",
-                json!({ "video_url": "https://example.com/a.mp4?seconds=31", "upscale_factor": "2" }),
-                (Kind::Mp4, 1, 1_920, 1_080, 31),
-                1_240_000,
-            ),
-            (
                 "elevenlabs/text-to-dialogue-v3",
                 json!({ "dialogue": [{ "text": long, "voice": "Adam" }] }),
                 (Kind::Mp3, 1, 0, 0, 11),
@@ -465,5 +459,14 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_film_that_is_made_larger_lasts_as_long_as_before() {
+        let input =
+            json!({ "video_url": "https://a.example/1.mp4?seconds=31", "upscale_factor": "2" });
+        let made = read("topaz/video-upscale", &input).unwrap();
+        assert_eq!((made.width, made.height, made.seconds), (1_920, 1_080, 31));
+        assert_eq!(find("topaz/video-upscale").unwrap().cost(&made), 1_240_000);
     }
 }

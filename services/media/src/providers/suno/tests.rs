@@ -19,7 +19,9 @@ fn song(number: u8, audio: &str, image: &str) -> Value {
 fn a_record_fills_up() {
     let percent = |status: &str| match record(json!({"status": status})).progress().unwrap() {
         Progress::Running { percent, .. } => percent,
-        other => panic!("{other:?}"),
+        other @ (Progress::Done { .. } | Progress::Failed(_) | Progress::Missing) => {
+            panic!("{other:?}")
+        }
     };
     assert_eq!(percent("PENDING"), None);
     assert_eq!(percent("TEXT_SUCCESS"), Some(33));
