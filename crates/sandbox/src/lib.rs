@@ -12,6 +12,7 @@
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
 //! | `suno.rs` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate`, `/{provider}/api/v1/generate/record-info` |
 //! | `replicate.rs`, `replicate/` | Replicate: `/replicate/v1/models/{model}/predictions`, `/replicate/v1/predictions/{id}`, its `/cancel` |
+//! | `rest.rs` | a provider that only a file describes: `/rest/jobs`, `/rest/jobs/{id}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `job.rs` | jobs of media providers, each whole in its id |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
@@ -43,6 +44,7 @@ mod openai;
 mod picture;
 mod post;
 mod replicate;
+mod rest;
 mod stripe;
 mod suno;
 mod tokens;
@@ -139,6 +141,7 @@ impl Sandbox {
                 get(suno::record_info),
             )
             .merge(replicate::router())
+            .merge(rest::router())
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

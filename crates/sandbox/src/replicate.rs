@@ -1,6 +1,6 @@
 //! Replicate's predictions: create one, of an official model or of a version, look at it, download what it made.
 //!
-//! It sends no webhook, so that the callback outcomes end as success does, and a cancelled prediction goes on, as one that was too far there.
+//! Its webhook comes if the directive says so. A cancelled prediction goes on, as one that was too far there.
 
 mod model;
 mod wire;
@@ -22,10 +22,14 @@ use self::{
 };
 use crate::{
     Sandbox, answer, bill,
+    callback::Order,
     directive::Outcome,
     job::{Job, State as JobState, directive_of},
     made,
 };
+
+/// A submit that was read.
+type Read = (Map<String, Value>, made::Made, Option<String>);
 
 /// What is wrong with the body of a submit.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +130,7 @@ async fn create(
     let Some(origin) = answer::origin(headers, uri) else {
         return wire::NO_HOST.answer();
     };
-    let (input, made) = match read(model, body) {
+    let (input, made, webhook) = match read(model, body) {
         Ok(read) => read,
         Err(wrong) => return wrong.answer(),
     };
@@ -148,8 +152,16 @@ async fn create(
         billed: prediction.billed(),
     };
     let accepted = wire::prediction(&prediction.told(&row.id, &origin), "starting");
+    let order = Order {
+        outcome: prediction.job.outcome,
+        due: prediction.job.due(),
+        url: webhook,
+    };
     match sandbox.bill.record(row).await {
-        Ok(()) => answer::json(StatusCode::CREATED, &accepted),
+        Ok(()) => {
+            sandbox.caller.call_back(order, &accepted);
+            answer::json(StatusCode::CREATED, &accepted)
+        }
         Err(error) => {
             tracing::error!(%error, "the sandbox failed");
             wire::BROKEN.answer()
@@ -157,13 +169,14 @@ async fn create(
     }
 }
 
-/// The input, and what shall be made of it.
-fn read(model: &Model, body: &[u8]) -> Result<(Map<String, Value>, made::Made), Wrong> {
+/// The input, what shall be made of it, and where to call.
+fn read(model: &Model, body: &[u8]) -> Result<Read, Wrong> {
     let sent: Map<String, Value> = serde_json::from_slice(body).map_err(|_| Wrong::Body)?;
     let input = sent.get("input").and_then(Value::as_object);
     let input = input.ok_or(Wrong::Input)?;
     let made = model.read(input).map_err(Wrong::Field)?;
-    Ok((input.clone(), made))
+    let webhook = sent.get("webhook").and_then(Value::as_str);
+    Ok((input.clone(), made, webhook.map(str::to_owned)))
 }
 
 /// A prediction as it stands.

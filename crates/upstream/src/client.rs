@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::Error;
 use crate::config::UpstreamConfig;
-use crate::failure::{Classify, Failure, ProviderAnswer, Wait};
+use crate::failure::{Failure, ProviderAnswer, Verdict, Wait};
 
 use self::connector::Connector;
 pub use self::reply::{Reply, ReplyBody};
@@ -74,10 +74,14 @@ impl Call {
     /// acceptance leaves its outcome unknown, unless the adapter knows better.
     #[must_use]
     pub fn submit(url: Url, headers: HeaderMap, body: Bytes) -> Self {
-        Self {
-            refusal: Refusal::Submit,
-            ..Self::post(url, headers, body)
-        }
+        Self::post(url, headers, body).as_submit()
+    }
+
+    /// The same call, paid once the provider accepts it: see [`Call::submit`].
+    #[must_use]
+    pub fn as_submit(mut self) -> Self {
+        self.refusal = Refusal::Submit;
+        self
     }
 
     /// Any method.
@@ -143,7 +147,11 @@ impl ProviderClient {
     ///
     /// # Errors
     /// See [`Failure`]. Dropping the future aborts the call with unknown outcome.
-    pub async fn send(&self, call: Call, classify: Classify) -> Result<Reply, Failure> {
+    pub async fn send(
+        &self,
+        call: Call,
+        classify: impl Fn(&ProviderAnswer<'_>) -> Option<Verdict>,
+    ) -> Result<Reply, Failure> {
         let deadline = Instant::now() + self.limits.total_timeout;
         let wait = call
             .first_byte_timeout

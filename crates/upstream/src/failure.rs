@@ -198,13 +198,19 @@ impl Verdict {
 impl Failure {
     /// The provider refused with a status other than 2xx.
     #[must_use]
-    pub fn answered(answer: &ProviderAnswer<'_>, classify: Classify) -> Self {
+    pub fn answered(
+        answer: &ProviderAnswer<'_>,
+        classify: impl Fn(&ProviderAnswer<'_>) -> Option<Verdict>,
+    ) -> Self {
         Self::judged(answer, classify(answer), Class::of_status)
     }
 
     /// The provider refused a paid submit: where the adapter says nothing, see [`Class::of_submit_status`].
     #[must_use]
-    pub fn answered_submit(answer: &ProviderAnswer<'_>, classify: Classify) -> Self {
+    pub fn answered_submit(
+        answer: &ProviderAnswer<'_>,
+        classify: impl Fn(&ProviderAnswer<'_>) -> Option<Verdict>,
+    ) -> Self {
         Self::judged(answer, classify(answer), Class::of_submit_status)
     }
 

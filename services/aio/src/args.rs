@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Role(Role),
     /// Bring the databases of the roles to this version, with the owner's `database.url`.
     Migrate,
+    /// The configuration.
+    #[command(subcommand)]
+    Config(Config),
     /// Receipts.
     #[command(subcommand)]
     Receipt(Receipt),
@@ -84,6 +87,12 @@ pub(crate) enum Operator {
     /// Media tasks.
     #[command(subcommand)]
     Tasks(Tasks),
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Read it, the models and the providers that files describe, start nothing, and say all that is wrong; exit 0 only if nothing is.
+    Check,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -16,7 +16,6 @@ use chassis::{
 };
 use chat::Chat;
 use db::{Db, Migration, Postgres};
-use domain::Catalogue;
 use edge::{Edge, Ready};
 use live::SharedLive;
 use media::Media;
@@ -33,7 +32,7 @@ pub(crate) struct Parts {
     pub(crate) data_dir: PathBuf,
     pub(crate) engines: Engines,
     pub(crate) secrets: Secrets,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) models: media::Models,
     /// Those who work with customers and providers: stopped first.
     pub(crate) front: Tasks,
     /// Billing: stopped last, since the others still settle with it.
@@ -99,7 +98,7 @@ impl Parts {
             data_dir: data_dir.to_owned(),
             engines,
             secrets,
-            catalogue: Arc::new(models::catalogue(settings)?),
+            models: models::read(settings)?,
             front: Tasks::default(),
             core: Tasks::default(),
         })
@@ -161,7 +160,7 @@ impl Parts {
             media: peers.media,
             webhooks: peers.webhooks,
             live,
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: Arc::clone(&self.models.catalogue),
             links: self.links(),
             ready,
             tasks: self.front.clone(),
@@ -212,7 +211,7 @@ impl Parts {
             db: self.database("chat", chat::MIGRATIONS, &self.front).await?,
             settings: self.settings.clone(),
             secrets: self.secrets.clone(),
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: Arc::clone(&self.models.catalogue),
             billing: peers.billing.clone(),
             media: peers.media.clone(),
             sandbox_url,
@@ -236,7 +235,7 @@ impl Parts {
                 .await?,
             outputs: self.data_dir.join("outputs"),
             settings: self.settings.clone(),
-            catalogue: Arc::clone(&self.catalogue),
+            models: self.models.clone(),
             secrets: self.secrets.clone(),
             public_url: places.public_url.clone(),
             sandbox_url: places.sandbox_url.clone(),

@@ -9,11 +9,13 @@ use std::{
 
 use anyhow::ensure;
 use chassis::{
-    config::{Settings, duration},
+    config::{Providers, Settings, duration},
     http::Limits,
 };
 use domain::Secret;
 use serde::{Deserialize, de::IgnoredAny};
+
+use crate::models;
 
 /// Every section somebody reads.
 const SECTIONS: &[&str] = &[
@@ -48,6 +50,7 @@ const LIMITS: &[&str] = &[
     "inputs",
     "responses",
     "cache",
+    "declared",
     "files",
     "media",
     "billing",
@@ -171,6 +174,30 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
         chat.billing.hold_ttl,
         billing.chat_life
     );
+    Ok(())
+}
+
+/// Everything that can be said to be wrong before anything starts: each section on its own, and all together.
+pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
+    let own = |section: Result<(), anyhow::Error>| section.err().map(|error| format!("{error:#}"));
+    let checks = [
+        check_names(settings).map_err(Into::into),
+        settings
+            .section::<Config>("server")
+            .map(drop)
+            .map_err(Into::into),
+        check_agreement(settings),
+        models::read(settings).and_then(|models| check_providers(settings, &models)),
+    ];
+    checks.into_iter().filter_map(own).collect()
+}
+
+/// Every provider that a model names can be reached as far as the settings tell.
+fn check_providers(settings: &Settings, models: &media::Models) -> anyhow::Result<()> {
+    let models = models.catalogue.models().iter();
+    let routes = models.flat_map(|model| &model.providers);
+    let names = routes.map(|route| route.provider.as_str());
+    Providers::read(settings, names, None)?;
     Ok(())
 }
 

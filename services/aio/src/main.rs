@@ -45,6 +45,9 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse().with_environment();
     let settings = args.settings()?;
+    if let Some(Command::Config(args::Config::Check)) = args.command {
+        return Ok(check(&settings));
+    }
     config::check_names(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -65,6 +68,7 @@ fn run() -> anyhow::Result<ExitCode> {
             say::line(key.expose());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Config(args::Config::Check) => Ok(check(&settings)),
         Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;
@@ -72,6 +76,19 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Operator(command) => runtime.block_on(operator::run(&args, &settings, command)),
     }
+}
+
+/// Says all that is wrong with the configuration.
+fn check(settings: &Settings) -> ExitCode {
+    let mistakes = config::mistakes(settings);
+    if mistakes.is_empty() {
+        say::line("the configuration holds together");
+        return ExitCode::SUCCESS;
+    }
+    for mistake in mistakes {
+        say::failure(&anyhow::anyhow!(mistake));
+    }
+    ExitCode::FAILURE
 }
 
 /// Logs, and traces if a collector is configured, until what is returned is dropped.

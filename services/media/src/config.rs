@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use upstream::{EgressConfig, UpstreamConfig};
 
-use crate::storage::StorageConfig;
+use crate::{providers::DeclaredLimits, storage::StorageConfig};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ pub struct Config {
     pub limits: Limits,
     /// The section `limits.files`.
     pub files: FileLimits,
+    /// The section `limits.declared`.
+    pub declared: DeclaredLimits,
     /// The section `limits.outbox`.
     pub outbox: RelayLimits,
     /// The section `limits.upstream`.
@@ -226,6 +228,7 @@ impl Config {
         let config = Self {
             limits: settings.section("limits.media")?,
             files: settings.section("limits.files")?,
+            declared: settings.section("limits.declared")?,
             outbox: settings.section("limits.outbox")?,
             upstream: settings.section("limits.upstream")?,
             egress: settings.section("egress")?,

@@ -78,16 +78,19 @@ mod uploads;
 mod view;
 mod worker;
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use chassis::{
     Tasks,
-    config::{Providers, Settings},
+    config::{Poll, Providers, Settings},
     rpc::Channel,
     secrets::Secrets,
 };
 use db::{Db, Migration, Relay};
-use domain::{Catalogue, catalogue::Category};
+use domain::{
+    Catalogue,
+    catalogue::{Category, ProviderRoute},
+};
 use live::SharedLive;
 use prometheus_client::registry::Registry;
 use proto::{
@@ -105,6 +108,7 @@ use upstream::{GuardedClient, ProviderClient};
 
 pub use config::Config;
 pub use error::Error;
+pub use providers::{BUILT_IN as ADAPTERS, Declared, DeclaredLimits, Mistakes};
 pub use storage::{S3, StorageConfig};
 
 use crate::{
@@ -167,8 +171,8 @@ pub struct Deps {
     pub db: Db,
     /// Where it keeps files, unless the section `storage` says where.
     pub outputs: PathBuf,
-    /// The models.
-    pub catalogue: Arc<Catalogue>,
+    /// The models, and the providers that files describe.
+    pub models: Models,
     /// The installation's secrets.
     pub secrets: Secrets,
     /// Where customers reach us, without a slash at the end.
@@ -187,6 +191,15 @@ pub struct Deps {
     pub tasks: Tasks,
 }
 
+/// What can be made, and who makes it.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// Every model.
+    pub catalogue: Arc<Catalogue>,
+    /// The providers that are no code of ours.
+    pub declared: Declared,
+}
+
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Media(Arc<Shared>);
@@ -203,10 +216,12 @@ impl Media {
         let relay = Relay::new(deps.db.clone(), config.outbox, &tell::TOPICS);
         let client = ProviderClient::new(&config.upstream)?;
         let guard = GuardedClient::new(&config.egress)?;
-        let providers: HashSet<&str> = providers_of(&deps.catalogue).collect();
+        let adapters = providers::all(&client, &deps.models.declared);
+        deps.models.check()?;
+        let providers = deps.models.polls();
         let live = Arc::clone(&deps.live);
         let pace = Pace::read(&deps.settings, &config.limits.poll, &providers, live)?;
-        let accesses = Providers::read(&deps.settings, providers, deps.sandbox_url.as_deref())?;
+        let accesses = accesses(&deps.settings, &deps.models, deps.sandbox_url.as_deref())?;
         let store = Store::open(&config.storage, &deps.outputs).await?;
         let place = (store.clone(), deps.db.clone());
         let kept = Kept {
@@ -216,13 +231,13 @@ impl Media {
         let media = Self(Arc::new(Shared {
             relay,
             accesses,
-            providers: providers::all(&client),
+            providers: adapters,
             kept,
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
             metrics: Metrics::register(registry),
             db: deps.db,
             config: config.limits,
-            catalogue: deps.catalogue,
+            catalogue: deps.models.catalogue,
             secrets: deps.secrets,
             guard,
             peers: Peers {
@@ -271,13 +286,68 @@ impl Media {
     }
 }
 
-/// The providers of every model that media serves; some come twice.
-fn providers_of(catalogue: &Catalogue) -> impl Iterator<Item = &str> {
+/// The routes of every model that media serves.
+fn routes(catalogue: &Catalogue) -> impl Iterator<Item = (&str, &ProviderRoute)> {
     let models = catalogue.models().iter();
     models
         .filter(|model| !matches!(model.category, Category::Chat | Category::Embedding))
-        .flat_map(|model| &model.providers)
-        .map(|route| route.provider.as_str())
+        .flat_map(|model| {
+            model
+                .providers
+                .iter()
+                .map(|route| (model.slug.as_str(), route))
+        })
+}
+
+/// Their providers; some come twice.
+fn providers_of(catalogue: &Catalogue) -> impl Iterator<Item = &str> {
+    routes(catalogue).map(|(_, route)| route.provider.as_str())
+}
+
+/// How to reach the providers of those routes.
+fn accesses(
+    settings: &Settings,
+    models: &Models,
+    sandbox: Option<&str>,
+) -> Result<Providers, chassis::config::Error> {
+    let names = providers_of(&models.catalogue);
+    let mut accesses = Providers::read(settings, names, sandbox)?;
+    for (_, route) in routes(&models.catalogue) {
+        if let Some(wire) = models.declared.wire(&route.adapter) {
+            accesses = accesses.speaking(&route.provider, wire);
+        }
+    }
+    Ok(accesses)
+}
+
+// === impl Models ===
+
+impl Models {
+    /// The providers, with what their files say of when they want to be looked at.
+    fn polls(&self) -> HashMap<&str, Poll> {
+        let poll = |route: &ProviderRoute| self.declared.poll(&route.adapter).unwrap_or_default();
+        routes(&self.catalogue)
+            .map(|(_, route)| (route.provider.as_str(), poll(route)))
+            .collect()
+    }
+
+    /// Refuses a model of media's that names an adapter which does not exist.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn check(&self) -> Result<(), Error> {
+        let has = |adapter: &str| {
+            providers::BUILT_IN.contains(&adapter) || self.declared.wire(adapter).is_some()
+        };
+        let mut routes = routes(&self.catalogue);
+        match routes.find(|(_, route)| !has(&route.adapter)) {
+            None => Ok(()),
+            Some((model, route)) => Err(Error::Setting(chassis::config::Error::Setting(format!(
+                "the model {model} names the adapter {}, which does not exist",
+                route.adapter
+            )))),
+        }
+    }
 }
 
 impl std::ops::Deref for Media {

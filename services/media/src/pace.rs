@@ -49,20 +49,25 @@ pub(crate) struct Pace {
 // === impl Pace ===
 
 impl Pace {
-    /// Reads what is configured for these providers.
+    /// Reads what is configured for these providers; with each what counts where nothing is.
     ///
     /// # Errors
     /// When a provider's section does not hold together.
     pub(crate) fn read(
         settings: &Settings,
         all: &config::Poll,
-        providers: &HashSet<&str>,
+        providers: &HashMap<&str, Poll>,
         live: SharedLive,
     ) -> Result<Self, chassis::config::Error> {
         let (mut schedules, mut limits) = (HashMap::new(), HashMap::new());
-        for name in providers {
+        for (name, usual) in providers {
             let section = settings.provider(name)?;
-            schedules.insert((*name).to_owned(), Schedule::of(name, section.poll, all)?);
+            let own = Poll {
+                first: section.poll.first.or(all.first).or(usual.first),
+                longest: section.poll.longest.or(all.longest).or(usual.longest),
+                ..section.poll
+            };
+            schedules.insert((*name).to_owned(), Schedule::of(name, own, all)?);
             limits.insert((*name).to_owned(), Limits::of(&section));
         }
         Ok(Self {

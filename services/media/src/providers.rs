@@ -1,6 +1,7 @@
 //! The providers of media: one adapter a file. An adapter speaks one wire protocol and nothing else: it does not retry,
 //! keep state, know prices or decide whether a task fails.
 mod bfl;
+mod declared;
 mod fal;
 mod fastapi;
 #[cfg(test)]
@@ -20,6 +21,8 @@ use domain::Micros;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use upstream::{Class, Failure, ProviderClient, Verdict};
+
+pub use self::declared::{Declared, Limits as DeclaredLimits, Mistakes};
 
 use crate::task::About;
 
@@ -163,24 +166,34 @@ impl Cost {
     }
 }
 
-/// The adapters, by the name the catalogue uses.
-pub(crate) type Providers = HashMap<&'static str, Arc<dyn MediaProvider>>;
+/// The names of the adapters that are code.
+pub const BUILT_IN: [&str; 6] = ["bfl", "fal", "kie", "kie-suno", "replicate", "sunoapi"];
 
-/// Every adapter.
-pub(crate) fn all(client: &ProviderClient) -> Providers {
+/// The adapters, by the name the catalogue uses.
+pub(crate) type Providers = HashMap<String, Arc<dyn MediaProvider>>;
+
+/// Every adapter: those that are code, and those that files describe.
+pub(crate) fn all(client: &ProviderClient, declared: &Declared) -> Providers {
     let bfl: Arc<dyn MediaProvider> = Arc::new(bfl::Bfl::new(client.clone()));
     let fal: Arc<dyn MediaProvider> = Arc::new(fal::Fal::new(client.clone()));
     let kie: Arc<dyn MediaProvider> = Arc::new(kie::Kie::new(client.clone()));
     let suno = |host| -> Arc<dyn MediaProvider> { Arc::new(suno::Suno::new(client.clone(), host)) };
     let replicate: Arc<dyn MediaProvider> = Arc::new(replicate::Replicate::new(client.clone()));
-    HashMap::from([
+    let built_in = [
         ("bfl", bfl),
         ("fal", fal),
         ("kie", kie),
         ("kie-suno", suno(suno::Host::Kie)),
         ("sunoapi", suno(suno::Host::SunoApi)),
         ("replicate", replicate),
-    ])
+    ];
+    let built_in = built_in.map(|(name, adapter)| (name.to_owned(), adapter));
+    let declared = declared.adapters(client).into_iter();
+    let declared = declared.map(|(name, adapter)| {
+        let adapter: Arc<dyn MediaProvider> = Arc::new(adapter);
+        (name, adapter)
+    });
+    built_in.into_iter().chain(declared).collect()
 }
 
 #[cfg(test)]
@@ -188,6 +201,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn every_adapter_that_is_code_is_named() {
+        let adapters = all(&for_tests::client(), &Declared::default());
+        let mut names: Vec<&str> = adapters.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, BUILT_IN);
+    }
 
     #[test]
     fn what_a_provider_billed_is_read_without_a_float() {

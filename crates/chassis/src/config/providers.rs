@@ -41,6 +41,8 @@ pub struct Providers {
     /// One for each credential; never none.
     live: HashMap<String, Vec<Access>>,
     sandbox: Option<Url>,
+    /// Whose wire in the sandbox is spoken to providers that we do not know by name; `None`: the sandbox plays nobody like them.
+    wires: HashMap<String, Option<String>>,
 }
 
 // === impl Providers ===
@@ -67,7 +69,16 @@ impl Providers {
         Ok(Self {
             live,
             sandbox: sandbox.transpose()?,
+            wires: HashMap::new(),
         })
+    }
+
+    /// The same, where this provider is spoken to by a wire that the sandbox plays under another name, or not at all. What we know by
+    /// name, the sandbox plays under that name.
+    #[must_use]
+    pub fn speaking(mut self, name: &str, wire: Option<&str>) -> Self {
+        self.wires.insert(name.to_owned(), wire.map(str::to_owned));
+        self
     }
 
     /// How to reach a provider for a key of this mode, with the first of its credentials; `None` where nothing is configured.
@@ -89,8 +100,11 @@ impl Providers {
 
     fn simulated(&self, name: &str) -> Option<Access> {
         let known = KnownProvider::find(name);
-        let path = known.map(|known| known.sandbox_path);
-        let path = path.map_or_else(|| format!("{name}/v1/"), |path| format!("{path}/"));
+        let path = match (known, self.wires.get(name)) {
+            (Some(known), _) => format!("{}/", known.sandbox_path),
+            (None, Some(wire)) => format!("{}/", wire.as_deref()?),
+            (None, None) => format!("{name}/v1/"),
+        };
         Some(Access {
             base_url: self.sandbox.as_ref()?.join(&path).ok()?,
             key: Some(Secret::new(SANDBOX_KEY)),
@@ -103,7 +117,9 @@ impl Providers {
     /// Why none of these providers serves a model for a key of this mode, naming the settings to fill.
     pub fn missing(mode: Mode, model: &str, names: &[&str]) -> String {
         match mode {
-            Mode::Test => "test keys are served by the sandbox, which does not run here".to_owned(),
+            Mode::Test => format!(
+                "test keys are served by the sandbox, which does not run here, or plays no provider of {model}"
+            ),
             Mode::Live => {
                 let settings: Vec<String> = names.iter().map(|name| setting(name)).collect();
                 format!(
@@ -358,6 +374,20 @@ mod tests {
                 error.contains("api_keys") && !error.contains("4711"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_provider_that_is_described_by_a_file_has_the_wire_that_it_names() {
+        let all = providers("", Some("http://x"));
+        for (name, wire, expected) in [
+            ("local", Some("rest"), Some("http://x/rest/")),
+            ("local", None, None),
+            ("bfl", Some("rest"), Some("http://x/bfl/")),
+        ] {
+            let access = all.clone().speaking(name, wire).access(Mode::Test, name);
+            let url = access.map(|access| access.base_url.to_string());
+            assert_eq!(url.as_deref(), expected, "{name}");
         }
     }
 

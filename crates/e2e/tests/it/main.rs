@@ -18,6 +18,7 @@ mod crash_media;
 mod crash_storm;
 mod credit_limit;
 mod cuts;
+mod declared;
 mod embeddings;
 mod engine;
 mod errors;

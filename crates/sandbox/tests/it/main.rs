@@ -14,6 +14,7 @@ mod fal;
 mod gemini;
 mod kie;
 mod replicate;
+mod rest;
 mod stripe;
 mod suno;
 

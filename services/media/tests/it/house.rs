@@ -215,7 +215,10 @@ impl House {
             settings,
             db: db.clone(),
             outputs: self.database.directory().join("outputs"),
-            catalogue: Arc::clone(&self.catalogue),
+            models: media::Models {
+                catalogue: Arc::clone(&self.catalogue),
+                declared: media::Declared::default(),
+            },
             secrets: self.secrets.clone(),
             public_url: "http://us.example".to_owned(),
             sandbox_url,
