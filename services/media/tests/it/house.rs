@@ -62,6 +62,7 @@ pub(crate) struct House {
     pub(crate) webhooks: Webhooks,
     secrets: Secrets,
     catalogue: Arc<Catalogue>,
+    declared: media::Declared,
     settings: String,
     caller: Caller,
     /// One for all processes; else each has its own.
@@ -96,6 +97,7 @@ impl House {
             webhooks: Webhooks::default(),
             secrets: Secrets::random(),
             catalogue: of_its_maker(&flux_2()),
+            declared: media::Declared::default(),
             settings: SETTINGS.to_owned(),
             caller: caller(Mode::Test),
             queue: None,
@@ -195,6 +197,12 @@ impl House {
         self
     }
 
+    /// Providers that are described by files.
+    pub(crate) fn with_declared(mut self, declared: media::Declared) -> Self {
+        self.declared = declared;
+        self
+    }
+
     /// Another catalogue, for the next process.
     pub(crate) fn with_catalogue(mut self, catalogue: Arc<Catalogue>) -> Self {
         self.catalogue = catalogue;
@@ -217,7 +225,7 @@ impl House {
             outputs: self.database.directory().join("outputs"),
             models: media::Models {
                 catalogue: Arc::clone(&self.catalogue),
-                declared: media::Declared::default(),
+                declared: self.declared.clone(),
             },
             secrets: self.secrets.clone(),
             public_url: "http://us.example".to_owned(),

@@ -2,23 +2,11 @@
 
 use std::sync::Arc;
 
-use chassis::{Tasks, config::Settings};
-use db::Engine;
-use domain::{Catalogue, TaskId};
-use proto::{Code, code};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tracing::Span;
+use domain::Catalogue;
+use proto::code;
+use serde_json::json;
 
-use crate::house::{House, Running, eventually};
-
-/// A sandbox, and media before it.
-pub(crate) struct Sandboxed {
-    pub(crate) house: House,
-    pub(crate) running: Running,
-    _home: TempDir,
-}
+use crate::sandboxed::Sandboxed;
 
 /// The model of every test, served by kie.ai alone.
 fn catalogue(deadline: u32, model: &str) -> Arc<Catalogue> {
@@ -31,53 +19,6 @@ fn catalogue(deadline: u32, model: &str) -> Arc<Catalogue> {
     let route = format!("adapter = \"kie\"\nprovider = \"kie\"\nmodel = \"{model}\"\n");
     let text = format!("{ours}[[providers]]\n{route}");
     Arc::new(Catalogue::parse(&[("flux-2.toml", &text)]).unwrap())
-}
-
-impl Sandboxed {
-    pub(crate) async fn new(catalogue: Arc<Catalogue>) -> Self {
-        let settings = Settings::from_toml("[sandbox]\ndefault_delay = \"0s\"");
-        let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
-        let deps = sandbox::Deps {
-            config: settings.section("sandbox").unwrap(),
-            path: home.path().join("sandbox.db"),
-            database: settings.section("database").unwrap(),
-            tasks: tasks.clone(),
-        };
-        let sandbox = sandbox::open(deps).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let limits = settings.section("server").unwrap();
-        let serving = chassis::http::serve(listener, sandbox.router(), limits, tasks.clone());
-        tasks.spawn_detached(Span::none(), async move {
-            serving.await;
-        });
-        let house = House::new(Engine::Sqlite, vec![])
-            .await
-            .with_media("max_attempts = 2")
-            .with_other("first = '5ms'", "first = '5ms'\nsettle_in = '10ms'")
-            .with_catalogue(catalogue);
-        Self {
-            running: house.start_with_sandbox(Some(origin)).await,
-            house,
-            _home: home,
-        }
-    }
-
-    async fn asked(&self, words: &str) -> TaskId {
-        let body = json!({ "model": "flux-2", "prompt": format!("a fox [sandbox {words}]"), "resolution": "2K" });
-        self.running.accepted_with(&body).await
-    }
-
-    /// It ends with this code, and costs nothing.
-    pub(crate) async fn fails(&self, task: TaskId, code: Code) -> Value {
-        let view = self.running.reaches(task, "failed").await;
-        assert_eq!(view["error"]["code"], code.word, "{view}");
-        eventually("released", async || {
-            self.house.billing.settled(&task.to_bytes()) == [0]
-        })
-        .await;
-        view
-    }
 }
 
 #[tokio::test]

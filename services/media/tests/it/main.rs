@@ -6,6 +6,7 @@
 )]
 
 mod bucket;
+mod contract;
 mod crash;
 mod database;
 mod engine;
@@ -28,4 +29,5 @@ mod outputs_left;
 mod prices;
 mod protocol;
 mod replicas;
+mod sandboxed;
 mod suno;

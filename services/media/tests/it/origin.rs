@@ -6,7 +6,7 @@ use domain::{Catalogue, TaskId};
 use proto::{Fault, code, media::v1::SubmitRequest};
 use serde_json::{Value, json};
 
-use crate::{house::Running, kie::Sandboxed};
+use crate::{house::Running, sandboxed::Sandboxed};
 
 const GROK: &str = include_str!("../../../../crates/domain/catalogue/grok-imagine.toml");
 

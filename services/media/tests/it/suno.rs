@@ -7,7 +7,7 @@ use domain::{Catalogue, TaskId};
 use proto::{code, media::v1::SubmitRequest};
 use serde_json::{Value, json};
 
-use crate::{house::eventually, kie::Sandboxed};
+use crate::{house::eventually, sandboxed::Sandboxed};
 
 const SUNO: &str = include_str!("../../../../crates/domain/catalogue/suno.toml");
 const UPSCALER: &str = include_str!("../../../../crates/domain/catalogue/video-upscale.toml");
