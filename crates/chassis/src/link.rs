@@ -1,8 +1,8 @@
-//! Signed links to outputs: the one capability that may stand in a URL.
+//! Signed links to outputs, and to uploaded files that providers fetch: the one capability that may stand in a URL.
 
 use std::fmt::{self, Write as _};
 
-use domain::TaskId;
+use domain::{FileId, TaskId};
 use subtle::ConstantTimeEq as _;
 
 use crate::secrets::hmac_sha256;
@@ -10,7 +10,7 @@ use crate::secrets::hmac_sha256;
 /// Bytes of the signature that are written: 128 bits.
 const SIGNATURE_LEN: usize = 16;
 
-/// Signs and checks links to outputs, and the addresses that providers are told to call.
+/// Signs and checks links to outputs and files, and the addresses that providers are told to call.
 #[derive(Clone)]
 pub struct LinkSigner([u8; 32]);
 
@@ -29,8 +29,19 @@ impl LinkSigner {
     /// Whether the link is ours and still good at `now` (seconds UTC).
     pub fn verify(&self, task: TaskId, index: u32, claim: LinkClaim<'_>, now: i64) -> bool {
         let expected = self.signature(task, index, claim.expires);
-        let ours: bool = expected.as_bytes().ct_eq(claim.signature.as_bytes()).into();
-        ours && now < claim.expires
+        is_good(&expected, claim, now)
+    }
+
+    /// The query of a link to an uploaded file, good until `expires` (seconds UTC).
+    pub fn file_query(&self, file: FileId, expires: i64) -> String {
+        let signature = self.mac(&format!("{file}?{expires}"));
+        format!("exp={expires}&sig={signature}")
+    }
+
+    /// Whether the link to a file is ours and still good at `now` (seconds UTC).
+    pub fn verify_file(&self, file: FileId, claim: LinkClaim<'_>, now: i64) -> bool {
+        let expected = self.mac(&format!("{file}?{}", claim.expires));
+        is_good(&expected, claim, now)
     }
 
     /// What stands at the end of the address that a provider is told to call about `task`. Nobody else can know it.
@@ -61,6 +72,11 @@ impl LinkSigner {
                 hex
             })
     }
+}
+
+fn is_good(expected: &str, claim: LinkClaim<'_>, now: i64) -> bool {
+    let ours: bool = expected.as_bytes().ct_eq(claim.signature.as_bytes()).into();
+    ours && now < claim.expires
 }
 
 /// What a link says of itself.
@@ -104,6 +120,27 @@ mod tests {
         assert_eq!(LinkSigner::new([2; 32]).verify_callback(&token), None);
         let link = signer.query(task, 0, 1);
         assert!(!link.contains(mac), "a link to an output is none");
+    }
+
+    #[test]
+    fn a_link_to_a_file_opens_that_file_until_it_expires() {
+        let signer = LinkSigner::new([1; 32]);
+        let file = mint();
+        let query = signer.file_query(file, 1_000);
+        let claim = LinkClaim {
+            expires: 1_000,
+            signature: query.strip_prefix("exp=1000&sig=").unwrap(),
+        };
+        assert!(signer.verify_file(file, claim, 999));
+        assert!(!signer.verify_file(file, claim, 1_000), "expired");
+        assert!(!signer.verify_file(mint(), claim, 999), "another file");
+        let longer = LinkClaim {
+            expires: 2_000,
+            ..claim
+        };
+        assert!(!signer.verify_file(file, longer, 999), "a longer life");
+        let output = file.cast::<domain::ids::Task>();
+        assert!(!signer.verify(output, 0, claim, 999), "an output");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
     Error, Sandbox, answer, bill,
     callback::Order,
     directive::{self, Outcome},
+    inputs,
     job::{Reading, State as JobState},
     picture::{Format, Picture},
 };
@@ -80,6 +81,10 @@ pub(crate) async fn submit(
         Ok(submit) => submit,
         Err(violations) => return unprocessable(&violations),
     };
+    let whole = serde_json::from_slice(&body).unwrap_or_default();
+    if let Err(why) = inputs::check(&sandbox, &whole).await {
+        return detail(StatusCode::UNPROCESSABLE_ENTITY, &why);
+    }
     let Some(origin) = answer::origin(&headers, &uri) else {
         return detail(StatusCode::BAD_REQUEST, "Invalid host header");
     };

@@ -15,6 +15,10 @@ pub struct Config {
     /// listens where `server.listen` says.)
     #[serde(default)]
     pub listen: Option<SocketAddr>,
+    /// How customers reach the installation, without a slash at the end: what is below, a job's inputs, is fetched. Default:
+    /// `server.public_url`, or where `aio up` listens.
+    #[serde(default)]
+    pub public_url: Option<String>,
     /// The simulated Stripe.
     #[serde(default)]
     pub stripe: StripeConfig,

@@ -14,16 +14,18 @@ use axum::{
 };
 use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{
     model::{Model, Place},
+    request::Violation,
     wire::Refusal,
 };
 use crate::{
     Error, Sandbox, answer, bill,
     callback::Order,
     directive::Outcome,
+    inputs,
     job::{self, Job, State as JobState},
     made,
 };
@@ -70,6 +72,10 @@ pub(crate) async fn submit(
         Ok(input) => input,
         Err(violations) => return wire::unprocessable(&violations),
     };
+    if let Err(why) = inputs::check(&sandbox, &input.whole).await {
+        let wrong = Violation::new("file_download_error", None, &why, &Value::Null);
+        return wire::unprocessable(&[wrong]);
+    }
     let Some(origin) = answer::origin(&headers, &uri) else {
         return wire::NO_HOST.answer();
     };

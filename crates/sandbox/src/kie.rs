@@ -23,6 +23,7 @@ use crate::{
     Error, Sandbox, answer, bill,
     callback::Order,
     directive::Outcome,
+    inputs,
     job::{Job, Reading, State as JobState, directive_of},
     made,
 };
@@ -77,6 +78,9 @@ pub(crate) async fn create(
         Ok(create) => create,
         Err((code, words)) => return refused(code, &words),
     };
+    if let Err(why) = inputs::check(&sandbox, &create.input).await {
+        return refused(422, &why);
+    }
     let directive = directive_of(&create.input, &sandbox.config.bounds());
     if let Some((code, words)) = refusal(directive.outcome) {
         return refused(code, words);

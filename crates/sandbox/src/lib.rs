@@ -37,6 +37,7 @@ pub mod directive;
 mod error;
 mod fal;
 mod gemini;
+mod inputs;
 mod job;
 mod kie;
 mod made;

@@ -250,9 +250,14 @@ impl Parts {
             .context("cannot start media")
     }
 
-    pub(crate) async fn sandbox(&self) -> anyhow::Result<Sandbox> {
+    /// `public_url`: how customers reach us, if that is known.
+    pub(crate) async fn sandbox(&self, public_url: Option<String>) -> anyhow::Result<Sandbox> {
+        let config: sandbox::Config = self.settings.section("sandbox")?;
         let deps = sandbox::Deps {
-            config: self.settings.section("sandbox")?,
+            config: sandbox::Config {
+                public_url: config.public_url.or(public_url),
+                ..config
+            },
             path: self.data_dir.join("sandbox.db"),
             database: self.settings.section("database")?,
             tasks: self.core.clone(),

@@ -128,7 +128,8 @@ impl Process {
             }
             Role::Sandbox => {
                 let lock = up::own(&parts.data_dir)?;
-                let router = parts.sandbox().await?.router();
+                let public_url = self.config.public_url.clone();
+                let router = parts.sandbox(public_url).await?.router();
                 self.serve_http(listener, router);
                 return Ok(Some(lock));
             }

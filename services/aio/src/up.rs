@@ -52,9 +52,10 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     let parts = Parts::embedded(settings, data_dir)?;
     let admin = process::bind(config.admin_listen, "server.admin_listen").await?;
     let public = process::bind(config.listen(Role::Edge.port()), "server.listen").await?;
+    let public_url = config.public_url(public.local_addr()?);
     let places = Places {
-        public_url: config.public_url(public.local_addr()?),
-        sandbox_url: Some(start_sandbox(&parts, &config).await?),
+        sandbox_url: Some(start_sandbox(&parts, &config, &public_url).await?),
+        public_url,
     };
     say::line("  sandbox   ready");
     let state = State::default();
@@ -110,13 +111,14 @@ pub(crate) fn own(data_dir: &Path) -> anyhow::Result<File> {
 }
 
 /// The sandbox plays the providers on a loopback port of its own; only test keys reach it.
-async fn start_sandbox(parts: &Parts, config: &Config) -> anyhow::Result<String> {
+async fn start_sandbox(parts: &Parts, config: &Config, public_url: &str) -> anyhow::Result<String> {
     let sandbox: sandbox::Config = parts.settings.section("sandbox")?;
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let place = sandbox.listen.unwrap_or(usual);
     let listener = process::bind(place, "sandbox.listen").await?;
     let address = listener.local_addr()?;
-    let router = parts.sandbox().await?.router();
+    let sandbox = parts.sandbox(Some(public_url.to_owned())).await?;
+    let router = sandbox.router();
     let limits = config.connections.clone();
     let serving = http::serve(listener, router, limits, parts.core.clone());
     parts.core.spawn(info_span!("sandbox"), serving);

@@ -51,6 +51,8 @@ pub enum Access {
     Either(Scope, Scope),
     /// A signed link, or a key with scope `read`.
     Link,
+    /// A signed link, or a key with one of these scopes.
+    LinkOr(Scope, Scope),
     /// No key: the request itself is signed.
     Signed,
     /// No key: nobody can guess the path.
@@ -61,6 +63,7 @@ const INFERENCE: Access = Access::Scope(Scope::Inference);
 const READ: Access = Access::Scope(Scope::Read);
 const QUOTING: Access = Access::Either(Scope::Inference, Scope::Read);
 const KEPT: Access = Access::Either(Scope::Inference, Scope::Read);
+const LINK_OR_KEPT: Access = Access::LinkOr(Scope::Inference, Scope::Read);
 const MANAGE: Access = Access::Scope(Scope::Manage);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
@@ -92,7 +95,7 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/files", INFERENCE, || post(uploads::create)),
     row(Method::GET, "/files", KEPT, || get(uploads::list)),
     row(Method::GET, "/files/{id}", KEPT, || get(uploads::get)),
-    row(Method::GET, "/files/{id}/content", KEPT, || {
+    row(Method::GET, "/files/{id}/content", LINK_OR_KEPT, || {
         get(uploads::content)
     }),
     row(Method::DELETE, "/files/{id}", INFERENCE, || {
@@ -314,6 +317,7 @@ pub(crate) fn router(gate: Gate) -> Router {
             | Access::Scope(_)
             | Access::Either(..)
             | Access::Link
+            | Access::LinkOr(..)
             | Access::Signed
             | Access::Capability => PREFIXES.iter().fold(router, |router, prefix| {
                 router.route(&format!("{prefix}{}", route.path), (route.serve)())

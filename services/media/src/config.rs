@@ -215,6 +215,20 @@ pub struct FileLimits {
     pub at_once: usize,
     /// Those among them that may be of one account, in each mode. Default 8.
     pub at_once_per_account: usize,
+    /// How a provider is given a file that a task names. Default: by a link.
+    pub passed_as: PassedAs,
+    /// Bytes of the largest that is given inline, if files are; larger ones are given by a link. Default 10 MiB.
+    pub inline_bytes: u64,
+}
+
+/// How a provider is given a file.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PassedAs {
+    /// By a signed link of ours, which it fetches: `server.public_url` must be reachable for it.
+    Link,
+    /// By its bytes, as a data URL.
+    Inline,
 }
 
 // === impl Config ===
@@ -403,6 +417,8 @@ impl Default for FileLimits {
             timeout: Duration::from_secs(10 * 60),
             at_once: 64,
             at_once_per_account: 8,
+            passed_as: PassedAs::Link,
+            inline_bytes: 10 * 1024 * 1024,
         }
     }
 }

@@ -7,14 +7,17 @@ use chassis::{
     config::Access,
     failpoint::{Point, reach},
 };
-use domain::{catalogue::ProviderRoute, charge::Ending};
+use domain::{
+    catalogue::{ProviderRoute, Resolved},
+    charge::Ending,
+};
 use proto::code;
 use upstream::{Class, Failure, Wait};
 
 use crate::{
     Error, Media,
     finish::Failed,
-    look,
+    inputs, look,
     moves::Move,
     pace::Call,
     providers::{MediaProvider, Order, Started},
@@ -44,13 +47,21 @@ pub(crate) struct Candidate<'a> {
 
 /// Submits a task to the first provider that does not certainly refuse it.
 pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
+    if task.request.is_none() {
+        let why = Failed::of(Ending::Internal, code::INTERNAL);
+        return media.fail(task, why, None).await.map(drop);
+    }
+    match inputs::filled(media, &task).await? {
+        Ok(parameters) => Box::pin(submit(media, task, &parameters)).await,
+        Err(file) => {
+            let why = Failed::without(file);
+            media.fail(task, why, None).await.map(drop)
+        }
+    }
+}
+
+async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), Error> {
     let mut task = task;
-    let Some(request) = task.request.clone() else {
-        return media
-            .fail(task, Failed::of(Ending::Internal, code::INTERNAL), None)
-            .await
-            .map(drop);
-    };
     reach(Point::MediaBeforeSubmit);
     let failed = failed_before(media, &task).await?;
     let callback = media.config.poll.callbacks.enabled;
@@ -71,7 +82,7 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
-        let input = candidate.route.input(&request.sent());
+        let input = candidate.route.input(parameters);
         let order = Order {
             model: &candidate.route.model,
             parameters: &input,

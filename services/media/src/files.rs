@@ -54,6 +54,13 @@ pub(crate) async fn get(media: &Media, owner: Owner, id: FileId) -> Result<File,
     media.db.read(found).await?.ok_or_else(not_found)
 }
 
+/// One file of whoever: a signed link was the permission.
+pub(crate) async fn linked(media: &Media, id: FileId) -> Result<File, Error> {
+    let now = media.db.now_micros();
+    let found = table::by_id(media.db.reader(), id, now, media.secrets.content());
+    media.db.read(found).await?.ok_or_else(not_found)
+}
+
 /// A page of them.
 pub(crate) async fn list(media: &Media, owner: Owner, page: Page) -> Result<Vec<File>, Error> {
     let (now, sealer) = (media.db.now_micros(), media.secrets.content());

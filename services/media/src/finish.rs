@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::failpoint::{Point, reach};
-use domain::charge::Ending;
+use domain::{FileId, charge::Ending};
 use proto::code;
 use tracing::{info, warn};
 use upstream::Failure;
@@ -53,6 +53,15 @@ impl Failed {
         Self {
             ending: Ending::TooLong,
             error: TaskError::new(code::INPUT_TOO_LONG, message),
+        }
+    }
+
+    /// An input was deleted, or expired, before a provider was asked.
+    pub(crate) fn without(file: FileId) -> Self {
+        let message = format!("{file}, which the task needs, is kept no longer");
+        Self {
+            ending: Ending::Invalid,
+            error: TaskError::new(code::NOT_FOUND, message),
         }
     }
 

@@ -31,6 +31,7 @@
 //! | `outputs.rs` | what tasks made: fetched, kept, read |
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
+//! | `inputs.rs` | such files as inputs of tasks |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
 //! | `storage/` | the store of both: a directory, or a bucket |
 //! | `providers/` | the wire protocols |
@@ -45,6 +46,7 @@ mod execute;
 mod files;
 mod finish;
 mod hold;
+mod inputs;
 mod json;
 mod kind;
 mod late;

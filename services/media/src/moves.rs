@@ -133,9 +133,9 @@ impl Media {
         // One that is about to be accepted is nobody's, but its price is held already.
         let patient = change.before.lease_until > 0 || change.before.state == State::Reserving;
         let made = if patient {
-            self.make_sure(&change).await?
+            Box::pin(self.make_sure(&change)).await?
         } else {
-            self.try_to_make(&change).await?
+            Box::pin(self.try_to_make(&change)).await?
         };
         if made {
             if !change.tell.is_empty() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     Error, Media,
     hold::available,
-    room,
+    inputs, room,
     submit::{Submission, prepare},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 pub(crate) async fn quote(media: &Media, submission: Submission) -> Result<Quote, Error> {
     let (task, _) = prepare(media, &submission).await?;
     room::for_outputs(media, &submission.caller).await?;
+    inputs::check(media, &task).await?;
     let available = available(media, &submission.caller).await?;
     let factor = task.price.applied.price_factor;
     let mut resolved = task.price.applied.parameters;

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Error, Media,
     hold::{NotHeld, hold},
-    json,
+    inputs, json,
     moves::Move,
     origin,
     repeat::{earlier, is_guarded, replay},
@@ -88,6 +88,7 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     }
     let (task, request) = prepare(media, &submission).await?;
     room::for_outputs(media, &submission.caller).await?;
+    inputs::check(media, &task).await?;
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
         task,
@@ -297,7 +298,7 @@ async fn check_urls(
     let inputs = inputs.map(|(param, url)| (param, url, mode));
     let checks = callback
         .into_iter()
-        .chain(inputs)
+        .chain(inputs.filter(|(_, url, _)| domain::FileId::parse(url).is_none()))
         .map(|(param, url, depth)| async move {
             let checked = match depth {
                 Mode::Live => media.guard.check(url).await.map(drop),

@@ -6,7 +6,7 @@ use chassis::{
     LinkSigner,
     clock::{MICROS_PER_SECOND, rfc3339},
 };
-use domain::{Micros, Mode};
+use domain::{FileId, Micros, Mode};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use upstream::{EgressConfig, Policy};
@@ -177,6 +177,12 @@ impl Viewer {
             timestamp,
             data: &data,
         })
+    }
+
+    /// A link to an uploaded file, for a provider; `until` is in seconds UTC.
+    pub(crate) fn file_link(&self, file: FileId, until: i64) -> String {
+        let query = self.links.file_query(file, until);
+        format!("{}/api/v1/files/{file}/content?{query}", self.public_url)
     }
 
     /// The link lives as long as the output is kept.

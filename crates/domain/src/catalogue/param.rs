@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use crate::{Problem, ProblemKind, TaskId};
+use crate::{FileId, Problem, ProblemKind, TaskId};
 
 /// One parameter.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -61,9 +61,9 @@ pub enum ParamType {
     },
     /// Yes or no.
     Boolean,
-    /// One http(s) URL.
+    /// One http(s) URL, or the id of a file that was uploaded.
     Url,
-    /// A list of http(s) URLs.
+    /// A list of them.
     Urls {
         /// Fewest URLs, of a list that is there.
         #[serde(default = "one")]
@@ -110,6 +110,9 @@ pub(super) fn check(params: &[Param]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Completes "`param` must …" of an input.
+const INPUT: &str = "be an http(s) URL, or the id of a file";
 
 // === impl Param ===
 
@@ -191,7 +194,7 @@ impl Param {
                 real.is_some_and(|number| (f64::from(*min)..=f64::from(*max)).contains(&number))
             }),
             (ParamType::Boolean, Value::Bool(_)) => Some(value),
-            (ParamType::Url, url) if is_url(url) => Some(value),
+            (ParamType::Url, url) if is_input(url) => Some(value),
             (ParamType::Task { .. }, Value::String(id)) if TaskId::parse(id).is_some() => {
                 Some(value)
             }
@@ -220,6 +223,34 @@ impl Param {
             && self
                 .read(&self.name, value.clone())
                 .is_ok_and(|read| read == *value)
+    }
+
+    /// Puts others in the place of URLs, where there are some.
+    pub(super) fn replace_urls(&self, value: &mut Value, other: &impl Fn(&str) -> Option<String>) {
+        match (&self.of, value) {
+            (ParamType::Url, Value::String(url)) => {
+                if let Some(other) = other(url) {
+                    *url = other;
+                }
+            }
+            (ParamType::Urls { .. }, Value::Array(items)) => {
+                for item in items {
+                    if let Some(other) = item.as_str().and_then(other) {
+                        *item = Value::String(other);
+                    }
+                }
+            }
+            (ParamType::Items { fields, .. }, Value::Array(items)) => {
+                for item in items {
+                    for field in fields {
+                        if let Some(value) = item.get_mut(&field.name) {
+                            field.replace_urls(value, other);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Every URL in a resolved value, with its path.
@@ -355,18 +386,18 @@ fn number(value: &Value) -> Option<Value> {
     Some(Value::Number(whole.unwrap_or(number)))
 }
 
-fn is_url(value: &Value) -> bool {
-    value
-        .as_str()
-        .is_some_and(|url| url.starts_with("https://") || url.starts_with("http://"))
+fn is_input(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        text.starts_with("https://") || text.starts_with("http://") || FileId::parse(text).is_some()
+    })
 }
 
 fn url_problems(name: &str, items: &[Value]) -> Vec<Problem> {
     items
         .iter()
         .enumerate()
-        .filter(|(_, item)| !is_url(item))
-        .map(|(index, _)| Problem::invalid(format!("{name}[{index}]"), "be an http(s) URL"))
+        .filter(|(_, item)| !is_input(item))
+        .map(|(index, _)| Problem::invalid(format!("{name}[{index}]"), INPUT))
         .collect()
 }
 
@@ -394,7 +425,7 @@ impl ParamType {
             Self::Integer { min, max } => format!("be a whole number from {min} to {max}"),
             Self::Number { min, max } => format!("be a number from {min} to {max}"),
             Self::Boolean => "be true or false".to_owned(),
-            Self::Url => "be an http(s) URL".to_owned(),
+            Self::Url => INPUT.to_owned(),
             Self::Task { model } => format!("be the id of a task that {model} completed"),
             Self::Urls { min: 0 | 1, max } => format!("be a list of at most {max} URLs"),
             Self::Urls { min, max } => format!("be a list of {min} to {max} URLs"),

@@ -57,6 +57,22 @@ impl Model {
         })
     }
 
+    /// The same parameters with others in the place of URLs, where there are some.
+    #[must_use]
+    pub fn with_urls(
+        &self,
+        resolved: &Resolved,
+        other: impl Fn(&str) -> Option<String>,
+    ) -> Resolved {
+        let mut replaced = resolved.clone();
+        for param in &self.params {
+            if let Some(value) = replaced.get_mut(&param.name) {
+                param.replace_urls(value, &other);
+            }
+        }
+        replaced
+    }
+
     fn unknown(&self, name: &str) -> Problem {
         let own = self.params.iter().filter(|param| param.name != VARIANT);
         let own: Vec<_> = own.cloned().collect();
@@ -130,7 +146,7 @@ mod tests {
              type must be one of pro, flex\n\
              resolution must be one of 1K, 2K\n\
              seed must be a whole number from 0 to 4294967295\n\
-             input_urls[0] must be an http(s) URL\n\
+             input_urls[0] must be an http(s) URL, or the id of a file\n\
              promt is not a parameter of flux-2; it takes model, prompt, aspect_ratio, type, resolution, seed, \
              output_format, input_urls, callback_url, user, metadata",
         );
@@ -170,10 +186,29 @@ mod tests {
                 ("image_url".to_owned(), "https://a.example/1.png"),
             ]
         );
+        let other = |url: &str| {
+            url.contains("b.example")
+                .then(|| "https://d.example/".to_owned())
+        };
+        let replaced = model.with_urls(&resolved, other);
+        assert_eq!(replaced["prompt"], resolved["prompt"]);
+        assert_eq!(replaced["image_url"], resolved["image_url"]);
+        assert_eq!(
+            replaced["input_urls"],
+            json!(["https://d.example/", "http://c.example/3.png"])
+        );
+        let file = crate::FileId::from_slice(&[7; 16]).unwrap().to_string();
+        let named = json!({"prompt": "a fox", "image_url": file, "input_urls": [file]});
+        assert!(model.resolve(named.as_object().unwrap().clone()).is_ok());
+        let wrong = json!({"prompt": "a fox", "image_url": "file_x"});
+        assert!(model.resolve(wrong.as_object().unwrap().clone()).is_err());
         let wrong = json!({"prompt": "a fox", "image_url": ["https://a.example/1.png"]});
         let problems = model
             .resolve(wrong.as_object().unwrap().clone())
             .unwrap_err();
-        assert_eq!(problems[0].message, "image_url must be an http(s) URL");
+        assert_eq!(
+            problems[0].message,
+            "image_url must be an http(s) URL, or the id of a file"
+        );
     }
 }

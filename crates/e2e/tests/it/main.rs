@@ -27,6 +27,7 @@ mod fallback;
 mod faults;
 mod files;
 mod idempotency;
+mod inputs;
 mod keys;
 mod keys_limits;
 mod keys_own;

@@ -7,7 +7,6 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use chassis::{LinkClaim, clock, rpc};
-use domain::TaskId;
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use proto::{
@@ -20,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     App, Clients, Gate,
-    auth::{Read, Scoped},
+    auth::{Need, Read, Scoped},
     error::ApiError,
     http::{
         Segments, put,
@@ -60,7 +59,8 @@ pub(crate) async fn get(
     let (mut parts, _body) = request.into_parts();
     let task = task::parse(&id)?;
     let index: u32 = index.parse().map_err(|_| task::unknown())?;
-    let context = permitted(&gate, &mut parts, task, index).await?;
+    let is_ours = |claim: LinkClaim<'_>, now| gate.app.links.verify(task, index, claim, now);
+    let context = permitted::<Read>(&gate, &mut parts, (is_ours, task::unknown)).await?;
     let asked = Asked::Output(ReadOutputRequest {
         context,
         task_id: task.to_vec().into(),
@@ -118,11 +118,10 @@ pub(super) async fn whole(app: &App, request: ReadOutputRequest) -> Result<Bytes
 }
 
 /// Who may read: whoever has the link (no context), or a key (media looks whether the task is its account's).
-async fn permitted(
+pub(super) async fn permitted<N: Need>(
     gate: &Gate,
     parts: &mut Parts,
-    task: TaskId,
-    index: u32,
+    (is_ours, unknown): (impl Fn(LinkClaim<'_>, i64) -> bool, fn() -> ApiError),
 ) -> Result<Option<Context>, ApiError> {
     let link = Query::<Link>::try_from_uri(&parts.uri).map(|Query(link)| link);
     let linked = matches!(&link, Ok(Link { sig: Some(_), .. }));
@@ -136,16 +135,16 @@ async fn permitted(
             signature,
         };
         let now = clock::now_micros() / clock::MICROS_PER_SECOND;
-        if gate.app.links.verify(task, index, claim, now) {
+        if is_ours(claim, now) {
             return Ok(None);
         }
     }
     let has_key = parts.headers.contains_key(header::AUTHORIZATION)
         || parts.headers.contains_key("x-api-key");
     if linked && !has_key {
-        return Err(task::unknown());
+        return Err(unknown());
     }
-    let caller = Scoped::<Read>::from_request_parts(parts, gate).await?;
+    let caller = Scoped::<N>::from_request_parts(parts, gate).await?;
     Ok(Some(caller.context()))
 }
 

@@ -7,10 +7,10 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use chassis::{clock::MICROS_PER_SECOND, rpc};
+use chassis::{LinkClaim, clock::MICROS_PER_SECOND, rpc};
 use domain::{FileId, Problem, ids};
 use futures::{SinkExt as _, channel::mpsc};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{StatusCode, Uri};
 use multer::Field;
 use proto::{
     Fault, Kind, code,
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::{
-    App,
+    App, Gate,
     auth::{Inference, Kept, Scoped},
     body,
     error::ApiError,
@@ -182,20 +182,25 @@ pub(crate) async fn get(
     shown(&Shown::try_from(found)?)
 }
 
-/// `GET /files/{id}/content`: a file's bytes, or a range of them.
+/// `GET /files/{id}/content`: a file's bytes, or a range of them, for its owner's key, or a provider's link.
 pub(crate) async fn content(
-    State(app): State<Arc<App>>,
-    caller: Scoped<Kept>,
+    State(gate): State<Gate>,
     Segments(id): Segments<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let (mut parts, _body) = request.into_parts();
+    let known = FileId::parse(&id);
+    let is_ours = |claim: LinkClaim<'_>, now| {
+        known.is_some_and(|id| gate.app.links.verify_file(id, claim, now))
+    };
+    let context = file::permitted::<Kept>(&gate, &mut parts, (is_ours, unknown)).await?;
     let asked = Asked::File(ReadFileRequest {
-        context: Some(caller.context()),
-        file_id: parse(&id)?.to_vec().into(),
+        context,
+        file_id: known.ok_or_else(unknown)?.to_vec().into(),
         start: None,
         end: None,
     });
-    file::serve(&app, &headers, asked).await
+    file::serve(&gate.app, &parts.headers, asked).await
 }
 
 /// `DELETE /files/{id}`.

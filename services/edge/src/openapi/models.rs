@@ -177,10 +177,11 @@ fn whole(bound: i64) -> isize {
     isize::try_from(bound).unwrap_or(isize::MAX)
 }
 
+/// An address, or the id of an uploaded file.
 fn url() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .format(Some(SchemaFormat::Custom("uri".to_owned())))
+        .format(Some(SchemaFormat::Custom("uri-reference".to_owned())))
 }
 
 fn items(fields: &[Param]) -> RefOr<Schema> {

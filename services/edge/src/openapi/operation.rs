@@ -100,6 +100,11 @@ fn needs(access: Access) -> String {
         Access::Link => {
             "Needs the signed link as it was given, or a key with scope `read`.".to_owned()
         }
+        Access::LinkOr(one, other) => format!(
+            "Needs a signed link, or a key with scope `{}` or `{}`.",
+            one.as_str(),
+            other.as_str()
+        ),
         Access::Signed => "Needs no key: the request itself is signed.".to_owned(),
         Access::Capability => {
             "Needs no key: its path is known to whom we told it alone.".to_owned()
@@ -113,7 +118,7 @@ fn security(access: Access) -> Vec<SecurityRequirement> {
     match access {
         Access::Open | Access::Public | Access::Signed | Access::Capability => Vec::new(),
         Access::Key | Access::Scope(_) | Access::Either(..) => key.into(),
-        Access::Link => key
+        Access::Link | Access::LinkOr(..) => key
             .into_iter()
             .chain([SecurityRequirement::default()])
             .collect(),

@@ -186,6 +186,7 @@ async fn answers_anybody(house: &House, route: &Route) -> bool {
         | Access::Scope(_)
         | Access::Either(..)
         | Access::Link
+        | Access::LinkOr(..)
         | Access::Signed
         | Access::Capability => {
             return false;
@@ -209,7 +210,8 @@ fn without_a_key(access: Access) -> Option<(u16, &'static str)> {
         | Access::Key
         | Access::Scope(_)
         | Access::Either(..)
-        | Access::Link => None,
+        | Access::Link
+        | Access::LinkOr(..) => None,
     }
 }
 
@@ -261,6 +263,7 @@ async fn every_route_demands_what_it_says() {
                 | Access::Capability => vec![],
                 Access::Scope(scope) => vec![scope],
                 Access::Either(one, other) => vec![one, other],
+                Access::LinkOr(one, other) => vec![one, other],
                 Access::Link => vec![Scope::Read],
             };
             if !needed.is_empty() {

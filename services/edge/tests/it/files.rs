@@ -119,3 +119,41 @@ async fn a_range_of_an_output_can_be_had() {
         .header("if-none-match", "\"x\", W/\"abc\"");
     assert_eq!(part(same).await, (304, String::new(), String::new()));
 }
+
+#[tokio::test]
+async fn an_uploaded_file_is_read_by_whoever_has_its_link() {
+    let house = House::start().await;
+    let file = house.file();
+    let id = domain::FileId::parse(&file).unwrap();
+    let links = house.secrets.links().clone();
+    let get = |query: &str| {
+        let path = format!("/api/v1/files/{file}/content?{query}");
+        house.request(Method::GET, &path)
+    };
+    let good = links.file_query(id, now() + 60);
+    let answer = get(&good).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "hi");
+    let part = get(&good)
+        .header("range", "bytes=1-1")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(part.text().await.unwrap(), "i");
+    let expired = links.file_query(id, now() - 1);
+    let others = links.file_query(chassis::mint(), now() + 60);
+    for query in [
+        expired.as_str(),
+        &others,
+        "exp=1&sig=",
+        &good.replace("exp=", "exp=1"),
+    ] {
+        assert_eq!(
+            refusal(get(query)).await,
+            (404, "not_found".into()),
+            "{query}"
+        );
+    }
+    // No link at all is a matter of keys.
+    assert_eq!(refusal(get("")).await, (401, "missing_key".into()));
+}

@@ -294,6 +294,19 @@ async fn a_silent_customer_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_file_that_takes_too_long_is_given_up_however_patient_each_part_is() {
+    let house = House::with(
+        "[limits.bodies]\ntimeout = '10m'\nupload_timeout = '200ms'\ndiscard_time = '50ms'",
+    )
+    .await;
+    let (request, pieces) = by_hand(&house);
+    pieces.send(file("a", "x").into()).await.unwrap();
+    assert_eq!(refusal(request).await, (504, "request_timeout".to_owned()));
+    until("media gives it up", async || house.files.shelf().cut == 1).await;
+    drop(pieces);
+}
+
+#[tokio::test]
 async fn another_tenants_file_and_an_unknown_one_are_the_same() {
     let house = House::start().await;
     let mine = house.file();

@@ -162,6 +162,15 @@ fn authorised(access: &Access) -> HeaderMap {
     headers
 }
 
+/// A picture inline is base64 alone there.
+fn bare(url: &Value) -> Value {
+    let inline = url.as_str().filter(|url| url.starts_with("data:"));
+    match inline.and_then(|url| url.split_once(";base64,")) {
+        Some((_, bytes)) => bytes.into(),
+        None => url.clone(),
+    }
+}
+
 /// Our parameters in their names. References make it an edit; there is one image a job.
 fn body(parameters: &Map<String, Value>) -> Value {
     let text = |name: &str| parameters.get(name).and_then(Value::as_str);
@@ -191,7 +200,7 @@ fn body(parameters: &Map<String, Value>) -> Value {
             0 => "input_image".to_owned(),
             _ => format!("input_image_{}", index.saturating_add(1)),
         };
-        fields.insert(name, url.clone());
+        fields.insert(name, bare(url));
     }
     body
 }

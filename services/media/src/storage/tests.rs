@@ -1,10 +1,4 @@
 //! What every store must do, in a directory and in a bucket.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
-
 use std::{
     io::{Read as _, Seek as _, SeekFrom},
     sync::{Arc, Mutex},

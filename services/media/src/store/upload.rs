@@ -181,6 +181,24 @@ pub(crate) async fn get(
     row.map(|row| read(&row, sealer)).transpose()
 }
 
+/// The same of whoever.
+pub(crate) async fn by_id(
+    pool: &AnyPool,
+    id: FileId,
+    now: i64,
+    sealer: &Sealer,
+) -> Result<Option<File>, Error> {
+    let row = sqlx::query(
+        "select id, filename, purpose, content_type, bytes, sha256, created_at, expires_at from upload
+         where id = $1 and state = 'kept' and expires_at > $2",
+    )
+    .bind(id.to_vec())
+    .bind(now)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| read(&row, sealer)).transpose()
+}
+
 /// A page of the files that are kept at `now`.
 pub(crate) async fn list(
     pool: &AnyPool,

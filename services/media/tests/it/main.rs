@@ -5,6 +5,7 @@
     reason = "tests report by panicking"
 )]
 
+mod apart;
 mod bucket;
 mod contract;
 mod crash;
@@ -16,6 +17,7 @@ mod fallback;
 mod files;
 mod files_left;
 mod house;
+mod inputs;
 mod kie;
 mod life;
 mod lines;

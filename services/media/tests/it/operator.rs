@@ -53,11 +53,20 @@ async fn stop(running: &Running, task: TaskId) -> Result<Value, Fault> {
     story(running.operators.clone().stop_task(request).await)
 }
 
-async fn requeue(running: &Running, task: TaskId, force: bool) -> Result<Value, Fault> {
+async fn requeue(running: &Running, task: TaskId) -> Result<Value, Fault> {
     let request = RequeueTaskRequest {
         task_id: task.to_vec().into(),
         by: by(),
-        force,
+        force: false,
+    };
+    story(running.operators.clone().requeue_task(request).await)
+}
+
+async fn force(running: &Running, task: TaskId) -> Result<Value, Fault> {
+    let request = RequeueTaskRequest {
+        task_id: task.to_vec().into(),
+        by: by(),
+        force: true,
     };
     story(running.operators.clone().requeue_task(request).await)
 }
@@ -146,11 +155,11 @@ async fn a_task_that_a_provider_may_have_is_put_back_by_force_alone_and_charged_
     let house = House::new(engine, vec![]).await;
     let running = house.start().await;
     let task = running_task(&house, &running).await;
-    let fault = requeue(&running, task, false).await.unwrap_err();
+    let fault = requeue(&running, task).await.unwrap_err();
     assert_eq!(fault.code, code::MAY_RUN_TWICE);
     assert!(fault.message.contains("bfl"), "{}", fault.message);
     assert_eq!(house.provider.submits().len(), 1);
-    requeue(&running, task, true).await.unwrap();
+    force(&running, task).await.unwrap();
     eventually("it is submitted again", async || {
         house.provider.submits().len() == 2
     })
@@ -174,7 +183,7 @@ async fn what_has_ended_or_never_was_is_left_alone(engine: Engine) {
     running.reaches(task, "completed").await;
     for fault in [
         stop(&running, task).await.unwrap_err(),
-        requeue(&running, task, true).await.unwrap_err(),
+        force(&running, task).await.unwrap_err(),
     ] {
         assert_eq!(fault.code, code::NOT_CANCELLABLE);
         assert!(fault.message.contains("completed"), "{}", fault.message);
@@ -183,7 +192,7 @@ async fn what_has_ended_or_never_was_is_left_alone(engine: Engine) {
     for fault in [
         show(&running, nobodys).await.unwrap_err(),
         stop(&running, nobodys).await.unwrap_err(),
-        requeue(&running, nobodys, true).await.unwrap_err(),
+        requeue(&running, nobodys).await.unwrap_err(),
     ] {
         assert_eq!(fault.code, code::NOT_FOUND);
     }

@@ -11,6 +11,7 @@ use sqlx::Row as _;
 
 use crate::{
     database::on_both_engines,
+    fakes::PNG,
     house::{House, Running, eventually},
 };
 
@@ -78,7 +79,7 @@ async fn an_output_is_deleted_and_its_task_stays(engine: Engine) {
     let running = house.start().await;
     let task = completed(&running).await;
     let before = running.view(task).await.unwrap();
-    assert_eq!(kept(&running).await, (1, 67));
+    assert_eq!(kept(&running).await, (1, i64::try_from(PNG.len()).unwrap()));
     for (who, index) in [
         (&running.stranger(), 0),
         (&running.live(), 0),
@@ -136,7 +137,7 @@ async fn an_account_keeps_so_many_outputs(engine: Engine) {
 
 async fn an_account_keeps_so_many_bytes_of_outputs(engine: Engine) {
     let house = House::new(engine, vec![]).await;
-    let house = house.with_outputs("max_total_bytes = 67");
+    let house = house.with_outputs("max_total_bytes = 66");
     let running = house.start().await;
     let task = completed(&running).await;
     assert!(is_full(&running).await);

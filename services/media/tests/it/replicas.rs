@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
+    apart::Apart,
     database::Database,
     fakes::Submit,
-    house::{Apart, House, Running, eventually},
+    house::{House, Running, eventually},
     life,
 };
 

@@ -1,0 +1,130 @@
+//! Uploaded files as inputs of tasks.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chassis::mint;
+use db::Engine;
+use domain::{FileId, ids};
+use proto::{
+    Fault, code,
+    media::v1::{ReadFileRequest, output_part},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    database::on_both_engines,
+    fakes::Submit,
+    files::{PNG, delete, id, upload},
+    house::{House, Running, eventually},
+};
+
+on_both_engines! {
+    a_file_is_given_by_a_link,
+    a_file_is_given_by_its_bytes_where_it_is_small_enough,
+    what_a_parameter_cannot_be_is_refused_before_anything_is_held,
+    a_task_whose_file_is_gone_fails_free,
+}
+
+fn asks_with(files: &[FileId]) -> Value {
+    let files: Vec<String> = files.iter().map(FileId::to_string).collect();
+    json!({ "model": "flux-2", "prompt": "a fox", "input_urls": files })
+}
+
+/// A file's bytes for whoever has its link.
+async fn linked(running: &Running, id: FileId) -> Result<Vec<u8>, Fault> {
+    let request = ReadFileRequest {
+        file_id: id.to_vec().into(),
+        ..ReadFileRequest::default()
+    };
+    let mut parts = running.files.clone().read_file(request).await?.into_inner();
+    let mut bytes = Vec::new();
+    while let Some(part) = parts.message().await? {
+        if let Some(output_part::Part::Data(data)) = part.part {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+async fn a_file_is_given_by_a_link(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let file = id(&upload(&running, PNG).await.unwrap());
+    let task = running.accepted_with(&asks_with(&[file])).await;
+    let view = running.reaches(task, "completed").await;
+    assert_eq!(view["request"]["input_urls"], json!([file.to_string()]));
+    let given = house.provider.submits()[0]["input_image"].clone();
+    let link = given.as_str().unwrap();
+    let begin = format!("http://us.example/api/v1/files/{file}/content?exp=");
+    assert!(link.starts_with(&begin), "{link}");
+    assert!(link.contains("&sig="), "{link}");
+    assert_eq!(linked(&running, file).await.unwrap(), PNG);
+    delete(&running, file).await.unwrap();
+    let gone = linked(&running, file).await.unwrap_err();
+    assert_eq!(gone.code, code::NOT_FOUND);
+}
+
+async fn a_file_is_given_by_its_bytes_where_it_is_small_enough(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let house = house.with_files("passed_as = 'inline'\ninline_bytes = 100");
+    let running = house.start().await;
+    let small = id(&upload(&running, PNG).await.unwrap());
+    let long = [PNG, &[0; 100]].concat();
+    let long = id(&upload(&running, &long).await.unwrap());
+    let task = running.accepted_with(&asks_with(&[small, long])).await;
+    running.reaches(task, "completed").await;
+    let submit = &house.provider.submits()[0];
+    assert_eq!(submit["input_image"], STANDARD.encode(PNG));
+    let link = submit["input_image_2"].as_str().unwrap();
+    assert!(
+        link.contains(&format!("/files/{long}/content?exp=")),
+        "{link}"
+    );
+}
+
+async fn what_a_parameter_cannot_be_is_refused_before_anything_is_held(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let picture = id(&upload(&running, PNG).await.unwrap());
+    let document = id(&upload(&running, b"%PDF-1.7\n").await.unwrap());
+    let theirs = id(&upload(&running.stranger(), PNG).await.unwrap());
+    let live = id(&upload(&running.live(), PNG).await.unwrap());
+    let unknown = mint::<ids::File>();
+    for (wrong, why) in [
+        (document, "must be an image"),
+        (theirs, "must be a file that is kept"),
+        (live, "must be a file that is kept"),
+        (unknown, "must be a file that is kept"),
+    ] {
+        let body = asks_with(&[picture, wrong]);
+        let fault = running.submit(&body, "").await.unwrap_err();
+        assert_eq!(
+            (fault.code, fault.param.as_deref()),
+            (code::INVALID_PARAMETER, Some("input_urls[1]"))
+        );
+        assert!(fault.message.contains(why), "{}", fault.message);
+        let quoted = running.quote(running.request(&body.to_string(), "")).await;
+        assert_eq!(quoted.unwrap_err().message, fault.message);
+    }
+    assert_eq!(house.billing.holds(), 0);
+}
+
+async fn a_task_whose_file_is_gone_fails_free(engine: Engine) {
+    let busy = Submit::Refuse(429, json!({"detail": "24 active tasks"}));
+    let house = House::new(engine, vec![busy; 50]).await;
+    let running = house.start().await;
+    let file = id(&upload(&running, PNG).await.unwrap());
+    let task = running.accepted_with(&asks_with(&[file])).await;
+    eventually("the provider is busy", async || {
+        !house.provider.submits().is_empty()
+    })
+    .await;
+    delete(&running, file).await.unwrap();
+    let view = running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::NOT_FOUND.word);
+    let message = view["error_message"].as_str().unwrap();
+    assert!(message.contains(&file.to_string()), "{message}");
+    eventually("released", async || {
+        house.billing.settled(&task.to_bytes()) == [0]
+    })
+    .await;
+}
