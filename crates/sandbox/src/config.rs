@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{directive::Bounds, stripe::StripeConfig};
 
-/// The section `sandbox`. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
+/// The section `sandbox`, a wire type: it is as the file has it. Durations are written as `"5s"` or `"250ms"`; every field may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -176,7 +176,6 @@ fn fits(template: &str, path: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use http::HeaderMap;
     use serde_json::json;

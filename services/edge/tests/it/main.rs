@@ -17,6 +17,7 @@ mod chat;
 mod fake_chat;
 mod fake_files;
 mod fake_keys;
+mod fake_media;
 mod fake_operators;
 mod fake_orders;
 mod fake_usage;
