@@ -61,6 +61,8 @@ struct Book {
     script: Vec<Submit>,
     submits: Vec<Value>,
     polled: Value,
+    /// The next poll is answered when told to.
+    held: Option<Arc<Notify>>,
     origin: String,
     /// Jobs that were taken and not yet seen to be done.
     open: HashSet<String>,
@@ -130,6 +132,16 @@ impl Provider {
         self.0.lock().unwrap().polled_at.clone()
     }
 
+    /// The next poll is answered when told to.
+    pub(crate) fn hold_a_poll(&self, word: &Arc<Notify>) {
+        self.0.lock().unwrap().held = Some(Arc::clone(word));
+    }
+
+    /// Whether a poll is being held.
+    pub(crate) fn holds_a_poll(&self) -> bool {
+        self.0.lock().unwrap().held.is_none()
+    }
+
     /// What polls answer from now on.
     pub(crate) fn answer_polls(&self, status: &str) {
         self.0.lock().unwrap().polled = json!({ "status": status });
@@ -192,6 +204,10 @@ async fn poll(
     State(provider): State<Provider>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Json<Value> {
+    let held = provider.0.lock().unwrap().held.take();
+    if let Some(word) = held {
+        word.notified().await;
+    }
     let mut book = provider.0.lock().unwrap();
     book.polled_at.push(Instant::now());
     if book.polled["status"] != "Pending" {

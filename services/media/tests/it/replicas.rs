@@ -230,6 +230,47 @@ async fn a_process_that_slept_past_its_lease_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_slept_while_another_one_completed_its_task_changes_nothing() {
+    let house = house(vec![]).await;
+    house.provider.answer_polls("Pending");
+    let sleeper = house.start_apart().await;
+    let task = sleeper
+        .running
+        .accepted_with(
+            &json!({"model": "flux-2", "prompt": "a fox", "callback_url": "http://127.0.0.1:1/"}),
+        )
+        .await;
+    sleeper.running.reaches(task, "processing").await;
+    let word = Arc::new(Notify::new());
+    house.provider.hold_a_poll(&word);
+    eventually("it looks", async || house.provider.holds_a_poll()).await;
+    let frozen = sleeper.freeze();
+
+    // It sleeps in the middle of a look, past its lease. Its answer waits for it, and says what the other one finds as well.
+    house.provider.finish();
+    word.notify_one();
+    let other = house.start_apart().await;
+    let view = other.running.reaches(task, "completed").await;
+    eventually("published", async || house.webhooks.published().len() == 1).await;
+    drop(frozen);
+    // Another task of the sleeper shows that it is awake, and that its answer has come and gone.
+    let next = sleeper.running.accepted().await;
+    sleeper.running.reaches(next, "completed").await;
+    assert_eq!(other.running.view(task).await.unwrap(), view);
+    assert_eq!(
+        life::read(&other.running, task, None).await,
+        crate::fakes::PNG
+    );
+    eventually("settled", async || {
+        !house.billing.settled(&task.to_bytes()).is_empty()
+    })
+    .await;
+    assert_eq!(house.billing.settled(&task.to_bytes()), [PRICE]);
+    assert_eq!(house.webhooks.published().len(), 1);
+    assert_eq!(house.provider.submits().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_longer_than_its_lease_keeps_it() {
     let word = Arc::new(Notify::new());
     let house = house(vec![Submit::Late(Arc::clone(&word))]).await;

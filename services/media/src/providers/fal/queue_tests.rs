@@ -189,10 +189,7 @@ async fn cancels_are_read() {
             "open unknown",
         ),
         (Reply::Json(401, json!({"detail": "no key"})), "open auth"),
-        (
-            Reply::Json(502, json!({"detail": "oops"})),
-            "open overloaded",
-        ),
+        (Reply::Json(502, json!({"detail": "oops"})), "open unknown"),
         (Reply::Vanish, "open unknown"),
         (Reply::Hang, "open unknown"),
     ];
