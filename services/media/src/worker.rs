@@ -30,6 +30,9 @@ use crate::{
     tell::RUN,
 };
 
+/// Bells answered at once. More would have as many steps begin at the same moment, each of which writes something down before long.
+const BELLS: u32 = 8;
+
 /// Starts the loops.
 pub(crate) fn start(media: &Media, tasks: &Tasks) {
     let steps = Arc::new(Semaphore::new(media.config.max_steps));
@@ -80,12 +83,12 @@ impl Worker {
     }
 
     /// Waits for the bell, then for a free step: a step that waited for the bell would be one less for running tasks, and with only
-    /// one there would be none. Bells that ring by then are answered with it, as many as there are steps free: their claims share a
+    /// one there would be none. A few bells that ring by then are answered with it, as far as steps are free: their claims share a
     /// commit. Claims the tasks, and only then settles with the queue.
     async fn take(&self) -> Result<(), Error> {
         let queue = &self.media.peers.queue;
         let mut rung = vec![queue.receive(RUN).await?];
-        let steps = self.free_steps(self.media.config.batch).await?;
+        let steps = self.free_steps(BELLS).await?;
         while rung.len() < steps.len() {
             match queue.receive(RUN).now_or_never() {
                 Some(delivery) => rung.push(delivery?),

@@ -19,6 +19,8 @@ use tracing::warn;
 
 /// From this limit on, calls may come in bursts of a tenth of it.
 const BURSTS_FROM: u32 = 10;
+/// What is kept back of a limit: for the burst, and as much again for calls that come to the provider later than they were counted.
+const FIFTH: u32 = 5;
 const SECONDS_OF_A_MINUTE: u32 = 60;
 
 /// What is asked of a provider.
@@ -115,7 +117,7 @@ impl Limits {
     }
 }
 
-/// A rate by which no window of a limit's length sees more calls than the limit: what may come in a burst is kept back from the rest.
+/// A rate by which no window of a limit's length sees more calls than the limit, even if some come late.
 /// `None`: not limited.
 fn even(limit: u32, per_minute: u32) -> Option<Rate> {
     if limit == 0 {
@@ -124,7 +126,7 @@ fn even(limit: u32, per_minute: u32) -> Option<Rate> {
     let burst = limit.checked_div(BURSTS_FROM).unwrap_or_default().max(1);
     let kept_back = match per_minute {
         ..BURSTS_FROM => 0,
-        _ => per_minute.div_ceil(BURSTS_FROM),
+        _ => per_minute.div_ceil(FIFTH),
     };
     Some(Rate {
         per_minute: per_minute.saturating_sub(kept_back),
@@ -435,6 +437,8 @@ mod tests {
             assert!(most(rate, 1) <= limit, "{limit} a second: {rate:?}");
             // And nearly as many as it may.
             assert!(limit < 10 || most(rate, 1) >= limit * 8 / 10, "{rate:?}");
+            // With room for some that come late.
+            assert!(limit < 20 || most(rate, 1) <= limit - limit / 20, "{rate:?}");
         }
         for limit in (10..200).chain([600, 6_000]) {
             let rate = even(limit, limit).unwrap();
