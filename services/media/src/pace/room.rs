@@ -438,7 +438,10 @@ mod tests {
             // And nearly as many as it may.
             assert!(limit < 10 || most(rate, 1) >= limit * 8 / 10, "{rate:?}");
             // With room for some that come late.
-            assert!(limit < 20 || most(rate, 1) <= limit - limit / 20, "{rate:?}");
+            assert!(
+                limit < 20 || most(rate, 1) <= limit - limit / 20,
+                "{rate:?}"
+            );
         }
         for limit in (10..200).chain([600, 6_000]) {
             let rate = even(limit, limit).unwrap();

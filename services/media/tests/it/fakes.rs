@@ -29,12 +29,7 @@ use tokio::sync::Notify;
 use tonic::{Request, Response as Reply, Status};
 
 /// A picture of one pixel.
-pub(crate) const PNG: &[u8] = &[
-    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0,
-    1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T',
-    0x78, 0x9c, 0x63, 0, 0, 0, 2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, b'I', b'E', b'N', b'D',
-    0xae, 0x42, 0x60, 0x82,
-];
+pub(crate) const PNG: &[u8] = include_bytes!("../files/pixel.png");
 
 /// A film of 96 by 64 pixels and 2.4 seconds.
 pub(crate) const FILM: &[u8] = include_bytes!("../files/film.mp4");
