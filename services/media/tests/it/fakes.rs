@@ -22,7 +22,6 @@ use proto::{
     Fault,
     billing::v1::{self as billing, billing_server, prices_server},
     code,
-    webhooks::v1::{self as webhooks, webhooks_server},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -287,7 +286,7 @@ impl Billing {
     }
 }
 
-fn not_played<T>() -> Result<T, Status> {
+pub(crate) fn not_played<T>() -> Result<T, Status> {
     Err(Status::unimplemented("media does not call this"))
 }
 
@@ -444,55 +443,6 @@ impl prices_server::Prices for Billing {
         &self,
         _: Request<billing::SetPriceFactorRequest>,
     ) -> Result<Reply<billing::Account>, Status> {
-        not_played()
-    }
-}
-
-/// Webhooks: writes down what it took over.
-#[derive(Clone, Default)]
-pub(crate) struct Webhooks(Arc<Mutex<Vec<webhooks::PublishRequest>>>);
-
-impl Webhooks {
-    pub(crate) fn published(&self) -> Vec<webhooks::PublishRequest> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-#[tonic::async_trait]
-impl webhooks_server::Webhooks for Webhooks {
-    async fn publish(
-        &self,
-        request: Request<webhooks::PublishRequest>,
-    ) -> Result<Reply<webhooks::PublishReply>, Status> {
-        self.0.lock().unwrap().push(request.into_inner());
-        Ok(Reply::new(webhooks::PublishReply {}))
-    }
-
-    async fn get_secret(
-        &self,
-        _: Request<webhooks::GetSecretRequest>,
-    ) -> Result<Reply<webhooks::Secret>, Status> {
-        not_played()
-    }
-
-    async fn create_endpoint(
-        &self,
-        _: Request<webhooks::CreateEndpointRequest>,
-    ) -> Result<Reply<webhooks::CreateEndpointReply>, Status> {
-        not_played()
-    }
-
-    async fn list_endpoints(
-        &self,
-        _: Request<webhooks::ListEndpointsRequest>,
-    ) -> Result<Reply<webhooks::ListEndpointsReply>, Status> {
-        not_played()
-    }
-
-    async fn delete_endpoint(
-        &self,
-        _: Request<webhooks::DeleteEndpointRequest>,
-    ) -> Result<Reply<webhooks::DeleteEndpointReply>, Status> {
         not_played()
     }
 }

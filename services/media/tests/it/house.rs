@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 
 use crate::{
     database::Database,
-    fakes::{Billing, Provider, Submit, Webhooks},
+    fake_webhooks::Webhooks,
+    fakes::{Billing, Provider, Submit},
 };
 
 /// Quick steps, so that tests do not wait.

@@ -11,6 +11,7 @@ mod contract;
 mod crash;
 mod database;
 mod engine;
+mod fake_webhooks;
 mod fakes;
 mod fal;
 mod fallback;
