@@ -12,7 +12,7 @@ use crate::{
     Error, Media,
     execute::ask,
     look::its_provider,
-    providers::Cancelled,
+    providers::{Cancelled, Progress},
     read,
     state::State,
     store,
@@ -85,14 +85,9 @@ async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
     let (Some(job), Some(candidate)) = (task.job.clone(), its_provider(media, &task)) else {
         return Ok(());
     };
-    let (id, now) = (task.id, media.db.now_micros());
-    let noted: Result<bool, Error> = media
-        .db
-        .write(move |connection| {
-            Box::pin(async move { store::task::ask_to_cancel(connection, id, now).await })
-        })
-        .await;
-    noted?;
+    if !is_noted(media, &task, &job).await? {
+        return Ok(());
+    }
     let asked = candidate.adapter.cancel(&candidate.access, &job);
     let in_time = async {
         tokio::time::timeout(media.config.poll.cancel.timeout, asked)
@@ -101,6 +96,15 @@ async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
     };
     match ask(media, "cancel", candidate.route, in_time).await {
         Ok(Cancelled::Stopped) => end(media, task).await,
+        Ok(Cancelled::Asked) => {
+            let checked = candidate.adapter.check(&candidate.access, &job);
+            match ask(media, "check", candidate.route, checked).await {
+                Ok(Progress::Failed(_)) => end(media, task).await,
+                // It goes on: the looks will tell how it ends.
+                Ok(Progress::Running { .. } | Progress::Done { .. } | Progress::Missing)
+                | Err(_) => Ok(()),
+            }
+        }
         Ok(Cancelled::TooLate | Cancelled::Impossible) => Ok(()),
         Err(failure) => {
             upstream::report(&candidate.route.provider, "cancel", &failure);
@@ -110,10 +114,24 @@ async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
     }
 }
 
+/// Writes down that the task is to be cancelled where it is now. `false`: it has left there, or ended.
+async fn is_noted(media: &Media, task: &Task, job: &str) -> Result<bool, Error> {
+    let (id, job, now) = (task.id, job.to_owned(), media.db.now_micros());
+    media
+        .db
+        .write(move |connection| {
+            Box::pin(async move {
+                store::task::ask_to_cancel(connection, (id, job.as_str()), now).await
+            })
+        })
+        .await
+}
+
 /// Its provider has stopped it. Whoever looks at it meanwhile may move it first: the first end counts.
 async fn end(media: &Media, task: Task) -> Result<(), Error> {
+    let job = task.job.clone();
     let mut task = again(media, task).await?;
-    while task.state == State::Running {
+    while task.state == State::Running && task.job == job {
         if media.withdraw(task.clone()).await? {
             return Ok(());
         }

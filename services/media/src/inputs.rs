@@ -89,11 +89,14 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Resolved
         return Ok(Ok(parameters));
     };
     let mut given: Vec<(String, String)> = Vec::new();
+    // Bytes that may still travel inside this request: more are given by a link.
+    let mut room = media.kept.uploads.limits.inline_bytes;
     for id in ids(model, &parameters) {
         let Some(file) = look(media, owner(task), id).await? else {
             return Ok(Err(id));
         };
-        given.push((id.to_string(), give(media, task, &file).await?));
+        given.push((id.to_string(), give(media, task, &file, room).await?));
+        room = room.saturating_sub(file.bytes);
     }
     if given.is_empty() {
         return Ok(Ok(parameters));
@@ -121,10 +124,10 @@ async fn look(media: &Media, owner: Owner, id: FileId) -> Result<Option<File>, E
     }
 }
 
-/// A link, or the bytes.
-async fn give(media: &Media, task: &Task, file: &File) -> Result<String, Error> {
+/// A link, or the bytes if there is room for them.
+async fn give(media: &Media, task: &Task, file: &File, room: u64) -> Result<String, Error> {
     let limits = &media.kept.uploads.limits;
-    if limits.passed_as == PassedAs::Link || file.bytes > limits.inline_bytes {
+    if limits.passed_as == PassedAs::Link || file.bytes > room {
         let until = task.deadline_at.checked_div(MICROS_PER_SECOND);
         let until = until.unwrap_or_default().saturating_add(GRACE);
         return Ok(media.viewer.file_link(file.id, until));

@@ -284,6 +284,7 @@ impl Media {
         self.0.relay.run(tasks, &self.teller());
         worker::start(self, tasks);
         sweep::start(self, tasks);
+        sweep::start_clearing(self, tasks);
         late::start(self, tasks);
     }
 }

@@ -213,20 +213,38 @@ async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), 
         match keep(media, &task, source, about.next()).await {
             Kept::File(output) => outputs.push(*output),
             Kept::LeftOut => {}
-            Kept::Never => {
-                for kept in &outputs {
-                    media.kept.outputs.delete(task.id, kept.number).await?;
-                }
-                let why = Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED);
-                let failed = media.fail(task, why, Some(Outcome::Failed));
-                return Box::pin(failed).await.map(drop);
-            }
+            Kept::Never => return unusable(media, task, &outputs, made.cost).await,
             Kept::NotYet => return look_failed(media, task, None).await,
         }
     }
     let (id, count) = (task.id, made.files.len());
     if !Box::pin(media.complete(task, outputs, made.cost)).await? {
         drop_orphans(media, id, count).await?;
+    }
+    Ok(())
+}
+
+/// What a provider made cannot be kept: it may have billed it all the same.
+async fn unusable(
+    media: &Media,
+    task: Task,
+    outputs: &[Output],
+    cost: Option<Cost>,
+) -> Result<(), Error> {
+    let (id, why) = (
+        task.id,
+        Failed::of(Ending::OutputUnusable, code::UPSTREAM_FAILED),
+    );
+    let found = Finding {
+        outcome: Some(Outcome::Failed),
+        cost,
+        ..Finding::default()
+    };
+    // If it has ended otherwise meanwhile, files of the same names may belong to that end.
+    if Box::pin(media.fail(task, why, found)).await? {
+        for kept in outputs {
+            media.kept.outputs.delete(id, kept.number).await?;
+        }
     }
     Ok(())
 }

@@ -131,6 +131,7 @@ pub(crate) async fn requeue(
             task.provider = None;
             task.job = None;
             task.progress = None;
+            task.queue_position = None;
             task.polls = 0;
             task.poll_failures = 0;
             task.not_before = 0;

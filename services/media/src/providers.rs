@@ -101,6 +101,8 @@ pub(crate) enum Progress {
 pub(crate) enum Cancelled {
     /// It will not run, or end without a result that we use.
     Stopped,
+    /// It was told, and the job may go on all the same: only a look tells.
+    Asked,
     /// It is done, or runs to its end.
     TooLate,
     /// The provider has no way to stop one.

@@ -53,6 +53,26 @@ pub(crate) fn start(media: &Media, tasks: &Tasks) {
     });
 }
 
+/// Starts what deletes files that are kept no longer: by itself, since a store that does not answer must keep no task from its end.
+pub(crate) fn start_clearing(media: &Media, tasks: &Tasks) {
+    let (media, stop) = (media.clone(), tasks.clone());
+    tasks.spawn_loop(info_span!("clear"), move || {
+        let (media, stop) = (media.clone(), stop.clone());
+        async move {
+            while !stop.is_stopping() {
+                let cleared = media.db.alone("media.clear", || media.clear()).await;
+                if let Err(failure) = cleared {
+                    warn!(error = %causes(&failure), "cannot clear what is kept no longer");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = stop.stopping() => {}
+                }
+            }
+        }
+    });
+}
+
 struct Sweeper {
     media: Media,
     /// Since when the database has answered each time.
@@ -145,6 +165,9 @@ impl Media {
         }
         note("late", self.look_after(Find::Late).await);
         note("ring", self.ring_for_queued().await);
+    }
+
+    async fn clear(&self) {
         note("outputs", self.kept.outputs.sweep().await);
         note("files", files::sweep(self).await);
     }

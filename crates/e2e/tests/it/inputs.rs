@@ -53,14 +53,16 @@ async fn the_sandbox_fetches_what_a_task_names_or_reads_what_comes_inline() -> R
         let aio = Aio::with(&[("AIO_LIMITS__FILES__PASSED_AS", passed_as)]).await?;
         let api = aio.account(100).await?.api;
         let file = upload(&api, "a.png", PNG).await?;
-        let own = json!({ "model": "flux-2", "prompt": "a fox", "input_urls": [file] });
+        // Of the providers' wires, this model's carry what is inline as it is.
+        let own = json!({ "model": "nano-banana-pro", "prompt": "a fox", "input_urls": [file] });
         let task = api.image(&own).await?;
         let done = api.ended(&task).await?;
         ensure!(done["status"] == "completed", "{passed_as}: {done}");
         ensure!(done["request"]["input_urls"] == json!([file]), "{done}");
         // A link that leads nowhere fails there, as at a provider.
         let nowhere = format!("{}/api/v1/files/{file}/content", aio.base());
-        let body = json!({ "model": "flux-2", "prompt": "a fox", "input_urls": [nowhere] });
+        let body =
+            json!({ "model": "nano-banana-pro", "prompt": "a fox", "input_urls": [nowhere] });
         let task = api.image(&body).await?;
         let failed = api.ended(&task).await?;
         ensure!(failed["status"] == "failed", "{failed}");

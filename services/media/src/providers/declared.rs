@@ -82,7 +82,8 @@ impl Default for Limits {
         Self {
             template_bytes: 16 * 1024,
             template_fuel: 50_000,
-            body_bytes: 4 * 1024 * 1024,
+            // Files that travel inside are a third longer there.
+            body_bytes: 16 * 1024 * 1024,
             answer_bytes: 4 * 1024 * 1024,
             files: 64,
         }

@@ -152,7 +152,8 @@ impl MediaProvider for Fal {
         let headers = headers_for(access, &url);
         let call = Call::new(Method::PUT, url, headers, Vec::new().into());
         match self.client.send(call, classify_cancel).await {
-            Ok(_) => Ok(Cancelled::Stopped),
+            // It does not promise that the job stops.
+            Ok(_) => Ok(Cancelled::Asked),
             Err(failure) if failure.class() == Class::Gone => Ok(Cancelled::TooLate),
             Err(failure) => Err(failure),
         }

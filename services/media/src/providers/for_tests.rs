@@ -83,6 +83,7 @@ pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
 pub(super) fn stopped(outcome: &Result<Cancelled, Failure>) -> String {
     match outcome {
         Ok(Cancelled::Stopped) => "stopped".to_owned(),
+        Ok(Cancelled::Asked) => "asked".to_owned(),
         Ok(Cancelled::TooLate) => "too late".to_owned(),
         Ok(Cancelled::Impossible) => "impossible".to_owned(),
         Err(failure) => told(failure),

@@ -114,7 +114,9 @@ impl MediaProvider for Replicate {
             .map_err(|_| Failure::malformed("the answer to a cancel has no state"))?;
         Ok(match prediction.status.as_str() {
             "succeeded" | "failed" => Cancelled::TooLate,
-            _ => Cancelled::Stopped,
+            // Before it ran, which costs nothing.
+            "aborted" => Cancelled::Stopped,
+            _ => Cancelled::Asked,
         })
     }
 

@@ -220,15 +220,16 @@ pub(crate) async fn stands(pool: &AnyPool, after: &Task) -> Result<bool, Error> 
 /// whoever is looking at it looks again. `false`: it was noted before, or the task does not run.
 pub(crate) async fn ask_to_cancel(
     connection: &mut AnyConnection,
-    task: TaskId,
+    (task, job): (TaskId, &str),
     now: i64,
 ) -> Result<bool, Error> {
     let done = sqlx::query(
         "update task set cancel_asked_at = $1, lease_until = 0, due_at = $1
-         where id = $2 and state = 'running' and cancel_asked_at = 0",
+         where id = $2 and state = 'running' and job = $3",
     )
     .bind(now)
     .bind(task.to_vec())
+    .bind(job.to_owned())
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -181,6 +181,7 @@ async fn cancelling_and_completing_have_one_winner(engine: Engine) {
     let (mut cancelled, mut completed) = (0, 0);
     for wave in 0..waves {
         scene.fal.set_jobs(Jobs::Wait);
+        scene.fal.answer_cancels(Cancel::Stops);
         let body = json!({
             "model": "flux-2", "prompt": "a fox", "callback_url": "http://127.0.0.1:1/hook",
         });
@@ -188,13 +189,14 @@ async fn cancelling_and_completing_have_one_winner(engine: Engine) {
         let tasks = join_all(submits).await;
         let submitted = (wave + 1) * AT_ONCE;
         eventually("submitted", async || scene.fal.submits() == submitted).await;
-        // They say that they were asked to stop, and are done at about the same time.
+        // Those that are asked to stop and those that are done come at about the same time.
         let (answers, ()) = futures::join!(
             join_all(tasks.iter().map(|task| scene.running.cancel(*task))),
             async {
                 for _ in 0..wave * 10 {
                     tokio::task::yield_now().await;
                 }
+                scene.fal.answer_cancels(Cancel::Asked);
                 scene.fal.set_jobs(Jobs::Done);
             }
         );

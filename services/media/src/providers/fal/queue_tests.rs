@@ -180,7 +180,7 @@ async fn where_to_call_stands_in_the_query() {
 async fn cancels_are_read() {
     let told = |status: u16, word: &str| Reply::Json(status, json!({ "status": word }));
     let table = [
-        (told(202, "CANCELLATION_REQUESTED"), "Stopped"),
+        (told(202, "CANCELLATION_REQUESTED"), "Asked"),
         (told(400, "ALREADY_COMPLETED"), "TooLate"),
         (told(409, "ALREADY_COMPLETED"), "TooLate"),
         (told(404, "NOT_FOUND"), "TooLate"),
