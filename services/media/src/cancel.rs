@@ -89,15 +89,12 @@ async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
         return Ok(());
     }
     let asked = candidate.adapter.cancel(&candidate.access, &job);
-    let in_time = async {
-        tokio::time::timeout(media.config.poll.cancel.timeout, asked)
-            .await
-            .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
-    };
-    match ask(media, "cancel", candidate.route, in_time).await {
+    let asked = in_time(media, asked);
+    match ask(media, "cancel", candidate.route, asked).await {
         Ok(Cancelled::Stopped) => end(media, task).await,
         Ok(Cancelled::Asked) => {
             let checked = candidate.adapter.check(&candidate.access, &job);
+            let checked = in_time(media, checked);
             match ask(media, "check", candidate.route, checked).await {
                 Ok(Progress::Failed(_)) => end(media, task).await,
                 // It goes on: the looks will tell how it ends.
@@ -112,6 +109,16 @@ async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
             Err(Fault::new(code::UPSTREAM_FAILED, why).into())
         }
     }
+}
+
+/// The customer waits for the answer to a call.
+async fn in_time<T>(
+    media: &Media,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(media.config.poll.cancel.timeout, call)
+        .await
+        .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
 }
 
 /// Writes down that the task is to be cancelled where it is now. `false`: it has left there, or ended.

@@ -138,8 +138,7 @@ pub(crate) struct About {
     pub is_part: bool,
 }
 
-/// How far a task is whose songs come one after another: the words are there, and the first song is. No other count of a provider's is
-/// taken for that.
+/// How far a task is whose songs come one after another: the words are there, and the first song is. They are counts of music alone (`view.rs`).
 pub(crate) const TEXT_IS_THERE: i64 = 33;
 pub(crate) const FIRST_IS_THERE: i64 = 66;
 

@@ -48,7 +48,7 @@ pub struct Limits {
     pub template_bytes: usize,
     /// Steps that one template may take. Default 50 000.
     pub template_fuel: u64,
-    /// Bytes that one template may become. Default 4 MiB.
+    /// Bytes that one template may become. Default 16 MiB.
     pub body_bytes: usize,
     /// Bytes of an answer. Default 4 MiB.
     pub answer_bytes: usize,
