@@ -80,7 +80,10 @@ fn run() -> anyhow::Result<ExitCode> {
 
 /// Says all that is wrong with the configuration.
 fn check(settings: &Settings) -> ExitCode {
-    let mistakes = config::mistakes(settings);
+    let mut mistakes = config::mistakes(settings);
+    if mistakes.is_empty() {
+        mistakes.extend(bucket(settings).err().map(|error| format!("{error:#}")));
+    }
     if mistakes.is_empty() {
         say::line("the configuration holds together");
         return ExitCode::SUCCESS;
@@ -89,6 +92,15 @@ fn check(settings: &Settings) -> ExitCode {
         say::failure(&anyhow::anyhow!(mistake));
     }
     ExitCode::FAILURE
+}
+
+/// Asks the bucket of `storage.s3`, if there is one.
+fn bucket(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    Ok(runtime.block_on(media::check_storage(settings))?)
 }
 
 /// Logs, and traces if a collector is configured, until what is returned is dropped.

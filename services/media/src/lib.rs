@@ -111,7 +111,7 @@ use upstream::{GuardedClient, ProviderClient};
 pub use config::Config;
 pub use error::Error;
 pub use providers::{BUILT_IN as ADAPTERS, Declared, DeclaredLimits, Mistakes};
-pub use storage::{S3, StorageConfig};
+pub use storage::{S3, StorageConfig, check_storage};
 
 use crate::{
     metrics::Metrics,

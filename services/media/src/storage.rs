@@ -18,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+use chassis::config::Settings;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path as Key,
@@ -47,6 +48,17 @@ enum Place {
 pub(crate) trait Bytewise: Read + Seek + Send {}
 
 impl<F: Read + Seek + Send> Bytewise for F {}
+
+/// Looks whether the bucket that the settings name can be used; a directory is made when it is needed.
+///
+/// # Errors
+/// A setting that is wrong, or does not lead to a bucket that can be written to.
+pub async fn check_storage(settings: &Settings) -> Result<(), Error> {
+    match StorageConfig::read(settings)?.s3 {
+        Some(s3) => Bucket::open(&s3).await.map(drop),
+        None => Ok(()),
+    }
+}
 
 // === impl Store ===
 

@@ -54,6 +54,26 @@ async fn a_task_and_a_file_are_kept_in_a_bucket() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_bucket_that_cannot_be_used_is_found_out_before_anything_starts() -> Result<()> {
+    let bucket = Bucket::start().await?;
+    let mut aio = Aio::embedded().await?;
+    for (name, value) in bucket.env() {
+        aio.set(&name, &value);
+    }
+    let check = aio.command(&["config", "check"]).await?;
+    ensure!(check.status.success(), "{check:?}");
+    aio.set("AIO_STORAGE__S3__SECRET_ACCESS_KEY", "wrong");
+    let check = aio.command(&["config", "check"]).await?;
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    ensure!(!check.status.success(), "{said}");
+    ensure!(
+        said.contains("storage.s3.secret_access_key: they may not"),
+        "{said}"
+    );
+    aio.finish().await
+}
+
+#[tokio::test]
 async fn what_came_of_a_file_whose_process_was_killed_is_deleted() -> Result<()> {
     let bucket = Bucket::start().await?;
     let times = [
