@@ -41,6 +41,7 @@ pub use direct::{Channel, call};
 pub use line::Line;
 pub use metrics::Metrics;
 pub use network::{Peer, network};
+pub use panics::panicked;
 pub use resolve::{Resolve, SystemResolver};
 pub use server::{Serving, serve};
 

@@ -16,8 +16,8 @@ const AWAY: &[&str] = &[
 /// disk, memory or connections; and an error of the system below it, as of a disk.
 const AWAY_CLASSES: &[&str] = &["08", "53", "58"];
 
-/// Primary result codes of a SQLite file that can do nothing now: busy, no memory, a disk that fails, a disk that is full.
-const AWAY_FILE: &[u32] = &[5, 7, 10, 13];
+/// Primary result codes of a SQLite file that can do nothing now: busy, no memory, a disk that fails, a disk that is full, no more files.
+const AWAY_FILE: &[u32] = &[5, 7, 10, 13, 14];
 
 /// SQL states of a transaction that lost against another one, or was ended for taking too long.
 const LOST: &[&str] = &["40001", "40P01", "55P03", "57014"];
@@ -108,7 +108,8 @@ impl Error {
                     | sqlx::Error::BeginFailed
             )
         );
-        connection_failed || self.state().is_some_and(|state| says_away(&state))
+        let no_thread = matches!(self, Self::Thread(_));
+        connection_failed || no_thread || self.state().is_some_and(|state| says_away(&state))
     }
 
     /// Whether the same piece of work may succeed when it is sent again, which must then be safe to do twice.

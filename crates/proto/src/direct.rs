@@ -3,11 +3,12 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use tonic::{Response, Status, Streaming, codegen::BoxStream};
 
 /// What a handler says.
@@ -31,6 +32,9 @@ impl<M> Messages<M> {
     where
         S: Stream<Item = Result<M, Status>> + Send + 'static,
     {
+        let messages = AssertUnwindSafe(messages).catch_unwind();
+        let messages =
+            messages.map(|next| next.unwrap_or_else(|_panic| Err(chassis::rpc::panicked())));
         Self(Source::Here(Box::pin(messages)))
     }
 

@@ -16,6 +16,8 @@ use crate::Sandbox;
 
 /// How long an input may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the installation is called back: such an address is no input.
+const CALLBACKS: &str = "/api/v1/callbacks/";
 /// What begins a text that is a file.
 const DATA: &str = "data:";
 /// What stands before the bytes of such a file.
@@ -51,7 +53,8 @@ fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 fn own(sandbox: &Sandbox, text: &str) -> Option<Url> {
     let base = Url::parse(sandbox.config.public_url.as_deref()?).ok()?;
     let url = Url::parse(text).ok()?;
-    (url.scheme() == "http" && url.origin() == base.origin()).then_some(url)
+    let is_input = !url.path().starts_with(CALLBACKS);
+    (is_input && url.scheme() == "http" && url.origin() == base.origin()).then_some(url)
 }
 
 fn decode(text: &str) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! A handler that panics answers INTERNAL, in process and over the network alike. Left alone, the panic would end the caller
+//! A handler that panics answers INTERNAL, in process and over the network alike, and in the middle of a stream. Left alone, the panic would end the caller
 //! too in process, and look like a broken connection over the network.
 
 use std::{
@@ -54,7 +54,8 @@ pub(super) async fn caught<R>(
     answer.unwrap_or_else(|_panic| Err(panicked()))
 }
 
-fn panicked() -> Status {
+/// What a panic is told as.
+pub fn panicked() -> Status {
     error!("a handler panicked");
     Status::internal("the handler panicked")
 }

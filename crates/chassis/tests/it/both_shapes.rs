@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use crate::{
-    fake::{Fake, PATIENCE, ask, ask_within, eventually, next, open},
+    fake::{CRASHES, Fake, PATIENCE, ask, ask_within, eventually, next, open},
     server::Server,
 };
 
@@ -97,6 +97,22 @@ async fn a_stream_comes_event_by_event_and_outlives_its_deadline() {
         assert_eq!(next(&mut stream).await.unwrap().as_deref(), Some("a"));
         assert_eq!(next(&mut stream).await.unwrap(), None);
     }
+}
+
+/// Over the network its connection's task catches it (`lifetimes.rs`); here it would be the caller's.
+#[tokio::test]
+async fn a_stream_that_panics_takes_its_caller_not_with_it() {
+    let house = Shape::Direct.start(Fake::new("a")).await;
+    let mut stream = open(&house.channel, CRASHES).await.unwrap();
+    let told = loop {
+        match next(&mut stream).await {
+            Ok(event) => assert!(event.is_some(), "it ended as if all were well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(told.code(), tonic::Code::Internal);
+    assert_eq!(next(&mut stream).await.unwrap(), None);
+    ask(&house.channel, "name").await.unwrap();
 }
 
 #[tokio::test]

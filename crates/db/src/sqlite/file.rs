@@ -137,7 +137,13 @@ impl Desk {
         } else {
             "rollback"
         };
-        let ended = say(&connection, end);
+        // SQLite rolls some failures back by itself.
+        let is_over = outcome.is_err() && connection.is_autocommit();
+        let ended = if is_over {
+            Ok(())
+        } else {
+            say(&connection, end)
+        };
         if ended.is_ok() {
             self.connection = Some(connection);
         }

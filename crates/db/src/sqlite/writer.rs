@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chassis::{Tasks, telemetry::causes};
 use futures::{FutureExt as _, future::BoxFuture};
-use sqlx::{AnyConnection, Executor as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument as _, Span, error};
 
@@ -82,14 +82,26 @@ async fn run(
 ) {
     let mut batch = Vec::with_capacity(batch_max);
     while queue.recv_many(&mut batch, batch_max).await > 0 {
-        let mut answers = Vec::with_capacity(batch.len());
         let turn = turns.take().await;
+        // What has come meanwhile goes along.
+        while batch.len() < batch_max
+            && let Ok(job) = queue.try_recv()
+        {
+            batch.push(job);
+        }
+        let mut answers = Vec::with_capacity(batch.len());
         let ended = transaction(&mut connection, &mut batch, &mut answers).await;
         if let Err(failure) = &ended {
             error!(error = %causes(failure), "a group commit failed");
             // Whatever state the connection is in, the next commit starts on a fresh one.
             match writing(&url).await {
-                Ok(fresh) => connection = fresh,
+                Ok(fresh) => {
+                    let spoilt = std::mem::replace(&mut connection, fresh);
+                    // Its lock, if it has one, must be gone before the turn is.
+                    if let Err(failure) = spoilt.close().await {
+                        error!(error = %causes(&failure), "cannot close a connection");
+                    }
+                }
                 Err(failure) => error!(error = %causes(&failure), "cannot reopen the database"),
             }
         }
