@@ -93,17 +93,7 @@ async fn run(
         let ended = transaction(&mut connection, &mut batch, &mut answers).await;
         if let Err(failure) = &ended {
             error!(error = %causes(failure), "a group commit failed");
-            // Whatever state the connection is in, the next commit starts on a fresh one.
-            match writing(&url).await {
-                Ok(fresh) => {
-                    let spoilt = std::mem::replace(&mut connection, fresh);
-                    // Its lock, if it has one, must be gone before the turn is.
-                    if let Err(failure) = spoilt.close().await {
-                        error!(error = %causes(&failure), "cannot close a connection");
-                    }
-                }
-                Err(failure) => error!(error = %causes(&failure), "cannot reopen the database"),
-            }
+            renew(&mut connection, &url).await;
         }
         drop(turn);
         for answer in answers {
@@ -111,6 +101,21 @@ async fn run(
         }
         // Work that never ran is told so by its dropped answer.
         batch.clear();
+    }
+}
+
+/// Whatever state the connection is in, the next commit starts on a fresh one.
+async fn renew(connection: &mut AnyConnection, url: &str) {
+    let fresh = match writing(url).await {
+        Ok(fresh) => fresh,
+        Err(failure) => {
+            error!(error = %causes(&failure), "cannot reopen the database");
+            return;
+        }
+    };
+    // Its lock, if it has one, must be gone before the turn is.
+    if let Err(failure) = std::mem::replace(connection, fresh).close().await {
+        error!(error = %causes(&failure), "cannot close a connection");
     }
 }
 
