@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Aio, Api, Method, Sandbox, binary};
+use testkit::{Aio, Api, Method, Sandbox, binary, eventually};
 
 /// The provider of the docs.
 const ACME: &str = include_str!("../../../../docs/providers/acme.toml");
@@ -102,10 +102,13 @@ async fn is_served(api: &Api) -> Result<()> {
     }
     ensure!(!task.to_string().contains("/rest/"), "{task}");
     let id = task["task_id"].as_str().context("no id")?;
-    let shown = api
-        .get(&format!("/operations/{id}/receipt"))
-        .await?
-        .data(200)?;
+    // The receipt comes behind the charge.
+    let path = format!("/operations/{id}/receipt");
+    let shown = eventually("the receipt", async || {
+        let reply = api.get(&path).await?;
+        Ok((reply.status == 200).then_some(reply))
+    });
+    let shown = shown.await?.data(200)?;
     assert_eq!(shown["receipt"]["total_microcredits"], 2 * PRICE, "{shown}");
     Ok(())
 }
@@ -162,7 +165,11 @@ async fn what_fails_there_is_free_and_says_why() -> Result<()> {
     let api = aio.account(100).await?.api;
     for (words, code, message) in [
         ("fail delay=50ms", "upstream_failed", ""),
-        ("moderated", "content_moderated", "The input was rejected."),
+        (
+            "moderated delay=0s",
+            "content_moderated",
+            "The input was rejected.",
+        ),
         ("out_of_balance", "upstream_failed", ""),
         ("vanish delay=50ms", "upstream_failed", ""),
     ] {
