@@ -127,6 +127,9 @@ const CALLS: &[(&str, &str, &str)] = &[
 
 /// A served path, with ids in it that this house knows.
 fn filled(house: &House, path: &str) -> String {
+    if path == "/audio/music/feed" {
+        return format!("{path}?task_id={}", house.songs());
+    }
     let id = if path.starts_with("/models") {
         "gemini".to_owned()
     } else if path.starts_with("/tasks") || path.starts_with("/admin/tasks") {

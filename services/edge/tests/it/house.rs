@@ -177,6 +177,21 @@ impl House {
         id
     }
 
+    /// The id of a task of the house's account that makes songs.
+    pub(crate) fn songs(&self) -> TaskId {
+        let id = chassis::mint::<ids::Task>();
+        let view = serde_json::json!({
+            "task_id": id.to_string(), "type": "music", "model": "suno", "status": "queued", "stage": null, "request": {},
+            "output": [], "error_message": null, "consumed_credits": 0, "created_at": "2030-01-31T12:00:00Z",
+        });
+        let snapshot = TaskSnapshot {
+            view: view.to_string().into(),
+            ..self.snapshot(id)
+        };
+        self.world.tasks.lock().unwrap().insert(id, snapshot);
+        id
+    }
+
     /// The id of a response of the house's account that chat keeps.
     pub(crate) fn response(&self) -> String {
         let operation = chassis::mint::<ids::Operation>();
