@@ -314,7 +314,7 @@ mod tests {
         let url = "https://a.example/1.png";
         json!({
             "prompt": "a fox", "image": url, "image_url": url, "video_url": url, "image_urls": [url], "video_urls": [url],
-            "input_urls": [url], "mask_url": url,
+            "input_urls": [url], "mask_url": url, "task_id": "1",
             "upscale_factor": "2", "dialogue": [{ "text": "hello", "voice": "Adam" }],
         })
     }

@@ -375,7 +375,7 @@ async fn cancelling_stops_what_waits() {
         let body: Value = response.json().await.unwrap();
         (status, body["status"].as_str().unwrap().to_owned())
     };
-    let running = accepted(&app, "[sandbox outcome=hang]").await;
+    let running = accepted(&app, "[sandbox delay=1h]").await;
     let url = running["cancel_url"].as_str().unwrap();
     assert_eq!(
         cancel(url).await,
