@@ -57,7 +57,7 @@ async fn a_task_is_stopped_at_its_provider() -> Result<()> {
         })
     });
     assert_eq!(
-        receipt.await?["attempts"],
+        receipt.await?["receipt"]["attempts"],
         json!([{ "provider": "fal", "outcome": "cancelled" }])
     );
     aio.finish().await
