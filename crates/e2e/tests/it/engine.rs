@@ -124,10 +124,10 @@ async fn a_callback_hastens_a_look_and_its_copies_change_nothing() -> Result<()>
             Ok((heard(&aio, &id)?.len() >= 3).then_some(()))
         })
         .await?;
-        assert_eq!(
-            heard(&aio, &id)?.first().map(String::as_str),
-            Some("hastened")
-        );
+        // Of several processes the logs are not in one order.
+        let hastened = |outcome: &&String| *outcome == "hastened";
+        let count = heard(&aio, &id)?.iter().filter(hastened).count();
+        assert!(count > 0, "none hastened a look");
         assert_eq!(api.task(&id).await?, task);
         assert_eq!(api.settled().await?.posted, before - price);
     }
