@@ -96,7 +96,7 @@ impl Pace {
         self.rooms.unlook(place, count).await;
     }
 
-    /// This process is done with a task for now.
+    /// This process has ended its step of a task; another step, here or elsewhere, takes room afresh.
     pub(crate) fn done(&self, task: TaskId) {
         self.rooms.forget(task);
     }

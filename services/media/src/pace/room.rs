@@ -254,7 +254,7 @@ impl Rooms {
         }
     }
 
-    /// This process is done with the task for now.
+    /// This process has ended its step of the task; another step, here or elsewhere, takes room afresh.
     pub(super) fn forget(&self, task: TaskId) {
         locked(&self.taken).remove(&task);
     }
