@@ -196,21 +196,25 @@ fn refusal(outcome: Outcome) -> Option<(u16, &'static str)> {
     row.map(|(_, code, words)| (code, words))
 }
 
-fn has_key(headers: &HeaderMap) -> bool {
+/// Whether a request shows a key; any does.
+pub(crate) fn has_key(headers: &HeaderMap) -> bool {
     let key = headers.get(header::AUTHORIZATION);
     let key = key.and_then(|key| key.to_str().ok()?.strip_prefix("Bearer "));
     key.is_some_and(|key| !key.trim().is_empty())
 }
 
-fn fine(data: &Value) -> Response {
+/// An answer in the envelope of kie's dialect.
+pub(crate) fn fine(data: &Value) -> Response {
     envelope(200, "success", data)
 }
 
-fn refused(code: u16, words: &str) -> Response {
+/// A refusal in that envelope: its code is what counts, the status stays 200.
+pub(crate) fn refused(code: u16, words: &str) -> Response {
     envelope(code, words, &Value::Null)
 }
 
-fn no_key() -> Response {
+/// The refusal of a request without a key.
+pub(crate) fn no_key() -> Response {
     refused(401, "there is no key in the header Authorization")
 }
 
@@ -224,7 +228,7 @@ fn envelope(code: u16, msg: &str, data: &Value) -> Response {
 }
 
 /// The sandbox itself failed.
-fn broken(error: &Error) -> Response {
+pub(crate) fn broken(error: &Error) -> Response {
     tracing::error!(%error, "the sandbox failed");
     let body = json!({ "code": 500, "msg": "the sandbox failed", "data": null });
     answer::json(StatusCode::INTERNAL_SERVER_ERROR, &body)

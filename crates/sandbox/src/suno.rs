@@ -11,14 +11,15 @@ use axum::{
     response::Response,
 };
 use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Error, Sandbox, answer, bill,
+    Sandbox, answer, bill,
     directive::Outcome,
     job::{Job, Reading, State as JobState, directive_of},
+    kie::{broken, fine, has_key, no_key, refused},
     made::{self, Kind, Made},
 };
 
@@ -218,38 +219,8 @@ fn refusal(host: &str, outcome: Outcome) -> Option<(u16, &'static str)> {
     row.map(|(_, code, words)| (code, words))
 }
 
-fn has_key(headers: &HeaderMap) -> bool {
-    let key = headers.get(header::AUTHORIZATION);
-    let key = key.and_then(|key| key.to_str().ok()?.strip_prefix("Bearer "));
-    key.is_some_and(|key| !key.trim().is_empty())
-}
-
-fn fine(data: &Value) -> Response {
-    envelope(200, "success", data)
-}
-
-fn refused(code: u16, words: &str) -> Response {
-    envelope(code, words, &Value::Null)
-}
-
-fn no_key() -> Response {
-    refused(401, "there is no key in the header Authorization")
-}
-
 fn unknown_task() -> Response {
     refused(404, "there is no such record")
-}
-
-fn envelope(code: u16, msg: &str, data: &Value) -> Response {
-    let body = json!({ "code": code, "msg": msg, "data": data });
-    answer::json(StatusCode::OK, &body)
-}
-
-/// The sandbox itself failed.
-fn broken(error: &Error) -> Response {
-    tracing::error!(%error, "the sandbox failed");
-    let body = json!({ "code": 500, "msg": "the sandbox failed", "data": null });
-    answer::json(StatusCode::INTERNAL_SERVER_ERROR, &body)
 }
 
 // === impl Task ===
