@@ -1,14 +1,12 @@
 //! Periodic work: sums up, behind the ledger, how holds ended: operations for customers to look at, and the sums of their days. The
 //! ledger never waits for it. What is summed up and how far it came are written in one transaction, so that nothing counts twice.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chassis::Tasks;
 use db::Db;
-use domain::{Micros, OperationId, Tags};
+use domain::{Micros, Tags};
+use rusqlite::Connection;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -17,9 +15,9 @@ use crate::{
     config::Limits,
     job::Job,
     store::{
+        OperationRow, TagId,
         horizon::Horizon,
-        operation::{self, Bucket, Ending, OperationRow, Sums},
-        tag::{self, TagId, Tagged},
+        projection::{Bucket, Ending, Explained, Sums, file, postgres},
     },
 };
 
@@ -86,14 +84,23 @@ impl Projection {
 
     async fn step(&self, upto: i64) -> Result<usize, Error> {
         let limit = i64::from(self.page);
+        match self.db.file() {
+            Some(file) => {
+                file.write(move |connection| in_file(connection, upto, limit))
+                    .await
+            }
+            None => self.elsewhere(upto, limit).await,
+        }
+    }
+
+    async fn elsewhere(&self, upto: i64, limit: i64) -> Result<usize, Error> {
         let read: Result<_, Error> = self
             .db
             .read(async {
                 let mut connection = self.db.reader().acquire().await?;
-                let from = operation::progress(&mut connection).await?;
-                let endings = operation::endings(&mut connection, (from, upto), limit).await?;
-                let ids: Vec<_> = endings.iter().map(|ending| ending.operation.id).collect();
-                let known = operation::known(&mut connection, &ids).await?;
+                let from = postgres::progress(&mut connection).await?;
+                let endings = postgres::endings(&mut connection, (from, upto), limit).await?;
+                let known = postgres::known(&mut connection, &endings).await?;
                 Ok((from, endings, known))
             })
             .await;
@@ -102,16 +109,16 @@ impl Projection {
             return Ok(0);
         };
         let (count, to) = (endings.len(), last.operation.ending);
-        let page = sum_up(endings, known)?;
+        let rows = explained(endings);
         let written: Result<bool, Error> = self
             .db
             .write(move |connection| {
                 Box::pin(async move {
-                    let first = operation::advance(connection, (from, to)).await?;
+                    let first = postgres::advance(connection, (from, to)).await?;
                     if first {
-                        operation::write(connection, &page.operations).await?;
-                        operation::add(connection, &page.sums).await?;
-                        tag::write(connection, &page.tagged).await?;
+                        postgres::write(connection, &rows).await?;
+                        postgres::add(connection, &sums(&known, &rows)?).await?;
+                        postgres::label(connection, &rows).await?;
                     }
                     Ok(first)
                 })
@@ -120,6 +127,23 @@ impl Projection {
         // Another process summed these up: this one has done nothing.
         Ok(if written? { count } else { 0 })
     }
+}
+
+/// One step on a file, which has one writer: nobody else can have summed these up.
+fn in_file(connection: &Connection, upto: i64, limit: i64) -> Result<usize, Error> {
+    let from = file::progress(connection)?;
+    let endings = file::endings(connection, (from, upto), limit)?;
+    let Some(last) = endings.last() else {
+        return Ok(0);
+    };
+    let (count, to) = (endings.len(), last.operation.ending);
+    let known = file::known(connection, &endings)?;
+    let rows = explained(endings);
+    file::advance(connection, to)?;
+    file::write(connection, &rows)?;
+    file::add(connection, &sums(&known, &rows)?)?;
+    file::label(connection, &rows)?;
+    Ok(count)
 }
 
 /// Sums up again and again until told to stop.
@@ -135,48 +159,22 @@ pub(crate) fn run(projection: Arc<Projection>, limits: &Limits, tasks: &Tasks) {
     });
 }
 
-/// What some endings come to.
-#[derive(Debug, Default)]
-struct Page {
-    /// The operations, as they are now.
-    operations: Vec<OperationRow>,
-    /// What they add to the sums of their days, and of their days and labels.
-    sums: BTreeMap<Bucket, Sums>,
-    /// Those that have labels.
-    tagged: Vec<Tagged>,
-}
-
-/// Sums up some endings. `known` are operations that ended before: by time, so without a receipt and without labels.
-fn sum_up(endings: Vec<Ending>, known: Vec<OperationRow>) -> Result<Page, Error> {
-    let mut now: HashMap<OperationId, (OperationRow, Tags)> = HashMap::new();
-    let mut page = Page::default();
-    for row in &known {
-        change(&mut page.sums, (row, None), -1)?;
-    }
-    for ending in endings {
-        let (row, tags) = explained(ending);
-        // The last ending counts.
-        now.insert(row.id, (row, tags));
-    }
-    let mut rows: Vec<_> = now.into_values().collect();
-    rows.sort_unstable_by_key(|(row, _)| row.id);
-    for (row, tags) in rows {
-        change(&mut page.sums, (&row, None), 1)?;
-        for tag in tags.iter().map(|tag| TagId::from(&tag)) {
-            change(&mut page.sums, (&row, Some(tag)), 1)?;
-            page.tagged.push(Tagged {
-                balance: row.balance,
-                tag,
-                operation: row.id,
-            });
+/// What some endings come to: the operations as they are now, by id.
+fn explained(endings: Vec<Ending>) -> Vec<Explained> {
+    let mut rows: Vec<_> = endings.into_iter().map(explain).collect();
+    // By time, those of one operation too: its last ending counts.
+    rows.sort_by_key(|row| row.operation.id);
+    rows.dedup_by(|later, earlier| {
+        let is_same = later.operation.id == earlier.operation.id;
+        if is_same {
+            std::mem::swap(later, earlier);
         }
-        page.operations.push(row);
-    }
-    page.sums.retain(|_, sums| *sums != Sums::default());
-    Ok(page)
+        is_same
+    });
+    rows
 }
 
-fn explained(ending: Ending) -> (OperationRow, Tags) {
+fn explain(ending: Ending) -> Explained {
     // What a receipt does not say, or says otherwise than expected, stays empty: the operation counts all the same.
     let receipt: Receipt = serde_json::from_str(&ending.receipt).unwrap_or_default();
     let Tokens {
@@ -187,15 +185,37 @@ fn explained(ending: Ending) -> (OperationRow, Tags) {
         reasoning,
         audio_output,
     } = receipt.usage;
-    let row = OperationRow {
-        route: receipt.route,
-        model: receipt.model,
-        provider: receipt.provider,
-        input_tokens: tokens([input, cached, audio_input]),
-        output_tokens: tokens([output, reasoning, audio_output]),
-        ..ending.operation
-    };
-    (row, receipt.tags)
+    Explained {
+        operation: OperationRow {
+            route: receipt.route,
+            model: receipt.model,
+            provider: receipt.provider,
+            input_tokens: tokens([input, cached, audio_input]),
+            output_tokens: tokens([output, reasoning, audio_output]),
+            ..ending.operation
+        },
+        tags: receipt.tags.iter().map(|tag| TagId::from(&tag)).collect(),
+    }
+}
+
+/// What operations add to the sums of their days, and of their days and labels. `known` are those of them that ended before: by time, so
+/// without a receipt and without labels.
+fn sums<'a>(
+    known: &'a [OperationRow],
+    rows: &'a [Explained],
+) -> Result<BTreeMap<Bucket<'a>, Sums>, Error> {
+    let mut sums = BTreeMap::new();
+    for row in known {
+        change(&mut sums, (row, None), -1)?;
+    }
+    for row in rows {
+        change(&mut sums, (&row.operation, None), 1)?;
+        for tag in &row.tags {
+            change(&mut sums, (&row.operation, Some(*tag)), 1)?;
+        }
+    }
+    sums.retain(|_, sums| *sums != Sums::default());
+    Ok(sums)
 }
 
 fn tokens(classes: [u64; 3]) -> i64 {
@@ -204,9 +224,9 @@ fn tokens(classes: [u64; 3]) -> i64 {
 }
 
 /// Adds an operation to the sums of its day, or of its day and one of its labels; or takes it out of them.
-fn change(
-    sums: &mut BTreeMap<Bucket, Sums>,
-    (row, tag): (&OperationRow, Option<TagId>),
+fn change<'a>(
+    sums: &mut BTreeMap<Bucket<'a>, Sums>,
+    (row, tag): (&'a OperationRow, Option<TagId>),
     sign: i64,
 ) -> Result<(), Error> {
     let bucket = Bucket {
@@ -214,8 +234,8 @@ fn change(
         tag,
         day: row.ended_at.div_euclid(DAY),
         key: row.key,
-        model: row.model.clone(),
-        route: row.route.clone(),
+        model: &row.model,
+        route: &row.route,
     };
     let sum = sums.entry(bucket).or_default();
     let free = i64::from(row.charged == Micros::ZERO);

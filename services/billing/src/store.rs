@@ -1,5 +1,6 @@
 //! All SQL of this service, a file per noun, a function per statement or transaction. No rules: those are in `ledger.rs`.
-//! One text serves both engines, but for the ledger's busiest statements: `ledger/sqlite.rs` and `ledger/postgres.rs`.
+//! One text serves both engines, but for the busiest statements: those of the ledger (`ledger/sqlite.rs`, `ledger/postgres.rs`) and of what is
+//! made behind it (`projection/file.rs`, `projection/postgres.rs`).
 
 pub(crate) mod account;
 pub(crate) mod alert;
@@ -7,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod audit_log;
 pub(crate) mod budget;
 pub(crate) mod code;
+mod columns;
 pub(crate) mod horizon;
 pub(crate) mod key;
 pub(crate) mod ledger;
@@ -14,6 +16,7 @@ pub(crate) mod lot;
 pub(crate) mod operation;
 pub(crate) mod order;
 pub(crate) mod price_list;
+pub(crate) mod projection;
 mod row;
 pub(crate) mod seal;
 pub(crate) mod tag;

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use domain::{AccountId, EventId, Id, KeyId, Micros, Mode, PriceFactor, ids::Kind as IdKind};
-use serde::{Deserialize, Deserializer, de::Error as _};
 use sqlx::{Row as _, any::AnyRow};
 
 use crate::{
@@ -103,28 +102,6 @@ impl<K: IdKind> From<Id<K>> for Hex {
 impl<K: IdKind> From<Hex> for Id<K> {
     fn from(hex: Hex) -> Self {
         Self::from_uuid(uuid::Uuid::from_bytes(hex.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&str>::deserialize(deserializer)?;
-        let nibble = |digit: u8| {
-            char::from(digit)
-                .to_digit(16)
-                .and_then(|n| u8::try_from(n).ok())
-        };
-        let mut bytes = [0; 16];
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(D::Error::custom("an id is not 32 hex digits"));
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            let digits = nibble(*high).zip(nibble(*low));
-            let (high, low) = digits.ok_or_else(|| D::Error::custom("not a hex digit"))?;
-            *byte = high << 4 | low;
-        }
-        Ok(Self(bytes))
     }
 }
 

@@ -1,24 +1,11 @@
-//! Customers' own labels of operations. Noted behind the ledger, with `operation`.
+//! How customers' own labels of operations are kept.
 
-use db::Engine;
-use domain::{OperationId, Tag};
+use domain::Tag;
 use sha2::{Digest as _, Sha256};
-use sqlx::{AnyConnection, AssertSqlSafe};
-
-use super::operation::{portions, rows};
-use crate::{Error, ledger::BalanceId};
 
 /// A label as it is kept: the first 16 bytes of the SHA-256 of its name, a zero byte and its value. Neither holds a zero byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagId([u8; 16]);
-
-/// An operation that has a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tagged {
-    pub(crate) balance: BalanceId,
-    pub(crate) tag: TagId,
-    pub(crate) operation: OperationId,
-}
 
 // === impl TagId ===
 
@@ -37,27 +24,12 @@ impl From<&Tag> for TagId {
 
 impl TagId {
     /// As it stands in SQL.
+    pub(super) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same, to keep.
     pub(crate) fn to_vec(self) -> Vec<u8> {
         self.0.to_vec()
     }
-}
-
-/// Notes which operations have labels. What is noted already stays.
-pub(crate) async fn write(connection: &mut AnyConnection, tagged: &[Tagged]) -> Result<(), Error> {
-    for tagged in portions(tagged) {
-        let sql = format!(
-            "insert into operation_tag (account, mode, tag, operation) values {} on conflict do nothing",
-            rows(Engine::of(connection), tagged.len(), 4)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in tagged {
-            query = query
-                .bind(row.balance.account.to_vec())
-                .bind(row.balance.mode.as_str())
-                .bind(row.tag.to_vec())
-                .bind(row.operation.to_vec());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
 }

@@ -1,29 +1,16 @@
 //! The ledger's rows on a connection to a SQLite file that binds them itself: no trip between threads, no text that is made and cut.
 
-use rusqlite::{
-    CachedStatement, Connection, Row, ToSql, params_from_iter,
-    types::{ToSqlOutput, ValueRef},
-};
+use rusqlite::{CachedStatement, Connection, Row, params_from_iter};
 
 use super::{
     Names, read,
-    sqlite::{Find, Value, Write, each, owners},
+    sqlite::{Find, Write, each, owners},
 };
 use crate::{
     Error,
     ledger::{Changes, Loaded},
+    store::columns::{Value, prepared},
 };
-
-impl ToSql for Value<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Id(id) => ValueRef::Blob(&id.0),
-            Self::Int(number) => ValueRef::Integer(*number),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Nothing => ValueRef::Null,
-        }))
-    }
-}
 
 /// Loads what a batch names.
 pub(super) fn load(connection: &Connection, named: &Names) -> Result<Loaded, Error> {
@@ -82,13 +69,6 @@ pub(super) fn write(
         ready = Some((what, statement));
         what.check(u64::try_from(written).unwrap_or(u64::MAX))
     })
-}
-
-fn prepared<'c>(
-    connection: &'c Connection,
-    sql: &'static str,
-) -> Result<CachedStatement<'c>, Error> {
-    Ok(connection.prepare_cached(sql).map_err(db::Error::from)?)
 }
 
 fn find<T>(

@@ -1,82 +1,15 @@
 //! The ledger's rows as they are loaded, whichever driver brings them. All have their columns in one order.
 
 use domain::{KeyId, Micros, OperationId};
-use rusqlite::types::{FromSqlResult, ValueRef};
-use sqlx::{Row as _, any::AnyRow};
 
 use crate::{
     Error,
     ledger::{Balance, BalanceId, Budget, Caps, Hold, HoldState, Kind, Stored, Terms, Transfer},
-    store::row::{Hex, balance_id, state},
+    store::{
+        columns::Columns,
+        row::{balance_id, state},
+    },
 };
-
-/// One row.
-pub(super) trait Columns {
-    fn optional_int(&self, column: usize) -> Result<Option<i64>, Error>;
-    fn optional_text(&self, column: usize) -> Result<Option<&str>, Error>;
-    fn optional_bytes(&self, column: usize) -> Result<Option<&[u8]>, Error>;
-
-    fn int(&self, column: usize) -> Result<i64, Error> {
-        self.optional_int(column)?.ok_or(EMPTY)
-    }
-
-    fn text(&self, column: usize) -> Result<&str, Error> {
-        self.optional_text(column)?.ok_or(EMPTY)
-    }
-
-    fn optional_id(&self, column: usize) -> Result<Option<Hex>, Error> {
-        let bytes = self.optional_bytes(column)?;
-        bytes.map(Hex::from_slice).transpose()
-    }
-
-    fn id(&self, column: usize) -> Result<Hex, Error> {
-        self.optional_id(column)?.ok_or(EMPTY)
-    }
-
-    fn micros(&self, column: usize) -> Result<Micros, Error> {
-        self.int(column).map(Micros::new)
-    }
-}
-
-/// What has no value where there must be one.
-const EMPTY: Error = Error::Corrupt("a column is empty");
-
-impl Columns for AnyRow {
-    fn optional_int(&self, column: usize) -> Result<Option<i64>, Error> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn optional_text(&self, column: usize) -> Result<Option<&str>, Error> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn optional_bytes(&self, column: usize) -> Result<Option<&[u8]>, Error> {
-        Ok(self.try_get(column)?)
-    }
-}
-
-impl Columns for rusqlite::Row<'_> {
-    fn optional_int(&self, column: usize) -> Result<Option<i64>, Error> {
-        value(self, column, |value| value.as_i64_or_null())
-    }
-
-    fn optional_text(&self, column: usize) -> Result<Option<&str>, Error> {
-        value(self, column, |value| value.as_str_or_null())
-    }
-
-    fn optional_bytes(&self, column: usize) -> Result<Option<&[u8]>, Error> {
-        value(self, column, |value| value.as_blob_or_null())
-    }
-}
-
-fn value<'a, T>(
-    row: &'a rusqlite::Row<'_>,
-    column: usize,
-    read: impl Fn(ValueRef<'a>) -> FromSqlResult<T>,
-) -> Result<T, Error> {
-    let value = row.get_ref(column).map_err(db::Error::from)?;
-    read(value).map_err(|_| Error::Corrupt("a column is not of its type"))
-}
 
 /// Account, mode, posted, held, open holds, since when it is frozen.
 pub(super) fn balance(row: &impl Columns) -> Result<(BalanceId, Balance), Error> {

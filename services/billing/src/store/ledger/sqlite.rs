@@ -19,7 +19,10 @@ use super::{
 use crate::{
     Error,
     ledger::{Balance, BalanceId, Budget, Changes, Hold, Loaded, Posting, Stored, Transfer},
-    store::row::{Hex, balance_words, posting_words, state_word},
+    store::{
+        columns::Value,
+        row::{posting_words, state_word},
+    },
 };
 
 /// How a row is found.
@@ -43,15 +46,6 @@ pub(super) enum Write {
     Balance,
     Ending,
     Budget,
-}
-
-/// What is bound.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
-    Id(Hex),
-    Int(i64),
-    Text(&'a str),
-    Nothing,
 }
 
 // === impl Find ===
@@ -135,23 +129,6 @@ impl Write {
     }
 }
 
-// === impl Value ===
-
-impl Value<'_> {
-    pub(super) fn of(id: impl Into<Hex>) -> Self {
-        Self::Id(id.into())
-    }
-
-    fn of_some(id: Option<impl Into<Hex>>) -> Self {
-        id.map_or(Self::Nothing, Self::of)
-    }
-
-    pub(super) fn of_balance(id: BalanceId) -> [Self; 2] {
-        let (account, mode) = balance_words(id);
-        [Self::Id(account), Self::Text(mode)]
-    }
-}
-
 /// The balances that a batch needs beside those it names, and the budgets: those of its holds as well.
 pub(super) fn owners(named: &Names, loaded: &Loaded) -> (HashSet<BalanceId>, HashSet<KeyId>) {
     let (mut balances, mut keys) = (named.balances.clone(), named.keys.clone());
@@ -227,6 +204,7 @@ fn bound(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Any, AnyArgu
             Value::Id(id) => query.bind(id.0.to_vec()),
             Value::Int(number) => query.bind(number),
             Value::Text(text) => query.bind(text.to_owned()),
+            Value::Bytes(bytes) => query.bind(bytes.to_vec()),
             Value::Nothing => query.bind(None::<i64>),
         };
     }
