@@ -22,11 +22,11 @@ use crate::{
 /// Headers and body of a callback.
 type Call<'a> = (&'a HashMap<String, String>, &'a [u8]);
 
-/// Looks at a task soon, if it runs. A task that does not, or that nobody knows, is left as it is.
+/// Looks at a task soon, if it runs, or a submit of it is under way. A task of which neither is so, or that nobody knows, is left as it is.
 pub(crate) async fn hear(media: &Media, id: TaskId, call: Call<'_>) -> Result<(), Error> {
     let task = store::task::get(media.db.reader(), id, media.secrets.content());
     let outcome = match media.db.read(task).await? {
-        Some(task) if task.state == State::Running => {
+        Some(task) if matches!(task.state, State::Starting | State::Running) => {
             if is_forged(media, &task, call) {
                 "forged"
             } else if hasten(media, id).await? {

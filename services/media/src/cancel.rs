@@ -1,21 +1,24 @@
 //! Cancelling a task, where its model allows it: until a provider was asked, or until it is done, where the provider that has it can stop it.
 //!
 //! That a running task is to be cancelled is written down before its provider is told. So nothing is lost with an answer: the task goes on
-//! being looked at, ends as cancelled if its provider has stopped it, and is never passed on to another one.
+//! being looked at, ends as cancelled if its provider has stopped it, and is never passed on to another one. A provider that has not
+//! answered is asked again by whoever looks at the task next (`look.rs`).
 
 use domain::{Caller, TaskId, catalogue::Cancel};
 use proto::{Fault, code};
 use tokio::time::{Instant, sleep};
-use upstream::{Failure, Wait};
 
 use crate::{
     Error, Media,
-    execute::ask,
+    execute::{self, ask},
     look::its_provider,
+    pace::Call,
     providers::{Cancelled, Progress},
     read,
     state::State,
+    stop::{Run, ask_to_stop, in_time},
     store,
+    submit::SOON,
     task::{Output, Task},
 };
 
@@ -70,7 +73,7 @@ async fn stop(media: &Media, mut task: Task) -> Result<(), Error> {
             }
             // In a moment it is known who has it, or that nobody has.
             State::Starting => {}
-            State::Running => return stop_at_its_provider(media, task).await,
+            State::Running => return stop_at_its_provider(media, task, since).await,
             State::Reserving | State::Completed | State::Failed => return Ok(()),
         }
         if since.elapsed() >= media.config.poll.cancel.wait {
@@ -81,44 +84,55 @@ async fn stop(media: &Media, mut task: Task) -> Result<(), Error> {
     }
 }
 
-async fn stop_at_its_provider(media: &Media, task: Task) -> Result<(), Error> {
+async fn stop_at_its_provider(media: &Media, task: Task, since: Instant) -> Result<(), Error> {
     let (Some(job), Some(candidate)) = (task.job.clone(), its_provider(media, &task)) else {
         return Ok(());
     };
+    let runs = execute::runs(media, &task).await?;
+    let told = runs.iter().find(|run| run.number == task.attempts);
+    let told = told.and_then(|run| run.stop);
+    if matches!(told, Some(Cancelled::TooLate | Cancelled::Impossible)) {
+        return Ok(());
+    }
     if !is_noted(media, &task, &job).await? {
         return Ok(());
     }
-    let asked = candidate.adapter.cancel(&candidate.access, &job);
-    let asked = in_time(media, asked);
-    match ask(media, "cancel", candidate.route, asked).await {
+    let provider = &candidate.route.provider;
+    if !media.may_ask(task.mode, provider, since).await {
+        let why = "the provider is asked too much at this moment; it is asked to stop the task when it may be";
+        return Err(Fault::new(code::UPSTREAM_BUSY, why)
+            .retry_after(SOON)
+            .into());
+    }
+    let run = Run {
+        task: &task,
+        number: task.attempts,
+        job: &job,
+    };
+    match ask_to_stop(media, run, &candidate).await? {
         Ok(Cancelled::Stopped) => end(media, task).await,
         Ok(Cancelled::Asked) => {
+            if !media.may_ask(task.mode, provider, since).await {
+                return Ok(());
+            }
             let checked = candidate.adapter.check(&candidate.access, &job);
             let checked = in_time(media, checked);
             match ask(media, "check", candidate.route, checked).await {
-                Ok(Progress::Failed(_)) => end(media, task).await,
+                Ok(Progress::Failed(_) | Progress::Wasted(..)) => end(media, task).await,
                 // It goes on: the looks will tell how it ends.
-                Ok(Progress::Running { .. } | Progress::Done { .. } | Progress::Missing)
-                | Err(_) => Ok(()),
+                Ok(Progress::Running { .. } | Progress::Done { .. } | Progress::Missing) => Ok(()),
+                Err(failure) => {
+                    media.heed(task.mode, provider, Call::Look, &failure);
+                    Ok(())
+                }
             }
         }
         Ok(Cancelled::TooLate | Cancelled::Impossible) => Ok(()),
-        Err(failure) => {
-            upstream::report(&candidate.route.provider, "cancel", &failure);
+        Err(_) => {
             let why = "the provider did not say whether it has stopped the task; look at the task, or cancel it again";
             Err(Fault::new(code::UPSTREAM_FAILED, why).into())
         }
     }
-}
-
-/// The customer waits for the answer to a call.
-async fn in_time<T>(
-    media: &Media,
-    call: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    tokio::time::timeout(media.config.poll.cancel.timeout, call)
-        .await
-        .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
 }
 
 /// Writes down that the task is to be cancelled where it is now. `false`: it has left there, or ended.

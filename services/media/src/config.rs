@@ -163,15 +163,17 @@ pub struct Cancel {
     pub timeout: Duration,
 }
 
-/// `limits.media.poll.late`: looking at jobs that a provider had when their tasks ended, by their deadline or because they were cancelled.
-/// What still runs is asked to stop; what succeeded all the same is counted, and charged to nobody.
+/// `limits.media.poll.late`: looking at jobs that a provider has and no task waits for: it has ended by its deadline, was cancelled, was put
+/// back by an operator, or had an answer to its submit too late. What still runs is asked to stop, until its provider has answered; what
+/// succeeded all the same is counted, and charged to nobody.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Late {
-    /// From the end of the task to the first look; each later one waits twice as long. Default 1 min.
+    /// From the first look, which is at once, to the second; each later one waits twice as long as the one before. At what its provider has
+    /// stopped the first look is after so long, too. Default 1 min.
     #[serde(with = "duration")]
     pub first: Duration,
-    /// How many looks. 0: none. Default 3.
+    /// How many looks. 0: none, and nothing is stopped. Default 3.
     pub looks: u32,
 }
 
@@ -184,9 +186,13 @@ pub struct Outputs {
     pub retention: Duration,
     /// Bytes of one output. Default 512 MiB: a minute of film at four times the usual size.
     pub max_bytes: u64,
-    /// How long one output may take to arrive. Default 5 min.
+    /// How long one output may take to arrive; and not beyond the deadline of its task. Default 5 min.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// Outputs of one task: one whose provider makes more fails. Default 64.
+    pub max_files_per_task: usize,
+    /// Bytes of all outputs of one task. Default 2 GiB.
+    pub max_bytes_per_task: u64,
     /// Outputs that an account may keep in a mode; with as many, it submits no further task. Default 0: not limited.
     pub max_files: u64,
     /// Bytes of all of them. Default 0: not limited.
@@ -284,7 +290,12 @@ impl FileLimits {
 // === impl Late ===
 
 impl Late {
-    /// When to look first at a job whose task ends now, if ever.
+    /// When to look at a job that nobody waits for from now on and nobody was asked to stop, if ever.
+    pub(crate) fn at_once(&self, now: i64) -> Option<i64> {
+        (self.looks > 0).then_some(now)
+    }
+
+    /// When to look first at a job that was stopped now, if ever.
     pub(crate) fn first_look(&self, now: i64) -> Option<i64> {
         self.next_look(now, 0)
     }
@@ -294,7 +305,8 @@ impl Late {
         let looks = u32::try_from(looks)
             .ok()
             .filter(|looks| *looks < self.looks)?;
-        let pause = self.first.saturating_mul(2_u32.saturating_pow(looks));
+        let doublings = looks.saturating_sub(1);
+        let pause = self.first.saturating_mul(2_u32.saturating_pow(doublings));
         Some(now.saturating_add(micros(pause)))
     }
 }
@@ -393,6 +405,8 @@ impl Default for Outputs {
             retention: Duration::from_secs(14 * 24 * 3600),
             max_bytes: 512 * 1024 * 1024,
             timeout: Duration::from_secs(300),
+            max_files_per_task: 64,
+            max_bytes_per_task: 2 * 1024 * 1024 * 1024,
             max_files: 0,
             max_total_bytes: 0,
         }
@@ -426,6 +440,17 @@ impl Default for FileLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looks_for_nobody_come_ever_later_and_end() {
+        let first = Duration::from_secs(60);
+        let late = Late { first, looks: 3 };
+        let minutes = |looks| late.next_look(0, looks).map(|at| at / 60_000_000);
+        assert_eq!([0, 1, 2, 3].map(minutes), [Some(1), Some(1), Some(2), None]);
+        assert_eq!(late.at_once(7), Some(7));
+        let never = Late { first, looks: 0 };
+        assert_eq!((never.at_once(7), never.first_look(7)), (None, None));
+    }
 
     #[test]
     fn what_cannot_be_meant_is_refused_by_its_name() {

@@ -17,7 +17,7 @@ use upstream::{Class, Failure, Wait};
 use crate::{
     Error, Media,
     finish::Failed,
-    inputs, look,
+    inputs, late, look,
     moves::Move,
     pace::Call,
     providers::{MediaProvider, Order, Started},
@@ -201,12 +201,12 @@ async fn accepted(
     started: Started,
 ) -> Result<(), Error> {
     let now = media.db.now_micros();
-    let Some(mut taken) = Move::of(task, Event::Accepted) else {
+    let Some(mut taken) = Move::of(task.clone(), Event::Accepted) else {
         return Ok(());
     };
     taken.after.due_at = media.first_look(&taken.after, &provider);
-    taken.after.provider = Some(provider);
-    taken.after.job = Some(started.job);
+    taken.after.provider = Some(provider.clone());
+    taken.after.job = Some(started.job.clone());
     taken.after.polls = 0;
     taken.after.poll_failures = 0;
     taken.after.started_at = taken.after.started_at.or(Some(now));
@@ -215,7 +215,10 @@ async fn accepted(
         cost: started.cost,
         ..Finding::default()
     });
-    media.make(taken).await.map(drop)
+    if media.make(taken).await? {
+        return Ok(());
+    }
+    late::leave(media, (task, provider), started).await
 }
 
 /// What is known of the providers beside the one that refused a task.

@@ -65,6 +65,19 @@ impl Failed {
         }
     }
 
+    /// A provider failed us, and has billed its work.
+    pub(crate) fn wasted(failure: &Failure) -> Self {
+        let failed = Self::provider(failure);
+        if !failure.another_may_serve() {
+            return failed;
+        }
+        let message = "the provider failed in the middle of its work, so that no other one was asked; nothing is charged";
+        Self {
+            error: TaskError::new(code::UPSTREAM_FAILED, message),
+            ..failed
+        }
+    }
+
     /// A provider failed us. A task that has ended waits for nobody.
     pub(crate) fn provider(failure: &Failure) -> Self {
         let fault = upstream::fault(failure, Duration::ZERO);
@@ -172,7 +185,14 @@ impl Media {
         let mut found = end.run.unwrap_or_default();
         let ran = end.before().state == State::Running && found.outcome.is_none();
         if ran && LEFT_BEHIND.contains(&ending) {
-            found.look_at = self.config.poll.late.first_look(now);
+            let late = &self.config.poll.late;
+            // What its customer has cancelled was stopped, as far as its provider says.
+            let is_stopped = ending == Ending::Cancelled && end.by.is_none();
+            found.look_at = if is_stopped {
+                late.first_look(now)
+            } else {
+                late.at_once(now)
+            };
             end.run = Some(found);
         }
         let id = end.after.id;

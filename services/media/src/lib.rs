@@ -19,7 +19,8 @@
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs`, `look.rs` | one step of one task: a submit, or a look how it stands |
-//! | `late.rs` | looks at jobs whose tasks have ended meanwhile |
+//! | `late.rs` | looks at jobs that nobody waits for any more |
+//! | `stop.rs` | asks a provider to stop a job, for whoever wants it |
 //! | `pace.rs` | when jobs are looked at, and how much each provider is asked |
 //! | `line.rs` | tasks that wait for room at their providers, and whose turn it is |
 //! | `moves.rs` | every change of a task, in one transaction, fenced |
@@ -69,6 +70,7 @@ mod room;
 mod rpc;
 mod shared;
 mod state;
+mod stop;
 mod storage;
 mod store;
 mod submit;
@@ -161,6 +163,7 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(13, "line", include_str!("../migrations/0013_line.sql")),
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
+    Migration::both(16, "stops", include_str!("../migrations/0016_stops.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chassis::{clock::micros, telemetry::causes};
 use domain::charge::Ending;
 use proto::code;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 use upstream::{EgressError, Failure};
 use url::Url;
@@ -18,8 +19,9 @@ use crate::{
     moves::Move,
     outputs::Source,
     pace::Call,
-    providers::{Cost, Progress},
+    providers::{Cancelled, Cost, Progress},
     state::{Event, State},
+    stop::{Run, ask_to_stop},
     store::{
         self,
         attempt::{Finding, Outcome},
@@ -40,6 +42,9 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
     let checked = candidate.adapter.check(&candidate.access, &job);
     match ask(media, "check", candidate.route, checked).await {
         Ok(Progress::Running { percent, position }) => {
+            if is_to_be_stopped(media, &task, &candidate).await? {
+                return media.withdraw(task).await.map(drop);
+            }
             still_running(media, task, (percent, position)).await
         }
         Ok(Progress::Done { files, about, cost }) => {
@@ -55,6 +60,10 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
             upstream::report(&candidate.route.provider, "job", &failure);
             Box::pin(job_failed(media, task, &failure)).await
         }
+        Ok(Progress::Wasted(failure, cost)) => {
+            upstream::report(&candidate.route.provider, "job", &failure);
+            Box::pin(wasted(media, task, &failure, cost)).await
+        }
         Ok(Progress::Missing) => missing(media, task).await,
         Err(failure) => {
             upstream::report(&candidate.route.provider, "check", &failure);
@@ -66,9 +75,44 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
 
 /// How to reach the provider that has a task; `None` once it is no longer configured.
 pub(crate) fn its_provider<'a>(media: &'a Media, task: &Task) -> Option<Candidate<'a>> {
-    let provider = task.provider.as_deref()?;
+    provider_of(media, task, task.provider.as_deref()?)
+}
+
+/// How to reach a provider that has, or had, a task.
+pub(crate) fn provider_of<'a>(
+    media: &'a Media,
+    task: &Task,
+    provider: &str,
+) -> Option<Candidate<'a>> {
     let mut candidates = candidates(media, task).into_iter();
     candidates.find(|candidate| candidate.route.provider == provider)
+}
+
+/// Asks the provider to stop a job whose customer has cancelled the task, if nobody has been answered yet: who was to ask may have died, or
+/// had no answer. `true`: it has stopped it.
+async fn is_to_be_stopped(media: &Media, task: &Task, at: &Candidate<'_>) -> Result<bool, Error> {
+    let still_asking = micros(media.config.poll.cancel.timeout);
+    let asked_by = task.cancel_asked_at.saturating_add(still_asking);
+    let (Some(job), true) = (
+        &task.job,
+        task.cancel_asked_at > 0 && asked_by <= media.db.now_micros(),
+    ) else {
+        return Ok(false);
+    };
+    let runs = runs(media, task).await?;
+    let run = runs.iter().find(|run| run.number == task.attempts);
+    let has_answered = run.is_none_or(|run| run.stop.is_some());
+    let (provider, since) = (&at.route.provider, Instant::now());
+    if has_answered || !media.may_ask(task.mode, provider, since).await {
+        return Ok(false);
+    }
+    let run = Run {
+        task,
+        number: task.attempts,
+        job,
+    };
+    let told = ask_to_stop(media, run, at).await?;
+    Ok(matches!(told, Ok(Cancelled::Stopped)))
 }
 
 /// The job is over, without a result. Where that is the provider's own doing, another one may be asked; and a customer who asked for it to
@@ -76,7 +120,7 @@ pub(crate) fn its_provider<'a>(media: &'a Media, task: &Task) -> Option<Candidat
 async fn job_failed(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
     let reason = failure.class().as_str();
     let failed = Finding::failed(Outcome::Failed, reason);
-    let is_its_own = failure.outcome_known() && failure.another_may_serve();
+    let is_its_own = is_its_own(failure);
     if is_its_own && task.cancel_asked_at > 0 {
         let stopped = Finding::from(Some(Outcome::Failed));
         return media.withdraw_after(task, stopped).await.map(drop);
@@ -88,6 +132,42 @@ async fn job_failed(media: &Media, task: Task, failure: &Failure) -> Result<(), 
         .fail(task, Failed::provider(failure), failed)
         .await
         .map(drop)
+}
+
+/// Whether it is the provider's own doing that a job failed, so that its customer can be told that it was cancelled.
+fn is_its_own(failure: &Failure) -> bool {
+    failure.outcome_known() && failure.another_may_serve()
+}
+
+/// The job is over, without a result, and was billed. Asking another provider too could cost us the task twice.
+async fn wasted(
+    media: &Media,
+    task: Task,
+    failure: &Failure,
+    cost: Option<Cost>,
+) -> Result<(), Error> {
+    let provider = task.provider.clone().unwrap_or_default();
+    let found = Finding {
+        cost,
+        ..Finding::failed(Outcome::Failed, failure.class().as_str())
+    };
+    warn!(
+        task.id = %task.id,
+        provider.name = provider,
+        billed.micro_usd = cost.map(|cost| cost.micro_usd),
+        "a provider billed a job that it did not finish"
+    );
+    let ended = if is_its_own(failure) && task.cancel_asked_at > 0 {
+        media.withdraw_after(task, found).await?
+    } else {
+        let why = Failed::wasted(failure);
+        Box::pin(media.fail(task, why, found)).await?
+    };
+    if ended {
+        let of = ByProvider { provider };
+        media.metrics.wasted.get_or_create(&of).inc();
+    }
+    Ok(())
 }
 
 /// Whether there is a provider that did not have the task yet, and time for it.
@@ -148,7 +228,12 @@ async fn still_running(
     task: Task,
     (percent, position): (Option<i64>, Option<i64>),
 ) -> Result<(), Error> {
-    let due_at = media.next_look(&task);
+    let mut due_at = media.next_look(&task);
+    let still_asking = micros(media.config.poll.cancel.timeout);
+    if task.cancel_asked_at.saturating_add(still_asking) > media.db.now_micros() {
+        // Whoever asks the provider to stop it may die before he does.
+        due_at = due_at.min(task.cancel_asked_at.saturating_add(still_asking));
+    }
     let looked = |task: &mut Task| {
         task.polls = task.polls.saturating_add(1);
         task.poll_failures = 0;
@@ -199,25 +284,37 @@ enum Kept {
     NotYet,
 }
 
-/// Fetches what the provider made; only then is the task a success.
+/// Fetches what the provider made, as far as one task may keep files and until its deadline; only then is the task a success.
 async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), Error> {
-    let mut outputs: Vec<Output> = Vec::with_capacity(made.files.len());
-    let mut about = made.about.into_iter();
+    let (count, bounds) = (made.files.len(), &media.config.outputs);
+    if count > bounds.max_files_per_task {
+        error!(task.id = %task.id, count, "a provider made more files than a task may keep");
+        return unusable(media, task, &[], made.cost).await;
+    }
+    let mut outputs: Vec<Output> = Vec::with_capacity(count);
+    let (mut about, mut bytes) = (made.about.into_iter(), bounds.max_bytes_per_task);
     for (number, url) in (0_u32..).zip(made.files) {
+        let left = task.deadline_at.saturating_sub(media.db.now_micros());
         let source = Source {
             task: task.id,
+            claims: task.claims,
             number,
             url,
             origin: made.origin,
+            bytes,
+            time: Duration::from_micros(u64::try_from(left).unwrap_or_default()),
         };
         match keep(media, &task, source, about.next()).await {
-            Kept::File(output) => outputs.push(*output),
+            Kept::File(output) => {
+                bytes = bytes.saturating_sub(output.bytes);
+                outputs.push(*output);
+            }
             Kept::LeftOut => {}
             Kept::Never => return unusable(media, task, &outputs, made.cost).await,
             Kept::NotYet => return look_failed(media, task, None).await,
         }
     }
-    let (id, count) = (task.id, made.files.len());
+    let id = task.id;
     if !Box::pin(media.complete(task, outputs, made.cost)).await? {
         drop_orphans(media, id, count).await?;
     }

@@ -42,8 +42,10 @@ pub(crate) struct Metrics {
     pub(crate) unknown_submits: Counter,
     /// Completed tasks for which a provider says it billed more than their customers pay: our loss.
     pub(crate) overbilled: Family<ByProvider, Counter>,
-    /// Jobs that ended well after their tasks had failed: nobody is charged.
+    /// Jobs that ended well when nobody waited for them any more: nobody is charged.
     pub(crate) late_successes: Family<ByProvider, Counter>,
+    /// Jobs that their providers billed and did not finish: our loss.
+    pub(crate) wasted: Family<ByProvider, Counter>,
     /// Tasks that went on at another provider after the one that had them failed.
     pub(crate) passed_on: Family<ByProvider, Counter>,
     /// Callbacks of providers, by what came of them.
@@ -84,8 +86,13 @@ impl Metrics {
         );
         registry.register(
             "aio_media_late_successes",
-            "Jobs that ended well after their tasks had failed; nobody is charged",
+            "Jobs that ended well when nobody waited for them any more; nobody is charged",
             metrics.late_successes.clone(),
+        );
+        registry.register(
+            "aio_media_wasted",
+            "Jobs that their providers billed and did not finish",
+            metrics.wasted.clone(),
         );
         registry.register(
             "aio_media_passed_on",

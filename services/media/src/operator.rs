@@ -13,6 +13,7 @@ use crate::{
     state::State,
     store::{
         self,
+        attempt::Finding,
         operator::{self as table, Attempt, Intervention, Search, Take},
     },
     submit::SOON,
@@ -137,6 +138,11 @@ pub(crate) async fn requeue(
             task.not_before = 0;
             task.due_at = due_at;
         };
+        // Whoever had it, nobody waits for its job any more.
+        let left = (task.state == State::Running).then(|| Finding {
+            look_at: media.config.poll.late.at_once(media.db.now_micros()),
+            ..Finding::default()
+        });
         let mut back = match task.state {
             State::Queued => Move::unseen(task, back),
             State::Reserving
@@ -145,6 +151,7 @@ pub(crate) async fn requeue(
             | State::Completed
             | State::Failed => Move::seen(task, back),
         };
+        back.run = left;
         back.by = Some(done(media, by.clone(), action));
         back.tell.push(tell::run(id));
         if media.make(back).await? {
@@ -154,7 +161,8 @@ pub(crate) async fn requeue(
     Err(busy(id))
 }
 
-/// Ends an open task, free, whoever is at it. What a provider has begun may be billed to us all the same.
+/// Ends an open task, free, whoever is at it. A provider that has it is asked to stop it right after (`late.rs`), and what it answers is
+/// told with its run; what it has begun may be billed to us all the same.
 ///
 /// # Errors
 /// It has ended.
@@ -304,6 +312,19 @@ impl Known {
             let what = format!("submitted to {}: {}", run.provider, run.outcome);
             (run.submitted_at, what)
         }));
+        let answers = self.attempts.iter().filter_map(|run| {
+            let (told, at) = run.stop.as_ref()?;
+            Some((
+                *at,
+                format!("asked to stop, {} answered: {told}", run.provider),
+            ))
+        });
+        moments.extend(answers);
+        let due = self.attempts.iter().filter_map(|run| {
+            let what = format!("{} is looked at, and asked to stop what runs", run.provider);
+            Some((run.look_at?, what))
+        });
+        moments.extend(due);
         if let Some(at) = task.started_at {
             moments.push((at, "a provider has it".to_owned()));
         }
@@ -329,6 +350,8 @@ fn run(run: &Attempt) -> Value {
         "provider": run.provider,
         "outcome": run.outcome,
         "submitted_at": rfc3339(run.submitted_at),
+        "stop": run.stop.as_ref().map(|(told, _)| told),
+        "next_look_at": run.look_at.map(rfc3339),
     })
 }
 

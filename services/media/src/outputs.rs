@@ -20,6 +20,7 @@ use crate::{
     measure::{self, HEAD_BYTES, Measures},
     storage::{Note, Store, Writer},
     store::{
+        claim,
         coming::{self, Kept, Left},
         output as table,
     },
@@ -55,11 +56,16 @@ struct Written {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) task: TaskId,
+    /// With which claim its task was taken.
+    pub(crate) claims: i64,
     pub(crate) number: u32,
     /// Where it is, for a short while.
     pub(crate) url: &'a str,
     /// The provider's configured address, which the operator vouches for.
     pub(crate) origin: &'a Url,
+    /// What is left to its task: bytes, and time.
+    pub(crate) bytes: u64,
+    pub(crate) time: Duration,
 }
 
 // === impl Outputs ===
@@ -86,20 +92,32 @@ impl Outputs {
     }
 
     /// Fetches a file and keeps it, from `now` (microseconds UTC) on. It comes to its place when it is whole, so that nobody reads a
-    /// part of it, and several that fetch it at once replace it by the same.
+    /// part of it, and only as long as its task is still whose who fetches it: what another job made may have come there since.
     pub(crate) async fn keep(&self, source: Source<'_>, now: i64) -> Result<Output, Error> {
         let file = (source.task, source.number);
+        self.check_is_ours(&source).await?;
         self.expect(file, now).await?;
+        let caps = Caps {
+            timeout: self.caps.timeout.min(source.time),
+            max_bytes: self.caps.max_bytes.min(source.bytes),
+            ..self.caps
+        };
         let mut download = self
             .guard
-            .get_to(source.url, Trust::Origin(source.origin), &self.caps)
+            .get_to(source.url, Trust::Origin(source.origin), &caps)
             .await?;
         let row = Row {
             file,
             db: self.db.clone(),
         };
         let mut writer = self.store.begin(&key(file), Arc::new(row)).await?;
-        let written = match write(&mut download, &mut writer).await {
+        let written = async {
+            let written = write(&mut download, &mut writer).await?;
+            self.check_is_ours(&source).await?;
+            Ok(written)
+        };
+        let written: Result<Written, Error> = written.await;
+        let written = match written {
             Ok(written) => written,
             Err(error) => {
                 writer.abort().await?;
@@ -119,6 +137,15 @@ impl Outputs {
             expires_at: now.saturating_add(micros(self.retention)),
             about: None,
         })
+    }
+
+    /// Refuses a file of a task that has ended, or was taken by somebody else.
+    async fn check_is_ours(&self, source: &Source<'_>) -> Result<(), Error> {
+        let held = claim::is_held(self.db.reader(), source.task, source.claims);
+        if self.db.read(held).await? {
+            return Ok(());
+        }
+        Err(Fault::of(code::NOT_FOUND).into())
     }
 
     /// Writes down that a file is coming, once what an earlier try has left is gone.

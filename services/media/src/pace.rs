@@ -15,6 +15,7 @@ use chassis::{
 use domain::{Mode, TaskId, catalogue::ProviderRoute};
 use futures::{StreamExt as _, stream};
 use live::SharedLive;
+use tokio::time::{Instant, sleep};
 use upstream::{Class, Failure};
 
 pub(crate) use self::room::{Call, Place};
@@ -265,6 +266,22 @@ impl Media {
         };
         let rooms = &self.peers.pace.rooms;
         rooms.pause(Place { mode, provider }, call, pause);
+    }
+
+    /// Whether a job at a provider may be looked at now, or stopped there; it is counted then.
+    pub(crate) async fn may_look(&self, mode: Mode, provider: &str) -> bool {
+        self.peers.pace.looks(Place { mode, provider }, 1).await > 0
+    }
+
+    /// As [`Media::may_look`], for what can wait a little, and has since then.
+    pub(crate) async fn may_ask(&self, mode: Mode, provider: &str, since: Instant) -> bool {
+        while !self.may_look(mode, provider).await {
+            if since.elapsed() >= self.config.poll.cancel.wait {
+                return false;
+            }
+            sleep(self.config.tick).await;
+        }
+        true
     }
 
     /// Has those slots kept whose tasks are looked at: the shared state may have lost them.

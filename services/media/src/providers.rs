@@ -90,8 +90,10 @@ pub(crate) enum Progress {
         /// What it says that the job cost us, where it tells.
         cost: Option<Cost>,
     },
-    /// Over, without a result.
+    /// Over, without a result, and for nothing.
     Failed(Failure),
+    /// Over, without a result, and billed all the same: as much, where the provider tells.
+    Wasted(Failure, Option<Cost>),
     /// The provider does not know the job (yet).
     Missing,
 }
@@ -136,6 +138,47 @@ pub(crate) enum Heard {
 /// The provider's content policy refused a request, or what it made of one.
 fn moderated(words: &str) -> Failure {
     Failure::reported(Verdict::with_detail(Class::Moderated, words))
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Over, without a result: for nothing, unless its provider says that it billed something.
+    fn over(failure: Failure, cost: Option<Cost>) -> Self {
+        match cost.filter(|cost| cost.micro_usd > 0) {
+            Some(cost) => Self::Wasted(failure, Some(cost)),
+            None => Self::Failed(failure),
+        }
+    }
+}
+
+// === impl Cancelled ===
+
+impl Cancelled {
+    const ALL: [Self; 4] = [Self::Stopped, Self::Asked, Self::TooLate, Self::Impossible];
+
+    /// The word kept in SQL.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Asked => "asked",
+            Self::TooLate => "too_late",
+            Self::Impossible => "impossible",
+        }
+    }
+
+    /// Reads the word kept in SQL.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|told| told.as_str() == word)
+    }
+
+    /// Whether asking again would be answered alike.
+    pub(crate) const fn is_final(self) -> bool {
+        match self {
+            Self::Stopped | Self::TooLate | Self::Impossible => true,
+            Self::Asked => false,
+        }
+    }
 }
 
 // === impl Cost ===

@@ -187,6 +187,7 @@ pub(crate) async fn prepare(
         deadline_at: created_at.saturating_add(micros(deadline)),
         queue_position: None,
         cancel_asked_at: 0,
+        heard_at: 0,
         trace: traceparent(),
     };
     Ok((task, request))

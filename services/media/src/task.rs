@@ -74,6 +74,8 @@ pub(crate) struct Task {
     pub queue_position: Option<i64>,
     /// When its customer asked to cancel it while a provider had it; 0: never.
     pub cancel_asked_at: i64,
+    /// When its provider last said that something has changed, or, where it said so soon after another time, when that is heeded; 0: never.
+    pub heard_at: i64,
     /// The W3C traceparent of the request that submitted it, or nothing.
     pub trace: String,
 }

@@ -74,6 +74,10 @@ pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
             format!("done {}{cost}", files.join(" "))
         }
         Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
+        Ok(Progress::Wasted(failure, cost)) => {
+            let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));
+            format!("wasted{cost} {}", told(failure))
+        }
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => told(failure),
     }

@@ -225,7 +225,10 @@ impl Record {
                 about: Vec::new(),
                 cost: Cost::of_credits(&self.credits_consumed, CREDIT),
             },
-            "fail" => Progress::Failed(self.failure()),
+            "fail" => Progress::over(
+                self.failure(),
+                Cost::of_credits(&self.credits_consumed, CREDIT),
+            ),
             // `waiting`, `queuing`, `generating`, and whatever else they may add: it runs until the deadline.
             _ => Progress::Running {
                 percent: self.progress.as_ref().and_then(percent),

@@ -147,10 +147,10 @@ impl Prediction {
                 },
             },
             "failed" => Progress::Failed(self.failure()),
-            // Somebody cancelled it there, or it had to wait for longer than it might.
-            "canceled" | "aborted" => {
-                Progress::Failed(Failure::reported(Verdict::of(Class::Overloaded)))
-            }
+            // Somebody cancelled it there while it ran: they bill for how long it had, and do not say how much.
+            "canceled" => Progress::Wasted(Failure::reported(Verdict::of(Class::Overloaded)), None),
+            // Or before, or it had to wait for longer than it might.
+            "aborted" => Progress::Failed(Failure::reported(Verdict::of(Class::Overloaded))),
             // `starting`, `processing`, and whatever else they may add: it runs until the deadline. They tell no percentage.
             _ => Progress::Running {
                 percent: None,

@@ -2,10 +2,17 @@
 
 use chassis::secrets::Sealer;
 use domain::{TaskId, receipt};
-use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::claim::Lease;
-use crate::{Error, providers::Cost, task::Task};
+use crate::{
+    Error,
+    providers::{Cancelled, Cost, Started},
+    task::Task,
+};
+
+/// The columns of a [`Run`].
+const COLUMNS: &str = "number, provider, outcome, reason, submitted_at, cost, looks, stop";
 
 /// How a run at a provider stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +36,7 @@ pub(crate) struct Finding {
     pub reason: Option<&'static str>,
     /// What the provider says it billed.
     pub cost: Option<Cost>,
-    /// When to look at it although its task has ended, microseconds UTC.
+    /// When to look at it although its task does not wait for it any more, microseconds UTC.
     pub look_at: Option<i64>,
 }
 
@@ -48,9 +55,13 @@ pub(crate) struct Run {
     pub submitted_at: i64,
     /// What the provider says it billed.
     pub cost: Option<Cost>,
+    /// How often it was looked at since its task does not wait for it any more.
+    pub looks: i64,
+    /// What its provider answered last when it was asked to stop it.
+    pub stop: Option<Cancelled>,
 }
 
-/// A run that may still come to something although its task has ended: a row of `attempt`.
+/// A run that may still come to something although its task does not wait for it any more: a row of `attempt`.
 #[derive(Clone, Debug)]
 pub(crate) struct Late {
     /// The task.
@@ -59,8 +70,6 @@ pub(crate) struct Late {
     pub run: Run,
     /// What its provider calls it.
     pub job: String,
-    /// How often it was looked at since its task has ended.
-    pub looks: i64,
 }
 
 /// A run whose submit has an unknown outcome: a row of `attempt`.
@@ -114,9 +123,9 @@ impl Finding {
 // === impl Run ===
 
 impl Run {
-    /// Whether its provider took it and did not finish it.
+    /// Whether its provider took it and did not finish it while its task waited for it. One that was stopped afterwards did not fail.
     pub(crate) fn has_failed(&self) -> bool {
-        self.outcome == Outcome::Failed.as_str()
+        self.outcome == Outcome::Failed.as_str() && self.looks == 0
     }
 
     /// As a receipt lists it.
@@ -176,7 +185,8 @@ pub(crate) async fn begin(
     Ok(true)
 }
 
-/// Notes what was found out about a run of a task, and what its provider calls it.
+/// Notes what was found out about a run of a task, and what its provider calls it. When to look at it stays too, unless a look is noted
+/// ([`looked`]): the task may have left it a moment ago.
 pub(crate) async fn note(
     connection: &mut AnyConnection,
     (task, number): (TaskId, i64),
@@ -185,7 +195,7 @@ pub(crate) async fn note(
 ) -> Result<(), Error> {
     sqlx::query(
         "update attempt set outcome = coalesce($1, outcome), reason = coalesce($2, reason), cost = coalesce($3, cost),
-                job = coalesce($4, job), look_at = $5
+                job = coalesce($4, job), look_at = coalesce($5, look_at)
          where task_id = $6 and number = $7",
     )
     .bind(finding.outcome.map(Outcome::as_str))
@@ -200,23 +210,61 @@ pub(crate) async fn note(
     Ok(())
 }
 
+/// Notes that a provider has taken a run whose task waits for it no longer: what it calls it, and when to look at it. Only of a submit
+/// without an answer so far: the task of any other one waits for it, or did.
+pub(crate) async fn left(
+    connection: &mut AnyConnection,
+    (task, provider): (&Task, &str),
+    started: &Started,
+    look_at: Option<i64>,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update attempt set outcome = $1, job = $2, cost = coalesce($3, cost), look_at = $4
+         where task_id = $5 and number = $6 and provider = $7 and outcome = 'unknown'",
+    )
+    .bind(Outcome::Accepted.as_str())
+    .bind(started.job.as_str())
+    .bind(started.cost.map(|cost| cost.micro_usd))
+    .bind(look_at)
+    .bind(task.id.to_vec())
+    .bind(task.attempts)
+    .bind(provider)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes what a provider has answered, when it was asked to stop a run.
+pub(crate) async fn answered(
+    connection: &mut AnyConnection,
+    (task, number): (TaskId, i64),
+    (told, now): (Cancelled, i64),
+) -> Result<(), Error> {
+    sqlx::query("update attempt set stop = $1, stop_at = $2 where task_id = $3 and number = $4")
+        .bind(told.as_str())
+        .bind(now)
+        .bind(task.to_vec())
+        .bind(number)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The runs of a task, in order.
 pub(crate) async fn of_task(pool: &AnyPool, task: TaskId) -> Result<Vec<Run>, Error> {
-    let rows = sqlx::query(
-        "select number, provider, outcome, reason, submitted_at, cost from attempt where task_id = $1 order by number",
-    )
-    .bind(task.to_vec())
-    .fetch_all(pool)
-    .await?;
+    let sql = format!("select {COLUMNS} from attempt where task_id = $1 order by number");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(task.to_vec())
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(run).collect()
 }
 
-/// Up to 100 runs that are to be looked at although their tasks have ended.
+/// Up to 100 runs that are to be looked at although their tasks do not wait for them any more.
 pub(crate) async fn late(pool: &AnyPool, now: i64, sealer: &Sealer) -> Result<Vec<Late>, Error> {
-    let rows = sqlx::query(
-        "select task_id, number, provider, outcome, reason, submitted_at, cost, job, looks from attempt
-         where look_at <= $1 order by look_at limit 100",
-    )
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select task_id, job, {COLUMNS} from attempt where look_at <= $1 order by look_at limit 100"
+    )))
     .bind(now)
     .fetch_all(pool)
     .await?;
@@ -230,13 +278,12 @@ pub(crate) async fn late(pool: &AnyPool, now: i64, sealer: &Sealer) -> Result<Ve
             task,
             run: run(row)?,
             job: row.try_get::<Option<String>, _>("job")?.unwrap_or_default(),
-            looks: row.try_get("looks")?,
         });
     }
     Ok(late)
 }
 
-/// Notes a look at a run whose task has ended. Only the first that finds something out does; `false`: another one did.
+/// Notes a look at a run that nobody waits for. Only the first that finds something out does; `false`: another one did.
 pub(crate) async fn looked(
     connection: &mut AnyConnection,
     (task, number): (TaskId, i64),
@@ -244,7 +291,8 @@ pub(crate) async fn looked(
     finding: Finding,
 ) -> Result<bool, Error> {
     let counted = sqlx::query(
-        "update attempt set looks = looks + 1 where task_id = $1 and number = $2 and looks = $3 and look_at is not null",
+        "update attempt set looks = looks + 1, look_at = null
+         where task_id = $1 and number = $2 and looks = $3 and look_at is not null",
     )
     .bind(task.to_vec())
     .bind(number)
@@ -260,6 +308,7 @@ pub(crate) async fn looked(
 
 fn run(row: &AnyRow) -> Result<Run, Error> {
     let cost: Option<i64> = row.try_get("cost")?;
+    let stop: Option<&str> = row.try_get("stop")?;
     Ok(Run {
         number: row.try_get("number")?,
         provider: row.try_get("provider")?,
@@ -267,6 +316,8 @@ fn run(row: &AnyRow) -> Result<Run, Error> {
         reason: row.try_get("reason")?,
         submitted_at: row.try_get("submitted_at")?,
         cost: cost.map(|micro_usd| Cost { micro_usd }),
+        looks: row.try_get("looks")?,
+        stop: stop.and_then(Cancelled::parse),
     })
 }
 

@@ -156,6 +156,18 @@ pub(crate) async fn renew(
     Ok(done.rows_affected() == 1)
 }
 
+/// Whether who took a task with this claim has it still.
+pub(crate) async fn is_held(pool: &AnyPool, task: TaskId, claims: i64) -> Result<bool, Error> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select 1 from task where id = $1 and claims = $2 and completed_at is null",
+    )
+    .bind(task.to_vec())
+    .bind(claims)
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Whether a running task is due.
 pub(crate) async fn any_due(pool: &AnyPool, now: i64) -> Result<bool, Error> {
     let found: Option<i64> = sqlx::query_scalar(

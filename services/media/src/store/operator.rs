@@ -27,6 +27,10 @@ pub(crate) struct Attempt {
     pub(crate) provider: String,
     pub(crate) outcome: String,
     pub(crate) submitted_at: i64,
+    /// What its provider answered when it was asked to stop it, and when.
+    pub(crate) stop: Option<(String, i64)>,
+    /// When it is looked at although its task does not wait for it.
+    pub(crate) look_at: Option<i64>,
 }
 
 /// Something that an operator did.
@@ -116,18 +120,22 @@ pub(crate) async fn take(
 /// A task's runs, in order.
 pub(crate) async fn attempts(pool: &AnyPool, task: TaskId) -> Result<Vec<Attempt>, Error> {
     let rows = sqlx::query(
-        "select number, provider, outcome, submitted_at from attempt where task_id = $1 order by number",
+        "select number, provider, outcome, submitted_at, stop, stop_at, look_at from attempt where task_id = $1 order by number",
     )
     .bind(task.to_vec())
     .fetch_all(pool)
     .await?;
     rows.iter()
         .map(|row| {
+            let told: Option<String> = row.try_get("stop")?;
+            let at: Option<i64> = row.try_get("stop_at")?;
             Ok(Attempt {
                 number: row.try_get("number")?,
                 provider: row.try_get("provider")?,
                 outcome: row.try_get("outcome")?,
                 submitted_at: row.try_get("submitted_at")?,
+                stop: told.zip(at),
+                look_at: row.try_get("look_at")?,
             })
         })
         .collect()

@@ -157,6 +157,7 @@ pub(crate) async fn drop_reserving(
 
 /// Makes a task what it is in `after`, if it still is what it was in `before`: the version and the claim are the fence, and whether its
 /// customer has asked to cancel it. `false`: somebody else moved it or took it, or it is to be cancelled, and nothing was changed.
+/// What its provider has said meanwhile is not forgotten: the next look is due by then.
 pub(crate) async fn save(
     connection: &mut AnyConnection,
     before: &Task,
@@ -171,7 +172,8 @@ pub(crate) async fn save(
         .transpose()?;
     let done = sqlx::query(
         "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
-                poll_failures = $8, due_at = $9, not_before = $10, error = $11, started_at = $12, completed_at = $13,
+                poll_failures = $8, due_at = case when heard_at > $22 and heard_at < $9 then heard_at else $9 end,
+                not_before = $10, error = $11, started_at = $12, completed_at = $13,
                 attempts = $14, line = $15, lease_until = $16, queue_position = $17
          where id = $18 and version = $19 and claims = $20 and cancel_asked_at = $21",
     )
@@ -196,6 +198,7 @@ pub(crate) async fn save(
     .bind(before.version)
     .bind(before.claims)
     .bind(before.cancel_asked_at)
+    .bind(if after.state == State::Running { before.heard_at } else { i64::MAX })
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -235,20 +238,26 @@ pub(crate) async fn ask_to_cancel(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes the next look at a running task due at `now`, unless that was done within the pause. `false`: it was, the task does not run, or it
-/// is due anyway.
+/// Makes the next look at a task that a provider has, or is about to have, due at `now`, or as soon as the pause since it was last made due
+/// so is over. One under way is followed by another ([`save`]). `false`: one is due already because of what the provider said before, or no
+/// provider has the task.
 pub(crate) async fn hasten(
     connection: &mut AnyConnection,
     task: TaskId,
     (now, pause): (i64, i64),
 ) -> Result<bool, Error> {
     let done = sqlx::query(
-        "update task set due_at = $1, heard_at = $1
-         where id = $2 and state = 'running' and due_at > $1 and heard_at <= $3",
+        "update task set heard_at = case when heard_at > $3 then heard_at + $4 else $1 end,
+                due_at = case when state = 'starting' then due_at
+                              when heard_at > $3 and heard_at + $4 < due_at then heard_at + $4
+                              when heard_at <= $3 and $1 < due_at then $1
+                              else due_at end
+         where id = $2 and state in ('starting', 'running') and heard_at <= $1",
     )
     .bind(now)
     .bind(task.to_vec())
     .bind(now.saturating_sub(pause))
+    .bind(pause)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -361,6 +370,7 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         trace: row.try_get("trace")?,
         queue_position: row.try_get("queue_position")?,
         cancel_asked_at: row.try_get("cancel_asked_at")?,
+        heard_at: row.try_get("heard_at")?,
     })
 }
 

@@ -1,6 +1,10 @@
 //! A provider that speaks the wire of fal's queue, and does at every moment what a test wants.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 use axum::{
     Json, Router,
@@ -10,6 +14,7 @@ use axum::{
 };
 use domain::Catalogue;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::{fakes::PNG, house::House};
 
@@ -19,8 +24,10 @@ pub(crate) enum Cancel {
     /// That it was asked to.
     #[default]
     Asked,
-    /// That, and the job ends as cancelled.
+    /// That, and every job ends as cancelled.
     Stops,
+    /// That, and this job alone ends as cancelled.
+    StopsThis,
     /// That the job is done.
     TooLate,
     /// Nothing that can be understood; the job goes on.
@@ -50,6 +57,12 @@ struct Book {
     jobs: Jobs,
     submits: usize,
     cancels: usize,
+    /// The next submit is answered when told to.
+    held: Option<Arc<Notify>>,
+    /// Jobs that were stopped alone.
+    stopped: HashSet<String>,
+    /// When it was asked for something else than to take a job.
+    asked_at: Vec<Instant>,
 }
 
 impl Fal {
@@ -97,6 +110,16 @@ impl Fal {
     pub(crate) fn cancels(&self) -> usize {
         self.0.lock().unwrap().cancels
     }
+
+    /// The next submit is answered when told to.
+    pub(crate) fn hold_a_submit(&self, word: &Arc<Notify>) {
+        self.0.lock().unwrap().held = Some(Arc::clone(word));
+    }
+
+    /// When it was asked how a job stands, or to stop one.
+    pub(crate) fn asked_at(&self) -> Vec<Instant> {
+        self.0.lock().unwrap().asked_at.clone()
+    }
 }
 
 /// flux-2, which fal serves first and its maker second, and which can be cancelled while it runs.
@@ -118,34 +141,54 @@ fn catalogue(deadline: u32) -> Catalogue {
 }
 
 async fn answer(State(fal): State<Fal>, Path(path): Path<String>, request: Request) -> Response {
-    let mut book = fal.0.lock().unwrap();
     if path == "file.png" {
         return ([("content-type", "image/png")], PNG).into_response();
     }
     if *request.method() == Method::POST {
-        book.submits += 1;
-        return Json(json!({ "request_id": book.submits.to_string() })).into_response();
+        let (job, held) = {
+            let mut book = fal.0.lock().unwrap();
+            book.submits += 1;
+            (book.submits.to_string(), book.held.take())
+        };
+        if let Some(word) = held {
+            word.notified().await;
+        }
+        return Json(json!({ "request_id": job })).into_response();
     }
+    let mut book = fal.0.lock().unwrap();
+    book.asked_at.push(Instant::now());
+    let (_, job) = path.split_once("/requests/").unwrap();
+    let (job, what) = job.split_once('/').unwrap_or((job, ""));
     if *request.method() == Method::PUT {
-        assert!(path.ends_with("/cancel"), "{path}");
-        return book.cancelled();
+        assert_eq!(what, "cancel", "{path}");
+        return book.cancelled(job);
     }
-    if path.ends_with("/status") {
-        book.status()
+    let jobs = if book.stopped.contains(job) {
+        Jobs::Stopped
     } else {
-        book.result()
+        book.jobs
+    };
+    if what == "status" {
+        status(jobs)
+    } else {
+        book.result(jobs)
     }
 }
 
 impl Book {
-    fn cancelled(&mut self) -> Response {
+    fn cancelled(&mut self, job: &str) -> Response {
         self.cancels += 1;
+        if self.cancel == Cancel::StopsThis {
+            self.stopped.insert(job.to_owned());
+        }
         if matches!(self.cancel, Cancel::Stops | Cancel::LostAndStops) {
             self.jobs = Jobs::Stopped;
         }
         let told = |status, word: &str| (status, Json(json!({ "status": word }))).into_response();
         match self.cancel {
-            Cancel::Asked | Cancel::Stops => told(StatusCode::ACCEPTED, "CANCELLATION_REQUESTED"),
+            Cancel::Asked | Cancel::Stops | Cancel::StopsThis => {
+                told(StatusCode::ACCEPTED, "CANCELLATION_REQUESTED")
+            }
             Cancel::TooLate => told(StatusCode::BAD_REQUEST, "ALREADY_COMPLETED"),
             Cancel::Lost | Cancel::LostAndStops => {
                 (StatusCode::BAD_GATEWAY, "oops").into_response()
@@ -153,19 +196,8 @@ impl Book {
         }
     }
 
-    fn status(&self) -> Response {
-        let status = match self.jobs {
-            Jobs::Wait => json!({ "status": "IN_QUEUE", "queue_position": 3 }),
-            Jobs::Done => json!({ "status": "COMPLETED" }),
-            Jobs::Stopped => {
-                json!({ "status": "COMPLETED", "error": "cancelled", "error_type": "client_cancelled" })
-            }
-        };
-        Json(status).into_response()
-    }
-
-    fn result(&self) -> Response {
-        let (status, result) = match self.jobs {
+    fn result(&self, jobs: Jobs) -> Response {
+        let (status, result) = match jobs {
             Jobs::Wait => (400, json!({ "detail": "Request is still in progress" })),
             Jobs::Done => {
                 let url = format!("{}/file.png", self.origin);
@@ -175,4 +207,15 @@ impl Book {
         };
         (StatusCode::from_u16(status).unwrap(), Json(result)).into_response()
     }
+}
+
+fn status(jobs: Jobs) -> Response {
+    let status = match jobs {
+        Jobs::Wait => json!({ "status": "IN_QUEUE", "queue_position": 3 }),
+        Jobs::Done => json!({ "status": "COMPLETED" }),
+        Jobs::Stopped => {
+            json!({ "status": "COMPLETED", "error": "cancelled", "error_type": "client_cancelled" })
+        }
+    };
+    Json(status).into_response()
 }

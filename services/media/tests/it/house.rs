@@ -392,6 +392,15 @@ impl Running {
         Ok(serde_json::from_slice(&snapshot.view).unwrap())
     }
 
+    /// What a provider would cause by calling the task's address.
+    pub(crate) async fn hear(&self, task: TaskId) {
+        let request = wire::HearRequest {
+            task_id: task.to_vec().into(),
+            ..wire::HearRequest::default()
+        };
+        self.client.clone().hear(request).await.unwrap();
+    }
+
     /// Ends its loops. One that lives on would ring its own bell, which nobody else hears, and so keep what is queued for itself.
     pub(crate) async fn dies(&self) {
         self.tasks.stop(Duration::from_secs(10)).await;

@@ -31,7 +31,7 @@ fn story(answer: Result<Response<ShownTask>, Status>) -> Result<Value, Fault> {
     Ok(serde_json::from_slice(&shown.story).unwrap())
 }
 
-async fn show(running: &Running, task: TaskId) -> Result<Value, Fault> {
+pub(crate) async fn show(running: &Running, task: TaskId) -> Result<Value, Fault> {
     let request = ShowTaskRequest {
         task_id: task.to_vec().into(),
     };
@@ -45,7 +45,7 @@ fn by() -> Option<Actor> {
     })
 }
 
-async fn stop(running: &Running, task: TaskId) -> Result<Value, Fault> {
+pub(crate) async fn stop(running: &Running, task: TaskId) -> Result<Value, Fault> {
     let request = StopTaskRequest {
         task_id: task.to_vec().into(),
         by: by(),
@@ -62,7 +62,7 @@ async fn requeue(running: &Running, task: TaskId) -> Result<Value, Fault> {
     story(running.operators.clone().requeue_task(request).await)
 }
 
-async fn force(running: &Running, task: TaskId) -> Result<Value, Fault> {
+pub(crate) async fn force(running: &Running, task: TaskId) -> Result<Value, Fault> {
     let request = RequeueTaskRequest {
         task_id: task.to_vec().into(),
         by: by(),

@@ -23,6 +23,8 @@ use crate::{
 
 on_both_engines! {
     nothing_is_left_of_a_task_that_failed_between_two_files,
+    no_file_is_waited_for_beyond_the_deadline,
+    a_task_keeps_as_much_as_one_may_and_no_more,
     a_task_whose_process_died_between_two_files_has_both,
     a_task_whose_process_died_between_two_files_has_both_in_a_bucket,
 }
@@ -131,6 +133,52 @@ async fn nothing_is_left_of_a_task_that_failed_between_two_files(engine: Engine)
         on_disk(&house, task).is_empty() && coming(&running).await == 0
     })
     .await;
+}
+
+async fn no_file_is_waited_for_beyond_the_deadline(engine: Engine) {
+    let provider = Provider::start(Second::Hangs).await;
+    let house = House::new(engine, vec![])
+        .await
+        .with_catalogue(catalogue(2));
+    let running = house
+        .start_with_sandbox(Some(provider.origin.clone()))
+        .await;
+    let task = running.accepted().await;
+    let view = running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::DEADLINE_EXCEEDED.word);
+    eventually("nothing is left", async || {
+        on_disk(&house, task).is_empty() && coming(&running).await == 0
+    })
+    .await;
+}
+
+async fn a_task_keeps_as_much_as_one_may_and_no_more(engine: Engine) {
+    let provider = Provider::start(Second::Comes).await;
+    let origin = Some(provider.origin.clone());
+    let two = 2 * PNG.len();
+    for (bounds, status) in [
+        (format!("max_bytes_per_task = {two}"), "completed"),
+        (format!("max_bytes_per_task = {}", two - 1), "failed"),
+        ("max_files_per_task = 2".to_owned(), "completed"),
+        ("max_files_per_task = 1".to_owned(), "failed"),
+    ] {
+        let house = House::new(engine, vec![])
+            .await
+            .with_outputs(&bounds)
+            .with_catalogue(catalogue(300));
+        let running = house.start_with_sandbox(origin.clone()).await;
+        let task = running.accepted().await;
+        let view = running.reaches(task, status).await;
+        let kept = if status == "completed" { 2 } else { 0 };
+        assert_eq!(view["output"].as_array().unwrap().len(), kept, "{bounds}");
+        if status == "failed" {
+            assert_eq!(view["error"]["code"], code::UPSTREAM_FAILED.word);
+        }
+        eventually("no more is on the disk", async || {
+            on_disk(&house, task).len() == kept
+        })
+        .await;
+    }
 }
 
 async fn a_task_whose_process_died_between_two_files_has_both(engine: Engine) {

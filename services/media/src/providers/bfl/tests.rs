@@ -137,6 +137,7 @@ fn states_are_read() {
             Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
             Ok(Progress::Done { files, .. }) => format!("done {files:?}"),
             Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
+            Ok(Progress::Wasted(failure, _)) => format!("wasted {}", failure.class()),
             Ok(Progress::Missing) => "missing".to_owned(),
             Err(failure) => failure.class().to_string(),
         };

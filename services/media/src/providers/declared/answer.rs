@@ -52,8 +52,13 @@ impl File {
                     "a finished job has no file, or too many",
                 )),
             },
-            Some(Standing::Failed) => Progress::Failed(self.failure(answer)),
-            Some(Standing::Moderated) => Progress::Failed(moderated(&self.words(answer))),
+            Some(Standing::Failed) => {
+                Progress::over(self.failure(answer), cost(check.cost.as_ref(), answer))
+            }
+            Some(Standing::Moderated) => Progress::over(
+                moderated(&self.words(answer)),
+                cost(check.cost.as_ref(), answer),
+            ),
             Some(Standing::Missing) => Progress::Missing,
             // And whatever else they may add: it runs until the deadline.
             Some(Standing::Running) | None => Progress::Running {

@@ -34,6 +34,7 @@ pub(super) fn told(progress: &Result<Progress, Failure>) -> String {
         Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
         Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
         Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
+        Ok(Progress::Wasted(failure, _)) => format!("wasted {}", failure.class()),
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => format!("open {}", failure.class()),
     }

@@ -90,6 +90,10 @@ fn shown(outcome: &Result<Progress, Failure>) -> String {
         }) => format!("running {percent}"),
         Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
         Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
+        Ok(Progress::Wasted(failure, cost)) => {
+            let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));
+            format!("wasted{cost} {}", told(failure))
+        }
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => told(failure),
     }
@@ -387,6 +391,15 @@ const STATES: &[(&str, &str)] = &[
         "failed overloaded",
     ),
     (r#"{"state":"fail"}"#, "failed overloaded"),
+    (
+        r#"{"state":"fail","creditsConsumed":0}"#,
+        "failed overloaded",
+    ),
+    // Another provider would be paid for it as well.
+    (
+        r#"{"state":"fail","creditsConsumed":18}"#,
+        "wasted 90000 overloaded",
+    ),
     (
         r#"{"state":"fail","failCode":"400","failMsg":"The input was flagged as sensitive."}"#,
         "failed moderated: The input was flagged as sensitive.",

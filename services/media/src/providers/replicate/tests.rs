@@ -212,7 +212,7 @@ const LOOKS: &[(u16, &str, &str)] = &[
     (
         200,
         r#"{"id":"p","status":"canceled"}"#,
-        "failed overloaded",
+        "wasted overloaded",
     ),
     (200, r#"{"id":"p","status":"aborted"}"#, "failed overloaded"),
     (200, r#"{"id":"p"}"#, "malformed"),

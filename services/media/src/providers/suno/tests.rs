@@ -19,7 +19,10 @@ fn song(number: u8, audio: &str, image: &str) -> Value {
 fn a_record_fills_up() {
     let percent = |status: &str| match record(json!({"status": status})).progress().unwrap() {
         Progress::Running { percent, .. } => percent,
-        other @ (Progress::Done { .. } | Progress::Failed(_) | Progress::Missing) => {
+        other @ (Progress::Done { .. }
+        | Progress::Failed(_)
+        | Progress::Wasted(..)
+        | Progress::Missing) => {
             panic!("{other:?}")
         }
     };
