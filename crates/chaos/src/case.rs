@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use testkit::{Point, Shape, servers};
 
 use crate::{
-    Length, bills, crash, leave, pay, stand_still,
+    Length, bills, crash, leave, pay, race, stand_still,
     storm::{self, Engine},
+    zombie,
 };
 
 /// One fault.
@@ -23,6 +24,10 @@ enum Fault {
     Crash(Shape, Point, u32),
     /// Customers leave at every event of a stream.
     Leave(Shape),
+    /// Customers cancel their tasks at about the time when these are done.
+    Race(Shape),
+    /// A process of media sleeps past its lease, and wakes up.
+    Zombie,
     /// PostgreSQL stands still for a while.
     StandStill,
     /// Many operations, each with its bill.
@@ -69,10 +74,10 @@ impl Case {
                 let crashes = times.iter().map(|time| Fault::Crash(shape, *point, *time));
                 faults.extend(crashes);
             }
-            faults.push(Fault::Leave(shape));
+            faults.extend([Fault::Leave(shape), Fault::Race(shape)]);
         }
         if has_servers {
-            faults.push(Fault::StandStill);
+            faults.extend([Fault::Zombie, Fault::StandStill]);
         }
         faults.push(Fault::Bills);
         faults.extend([Fault::Storm(Engine::Sqlite), Fault::Storm(Engine::Postgres)]);
@@ -91,6 +96,8 @@ impl Case {
                 format!("{}/{}:{time}", word(shape), point.as_str())
             }
             Fault::Leave(shape) => format!("{}/leave", word(shape)),
+            Fault::Race(shape) => format!("{}/cancel_race", word(shape)),
+            Fault::Zombie => "split3/zombie".to_owned(),
             Fault::StandStill => "split/stand_still".to_owned(),
             Fault::Bills => "up/bills".to_owned(),
             Fault::Storm(engine) => format!("storm/{}", engine.as_str()),
@@ -102,6 +109,10 @@ impl Case {
         match self.fault {
             Fault::Crash(_, point, _) => about(point),
             Fault::Leave(_) => "F10: customers leave at every event of a stream",
+            Fault::Race(_) => "F24: customers cancel tasks at about the time when they are done",
+            Fault::Zombie => {
+                "F23: media sleeps past its lease, others complete its tasks, and it wakes up"
+            }
             Fault::StandStill => "F12: PostgreSQL stands still under load, and goes on",
             Fault::Bills => {
                 "no fault: every operation's receipt, its list, its sums and the balance agree"
@@ -121,6 +132,8 @@ impl Case {
             }
             Fault::Crash(shape, point, time) => Box::pin(crash::crash(shape, point, time)).await,
             Fault::Leave(shape) => Box::pin(leave::leave(shape)).await,
+            Fault::Race(shape) => Box::pin(race::cancel_race(shape, self.length)).await,
+            Fault::Zombie => Box::pin(zombie::zombie()).await,
             Fault::StandStill => Box::pin(stand_still::stand_still(self.length)).await,
             Fault::Bills => Box::pin(bills::bills(self.length)).await,
             Fault::Storm(engine) => storm::storm(engine, self.length).await,
@@ -164,6 +177,7 @@ const fn about(point: Point) -> &'static str {
             "F19: a worker of media, after the submit, before its answer is saved"
         }
         Point::MediaBeforeEnd => "F20: a worker of media, before the end is written down",
+        Point::MediaMidEnd => "F21: media, in the transaction of a task's end",
         Point::MediaAfterEnd => "F22: media, after the end of a task, before its webhook",
     }
 }

@@ -1,8 +1,10 @@
-//! A customer who remembers what was said: every request, its answer, and what that cost.
+//! A customer who remembers what was said: every request, its answer, what that cost, and what his endpoint was told.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testkit::{Api, Reply, eventually, micros};
+use testkit::{Aio, Answer, Api, Reply, Sink, eventually, micros};
 
 /// What an image costs, in micro-credits.
 const IMAGE: i64 = 5_000_000;
@@ -15,12 +17,17 @@ pub(crate) struct Customer {
     /// Chats that were not answered to their end.
     broken: i64,
     images: Vec<Image>,
+    /// Images that were made, once that was checked.
+    completed: usize,
+    /// Where he is told how his images ended.
+    sink: Sink,
 }
 
 /// An image that was asked for.
 struct Image {
     /// Its `Idempotency-Key`.
     key: String,
+    body: Value,
     /// Its task, once it is known.
     task: Option<String>,
 }
@@ -41,13 +48,15 @@ pub(crate) const DEAR: i64 = 100_000;
 // === impl Customer ===
 
 impl Customer {
-    pub(crate) const fn new(api: Api) -> Self {
-        Self {
+    pub(crate) async fn new(api: Api) -> Result<Self> {
+        Ok(Self {
             api,
             paid: 0,
             broken: 0,
             images: Vec::new(),
-        }
+            completed: 0,
+            sink: Sink::start(Answer::Status(200)).await?,
+        })
     }
 
     /// Asks for a whole answer.
@@ -84,16 +93,36 @@ impl Customer {
 
     /// Asks for an image, once.
     pub(crate) async fn image(&mut self) {
+        self.image_that_takes("50ms").await;
+    }
+
+    /// Asks for an image, once, that takes so long.
+    pub(crate) async fn image_that_takes(&mut self, delay: &str) {
         let key = format!("image-{}", self.images.len());
-        let task = self.submit(&key).await.ok().flatten();
-        self.images.push(Image { key, task });
+        let body = json!({
+            "model": "flux-2",
+            // No two are alike, so that the provider's bill tells them apart.
+            "prompt": format!("{key} of a fox [sandbox delay={delay}]"),
+            "callback_url": self.sink.url("/"),
+        });
+        let task = self.submit(&key, &body).await.ok().flatten();
+        self.images.push(Image { key, body, task });
+    }
+
+    /// How those of his images stand that were accepted.
+    pub(crate) async fn tasks(&self) -> Result<Vec<Value>> {
+        let ids = self.images.iter().filter_map(|image| image.task.as_ref());
+        let mut tasks = Vec::new();
+        for id in ids {
+            tasks.push(self.api.task(id).await?);
+        }
+        Ok(tasks)
     }
 
     /// The task, if it was accepted.
-    async fn submit(&self, key: &str) -> Result<Option<String>> {
-        let body = json!({ "model": "flux-2", "prompt": "a fox [sandbox delay=50ms]" });
+    async fn submit(&self, key: &str, body: &Value) -> Result<Option<String>> {
         let headers = [("idempotency-key", key)];
-        let reply = self.api.post_with("/images/generations", &headers, &body);
+        let reply = self.api.post_with("/images/generations", &headers, body);
         let reply = reply.await?;
         if reply.status != 202 {
             return Ok(None);
@@ -106,11 +135,11 @@ impl Customer {
     /// Sends every image again with its key, waits for all to end, and compares the bill with what was said. `unheard`: the
     /// most that may be charged for a chat whose end the customer did not see.
     pub(crate) async fn check(&mut self, credit: i64, unheard: i64) -> Result<String> {
-        let mut images = 0_i64;
         let mut completed = 0_i64;
+        let mut ends = BTreeMap::new();
         for image in &self.images {
             let again = eventually("a submit is answered", async || {
-                self.submit(&image.key).await
+                self.submit(&image.key, &image.body).await
             });
             let id = again.await?;
             let same = image.task.as_ref().is_none_or(|task| *task == id);
@@ -125,9 +154,10 @@ impl Customer {
                 spent == Some(price),
                 "a task costs what it should not: {task}"
             );
-            images = images.saturating_add(1);
             completed = completed.saturating_add(i64::from(price > 0));
+            ends.insert(id, task);
         }
+        ensure!(ends.len() == self.images.len(), "two keys made one task");
         let credits = self.api.settled().await?;
         let told = self.paid.saturating_add(completed.saturating_mul(IMAGE));
         let beyond = credit.saturating_sub(told).saturating_sub(credits.posted);
@@ -140,12 +170,62 @@ impl Customer {
             credits.held == 0 && credits.available == credits.posted,
             "{credits:?}"
         );
+        for (id, end) in &ends {
+            let now = self.api.task(id).await?;
+            ensure!(now == *end, "the first end is not the last: {end} {now}");
+        }
+        self.was_told(&ends).await?;
+        self.completed = usize::try_from(completed)?;
         Ok(format!(
-            "told {told}, charged {}; {} chats broken; {completed} of {images} images completed",
+            "told {told}, charged {}; {} chats broken; {completed} of {} images completed",
             told.saturating_add(beyond),
-            self.broken
+            self.broken,
+            ends.len(),
         ))
     }
+
+    /// Every end was told, in one event, as it was.
+    async fn was_told(&self, ends: &BTreeMap<String, Value>) -> Result<()> {
+        let told = eventually("every end is told", async || {
+            let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for received in self.sink.received() {
+                let event = received.json()?;
+                let data = event.get("data").context("no data")?;
+                let id = data.get("task_id").and_then(Value::as_str);
+                let id = id.context("no task_id")?.to_owned();
+                ensure!(ends.get(&id) == Some(data), "told otherwise: {data}");
+                let event = received.header("webhook-id").to_owned();
+                told.entry(id).or_default().insert(event);
+            }
+            Ok((told.len() == ends.len()).then_some(told))
+        });
+        let once = told.await?.values().all(|events| events.len() == 1);
+        ensure!(once, "an end was told in two events");
+        Ok(())
+    }
+
+    /// No image was submitted twice, and none to a second provider: the simulated ones have each job on their bill. To be asked after
+    /// [`Customer::check`].
+    pub(crate) async fn submitted_once(&self, aio: &Aio) -> Result<String> {
+        let jobs = aio.jobs().await?;
+        let prompts: BTreeSet<_> = jobs.iter().map(|job| text(job, "prompt_hash")).collect();
+        let elsewhere = jobs.iter().any(|job| text(job, "provider") != "bfl");
+        ensure!(
+            prompts.len() == jobs.len() && !elsewhere,
+            "an image was submitted twice: {jobs:?}"
+        );
+        let (completed, asked) = (self.completed, self.images.len());
+        ensure!(
+            (completed..=asked).contains(&jobs.len()) && !jobs.is_empty(),
+            "{asked} images were asked for, {completed} made, and {} submitted",
+            jobs.len()
+        );
+        Ok(format!("{} submits on the provider's bill", jobs.len()))
+    }
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What an answer says it cost.

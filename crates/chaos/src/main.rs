@@ -10,9 +10,11 @@ mod crash;
 mod customer;
 mod leave;
 mod pay;
+mod race;
 mod report;
 mod stand_still;
 mod storm;
+mod zombie;
 
 use std::{io::Write as _, process::ExitCode};
 

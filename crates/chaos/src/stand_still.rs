@@ -32,7 +32,7 @@ pub(crate) async fn stand_still(length: Length) -> Result<String> {
     let mut aio = Aio::private_with(Shape::Split, &SHORT_HOLDS).await?;
     let mut customers = Vec::new();
     for _ in 0..CUSTOMERS {
-        customers.push(Customer::new(aio.account(CREDITS).await?.api));
+        customers.push(Customer::new(aio.account(CREDITS).await?.api).await?);
     }
     // Everybody is in the middle of something when it stops.
     let pause = async {

@@ -50,6 +50,7 @@ points! {
     MediaBeforeSubmit = "media.before_submit", "A worker has settled with the queue, and no provider was asked.";
     MediaAfterSubmit = "media.after_submit", "A provider has taken a task, and what it calls it is not written down.";
     MediaBeforeEnd = "media.before_end", "A task is about to end, and that is not written down.";
+    MediaMidEnd = "media.mid_end", "In the transaction of a task's end: its state is written, what billing is told of it is not.";
     MediaAfterEnd = "media.after_end", "A task has ended, and neither billing nor its customer was told.";
 }
 

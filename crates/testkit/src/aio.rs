@@ -208,6 +208,45 @@ impl Aio {
         self.house.launch(Some(role)).await
     }
 
+    /// Lets one process of a role, counted from 1, stand still (SIGSTOP), until [`Aio::go_on`].
+    ///
+    /// # Errors
+    /// When there is none, as in the embedded shape, or it does not run.
+    pub fn pause(&self, role: Role, number: usize) -> Result<()> {
+        self.house.one(role, number)?.pause()
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// As [`Aio::pause`].
+    pub fn go_on(&self, role: Role, number: usize) -> Result<()> {
+        self.house.one(role, number)?.go_on()
+    }
+
+    /// What a simulated provider was asked, each in a job of its bill: those that make no chat and no embedding, in order.
+    ///
+    /// # Errors
+    /// When the sandbox does not say; in the embedded shape, when nobody told it where to listen.
+    pub async fn jobs(&self) -> Result<Vec<Value>> {
+        let base = match self.house.one(Role::Sandbox, 1) {
+            Ok(sandbox) => sandbox.base(),
+            Err(_) => {
+                let listen = self.house.program.env.get("AIO_SANDBOX__LISTEN");
+                format!(
+                    "http://{}",
+                    listen.context("AIO_SANDBOX__LISTEN is not set")?
+                )
+            }
+        };
+        let bill = self.api(None).get(&format!("{base}/bill/jobs")).await?;
+        ensure!(bill.status == 200, "no bill: {bill}");
+        let jobs = bill.json()?["jobs"].as_array().cloned();
+        let mut jobs = jobs.context("a bill without jobs")?;
+        jobs.retain(|job| job["kind"] != "chat" && job["kind"] != "embedding");
+        Ok(jobs)
+    }
+
     /// How many processes do what this role does.
     pub fn replicas(&self, role: Role) -> usize {
         self.shape.replicas(role)

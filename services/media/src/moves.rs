@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use chassis::secrets::Sealer;
-use chassis::telemetry::causes;
+use chassis::{
+    failpoint::{Point, reach},
+    secrets::Sealer,
+    telemetry::causes,
+};
 use db::outbox::{self, NewRow};
 use live::{TaskSnapshot, Terminal};
 use sqlx::AnyConnection;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     Error, Media,
@@ -68,6 +71,9 @@ impl Move {
     ) -> Result<bool, Error> {
         if !store::task::save(connection, &self.before, &self.after, &sealer).await? {
             return Ok(false);
+        }
+        if self.after.state.is_terminal() {
+            reach(Point::MediaMidEnd);
         }
         if let Some(finding) = self.run {
             let run = (self.before.id, self.before.attempts);
@@ -143,6 +149,8 @@ impl Media {
             }
             Box::pin(self.keep_pace(&change.before, &change.after)).await;
             self.show(&change.after, &change.files).await;
+        } else {
+            debug!(task.id = %change.after.id, "a move came too late: the task is another one's, or over");
         }
         Ok(made)
     }

@@ -108,6 +108,13 @@ impl House {
         Ok(false)
     }
 
+    /// One process of those that have a role for themselves, counted from 1.
+    pub(super) fn one(&self, role: Role, number: usize) -> Result<&Instance> {
+        let mut those = self.instances.iter();
+        let found = those.find(|one| one.role() == Some(role) && one.number() == number);
+        found.with_context(|| format!("there is no {} {number}", role.as_str()))
+    }
+
     pub(super) fn runs(&self) -> bool {
         self.instances.iter().any(Instance::runs)
     }

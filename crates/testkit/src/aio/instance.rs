@@ -104,6 +104,10 @@ impl Instance {
         self.role
     }
 
+    pub(super) const fn number(&self) -> usize {
+        self.number
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub(super) fn base(&self) -> String {
         format!("http://{}", self.listen)
@@ -175,11 +179,24 @@ impl Instance {
 
     /// Sends a signal, and does not wait.
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().context("it does not run")?;
-        let signal = match signal {
+        self.send(match signal {
             Signal::Terminate => rustix::process::Signal::TERM,
             Signal::Interrupt => rustix::process::Signal::INT,
-        };
+        })
+    }
+
+    /// Lets it stand still (SIGSTOP): its connections stay open, and nobody answers.
+    pub(super) fn pause(&self) -> Result<()> {
+        self.send(rustix::process::Signal::STOP)
+    }
+
+    /// Lets it go on after [`Instance::pause`].
+    pub(super) fn go_on(&self) -> Result<()> {
+        self.send(rustix::process::Signal::CONT)
+    }
+
+    fn send(&self, signal: rustix::process::Signal) -> Result<()> {
+        let child = self.child.as_ref().context("it does not run")?;
         Ok(kill_process(Pid::from_child(child), signal)?)
     }
 
