@@ -2,6 +2,7 @@
 //! serve adds a file and its line in `BUILT_IN`, which a test demands.
 
 mod choose;
+mod earlier;
 mod input;
 mod list;
 mod model;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::{Moment, price::Price};
 
 pub use choose::Unserved;
+pub use earlier::Earlier;
 pub use list::version as version_of;
 pub(crate) use model::matches;
 pub use model::{
@@ -127,6 +129,22 @@ const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../catalogue/minimax-music.toml"),
     ),
     ("suno.toml", include_str!("../catalogue/suno.toml")),
+    (
+        "suno-extend.toml",
+        include_str!("../catalogue/suno-extend.toml"),
+    ),
+    (
+        "suno-upload-cover.toml",
+        include_str!("../catalogue/suno-upload-cover.toml"),
+    ),
+    (
+        "suno-cover.toml",
+        include_str!("../catalogue/suno-cover.toml"),
+    ),
+    (
+        "suno-lyrics.toml",
+        include_str!("../catalogue/suno-lyrics.toml"),
+    ),
     (
         "gemini-embedding-001.toml",
         include_str!("../catalogue/gemini-embedding-001.toml"),
@@ -358,10 +376,8 @@ fn check_origins(
 ) -> Result<(), CatalogueError> {
     for (model, (file, _)) in models.iter().zip(files) {
         for param in &model.params {
-            let ParamType::Task { model: origin } = &param.of else {
-                continue;
-            };
-            if !by_name.contains_key(origin) {
+            let mut made_by = param.earlier().into_iter().flat_map(Earlier::models);
+            if let Some(origin) = made_by.find(|origin| !by_name.contains_key(*origin)) {
                 return Err(CatalogueError::Invalid {
                     file: (*file).to_owned(),
                     problem: format!("{} is a task of {origin}, which is no model", param.name),

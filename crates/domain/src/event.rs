@@ -3,6 +3,8 @@
 /// The type of an event: the word in its body and in an endpoint's filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
+    /// A task that is made piece by piece has got further.
+    TaskProcessing,
     /// A task has ended and was delivered.
     TaskCompleted,
     /// A task has ended without a result.
@@ -14,7 +16,7 @@ pub enum EventType {
 // === impl EventType ===
 
 impl EventType {
-    /// Those that are told to registered endpoints. How a task ended is told to the URL that its request names.
+    /// Those that are told to registered endpoints. How a task goes on and ended is told to the URL that its request names.
     pub const OF_ENDPOINTS: &[Self] = &[Self::BalanceLow];
 
     /// Finds one that endpoints are told by its word.
@@ -26,6 +28,7 @@ impl EventType {
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::TaskProcessing => "task.processing",
             Self::TaskCompleted => "task.completed",
             Self::TaskFailed => "task.failed",
             Self::BalanceLow => "balance.low",

@@ -173,6 +173,21 @@ impl Bill {
         Ok(found.is_some())
     }
 
+    /// The job of a provider's that had this prompt, if there is one.
+    pub(crate) async fn find(
+        &self,
+        provider: &str,
+        prompt_hash: &str,
+    ) -> Result<Option<String>, Error> {
+        let found =
+            sqlx::query_scalar("select id from job where provider = $1 and prompt_hash = $2")
+                .bind(provider.to_owned())
+                .bind(prompt_hash.to_owned())
+                .fetch_optional(self.db.reader())
+                .await?;
+        Ok(found)
+    }
+
     /// Counts a job without making its answer wait for the disk.
     pub(crate) fn record_soon(&self, job: Job) {
         let bill = self.clone();

@@ -1,6 +1,6 @@
 //! `[sandbox k=v …]`: how a text tells the sandbox what shall happen to it. Pure: text in, directive out.
 //!
-//! The keys are `outcome`, `delay`, `tokens`, `chunk_delay` and `after`. A word that is not understood changes nothing and is
+//! The keys are `outcome`, `delay`, `tokens`, `chunk_delay`, `after` and `then`. A word that is not understood changes nothing and is
 //! reported back, so that a developer sees the typing error. Several directives in one text add up; the last word wins.
 
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct Directive {
     pub chunk_delay: Option<Duration>,
     /// How many events of a stream come before it is cut, or before it hangs; `None` for half of them, and for none.
     pub after: Option<u32>,
+    /// How what goes on from a song shall end, unless it says so itself.
+    pub then: Outcome,
     /// The words that were not understood, shortened, at most [`MAX_MISREAD`] of them.
     pub misread: Vec<String>,
 }
@@ -111,6 +113,7 @@ impl Directive {
                 self.tokens = Some((tokens <= bounds.max_tokens).then_some(tokens)?);
             }
             "after" => self.after = Some(value.parse().ok()?),
+            "then" => self.then = Outcome::parse(value)?,
             _ => return None,
         }
         Some(())
@@ -210,14 +213,16 @@ mod tests {
 
     #[test]
     fn all_keys_together() {
-        let directive =
-            check("x [sandbox outcome=cut  delay=1500ms\ttokens=200 chunk_delay=20ms after=3]");
+        let directive = check(
+            "x [sandbox outcome=cut  delay=1500ms\ttokens=200 chunk_delay=20ms after=3 then=fail]",
+        );
         let expected = Directive {
             outcome: Outcome::Cut,
             delay: Some(Duration::from_millis(1_500)),
             tokens: Some(200),
             chunk_delay: Some(Duration::from_millis(20)),
             after: Some(3),
+            then: Outcome::Fail,
             misread: Vec::new(),
         };
         assert_eq!(directive, expected);
@@ -243,6 +248,7 @@ mod tests {
             "tokens=-1",
             "chunk_delay=",
             "after=some",
+            "then=soon",
             "colour=red",
             "fail",
         ];

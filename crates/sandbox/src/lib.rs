@@ -10,7 +10,7 @@
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
-//! | `suno.rs` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate`, `/{provider}/api/v1/generate/record-info` |
+//! | `suno.rs`, `suno/` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate…`, `/{provider}/api/v1/suno/cover/…` |
 //! | `replicate.rs`, `replicate/` | Replicate: `/replicate/v1/models/{model}/predictions`, `/replicate/v1/predictions/{id}`, its `/cancel` |
 //! | `rest.rs` | a provider that only a file describes: `/rest/jobs`, `/rest/jobs/{id}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
@@ -136,11 +136,7 @@ impl Sandbox {
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
             .route("/kie/api/v1/chat/credit", get(kie::credit))
-            .route("/{provider}/api/v1/generate", post(suno::generate))
-            .route(
-                "/{provider}/api/v1/generate/record-info",
-                get(suno::record_info),
-            )
+            .merge(suno::router())
             .merge(replicate::router())
             .merge(rest::router())
             .route("/bill", get(bill::total))

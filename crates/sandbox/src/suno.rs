@@ -1,23 +1,32 @@
-//! Suno as kie.ai and sunoapi.org serve it: order two songs, look at their record, download them and their pictures.
+//! Suno as kie.ai and sunoapi.org serve it: order two songs, look at their record, download them and their pictures; go on from a song, sing an
+//! uploaded sound anew, have pictures made for a song (`suno/cover.rs`), ask when which of its words is sung (`suno/lyrics.rs`).
 //!
 //! Both hosts speak one dialect; where a code means different things, each is told in its own. A record fills up as the real one does: the
 //! words, one song, both. They send no callback here, so that the callback outcomes end as success does.
 
+mod cover;
+mod lyrics;
+mod order;
+
 use std::time::Duration;
 
 use axum::{
+    Router,
     body::Bytes,
     extract::{Path, Query, State},
     response::Response,
+    routing::{get, post},
 };
 use chassis::clock::{MICROS_PER_SECOND, micros, now_micros};
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::order::Order;
 use crate::{
     Sandbox, answer, bill,
-    directive::Outcome,
+    directive::{Directive, Outcome},
+    inputs,
     job::{Job, Reading, State as JobState, directive_of},
     kie::{broken, fine, has_key, no_key, refused},
     made::{self, Kind, Made},
@@ -30,10 +39,11 @@ pub(crate) struct Poll {
     task_id: Option<String>,
 }
 
-/// An order as its id tells it: the model's number, then the job.
+/// An order as its id tells it: the model's number, how what goes on from it ends, then the job.
 #[derive(Debug)]
 struct Task {
     model: &'static str,
+    then: Outcome,
     job: Job,
 }
 
@@ -49,9 +59,6 @@ const MODELS: [(&str, usize, usize); 6] = [
     ("V5", 5_000, 1_000),
     ("V5_5", 5_000, 1_000),
 ];
-/// The most characters of an idea, and of a title.
-const MAX_IDEA: usize = 500;
-const MAX_TITLE: usize = 80;
 /// Songs of an order, and how long each is.
 const SONGS: u8 = 2;
 const SECONDS: u16 = 12;
@@ -65,6 +72,21 @@ const TEXT: u8 = 30;
 const FIRST: u8 = 60;
 /// The host whose codes are its own.
 const SUNOAPI: &str = "suno";
+/// The digits of how what goes on from a song ends.
+const HEX: u32 = 16;
+
+/// Everything of it.
+pub(crate) fn router() -> Router<Sandbox> {
+    let at = |path: &str| format!("/{{provider}}/api/v1/{path}");
+    Router::new()
+        .route(&at("generate"), post(generate))
+        .route(&at("generate/extend"), post(extend))
+        .route(&at("generate/upload-cover"), post(upload_cover))
+        .route(&at("generate/record-info"), get(record_info))
+        .route(&at("generate/get-timestamped-lyrics"), post(lyrics::timed))
+        .route(&at("suno/cover/generate"), post(cover::generate))
+        .route(&at("suno/cover/record-info"), get(cover::record_info))
+}
 
 /// `POST /{host}/api/v1/generate`.
 pub(crate) async fn generate(
@@ -73,14 +95,50 @@ pub(crate) async fn generate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !has_key(&headers) {
+    accept(&sandbox, host, &headers, order::songs(&body)).await
+}
+
+/// `POST /{host}/api/v1/generate/extend`.
+async fn extend(
+    State(sandbox): State<Sandbox>,
+    Path(host): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    accept(&sandbox, host, &headers, order::longer(&body)).await
+}
+
+/// `POST /{host}/api/v1/generate/upload-cover`.
+async fn upload_cover(
+    State(sandbox): State<Sandbox>,
+    Path(host): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    accept(&sandbox, host, &headers, order::sound(&body)).await
+}
+
+/// Takes an order of songs.
+async fn accept(
+    sandbox: &Sandbox,
+    host: String,
+    headers: &HeaderMap,
+    order: Result<Order, Refusal>,
+) -> Response {
+    if !has_key(headers) {
         return no_key();
     }
-    let (model, input) = match read(&body) {
-        Ok(read) => read,
+    let Order { model, input, from } = match order {
+        Ok(order) => order,
         Err((code, words)) => return refused(code, &words),
     };
-    let directive = directive_of(&input, &sandbox.config.bounds());
+    if let Err(why) = inputs::check(sandbox, &input).await {
+        return refused(422, &why);
+    }
+    let mut directive = directive_of(&input, &sandbox.config.bounds());
+    if let Some(song) = from.filter(|_| directive == Directive::default()) {
+        directive = song.next();
+    }
     if let Some((code, words)) = refusal(&host, directive.outcome) {
         return refused(code, words);
     }
@@ -93,20 +151,8 @@ pub(crate) async fn generate(
     };
     let task = Task {
         model,
+        then: directive.then,
         job: Job::new(&directive, sandbox.config.default_delay, None, songs),
-    };
-    let billed = match directive.outcome {
-        Outcome::Fail | Outcome::Moderated | Outcome::Hang => 0,
-        Outcome::Overreport => PRICE * OVERREPORTED,
-        Outcome::Success
-        | Outcome::RateLimited
-        | Outcome::Overloaded
-        | Outcome::OutOfBalance
-        | Outcome::Malformed
-        | Outcome::Vanish
-        | Outcome::DuplicateCallback
-        | Outcome::LateCallback
-        | Outcome::Cut => PRICE,
     };
     let row = bill::Job {
         id: task.encode(),
@@ -115,12 +161,34 @@ pub(crate) async fn generate(
         kind: Kind::Mp3.billed_as().to_owned(),
         prompt_hash: bill::hash(&input.to_string()),
         at: task.job.start,
-        billed,
+        billed: billed(directive.outcome, PRICE),
     };
+    count(sandbox, row).await
+}
+
+/// Counts what was accepted, and says what it is called.
+async fn count(sandbox: &Sandbox, row: bill::Job) -> Response {
     let accepted = json!({ "taskId": row.id });
     match sandbox.bill.record(row).await {
         Ok(()) => fine(&accepted),
         Err(error) => broken(&error),
+    }
+}
+
+/// What is billed for something that costs so much.
+const fn billed(outcome: Outcome, price: i64) -> i64 {
+    match outcome {
+        Outcome::Fail | Outcome::Moderated | Outcome::Hang => 0,
+        Outcome::Overreport => price.saturating_mul(OVERREPORTED),
+        Outcome::Success
+        | Outcome::RateLimited
+        | Outcome::Overloaded
+        | Outcome::OutOfBalance
+        | Outcome::Malformed
+        | Outcome::Vanish
+        | Outcome::DuplicateCallback
+        | Outcome::LateCallback
+        | Outcome::Cut => price,
     }
 }
 
@@ -167,42 +235,6 @@ pub(crate) async fn record_info(
     fine(&answer::with(record, "taskId", json!(id)))
 }
 
-/// Reads an order.
-fn read(body: &[u8]) -> Result<(&'static str, Value), Refusal> {
-    let body: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|_| (400, "the body is not a JSON object".to_owned()))?;
-    let wrong = |words: &str| (422, words.to_owned());
-    let name = body.get("model").and_then(Value::as_str);
-    let model = MODELS.iter().find(|(known, ..)| Some(*known) == name);
-    let (model, lyrics, style) = model.ok_or_else(|| wrong("model is not known"))?;
-    let flag = |name: &str| body.get(name).and_then(Value::as_bool);
-    let custom = flag("customMode").ok_or_else(|| wrong("customMode is required"))?;
-    let instrumental = flag("instrumental").ok_or_else(|| wrong("instrumental is required"))?;
-    let address = body.get("callBackUrl").and_then(Value::as_str);
-    if address.is_none_or(|address| url::Url::parse(address).is_err()) {
-        return Err(wrong("callBackUrl is required"));
-    }
-    let limits = if custom {
-        vec![
-            ("prompt", *lyrics, !instrumental),
-            ("style", *style, true),
-            ("title", MAX_TITLE, true),
-        ]
-    } else {
-        vec![("prompt", MAX_IDEA, true)]
-    };
-    for (name, most, is_needed) in limits {
-        let text = body.get(name).and_then(Value::as_str).unwrap_or_default();
-        if is_needed && text.is_empty() {
-            return Err(wrong(&format!("{name} is required")));
-        }
-        if text.chars().count() > most {
-            return Err((413, format!("{name} has more than {most} characters")));
-        }
-    }
-    Ok((model, Value::Object(body)))
-}
-
 /// The outcomes that refuse an order at once, in the codes of the host.
 fn refusal(host: &str, outcome: Outcome) -> Option<(u16, &'static str)> {
     let (many, empty) = if host == SUNOAPI {
@@ -228,16 +260,53 @@ fn unknown_task() -> Response {
 impl Task {
     fn encode(&self) -> String {
         let number = MODELS.iter().position(|(name, ..)| *name == self.model);
-        format!("{}{}", number.unwrap_or(0), self.job.encode())
+        let then = char::from_digit(self.then.number().into(), HEX).unwrap_or('0');
+        format!("{}{then}{}", number.unwrap_or(0), self.job.encode())
     }
 
-    /// Reads an id; `None` for one that is not ours.
+    /// Reads an id; `None` for one that is not ours. Those of earlier sandboxes have the job, which begins with a capital, right behind the
+    /// model.
     fn decode(id: &str) -> Option<Self> {
-        let (number, job) = id.split_at_checked(1)?;
+        let (number, rest) = id.split_at_checked(1)?;
         let number: usize = number.parse().ok()?;
+        let then = rest
+            .chars()
+            .next()
+            .filter(|digit| !digit.is_ascii_uppercase());
+        let then = then.map(|digit| digit.to_digit(HEX));
+        let (then, job) = match then {
+            Some(digit) => (u8::try_from(digit?).ok()?, rest.get(1..)?),
+            None => (0, rest),
+        };
         let job = Job::decode(job).filter(|job| job.made.kind == Kind::Mp3)?;
         let (model, ..) = MODELS.get(number)?;
-        Some(Self { model, job })
+        Some(Self {
+            model,
+            then: Outcome::numbered(then)?,
+            job,
+        })
+    }
+
+    /// The order that is done and whose song has this id, which is the order's own, a hyphen, and the song's number.
+    fn of_song(id: &str) -> Option<Self> {
+        let (task, number) = id.rsplit_once('-')?;
+        number.parse::<u8>().ok().filter(|number| *number < SONGS)?;
+        Self::done(task)
+    }
+
+    /// The order of this id, if it is done.
+    fn done(id: &str) -> Option<Self> {
+        Self::decode(id).filter(|task| task.job.state(now_micros()) == JobState::Ready)
+    }
+
+    /// What happens to what goes on from it and does not say so itself: it takes as long as this one did.
+    fn next(&self) -> Directive {
+        Directive {
+            outcome: self.then,
+            delay: Some(Duration::from_millis(self.job.delay_millis.into())),
+            then: self.then,
+            ..Directive::default()
+        }
     }
 
     /// The job of the songs' pictures.
@@ -266,11 +335,11 @@ impl Task {
 
     /// The record with so many songs to be heard. The order's words are not in the id, so they cannot come back.
     fn record(&self, status: &str, songs: u8, place: impl Fn(&Job, u8) -> String) -> Value {
-        let pictures = self.pictures();
+        let (pictures, id) = (self.pictures(), self.encode());
         let of = |number: u8| {
             let there = |url: String| if number < songs { url } else { String::new() };
             json!({
-                "id": format!("{}-{number}", self.job.nonce),
+                "id": format!("{id}-{number}"),
                 "audioUrl": there(place(&self.job, number)),
                 "streamAudioUrl": "",
                 "imageUrl": there(place(&pictures, number)),

@@ -14,7 +14,7 @@ use crate::{
     Door, Gate,
     error::ApiError,
     http::{
-        account, admin, audit_log, callback, chat, file, health, keys, media, models, music,
+        account, admin, audit_log, callback, chat, cover, file, health, keys, media, models, music,
         orders, quote, redeem, responses, task, uploads, usage, webhooks, welcome,
     },
     observe::ObserveLayer,
@@ -111,6 +111,36 @@ static ROUTES: &[Route] = &[
         media::accepting("audio/music")
     }),
     row(Method::GET, "/audio/music/feed", READ, || get(music::feed)),
+    row(Method::POST, "/audio/music/extend", INFERENCE, || {
+        media::accepting("audio/music/extend")
+    }),
+    row(
+        Method::POST,
+        "/audio/music/cover/generate",
+        INFERENCE,
+        || media::accepting("audio/music/cover/generate"),
+    ),
+    row(Method::GET, "/audio/music/cover/status", READ, || {
+        get(cover::status)
+    }),
+    row(
+        Method::POST,
+        "/audio/music/upload-cover/generate",
+        INFERENCE,
+        || media::accepting("audio/music/upload-cover/generate"),
+    ),
+    row(
+        Method::GET,
+        "/audio/music/upload-cover/status",
+        READ,
+        || get(music::upload_status),
+    ),
+    row(
+        Method::POST,
+        "/audio/music/timestamped-lyrics",
+        INFERENCE,
+        || media::accepting("audio/music/timestamped-lyrics"),
+    ),
     row(Method::POST, "/audio/speech", INFERENCE, || {
         media::accepting("audio/speech")
     }),

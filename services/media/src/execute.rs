@@ -17,7 +17,8 @@ use upstream::{Class, Failure, Wait};
 use crate::{
     Error, Media,
     finish::Failed,
-    inputs, late, look,
+    inputs, late,
+    look::{self, Made},
     moves::Move,
     pace::Call,
     providers::{MediaProvider, Order, Started},
@@ -88,16 +89,16 @@ async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), 
             parameters: &input,
             callback: callback.as_deref(),
         };
-        let provider = candidate.route.provider.clone();
+        let provider = &candidate.route.provider;
         let started = candidate.adapter.start(&candidate.access, &order);
         match ask(media, "submit", candidate.route, started).await {
             Ok(started) => {
                 reach(Point::MediaAfterSubmit);
-                return accepted(media, task, provider, started).await;
+                return accepted(media, task, &candidate, started).await;
             }
             Err(failure) => {
-                upstream::report(&provider, "submit", &failure);
-                media.heed(task.mode, &provider, Call::Submit, &failure);
+                upstream::report(provider, "submit", &failure);
+                media.heed(task.mode, provider, Call::Submit, &failure);
                 if !failure.another_may_serve() {
                     return refused(media, task, &failure, Others::Asked).await;
                 }
@@ -194,17 +195,20 @@ pub(crate) async fn ask<T>(
     upstream::traced(what, (&route.provider, &route.model), in_time).await
 }
 
+/// The provider has the job. Where it has made it already, this worker goes on with what it made; if it dies before that is kept, a look asks
+/// for it again.
 async fn accepted(
     media: &Media,
     task: Task,
-    provider: String,
+    candidate: &Candidate<'_>,
     started: Started,
 ) -> Result<(), Error> {
     let now = media.db.now_micros();
     let Some(mut taken) = Move::of(task.clone(), Event::Accepted) else {
         return Ok(());
     };
-    taken.after.due_at = media.first_look(&taken.after, &provider);
+    let provider = &candidate.route.provider;
+    taken.after.due_at = media.first_look(&taken.after, provider);
     taken.after.provider = Some(provider.clone());
     taken.after.job = Some(started.job.clone());
     taken.after.polls = 0;
@@ -215,10 +219,23 @@ async fn accepted(
         cost: started.cost,
         ..Finding::default()
     });
-    if media.make(taken).await? {
+    if !started.files.is_empty() {
+        taken.after.lease_until = media.lease().until;
+    }
+    let running = taken.after.clone();
+    if !media.make(taken).await? {
+        return late::leave(media, (task, provider.clone()), started).await;
+    }
+    if started.files.is_empty() {
         return Ok(());
     }
-    late::leave(media, (task, provider), started).await
+    let made = Made {
+        files: &started.files,
+        about: Vec::new(),
+        cost: started.cost,
+        origin: &candidate.access.base_url,
+    };
+    Box::pin(look::store_outputs(media, running, made)).await
 }
 
 /// What is known of the providers beside the one that refused a task.

@@ -1,11 +1,13 @@
 //! Uploaded files as inputs of tasks: a `file_…` in the place of a URL. It is checked at the submit, and stands in the task as it came. A
 //! provider is given a signed link of ours that lives as long as the task may, or the bytes themselves; it never sees the id.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::clock::MICROS_PER_SECOND;
 use domain::{
     FileId,
-    catalogue::{Model, Resolved},
+    catalogue::{Model, ParamType, Resolved},
 };
 use futures::TryStreamExt as _;
 use proto::{Fault, Kind, Violation, code};
@@ -52,23 +54,52 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
             continue;
         };
         let message = match look(media, owner(task), id).await? {
-            None => format!("{param} must be a file that is kept: there is no {id} for this key"),
-            Some(file) => {
-                let medium = Medium::of(&param);
-                if file.content_type.starts_with(medium.types) {
-                    continue;
-                }
-                let (name, kind) = (medium.name, file.content_type);
-                format!("{param} must be {name}: {id} is {kind}")
-            }
+            None => Some(format!(
+                "{param} must be a file that is kept: there is no {id} for this key"
+            )),
+            Some(file) => unfit(media, model, &param, &file).await?,
         };
-        violations.push(Violation { param, message });
+        violations.extend(message.map(|message| Violation { param, message }));
     }
     if violations.is_empty() {
         Ok(())
     } else {
         Err(Fault::from_violations(code::INVALID_PARAMETER, violations).into())
     }
+}
+
+/// Why a file cannot be what its parameter is, if it cannot.
+async fn unfit(
+    media: &Media,
+    model: &Model,
+    param: &str,
+    file: &File,
+) -> Result<Option<String>, Error> {
+    let (medium, id) = (Medium::of(param), file.id);
+    if !file.content_type.starts_with(medium.types) {
+        let (name, kind) = (medium.name, &file.content_type);
+        return Ok(Some(format!("{param} must be {name}: {id} is {kind}")));
+    }
+    let mut params = model.params.iter();
+    let Some(ParamType::Sound {
+        min_seconds: min,
+        max_seconds: max,
+    }) = params.find(|own| own.name == param).map(|own| &own.of)
+    else {
+        return Ok(None);
+    };
+    let (least, most) = (
+        Duration::from_secs((*min).into()),
+        Duration::from_secs((*max).into()),
+    );
+    let found = match media.kept.uploads.lasts(file).await? {
+        Some(lasts) if (least..=most).contains(&lasts) => return Ok(None),
+        Some(lasts) => format!("{id} lasts {}", lasts.as_secs_f64()),
+        None => format!("{id} does not say how long it lasts"),
+    };
+    Ok(Some(format!(
+        "{param} must be a sound of {min} to {max} seconds: {found}"
+    )))
 }
 
 fn owner(task: &Task) -> Owner {

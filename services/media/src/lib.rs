@@ -33,6 +33,7 @@
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
 //! | `inputs.rs` | such files as inputs of tasks |
+//! | `origin.rs` | the earlier task that a task goes on from |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
 //! | `storage/` | the store of both: a directory, or a bucket |
 //! | `providers/` | the wire protocols |
@@ -163,6 +164,7 @@ pub const MIGRATIONS: &[Migration] = &[
     ),
     Migration::both(13, "line", include_str!("../migrations/0013_line.sql")),
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
+    Migration::both(15, "songs", include_str!("../migrations/0015_songs.sql")),
     Migration::both(16, "stops", include_str!("../migrations/0016_stops.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chassis::{clock::micros, telemetry::causes};
 use domain::charge::Ending;
 use proto::code;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use upstream::{EgressError, Failure};
@@ -27,6 +28,7 @@ use crate::{
         attempt::{Finding, Outcome},
     },
     task::{About, Output, Task},
+    tell, view,
 };
 
 /// What a provider answers for a file that is not there, and after how many such answers in a row it never will be.
@@ -41,11 +43,20 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
     };
     let checked = candidate.adapter.check(&candidate.access, &job);
     match ask(media, "check", candidate.route, checked).await {
-        Ok(Progress::Running { percent, position }) => {
+        Ok(Progress::Running {
+            percent,
+            position,
+            clips,
+        }) => {
             if is_to_be_stopped(media, &task, &candidate).await? {
                 return media.withdraw(task).await.map(drop);
             }
-            still_running(media, task, (percent, position)).await
+            let seen = Seen {
+                percent,
+                position,
+                clips,
+            };
+            still_running(media, task, seen).await
         }
         Ok(Progress::Done { files, about, cost }) => {
             let made = Made {
@@ -194,6 +205,7 @@ async fn pass_on(media: &Media, task: Task, failed: Finding) -> Result<(), Error
     let after = &mut passed.after;
     (after.provider, after.job) = (None, None);
     (after.progress, after.queue_position) = (None, None);
+    after.clips = Vec::new();
     after.attempts = after.attempts.saturating_add(1);
     after.lease_until = media.lease().until;
     let task = after.clone();
@@ -212,7 +224,7 @@ async fn missing(media: &Media, task: Task) -> Result<(), Error> {
     let since = runs.last().map_or(0, |run| run.submitted_at);
     let age = media.db.now_micros().saturating_sub(since);
     if age < micros(media.config.poll.settle_in) {
-        return still_running(media, task, (None, None)).await;
+        return still_running(media, task, Seen::default()).await;
     }
     warn!(task.id = %task.id, "the provider lost the job");
     let lost = Failed::of(Ending::JobLost, code::UPSTREAM_FAILED);
@@ -222,31 +234,54 @@ async fn missing(media: &Media, task: Task) -> Result<(), Error> {
         .map(drop)
 }
 
-/// `told`: how far it is, in percent, and how many jobs are before it.
-async fn still_running(
-    media: &Media,
-    task: Task,
-    (percent, position): (Option<i64>, Option<i64>),
-) -> Result<(), Error> {
+/// How far a job is.
+#[derive(Default)]
+struct Seen {
+    percent: Option<i64>,
+    /// How many jobs are before it.
+    position: Option<i64>,
+    /// What is known of its songs.
+    clips: Vec<Map<String, Value>>,
+}
+
+async fn still_running(media: &Media, task: Task, seen: Seen) -> Result<(), Error> {
+    let Seen {
+        percent,
+        position,
+        clips,
+    } = seen;
     let mut due_at = media.next_look(&task);
     let still_asking = micros(media.config.poll.cancel.timeout);
     if task.cancel_asked_at.saturating_add(still_asking) > media.db.now_micros() {
         // Whoever asks the provider to stop it may die before he does.
         due_at = due_at.min(task.cancel_asked_at.saturating_add(still_asking));
     }
+    let moved = (percent.is_some() && percent != task.progress)
+        || position != task.queue_position
+        || !clips.is_empty() && clips != task.clips;
+    let stage_before = view::stage(&task);
     let looked = |task: &mut Task| {
         task.polls = task.polls.saturating_add(1);
         task.poll_failures = 0;
         task.due_at = due_at;
         task.progress = percent.or(task.progress);
         task.queue_position = position;
+        if !clips.is_empty() {
+            task.clips = clips;
+        }
     };
-    let moved = (percent.is_some() && percent != task.progress) || position != task.queue_position;
-    let change = if moved {
+    let mut change = if moved {
         Move::seen(task, looked)
     } else {
         Move::unseen(task, looked)
     };
+    let after = &change.after;
+    if let Some(stage) = view::stage(after).filter(|stage| Some(*stage) != stage_before)
+        && after.callback_url().is_some()
+    {
+        let told = tell::reached(after, stage, media.db.now_micros())?;
+        change.tell.push(told);
+    }
     media.make(change).await.map(drop)
 }
 
@@ -261,15 +296,15 @@ async fn look_failed(media: &Media, task: Task, asked: Option<Duration>) -> Resu
 }
 
 /// What a provider has made.
-struct Made<'a> {
+pub(crate) struct Made<'a> {
     /// Its URLs.
-    files: &'a [String],
+    pub(crate) files: &'a [String],
     /// What it knows of them.
-    about: Vec<About>,
+    pub(crate) about: Vec<About>,
     /// What it says it billed.
-    cost: Option<Cost>,
+    pub(crate) cost: Option<Cost>,
     /// Where the provider is.
-    origin: &'a Url,
+    pub(crate) origin: &'a Url,
 }
 
 /// What became of a file.
@@ -285,7 +320,7 @@ enum Kept {
 }
 
 /// Fetches what the provider made, as far as one task may keep files and until its deadline; only then is the task a success.
-async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), Error> {
+pub(crate) async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> Result<(), Error> {
     let (count, bounds) = (made.files.len(), &media.config.outputs);
     if count > bounds.max_files_per_task {
         error!(task.id = %task.id, count, "a provider made more files than a task may keep");

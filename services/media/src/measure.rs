@@ -13,6 +13,10 @@ use std::{
 use lofty::{config::ParseOptions, file::AudioFile as _, probe::Probe};
 use matroska_demuxer::MatroskaFile;
 use re_mp4::{BoxHeader, BoxType, MehdBox, MvhdBox, ReadBox as _, TkhdBox};
+use tokio::runtime::Handle;
+use tracing::warn;
+
+use crate::{Error, storage::Store};
 
 /// Bytes at the beginning of a file that tell its type.
 pub(crate) const HEAD_BYTES: usize = 4096;
@@ -41,6 +45,8 @@ pub(crate) struct Measures {
     pub(crate) millis: Option<u64>,
 }
 
+/// What is kept of a provider whose result is a text.
+pub(crate) const JSON: &str = "application/json";
 const MP4: &str = "video/mp4";
 const QUICKTIME: &str = "video/quicktime";
 const WEBM: &str = "video/webm";
@@ -83,6 +89,33 @@ fn has_word(head: &[u8], word: &[u8]) -> bool {
 /// A frame of layer III, of whichever version of MPEG, with or without a checksum.
 fn is_mpeg_sound(head: &[u8]) -> bool {
     matches!(head, [0xFF, 0xE2 | 0xE3 | 0xF2 | 0xF3 | 0xFA | 0xFB, ..])
+}
+
+/// Measures a file where it is kept, which has so many bytes.
+///
+/// # Errors
+/// When it cannot be read there: what it costs may depend on it, so that it must be tried again.
+pub(crate) async fn kept(
+    store: &Store,
+    (key, bytes): (String, u64),
+    content_type: &'static str,
+) -> Result<Measures, Error> {
+    let (store, place, waiter) = (store.clone(), key.clone(), Handle::current());
+    let measured = tokio::task::spawn_blocking(move || {
+        let file = store.bytewise((&place, bytes), waiter)?;
+        measure(content_type, file)
+    });
+    match measured.await {
+        Ok(measured) => measured.map_err(|error| {
+            let (store, source) = ("outputs", error.into());
+            object_store::Error::Generic { store, source }.into()
+        }),
+        // A file that a library stumbles over can be delivered all the same.
+        Err(_) => {
+            warn!(file = key, content_type, "a file cannot be measured");
+            Ok(Measures::unknown(content_type))
+        }
+    }
 }
 
 /// Measures a file of a type that [`content_type`] gave. It reads, so it has no place on an async thread.

@@ -10,14 +10,13 @@ use futures::{StreamExt as _, stream::BoxStream};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
-use tracing::warn;
 use upstream::{Caps, Download, GuardedClient, Redirects, Trust};
 use url::Url;
 
 use crate::{
     Error, config,
     measure::{self, HEAD_BYTES, Measures},
+    providers::INLINE,
     storage::{Note, Store, Writer},
     store::{
         claim,
@@ -45,6 +44,14 @@ struct Row {
     db: Db,
 }
 
+/// A file on its way.
+enum Coming<'a> {
+    /// From its provider.
+    File(Box<Download>),
+    /// A text that its provider has given at once.
+    Text(&'a str),
+}
+
 /// What is known of bytes that were written.
 struct Written {
     content_type: &'static str,
@@ -59,7 +66,7 @@ pub(crate) struct Source<'a> {
     /// With which claim its task was taken.
     pub(crate) claims: i64,
     pub(crate) number: u32,
-    /// Where it is, for a short while.
+    /// Where it is, for a short while; or itself, behind [`INLINE`].
     pub(crate) url: &'a str,
     /// The provider's configured address, which the operator vouches for.
     pub(crate) origin: &'a Url,
@@ -97,22 +104,17 @@ impl Outputs {
         let file = (source.task, source.number);
         self.check_is_ours(&source).await?;
         self.expect(file, now).await?;
-        let caps = Caps {
-            timeout: self.caps.timeout.min(source.time),
-            max_bytes: self.caps.max_bytes.min(source.bytes),
-            ..self.caps
+        let mut coming = match source.url.strip_prefix(INLINE) {
+            Some(text) => Coming::Text(text),
+            None => Coming::File(Box::new(self.download(&source).await?)),
         };
-        let mut download = self
-            .guard
-            .get_to(source.url, Trust::Origin(source.origin), &caps)
-            .await?;
         let row = Row {
             file,
             db: self.db.clone(),
         };
         let mut writer = self.store.begin(&key(file), Arc::new(row)).await?;
         let written = async {
-            let written = write(&mut download, &mut writer).await?;
+            let written = coming.write(&mut writer).await?;
             self.check_is_ours(&source).await?;
             Ok(written)
         };
@@ -125,7 +127,13 @@ impl Outputs {
             }
         };
         writer.finish().await?;
-        let measures = self.measure(file, &written).await?;
+        let measures = match coming {
+            Coming::File(_) => {
+                let place = (key(file), written.bytes);
+                measure::kept(&self.store, place, written.content_type).await?
+            }
+            Coming::Text(_) => Measures::unknown(written.content_type),
+        };
         Ok(Output {
             number: source.number,
             content_type: measures.content_type.to_owned(),
@@ -137,6 +145,17 @@ impl Outputs {
             expires_at: now.saturating_add(micros(self.retention)),
             about: None,
         })
+    }
+
+    /// A file of a provider's, on its way.
+    async fn download(&self, source: &Source<'_>) -> Result<Download, Error> {
+        let caps = Caps {
+            timeout: self.caps.timeout.min(source.time),
+            max_bytes: self.caps.max_bytes.min(source.bytes),
+            ..self.caps
+        };
+        let trust = Trust::Origin(source.origin);
+        Ok(self.guard.get_to(source.url, trust, &caps).await?)
     }
 
     /// Refuses a file of a task that has ended, or was taken by somebody else.
@@ -156,31 +175,6 @@ impl Outputs {
         self.db
             .write(move |connection| Box::pin(coming::expect(connection, file, due_at)))
             .await
-    }
-
-    /// How large and how long a kept file is, as far as it says.
-    ///
-    /// # Errors
-    /// When it cannot be read where it is kept: what it costs may depend on it, so that it must be tried again.
-    async fn measure(&self, file: (TaskId, u32), written: &Written) -> Result<Measures, Error> {
-        let (store, key, waiter) = (self.store.clone(), key(file), Handle::current());
-        let (content_type, bytes) = (written.content_type, written.bytes);
-        let measured = tokio::task::spawn_blocking(move || {
-            let file = store.bytewise((&key, bytes), waiter)?;
-            measure::measure(content_type, file)
-        });
-        match measured.await {
-            Ok(measured) => measured.map_err(|error| {
-                let (store, source) = ("outputs", error.into());
-                object_store::Error::Generic { store, source }.into()
-            }),
-            // A file that a library stumbles over can be delivered all the same.
-            Err(_) => {
-                let (task, number) = file;
-                warn!(task.id = %task, number, content_type, "an output cannot be measured");
-                Ok(Measures::unknown(content_type))
-            }
-        }
     }
 
     /// A file's bytes, or some of them.
@@ -255,6 +249,26 @@ impl Note for Row {
         }
         // The task has ended meanwhile.
         Err(Fault::of(code::NOT_FOUND).into())
+    }
+}
+
+// === impl Coming ===
+
+impl Coming<'_> {
+    async fn write(&mut self, writer: &mut Writer) -> Result<Written, Error> {
+        match self {
+            Self::File(download) => write(download, writer).await,
+            Self::Text(text) => {
+                let mut hash = Sha256::new();
+                hash.update(text.as_bytes());
+                writer.write(text.as_bytes()).await?;
+                Ok(Written {
+                    content_type: measure::JSON,
+                    bytes: u64::try_from(text.len()).unwrap_or(u64::MAX),
+                    sha256: hex(hash),
+                })
+            }
+        }
     }
 }
 

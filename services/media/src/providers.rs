@@ -55,6 +55,9 @@ pub(crate) struct Order<'a> {
     pub callback: Option<&'a str>,
 }
 
+/// What begins a file that is a text of JSON itself, in the place of its URL.
+pub(crate) const INLINE: &str = "data:application/json,";
+
 /// The provider took the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Started {
@@ -62,6 +65,8 @@ pub(crate) struct Started {
     pub job: String,
     /// What it says that the job costs us, where it tells at once.
     pub cost: Option<Cost>,
+    /// What it made, as [`Progress::Done`] has it, where it did so at once; else nothing.
+    pub files: Vec<String>,
 }
 
 /// What a provider says it billed.
@@ -80,6 +85,8 @@ pub(crate) enum Progress {
         percent: Option<i64>,
         /// How many jobs are before it in the provider's queue, where the provider tells.
         position: Option<i64>,
+        /// What it knows of the songs that it makes, as customers read it.
+        clips: Vec<Map<String, Value>>,
     },
     /// Done: where the files are, for a short while.
     Done {
@@ -138,6 +145,19 @@ pub(crate) enum Heard {
 /// The provider's content policy refused a request, or what it made of one.
 fn moderated(words: &str) -> Failure {
     Failure::reported(Verdict::with_detail(Class::Moderated, words))
+}
+
+// === impl Started ===
+
+impl Started {
+    /// A job that takes its time.
+    pub(crate) const fn taken(job: String, cost: Option<Cost>) -> Self {
+        Self {
+            job,
+            cost,
+            files: Vec::new(),
+        }
+    }
 }
 
 // === impl Progress ===

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     Error, Media,
     hold::available,
-    inputs, room,
+    inputs, origin, room,
     submit::{Submission, prepare},
 };
 
@@ -15,6 +15,7 @@ pub(crate) async fn quote(media: &Media, submission: Submission) -> Result<Quote
     let (task, _) = prepare(media, &submission).await?;
     room::for_outputs(media, &submission.caller).await?;
     inputs::check(media, &task).await?;
+    origin::check_once(media, &task).await?;
     let available = available(media, &submission.caller).await?;
     let factor = task.price.applied.price_factor;
     let mut resolved = task.price.applied.parameters;

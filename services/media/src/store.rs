@@ -5,7 +5,7 @@ macro_rules! columns {
     () => {
         "id, account, mode, route, model, state, version, request, held, charged, price_version, attempts, provider, job, \
          progress, polls, poll_failures, due_at, not_before, claims, lease_until, error, created_at, started_at, completed_at, \
-         deadline_at, trace, price, line, queue_position, cancel_asked_at, heard_at"
+         deadline_at, trace, price, line, queue_position, cancel_asked_at, heard_at, clips"
     };
 }
 

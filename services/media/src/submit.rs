@@ -91,6 +91,7 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     inputs::check(media, &task).await?;
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
+        once: origin::once(media, &task),
         task,
         key: submission.caller.key,
         room: room::of(media, &submission),
@@ -138,6 +139,8 @@ pub(crate) async fn prepare(
         let (model, allowed) = (model.slug.clone(), submission.models.clone());
         return Err(Fault::from(Unserved::NotAllowed { model, allowed }).into());
     }
+    let found = origin::find(media, submission, model, parameters);
+    let (parameters, origin) = Box::pin(found).await?;
     let (created_at, mode) = (media.db.now_micros(), submission.caller.mode);
     let at = Moment::from_micros(created_at);
     let factor = submission.caller.price_factor;
@@ -147,7 +150,6 @@ pub(crate) async fn prepare(
     reachable(media, mode, model, &parameters)?;
     let inputs = model.urls(&parameters);
     check_urls(media, mode, inputs, callback_url.as_deref()).await?;
-    let origin = Box::pin(origin::find(media, submission, model, &parameters)).await?;
     let request = Request {
         parameters,
         callback_url,
@@ -189,6 +191,7 @@ pub(crate) async fn prepare(
         cancel_asked_at: 0,
         heard_at: 0,
         trace: traceparent(),
+        clips: Vec::new(),
     };
     Ok((task, request))
 }
@@ -370,12 +373,18 @@ async fn insert(
                         None => None,
                     },
                 };
-                // None: it was dropped meanwhile, or belongs to somebody else.
-                earlier.map(Inserted::Earlier).ok_or_else(|| {
-                    Fault::of(code::IDEMPOTENCY_IN_PROGRESS)
-                        .retry_after(SOON)
-                        .into()
-                })
+                if let Some(earlier) = earlier {
+                    return Ok(Inserted::Earlier(earlier));
+                }
+                if let Some(once) = &new.once
+                    && let Some(by) =
+                        table::by_once(&mut *connection, &new.task.route, once).await?
+                {
+                    return Err(once.taken(by).into());
+                }
+                // It was dropped meanwhile, or belongs to somebody else.
+                let dropped = Fault::of(code::IDEMPOTENCY_IN_PROGRESS).retry_after(SOON);
+                Err(dropped.into())
             })
         })
         .await

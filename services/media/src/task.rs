@@ -78,6 +78,8 @@ pub(crate) struct Task {
     pub heard_at: i64,
     /// The W3C traceparent of the request that submitted it, or nothing.
     pub trace: String,
+    /// What is known of the songs that it makes before they are there.
+    pub clips: Vec<Map<String, Value>>,
 }
 
 /// What was asked for: kept sealed.
@@ -166,6 +168,16 @@ impl Request {
 // === impl Output ===
 
 impl Output {
+    /// What its provider says of it by this name.
+    pub(crate) fn fact(&self, name: &str) -> Option<&str> {
+        self.about.as_ref()?.facts.get(name)?.as_str()
+    }
+
+    /// Whether it is a result of its own.
+    pub(crate) fn is_result(&self) -> bool {
+        self.about.as_ref().is_none_or(|about| !about.is_part)
+    }
+
     /// Whether another file is its picture.
     pub(crate) fn shows(&self, other: &Self) -> bool {
         self.about.as_ref().and_then(|about| about.picture) == Some(other.number)

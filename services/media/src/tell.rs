@@ -1,4 +1,4 @@
-//! The outbox of media: rings the bell for workers, settles holds with billing, hands finished tasks to webhooks.
+//! The outbox of media: rings the bell for workers, settles holds with billing, hands tasks that have ended, or got further, to webhooks.
 
 use chassis::{
     failpoint::{Point, reach},
@@ -11,7 +11,7 @@ use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
 };
-use domain::{AccountId, EventType, Mode, TaskId, ids, receipt::Receipt};
+use domain::{AccountId, EventId, EventType, Micros, Mode, TaskId, ids, receipt::Receipt};
 use proto::{
     billing::v1::{Outcome, SettleRequest},
     common::v1::Context,
@@ -19,15 +19,21 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 
-use crate::{Error, Media, state::State, store, task::Task};
+use crate::{
+    Error, Media,
+    state::State,
+    store,
+    task::{TEXT_IS_THERE, Task},
+};
 
 /// Rings for a queued task.
 pub(crate) const RUN: &str = "run";
 /// Captures or releases the hold of a task.
 const SETTLE: &str = "settle";
-/// Tells the customer how a task ended.
+/// Tells the customer how a task ended, or how far it is.
 const ENDED: &str = "ended";
 /// Every topic: one that cannot be told does not hold up the others.
 pub(crate) const TOPICS: [&str; 3] = [RUN, SETTLE, ENDED];
@@ -55,6 +61,18 @@ struct Payer {
     mode: String,
 }
 
+/// How far a task was, which may be further by the time that it is told: the wire shape of an outbox payload.
+#[derive(Debug, Deserialize, Serialize)]
+struct Reached {
+    stage: String,
+    /// Its version, progress and attempts then.
+    sequence: i64,
+    progress: Option<i64>,
+    attempts: i64,
+    /// Microseconds UTC.
+    at: i64,
+}
+
 /// The row that rings for a queued task.
 pub(crate) fn run(task: TaskId) -> NewRow {
     row(RUN, task, Vec::new())
@@ -78,6 +96,18 @@ pub(crate) fn ended(task: TaskId) -> NewRow {
     row(ENDED, task, Vec::new())
 }
 
+/// The row that tells the customer how far a task is.
+pub(crate) fn reached(task: &Task, stage: &str, now: i64) -> Result<NewRow, Error> {
+    let payload = serde_json::to_vec(&Reached {
+        stage: stage.to_owned(),
+        sequence: task.version,
+        progress: task.progress,
+        attempts: task.attempts,
+        at: now,
+    })?;
+    Ok(row(ENDED, task.id, payload))
+}
+
 fn row(topic: &'static str, task: TaskId, payload: Vec<u8>) -> NewRow {
     NewRow {
         id: mint::<ids::Event>().to_bytes(),
@@ -98,6 +128,47 @@ impl Payer {
             mode: proto::mode_to_wire(mode).into(),
             ..Context::default()
         })
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    /// The task as it was.
+    fn of(&self, task: Task) -> Task {
+        let mut was = Task {
+            state: State::Running,
+            version: self.sequence,
+            progress: self.progress,
+            attempts: self.attempts,
+            charged: Micros::ZERO,
+            error: None,
+            completed_at: None,
+            queue_position: None,
+            ..task
+        };
+        // Of songs that are further by now, the words were there.
+        if self.progress == Some(TEXT_IS_THERE) {
+            for clip in &mut was.clips {
+                clip.insert("status".to_owned(), self.stage.as_str().into());
+            }
+        }
+        was
+    }
+
+    /// The event's id: the same whenever the task gets so far, however often that is, so that it is told once.
+    fn event(&self, task: TaskId) -> EventId {
+        const RANDOM: usize = 8;
+        let hash = Sha256::digest(format!("{task} {}", self.stage));
+        let mut bytes = task.to_bytes();
+        for (byte, other) in bytes.iter_mut().skip(RANDOM).zip(hash) {
+            *byte = other;
+        }
+        // As RFC 9562 marks its ids.
+        if let Some(variant) = bytes.get_mut(RANDOM) {
+            *variant = *variant & 0x3f | 0x80;
+        }
+        EventId::from_slice(&bytes).unwrap_or(task.cast())
     }
 }
 
@@ -184,21 +255,37 @@ impl Media {
         let Some(url) = task.callback_url().map(str::to_owned) else {
             return Ok(());
         };
-        let outputs = store::output::of_task(self.db.reader(), id, sealer);
-        let outputs = self.db.read(outputs).await?;
-        let kind = if task.state == State::Completed {
-            EventType::TaskCompleted.as_str()
-        } else {
-            EventType::TaskFailed.as_str()
+        let reached: Option<Reached> = (!row.payload.is_empty())
+            .then(|| serde_json::from_slice(&row.payload))
+            .transpose()?;
+        let (event, kind, at) = match &reached {
+            Some(reached) => (reached.event(id), EventType::TaskProcessing, reached.at),
+            None => {
+                let event = EventId::from_slice(&row.id).ok_or(Error::Damaged("an event"))?;
+                let kind = if task.state == State::Completed {
+                    EventType::TaskCompleted
+                } else {
+                    EventType::TaskFailed
+                };
+                (event, kind, task.completed_at.unwrap_or(task.created_at))
+            }
         };
+        let (task, outputs) = match &reached {
+            Some(reached) => (reached.of(task), Vec::new()),
+            None => {
+                let outputs = store::output::of_task(self.db.reader(), id, sealer);
+                (task, self.db.read(outputs).await?)
+            }
+        };
+        let kind = kind.as_str();
         let request = PublishRequest {
-            event_id: row.id.to_vec().into(),
+            event_id: event.to_vec().into(),
             account_id: task.account.to_vec().into(),
             mode: proto::mode_to_wire(task.mode).into(),
             task_id: id.to_vec().into(),
             r#type: kind.to_owned(),
             url,
-            payload: self.viewer.event(kind, &task, &outputs)?.into(),
+            payload: self.viewer.event((kind, at), &task, &outputs)?.into(),
         };
         let mut webhooks = self.peers.webhooks.clone();
         let taken = webhooks

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use db::Db;
 use domain::FileId;
-use futures::stream::BoxStream;
+use futures::{TryStreamExt as _, stream::BoxStream};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     Error,
     config::FileLimits,
-    files::Owner,
+    files::{File, Owner},
+    measure::{self, HEAD_BYTES},
     storage::{Note, Store, Writer},
     store::upload as table,
 };
@@ -108,6 +109,22 @@ impl Uploads {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         self.store.read(&key(id), range).await
+    }
+
+    /// How long a sound or a film lasts, as far as it says.
+    ///
+    /// # Errors
+    /// When it cannot be read where it is kept.
+    pub(crate) async fn lasts(&self, file: &File) -> Result<Option<Duration>, Error> {
+        let head = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+        let parts = self.read(file.id, 0..file.bytes.min(head)).await?;
+        let parts: Vec<Bytes> = parts.try_collect().await?;
+        let Some(content_type) = measure::content_type(&parts.concat()) else {
+            return Ok(None);
+        };
+        let place = (key(file.id), file.bytes);
+        let measures = measure::kept(&self.store, place, content_type).await?;
+        Ok(measures.millis.map(Duration::from_millis))
     }
 
     /// Deletes a file; one that is gone already is fine. What a process that died had written of it, in parts or beside its place, goes

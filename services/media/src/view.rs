@@ -41,6 +41,9 @@ struct View<'a> {
     progress: Option<i64>,
     queue_position: Option<i64>,
     stage: Option<&'static str>,
+    /// What is known of songs that are not there yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clips: Option<&'a [Map<String, Value>]>,
     request: &'a Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_truncated: Option<bool>,
@@ -106,8 +109,8 @@ impl Viewer {
         } else {
             task.held
         };
-        let is_result = |output: &&Output| output.about.as_ref().is_none_or(|about| !about.is_part);
-        let results: Vec<&Output> = outputs.iter().filter(is_result).collect();
+        let results = outputs.iter().filter(|output| output.is_result());
+        let results: Vec<&Output> = results.collect();
         let links: Vec<String> = results
             .iter()
             .map(|output| self.link(task, output))
@@ -128,6 +131,8 @@ impl Viewer {
             },
             queue_position: task.queue_position,
             stage: stage(task),
+            clips: (!task.state.is_terminal() && !task.clips.is_empty())
+                .then_some(task.clips.as_slice()),
             request: &request,
             request_truncated: truncated.then_some(true),
             output: results
@@ -158,23 +163,22 @@ impl Viewer {
         })
     }
 
-    /// The body of a webhook (Standard Webhooks: type, timestamp, data).
+    /// The body of a webhook (Standard Webhooks: type, timestamp, data) about what happened at a moment.
     ///
     /// # Errors
     /// Never in practice; serde's signature has one.
     pub(crate) fn event(
         &self,
-        kind: &str,
+        (kind, at): (&str, i64),
         task: &Task,
         outputs: &[Output],
     ) -> Result<Vec<u8>, serde_json::Error> {
         let data = RawValue::from_string(
             String::from_utf8_lossy(&self.view(task, outputs)?).into_owned(),
         )?;
-        let timestamp = rfc3339(task.completed_at.unwrap_or(task.created_at));
         serde_json::to_vec(&Event {
             kind,
-            timestamp,
+            timestamp: rfc3339(at),
             data: &data,
         })
     }
@@ -240,14 +244,15 @@ fn kind(route: &str) -> &'static str {
     match route {
         "images/generations" => "image",
         "videos/generations" => "video",
-        "audio/music" => "music",
+        "audio/music" | "audio/music/extend" | "audio/music/upload-cover/generate" => "music",
+        "audio/music/cover/generate" => "image",
         "audio/speech" => "speech",
         _ => "tool",
     }
 }
 
 /// How far a song is.
-fn stage(task: &Task) -> Option<&'static str> {
+pub(crate) fn stage(task: &Task) -> Option<&'static str> {
     if kind(&task.route) != "music" {
         return None;
     }

@@ -8,6 +8,7 @@
 //! | `{ of = "stability", nearest = [0, 0.5, 1] }` | the nearest of these |
 //! | `{ of = "title", or = "Untitled" }` | the same, and this where it is not there |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
+//! | `{ join = ["$style", "$tags"], by = ", ", or = "any" }` | those texts that are there, in one; where none is, the last |
 //! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
 //! | anything else | itself; `"$$5"` is the text `$5` |
 
@@ -26,6 +27,14 @@ struct Sent<'a> {
     or: Option<&'a Value>,
     /// The numbers of which the nearest is sent.
     nearest: Option<&'a [Value]>,
+}
+
+/// Texts that are sent as one.
+struct Joined<'a> {
+    texts: &'a [Value],
+    by: &'a str,
+    /// What is sent where none of them is there.
+    or: Option<&'a Value>,
 }
 
 // === impl ProviderRoute ===
@@ -65,9 +74,10 @@ fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
                 .collect();
             (!there.is_empty() || items.is_empty()).then_some(Value::Array(there))
         }
-        Value::Object(members) => match Sent::read(members) {
-            Some(one) => one.value(resolved),
-            None => Some(Value::Object(table(members, resolved))),
+        Value::Object(members) => match (Sent::read(members), Joined::read(members)) {
+            (Some(one), _) => one.value(resolved),
+            (None, Some(joined)) => joined.value(resolved),
+            (None, None) => Some(Value::Object(table(members, resolved))),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
     }
@@ -80,9 +90,10 @@ fn check(value: &Value, params: &[Param]) -> Result<(), String> {
             Some(_) | None => Ok(()),
         },
         Value::Array(items) => items.iter().try_for_each(|item| check(item, params)),
-        Value::Object(members) => match Sent::read(members) {
-            Some(one) => one.check(members, params),
-            None => members.values().try_for_each(|value| check(value, params)),
+        Value::Object(members) => match (Sent::read(members), Joined::read(members)) {
+            (Some(one), _) => one.check(members, params),
+            (None, Some(joined)) => joined.check(members, params),
+            (None, None) => members.values().try_for_each(|value| check(value, params)),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
@@ -194,7 +205,8 @@ impl<'a> Sent<'a> {
             | ParamType::Number { .. }
             | ParamType::Url
             | ParamType::Urls { .. }
-            | ParamType::Task { .. }
+            | ParamType::Task(_)
+            | ParamType::Sound { .. }
             | ParamType::Items { .. } => Vec::new(),
         };
         let Some(map) = self.map else {
@@ -208,6 +220,41 @@ impl<'a> Sent<'a> {
             ));
         }
         Ok(())
+    }
+}
+
+// === impl Joined ===
+
+impl<'a> Joined<'a> {
+    fn read(members: &'a Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            texts: members.get("join")?.as_array()?,
+            by: members.get("by").and_then(Value::as_str).unwrap_or(" "),
+            or: members.get("or"),
+        })
+    }
+
+    fn value(&self, resolved: &Resolved) -> Option<Value> {
+        let texts = self.texts.iter().filter_map(|text| sent(text, resolved));
+        let texts: Vec<String> = texts.map(|text| key(&text)).collect();
+        if texts.is_empty() {
+            return self.or.cloned();
+        }
+        Some(Value::String(texts.join(self.by)))
+    }
+
+    fn check(&self, members: &Map<String, Value>, params: &[Param]) -> Result<(), String> {
+        let known = ["join", "by", "or"];
+        if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!(
+                "the input of a provider joins texts with {name}; known are {}",
+                known.join(", ")
+            ));
+        }
+        if self.texts.is_empty() || !self.texts.iter().all(Value::is_string) {
+            return Err("the input of a provider joins a list of texts".to_owned());
+        }
+        self.texts.iter().try_for_each(|text| check(text, params))
     }
 }
 
@@ -239,6 +286,8 @@ mod tests {
             images = ["$input_urls"]
             first = "$input_urls[0]"
             second = { of = "input_urls[1]" }
+            both = { join = ["$seed", "by", "$prompt"], by = "-" }
+            none = { join = ["$input_urls[7]", "$input_urls[6]"], or = "any" }
             nested = { prompt = "$prompt", seed = "$seed", list = [1, "$seed"] }"#,
         )
         .unwrap();
@@ -250,12 +299,12 @@ mod tests {
         };
         assert_eq!(
             input(json!({"prompt": "a fox", "resolution": "2k"})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "nested": {"prompt": "a fox", "list": [1]}})
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "both": "by-a fox", "none": "any", "nested": {"prompt": "a fox", "list": [1]}})
         );
         assert_eq!(
             input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
             json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "rough": 5.5, "images": [["https://a.example/1"]],
-                   "first": "https://a.example/1",
+                   "first": "https://a.example/1", "both": "7-by-a fox", "none": "any",
                    "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
         );
         let first = model.providers.first().unwrap();
@@ -289,6 +338,10 @@ mod tests {
             ("a = { of = \"promt\" }", "names promt"),
             ("a = \"$input_urls[8]\"", "no such element"),
             ("a = { of = \"seed\", to = \"text\" }", "sends seed with to"),
+            ("a = { join = [\"$sed\"] }", "names sed"),
+            ("a = { join = [] }", "joins a list of texts"),
+            ("a = { join = [7] }", "joins a list of texts"),
+            ("a = { join = [\"$seed\"], of = 7 }", "joins texts with of"),
             (
                 "a = { of = \"seed\", as = \"word\" }",
                 "as text or as number",

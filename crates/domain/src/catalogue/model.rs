@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Param, ParamType, Rule, param, place};
+use super::{Param, ParamType, Rule, earlier, param, place};
 use crate::{
     Moment,
     price::{Price, Tariff},
@@ -220,7 +220,7 @@ impl Model {
     /// spellings.
     pub fn variants(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut params = self.params.iter();
-        let param = params.find(|param| param.name == VARIANT);
+        let param = params.find(|param| param.name == VARIANT && !param.ours);
         let words = param.and_then(|param| match &param.of {
             ParamType::Choice { values, also } => Some((values, also)),
             ParamType::Text { .. }
@@ -229,7 +229,8 @@ impl Model {
             | ParamType::Boolean
             | ParamType::Url
             | ParamType::Urls { .. }
-            | ParamType::Task { .. }
+            | ParamType::Task(_)
+            | ParamType::Sound { .. }
             | ParamType::Items { .. } => None,
         });
         words.into_iter().flat_map(|(values, also)| {
@@ -300,6 +301,7 @@ impl Model {
             ));
         }
         param::check(&self.params)?;
+        earlier::check(&self.params)?;
         for (name, value) in self.providers.iter().flat_map(|route| &route.when) {
             let mut params = self.params.iter();
             let param = params.find(|param| param.name == *name);

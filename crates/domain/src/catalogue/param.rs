@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use super::Earlier;
 use crate::{FileId, Problem, ProblemKind, TaskId};
 
 /// One parameter.
@@ -24,6 +25,20 @@ pub struct Param {
     /// What an absent field means; resolved before the price is computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// Whether it is ours to say and no customer's: what the earlier task has, else the default.
+    #[serde(default, skip_serializing_if = "is_theirs")]
+    pub ours: bool,
+    /// What its provider is sent where it is left out: this fact of the earlier task's output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherits: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+const fn is_theirs(ours: &bool) -> bool {
+    !*ours
 }
 
 /// What a parameter holds.
@@ -72,9 +87,13 @@ pub enum ParamType {
         max: usize,
     },
     /// An earlier task of the same account and mode, which this one goes on from.
-    Task {
-        /// The slug of the model that made it.
-        model: String,
+    Task(Earlier),
+    /// The id of a sound that was uploaded; bounds included.
+    Sound {
+        /// How many seconds it lasts at least.
+        min_seconds: u32,
+        /// And at most.
+        max_seconds: u32,
     },
     /// A list of objects.
     Items {
@@ -132,7 +151,11 @@ impl Param {
             ParamType::Integer { min, max } => (min <= max, Ok(())),
             ParamType::Number { min, max } => (min <= max, Ok(())),
             ParamType::Items { min, max, fields } => (min <= max, check(fields)),
-            ParamType::Boolean | ParamType::Url | ParamType::Task { .. } => (true, Ok(())),
+            ParamType::Sound {
+                min_seconds: min,
+                max_seconds: max,
+            } => (min <= max, Ok(())),
+            ParamType::Boolean | ParamType::Url | ParamType::Task(_) => (true, Ok(())),
         };
         within?;
         if !in_order {
@@ -195,7 +218,8 @@ impl Param {
             }),
             (ParamType::Boolean, Value::Bool(_)) => Some(value),
             (ParamType::Url, url) if is_input(url) => Some(value),
-            (ParamType::Task { .. }, Value::String(id)) if TaskId::parse(id).is_some() => {
+            (ParamType::Task(_), Value::String(id)) if TaskId::parse(id).is_some() => Some(value),
+            (ParamType::Sound { .. }, Value::String(id)) if FileId::parse(id).is_some() => {
                 Some(value)
             }
             (ParamType::Urls { min, max }, Value::Array(items))
@@ -228,7 +252,7 @@ impl Param {
     /// Puts others in the place of URLs, where there are some.
     pub(super) fn replace_urls(&self, value: &mut Value, other: &impl Fn(&str) -> Option<String>) {
         match (&self.of, value) {
-            (ParamType::Url, Value::String(url)) => {
+            (ParamType::Url | ParamType::Sound { .. }, Value::String(url)) => {
                 if let Some(other) = other(url) {
                     *url = other;
                 }
@@ -257,7 +281,7 @@ impl Param {
     pub(super) fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
         let name = &self.name;
         match &self.of {
-            ParamType::Url => {
+            ParamType::Url | ParamType::Sound { .. } => {
                 let url = value.as_str().map(|url| (name.clone(), url));
                 url.into_iter().collect()
             }
@@ -285,7 +309,7 @@ impl Param {
             | ParamType::Integer { .. }
             | ParamType::Number { .. }
             | ParamType::Boolean
-            | ParamType::Task { .. } => Vec::new(),
+            | ParamType::Task(_) => Vec::new(),
         }
     }
 }
@@ -300,7 +324,12 @@ pub(super) fn read_fields(
     let (mut read, mut problems) = (Map::new(), Vec::new());
     for param in params {
         let at = format!("{path}{}", param.name);
-        let value = match param.take(sent) {
+        let given = if param.ours {
+            Ok(None)
+        } else {
+            param.take(sent)
+        };
+        let value = match given {
             Ok(value) => value.or_else(|| param.default.clone()),
             Err(problem) => {
                 problems.push(problem);
@@ -412,7 +441,8 @@ impl ParamType {
             | Self::Number { .. }
             | Self::Url
             | Self::Urls { .. }
-            | Self::Task { .. }
+            | Self::Task(_)
+            | Self::Sound { .. }
             | Self::Items { .. } => false,
         }
     }
@@ -426,7 +456,10 @@ impl ParamType {
             Self::Number { min, max } => format!("be a number from {min} to {max}"),
             Self::Boolean => "be true or false".to_owned(),
             Self::Url => INPUT.to_owned(),
-            Self::Task { model } => format!("be the id of a task that {model} completed"),
+            Self::Task(Earlier { model, .. }) => {
+                format!("be the id of a task that {model} completed")
+            }
+            Self::Sound { .. } => "be the id of a file, a sound".to_owned(),
             Self::Urls { min: 0 | 1, max } => format!("be a list of at most {max} URLs"),
             Self::Urls { min, max } => format!("be a list of {min} to {max} URLs"),
             Self::Items { min, max, fields } => {

@@ -69,7 +69,8 @@ pub(super) fn text<'p>(place: &str, params: &'p [Param]) -> Option<(&'p Param, P
         | ParamType::Boolean
         | ParamType::Url
         | ParamType::Urls { .. }
-        | ParamType::Task { .. } => return None,
+        | ParamType::Task(_)
+        | ParamType::Sound { .. } => return None,
     };
     let ParamType::Text { min, .. } = &text.of else {
         return None;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Model, Resolved,
+    Model, Param, Resolved,
     model::VARIANT,
     param::{names, read_fields},
 };
@@ -40,13 +40,17 @@ impl Model {
                 return Err(problems);
             }
         };
-        let rules = self.rules.iter().flat_map(|rule| rule.problems(&resolved));
-        let problems: Vec<Problem> = rules.chain(unknown).collect();
+        let problems: Vec<Problem> = self.problems(&resolved).chain(unknown).collect();
         if problems.is_empty() {
             Ok(resolved)
         } else {
             Err(problems)
         }
+    }
+
+    /// What its rules forbid of these parameters.
+    pub(super) fn problems<'a>(&'a self, resolved: &'a Resolved) -> impl Iterator<Item = Problem> {
+        self.rules.iter().flat_map(|rule| rule.problems(resolved))
     }
 
     /// Every URL among resolved parameters, with its path: `input_urls[2]`. Nobody calls one that was not checked.
@@ -74,7 +78,8 @@ impl Model {
     }
 
     fn unknown(&self, name: &str) -> Problem {
-        let own = self.params.iter().filter(|param| param.name != VARIANT);
+        let is_sent = |param: &&Param| param.name != VARIANT && !param.ours;
+        let own = self.params.iter().filter(is_sent);
         let own: Vec<_> = own.cloned().collect();
         Problem {
             kind: ProblemKind::Unknown,

@@ -174,7 +174,8 @@ impl Price {
             | ParamType::Boolean
             | ParamType::Url
             | ParamType::Urls { .. }
-            | ParamType::Task { .. }
+            | ParamType::Task(_)
+            | ParamType::Sound { .. }
             | ParamType::Items { .. } => false,
         });
         if counts {

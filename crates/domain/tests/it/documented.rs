@@ -54,7 +54,8 @@ impl Line {
                 | ParamType::Number { .. }
                 | ParamType::Boolean
                 | ParamType::Urls { .. }
-                | ParamType::Task { .. }
+                | ParamType::Task(_)
+                | ParamType::Sound { .. }
                 | ParamType::Items { .. } => continue,
             };
             sent.insert(param.name.clone(), json!(value));

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use domain::{
-    Catalogue, Micros, Moment, TaskId,
+    Catalogue, FileId, Micros, Moment, TaskId,
     catalogue::{CHAT_ROUTE, EMBEDDINGS_ROUTE, Model, Param, ParamType},
     price::{Frozen, PriceFactor},
 };
@@ -41,8 +41,11 @@ fn value(param: &Param) -> BoxedStrategy<Value> {
             .boxed(),
         ParamType::Boolean => any::<bool>().prop_map(Value::Bool).boxed(),
         ParamType::Url => Just(json!("https://a.example/0.png")).boxed(),
-        ParamType::Task { .. } => {
+        ParamType::Task(_) => {
             Just(json!(TaskId::from_slice(&[7; 16]).unwrap().to_string())).boxed()
+        }
+        ParamType::Sound { .. } => {
+            Just(json!(FileId::from_slice(&[7; 16]).unwrap().to_string())).boxed()
         }
         ParamType::Urls { min, max } => (*min..=*max)
             .prop_map(|count| {
@@ -111,19 +114,36 @@ fn is_filled_in(value: &Value) -> bool {
     match value {
         Value::String(text) => !text.starts_with('$'),
         Value::Array(items) => items.iter().all(is_filled_in),
-        Value::Object(members) => !members.contains_key("of") && members.values().all(is_filled_in),
+        Value::Object(members) => {
+            let is_row = members.contains_key("of") || members.contains_key("join");
+            !is_row && members.values().all(is_filled_in)
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
+}
+
+/// What customers send of it, and what is ours to say.
+fn parted(model: &Model, all: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    let ours = |name: &String| {
+        model
+            .params
+            .iter()
+            .any(|param| param.ours && param.name == *name)
+    };
+    let (ours, sent): (Vec<_>, Vec<_>) = all.clone().into_iter().partition(|(name, _)| ours(name));
+    (sent.into_iter().collect(), ours.into_iter().collect())
 }
 
 /// What must hold for a request; the places of the rows of its price and of its providers, unless it is refused.
 fn holds(
     model: &Model,
-    sent: &Map<String, Value>,
+    all: &Map<String, Value>,
     factor: PriceFactor,
 ) -> Result<Option<(usize, Vec<usize>)>, TestCaseError> {
-    let read = model.resolve(sent.clone());
-    let again = model.resolve(respelled(&model.params, sent));
+    let (sent, ours) = parted(model, all);
+    let resolve = |sent| model.inherit(model.resolve(sent)?, &ours);
+    let read = resolve(sent.clone());
+    let again = resolve(respelled(&model.params, &sent));
     prop_assert_eq!(
         read.as_ref().map_err(Vec::len),
         again.as_ref().map_err(Vec::len)
@@ -135,7 +155,7 @@ fn holds(
             return Ok(None);
         }
     };
-    let twice = model.resolve(resolved.clone());
+    let twice = resolve(parted(model, &resolved).0);
     prop_assert_eq!(twice.as_ref(), Ok(&resolved));
 
     let frozen = Frozen::of(model, &resolved, Moment::default(), factor);

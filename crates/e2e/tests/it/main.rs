@@ -44,6 +44,7 @@ mod receipts;
 mod responses;
 mod say;
 mod sdks;
+mod songs;
 mod start;
 mod stop;
 mod traces;

@@ -163,3 +163,115 @@ async fn hosts_refuse_in_their_own_codes_and_wrong_orders_alike() {
     let no_key: Value = no_key.json().await.unwrap();
     assert_eq!(no_key["code"], 401);
 }
+
+async fn posted(app: &App, path: &str, body: &Value) -> Value {
+    envelope(app.post(&format!("/kie/api/v1/{path}")).json(body)).await
+}
+
+/// The record of an order of songs, once it is done, and the order.
+async fn sung(app: &App, words: &str) -> (String, Value) {
+    let task = accepted(app, "kie", words).await;
+    let record = reaches(app, "kie", &task, &["SUCCESS"]).await;
+    (task, record)
+}
+
+#[tokio::test]
+async fn songs_go_on_from_a_song_and_are_made_of_a_sound() {
+    let app = App::start().await;
+    let (_, first) = sung(&app, "[sandbox delay=1ms]").await;
+    let song = &first["response"]["sunoData"][1]["id"];
+    let longer = |more: Value| {
+        let mut body = json!({
+            "defaultParamFlag": true, "audioId": song, "model": "V5", "callBackUrl": "https://callback.invalid/",
+            "prompt": "la", "style": "folk", "title": "Fox", "continueAt": 5,
+        });
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (more, code) in [
+        (json!({}), 200),
+        (
+            json!({"defaultParamFlag": false, "prompt": null, "style": null}),
+            200,
+        ),
+        (json!({"audioId": "x-0"}), 422),
+        (
+            json!({"audioId": format!("{}9", song.as_str().unwrap())}),
+            422,
+        ),
+        (json!({"model": "V4"}), 422),
+        (json!({"continueAt": 12}), 422),
+        (json!({"continueAt": 0}), 422),
+        (json!({"title": null}), 422),
+    ] {
+        let answer = posted(&app, "generate/extend", &longer(more.clone())).await;
+        assert_eq!(answer["code"], code, "{more}: {answer}");
+        if code == 200 {
+            let task = answer["data"]["taskId"].as_str().unwrap();
+            reaches(&app, "kie", task, &["SUCCESS"]).await;
+        }
+    }
+    let sound = json!({
+        "uploadUrl": "https://example.com/a.mp3", "customMode": false, "instrumental": false, "model": "V4", "prompt": "folk",
+        "callBackUrl": "https://callback.invalid/",
+    });
+    let answer = posted(&app, "generate/upload-cover", &sound).await;
+    let task = answer["data"]["taskId"].as_str().unwrap();
+    reaches(&app, "kie", task, &["SUCCESS"]).await;
+    let nothing = json!({"customMode": false, "instrumental": false, "model": "V4", "callBackUrl": "https://callback.invalid/"});
+    assert_eq!(
+        posted(&app, "generate/upload-cover", &nothing).await["code"],
+        422
+    );
+}
+
+#[tokio::test]
+async fn a_song_has_its_pictures_once_and_its_words_as_often_as_asked() {
+    let app = App::start().await;
+    let (task, first) = sung(&app, "[sandbox delay=1ms]").await;
+    let order = json!({"taskId": task, "callBackUrl": "https://callback.invalid/"});
+    let answer = posted(&app, "suno/cover/generate", &order).await;
+    let cover = answer["data"]["taskId"].as_str().unwrap().to_owned();
+    let again = posted(&app, "suno/cover/generate", &order).await;
+    assert_eq!(
+        (&again["code"], &again["data"]["taskId"]),
+        (&json!(400), &json!(cover))
+    );
+    let path = format!("/kie/api/v1/suno/cover/record-info?taskId={cover}");
+    let polling = async {
+        loop {
+            let record = envelope(app.get(&path)).await["data"].clone();
+            if record["successFlag"] == 1 {
+                return record;
+            }
+        }
+    };
+    let record = tokio::time::timeout(PATIENCE, polling).await.unwrap();
+    let images = record["response"]["images"].as_array().unwrap();
+    assert_eq!(images.len(), 2);
+    for url in images {
+        let file = app.client.get(url.as_str().unwrap()).send().await.unwrap();
+        assert_eq!(file.headers()["content-type"], "image/jpeg");
+    }
+    let song = &first["response"]["sunoData"][0]["id"];
+    let words = json!({"taskId": task, "audioId": song});
+    for _ in 0..2 {
+        let timed = posted(&app, "generate/get-timestamped-lyrics", &words).await;
+        assert_eq!(timed["data"]["alignedWords"][0]["startS"], 0.5, "{timed}");
+    }
+    for body in [
+        json!({"taskId": task, "audioId": "x"}),
+        json!({"taskId": "x", "audioId": song}),
+        json!([]),
+    ] {
+        let answer = posted(&app, "generate/get-timestamped-lyrics", &body).await;
+        assert_eq!(answer["code"], 404, "{body}");
+    }
+    let (task, first) = sung(&app, "[sandbox delay=1ms then=fail]").await;
+    let words = json!({"taskId": task, "audioId": first["response"]["sunoData"][0]["id"]});
+    assert_eq!(
+        posted(&app, "generate/get-timestamped-lyrics", &words).await["code"],
+        501
+    );
+}

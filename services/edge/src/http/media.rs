@@ -21,13 +21,24 @@ use crate::{
     body,
     error::ApiError,
     http::{
-        enveloped, idempotency_key, images, max_cost, put, put_replayed, speech, success, task,
+        cover, enveloped, idempotency_key, images, lyrics, max_cost, put, put_replayed, speech,
+        success, task,
     },
 };
 
 /// The route of pictures, and that of speech.
 const IMAGES: &str = "images/generations";
 const SPEECH: &str = "audio/speech";
+
+/// The routes of a song's pictures, and of its timed lyrics.
+const COVER: &str = "audio/music/cover/generate";
+const LYRICS: &str = "audio/music/timestamped-lyrics";
+
+/// How an accepted task is answered, and one that has ended, by its view.
+pub(super) type Answers = (
+    fn(TaskId) -> Result<Response, ApiError>,
+    fn(&[u8]) -> Result<Response, ApiError>,
+);
 
 /// The shape in which an answer is wanted.
 pub(super) enum Shape {
@@ -37,6 +48,10 @@ pub(super) enum Shape {
     Pictures(images::Asked),
     /// OpenAI's sound: the bytes.
     Sound(speech::Asked),
+    /// The accepted task in the words of Suno's route for pictures.
+    Cover,
+    /// Timed lyrics, once they are there; their task may take so long.
+    Lyrics(Duration),
 }
 
 /// An accepted task.
@@ -84,9 +99,11 @@ async fn submit(
     let reply = reply.into_inner();
     let task: TaskId = id_from_wire(&reply.task_id)?;
     let mut response = match shape {
-        Shape::Task => accepted(app, caller, task, wait).await?,
+        Shape::Task => accepted(app, caller, task, wait, OWN).await?,
+        Shape::Cover => accepted(app, caller, task, wait, cover::ANSWERS).await?,
         Shape::Pictures(asked) => pictures(app, caller, task, &asked).await?,
         Shape::Sound(asked) => sound(app, caller, task, &asked).await?,
+        Shape::Lyrics(time) => timed_lyrics(app, caller, task, time).await?,
     };
     let headers = response.headers_mut();
     let operation = task.cast::<ids::Operation>().to_string();
@@ -97,26 +114,32 @@ async fn submit(
     Ok(response)
 }
 
+/// In our own words.
+const OWN: Answers = (
+    |task| {
+        let accepted = Accepted {
+            task_id: task.to_string(),
+            status: "IN_PROGRESS",
+        };
+        success(StatusCode::ACCEPTED, &accepted)
+    },
+    |view| Ok(enveloped(StatusCode::OK, view)),
+);
+
 /// The accepted task, or the ended one if the customer would wait and it ended in time.
 async fn accepted(
     app: &App,
     caller: &Scoped<Inference>,
     task: TaskId,
     wait: Option<Duration>,
+    (accepted, ended): Answers,
 ) -> Result<Response, ApiError> {
-    let accepted = || {
-        let accepted = Accepted {
-            task_id: task.to_string(),
-            status: "IN_PROGRESS",
-        };
-        success(StatusCode::ACCEPTED, &accepted)
-    };
     let Some(wait) = wait else {
-        return accepted();
+        return accepted(task);
     };
     let mut response = match task::ended_within(app, caller, task, wait).await {
-        Some(ended) => enveloped(StatusCode::OK, &ended.view),
-        None => accepted()?,
+        Some(found) => ended(&found.view)?,
+        None => accepted(task)?,
     };
     let applied = format!("wait={}", wait.as_secs());
     put(response.headers_mut(), "preference-applied", &applied);
@@ -148,6 +171,19 @@ async fn sound(
     app.sound((caller.context(), task), &ended.view).await
 }
 
+/// The timed lyrics, once they are there.
+async fn timed_lyrics(
+    app: &App,
+    caller: &Scoped<Inference>,
+    task: TaskId,
+    time: Duration,
+) -> Result<Response, ApiError> {
+    let ended = task::ended_within(app, caller, task, time).await;
+    let ended = ended.ok_or_else(|| lyrics::not_yet(task))?;
+    app.timed_lyrics((caller.context(), task), &ended.view)
+        .await
+}
+
 /// How long the customer would wait for the task's end (RFC 7240: `Prefer: wait=N`, in seconds), and may. What else is preferred, or is
 /// no number, is passed over, as the RFC wants it.
 fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
@@ -173,6 +209,8 @@ impl Shape {
         Ok(match route {
             IMAGES => images::read(&app.catalogue, body)?.map_or(Self::Task, Self::Pictures),
             SPEECH => speech::read(&app.catalogue, body)?.map_or(Self::Task, Self::Sound),
+            COVER => Self::Cover,
+            LYRICS => Self::Lyrics(lyrics::time(&app.catalogue, route)),
             _ => Self::Task,
         })
     }
@@ -180,7 +218,7 @@ impl Shape {
     /// The task's own request, where it is not what was sent.
     pub(super) const fn body(&self) -> Option<&Bytes> {
         match self {
-            Self::Task => None,
+            Self::Task | Self::Cover | Self::Lyrics(_) => None,
             Self::Pictures(asked) => Some(&asked.body),
             Self::Sound(asked) => Some(&asked.body),
         }

@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 
 /// What is read of an ended task's view.
 #[derive(Deserialize)]
-struct Ended {
+pub(super) struct Ended {
     error: Option<Failure>,
     consumed_credits: Box<RawValue>,
 }
@@ -162,10 +162,35 @@ fn voices(model: &Model) -> Option<(&Vec<String>, &std::collections::BTreeMap<St
         | ParamType::Boolean
         | ParamType::Url
         | ParamType::Urls { .. }
-        | ParamType::Task { .. }
+        | ParamType::Task(_)
+        | ParamType::Sound { .. }
         | ParamType::Items { .. } => None,
     }
 }
+
+// === impl Ended ===
+
+impl Ended {
+    /// What an ended task cost, as JSON has it.
+    ///
+    /// # Errors
+    /// Why it failed, if it did.
+    pub(super) fn paid(
+        view: &[u8],
+        not_yet: impl FnOnce() -> ApiError,
+    ) -> Result<Box<RawValue>, ApiError> {
+        let Ok(ended) = serde_json::from_slice::<Self>(view) else {
+            return Err(not_yet());
+        };
+        let Some(Failure { code, message }) = ended.error else {
+            return Ok(ended.consumed_credits);
+        };
+        let code = Code::find(&code).unwrap_or(code::INTERNAL);
+        Err(ApiError::new(code, message))
+    }
+}
+
+// === impl App ===
 
 impl App {
     /// The answer to a request in OpenAI's shape, whose task has ended as this view shows it: the sound.
@@ -174,13 +199,7 @@ impl App {
         (context, task): (Context, TaskId),
         view: &[u8],
     ) -> Result<Response, ApiError> {
-        let ended: Ended = serde_json::from_slice(view).map_err(|_| not_yet(task))?;
-        if let Some(Failure { code, message }) = ended.error {
-            return Err(ApiError::new(
-                Code::find(&code).unwrap_or(code::INTERNAL),
-                message,
-            ));
-        }
+        let credits = Ended::paid(view, || not_yet(task))?;
         let request = ReadOutputRequest {
             context: Some(context),
             task_id: task.to_vec().into(),
@@ -191,8 +210,7 @@ impl App {
         // It is made and paid for: no program may ask for it again by itself.
         let sound = file::serve(self, &HeaderMap::new(), File::Output(request)).await;
         let mut sound = sound.map_err(|_| not_yet(task))?;
-        let credits = ended.consumed_credits.get();
-        put(sound.headers_mut(), "x-aio-cost-credits", credits);
+        put(sound.headers_mut(), "x-aio-cost-credits", credits.get());
         Ok(sound)
     }
 }

@@ -70,6 +70,9 @@ pub(super) struct Task {
     queue_position: Option<i64>,
     /// How far a piece of music is.
     stage: Option<Stage>,
+    /// What is known of songs before they are there: of each its `status`, `text` or `first`, and what its entry in `output` will tell of it.
+    #[schema(value_type = Option<Vec<Object>>)]
+    clips: Option<Vec<Value>>,
     /// The parameters that count, at most 8 kB of them.
     #[schema(value_type = Object)]
     request: Value,

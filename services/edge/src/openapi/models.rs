@@ -61,7 +61,8 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
     if !model.default {
         object = object.required(VARIANT);
     }
-    for param in model.params.iter().filter(|param| param.name != VARIANT) {
+    let is_sent = |param: &&Param| param.name != VARIANT && !param.ours;
+    for param in model.params.iter().filter(is_sent) {
         object = object.property(&param.name, schema(param));
         for alias in &param.aliases {
             object = object.property(alias, older(param));
@@ -154,9 +155,22 @@ fn schema(param: &Param) -> RefOr<Schema> {
             .default(default)
             .into(),
         ParamType::Url => url().default(default).into(),
-        ParamType::Task { model } => ObjectBuilder::new()
+        ParamType::Task(earlier) => {
+            let made_by: Vec<String> = earlier.models().map(|name| format!("`{name}`")).collect();
+            let made_by = made_by.join(" or ");
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some(format!("The id of a task that {made_by} completed.")))
+                .into()
+        }
+        ParamType::Sound {
+            min_seconds: min,
+            max_seconds: max,
+        } => ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some(format!("The id of a task that `{model}` completed.")))
+            .description(Some(format!(
+                "The id of an uploaded file: a sound of {min} to {max} seconds."
+            )))
             .into(),
         ParamType::Urls { min, max } => ArrayBuilder::new()
             .items(RefOr::T(Schema::from(url())))

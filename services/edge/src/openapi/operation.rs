@@ -26,6 +26,9 @@ pub(super) const BEARER: &str = "bearer";
 pub(super) const HEADER: &str = "x-api-key";
 
 const JSON: &str = "application/json";
+/// The word of an envelope, and that of Suno's routes for pictures.
+const MESSAGE: &str = "message";
+const MSG: &str = "msg";
 const EVENTS: &str = "text/event-stream";
 /// Whatever the file is.
 const BYTES: &str = "*/*";
@@ -142,7 +145,10 @@ fn parameters(doc: &Doc) -> Vec<Parameter> {
     });
     let wait = matches!(
         doc.gives,
-        Gives::Accepted | Gives::AcceptedOrPictures | Gives::AcceptedOrSound
+        Gives::Accepted
+            | Gives::AcceptedAs(..)
+            | Gives::AcceptedOrPictures
+            | Gives::AcceptedOrSound
     )
     .then(|| {
         let parameter = parameter("Prefer", ParameterIn::Header);
@@ -202,6 +208,7 @@ fn responses(
     let mut given = match doc.gives {
         Gives::Data(status, shape) => vec![(status, json(enveloped(shape(shapes))))],
         Gives::Page(status, shape) => vec![(status, json(enveloped(page(shape(shapes)))))],
+        Gives::Told(shape) => vec![("200", json(around(shape(shapes), MSG)))],
         Gives::Bare(status, shape) => vec![(status, json(shape(shapes)))],
         Gives::Streamed(shape) => vec![("200", json(shape(shapes)).content(EVENTS, text()))],
         Gives::Table(shape) => vec![(
@@ -211,6 +218,10 @@ fn responses(
         Gives::Accepted => accepted(shapes, None),
         Gives::AcceptedOrPictures => accepted(shapes, Some(shapes::of::<Pictures>)),
         Gives::AcceptedOrSound => sounding(accepted(shapes, None)),
+        Gives::AcceptedAs(taken, stands) => vec![
+            ("202", json(around(taken(shapes), MSG))),
+            ("200", json(around(stands(shapes), MSG))),
+        ],
         Gives::Events => vec![
             ("200", ResponseBuilder::new().content(EVENTS, text())),
             ("204", ResponseBuilder::new()),
@@ -298,6 +309,11 @@ fn binary() -> utoipa::openapi::Content {
 
 /// The envelope of our own routes.
 fn enveloped(data: RefOr<Schema>) -> RefOr<Schema> {
+    around(data, MESSAGE)
+}
+
+/// An envelope whose word has this name.
+fn around(data: RefOr<Schema>, name: &str) -> RefOr<Schema> {
     let word = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(["success"]));
@@ -307,8 +323,8 @@ fn enveloped(data: RefOr<Schema>) -> RefOr<Schema> {
     ObjectBuilder::new()
         .property("code", code)
         .required("code")
-        .property("message", word)
-        .required("message")
+        .property(name, word)
+        .required(name)
         .property("data", data)
         .required("data")
         .into()

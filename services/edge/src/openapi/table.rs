@@ -13,7 +13,7 @@ use super::{
     },
     shapes::{self, Shape},
 };
-use crate::http::{music, quote, responses, uploads};
+use crate::http::{cover, lyrics, music, quote, responses, uploads};
 
 /// What is told of a route.
 pub(super) struct Doc {
@@ -53,6 +53,8 @@ pub(super) enum Gives {
     Data(&'static str, Shape),
     /// A page of them, in our envelope.
     Page(&'static str, Shape),
+    /// In the envelope of Suno's routes for pictures.
+    Told(Shape),
     /// As it is: in another API's shape.
     Bare(&'static str, Shape),
     /// As it is, or event by event.
@@ -65,6 +67,8 @@ pub(super) enum Gives {
     AcceptedOrPictures,
     /// A task, or the sound itself.
     AcceptedOrSound,
+    /// A task, and how it stands, in the envelope of Suno's routes for pictures.
+    AcceptedAs(Shape, Shape),
     /// A task, event by event.
     Events,
     /// A file.
@@ -81,6 +85,7 @@ pub(super) fn docs() -> Vec<Doc> {
     [
         chat(),
         submits(),
+        songs(),
         tasks(),
         models(),
         files(),
@@ -178,33 +183,19 @@ fn chat() -> Vec<Doc> {
     ]
 }
 
+/// A route that takes tasks.
+fn submit(path: &'static str, summary: &'static str) -> Doc {
+    row(Method::POST, path, "Tasks", summary)
+        .paid()
+        .takes(Takes::Models)
+        .gives(Gives::Accepted)
+}
+
 fn submits() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Tasks", summary);
-    let submit = |path, summary| {
-        row(Method::POST, path, summary)
-            .paid()
-            .takes(Takes::Models)
-            .gives(Gives::Accepted)
-    };
     vec![
         submit("/images/generations", "Submits a task that makes pictures")
             .gives(Gives::AcceptedOrPictures),
         submit("/videos/generations", "Submits a task that makes a video"),
-        submit("/audio/music", "Submits a task that makes music"),
-        row(
-            Method::GET,
-            "/audio/music/feed",
-            "A task that makes music, in the shape of Suno's routes",
-        )
-        .query(
-            const {
-                &[
-                    Query("task_id", "The task."),
-                    Query("workId", "The same, as it was called before."),
-                ]
-            },
-        )
-        .gives(Gives::Data("200", shapes::of::<music::Feed>)),
         submit("/audio/speech", "Submits a task that speaks a text").gives(Gives::AcceptedOrSound),
         submit(
             "/videos/tools/bg-remover",
@@ -226,6 +217,60 @@ fn submits() -> Vec<Doc> {
             "/images/tools/face-swap",
             "Submits a task that puts another face into a picture",
         ),
+    ]
+}
+
+/// Songs, and what goes on from them, in the shapes of Suno's routes.
+fn songs() -> Vec<Doc> {
+    let row = |path, summary| row(Method::GET, path, "Tasks", summary);
+    vec![
+        submit("/audio/music", "Submits a task that makes music"),
+        row(
+            "/audio/music/feed",
+            "A task that makes music, in the shape of Suno's routes",
+        )
+        .query(
+            const {
+                &[
+                    Query("task_id", "The task."),
+                    Query("workId", "The same, as it was called before."),
+                ]
+            },
+        )
+        .gives(Gives::Data("200", shapes::of::<music::Feed>)),
+        submit(
+            "/audio/music/extend",
+            "Submits a task that goes on with a song",
+        ),
+        submit(
+            "/audio/music/cover/generate",
+            "Submits a task that makes pictures for a song, in the shape of Suno's routes",
+        )
+        .gives(Gives::AcceptedAs(
+            shapes::of::<cover::Accepted>,
+            shapes::of::<cover::Standing>,
+        )),
+        row(
+            "/audio/music/cover/status",
+            "A task that makes pictures for a song, in the shape of Suno's routes",
+        )
+        .query(const { &[Query("task_id", "The task."), Query("taskId", "The same.")] })
+        .gives(Gives::Told(shapes::of::<cover::Standing>)),
+        submit(
+            "/audio/music/upload-cover/generate",
+            "Submits a task that sings an uploaded sound anew",
+        ),
+        row(
+            "/audio/music/upload-cover/status",
+            "A task that sings an uploaded sound anew, in the shape of Suno's routes",
+        )
+        .query(const { &[Query("task_id", "The task."), Query("taskId", "The same.")] })
+        .gives(Gives::Data("200", shapes::of::<music::UploadCover>)),
+        submit(
+            "/audio/music/timestamped-lyrics",
+            "The lyrics of a song with their moments, in the shape of Suno's routes",
+        )
+        .gives(Gives::Data("200", shapes::of::<lyrics::Lyrics>)),
     ]
 }
 

@@ -42,6 +42,12 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/videos/generations", "{}"),
     ("POST", "/audio/music", "{}"),
     ("GET", "/audio/music/feed", ""),
+    ("POST", "/audio/music/extend", "{}"),
+    ("POST", "/audio/music/cover/generate", "{}"),
+    ("GET", "/audio/music/cover/status", ""),
+    ("POST", "/audio/music/upload-cover/generate", "{}"),
+    ("GET", "/audio/music/upload-cover/status", ""),
+    ("POST", "/audio/music/timestamped-lyrics", "{}"),
     ("POST", "/audio/speech", "{}"),
     ("POST", "/images/tools/remove-bg", "{}"),
     ("POST", "/images/tools/upscale", "{}"),
@@ -127,8 +133,14 @@ const CALLS: &[(&str, &str, &str)] = &[
 
 /// A served path, with ids in it that this house knows.
 fn filled(house: &House, path: &str) -> String {
-    if path == "/audio/music/feed" {
-        return format!("{path}?task_id={}", house.songs());
+    let made_by = match path {
+        "/audio/music/feed" => Some("audio/music"),
+        "/audio/music/cover/status" => Some("audio/music/cover/generate"),
+        "/audio/music/upload-cover/status" => Some("audio/music/upload-cover/generate"),
+        _ => None,
+    };
+    if let Some(route) = made_by {
+        return format!("{path}?task_id={}", house.songs(route));
     }
     let id = if path.starts_with("/models") {
         "gemini".to_owned()

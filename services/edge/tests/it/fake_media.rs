@@ -10,6 +10,11 @@ use tonic::{Request, Response, Status};
 
 use crate::fakes::{FakeMedia, OUTPUT, Streamed, quote};
 
+/// The end of the route whose tasks end at once, and what they make.
+const TIMED: &str = "/timestamped-lyrics";
+pub(crate) const LYRICS: &[u8] =
+    br#"{"text":"la","lyricParams":[{"text":"la","start":1.5,"end":2,"type":"lyric"}],"waveform":[0.5]}"#;
+
 impl FakeMedia {
     /// From now on there is the task that was submitted.
     fn know(&self, submit: &media::SubmitRequest) {
@@ -19,8 +24,12 @@ impl FakeMedia {
             account_id: context.account_id,
             mode: context.mode,
             version: 1,
-            terminal: false,
-            view: Bytes::from_static(br#"{"v":1}"#),
+            terminal: submit.route.ends_with(TIMED),
+            view: if submit.route.ends_with(TIMED) {
+                Bytes::from_static(br#"{"error":null,"consumed_credits":2}"#)
+            } else {
+                Bytes::from_static(br#"{"v":1}"#)
+            },
         };
         let id = TaskId::from_slice(&submit.task_id).unwrap();
         self.0.tasks.lock().unwrap().insert(id, task);
@@ -69,7 +78,7 @@ impl media::media_server::Media for FakeMedia {
                 .clone(),
             replayed: before.is_some(),
         };
-        if request.body.as_ref() == b"known" {
+        if request.body.as_ref() == b"known" || request.route.ends_with(TIMED) {
             self.know(&request);
         }
         submits.push(request);
@@ -154,13 +163,15 @@ impl media::media_server::Media for FakeMedia {
         request: Request<media::ReadOutputRequest>,
     ) -> Result<Response<Self::ReadOutputStream>, Status> {
         let request = request.into_inner();
-        self.owned(&request.task_id, request.context)?;
+        let task = self.owned(&request.task_id, request.context)?;
         if request.index > 0 {
             return Err(Fault::new(code::NOT_FOUND, "no such output").into());
         }
-        let size = u64::try_from(OUTPUT.len()).unwrap();
+        let is_timed = task.view.as_ref().starts_with(br#"{"error":null"#);
+        let output = if is_timed { LYRICS } else { OUTPUT };
+        let size = u64::try_from(output.len()).unwrap();
         let (start, end) = (request.start.unwrap_or(0), request.end.unwrap_or(size));
-        let bytes = OUTPUT
+        let bytes = output
             .get(usize::try_from(start).unwrap()..usize::try_from(end).unwrap())
             .unwrap()
             .to_vec();

@@ -177,12 +177,12 @@ impl House {
         id
     }
 
-    /// The id of a task of the house's account that makes songs.
-    pub(crate) fn songs(&self) -> TaskId {
+    /// The id of a task of the house's account that makes songs, or something of them, submitted to this route.
+    pub(crate) fn songs(&self, route: &str) -> TaskId {
         let id = chassis::mint::<ids::Task>();
         let view = serde_json::json!({
-            "task_id": id.to_string(), "type": "music", "model": "suno", "status": "queued", "stage": null, "request": {},
-            "output": [], "error_message": null, "consumed_credits": 0, "created_at": "2030-01-31T12:00:00Z",
+            "task_id": id.to_string(), "type": "music", "route": route, "model": "suno", "status": "queued", "stage": null,
+            "request": {}, "response": [], "output": [], "error_message": null, "consumed_credits": 0, "created_at": "2030-01-31T12:00:00Z",
         });
         let snapshot = TaskSnapshot {
             view: view.to_string().into(),

@@ -108,7 +108,7 @@ impl MediaProvider for Bfl {
             .map_err(|_| Failure::malformed("the answer to a submit has no job"))?;
         let cost = Cost::of_credits(&submitted.cost, CREDIT);
         let job = reference(&access.base_url, submitted);
-        Ok(Started { job, cost })
+        Ok(Started::taken(job, cost))
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -268,6 +268,7 @@ fn progress(polled: Polled) -> Result<Progress, Failure> {
         _ => Progress::Running {
             percent: polled.progress.as_ref().and_then(percent),
             position: None,
+            clips: Vec::new(),
         },
     })
 }

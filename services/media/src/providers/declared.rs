@@ -250,7 +250,7 @@ impl MediaProvider for Adapter {
         match (job, self.file.errors.verdict(None, &answer)) {
             (Some(job), _) => {
                 let cost = answer::cost(submit.cost.as_ref(), &answer);
-                Ok(Started { job, cost })
+                Ok(Started::taken(job, cost))
             }
             (None, Some(verdict)) => Err(Failure::reported(verdict)),
             (None, None) => Err(Failure::malformed("the answer to a submit has no job")),

@@ -115,7 +115,7 @@ impl MediaProvider for Fal {
             .map_err(|_| Failure::malformed("the answer to a submit has no job"))?;
         let job = reference(&access.base_url, order.model, &submitted)
             .ok_or_else(|| Failure::malformed("the answer to a submit does not lead to a job"))?;
-        Ok(Started { job, cost: None })
+        Ok(Started::taken(job, None))
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -132,6 +132,7 @@ impl MediaProvider for Fal {
             return Ok(Progress::Running {
                 percent: None,
                 position: standing.queue_position.filter(|jobs| *jobs >= 0),
+                clips: Vec::new(),
             });
         }
         match self.get(access, response, classify_result).await {

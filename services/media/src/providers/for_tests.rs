@@ -64,7 +64,9 @@ pub(super) fn told(failure: &Failure) -> String {
 /// `running 40% 2 before`, `done https://… 5000`, `failed moderated: …`, `missing`, or the class of what came between.
 pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
     match outcome {
-        Ok(Progress::Running { percent, position }) => {
+        Ok(Progress::Running {
+            percent, position, ..
+        }) => {
             let percent = percent.map_or_else(String::new, |percent| format!(" {percent}%"));
             let position = position.map_or_else(String::new, |jobs| format!(" {jobs} before"));
             format!("running{percent}{position}")

@@ -125,10 +125,7 @@ impl MediaProvider for Kie {
         if created.task_id.is_empty() {
             return Err(Failure::malformed("the answer to a submit has no task"));
         }
-        Ok(Started {
-            job: created.task_id,
-            cost: None,
-        })
+        Ok(Started::taken(created.task_id, None))
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -233,6 +230,7 @@ impl Record {
             _ => Progress::Running {
                 percent: self.progress.as_ref().and_then(percent),
                 position: None,
+                clips: Vec::new(),
             },
         })
     }

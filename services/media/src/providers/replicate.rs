@@ -80,10 +80,7 @@ impl MediaProvider for Replicate {
         if prediction.id.is_empty() {
             return Err(Failure::malformed("the prediction has no id"));
         }
-        Ok(Started {
-            job: prediction.id,
-            cost: None,
-        })
+        Ok(Started::taken(prediction.id, None))
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
@@ -155,6 +152,7 @@ impl Prediction {
             _ => Progress::Running {
                 percent: None,
                 position: None,
+                clips: Vec::new(),
             },
         }
     }

@@ -1,17 +1,22 @@
 //! Suno, which has no interface of its own, as others serve it (docs.kie.ai and docs.sunoapi.org, API of November 2026): order two songs,
 //! then look at their record. Both hosts speak one dialect; what some of their codes mean differs.
 //!
-//! A record fills up: first the words of both songs, then the one, then the other.
+//! A record fills up: first the words of both songs, then the one, then the other. Songs that go on from a song, and those made of a sound, are
+//! ordered elsewhere and have the same record. The pictures of a song have one of their own (`cover.rs`), and its timed lyrics none: they are
+//! answered at once (`lyrics.rs`).
+
+mod cover;
+mod lyrics;
 
 use async_trait::async_trait;
 use http::{HeaderValue, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
 use super::{
-    Access, Cancelled, MediaProvider, Order, Progress, Started,
+    Access, Cancelled, INLINE, MediaProvider, Order, Progress, Started,
     kie::{self, Envelope, FINE},
     policy,
 };
@@ -20,6 +25,12 @@ use crate::task::{About, FIRST_IS_THERE, TEXT_IS_THERE};
 /// Where orders are taken and records kept, below the address.
 const PREFIX: &str = "api/v1/";
 const RECORD: &str = "api/v1/generate/record-info";
+/// The order of a song's pictures, and that of its timed lyrics.
+const COVER: &str = "suno/cover/generate";
+const LYRICS: &str = "generate/get-timestamped-lyrics";
+/// What begins the name of such a job. Between its parts are spaces, which their ids have not.
+const COVER_JOB: &str = "cover ";
+const LYRICS_JOB: &str = "lyrics ";
 /// The songs of an order.
 const SONGS: usize = 2;
 /// They want an address to call back, and take one that leads nowhere.
@@ -139,9 +150,34 @@ impl Suno {
         Self { client, host }
     }
 
-    /// The record of an order; nothing if there is none.
-    async fn record(&self, access: &Access, job: &str) -> Result<Option<Record>, Failure> {
-        let url = record_url(&access.base_url, job)
+    /// Sends an order, and hands over the answer, whatever its code is.
+    async fn order(
+        &self,
+        access: &Access,
+        path: &str,
+        body: Map<String, Value>,
+    ) -> Result<Envelope, Failure> {
+        let url = access
+            .base_url
+            .join(&format!("{PREFIX}{path}"))
+            .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
+        let mut headers = kie::authorised(access);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (classify, _) = self.host.classify();
+        let call = Call::submit(url, headers, Value::Object(body).to_string().into());
+        let reply = self.client.send(call, classify).await?.bytes().await?;
+        Envelope::read(&reply)
+            .ok_or_else(|| Failure::malformed("the answer to a submit is no envelope"))
+    }
+
+    /// A record; nothing if there is none.
+    async fn record<R: DeserializeOwned>(
+        &self,
+        access: &Access,
+        path: &str,
+        job: &str,
+    ) -> Result<Option<R>, Failure> {
+        let url = record_url(&access.base_url, path, job)
             .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
         let (_, classify) = self.host.classify();
         let call = Call::get(url, kie::authorised(access));
@@ -157,47 +193,73 @@ impl Suno {
         if envelope.code != FINE {
             return Err(envelope.refusal(self.host.codes()));
         }
-        Record::deserialize(envelope.data)
+        serde_json::from_value(envelope.data)
             .map(Some)
             .map_err(|_| Failure::malformed("the answer to a poll has no status"))
+    }
+
+    /// The timed lyrics of a song, as a file of ours.
+    async fn lyrics(&self, access: &Access, of: Map<String, Value>) -> Result<String, Failure> {
+        let envelope = self.order(access, LYRICS, of).await?;
+        if envelope.code != FINE {
+            return Err(envelope.refusal(self.host.codes()));
+        }
+        let timed = lyrics::read(envelope.data)?;
+        Ok(format!("{INLINE}{timed}"))
     }
 }
 
 #[async_trait]
 impl MediaProvider for Suno {
     async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
-        let url = access
-            .base_url
-            .join(&format!("{PREFIX}{}", order.model))
-            .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
-        let mut headers = kie::authorised(access);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut body = order.parameters.clone();
+        if order.model == LYRICS {
+            let names = [lyrics::TASK, lyrics::CLIP].map(|name| lyrics::named(&body, name));
+            let [task, clip] = names;
+            let files = vec![self.lyrics(access, body).await?];
+            return Ok(Started {
+                job: format!("{LYRICS_JOB}{task} {clip}"),
+                cost: None,
+                files,
+            });
+        }
         let callback = order.callback.unwrap_or(NOWHERE);
         body.insert("callBackUrl".to_owned(), callback.into());
-        let (classify, _) = self.host.classify();
-        let call = Call::submit(url, headers, Value::Object(body).to_string().into());
-        let reply = self.client.send(call, classify).await?.bytes().await?;
-        let envelope = Envelope::read(&reply)
-            .ok_or_else(|| Failure::malformed("the answer to a submit is no envelope"))?;
-        if envelope.code != FINE {
-            return Err(envelope.refusal(self.host.codes()));
-        }
+        let envelope = self.order(access, order.model, body).await?;
+        let (code, refusal) = (envelope.code, envelope.refusal(self.host.codes()));
         let created: Option<Created> = serde_json::from_value(envelope.data).ok();
-        created
-            .filter(|created| !created.task_id.is_empty())
-            .map(|created| Started {
-                job: created.task_id,
-                cost: None,
-            })
-            .ok_or_else(|| Failure::malformed("the answer to a submit has no task"))
+        let created = created.filter(|created| !created.task_id.is_empty());
+        let is_cover = order.model == COVER;
+        match created {
+            // Of pictures that they have made before they say which those are.
+            Some(Created { task_id }) if is_cover && [FINE, cover::MADE].contains(&code) => {
+                Ok(Started::taken(format!("{COVER_JOB}{task_id}"), None))
+            }
+            Some(Created { task_id }) if code == FINE => Ok(Started::taken(task_id, None)),
+            None if code == FINE => Err(Failure::malformed("the answer to a submit has no task")),
+            Some(_) | None => Err(refusal),
+        }
     }
 
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
-        match self.record(access, job).await? {
-            Some(record) => record.progress(),
-            None => Ok(Progress::Missing),
+        if let Some(id) = job.strip_prefix(COVER_JOB) {
+            let record: Option<cover::Record> = self.record(access, cover::RECORD, id).await?;
+            return record.map_or(Ok(Progress::Missing), |record| record.progress());
         }
+        if let Some(names) = job.strip_prefix(LYRICS_JOB) {
+            // What they answered was lost before it was kept. They answer again.
+            let (task, clip) = names.split_once(' ').unwrap_or_default();
+            let of = [(lyrics::TASK, task), (lyrics::CLIP, clip)];
+            let of = of.map(|(name, id)| (name.to_owned(), id.into()));
+            let files = vec![self.lyrics(access, Map::from_iter(of)).await?];
+            return Ok(Progress::Done {
+                files,
+                about: Vec::new(),
+                cost: None,
+            });
+        }
+        let record: Option<Record> = self.record(access, RECORD, job).await?;
+        record.map_or(Ok(Progress::Missing), |record| record.progress())
     }
 
     /// They have no such call.
@@ -206,8 +268,8 @@ impl MediaProvider for Suno {
     }
 }
 
-fn record_url(base: &Url, job: &str) -> Option<Url> {
-    let mut url = base.join(RECORD).ok()?;
+fn record_url(base: &Url, path: &str, job: &str) -> Option<Url> {
+    let mut url = base.join(path).ok()?;
     url.query_pairs_mut().append_pair("taskId", job);
     Some(url)
 }
@@ -225,8 +287,8 @@ impl Record {
             "SUCCESS" => self.done()?,
             // They could not call back: the songs may be there all the same, or come.
             "CALLBACK_EXCEPTION" if self.is_whole() => self.done()?,
-            "TEXT_SUCCESS" => running(TEXT_IS_THERE),
-            "FIRST_SUCCESS" => running(FIRST_IS_THERE),
+            "TEXT_SUCCESS" => self.running(TEXT_IS_THERE),
+            "FIRST_SUCCESS" => self.running(FIRST_IS_THERE),
             "CREATE_TASK_FAILED" | "GENERATE_AUDIO_FAILED" | "SENSITIVE_WORD_ERROR" => {
                 Progress::Failed(self.failure())
             }
@@ -234,8 +296,25 @@ impl Record {
             _ => Progress::Running {
                 percent: None,
                 position: None,
+                clips: Vec::new(),
             },
         })
+    }
+
+    /// So far, with what is known of the songs.
+    fn running(&self, percent: i64) -> Progress {
+        let clips = self.songs().iter().map(|song| {
+            let is_there = some(song.audio_url.as_ref()).is_some();
+            let status = if is_there { "first" } else { "text" };
+            let mut facts = song.facts();
+            facts.insert("status".to_owned(), status.into());
+            facts
+        });
+        Progress::Running {
+            percent: Some(percent),
+            position: None,
+            clips: clips.collect(),
+        }
     }
 
     fn done(&self) -> Result<Progress, Failure> {
@@ -290,31 +369,33 @@ impl Record {
     }
 
     fn failure(&self) -> Failure {
-        let words = some(self.error_message.as_ref()).unwrap_or_default();
-        let code = self.error_code.as_ref().and_then(|code| {
-            let text = code.as_str().and_then(|text| text.parse().ok());
-            text.or_else(|| code.as_i64())
-        });
-        let is_policy = self.status == "SENSITIVE_WORD_ERROR"
-            || code.is_some_and(|code: i64| POLICY.contains(&code))
-            || policy::tells(words);
-        let verdict = match (is_policy, words) {
-            (true, "") => {
-                let words = "the provider's content policy refused the request or its result";
-                Verdict::with_detail(Class::Moderated, words)
-            }
-            (true, words) => Verdict::with_detail(Class::Moderated, words),
-            (false, _) => Verdict::of(Class::Overloaded),
-        };
-        Failure::reported(verdict)
+        failed(
+            &self.status,
+            self.error_code.as_ref(),
+            self.error_message.as_ref(),
+        )
     }
 }
 
-const fn running(percent: i64) -> Progress {
-    Progress::Running {
-        percent: Some(percent),
-        position: None,
-    }
+/// Why a record says that nothing will come.
+fn failed(status: &str, code: Option<&Value>, words: Option<&String>) -> Failure {
+    let words = some(words).unwrap_or_default();
+    let code = code.and_then(|code| {
+        let text = code.as_str().and_then(|text| text.parse().ok());
+        text.or_else(|| code.as_i64())
+    });
+    let is_policy = status == "SENSITIVE_WORD_ERROR"
+        || code.is_some_and(|code: i64| POLICY.contains(&code))
+        || policy::tells(words);
+    let verdict = match (is_policy, words) {
+        (true, "") => {
+            let words = "the provider's content policy refused the request or its result";
+            Verdict::with_detail(Class::Moderated, words)
+        }
+        (true, words) => Verdict::with_detail(Class::Moderated, words),
+        (false, _) => Verdict::of(Class::Overloaded),
+    };
+    Failure::reported(verdict)
 }
 
 // === impl Song ===

@@ -3,11 +3,13 @@
 use chassis::secrets::Sealer;
 use db::Engine;
 use domain::{AccountId, Id, KeyId, Micros, Mode, Moment, TaskId, ids::Kind, price::Frozen};
+use serde_json::{Map, Value};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Row as _, any::AnyRow};
 use tracing::error;
 
 use crate::{
     Error,
+    origin::Once,
     room::Room,
     state::State,
     task::{Request, Task, TaskError},
@@ -24,6 +26,8 @@ pub(crate) struct NewTask {
     pub(crate) request: Request,
     pub(crate) idempotency_key: Option<[u8; 32]>,
     pub(crate) body_hash: [u8; 32],
+    /// What it alone may go on from.
+    pub(crate) once: Option<Once>,
 }
 
 /// What an Idempotency-Key was used for: a row of `task`.
@@ -49,7 +53,8 @@ fn place(id: TaskId, column: &str) -> Vec<u8> {
     format!("task/{id}/{column}").into_bytes()
 }
 
-/// Writes a task down. `false`: there is one with its id or its Idempotency-Key, perhaps since a moment ago.
+/// Writes a task down. `false`: there is one with its id or its Idempotency-Key, or one that has gone on from what it alone may go on from,
+/// perhaps since a moment ago.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     new: &NewTask,
@@ -62,8 +67,8 @@ pub(crate) async fn insert(
     )?;
     let done = sqlx::query(
         "insert into task (id, account, mode, route, model, state, version, request, idempotency_key, body_hash, held,
-                           price_version, due_at, created_at, deadline_at, trace, key_id, price, line, not_before)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                           price_version, due_at, created_at, deadline_at, trace, key_id, price, line, not_before, once)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
          on conflict do nothing",
     )
     .bind(task.id.to_vec())
@@ -86,6 +91,7 @@ pub(crate) async fn insert(
     .bind(serde_json::to_string(&task.price)?)
     .bind(task.line.as_str())
     .bind(task.not_before)
+    .bind(new.once.as_ref().map(|once| once.origin.to_vec()))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -123,6 +129,20 @@ pub(crate) async fn by_id(
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(earlier).transpose()
+}
+
+/// The task that went on from an earlier one in a way that is open to one task alone.
+pub(crate) async fn by_once<'e>(
+    executor: impl Executor<'e, Database = Any>,
+    route: &str,
+    once: &Once,
+) -> Result<Option<TaskId>, Error> {
+    let row = sqlx::query("select id from task where route = $1 and once = $2")
+        .bind(route.to_owned())
+        .bind(once.origin.to_vec())
+        .fetch_optional(executor)
+        .await?;
+    row.as_ref().map(|row| id(row, "id")).transpose()
 }
 
 fn earlier(row: &AnyRow) -> Result<Earlier, Error> {
@@ -170,12 +190,20 @@ pub(crate) async fn save(
             Ok::<_, Error>(sealer.seal(&place(after.id, "error"), &serde_json::to_vec(error)?)?)
         })
         .transpose()?;
+    let clips = (!after.clips.is_empty()).then(|| {
+        Ok::<_, Error>(sealer.seal(
+            &place(after.id, "clips"),
+            &serde_json::to_vec(&after.clips)?,
+        )?)
+    });
+    // What fails has gone on from nothing.
     let done = sqlx::query(
         "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
-                poll_failures = $8, due_at = case when heard_at > $22 and heard_at < $9 then heard_at else $9 end,
+                poll_failures = $8, due_at = case when heard_at > $23 and heard_at < $9 then heard_at else $9 end,
                 not_before = $10, error = $11, started_at = $12, completed_at = $13,
-                attempts = $14, line = $15, lease_until = $16, queue_position = $17
-         where id = $18 and version = $19 and claims = $20 and cancel_asked_at = $21",
+                attempts = $14, line = $15, lease_until = $16, queue_position = $17, clips = $18,
+                once = case when $1 = 'failed' then null else once end
+         where id = $19 and version = $20 and claims = $21 and cancel_asked_at = $22",
     )
     .bind(after.state.as_str())
     .bind(after.version)
@@ -194,6 +222,7 @@ pub(crate) async fn save(
     .bind(after.line.as_str())
     .bind(after.lease_until)
     .bind(after.queue_position)
+    .bind(clips.transpose()?)
     .bind(after.id.to_vec())
     .bind(before.version)
     .bind(before.claims)
@@ -334,6 +363,7 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
     let task: TaskId = id(row, "id")?;
     let request: Vec<u8> = row.try_get("request")?;
     let error: Option<Vec<u8>> = row.try_get("error")?;
+    let clips: Option<Vec<u8>> = row.try_get("clips")?;
     let (held, created_at) = (
         Micros::new(row.try_get("held")?),
         row.try_get("created_at")?,
@@ -371,6 +401,9 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         queue_position: row.try_get("queue_position")?,
         cancel_asked_at: row.try_get("cancel_asked_at")?,
         heard_at: row.try_get("heard_at")?,
+        clips: clips
+            .and_then(|sealed| opened::<Vec<Map<String, Value>>>(sealer, task, "clips", &sealed))
+            .unwrap_or_default(),
     })
 }
 

@@ -34,6 +34,7 @@ mod prices;
 mod protocol;
 mod replicas;
 mod sandboxed;
+mod songs;
 mod stops;
 mod suno;
 mod wasted;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{Catalogue, TaskId};
-use proto::{Fault, code, media::v1::SubmitRequest};
+use proto::{Code, Fault, code, media::v1::SubmitRequest};
 use serde_json::{Value, json};
 
 use crate::{house::Running, sandboxed::Sandboxed};
@@ -27,13 +27,10 @@ fn larger(task: TaskId) -> Value {
     json!({"model": "grok-imagine/upscale", "task_id": task.to_string()})
 }
 
-async fn refused(running: &Running, task: TaskId) -> String {
+async fn refused(running: &Running, task: TaskId) -> (Code, String) {
     let fault = submit(running, &larger(task)).await.unwrap_err();
-    assert_eq!(
-        (fault.code, fault.param.as_deref()),
-        (code::INVALID_PARAMETER, Some("task_id"))
-    );
-    fault.message
+    assert_eq!(fault.param.as_deref(), Some("task_id"));
+    (fault.code, fault.message)
 }
 
 #[tokio::test]
@@ -49,13 +46,18 @@ async fn a_picture_is_made_larger_by_who_made_it() {
     // The customer reads the task's id, never what its provider calls it.
     assert_eq!(view["request"]["task_id"], first.to_string());
 
-    let unknown = "task_id must be the id of a task that grok-imagine completed for this account";
-    let running_task = submit(running, &small("delay=1h")).await.unwrap();
+    let unknown = "task_id must be the id of a task of grok-imagine that is this account's";
+    let unknown = (code::NOT_FOUND, unknown.to_owned());
+    let open = submit(running, &small("delay=1h")).await.unwrap();
     let failed = submit(running, &small("outcome=fail")).await.unwrap();
     running.reaches(failed, "failed").await;
-    for task in [running_task, failed, TaskId::from_slice(&[7; 16]).unwrap()] {
-        assert_eq!(refused(running, task).await, unknown);
+    for (task, why) in [(open, "has not ended yet"), (failed, "has failed")] {
+        let message = format!("task_id must be a task that has completed: this one {why}");
+        let told = refused(running, task).await;
+        assert_eq!(told, (code::INVALID_PARAMETER, message));
     }
+    let nobodys = TaskId::from_slice(&[7; 16]).unwrap();
+    assert_eq!(refused(running, nobodys).await, unknown);
     assert_eq!(refused(&running.stranger(), first).await, unknown);
 }
 
@@ -69,8 +71,7 @@ async fn nobody_goes_on_from_what_another_provider_made() {
     let running = &sandboxed.running;
     let first = submit(running, &small("delay=1ms")).await.unwrap();
     running.reaches(first, "completed").await;
-    assert_eq!(
-        refused(running, first).await,
-        "task_id must be another task: fal, which made this one, cannot go on from it"
-    );
+    let why = "task_id must be another task: fal, which made this one, cannot go on from it";
+    let told = refused(running, first).await;
+    assert_eq!(told, (code::INVALID_PARAMETER, why.to_owned()));
 }

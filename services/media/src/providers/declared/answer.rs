@@ -66,6 +66,7 @@ impl File {
                     let progress = path.one(answer)?;
                     percent(progress, *whole)
                 }),
+                clips: Vec::new(),
                 position: check.position.as_ref().and_then(|path| {
                     let jobs = path.word(answer)?.parse().ok()?;
                     (0..).contains(&jobs).then_some(jobs)
