@@ -303,11 +303,14 @@ async fn a_sound_of_ones_own_is_sung_anew() -> Result<()> {
 
 #[tokio::test]
 async fn each_stage_of_a_song_is_told_once() -> Result<()> {
-    let aio = Aio::start().await?;
+    let aio = Aio::with(&[
+        ("AIO_LIMITS__MEDIA__POLL__FIRST", "100ms"),
+        ("AIO_LIMITS__MEDIA__POLL__LONGEST", "300ms"),
+    ])
+    .await?;
     let api = aio.account(100).await?.api;
     let sink = Sink::start(Answer::Status(204)).await?;
-    // The first look comes after two seconds.
-    let body = json!({ "gpt_description_prompt": "a fox [sandbox delay=8s]", "callback_url": sink.url("/") });
+    let body = json!({ "gpt_description_prompt": "a fox [sandbox delay=5s]", "callback_url": sink.url("/") });
     let accepted = api.post(SONGS, &body).await?.data(202)?;
     let id = accepted["task_id"].as_str().context("no id")?;
     let path = format!("/audio/music/feed?task_id={id}");
