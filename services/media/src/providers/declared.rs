@@ -218,15 +218,22 @@ impl Adapter {
 
     /// Makes a call, and reads its answer as JSON; `None` for one that is none.
     async fn ask(&self, call: Call, asking: Asking) -> Result<Option<Json>, Failure> {
+        Ok(self.told(call, asking).await?.1)
+    }
+
+    /// The same with the status that it came with.
+    async fn told(&self, call: Call, asking: Asking) -> Result<(u16, Option<Json>), Failure> {
         let errors = &self.file.errors;
         let reply = self
             .client
-            .send(call, |answer| errors.refusal(answer, asking));
-        let bytes = reply.await?.bytes().await?;
+            .send(call, |answer| errors.refusal(answer, asking))
+            .await?;
+        let status = reply.status().as_u16();
+        let bytes = reply.bytes().await?;
         if bytes.len() > self.limits.answer_bytes {
             return Err(Failure::malformed("the answer is too long"));
         }
-        Ok(serde_json::from_slice(&bytes).ok())
+        Ok((status, serde_json::from_slice(&bytes).ok()))
     }
 }
 
@@ -279,17 +286,16 @@ impl MediaProvider for Adapter {
         let call = self
             .call(&cancel.request, &context! { job }, access)
             .ok_or_else(|| Failure::malformed("the job cannot be stopped"))?;
-        match self.ask(call, Asking::Cancel).await {
-            Ok(_) => Ok(Cancelled::Stopped),
-            Err(failure) => {
-                let status = failure.status().map(|status| status.as_u16());
-                if status.is_some_and(|status| cancel.too_late.contains(&status)) {
-                    Ok(Cancelled::TooLate)
-                } else {
-                    Err(failure)
-                }
-            }
+        let told = self.told(call, Asking::Cancel).await;
+        let status = match &told {
+            Ok((status, _)) => Some(*status),
+            Err(failure) => failure.status().map(|status| status.as_u16()),
+        };
+        // A provider may well say in a friendly way that it is too late.
+        if status.is_some_and(|status| cancel.too_late.contains(&status)) {
+            return Ok(Cancelled::TooLate);
         }
+        told.map(|_| Cancelled::Stopped)
     }
 }
 

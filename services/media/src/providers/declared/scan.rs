@@ -53,11 +53,11 @@ pub(super) fn problems(template: &str) -> Vec<String> {
     problems
 }
 
-/// The tokens up to `end`, and what is behind it.
+/// The tokens up to `end`, and what is behind it. Within brackets nothing ends a tag, as the engine reads it.
 fn tokens<'t>(mut text: &'t str, end: &str) -> (Vec<Token<'t>>, &'t str) {
-    let mut tokens = Vec::new();
+    let (mut tokens, mut open) = (Vec::new(), 0_i64);
     loop {
-        if let Some(behind) = text.strip_prefix(end) {
+        if let Some(behind) = text.strip_prefix(end).filter(|_| open == 0) {
             return (tokens, behind);
         }
         let Some(first) = text.chars().next() else {
@@ -71,6 +71,11 @@ fn tokens<'t>(mut text: &'t str, end: &str) -> (Vec<Token<'t>>, &'t str) {
         };
         let (token, behind) = text.split_at_checked(length).unwrap_or((text, ""));
         text = behind;
+        match first {
+            '(' | '[' | '{' => open = open.saturating_add(1),
+            ')' | ']' | '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
         match first {
             c if c.is_whitespace() => {}
             '\'' | '"' => tokens.push(Token::Other),
@@ -146,6 +151,8 @@ mod tests {
             "{%- if not (a or b) and c is not defined -%}x{% elif d in (1, 2) %}y{% else %}z{% endif %}",
             "{% for url in parameters['image_urls'] %}{{ url | segments }}{{ '' if loop.last else ',' }}{% endfor %}",
             "{# {% set x = 1 %} {{ f() }} #}{{ x is none }}{{ 'it\\'s * ' ~ x }}",
+            "{{ {'a': {'b': 1}} }} * {{ {'a': '}}'} | length }}",
+            "{% if x in [{'a': {}}] %}{{ x }}{% endif %}",
         ] {
             assert_eq!(problems(template), Vec::<String>::new(), "{template}");
         }
@@ -173,6 +180,16 @@ mod tests {
             ("{{ x.items() }}", "nothing can be called, as items() is"),
             ("{{ 'x' * 9 }}", "there is no *"),
             ("{{ x | upper }}{{ y | nope }", "there is no filter nope"),
+            // What looks like the end of a tag and is within brackets.
+            ("{{ {'a': {'b': 1}} | nope }}", "there is no filter nope"),
+            (
+                "{{ {'a': {}}.items() }}",
+                "nothing can be called, as items() is",
+            ),
+            (
+                "{% if {'a': {}} is odd %}{% endif %}",
+                "there is no test odd",
+            ),
         ] {
             let found = problems(template);
             assert_eq!(found.len(), 1, "{template}: {found:?}");

@@ -51,6 +51,15 @@ struct Anything;
 
 /// What a value that is not named otherwise looks like.
 const SAMPLE: &str = "1";
+/// The variable whose values are of whatever kind.
+const PARAMETERS: &str = "parameters";
+/// What goes wrong where a value is of another kind than a template takes it for.
+const GUESSED: [ErrorKind; 4] = [
+    ErrorKind::InvalidOperation,
+    ErrorKind::UndefinedError,
+    ErrorKind::CannotUnpack,
+    ErrorKind::NonPrimitive,
+];
 
 // === impl Kind ===
 
@@ -73,7 +82,7 @@ impl Kind {
 impl About {
     fn variables(self) -> &'static [&'static str] {
         match self {
-            Self::Order => &["model", "parameters", "callback_url"],
+            Self::Order => &["model", PARAMETERS, "callback_url"],
             Self::Job => &["job"],
         }
     }
@@ -183,8 +192,8 @@ impl Templates {
         }
     }
 
-    /// Notes what cannot become what it should, as far as a sample shows it. That a sample is not what a template does its sums with,
-    /// shows nothing.
+    /// Notes what cannot become what it should, as far as a sample shows it. Of parameters alone the sample may be of another kind than
+    /// what comes: that it does not go together with what is done to it shows nothing.
     fn try_out(
         &self,
         (field, template): (&str, &Template),
@@ -192,8 +201,14 @@ impl Templates {
         about: About,
         notes: &Notes,
     ) {
-        let Ok(text) = self.render(template, &about.sample()) else {
-            return;
+        let text = match self.render(template, &about.sample()) {
+            Ok(text) => text,
+            Err(error) => {
+                if !(self.has_parameters(template) && GUESSED.contains(&error.kind())) {
+                    notes.wrong(field, told(&error));
+                }
+                return;
+            }
         };
         match kind {
             Kind::Body if serde_json::from_str::<Json>(&text).is_err() => {
@@ -210,6 +225,14 @@ impl Templates {
             }
             Kind::Header | Kind::Body => {}
         }
+    }
+
+    fn has_parameters(&self, template: &Template) -> bool {
+        let template = self.engine.get_template(&template.0);
+        template.is_ok_and(|template| {
+            let names = template.undeclared_variables(false);
+            names.contains(PARAMETERS)
+        })
     }
 
     /// What a template becomes.
@@ -271,7 +294,7 @@ fn write(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(
         ValueKind::String | ValueKind::Number | ValueKind::Bool
     ) {
         let words = format!("a {kind} cannot stand in a path or a header");
-        return Err(Error::new(ErrorKind::InvalidOperation, words));
+        return Err(Error::new(ErrorKind::BadSerialization, words));
     }
     let text = value.to_string();
     let is_path = state.auto_escape() == AutoEscape::Custom("path");
@@ -329,164 +352,4 @@ fn told(error: &Error) -> String {
 }
 
 #[cfg(test)]
-mod tests_of_templates {
-    use serde_json::json;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        template_bytes: 400,
-        template_fuel: 2_000,
-        body_bytes: 300,
-        answer_bytes: 1_000,
-        files: 4,
-    };
-
-    /// What a template becomes, or what is wrong with it, or why it becomes nothing.
-    fn becomes(text: &str, kind: Kind, about: About, values: &Json) -> String {
-        let (mut templates, notes) = (Templates::new(LIMITS), Notes::default());
-        let template = templates.add(("x", text), kind, about, &notes);
-        let problems = notes.into_list();
-        if !problems.is_empty() {
-            return problems.join("; ");
-        }
-        match templates.render(&template.unwrap(), &Value::from_serialize(values)) {
-            Ok(text) => text,
-            Err(error) => format!("{:?}", error.kind()),
-        }
-    }
-
-    fn order(parameters: &Json) -> Json {
-        json!({ "model": "m/1", "parameters": parameters, "callback_url": null })
-    }
-
-    #[test]
-    fn a_value_cannot_leave_its_place_in_a_body() {
-        let text = r#"{"model": {{ model }}, "n": {{ parameters.n }}, "all": {{ parameters }}
-            {%- if callback_url %}, "notify": {{ callback_url }}{% endif %}}"#;
-        let parameters = json!({ "n": 3, "prompt": "\", \"free\": true, \"x\": \"<&'\u{2028}" });
-        let body = becomes(text, Kind::Body, About::Order, &order(&parameters));
-        let body: Json = serde_json::from_str(&body).unwrap();
-        assert_eq!(body, json!({ "model": "m/1", "n": 3, "all": parameters }));
-    }
-
-    #[test]
-    fn a_value_cannot_leave_its_place_in_a_path() {
-        let path =
-            |text: &str, job: &str| becomes(text, Kind::Path, About::Job, &json!({ "job": job }));
-        assert_eq!(
-            path("jobs/{{ job }}?full=1", "a/b ?#%é"),
-            "jobs/a%2Fb%20%3F%23%25%C3%A9?full=1"
-        );
-        assert_eq!(path("jobs/{{ job | segments }}", "a/b ?"), "jobs/a/b%20%3F");
-        let list = json!({ "job": ["a"] });
-        assert_eq!(
-            becomes("{{ job }}", Kind::Path, About::Job, &list),
-            "InvalidOperation"
-        );
-    }
-
-    #[test]
-    fn a_path_stays_below_its_address() {
-        for path in [
-            "/jobs",
-            "a//b",
-            "a\\b",
-            "../x",
-            "a/%2E%2e/b",
-            ".",
-            "https:x/y",
-            "a#b",
-        ] {
-            assert!(check_path(path).is_err(), "{path}");
-        }
-        for path in ["", "jobs", "v1/jobs/a:b", "jobs/...", "jobs?a=../b&c=d:e"] {
-            assert!(check_path(path).is_ok(), "{path}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_when_a_file_is_read() {
-        for (kind, about, text, expected) in [
-            (
-                Kind::Body,
-                About::Order,
-                "{{ promt }}{{ model }}",
-                "x: there is no variable promt; the variables are model, parameters, callback_url",
-            ),
-            (
-                Kind::Path,
-                About::Job,
-                "jobs/{{ model }}",
-                "x: there is no variable model; the variables are job",
-            ),
-            (Kind::Body, About::Order, "{{ model", "x: syntax error: "),
-            (
-                Kind::Body,
-                About::Order,
-                r#"{"model": "{{ model }}"}"#,
-                "x: it does not become JSON",
-            ),
-            (
-                Kind::Body,
-                About::Order,
-                "{% set x = 1 %}{{ model }}",
-                "x: there is no statement set",
-            ),
-            (
-                Kind::Path,
-                About::Job,
-                "/jobs/{{ job }}",
-                "x: a path begins without a slash",
-            ),
-            (
-                Kind::Path,
-                About::Job,
-                "../{{ job }}",
-                "x: a path has no . and ..",
-            ),
-            (
-                Kind::Header,
-                About::Job,
-                "a\nb",
-                "x: it cannot stand in a header",
-            ),
-        ] {
-            let told = becomes(text, kind, about, &json!({}));
-            assert!(told.starts_with(expected), "{text}: {told}");
-        }
-        let long = "x".repeat(401);
-        assert!(becomes(&long, Kind::Path, About::Job, &json!({})).contains("at most 400 bytes"));
-    }
-
-    #[test]
-    fn what_is_not_there_when_it_is_used_is_an_error() {
-        let text = "{{ parameters.seed }}";
-        let none = order(&json!({}));
-        assert_eq!(
-            becomes(text, Kind::Body, About::Order, &none),
-            "UndefinedError"
-        );
-        let text = "{{ parameters.seed | default(7) }}";
-        assert_eq!(becomes(text, Kind::Body, About::Order, &none), "7");
-        let text = "{% if parameters.seed is defined %}1{% else %}2{% endif %}";
-        assert_eq!(becomes(text, Kind::Body, About::Order, &none), "2");
-    }
-
-    #[test]
-    fn what_a_template_costs_is_bounded() {
-        let urls: Vec<u32> = (0..100).collect();
-        let many = order(&json!({ "urls": urls, "long": "x".repeat(301) }));
-        let nested =
-            "{% for a in parameters.urls %}{% for b in parameters.urls %}{% endfor %}{% endfor %}1";
-        assert_eq!(
-            becomes(nested, Kind::Body, About::Order, &many),
-            "OutOfFuel"
-        );
-        let text = "{{ parameters.long }}";
-        assert_eq!(
-            becomes(text, Kind::Body, About::Order, &many),
-            "WriteFailure"
-        );
-    }
-}
+mod tests_of_templates;

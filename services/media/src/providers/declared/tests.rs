@@ -243,7 +243,13 @@ async fn a_job_is_stopped_as_the_file_says() {
         let (_, after) = rest.split_once("[states]").unwrap();
         format!("{before}[states]{after}")
     };
+    let friendly = with("too_late = [404, 409, 410]", "too_late = [200, 208, 404]");
     for (text, status, expected, calls) in [
+        (&*friendly, 200, "too late", 1),
+        (&friendly, 208, "too late", 1),
+        (&friendly, 202, "stopped", 1),
+        (&friendly, 404, "too late", 1),
+        (ACME, 200, "stopped", 1),
         (ACME, 204, "stopped", 1),
         (ACME, 409, "too late", 1),
         (ACME, 503, "overloaded", 1),
