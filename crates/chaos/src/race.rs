@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use testkit::{Aio, Api, Shape, servers::free_port};
+use testkit::{Aio, Api, Shape, eventually, servers::free_port};
 
 use crate::Length;
 
@@ -60,9 +60,7 @@ pub(crate) async fn cancel_race(shape: Shape, length: Length) -> Result<String> 
 
 /// One task, cancelled at some moment, to its end.
 async fn race(api: &Api, number: u64) -> Result<(String, Value)> {
-    let prompt = format!("fox {number} [sandbox delay={}ms]", WITHIN / 3);
-    let body = json!({ "model": "z-image", "prompt": prompt });
-    let id = api.image(&body).await?;
+    let id = submit(api, number).await?;
     let moment = number.saturating_mul(STEP).checked_rem(WITHIN);
     tokio::time::sleep(Duration::from_millis(moment.unwrap_or_default())).await;
     let cancel = format!("/tasks/{id}/cancel");
@@ -82,6 +80,21 @@ async fn race(api: &Api, number: u64) -> Result<(String, Value)> {
         _ => bail!("{answer}"),
     }
     Ok((id, end))
+}
+
+/// As often as it takes: a machine may have too much to do.
+async fn submit(api: &Api, number: u64) -> Result<String> {
+    let prompt = format!("fox {number} [sandbox delay={}ms]", WITHIN / 3);
+    let body = json!({ "model": "z-image", "prompt": prompt });
+    let key = format!("race-{number}");
+    let key = [("idempotency-key", key.as_str())];
+    let accepted = eventually("a submit is accepted", async || {
+        let reply = api.post_with("/images/generations", &key, &body).await?;
+        Ok((reply.status == 202).then_some(reply))
+    });
+    let data = accepted.await?.data(202)?;
+    let id = data.get("task_id").and_then(Value::as_str);
+    Ok(id.context("no task_id")?.to_owned())
 }
 
 fn has_completed(end: &Value) -> bool {

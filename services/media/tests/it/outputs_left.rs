@@ -139,6 +139,10 @@ async fn no_file_is_waited_for_beyond_the_deadline(engine: Engine) {
     let provider = Provider::start(Second::Hangs).await;
     let house = House::new(engine, vec![])
         .await
+        .with_other(
+            "allow = '127.0.0.1/32'",
+            "allow = '127.0.0.1/32'\nidle_timeout = '10m'",
+        )
         .with_catalogue(catalogue(2));
     let running = house
         .start_with_sandbox(Some(provider.origin.clone()))
