@@ -5,6 +5,7 @@ mod choose;
 mod earlier;
 mod input;
 mod list;
+mod medium;
 mod model;
 mod param;
 mod place;
@@ -21,6 +22,7 @@ use crate::{Moment, price::Price};
 pub use choose::Unserved;
 pub use earlier::Earlier;
 pub use list::version as version_of;
+pub use medium::{Input, Medium};
 pub(crate) use model::matches;
 pub use model::{
     CHAT_ROUTE, CHAT_ROUTES, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits,

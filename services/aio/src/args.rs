@@ -154,6 +154,22 @@ pub(crate) enum Accounts {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Show how long an account's files are kept, or say it: of what comes from now on. Needs a running process.
+    Retention {
+        /// acct_…
+        account: String,
+        /// What its tasks make, such as 30d; what is not named is kept as long as everybody's.
+        #[arg(long, value_name = "DURATION")]
+        outputs: Option<String>,
+        /// What it uploads: such as 7d.
+        #[arg(long, value_name = "DURATION")]
+        files: Option<String>,
+        /// Both as long as everybody's again.
+        #[arg(long, conflicts_with_all = ["outputs", "files"])]
+        reset: bool,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Who changed what: the newest changes of accounts, keys, codes and credits.
     Log {
         /// Only those of this account: acct_…

@@ -15,7 +15,7 @@ use chassis::{
 use domain::Secret;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::models;
+use crate::{args::Role, models};
 
 /// Every section somebody reads.
 const SECTIONS: &[&str] = &[
@@ -192,6 +192,21 @@ pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
     checks.into_iter().filter_map(own).collect()
 }
 
+/// What works, and not as its operator may think.
+pub(crate) fn warnings(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    let server: Config = settings.section("server")?;
+    let public_url = server.public_url(server.listen(Role::Edge.port()));
+    let cut_off = media::out_of_reach(settings, &models::read(settings)?, &public_url)?;
+    let mut warnings = Vec::new();
+    if !cut_off.is_empty() {
+        let names = cut_off.join(", ");
+        warnings.push(format!(
+            "server.public_url ({public_url}) is no public https address: {names} cannot fetch the files that customers upload; set it, or limits.files.passed_as = \"inline\""
+        ));
+    }
+    Ok(warnings)
+}
+
 /// Every provider that a model names can be reached as far as the settings tell.
 fn check_providers(settings: &Settings, models: &media::Models) -> anyhow::Result<()> {
     let models = models.catalogue.models().iter();
@@ -241,6 +256,26 @@ mod tests {
             let message = refusal(text).unwrap().to_string();
             assert!(message.starts_with(named), "{message}");
         }
+    }
+
+    #[test]
+    fn providers_that_cannot_fetch_files_are_named() {
+        let told = |text: &str| warnings(&Settings::from_toml(text)).unwrap();
+        let live = "[providers.fal]\napi_key = 'k'\n";
+        let told_of = |more: &str| told(&format!("{live}{more}"));
+        let warned = told_of("");
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        let begin = "server.public_url (http://127.0.0.1:8080) is no public https address: fal cannot fetch";
+        assert!(warned[0].starts_with(begin), "{warned:?}");
+        for fine in [
+            "[server]\npublic_url = 'https://api.aio-gateway.dev'",
+            "[limits.files]\npassed_as = 'inline'",
+        ] {
+            assert_eq!(told_of(fine), Vec::<String>::new(), "{fine}");
+        }
+        assert_eq!(told(""), Vec::<String>::new());
+        let near = "[providers.fal]\napi_key = 'k'\nbase_url = 'http://10.0.0.7/'";
+        assert_eq!(told(near), Vec::<String>::new());
     }
 
     #[test]

@@ -85,6 +85,9 @@ fn check(settings: &Settings) -> ExitCode {
         mistakes.extend(bucket(settings).err().map(|error| format!("{error:#}")));
     }
     if mistakes.is_empty() {
+        for warning in config::warnings(settings).unwrap_or_default() {
+            say::line(format!("warning: {warning}"));
+        }
         say::line("the configuration holds together");
         return ExitCode::SUCCESS;
     }

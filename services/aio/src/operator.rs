@@ -83,6 +83,17 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
             let path = format!("/admin/audit-log{}", account.unwrap_or_default());
             Ok(get(&path, reach, print::audit_log))
         }
+        Accounts::Retention {
+            account,
+            outputs,
+            files,
+            reset,
+            reach,
+        } => {
+            let says = reset || outputs.is_some() || files.is_some();
+            let said = says.then(|| json!({ "outputs": outputs, "files": files }));
+            Ok(retention(&account, said, reach))
+        }
         Accounts::Update {
             account,
             price_factor,
@@ -109,6 +120,23 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
                 print::fields,
             ))
         }
+    }
+}
+
+/// How long an account's files are kept; with something said, that is said.
+fn retention(account: &str, said: Option<Value>, reach: Reach) -> Call {
+    let path = format!("/admin/accounts/{account}/retention");
+    let shown = Call {
+        needs: Needs::Everything,
+        ..get(&path, reach, print::fields)
+    };
+    match said {
+        None => shown,
+        Some(said) => Call {
+            method: Method::PUT,
+            body: Some(said.to_string()),
+            ..shown
+        },
     }
 }
 
@@ -182,5 +210,50 @@ fn number(text: &str) -> anyhow::Result<&str> {
         Err(_) => bail!(
             "{text:?} is not a number of credits: write 10 or 10.5, at most six decimal places"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Command;
+
+    #[test]
+    fn what_is_said_of_retention_is_put_and_nothing_is_looked_at() {
+        for (rest, method, body) in [
+            ("", Method::GET, None),
+            (
+                " --outputs 30d",
+                Method::PUT,
+                Some(json!({ "outputs": "30d", "files": null })),
+            ),
+            (
+                " --files 7d",
+                Method::PUT,
+                Some(json!({ "outputs": null, "files": "7d" })),
+            ),
+            (
+                " --reset",
+                Method::PUT,
+                Some(json!({ "outputs": null, "files": null })),
+            ),
+        ] {
+            let line = format!("aio accounts retention acct_1{rest}");
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            let Some(Command::Operator(command)) = args.command else {
+                panic!("{line} is no operator's");
+            };
+            let call = call(command).unwrap();
+            assert_eq!(call.path, "/admin/accounts/acct_1/retention");
+            assert_eq!((call.method, call.needs), (method, Needs::Everything));
+            let sent = call
+                .body
+                .map(|body| serde_json::from_str::<Value>(&body).unwrap());
+            assert_eq!(sent, body);
+        }
+        let both = "aio accounts retention acct_1 --reset --files 7d";
+        assert!(Args::try_parse_from(both.split(' ')).is_err());
     }
 }

@@ -266,6 +266,12 @@ static ROUTES: &[Route] = &[
     row(Method::POST, "/admin/accounts/{id}/unfreeze", ADMIN, || {
         post(admin::unfreeze)
     }),
+    row(Method::GET, "/admin/accounts/{id}/retention", ADMIN, || {
+        get(admin::retention::show)
+    }),
+    row(Method::PUT, "/admin/accounts/{id}/retention", ADMIN, || {
+        put(admin::retention::set)
+    }),
     row(Method::POST, "/admin/accounts/{id}/keys", ADMIN, || {
         post(keys::admin::create)
     }),

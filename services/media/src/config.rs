@@ -1,5 +1,7 @@
 //! What an operator can set about media tasks, and about the files that customers upload.
 
+mod files;
+
 use std::time::Duration;
 
 use chassis::{
@@ -8,9 +10,9 @@ use chassis::{
 };
 use db::RelayLimits;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use upstream::{EgressConfig, UpstreamConfig};
 
+pub(crate) use self::files::{FileLimits, Looks, PassedAs};
 use crate::{providers::DeclaredLimits, storage::StorageConfig};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
@@ -199,44 +201,6 @@ pub struct Outputs {
     pub max_total_bytes: u64,
 }
 
-/// The section `limits.files`: what customers upload.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FileLimits {
-    /// How long a file is kept that does not say so itself, and at most. Default 30 days.
-    #[serde(with = "duration::positive")]
-    pub retention: Duration,
-    /// Bytes of one file. Default 64 MiB.
-    pub max_bytes: u64,
-    /// Files that an account may keep in a mode. Default 10 000.
-    pub max_files: u64,
-    /// Bytes of all of them. Default 10 GiB.
-    pub max_total_bytes: u64,
-    /// What files may be, by their bytes: types, and groups of them. Default images, sounds, videos, PDF and text.
-    pub content_types: Vec<String>,
-    /// How long one file may take to come. Default 10 min.
-    #[serde(with = "duration::positive")]
-    pub timeout: Duration,
-    /// Files that may come at once to this process, each with half a MiB or so in its memory. Default 64.
-    pub at_once: usize,
-    /// Those among them that may be of one account, in each mode. Default 8.
-    pub at_once_per_account: usize,
-    /// How a provider is given a file that a task names. Default: by a link.
-    pub passed_as: PassedAs,
-    /// Bytes of the largest that is given inline, if files are; larger ones are given by a link. Default 10 MiB.
-    pub inline_bytes: u64,
-}
-
-/// How a provider is given a file.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum PassedAs {
-    /// By a signed link of ours, which it fetches: `server.public_url` must be reachable for it.
-    Link,
-    /// By its bytes, as a data URL.
-    Inline,
-}
-
 // === impl Config ===
 
 impl Config {
@@ -262,28 +226,6 @@ impl Config {
         }
         config.files.check()?;
         Ok(config)
-    }
-}
-
-// === impl FileLimits ===
-
-impl FileLimits {
-    /// Refuses what would let no file in.
-    fn check(&self) -> Result<(), Error> {
-        let most = Semaphore::MAX_PERMITS;
-        let wrong = if !(1..=most).contains(&self.at_once) {
-            format!("at_once must be from 1 to {most}")
-        } else if self.at_once_per_account == 0 {
-            "at_once_per_account must be at least 1".to_owned()
-        } else if self.max_total_bytes < self.max_bytes {
-            let (total, one) = (self.max_total_bytes, self.max_bytes);
-            format!("max_total_bytes ({total}) must be at least limits.files.max_bytes ({one})")
-        } else if self.content_types.is_empty() {
-            "content_types must name at least one type".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(Error::Setting(format!("limits.files.{wrong}")))
     }
 }
 
@@ -413,30 +355,6 @@ impl Default for Outputs {
     }
 }
 
-impl Default for FileLimits {
-    fn default() -> Self {
-        let types = [
-            "image/*",
-            "audio/*",
-            "video/*",
-            "application/pdf",
-            "text/plain",
-        ];
-        Self {
-            retention: Duration::from_secs(30 * 24 * 3600),
-            max_bytes: 64 * 1024 * 1024,
-            max_files: 10_000,
-            max_total_bytes: 10 * 1024 * 1024 * 1024,
-            content_types: types.map(str::to_owned).to_vec(),
-            timeout: Duration::from_secs(10 * 60),
-            at_once: 64,
-            at_once_per_account: 8,
-            passed_as: PassedAs::Link,
-            inline_bytes: 10 * 1024 * 1024,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +399,14 @@ mod tests {
             (
                 "[limits.files]\ncontent_types = []",
                 "limits.files.content_types must name at least one type",
+            ),
+            (
+                "[limits.files]\ninline_bytes = 9\ninline_total_bytes = 8",
+                "limits.files.inline_total_bytes (8) must be at least limits.files.inline_bytes (9)",
+            ),
+            (
+                "[limits.files.looks]\npiece_bytes = 0",
+                "limits.files.looks.piece_bytes must be at least 1",
             ),
         ] {
             let message = refusal(text).unwrap().to_string();

@@ -7,17 +7,16 @@ use chassis::{
     config::Access,
     failpoint::{Point, reach},
 };
-use domain::{
-    catalogue::{ProviderRoute, Resolved},
-    charge::Ending,
-};
+use domain::{catalogue::ProviderRoute, charge::Ending};
 use proto::code;
+use tracing::warn;
 use upstream::{Class, Failure, Wait};
 
 use crate::{
     Error, Media,
     finish::Failed,
-    inputs, late,
+    inputs::{self, Filled},
+    late, lengths,
     look::{self, Made},
     moves::Move,
     pace::Call,
@@ -52,16 +51,20 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
         let why = Failed::of(Ending::Internal, code::INTERNAL);
         return media.fail(task, why, None).await.map(drop);
     }
+    if let Some(words) = lengths::of_urls(media, &task).await {
+        let why = Failed::seen_too_long(words);
+        return media.fail(task, why, None).await.map(drop);
+    }
     match inputs::filled(media, &task).await? {
-        Ok(parameters) => Box::pin(submit(media, task, &parameters)).await,
-        Err(file) => {
-            let why = Failed::without(file);
+        Ok(filled) => Box::pin(submit(media, task, &filled)).await,
+        Err(why) => {
+            let why = Failed::unfilled(why);
             media.fail(task, why, None).await.map(drop)
         }
     }
 }
 
-async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), Error> {
+async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error> {
     let mut task = task;
     reach(Point::MediaBeforeSubmit);
     let failed = failed_before(media, &task).await?;
@@ -69,7 +72,7 @@ async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), 
     let callback = callback.then(|| media.viewer.callback(&task)).flatten();
     let (mut refusal, mut full): (Option<Failure>, _) = (None, false);
     for candidate in candidates(media, &task) {
-        if failed.contains(&candidate.route.provider) {
+        if failed.contains(&candidate.route.provider) || !can_fetch(media, filled, &candidate) {
             continue;
         }
         if !media.enter(&task, &candidate.route.provider).await {
@@ -83,7 +86,7 @@ async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), 
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
-        let input = candidate.route.input(parameters);
+        let input = candidate.route.input(&filled.parameters);
         let order = Order {
             model: &candidate.route.model,
             parameters: &input,
@@ -111,13 +114,31 @@ async fn submit(media: &Media, task: Task, parameters: &Resolved) -> Result<(), 
         Some(failure) => refused(media, task, &failure, Others::Asked).await,
         None if full => media.wait_for_room(task, &failed).await,
         None => {
-            let why = if failed.is_empty() {
-                Failed::of(Ending::NoProvider, code::NO_PROVIDER)
-            } else {
-                Failed::of(Ending::Overloaded, code::UPSTREAM_FAILED)
-            };
+            let why = nobody(media, &task, (filled, &failed));
             media.fail(task, why, None).await.map(drop)
         }
+    }
+}
+
+/// Whether a provider can fetch the files that it is given by links.
+fn can_fetch(media: &Media, filled: &Filled, candidate: &Candidate<'_>) -> bool {
+    filled.linked.is_none() || media.viewer.is_reached_from(&candidate.access.base_url)
+}
+
+/// Why nobody is asked.
+fn nobody(media: &Media, task: &Task, (filled, failed): (&Filled, &HashSet<String>)) -> Failed {
+    if !failed.is_empty() {
+        return Failed::of(Ending::Overloaded, code::UPSTREAM_FAILED);
+    }
+    match filled.linked {
+        Some(file) if !candidates(media, task).is_empty() => {
+            warn!(
+                task.id = %task.id,
+                "no provider can fetch an uploaded file: server.public_url is not public, and limits.files.passed_as is link"
+            );
+            Failed::out_of_reach(file)
+        }
+        Some(_) | None => Failed::of(Ending::NoProvider, code::NO_PROVIDER),
     }
 }
 

@@ -14,6 +14,10 @@ pub(crate) struct File {
     pub(crate) content_type: String,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
+    /// Width and height in pixels, as far as it says.
+    pub(crate) size: Option<(u32, u32)>,
+    /// How long it lasts, as far as it says.
+    pub(crate) millis: Option<u64>,
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
 }

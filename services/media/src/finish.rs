@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::failpoint::{Point, reach};
+use chassis::{
+    clock::micros,
+    failpoint::{Point, reach},
+};
 use domain::{FileId, charge::Ending};
 use proto::code;
 use tracing::{info, warn};
@@ -10,9 +13,11 @@ use upstream::Failure;
 
 use crate::{
     Error, Media,
+    inputs::Unfilled,
     metrics::{ByProvider, Ending as Counted},
     moves::Move,
     providers::Cost,
+    retention,
     state::{Event, State},
     store::{
         self,
@@ -56,12 +61,36 @@ impl Failed {
         }
     }
 
-    /// An input was deleted, or expired, before a provider was asked.
-    pub(crate) fn without(file: FileId) -> Self {
-        let message = format!("{file}, which the task needs, is kept no longer");
+    /// What the task was given was seen to last too long before a provider was asked.
+    pub(crate) fn seen_too_long(message: String) -> Self {
         Self {
-            ending: Ending::Invalid,
-            error: TaskError::new(code::NOT_FOUND, message),
+            ending: Ending::TooLong,
+            error: TaskError::new(code::INPUT_TOO_LONG, message),
+        }
+    }
+
+    /// No provider can be given what the task needs.
+    pub(crate) fn unfilled(why: Unfilled) -> Self {
+        match why {
+            Unfilled::Gone(file) => {
+                let message = format!("{file}, which the task needs, is kept no longer");
+                Self {
+                    ending: Ending::Invalid,
+                    error: TaskError::new(code::NOT_FOUND, message),
+                }
+            }
+            Unfilled::Late => Self::of(Ending::Deadline, code::DEADLINE_EXCEEDED),
+        }
+    }
+
+    /// A file is given by a link that none of the providers can fetch from where they are.
+    pub(crate) fn out_of_reach(file: FileId) -> Self {
+        let message = format!(
+            "{file} cannot be fetched by this model's provider, for which this installation has no public address: give a public URL in its place"
+        );
+        Self {
+            ending: Ending::NoProvider,
+            error: TaskError::new(code::NO_PROVIDER, message),
         }
     }
 
@@ -125,6 +154,7 @@ impl Media {
             let failed = self.fail(task, Failed::too_long(made, most), Some(Outcome::Failed));
             return Box::pin(failed).await.map(|_ended| false);
         }
+        let files = self.keep_as_said(&task, files).await?;
         let Some(mut end) = Move::of(task, Event::Succeeded) else {
             return Ok(false);
         };
@@ -136,6 +166,22 @@ impl Media {
         });
         end.files = files;
         Box::pin(self.end(end, Ending::Completed)).await
+    }
+
+    /// The files, kept as long as an operator has said of their account's, if one has.
+    async fn keep_as_said(
+        &self,
+        task: &Task,
+        mut files: Vec<Output>,
+    ) -> Result<Vec<Output>, Error> {
+        let said = || retention::of(self, task.account);
+        let said = self.patiently("look how long files are kept", said).await?;
+        if let Some(seconds) = said.outputs {
+            let until = micros(Duration::from_secs(seconds));
+            let until = self.db.now_micros().saturating_add(until);
+            files.iter_mut().for_each(|file| file.expires_at = until);
+        }
+        Ok(files)
     }
 
     /// The task cannot succeed. `run`: what was found out about its run, if anything was.

@@ -7,99 +7,139 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::clock::MICROS_PER_SECOND;
 use domain::{
     FileId,
-    catalogue::{Model, ParamType, Resolved},
+    catalogue::{Input, Model, Resolved},
 };
 use futures::TryStreamExt as _;
-use proto::{Fault, Kind, Violation, code};
+use proto::{Code, Fault, Kind, Violation, code};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     Error, Media,
     config::PassedAs,
     files::{self, File, Owner},
+    lengths::Longest,
     task::{Request, Task},
 };
 
 /// Seconds that a link lives on behind its task's deadline.
 const GRACE: i64 = 60;
 
-/// What a parameter can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Medium {
-    name: &'static str,
-    types: &'static str,
+/// What a provider is given.
+pub(crate) struct Filled {
+    /// The task's parameters, without an id of ours.
+    pub(crate) parameters: Resolved,
+    /// The first file that is given by a link: who is asked must be able to fetch it.
+    pub(crate) linked: Option<FileId>,
+    /// The room of those that are inside, as long as they are.
+    _room: Room,
 }
 
-const PICTURE: Medium = Medium {
-    name: "an image",
-    types: "image/",
-};
-const FILM: Medium = Medium {
-    name: "a video",
-    types: "video/",
-};
-const SOUND: Medium = Medium {
-    name: "a sound",
-    types: "audio/",
-};
+/// Room for bytes inside of a request, if it has some.
+type Room = Option<OwnedSemaphorePermit>;
 
-/// Refuses files that are not there for the task's owner, or that their parameter cannot be: all of them at once.
+/// Why a provider cannot be given what a task names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfilled {
+    /// This file is kept no longer.
+    Gone(FileId),
+    /// The task's deadline came before there was room for its files.
+    Late,
+}
+
+// === impl Filled ===
+
+impl Filled {
+    /// Parameters that name no file.
+    fn as_it_is(parameters: Resolved) -> Self {
+        Self {
+            parameters,
+            linked: None,
+            _room: None,
+        }
+    }
+}
+
+/// Refuses files that are not there for the task's owner, that their parameter cannot be, or that last too long: all of them at once.
 pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
     let parameters = task.parameters();
     let Some(model) = media.catalogue.find(&task.model) else {
         return Ok(());
     };
-    let mut violations = Vec::new();
-    for (param, text) in model.urls(&parameters) {
-        let Some(id) = FileId::parse(text) else {
+    let longest = Longest::of(media, task);
+    let (mut violations, mut code) = (Vec::new(), code::INPUT_TOO_LONG);
+    for input in model.inputs(&parameters) {
+        let Some(id) = FileId::parse(input.text) else {
             continue;
         };
-        let message = match look(media, owner(task), id).await? {
-            None => Some(format!(
-                "{param} must be a file that is kept: there is no {id} for this key"
-            )),
-            Some(file) => unfit(media, model, &param, &file).await?,
-        };
-        violations.extend(message.map(|message| Violation { param, message }));
+        let file = look(media, owner(task), id).await?;
+        let found = wrong(media, (model, longest.as_ref()), &input, (id, file));
+        if let Some((why, message)) = found.await? {
+            if why != code::INPUT_TOO_LONG {
+                code = why;
+            }
+            let param = input.param;
+            violations.push(Violation { param, message });
+        }
     }
     if violations.is_empty() {
         Ok(())
     } else {
-        Err(Fault::from_violations(code::INVALID_PARAMETER, violations).into())
+        Err(Fault::from_violations(code, violations).into())
     }
 }
 
-/// Why a file cannot be what its parameter is, if it cannot.
-async fn unfit(
+/// What is wrong with a file in its place, if anything is.
+async fn wrong(
     media: &Media,
-    model: &Model,
-    param: &str,
-    file: &File,
-) -> Result<Option<String>, Error> {
-    let (medium, id) = (Medium::of(param), file.id);
-    if !file.content_type.starts_with(medium.types) {
-        let (name, kind) = (medium.name, &file.content_type);
-        return Ok(Some(format!("{param} must be {name}: {id} is {kind}")));
+    (model, longest): (&Model, Option<&Longest>),
+    input: &Input<'_>,
+    (id, file): (FileId, Option<File>),
+) -> Result<Option<(Code, String)>, Error> {
+    let param = &input.param;
+    let invalid = |message: String| Ok(Some((code::INVALID_PARAMETER, message)));
+    let Some(file) = file else {
+        return invalid(format!(
+            "{param} must be a file that is kept: there is no {id} for this key"
+        ));
+    };
+    if let Some(medium) = input.kind.filter(|kind| !kind.has(&file.content_type)) {
+        let (name, kind) = (medium.name(), file.content_type);
+        return invalid(format!("{param} must be {name}: {id} is {kind}"));
     }
     let mut params = model.params.iter();
-    let Some(ParamType::Sound {
-        min_seconds: min,
-        max_seconds: max,
-    }) = params.find(|own| own.name == param).map(|own| &own.of)
-    else {
+    let own = params.find(|own| own.name == *param).map(|own| &own.of);
+    let bounds = own.and_then(|own| own.seconds());
+    if bounds.is_none() && longest.is_none() {
         return Ok(None);
+    }
+    let millis = match file.millis {
+        Some(millis) => Some(millis),
+        // It may be from before files were measured as they come.
+        None => media.kept.uploads.lasts(&file).await?,
     };
-    let (least, most) = (
-        Duration::from_secs((*min).into()),
-        Duration::from_secs((*max).into()),
-    );
-    let found = match media.kept.uploads.lasts(file).await? {
-        Some(lasts) if (least..=most).contains(&lasts) => return Ok(None),
+    if let Some(message) = bounds.and_then(|bounds| out_of(bounds, param, (id, millis))) {
+        return invalid(message);
+    }
+    let exceeded = longest.and_then(|longest| longest.exceeded(param, millis?));
+    Ok(exceeded.map(|message| (code::INPUT_TOO_LONG, message)))
+}
+
+/// What is wrong with a sound that must last from so many seconds to so many, if anything is.
+fn out_of(
+    (min, max): (u32, u32),
+    param: &str,
+    (id, millis): (FileId, Option<u64>),
+) -> Option<String> {
+    let lasts = millis.map(Duration::from_millis);
+    let bounds = Duration::from_secs(min.into())..=Duration::from_secs(max.into());
+    let found = match lasts {
+        Some(lasts) if bounds.contains(&lasts) => return None,
         Some(lasts) => format!("{id} lasts {}", lasts.as_secs_f64()),
         None => format!("{id} does not say how long it lasts"),
     };
-    Ok(Some(format!(
+    Some(format!(
         "{param} must be a sound of {min} to {max} seconds: {found}"
-    )))
+    ))
 }
 
 fn owner(task: &Task) -> Owner {
@@ -109,39 +149,70 @@ fn owner(task: &Task) -> Owner {
     }
 }
 
-/// What a provider is given: the task's parameters, without an id of ours.
+/// What a provider is given. Bytes that are put into a request wait for their room among those of others.
 ///
 /// # Errors
-/// The inner one: which file is kept no longer.
-pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Resolved, FileId>, Error> {
+/// The inner one: why it cannot be given.
+pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, Unfilled>, Error> {
     let request = task.request.as_ref();
     let parameters = request.map(Request::sent).unwrap_or_default();
     let Some(model) = media.catalogue.find(&task.model) else {
-        return Ok(Ok(parameters));
+        return Ok(Ok(Filled::as_it_is(parameters)));
     };
-    let mut given: Vec<(String, String)> = Vec::new();
-    // Bytes that may still travel inside this request: more are given by a link.
-    let mut room = media.kept.uploads.limits.inline_bytes;
+    let limits = &media.kept.uploads.limits;
+    let (mut given, mut linked): (Vec<(String, String)>, _) = (Vec::new(), None);
+    let (mut inline, mut bytes): (Vec<File>, u64) = (Vec::new(), 0);
     for id in ids(model, &parameters) {
         let Some(file) = look(media, owner(task), id).await? else {
-            return Ok(Err(id));
+            return Ok(Err(Unfilled::Gone(id)));
         };
-        given.push((id.to_string(), give(media, task, &file, room).await?));
-        room = room.saturating_sub(file.bytes);
+        let all = bytes.saturating_add(file.bytes);
+        if limits.passed_as == PassedAs::Link || all > limits.inline_bytes {
+            linked = linked.or(Some(id));
+            given.push((id.to_string(), link(media, task, id)));
+        } else {
+            bytes = all;
+            inline.push(file);
+        }
     }
-    if given.is_empty() {
-        return Ok(Ok(parameters));
+    if given.is_empty() && inline.is_empty() {
+        return Ok(Ok(Filled::as_it_is(parameters)));
+    }
+    let Some(room) = room(media, task, bytes).await? else {
+        return Ok(Err(Unfilled::Late));
+    };
+    for file in &inline {
+        given.push((file.id.to_string(), data(media, file).await?));
     }
     let other = |text: &str| {
         let found = given.iter().find(|(id, _)| id == text);
         found.map(|(_, given)| given.clone())
     };
-    Ok(Ok(model.with_urls(&parameters, other)))
+    Ok(Ok(Filled {
+        parameters: model.with_urls(&parameters, other),
+        linked,
+        _room: room,
+    }))
+}
+
+/// Room for so many bytes inside of a request; no bytes need none. `None`: the task's deadline came before there was any.
+async fn room(media: &Media, task: &Task, bytes: u64) -> Result<Option<Room>, Error> {
+    if bytes == 0 {
+        return Ok(Some(None));
+    }
+    let left = task.deadline_at.saturating_sub(media.db.now_micros());
+    let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
+    match timeout(left, media.kept.uploads.inline_room(bytes)).await {
+        Ok(room) => Ok(Some(Some(room?))),
+        Err(_elapsed) => Ok(None),
+    }
 }
 
 fn ids(model: &Model, parameters: &Resolved) -> Vec<FileId> {
-    let named = model.urls(parameters);
-    let mut ids: Vec<FileId> = named.filter_map(|(_, text)| FileId::parse(text)).collect();
+    let named = model.inputs(parameters);
+    let mut ids: Vec<FileId> = named
+        .filter_map(|input| FileId::parse(input.text))
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -155,32 +226,17 @@ async fn look(media: &Media, owner: Owner, id: FileId) -> Result<Option<File>, E
     }
 }
 
-/// A link, or the bytes if there is room for them.
-async fn give(media: &Media, task: &Task, file: &File, room: u64) -> Result<String, Error> {
-    let limits = &media.kept.uploads.limits;
-    if limits.passed_as == PassedAs::Link || file.bytes > room {
-        let until = task.deadline_at.checked_div(MICROS_PER_SECOND);
-        let until = until.unwrap_or_default().saturating_add(GRACE);
-        return Ok(media.viewer.file_link(file.id, until));
-    }
+/// A link to a file, for a provider.
+fn link(media: &Media, task: &Task, id: FileId) -> String {
+    let until = task.deadline_at.checked_div(MICROS_PER_SECOND);
+    let until = until.unwrap_or_default().saturating_add(GRACE);
+    media.viewer.file_link(id, until)
+}
+
+/// A file's bytes as a URL.
+async fn data(media: &Media, file: &File) -> Result<String, Error> {
     let parts = media.kept.uploads.read(file.id, 0..file.bytes).await?;
     let parts: Vec<_> = parts.try_collect().await?;
     let bytes = STANDARD.encode(parts.concat());
     Ok(format!("data:{};base64,{bytes}", file.content_type))
-}
-
-// === impl Medium ===
-
-impl Medium {
-    /// Parameters are called by what they are.
-    fn of(param: &str) -> Self {
-        let is = |word: &str| param.contains(word);
-        if is("video") {
-            FILM
-        } else if is("audio") || is("voice") {
-            SOUND
-        } else {
-            PICTURE
-        }
-    }
 }

@@ -5,7 +5,7 @@ use infer::MatcherType;
 /// Bytes that are looked at to tell a file's type.
 const HEAD_BYTES: usize = 4096;
 /// The type of whatever is text, JSON and markup among it.
-const TEXT: &str = "text/plain";
+pub(crate) const TEXT: &str = "text/plain";
 /// The one type whose files may be text and are not meant as it. Other types are told by so few letters that a text may begin with them.
 const PDF: &str = "application/pdf";
 /// The longest beginning of a character that can be cut off.
@@ -47,6 +47,11 @@ impl Look {
             Text::Never => Some(found.unwrap_or(UNKNOWN)),
             Text::So(_) => found.filter(|kind| *kind == PDF),
         }
+    }
+
+    /// How the file begins.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// What the file is, all of it having come.

@@ -32,7 +32,8 @@
 //! | `outputs.rs` | what tasks made: fetched, kept, read |
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
-//! | `inputs.rs` | such files as inputs of tasks |
+//! | `inputs.rs`, `lengths.rs` | such files as inputs of tasks; how long what a task is given may last |
+//! | `retention.rs` | how long files are kept, as everybody's or by an operator's word |
 //! | `origin.rs` | the earlier task that a task goes on from |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
 //! | `storage/` | the store of both: a directory, or a bucket |
@@ -53,6 +54,7 @@ mod json;
 mod kind;
 mod late;
 mod lease;
+mod lengths;
 mod line;
 mod list;
 mod look;
@@ -67,6 +69,7 @@ mod providers;
 mod quote;
 mod read;
 mod repeat;
+mod retention;
 mod room;
 mod rpc;
 mod shared;
@@ -83,7 +86,11 @@ mod uploads;
 mod view;
 mod worker;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use chassis::{
     Tasks,
@@ -93,7 +100,7 @@ use chassis::{
 };
 use db::{Db, Migration, Relay};
 use domain::{
-    Catalogue,
+    Catalogue, Mode,
     catalogue::{Category, ProviderRoute},
 };
 use live::SharedLive;
@@ -109,6 +116,7 @@ use proto::{
 use queue::SharedQueue;
 use tokio::sync::OnceCell;
 use tonic::service::Routes;
+use tracing::warn;
 use upstream::{GuardedClient, ProviderClient};
 
 pub use config::Config;
@@ -117,13 +125,14 @@ pub use providers::{BUILT_IN as ADAPTERS, Declared, DeclaredLimits, Mistakes};
 pub use storage::{S3, StorageConfig, check_storage};
 
 use crate::{
+    config::PassedAs,
     metrics::Metrics,
     outputs::Outputs,
     pace::Pace,
     shared::{Kept, Peers, Shared},
     storage::Store,
     uploads::Uploads,
-    view::Viewer,
+    view::{Viewer, is_public},
 };
 
 /// The schema of media on a server: its name, for [`db::Postgres`] and [`db::Schema`].
@@ -166,6 +175,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::both(14, "about", include_str!("../migrations/0014_about.sql")),
     Migration::both(15, "songs", include_str!("../migrations/0015_songs.sql")),
     Migration::both(16, "stops", include_str!("../migrations/0016_stops.sql")),
+    Migration::both(17, "inputs", include_str!("../migrations/0017_inputs.sql")),
 ];
 /// The topics of the doorbell, for the queue that is handed over.
 pub const QUEUE_TOPICS: &[&str] = &[tell::RUN];
@@ -229,6 +239,13 @@ impl Media {
         let live = Arc::clone(&deps.live);
         let pace = Pace::read(&deps.settings, &config.limits.poll, &providers, live)?;
         let accesses = accesses(&deps.settings, &deps.models, deps.sandbox_url.as_deref())?;
+        let cut_off = out_of_reach(&deps.settings, &deps.models, &deps.public_url)?;
+        if !cut_off.is_empty() {
+            warn!(
+                providers = cut_off.join(" "),
+                "server.public_url is no public https address: these cannot fetch files that customers upload, and limits.files.passed_as is link"
+            );
+        }
         let store = Store::open(&config.storage, &deps.outputs).await?;
         let place = (store.clone(), deps.db.clone());
         let kept = Kept {
@@ -292,6 +309,30 @@ impl Media {
         sweep::start_clearing(self, tasks);
         late::start(self, tasks);
     }
+}
+
+/// The providers of live keys that cannot fetch an uploaded file from where they are: they are given links to it, and nobody out in the
+/// world reaches `public_url`.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn out_of_reach(
+    settings: &Settings,
+    models: &Models,
+    public_url: &str,
+) -> Result<Vec<String>, Error> {
+    if Config::read(settings)?.files.passed_as == PassedAs::Inline || is_public(public_url) {
+        return Ok(Vec::new());
+    }
+    let accesses = accesses(settings, models, None)?;
+    let is_out_there = |name: &&str| {
+        let access = accesses.access(Mode::Live, name);
+        access.is_some_and(|access| is_public(access.base_url.as_str()))
+    };
+    let names: BTreeSet<&str> = providers_of(&models.catalogue)
+        .filter(is_out_there)
+        .collect();
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 /// The routes of every model that media serves.

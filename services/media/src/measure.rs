@@ -1,4 +1,4 @@
-//! What a file that a task made is, by its bytes, and how large and how long it is.
+//! What a file that a task made is, by its bytes, and how large and how long it is; the latter of files that customers upload as well.
 //!
 //! A file is read where it is kept, a little here and there, and a film never as a whole. Only its type decides whether it is kept: what
 //! cannot be measured of it is left open.
@@ -78,6 +78,15 @@ fn video_or_sound(head: &[u8]) -> Option<&'static str> {
         Some(_) => None,
         None => is_mpeg_sound(head).then_some(MPEG),
     }
+}
+
+/// As what a file that comes in is measured: more kinds come in than go out. `None`: it has nothing to be measured.
+pub(crate) fn readable(head: &[u8]) -> Option<&'static str> {
+    content_type(head).or_else(|| match infer::get(head)?.mime_type() {
+        "video/webm" | "video/x-matroska" => Some(WEBM),
+        kind if kind.starts_with("image/") || kind.starts_with("audio/") => Some(kind),
+        _ => None,
+    })
 }
 
 /// Whether one of the first words of a file is this.

@@ -1,8 +1,10 @@
 //! What operators do: look for tasks of anybody, see what became of one, put one back into the queue, end one. Who did it is written down
 //! with what was done. Nothing here charges: a task has one hold, and its end settles it once.
 
+use std::cmp::Reverse;
+
 use chassis::clock::{micros, mint, rfc3339};
-use domain::{Micros, TaskId, ids};
+use domain::{Micros, Mode, TaskId, ids};
 use proto::{Fault, code};
 use serde_json::{Map, Value, json};
 
@@ -71,19 +73,36 @@ pub(crate) async fn find(media: &Media, filter: Filter) -> Result<Vec<Value>, Er
         until => first_of(until),
     };
     let before = filter.before.map_or_else(|| until.clone(), TaskId::to_vec);
+    let states = match filter.status.as_str() {
+        "" => {
+            let seen = |state: &State| *state != State::Reserving;
+            State::ALL.into_iter().filter(seen).collect()
+        }
+        status => states(status)?,
+    };
+    let modes: &[Mode] = match filter.account {
+        Some(_) => &[Mode::Test, Mode::Live],
+        None => &[Mode::Test],
+    };
     let search = Search {
         before: before.min(until),
-        states: match filter.status.as_str() {
-            "" => Vec::new(),
-            status => states(status)?,
-        },
+        account: filter.account,
         model: filter.model,
         provider: filter.provider,
-        account: filter.account,
         limit: filter.limit.clamp(1, LONGEST_LIST),
     };
-    let found = table::find(media.db.reader(), &search, media.secrets.content());
-    let found = media.db.read(found).await?;
+    let (pool, sealer) = (media.db.reader(), media.secrets.content());
+    let mut found = Vec::new();
+    for state in states {
+        for mode in modes {
+            let some = table::find(pool, &search, (state, *mode), sealer);
+            found.extend(media.db.read(some).await?);
+        }
+    }
+    found.sort_unstable_by_key(|task| Reverse(task.id));
+    // One that moved on between two looks is in both.
+    found.dedup_by_key(|task| task.id);
+    found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
     Ok(found.iter().map(|task| line(task).into()).collect())
 }
 

@@ -278,7 +278,11 @@ impl Task {
 /// The seconds that were begun, one at least: what cannot be measured costs no more than that.
 fn seconds(files: &[Output]) -> u64 {
     let millis = files.iter().filter_map(|file| file.duration_millis);
-    let millis = millis.fold(0, u64::saturating_add);
+    seconds_of(millis.fold(0, u64::saturating_add))
+}
+
+/// The same of what lasts so long.
+pub(crate) fn seconds_of(millis: u64) -> u64 {
     millis
         .saturating_sub(GRACE_MILLIS)
         .div_ceil(SECOND_MILLIS)

@@ -7,6 +7,8 @@
 //! Whatever breaks this off, the row is there and leads to the bytes: who was at it gives both up, or a sweep, once the time is over that an
 //! upload may take.
 
+use std::time::Duration;
+
 use chassis::clock::micros;
 use domain::{Caller, FileId};
 use futures::{Stream, StreamExt as _};
@@ -19,8 +21,10 @@ use crate::{
     Error, Media,
     config::FileLimits,
     files::{self, File},
-    kind::{self, Look},
+    kind::{self, Look, TEXT},
+    measure,
     outputs::hex,
+    retention,
     storage::Writer,
     store::upload::{self as table, Coming, Room},
 };
@@ -60,6 +64,8 @@ pub(crate) struct End {
 /// What is known of bytes that are in their place.
 struct Written {
     content_type: &'static str,
+    /// As what it is measured; `None`: there is nothing to measure.
+    readable: Option<&'static str>,
     bytes: u64,
     sha256: String,
     end: End,
@@ -124,8 +130,14 @@ where
     let mut writer = media.kept.uploads.begin(coming.id).await?;
     let limits = &media.kept.uploads.limits;
     let written = timeout(limits.timeout, write(limits, coming, pieces, &mut writer)).await;
-    let written = match written.unwrap_or_else(|_elapsed| Err(too_slow(limits))) {
-        Ok(written) => written,
+    let written = written.unwrap_or_else(|_elapsed| Err(too_slow(limits)));
+    let longest = retention::of_uploads(media, coming.owner.account).await;
+    let whole = written.and_then(|written| {
+        let life = life(longest?, &written.end)?;
+        Ok((written, life))
+    });
+    let (written, life) = match whole {
+        Ok(whole) => whole,
         Err(error) => {
             writer.abort().await?;
             return Err(error);
@@ -133,7 +145,13 @@ where
     };
     // Nothing gives this up: the bytes would come to their place when nobody expects them there.
     writer.finish().await?;
-    let life = life(limits, &written.end);
+    let measures = match written.readable {
+        Some(readable) => {
+            let about = (readable, written.bytes);
+            Some(media.kept.uploads.measure(coming.id, about).await?)
+        }
+        None => None,
+    };
     let file = File {
         id: coming.id,
         filename: coming.filename.clone(),
@@ -141,6 +159,8 @@ where
         content_type: written.content_type.to_owned(),
         bytes: written.bytes,
         sha256: written.sha256,
+        size: measures.and_then(|measures| measures.size),
+        millis: measures.and_then(|measures| measures.millis),
         created_at: coming.created_at,
         expires_at: coming.created_at.saturating_add(life),
     };
@@ -193,9 +213,9 @@ where
     }
     let content_type = look.whole();
     check_kind(content_type, limits)?;
-    check_end(&end, limits)?;
     Ok(Written {
         content_type,
+        readable: measure::readable(look.head()).filter(|_| content_type != TEXT),
         bytes,
         sha256: hex(hash),
         end,
@@ -235,22 +255,18 @@ fn check_kind(kind: &str, limits: &FileLimits) -> Result<(), Error> {
     Err(invalid(FILE, &allowed))
 }
 
-fn check_end(end: &End, limits: &FileLimits) -> Result<(), Error> {
-    let longest = limits.retention.as_secs();
+/// How long a file is kept, in microseconds, where files are kept so long at most.
+fn life(longest: Duration, end: &End) -> Result<i64, Error> {
+    let most = longest.as_secs();
+    let shortest = SHORTEST_LIFE.min(most);
     match end.expires_after {
-        Some(seconds) if seconds > longest || seconds < SHORTEST_LIFE.min(longest) => {
-            let shortest = SHORTEST_LIFE.min(longest);
-            let allowed = format!("be from {shortest} to {longest}");
+        Some(seconds) if seconds > most || seconds < shortest => {
+            let allowed = format!("be from {shortest} to {most}");
             Err(invalid(EXPIRES_AFTER, &allowed))
         }
-        Some(_) | None => Ok(()),
+        Some(seconds) => Ok(micros(Duration::from_secs(seconds))),
+        None => Ok(micros(longest)),
     }
-}
-
-/// How long a file is kept, in microseconds.
-fn life(limits: &FileLimits, end: &End) -> i64 {
-    let wanted = end.expires_after.map(std::time::Duration::from_secs);
-    micros(wanted.unwrap_or(limits.retention))
 }
 
 fn invalid(param: &str, allowed: &str) -> Error {

@@ -19,13 +19,15 @@ use crate::{
     Error,
     config::FileLimits,
     files::{File, Owner},
-    measure::{self, HEAD_BYTES},
+    measure::{self, HEAD_BYTES, Measures},
     storage::{Note, Store, Writer},
     store::upload as table,
 };
 
 /// Their place in the store.
 const FOLDER: &str = "uploads";
+/// Bytes that a permit of the room for inline files stands for.
+const UNIT: u64 = 1024;
 /// When to come again where as many uploads are under way as may be.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,8 @@ pub(crate) struct Uploads {
     places: Arc<Semaphore>,
     /// How many of whom are.
     coming: Arc<Mutex<HashMap<Owner, usize>>>,
+    /// Room for files that travel inside of requests, in units of [`UNIT`].
+    inline: Arc<Semaphore>,
     store: Store,
     db: Db,
 }
@@ -62,6 +66,7 @@ impl Uploads {
         Self {
             places: Arc::new(Semaphore::new(limits.at_once)),
             coming: Arc::default(),
+            inline: Arc::new(Semaphore::new(units(limits.inline_total_bytes))),
             limits,
             store,
             db,
@@ -102,6 +107,23 @@ impl Uploads {
         self.store.begin(&key(id), Arc::new(row)).await
     }
 
+    /// How large and how long a file is that is in its place.
+    pub(crate) async fn measure(
+        &self,
+        id: FileId,
+        (content_type, bytes): (&'static str, u64),
+    ) -> Result<Measures, Error> {
+        measure::kept(&self.store, (key(id), bytes), content_type).await
+    }
+
+    /// Room for bytes that travel inside of a request, among those of all requests: whoever finds none waits in line for it.
+    pub(crate) async fn inline_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
+        let most = units(self.limits.inline_total_bytes);
+        let units = u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.inline).acquire_many_owned(units).await;
+        room.map_err(|_closed| Fault::of(code::INTERNAL).into())
+    }
+
     /// A file's bytes, or some of them.
     pub(crate) async fn read(
         &self,
@@ -111,20 +133,19 @@ impl Uploads {
         self.store.read(&key(id), range).await
     }
 
-    /// How long a sound or a film lasts, as far as it says.
+    /// How many milliseconds a sound or a film lasts, as far as it says, which was not measured as it came.
     ///
     /// # Errors
     /// When it cannot be read where it is kept.
-    pub(crate) async fn lasts(&self, file: &File) -> Result<Option<Duration>, Error> {
+    pub(crate) async fn lasts(&self, file: &File) -> Result<Option<u64>, Error> {
         let head = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
         let parts = self.read(file.id, 0..file.bytes.min(head)).await?;
         let parts: Vec<Bytes> = parts.try_collect().await?;
-        let Some(content_type) = measure::content_type(&parts.concat()) else {
+        let Some(content_type) = measure::readable(&parts.concat()) else {
             return Ok(None);
         };
-        let place = (key(file.id), file.bytes);
-        let measures = measure::kept(&self.store, place, content_type).await?;
-        Ok(measures.millis.map(Duration::from_millis))
+        let about = (content_type, file.bytes);
+        Ok(self.measure(file.id, about).await?.millis)
     }
 
     /// Deletes a file; one that is gone already is fine. What a process that died had written of it, in parts or beside its place, goes
@@ -168,6 +189,12 @@ impl Drop for Place {
             }
         }
     }
+}
+
+/// How many permits so many bytes are.
+fn units(bytes: u64) -> usize {
+    let units = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
+    units.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 fn key(id: FileId) -> String {

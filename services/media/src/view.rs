@@ -10,6 +10,7 @@ use domain::{FileId, Micros, Mode};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use upstream::{EgressConfig, Policy};
+use url::Url;
 
 use crate::task::{FIRST_IS_THERE, Output, TEXT_IS_THERE, Task, TaskError};
 
@@ -92,6 +93,11 @@ impl Viewer {
         };
         let token = self.links.callback(task.id);
         reaches.then(|| format!("{}/api/v1/callbacks/{token}", self.public_url))
+    }
+
+    /// Whether a provider at this address can fetch what has a link of ours: one that is not out in the world is in the same house.
+    pub(crate) fn is_reached_from(&self, provider: &Url) -> bool {
+        self.is_public || !is_public(provider.as_str())
     }
 
     /// The view as JSON.
@@ -204,7 +210,7 @@ impl Viewer {
 }
 
 /// Whether a provider, somewhere, can call an address that begins so: by its form, what a stranger's could be.
-fn is_public(url: &str) -> bool {
+pub(crate) fn is_public(url: &str) -> bool {
     let strangers = Policy::new(&EgressConfig::default());
     url.starts_with("https://") && strangers.check_form(url).is_ok()
 }

@@ -56,6 +56,9 @@ pub struct Limits {
     /// Registered endpoints of an account in one mode. Default 20.
     #[serde(default = "default_endpoints")]
     pub max_endpoints: u32,
+    /// Deliveries that an operator is told of a task. Default 200.
+    #[serde(default = "default_told")]
+    pub max_told: u32,
 }
 
 /// Waits that double.
@@ -129,6 +132,10 @@ fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>
         })
     };
     texts.iter().map(read).collect()
+}
+
+const fn default_told() -> u32 {
+    200
 }
 
 fn default_schedule() -> Vec<Duration> {

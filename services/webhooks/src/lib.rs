@@ -18,6 +18,7 @@
 //! | `endpoint.rs` | URLs that accounts register for events |
 //! | `secret.rs` | the secret of an account and mode |
 //! | `deliver.rs` | one attempt: prepare, send, record |
+//! | `told.rs` | what operators see of it |
 //! | `worker.rs` | finds what is due, fairly, and starts attempts |
 //! | `sweep.rs` | ends leases that ran out |
 //! | `sign.rs` | the signature: pure |
@@ -38,6 +39,7 @@ mod secret;
 mod sign;
 mod store;
 mod sweep;
+mod told;
 mod worker;
 
 use std::sync::Arc;
@@ -70,6 +72,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "endpoint",
         include_str!("../migrations/0003_endpoint.sql"),
     ),
+    Migration::both(4, "of_task", include_str!("../migrations/0004_of_task.sql")),
 ];
 
 /// What the service is made of.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, Mode, Secret};
+use domain::{AccountId, EndpointId, Mode, Secret};
 use proto::{
     common::v1::Context,
     context_from_wire, id_from_wire, mode_from_wire,
@@ -15,6 +15,8 @@ use crate::{
     endpoint::{self, Endpoint},
     publish::{Event, publish},
     secret::secret,
+    store::delivery::Told,
+    told,
 };
 
 /// The server behind `aio.webhooks.v1.Webhooks`.
@@ -101,12 +103,41 @@ impl webhooks_server::Webhooks for Rpc {
         endpoint::delete(&self.shared, owner(request.context)?, id).await?;
         Ok(Response::new(wire::DeleteEndpointReply {}))
     }
+
+    async fn list_deliveries(
+        &self,
+        request: Request<wire::ListDeliveriesRequest>,
+    ) -> Result<Response<wire::ListDeliveriesReply>, Status> {
+        let task = id_from_wire(&request.into_inner().task_id)?;
+        let told = told::of_task(&self.shared, task).await?;
+        Ok(Response::new(wire::ListDeliveriesReply {
+            deliveries: told.into_iter().map(wire::Delivery::from).collect(),
+        }))
+    }
 }
 
 /// Whose endpoints a caller means.
 fn owner(context: Option<Context>) -> Result<(AccountId, Mode), Status> {
     let caller = context_from_wire(context)?;
     Ok((caller.account, caller.mode))
+}
+
+impl From<Told> for wire::Delivery {
+    fn from(told: Told) -> Self {
+        let endpoint = told.endpoint.map(EndpointId::to_vec);
+        Self {
+            event_id: told.event.to_vec().into(),
+            r#type: told.kind,
+            endpoint_id: endpoint.unwrap_or_default().into(),
+            state: told.state,
+            attempts: u32::try_from(told.attempts).unwrap_or(u32::MAX),
+            last_status: told.last_status.unwrap_or(0),
+            last_error: told.last_error.unwrap_or_default(),
+            created_at: told.created_at,
+            due_at: told.due_at,
+            ended_at: told.ended_at.unwrap_or(0),
+        }
+    }
 }
 
 impl From<Endpoint> for wire::Endpoint {

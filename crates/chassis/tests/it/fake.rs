@@ -129,6 +129,13 @@ impl Webhooks for Fake {
     ) -> Result<Response<wire::DeleteEndpointReply>, Status> {
         Err(Status::unimplemented("nobody asks this one for endpoints"))
     }
+
+    async fn list_deliveries(
+        &self,
+        _: Request<wire::ListDeliveriesRequest>,
+    ) -> Result<Response<wire::ListDeliveriesReply>, Status> {
+        Err(Status::unimplemented("nobody asks this one for deliveries"))
+    }
 }
 
 #[tonic::async_trait]

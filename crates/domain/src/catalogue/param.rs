@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::Earlier;
+use super::{Earlier, Medium};
 use crate::{FileId, Problem, ProblemKind, TaskId};
 
 /// One parameter.
@@ -19,6 +19,9 @@ pub struct Param {
     /// What it holds, and how much of it.
     #[serde(flatten)]
     pub of: ParamType,
+    /// What an input is to be; only inputs have one. Without it any file is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Medium>,
     /// Whether it must be there.
     #[serde(default)]
     pub required: bool,
@@ -139,6 +142,10 @@ impl Param {
     /// That there is a value for it, and that its default is one as it stands there.
     fn check(&self) -> Result<(), String> {
         let name = &self.name;
+        let is_input = matches!(&self.of, ParamType::Url | ParamType::Urls { .. });
+        if self.kind.is_some() && !is_input {
+            return Err(format!("the parameter {name} is no input, and has no kind"));
+        }
         let (in_order, within) = match &self.of {
             ParamType::Text { min, max } | ParamType::Urls { min, max } => (min <= max, Ok(())),
             ParamType::Choice { values, also } => {
@@ -274,42 +281,6 @@ impl Param {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Every URL in a resolved value, with its path.
-    pub(super) fn urls<'a>(&self, value: &'a Value) -> Vec<(String, &'a str)> {
-        let name = &self.name;
-        match &self.of {
-            ParamType::Url | ParamType::Sound { .. } => {
-                let url = value.as_str().map(|url| (name.clone(), url));
-                url.into_iter().collect()
-            }
-            ParamType::Urls { .. } => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                items
-                    .filter_map(|(index, item)| Some((format!("{name}[{index}]"), item.as_str()?)))
-                    .collect()
-            }
-            ParamType::Items { fields, .. } => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                let urls_of = |(index, item): (usize, &'a Value)| {
-                    let of_field = |field: &Param| {
-                        let value = item.get(&field.name);
-                        value.map_or_else(Vec::new, |value| field.urls(value))
-                    };
-                    let found = fields.iter().flat_map(of_field);
-                    let at = |(path, url)| (format!("{name}[{index}].{path}"), url);
-                    found.map(at).collect::<Vec<_>>()
-                };
-                items.flat_map(urls_of).collect()
-            }
-            ParamType::Text { .. }
-            | ParamType::Choice { .. }
-            | ParamType::Integer { .. }
-            | ParamType::Number { .. }
-            | ParamType::Boolean
-            | ParamType::Task(_) => Vec::new(),
         }
     }
 }

@@ -55,10 +55,7 @@ impl Model {
 
     /// Every URL among resolved parameters, with its path: `input_urls[2]`. Nobody calls one that was not checked.
     pub fn urls<'a>(&'a self, resolved: &'a Resolved) -> impl Iterator<Item = (String, &'a str)> {
-        self.params.iter().flat_map(move |param| {
-            let value = resolved.get(&param.name);
-            value.map_or_else(Vec::new, |value| param.urls(value))
-        })
+        self.inputs(resolved).map(|input| (input.param, input.text))
     }
 
     /// The same parameters with others in the place of URLs, where there are some.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Aio, Answer, Sink, eventually};
 
 use crate::uploads::{PNG, upload};
@@ -44,6 +44,49 @@ async fn a_provider_fetches_what_a_task_names_until_it_is_deleted() -> Result<()
     let own = format!("/files/{file}");
     api.send(Method::DELETE, &own, &[], Bytes::new()).await?;
     nobody.get(path).await?.error(404, "not_found")?;
+    aio.finish().await
+}
+
+/// A film of 2.4 seconds, 96 by 64.
+const FILM: &[u8] = include_bytes!("../../../../services/media/tests/files/film.mp4");
+
+#[tokio::test]
+async fn an_uploaded_film_is_measured_and_refused_where_it_is_too_long() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let film = upload(&api, "a.mp4", FILM).await?;
+    let shown = api.get(&format!("/files/{film}")).await?.json()?;
+    for (field, value) in [
+        ("content_type", json!("video/mp4")),
+        ("width", json!(96)),
+        ("height", json!(64)),
+        ("duration_seconds", json!(2.4)),
+    ] {
+        ensure!(shown[field] == value, "{shown}");
+    }
+    for (tool, model) in [
+        ("bg-remover", "video-bg-remover"),
+        ("upscale", "video-upscale"),
+    ] {
+        let route = format!("/videos/tools/{tool}");
+        let body = |seconds: u64| json!({ "model": model, "video": film, "max_seconds": seconds });
+        let refused = api.post(&route, &body(2)).await?;
+        let error = refused.error(400, "input_too_long")?;
+        ensure!(error["param"] == "video", "{error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        let told = "video must last 2 seconds at most, which is max_seconds: it lasts 2.4";
+        ensure!(message.starts_with(told), "{message}");
+        let quoted = json!({ "route": route.trim_start_matches('/'), "body": body(2) });
+        let quoted = api.post("/quote", &quoted).await?;
+        quoted.error(400, "input_too_long")?;
+        ensure!(api.credits().await?.open_holds == 0);
+        let accepted = api.post(&route, &body(3)).await?.data(202)?;
+        let id = accepted["task_id"].as_str().context("no id")?.to_owned();
+        api.post(&format!("/tasks/{id}/cancel"), &Value::Null)
+            .await?;
+        api.ended(&id).await?;
+    }
+    api.settled().await?;
     aio.finish().await
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, Method};
+use http::header::{CONTENT_TYPE, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 use url::Url;
@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 pub struct Download {
     content_type: Option<String>,
     content_length: Option<u64>,
+    is_part: bool,
     body: reqwest::Body,
     bytes_left: u64,
     max_bytes: u64,
@@ -47,18 +48,26 @@ impl Download {
         self.content_length
     }
 
+    /// Whether the other side gives a part of it, as it was asked.
+    #[must_use]
+    pub const fn is_part(&self) -> bool {
+        self.is_part
+    }
+
     pub(super) async fn open(
-        client: &GuardedClient,
-        text: &str,
+        (client, text): (&GuardedClient, &str),
         trust: Trust<'_>,
         caps: &Caps,
+        from: u64,
     ) -> Result<Self, EgressError> {
         let deadline = Instant::now() + caps.timeout;
         let mut target = client.target(text, trust).map_err(EgressError::Refused)?;
         let mut redirects = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let response = client.exchange(&target, request(&target, left)).await?;
+            let response = client
+                .exchange(&target, request(&target, left, from))
+                .await?;
             let Some(location) = redirect(&response, caps.redirects) else {
                 return Self::begin(response, caps.max_bytes);
             };
@@ -87,6 +96,7 @@ impl Download {
         Ok(Self {
             content_type: text_of(&head.headers, CONTENT_TYPE),
             content_length,
+            is_part: status == StatusCode::PARTIAL_CONTENT,
             body,
             bytes_left: max_bytes,
             max_bytes,
@@ -151,9 +161,13 @@ impl fmt::Debug for Download {
     }
 }
 
-fn request(target: &Target, left: Duration) -> reqwest::Request {
+fn request(target: &Target, left: Duration, from: u64) -> reqwest::Request {
     let mut request = reqwest::Request::new(Method::GET, target.url.clone());
     *request.timeout_mut() = Some(left);
+    let range = HeaderValue::from_str(&format!("bytes={from}-"));
+    if let Some(range) = range.ok().filter(|_| from > 0) {
+        request.headers_mut().insert(RANGE, range);
+    }
     request
 }
 

@@ -227,7 +227,21 @@ impl GuardedClient {
         trust: Trust<'_>,
         caps: &Caps,
     ) -> Result<Download, EgressError> {
-        Download::open(self, text, trust, caps).await
+        Download::open((self, text), trust, caps, 0).await
+    }
+
+    /// As [`GuardedClient::get_to`], from a byte of it on, if the other side gives parts: [`Download::is_part`] says whether it did.
+    ///
+    /// # Errors
+    /// As [`GuardedClient::get_to`].
+    pub async fn get_from(
+        &self,
+        text: &str,
+        trust: Trust<'_>,
+        caps: &Caps,
+        from: u64,
+    ) -> Result<Download, EgressError> {
+        Download::open((self, text), trust, caps, from).await
     }
 
     /// Decides by which client `text` may be fetched.

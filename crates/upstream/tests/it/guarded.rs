@@ -293,3 +293,32 @@ async fn a_refused_connection_is_told_apart_and_repeats_nothing_of_the_url() {
     let refused = EgressError::Refused(Refusal::Credentials);
     assert!(refused.to_string().contains("leave them out"));
 }
+
+#[tokio::test]
+async fn a_download_begins_where_it_is_asked_to_where_the_other_side_gives_parts() {
+    let gives_parts = Server::start(|request, _| {
+        if request.contains("range: bytes=4-\r\n") {
+            let headers = "content-range: bytes 4-9/10\r\n";
+            return vec![answer("206 Partial Content", headers, "456789")];
+        }
+        vec![answer("200 OK", "", "0123456789")]
+    })
+    .await;
+    let gives_none = Server::start(|_, _| vec![answer("200 OK", "", "0123456789")]).await;
+    let client = client("127.0.0.1/32");
+    for (server, from, is_part, body) in [
+        (&gives_parts, 0, false, "0123456789"),
+        (&gives_parts, 4, true, "456789"),
+        (&gives_none, 4, false, "0123456789"),
+    ] {
+        let url = server.url("/");
+        let download = client.get_from(&url, Trust::Public, &CAPS, from).await;
+        let mut download = download.unwrap();
+        assert_eq!(download.is_part(), is_part, "{from}");
+        let mut read = BytesMut::new();
+        while let Some(chunk) = download.next().await {
+            read.extend_from_slice(&chunk.unwrap());
+        }
+        assert_eq!(read, body);
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) enum Tasks {
         #[command(flatten)]
         reach: Reach,
     },
-    /// Show what became of a task: its runs at providers, its hold, its files, and what operators did.
+    /// Show what became of a task: its runs at providers, its hold, its files, what operators did, and what its customer was told.
     Show {
         /// task_…
         task: String,

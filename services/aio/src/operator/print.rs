@@ -89,7 +89,7 @@ pub(super) fn tasks(data: &Value) -> Vec<String> {
 
 /// What became of a task: its fields, and then what happened, a line each.
 pub(super) fn task(data: &Value) -> Vec<String> {
-    let told = ["runs", "files", "interventions", "timeline"];
+    let told = ["runs", "files", "interventions", "timeline", "deliveries"];
     let plain_fields = data.as_object().into_iter().flatten();
     let mut lines: Vec<String> = plain_fields
         .filter(|(name, value)| !told.contains(&name.as_str()) && !value.is_null())
@@ -102,9 +102,38 @@ pub(super) fn task(data: &Value) -> Vec<String> {
             "file {number}: {kind}, {bytes} bytes, until {until}"
         ));
     }
+    lines.extend(rows(data, "deliveries").map(delivery));
     let moments = rows(data, "timeline");
     lines.extend(moments.map(|moment| format!("{}  {}", text(moment, "at"), text(moment, "what"))));
     lines
+}
+
+/// One event on its way to one URL.
+fn delivery(told: &Value) -> String {
+    let whom = match told.get("endpoint_id") {
+        None | Some(Value::Null) => "its callback_url".to_owned(),
+        Some(endpoint) => plain(endpoint),
+    };
+    let (event, kind, state) = (
+        text(told, "event_id"),
+        text(told, "type"),
+        text(told, "state"),
+    );
+    let mut line = format!(
+        "{event}: {kind} to {whom}: {state}, {} attempts ended",
+        text(told, "attempts")
+    );
+    for (name, what) in [
+        ("last_status", "last status"),
+        ("last_error", "last error"),
+        ("next_at", "next at"),
+        ("ended_at", "ended at"),
+    ] {
+        if let Some(value) = told.get(name).filter(|value| !value.is_null()) {
+            line.push_str(&format!(", {what} {}", plain(value)));
+        }
+    }
+    line
 }
 
 /// One line an attempt.

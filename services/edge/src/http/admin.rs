@@ -2,6 +2,7 @@
 //! to keys with scope `admin`, and on the operator's own socket.
 
 pub(crate) mod prices;
+pub(crate) mod retention;
 pub(crate) mod tasks;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Files that customers upload, in OpenAI's shapes. A file's bytes go to media as they come, and are never all here. Another tenant's file and
 //! an unknown one are the same 404.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -73,6 +73,16 @@ pub(crate) struct Shown {
     filename: String,
     purpose: String,
     status: &'static str,
+    /// What its bytes are.
+    content_type: String,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<f64>,
 }
 
 /// A page of them.
@@ -418,6 +428,11 @@ impl TryFrom<File> for Shown {
             filename: file.filename,
             purpose: file.purpose,
             status: "processed",
+            content_type: file.content_type,
+            width: (file.width > 0).then_some(file.width),
+            height: (file.height > 0).then_some(file.height),
+            duration_seconds: (file.duration_millis > 0)
+                .then(|| Duration::from_millis(file.duration_millis).as_secs_f64()),
         })
     }
 }

@@ -341,4 +341,29 @@ pub(super) struct TaskStory {
     interventions: Vec<Value>,
     #[schema(value_type = Vec<Object>)]
     timeline: Vec<Value>,
+    /// Events of it on their way to those who are told; `null` where nobody can say just now.
+    deliveries: Option<Vec<Delivery>>,
+}
+
+/// One event on its way to one URL.
+#[derive(ToSchema)]
+#[schema(as = TaskDelivery)]
+struct Delivery {
+    event_id: String,
+    #[schema(rename = "type")]
+    kind: String,
+    /// `null`: the `callback_url`.
+    endpoint_id: Option<String>,
+    /// `due`, `inflight`, `delivered` or `dead`.
+    state: String,
+    /// Those that have ended.
+    attempts: u32,
+    last_status: Option<u32>,
+    last_error: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    next_at: Option<String>,
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
 }

@@ -303,6 +303,15 @@ pub(super) struct AccountChange {
     price_factor: f64,
 }
 
+/// How long an account's files are kept: durations such as `30d`; what is absent, or `null`, is as long as everybody's.
+#[derive(ToSchema)]
+pub(super) struct RetentionRequest {
+    /// What its tasks make.
+    outputs: Option<String>,
+    /// What it uploads.
+    files: Option<String>,
+}
+
 /// Credit to give, or to take if it is negative.
 #[derive(ToSchema)]
 pub(super) struct CreditsRequest {

@@ -100,6 +100,12 @@ const CALLS: &[(&str, &str, &str)] = &[
     ),
     ("POST", "/admin/accounts/{id}/freeze", ""),
     ("POST", "/admin/accounts/{id}/unfreeze", ""),
+    ("GET", "/admin/accounts/{id}/retention", ""),
+    (
+        "PUT",
+        "/admin/accounts/{id}/retention",
+        r#"{"outputs":"30d"}"#,
+    ),
     (
         "POST",
         "/admin/accounts/{id}/keys",

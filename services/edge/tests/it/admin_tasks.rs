@@ -73,6 +73,71 @@ async fn who_does_something_to_a_task_is_told() {
 }
 
 #[tokio::test]
+async fn what_a_customer_was_told_stands_beside_the_story() {
+    let house = House::start().await;
+    let admin = house.key(&[Scope::Admin]);
+    let id = house.task().to_string();
+    let event = domain::EventId::from_slice(&[7; 16]).unwrap().to_string();
+    let told = json!([{
+        "event_id": event, "type": "task.failed", "endpoint_id": null, "state": "due",
+        "attempts": 2, "last_status": 503, "last_error": "it answers 503",
+        "created_at": "1970-01-01T00:00:01.5Z", "next_at": "1970-01-01T00:00:02.5Z", "ended_at": null,
+    }]);
+    let path = |rest: &str| format!("/v1/admin/tasks/{id}{rest}");
+    for request in [
+        house.get(&path(""), &admin),
+        house.post(&path("/requeue"), &admin, ""),
+        house.post(&path("/cancel"), &admin, ""),
+    ] {
+        let (status, story) = read(request).await;
+        assert_eq!((status, &story["data"]["task_id"]), (200, &json!(id)));
+        assert_eq!(story["data"]["deliveries"], told);
+    }
+}
+
+#[tokio::test]
+async fn how_long_an_accounts_files_are_kept_is_said_by_name() {
+    let house = House::start().await;
+    let (admin, key) = house.key_with(&[Scope::Admin], |_| {});
+    let path = format!("/v1/admin/accounts/{}/retention", house.account);
+    let put = |body: &'static str| {
+        let request = house.request(reqwest::Method::PUT, &path);
+        request.bearer_auth(&admin).body(body)
+    };
+    let shown = |outputs: Option<u64>, files: Option<u64>| json!({ "account_id": house.account.to_string(), "outputs_seconds": outputs, "files_seconds": files });
+    let (_, usual) = read(house.get(&path, &admin)).await;
+    assert_eq!(usual["data"], shown(None, None));
+    for (body, outputs, files) in [
+        (
+            r#"{"outputs":"30d","files":"90s"}"#,
+            Some(30 * 24 * 3600),
+            Some(90),
+        ),
+        (r#"{"outputs":"1h","files":null}"#, Some(3600), None),
+        ("{}", None, None),
+    ] {
+        let (status, said) = read(put(body)).await;
+        assert_eq!((status, &said["data"]), (200, &shown(outputs, files)));
+        let asked = house.operators.asked().retentions.last().cloned().unwrap();
+        assert_eq!(asked.account_id, house.account.to_vec());
+        assert_eq!(asked.by.unwrap().name, key.to_string());
+        let (_, now) = read(house.get(&path, &admin)).await;
+        assert_eq!(now["data"], said["data"]);
+    }
+    for wrong in [
+        r#"{"outputs":30}"#,
+        r#"{"files":"0s"}"#,
+        r#"{"files":"1500ms"}"#,
+    ] {
+        assert_eq!(
+            refusal(put(wrong)).await,
+            (400, "invalid_parameter".into()),
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_output_is_deleted() {
     let house = House::start().await;
     let id = house.task();

@@ -120,6 +120,7 @@ impl files_server::Files for FakeFiles {
             sha256: "abc".to_owned(),
             created_at: 5_700_000,
             expires_at: 3_605_700_000,
+            ..File::default()
         };
         self.shelf().ends.push(end);
         self.put(head.context.unwrap(), file.clone(), bytes.into());

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use domain::TaskId;
 use proto::media::v1::{
-    FindTasksReply, FindTasksRequest, RequeueTaskRequest, ShowTaskRequest, ShownTask,
-    StopTaskRequest, operators_server,
+    FindTasksReply, FindTasksRequest, GetRetentionRequest, RequeueTaskRequest, Retention,
+    SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
 };
 use tonic::{Request, Response, Status};
 
@@ -18,6 +18,7 @@ pub(crate) struct Asked {
     pub(crate) searches: Vec<FindTasksRequest>,
     pub(crate) requeues: Vec<RequeueTaskRequest>,
     pub(crate) stops: Vec<StopTaskRequest>,
+    pub(crate) retentions: Vec<SetRetentionRequest>,
 }
 
 impl FakeOperators {
@@ -71,5 +72,23 @@ impl operators_server::Operators for FakeOperators {
         let answer = story(&request.task_id);
         self.asked().stops.push(request);
         Ok(answer)
+    }
+
+    async fn get_retention(
+        &self,
+        _: Request<GetRetentionRequest>,
+    ) -> Result<Response<Retention>, Status> {
+        let said = self.asked().retentions.last().and_then(|set| set.retention);
+        Ok(Response::new(said.unwrap_or_default()))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<SetRetentionRequest>,
+    ) -> Result<Response<Retention>, Status> {
+        let request = request.into_inner();
+        let said = request.retention.unwrap_or_default();
+        self.asked().retentions.push(request);
+        Ok(Response::new(said))
     }
 }

@@ -52,4 +52,24 @@ impl webhooks::webhooks_server::Webhooks for FakeWebhooks {
     ) -> Result<Response<webhooks::DeleteEndpointReply>, Status> {
         Ok(Response::new(webhooks::DeleteEndpointReply {}))
     }
+
+    async fn list_deliveries(
+        &self,
+        _: Request<webhooks::ListDeliveriesRequest>,
+    ) -> Result<Response<webhooks::ListDeliveriesReply>, Status> {
+        let delivery = webhooks::Delivery {
+            event_id: vec![7; 16].into(),
+            r#type: "task.failed".to_owned(),
+            state: "due".to_owned(),
+            attempts: 2,
+            last_status: 503,
+            last_error: "it answers 503".to_owned(),
+            created_at: 1_500_000,
+            due_at: 2_500_000,
+            ..webhooks::Delivery::default()
+        };
+        Ok(Response::new(webhooks::ListDeliveriesReply {
+            deliveries: vec![delivery],
+        }))
+    }
 }

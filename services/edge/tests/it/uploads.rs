@@ -47,7 +47,7 @@ async fn a_file_is_shown_as_openai_shows_it() {
     assert!(FileId::parse(&id).is_some(), "{id}");
     let expected = json!({
         "id": id, "object": "file", "bytes": 10, "created_at": 5, "expires_at": 3605, "filename": "a b.txt",
-        "purpose": "user_data", "status": "processed",
+        "purpose": "user_data", "status": "processed", "content_type": "text/plain",
     });
     assert_eq!((status, &made), (200, &expected));
     {

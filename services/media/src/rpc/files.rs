@@ -179,6 +179,9 @@ impl From<File> for wire::File {
             sha256: file.sha256,
             created_at: file.created_at,
             expires_at: file.expires_at,
+            width: file.size.map_or(0, |(width, _)| width),
+            height: file.size.map_or(0, |(_, height)| height),
+            duration_millis: file.millis.unwrap_or(0),
         }
     }
 }

@@ -4,8 +4,8 @@ use proto::{
     common::v1::Actor,
     id_from_wire,
     media::v1::{
-        FindTasksReply, FindTasksRequest, RequeueTaskRequest, ShowTaskRequest, ShownTask,
-        StopTaskRequest, operators_server,
+        self as wire, FindTasksReply, FindTasksRequest, GetRetentionRequest, RequeueTaskRequest,
+        SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
     },
 };
 use serde_json::Value;
@@ -16,6 +16,7 @@ use super::{panicked, refuse};
 use crate::{
     Error, Media,
     operator::{self, By, Doubt, Filter},
+    retention::{self, Retention},
 };
 
 #[tonic::async_trait]
@@ -78,6 +79,50 @@ impl operators_server::Operators for Media {
         let work = Box::pin(async move { Box::pin(operator::stop(&media, id, by)).await });
         let done = self.peers.tasks.run_to_end(Span::current(), work).await;
         shown(done.ok_or_else(panicked)?)
+    }
+
+    async fn get_retention(
+        &self,
+        request: Request<GetRetentionRequest>,
+    ) -> Result<Response<wire::Retention>, Status> {
+        let account = id_from_wire(&request.into_inner().account_id)?;
+        let said = retention::of(self, account).await.map_err(refuse)?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<SetRetentionRequest>,
+    ) -> Result<Response<wire::Retention>, Status> {
+        let request = request.into_inner();
+        let account = id_from_wire(&request.account_id)?;
+        let said = Retention::from(request.retention.unwrap_or_default());
+        let by = by(request.by);
+        retention::set(self, account, (said, by))
+            .await
+            .map_err(refuse)?;
+        Ok(Response::new(said.into()))
+    }
+}
+
+// === impl Retention ===
+
+impl From<wire::Retention> for Retention {
+    fn from(said: wire::Retention) -> Self {
+        let seconds = |seconds: u64| (seconds > 0).then_some(seconds);
+        Self {
+            outputs: seconds(said.outputs),
+            uploads: seconds(said.files),
+        }
+    }
+}
+
+impl From<Retention> for wire::Retention {
+    fn from(said: Retention) -> Self {
+        Self {
+            outputs: said.outputs.unwrap_or(0),
+            files: said.uploads.unwrap_or(0),
+        }
     }
 }
 

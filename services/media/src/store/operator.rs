@@ -1,7 +1,7 @@
 //! What operators look for and do, on the tables `task`, `attempt` and `intervention`: one function per statement.
 
 use chassis::secrets::Sealer;
-use domain::{AccountId, EventId, TaskId};
+use domain::{AccountId, EventId, Mode, TaskId};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
 
 use super::{claim::Lease, task};
@@ -12,11 +12,9 @@ use crate::{Error, state::State, task::Task};
 pub(crate) struct Search {
     /// Up to before this id.
     pub(crate) before: Vec<u8>,
-    /// In one of these; none: in any.
-    pub(crate) states: Vec<State>,
+    pub(crate) account: Option<AccountId>,
     pub(crate) model: Option<String>,
     pub(crate) provider: Option<String>,
-    pub(crate) account: Option<AccountId>,
     pub(crate) limit: u32,
 }
 
@@ -52,43 +50,44 @@ pub(crate) enum Take {
     FromNobodySubmitting,
 }
 
-/// Tasks that were accepted, the newest first.
+// === impl Search ===
+
+impl Search {
+    fn statement(&self) -> String {
+        let account = self.account.is_some();
+        let filters = [
+            account.then_some("account"),
+            account.then_some("mode"),
+            self.model.as_ref().map(|_| "model"),
+            self.provider.as_ref().map(|_| "provider"),
+        ];
+        let filters: String = (4..)
+            .zip(filters.into_iter().flatten())
+            .map(|(place, column)| format!(" and {column} = ${place}"))
+            .collect();
+        format!(
+            "select {} from task where state = $3 and id < $1{filters} order by id desc limit $2",
+            columns!()
+        )
+    }
+}
+
+/// Tasks in a state, the newest first, of a mode where an account is asked for: an index has them in this order.
 pub(crate) async fn find(
     pool: &AnyPool,
     search: &Search,
+    (state, mode): (State, Mode),
     sealer: &Sealer,
 ) -> Result<Vec<Task>, Error> {
-    let states: Vec<String> = search
-        .states
-        .iter()
-        .map(|state| format!("'{}'", state.as_str()))
-        .collect();
-    let states = if states.is_empty() {
-        "state <> 'reserving'".to_owned()
-    } else {
-        format!("state in ({})", states.join(", "))
-    };
-    let filters = [
-        search.model.as_ref().map(|_| "model = "),
-        search.provider.as_ref().map(|_| "provider = "),
-        search.account.as_ref().map(|_| "account = "),
-    ];
-    let filters: String = (3..)
-        .zip(filters.into_iter().flatten())
-        .map(|(place, filter)| format!(" and {filter}${place}"))
-        .collect();
-    let sql = format!(
-        "select {} from task where id < $1 and {states}{filters} order by id desc limit $2",
-        columns!()
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql))
+    let mut query = sqlx::query(AssertSqlSafe(search.statement()))
         .bind(search.before.clone())
-        .bind(i64::from(search.limit));
+        .bind(i64::from(search.limit))
+        .bind(state.as_str());
+    if let Some(account) = search.account {
+        query = query.bind(account.to_vec()).bind(mode.as_str());
+    }
     for word in [&search.model, &search.provider].into_iter().flatten() {
         query = query.bind(word.clone());
-    }
-    if let Some(account) = search.account {
-        query = query.bind(account.to_vec());
     }
     let rows = query.fetch_all(pool).await?;
     rows.iter().map(|row| task::read(row, sealer)).collect()
@@ -183,4 +182,127 @@ pub(crate) async fn interventions(
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::{Tasks, config::Settings};
+    use db::{Db, Engine, Postgres, Schema};
+    use domain::Secret;
+    use sqlx::{AnyConnection, Connection as _};
+    use testkit::servers;
+
+    use super::*;
+
+    /// What operators look for, and the index that has it in order.
+    const LOOKS: [([bool; 3], &str); 6] = [
+        ([false, false, false], "task_operator"),
+        ([false, false, true], "task_provider"),
+        ([false, true, false], "task_operator_model"),
+        ([true, false, false], "task_state"),
+        ([true, false, true], "task_state"),
+        ([true, true, false], "task_model_state"),
+    ];
+
+    /// Tasks of a hundred accounts, ten providers and twenty models, of which one in a hundred has failed.
+    const ROWS: &str = "
+        insert into task (id, account, mode, route, model, state, version, request, body_hash, held, price_version, provider,
+            due_at, created_at, deadline_at)
+        select decode(lpad(to_hex(n), 32, '0'), 'hex'), decode(lpad(to_hex(n % 100), 32, '0'), 'hex'), 'test', 'r',
+            'model-' || n % 20, case when n % 101 = 0 then 'failed' else 'completed' end, 1, '', '', 1, 'v', 'provider-' || n % 10,
+            0, 0, 0
+        from generate_series(1, 20000) n";
+
+    /// The statement, with values in the places of its parameters.
+    fn statement([account, model, provider]: [bool; 3], engine: Engine) -> String {
+        let some = |is: bool, word: &str| is.then(|| word.to_owned());
+        let search = Search {
+            account: account.then(chassis::mint),
+            model: some(model, "model-7"),
+            provider: some(provider, "provider-7"),
+            ..Search::default()
+        };
+        let blob = match engine {
+            Engine::Sqlite => "x'ff'",
+            Engine::Postgres => "'\\xff'",
+        };
+        let id = "00000000000000000000000000000007";
+        let whose = match engine {
+            Engine::Sqlite => format!("x'{id}'"),
+            Engine::Postgres => format!("'\\x{id}'"),
+        };
+        let own = account.then_some([whose.as_str(), "'test'"]);
+        let values = ["", blob, "50", "'failed'"].into_iter();
+        let values = values
+            .chain(own.into_iter().flatten())
+            .chain(model.then_some("'model-7'"))
+            .chain(provider.then_some("'provider-7'"));
+        values
+            .enumerate()
+            .skip(1)
+            .fold(search.statement(), |text, (place, value)| {
+                text.replace(&format!("${place}"), value)
+            })
+    }
+
+    async fn steps(connection: &mut AnyConnection, explain: &str, column: &str) -> String {
+        let rows = sqlx::query(AssertSqlSafe(explain.to_owned()))
+            .fetch_all(connection)
+            .await
+            .unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get(column)).collect();
+        steps.join("\n")
+    }
+
+    #[tokio::test]
+    async fn what_operators_look_for_is_found_by_an_index_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = Settings::from_toml("").section("database").unwrap();
+        let file = directory.path().join("media.db");
+        let tasks = Tasks::default();
+        let db = Db::open(&file, crate::MIGRATIONS, &limits, &tasks)
+            .await
+            .unwrap();
+        let mut connection = db.reader().acquire().await.unwrap();
+        for (filters, index) in LOOKS {
+            let asked = statement(filters, Engine::Sqlite);
+            let explain = format!("explain query plan {asked}");
+            let steps = steps(&mut connection, &explain, "detail").await;
+            let expected = format!("SEARCH task USING INDEX {index} (");
+            assert!(steps.starts_with(&expected), "{asked}: {steps}");
+            assert!(!steps.contains("TEMP B-TREE"), "{asked}: {steps}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_operators_look_for_is_found_by_an_index_on_a_server() {
+        let server = servers::Postgres::shared().await.unwrap();
+        let url = server.database().await.unwrap();
+        let (_, name) = url.rsplit_once('/').unwrap();
+        let schema = Schema {
+            name: crate::SCHEMA,
+            role: format!("{name}_media"),
+            role_password: Some(Secret::new("secret")),
+            migrations: crate::MIGRATIONS,
+            append_only: &[],
+        };
+        let owner = Postgres {
+            url: Secret::new(url.clone()),
+            schema: crate::SCHEMA,
+        };
+        db::migrate(&owner, &schema).await.unwrap();
+        let mut connection = AnyConnection::connect(&url).await.unwrap();
+        // Of a table without rows it would read all of them.
+        for setting in ["set search_path = media", ROWS, "analyze task"] {
+            sqlx::query(setting).execute(&mut connection).await.unwrap();
+        }
+        for (filters, index) in LOOKS {
+            let asked = statement(filters, Engine::Postgres);
+            let explain = format!("explain {asked}");
+            let steps = steps(&mut connection, &explain, "QUERY PLAN").await;
+            // With a blank behind it: one name begins with another.
+            assert!(steps.contains(&format!("{index} ")), "{asked}: {steps}");
+            assert!(!steps.contains("Seq Scan"), "{asked}: {steps}");
+        }
+    }
 }

@@ -184,10 +184,6 @@ pub(crate) async fn forget(
 }
 
 fn read(row: &AnyRow, task: TaskId, sealer: &Sealer) -> Result<Output, Error> {
-    let pixels = |column| -> Result<Option<u32>, Error> {
-        let value: Option<i64> = row.try_get(column)?;
-        Ok(value.and_then(|value| u32::try_from(value).ok()))
-    };
     let millis: Option<i64> = row.try_get("duration_millis")?;
     let number = number(row)?;
     let about: Option<Vec<u8>> = row.try_get("about")?;
@@ -201,12 +197,17 @@ fn read(row: &AnyRow, task: TaskId, sealer: &Sealer) -> Result<Output, Error> {
         content_type: row.try_get("content_type")?,
         bytes: u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0),
         sha256: row.try_get("sha256")?,
-        width: pixels("width")?,
-        height: pixels("height")?,
+        width: pixels(row, "width")?,
+        height: pixels(row, "height")?,
         duration_millis: millis.and_then(|millis| u64::try_from(millis).ok()),
         expires_at: row.try_get("expires_at")?,
         about,
     })
+}
+
+pub(super) fn pixels(row: &AnyRow, column: &str) -> Result<Option<u32>, Error> {
+    let value: Option<i64> = row.try_get(column)?;
+    Ok(value.and_then(|value| u32::try_from(value).ok()))
 }
 
 pub(super) fn number(row: &AnyRow) -> Result<u32, Error> {

@@ -13,6 +13,9 @@ use crate::{
 /// Rows that a sweep looks after at once.
 const BATCH: i64 = 500;
 
+/// The columns of a [`File`].
+const COLUMNS: &str = "id, filename, purpose, content_type, bytes, sha256, width, height, duration_millis, created_at, expires_at";
+
 /// A file whose bytes are on their way.
 #[derive(Clone, Debug)]
 pub(crate) struct Coming {
@@ -141,7 +144,7 @@ pub(crate) async fn keep(
 ) -> Result<bool, Error> {
     let done = sqlx::query(
         "update upload set state = 'kept', purpose = $2, content_type = $3, sha256 = $4, bytes = $5, expires_at = $6, due_at = $6,
-                parts = null
+                width = $7, height = $8, duration_millis = $9, parts = null
          where id = $1 and state = 'coming'",
     )
     .bind(coming.id.to_vec())
@@ -150,6 +153,9 @@ pub(crate) async fn keep(
     .bind(file.sha256.as_str())
     .bind(signed(file.bytes))
     .bind(file.expires_at)
+    .bind(file.size.map(|(width, _)| i64::from(width)))
+    .bind(file.size.map(|(_, height)| i64::from(height)))
+    .bind(file.millis.and_then(|millis| i64::try_from(millis).ok()))
     .execute(&mut *connection)
     .await?;
     if done.rows_affected() == 0 {
@@ -168,10 +174,10 @@ pub(crate) async fn get(
     now: i64,
     sealer: &Sealer,
 ) -> Result<Option<File>, Error> {
-    let row = sqlx::query(
-        "select id, filename, purpose, content_type, bytes, sha256, created_at, expires_at from upload
-         where id = $1 and account = $2 and mode = $3 and state = 'kept' and expires_at > $4",
-    )
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "select {COLUMNS} from upload
+         where id = $1 and account = $2 and mode = $3 and state = 'kept' and expires_at > $4"
+    )))
     .bind(id.to_vec())
     .bind(owner.account.to_vec())
     .bind(owner.mode.as_str())
@@ -188,10 +194,9 @@ pub(crate) async fn by_id(
     now: i64,
     sealer: &Sealer,
 ) -> Result<Option<File>, Error> {
-    let row = sqlx::query(
-        "select id, filename, purpose, content_type, bytes, sha256, created_at, expires_at from upload
-         where id = $1 and state = 'kept' and expires_at > $2",
-    )
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "select {COLUMNS} from upload where id = $1 and state = 'kept' and expires_at > $2"
+    )))
     .bind(id.to_vec())
     .bind(now)
     .fetch_optional(pool)
@@ -213,7 +218,7 @@ pub(crate) async fn list(
         ("desc", "<")
     };
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "select id, filename, purpose, content_type, bytes, sha256, created_at, expires_at from upload
+        "select {COLUMNS} from upload
          where account = $1 and mode = $2 and state = 'kept' and expires_at > $3
            and ($4 = '' or purpose = $4) and ($5 = 0 or id {behind} $6)
          order by id {order} limit $7"
@@ -324,6 +329,9 @@ fn read(row: &AnyRow, sealer: &Sealer) -> Result<File, Error> {
     if filename.is_none() {
         error!(file.id = %id, "a stored file name does not open: was secrets.content_key changed?");
     }
+    let width = super::output::pixels(row, "width")?;
+    let height = super::output::pixels(row, "height")?;
+    let millis: Option<i64> = row.try_get("duration_millis")?;
     Ok(File {
         id,
         filename: filename.unwrap_or_default(),
@@ -331,6 +339,8 @@ fn read(row: &AnyRow, sealer: &Sealer) -> Result<File, Error> {
         content_type: row.try_get("content_type")?,
         bytes: u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0),
         sha256: row.try_get("sha256")?,
+        size: width.zip(height),
+        millis: millis.and_then(|millis| u64::try_from(millis).ok()),
         created_at: row.try_get("created_at")?,
         expires_at: row.try_get("expires_at")?,
     })

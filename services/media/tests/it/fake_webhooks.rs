@@ -54,4 +54,11 @@ impl webhooks_server::Webhooks for Webhooks {
     ) -> Result<Reply<webhooks::DeleteEndpointReply>, Status> {
         not_played()
     }
+
+    async fn list_deliveries(
+        &self,
+        _: Request<webhooks::ListDeliveriesRequest>,
+    ) -> Result<Reply<webhooks::ListDeliveriesReply>, Status> {
+        not_played()
+    }
 }

@@ -1,5 +1,7 @@
 //! Uploaded files as inputs of tasks.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::mint;
 use db::Engine;
@@ -9,6 +11,7 @@ use proto::{
     media::v1::{ReadFileRequest, output_part},
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
     database::on_both_engines,
@@ -22,6 +25,8 @@ on_both_engines! {
     a_file_is_given_by_its_bytes_where_it_is_small_enough,
     what_a_parameter_cannot_be_is_refused_before_anything_is_held,
     a_task_whose_file_is_gone_fails_free,
+    files_inside_of_requests_wait_for_room,
+    a_link_that_no_provider_can_fetch_fails_free,
 }
 
 fn asks_with(files: &[FileId]) -> Value {
@@ -123,6 +128,57 @@ async fn a_task_whose_file_is_gone_fails_free(engine: Engine) {
     assert_eq!(view["error"]["code"], code::NOT_FOUND.word);
     let message = view["error_message"].as_str().unwrap();
     assert!(message.contains(&file.to_string()), "{message}");
+    eventually("released", async || {
+        house.billing.settled(&task.to_bytes()) == [0]
+    })
+    .await;
+}
+
+async fn files_inside_of_requests_wait_for_room(engine: Engine) {
+    let word = Arc::new(Notify::new());
+    let house = House::new(engine, vec![Submit::Late(Arc::clone(&word))]).await;
+    let house =
+        house.with_files("passed_as = 'inline'\ninline_bytes = 2048\ninline_total_bytes = 2048");
+    let running = house.start().await;
+    let large = [PNG, &[0; 1_900]].concat();
+    let file = id(&upload(&running, &large).await.unwrap());
+    let first = running.accepted_with(&asks_with(&[file])).await;
+    eventually("the first is on its way", async || {
+        house.provider.submits().len() == 1
+    })
+    .await;
+    // There is no room for a second, and what needs none goes past it.
+    let second = running.accepted_with(&asks_with(&[file])).await;
+    eventually("the second is taken", async || {
+        running.view(second).await.unwrap()["status"] == "processing"
+    })
+    .await;
+    let third = running.accepted().await;
+    running.reaches(third, "completed").await;
+    assert_eq!(house.provider.submits().len(), 2);
+    assert_eq!(house.provider.submits()[1]["input_image"], Value::Null);
+    word.notify_one();
+    for task in [first, second] {
+        running.reaches(task, "completed").await;
+    }
+    assert_eq!(
+        house.provider.submits()[2]["input_image"],
+        STANDARD.encode(&large)
+    );
+}
+
+async fn a_link_that_no_provider_can_fetch_fails_free(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    // A provider out in the world, which nobody asks: this house has no address there.
+    let house = house.with_provider("api_key = 'k'\nbase_url = 'https://api.bfl.ai/'");
+    let running = house.start().await.live();
+    let file = id(&upload(&running, PNG).await.unwrap());
+    let task = running.accepted_with(&asks_with(&[file])).await;
+    let view = running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::NO_PROVIDER.word);
+    let message = view["error_message"].as_str().unwrap();
+    let told = format!("{file} cannot be fetched by this model's provider");
+    assert!(message.starts_with(&told), "{message}");
     eventually("released", async || {
         house.billing.settled(&task.to_bytes()) == [0]
     })

@@ -20,6 +20,7 @@ mod files_left;
 mod house;
 mod inputs;
 mod kie;
+mod lengths;
 mod life;
 mod lines;
 mod list;

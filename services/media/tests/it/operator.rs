@@ -126,7 +126,16 @@ async fn a_task_is_found_shown_and_ended(engine: Engine) {
         (of(|request| request.provider = "fal".into()), 0),
         (of(|request| request.account_id = vec![1; 16].into()), 0),
         (of(|request| request.created_until = 1_000), 0),
-        (own, 1),
+        (own.clone(), 1),
+        (
+            FindTasksRequest {
+                status: "processing".into(),
+                model: "flux-2".into(),
+                provider: "bfl".into(),
+                ..own
+            },
+            1,
+        ),
     ] {
         let found = find(&running, request.clone()).await;
         assert_eq!(found, vec![task.to_string(); count], "{request:?}");

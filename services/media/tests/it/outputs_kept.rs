@@ -4,7 +4,10 @@ use db::Engine;
 use domain::TaskId;
 use proto::{
     Fault, code,
-    media::v1::{DeleteOutputRequest, ReadOutputRequest, TaskSnapshot},
+    media::v1::{
+        DeleteOutputRequest, GetRetentionRequest, ReadOutputRequest, Retention,
+        SetRetentionRequest, TaskSnapshot, UploadEnd,
+    },
 };
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -12,14 +15,21 @@ use sqlx::Row as _;
 use crate::{
     database::on_both_engines,
     fakes::PNG,
+    files::{end, parts},
     house::{House, Running, eventually},
 };
+
+/// Seconds of a day, and microseconds.
+const DAYS: u64 = 24 * 3600;
+const DAY: i64 = 24 * 3600 * 1_000_000;
 
 on_both_engines! {
     an_output_is_deleted_and_its_task_stays,
     an_account_keeps_so_many_outputs,
     an_account_keeps_so_many_bytes_of_outputs,
     outputs_end_with_their_time,
+    uploads_are_kept_as_long_as_an_operator_says,
+    outputs_are_kept_as_long_as_an_operator_says,
 }
 
 async fn delete(running: &Running, task: TaskId, index: u32) -> Result<TaskSnapshot, Fault> {
@@ -164,4 +174,88 @@ async fn outputs_end_with_their_time(engine: Engine) {
     assert_eq!(running.view(task).await.unwrap()["output"], json!([]));
     assert!(!is_read(&running, task).await);
     nothing_is_left(&house, &running, task).await;
+}
+
+/// Says how long the account's files are kept, in seconds.
+async fn say(running: &Running, (outputs, files): (u64, u64)) -> Result<Retention, Fault> {
+    let request = SetRetentionRequest {
+        account_id: running.context().account_id,
+        retention: Some(Retention { outputs, files }),
+        by: None,
+    };
+    let said = running.operators.clone().set_retention(request).await;
+    said.map(tonic::Response::into_inner).map_err(Fault::from)
+}
+
+/// Days that an upload is kept for which is wanted for so many seconds.
+async fn upload_days(running: &Running, expires_after: u64) -> Result<i64, Fault> {
+    let end = UploadEnd {
+        expires_after,
+        ..end()
+    };
+    let parts = parts(running, (chassis::mint(), PNG), Some(end));
+    let mut files = running.files.clone();
+    let uploaded = files.upload(futures::stream::iter(parts)).await;
+    let file = uploaded.map_err(Fault::from)?.into_inner();
+    Ok((file.expires_at - file.created_at) / DAY)
+}
+
+/// Days from the end of a task until its output is kept no longer: rounded down, and it was fetched a moment before that end.
+async fn output_days(running: &Running, task: TaskId) -> i64 {
+    let kept = "select (expires_at - completed_at + 60000000) / 86400000000 from output join task on task.id = task_id where task_id = $1";
+    sqlx::query_scalar(kept)
+        .bind(task.to_vec())
+        .fetch_one(running.db.reader())
+        .await
+        .unwrap()
+}
+
+async fn uploads_are_kept_as_long_as_an_operator_says(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let other = running.stranger();
+    assert_eq!(upload_days(&running, 0).await.unwrap(), 30);
+    say(&running, (90 * DAYS, 7 * DAYS)).await.unwrap();
+    assert_eq!(upload_days(&running, 0).await.unwrap(), 7);
+    let longer = upload_days(&running, 8 * DAYS).await.unwrap_err();
+    let told = "be from 3600 to 604800";
+    assert!(longer.message.ends_with(told), "{}", longer.message);
+    assert_eq!(upload_days(&other, 0).await.unwrap(), 30);
+    for wrong in [u64::MAX, 11 * 366 * DAYS] {
+        let fault = say(&running, (wrong, 0)).await.unwrap_err();
+        assert_eq!(fault.param.as_deref(), Some("outputs"));
+    }
+    let request = GetRetentionRequest {
+        account_id: running.context().account_id,
+    };
+    let said = running.operators.clone().get_retention(request).await;
+    let said = said.unwrap().into_inner();
+    assert_eq!((said.outputs, said.files), (90 * DAYS, 7 * DAYS));
+    say(&running, (0, 0)).await.unwrap();
+    assert_eq!(upload_days(&running, 8 * DAYS).await.unwrap(), 8);
+}
+
+async fn outputs_are_kept_as_long_as_an_operator_says(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let usual = completed(&running).await;
+    say(&running, (90 * DAYS, 0)).await.unwrap();
+    let long = completed(&running).await;
+    let theirs = completed(&running.stranger()).await;
+    for (task, days) in [(usual, 14), (long, 90), (theirs, 14)] {
+        assert_eq!(output_days(&running, task).await, days);
+    }
+    say(&running, (1, 0)).await.unwrap();
+    let short = completed(&running).await;
+    let folder = house.database.directory().join("outputs");
+    eventually("its bytes are gone", async || {
+        let folder = folder.join(short.to_string());
+        std::fs::read_dir(folder).map_or(0, Iterator::count) == 0
+    })
+    .await;
+    assert!(!is_read(&running, short).await);
+    assert!(is_read(&running, usual).await);
+    say(&running, (0, 0)).await.unwrap();
+    let usual = completed(&running).await;
+    assert_eq!(output_days(&running, usual).await, 14);
 }

@@ -1,7 +1,7 @@
 //! The table `delivery`: `due` -> `inflight` -> `delivered` | `dead`, or back to `due`. Times are microseconds UTC.
 
 use db::Engine;
-use domain::{DeliveryId, EndpointId, EventId};
+use domain::{DeliveryId, EndpointId, EventId, TaskId};
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use super::{event, id};
@@ -127,6 +127,23 @@ pub(crate) enum State {
     Delivered,
     /// It was given up.
     Dead,
+}
+
+/// What operators see of a delivery: a row type.
+pub(crate) struct Told {
+    pub(crate) event: EventId,
+    /// The type of the event.
+    pub(crate) kind: String,
+    /// Which endpoint it is for; `None`: a URL that a request named.
+    pub(crate) endpoint: Option<EndpointId>,
+    pub(crate) state: String,
+    /// Attempts that ended.
+    pub(crate) attempts: i64,
+    pub(crate) last_status: Option<u32>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) due_at: i64,
+    pub(crate) ended_at: Option<i64>,
 }
 
 /// Whether a claim was still the delivery's last one.
@@ -265,12 +282,8 @@ async fn claim_among_many(
 }
 
 fn read(row: &AnyRow, event: event::ToSend) -> Result<Claimed, Error> {
-    let endpoint: Option<Vec<u8>> = row.try_get("endpoint_id")?;
-    let read = |bytes: Vec<u8>| {
-        EndpointId::from_slice(&bytes).ok_or(Error::Damaged("an id is not 16 bytes"))
-    };
     Ok(Claimed {
-        endpoint: endpoint.map(read).transpose()?,
+        endpoint: endpoint_of(row)?,
         id: id(row, "id")?,
         claim: row.try_get("claims")?,
         attempts: row.try_get("attempts")?,
@@ -310,6 +323,45 @@ pub(crate) async fn end(
         0 => Held::No,
         _ => Held::Yes,
     })
+}
+
+/// What became of the events of a task, the oldest first.
+pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result<Vec<Told>, Error> {
+    let rows = sqlx::query(
+        "select event.id as event_id, event.type, delivery.endpoint_id, delivery.state, delivery.attempts, delivery.last_status,
+                delivery.last_error, delivery.created_at, delivery.due_at, delivery.ended_at
+         from event join delivery on delivery.event_id = event.id
+         where event.task_id = $1 order by delivery.created_at, delivery.id limit $2",
+    )
+    .bind(task.to_vec())
+    .bind(most)
+    .fetch_all(reader)
+    .await?;
+    let told = |row: &AnyRow| {
+        let status: Option<i64> = row.try_get("last_status")?;
+        Ok(Told {
+            event: id(row, "event_id")?,
+            kind: row.try_get("type")?,
+            endpoint: endpoint_of(row)?,
+            state: row.try_get("state")?,
+            attempts: row.try_get("attempts")?,
+            last_status: status.and_then(|status| u32::try_from(status).ok()),
+            last_error: row.try_get("last_error")?,
+            created_at: row.try_get("created_at")?,
+            due_at: row.try_get("due_at")?,
+            ended_at: row.try_get("ended_at")?,
+        })
+    };
+    rows.iter().map(told).collect()
+}
+
+/// Which endpoint a delivery is for.
+fn endpoint_of(row: &AnyRow) -> Result<Option<EndpointId>, Error> {
+    let endpoint: Option<Vec<u8>> = row.try_get("endpoint_id")?;
+    let read = |bytes: Vec<u8>| {
+        EndpointId::from_slice(&bytes).ok_or(Error::Damaged("an id is not 16 bytes"))
+    };
+    endpoint.map(read).transpose()
 }
 
 /// Whether a lease has run out by `by`.

@@ -16,3 +16,4 @@ mod replicas;
 mod resume;
 mod secret;
 mod sink;
+mod told;

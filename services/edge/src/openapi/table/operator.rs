@@ -15,7 +15,7 @@ use crate::{
         answers::{TaskLine, TaskStory},
         bodies::{
             AccountChange, AccountKeyRequest, AccountRequest, CreditsRequest, KeyChange,
-            RedeemCodesRequest, RequeueRequest, RotateRequest,
+            RedeemCodesRequest, RequeueRequest, RetentionRequest, RotateRequest,
         },
         shapes::{self, Shape},
     },
@@ -24,6 +24,7 @@ use crate::{
 pub(super) fn accounts() -> Vec<Doc> {
     let row = |method, path, summary| row(method, path, "Operator", summary);
     let frozen: Shape = shapes::of::<FrozenAccount>;
+    let retention: Shape = shapes::of::<admin::retention::Shown>;
     vec![
         row(Method::POST, "/admin/accounts", "Makes an account")
             .takes(Takes::Json(shapes::of::<AccountRequest>))
@@ -63,6 +64,19 @@ pub(super) fn accounts() -> Vec<Doc> {
             "Lets an account go on",
         )
         .gives(Gives::Data("200", frozen)),
+        row(
+            Method::GET,
+            "/admin/accounts/{id}/retention",
+            "How long an account's files are kept",
+        )
+        .gives(Gives::Data("200", retention)),
+        row(
+            Method::PUT,
+            "/admin/accounts/{id}/retention",
+            "Says how long an account's files are kept from now on",
+        )
+        .takes(Takes::Json(shapes::of::<RetentionRequest>))
+        .gives(Gives::Data("200", retention)),
     ]
 }
 
