@@ -168,7 +168,7 @@ impl Reached {
         if let Some(variant) = bytes.get_mut(RANDOM) {
             *variant = *variant & 0x3f | 0x80;
         }
-        EventId::from_slice(&bytes).unwrap_or(task.cast())
+        EventId::from_slice(&bytes).unwrap_or_else(|| task.cast())
     }
 }
 

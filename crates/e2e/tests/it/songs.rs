@@ -46,7 +46,7 @@ pub(crate) fn silence(seconds: u32) -> Vec<u8> {
     file.extend([1, 0, 8, 0]);
     file.extend(b"data");
     file.extend(size.to_le_bytes());
-    file.resize(file.len() + size as usize, 0x80);
+    file.extend((0..size).map(|_| 0x80_u8));
     file
 }
 
