@@ -199,7 +199,7 @@ async fn cancelling_and_completing_have_one_winner(engine: Engine) {
     let (mut cancelled, mut completed) = (0, 0);
     for wave in 0..waves {
         scene.fal.set_jobs(Jobs::Wait);
-        scene.fal.answer_cancels(Cancel::Stops);
+        scene.fal.answer_cancels(Cancel::StopsThis);
         let body = json!({
             "model": "flux-2", "prompt": "a fox", "callback_url": "http://127.0.0.1:1/hook",
         });
