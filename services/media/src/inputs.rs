@@ -142,7 +142,8 @@ fn out_of(
     ))
 }
 
-fn owner(task: &Task) -> Owner {
+/// Whose files a task may name.
+pub(crate) fn owner(task: &Task) -> Owner {
     Owner {
         account: task.account,
         mode: task.mode,

@@ -8,16 +8,20 @@ use std::{
     time::Duration,
 };
 
-use domain::{FileId, Mode, catalogue::Medium};
+use domain::{
+    FileId, Mode,
+    catalogue::{Input, Medium},
+};
 use futures::StreamExt as _;
 use prost::bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use tracing::debug;
 use upstream::{Caps, EgressError, GuardedClient, Redirects, Trust};
 
 use crate::{
     Media,
     config::Looks,
+    inputs::owner,
     measure::{self, HEAD_BYTES},
     task::{Task, seconds_of},
 };
@@ -60,6 +64,7 @@ impl Longest {
 }
 
 /// What is too long among what the URLs of a task lead to, if anything is. It is looked at once: who is asked later has it as it was.
+/// Where as many tasks are looked at as may be, or in the time for it, it is left open: somebody's slow server holds up nobody else.
 pub(crate) async fn of_urls(media: &Media, task: &Task) -> Option<String> {
     if task.mode == Mode::Test || task.attempts > 1 {
         return None;
@@ -67,33 +72,38 @@ pub(crate) async fn of_urls(media: &Media, task: &Task) -> Option<String> {
     let longest = Longest::of(media, task)?;
     let model = media.catalogue.find(&task.model)?;
     let parameters = task.parameters();
-    for input in model.inputs(&parameters) {
+    let inputs = model.inputs(&parameters).filter(|input| {
         let lasts = input.kind.is_none_or(Medium::has_length);
-        if !lasts || FileId::parse(input.text).is_some() {
-            continue;
-        }
-        let looks = media.kept.uploads.limits.looks;
-        let millis = look(&media.guard, input.text, looks).await;
-        let wrong = millis.and_then(|millis| longest.exceeded(&input.param, millis));
-        if wrong.is_some() {
-            return wrong;
-        }
+        lasts && FileId::parse(input.text).is_none()
+    });
+    let inputs: Vec<Input<'_>> = inputs.collect();
+    if inputs.is_empty() {
+        return None;
     }
-    None
+    let uploads = &media.kept.uploads;
+    let _place = uploads.look(owner(task))?;
+    let looks = uploads.limits.looks;
+    let too_long = async {
+        for input in inputs {
+            let millis = look(&media.guard, input.text, looks).await;
+            let wrong = millis.and_then(|millis| longest.exceeded(&input.param, millis));
+            if wrong.is_some() {
+                return wrong;
+            }
+        }
+        None
+    };
+    timeout(looks.timeout, too_long).await.ok().flatten()
 }
 
-/// How long it lasts what a URL leads to, as far as a few pieces of it tell in a while.
+/// How long it lasts what a URL leads to, as far as a few pieces of it tell.
 async fn look(guard: &GuardedClient, url: &str, looks: Looks) -> Option<u64> {
-    let mut found = Pieces::default();
-    match timeout(looks.timeout, found.look((guard, url), looks)).await {
-        Ok(Ok(millis)) => millis,
-        // A provider may well be given it, or says what is wrong with it.
-        Ok(Err(error)) => {
-            debug!(%error, "an input cannot be looked at");
-            None
-        }
-        Err(_elapsed) => None,
-    }
+    let found = Pieces::default().look((guard, url), looks).await;
+    // A provider may well be given it, or says what is wrong with it.
+    found.unwrap_or_else(|error| {
+        debug!(%error, "an input cannot be looked at");
+        None
+    })
 }
 
 /// Pieces of a file that is elsewhere.
@@ -110,7 +120,7 @@ struct Pieces {
 impl Pieces {
     /// Fetches one piece after another, each where the one before has shown that the next is wanted.
     async fn look(
-        &mut self,
+        mut self,
         (guard, url): (&GuardedClient, &str),
         looks: Looks,
     ) -> Result<Option<u64>, EgressError> {
@@ -119,7 +129,13 @@ impl Pieces {
             if !self.fetch((guard, url), at, looks).await? {
                 break;
             }
-            match self.measure() {
+            // A library that stumbles over it stops here.
+            let measured = spawn_blocking(move || (self.measure(), self)).await;
+            let Ok((found, pieces)) = measured else {
+                break;
+            };
+            self = pieces;
+            match found {
                 (Some(millis), _) => return Ok(Some(millis)),
                 (None, Some(wanted)) => at = wanted,
                 (None, None) => break,
@@ -278,6 +294,37 @@ mod tests {
     fn what_does_not_tell_is_left_open() {
         for file in [file!("fragments.mp4"), file!("picture.png"), b"<html>", b""] {
             assert_eq!(pieces(file, 512, 8).0, None);
+        }
+    }
+
+    /// An element: its id, how many bytes it says it has, and what it has.
+    fn element(id: &[u8], length: u64, content: &[u8]) -> Vec<u8> {
+        let length = (length | 1 << 56).to_be_bytes();
+        [id, &length, content].concat()
+    }
+
+    #[test]
+    fn what_says_that_it_is_larger_than_any_memory_is_left_open() {
+        let huge = 1 << 50;
+        // Which format it is stands in the head of the file, and there are strings further on.
+        let in_the_head = element(&[0x42, 0x82], huge, b"webm");
+        let in_the_head = element(&[0x1A, 0x45, 0xDF, 0xA3], huge + 100, &in_the_head);
+        let format = element(&[0x42, 0x82], 4, b"webm");
+        let mut further_on = element(&[0x1A, 0x45, 0xDF, 0xA3], 14, &format);
+        let scale = element(&[0x2A, 0xD7, 0xB1], 3, &[0x0F, 0x42, 0x40]);
+        let writer = element(&[0x57, 0x41], huge, b"somebody");
+        let info = [scale, writer].concat();
+        let info = element(&[0x15, 0x49, 0xA9, 0x66], huge + 100, &info);
+        further_on.extend(element(&[0x18, 0x53, 0x80, 0x67], huge + 200, &info));
+        for head in [in_the_head, further_on] {
+            for total in [None, Some(u64::MAX), Some(huge + 4_096)] {
+                let found = Pieces {
+                    pieces: vec![(0, head.clone())],
+                    total,
+                };
+                assert_eq!(measure::readable(&head), Some("video/webm"));
+                assert_eq!(found.measure().0, None);
+            }
         }
     }
 

@@ -65,6 +65,7 @@ mod operator;
 mod origin;
 mod outputs;
 mod pace;
+mod places;
 mod providers;
 mod quote;
 mod read;

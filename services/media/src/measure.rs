@@ -225,8 +225,35 @@ fn sound<F: BufRead + Seek>(file: F) -> Option<u64> {
     u64::try_from(sound.properties().duration().as_millis()).ok()
 }
 
+/// A file whose end is never far: what says how long it is takes so many bytes of memory before it is read, so that a length that goes
+/// further than may be read is not believed.
+struct Near<F>(F);
+
+// === impl Near ===
+
+impl<F: Read> Read for Near<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<F: Seek> Seek for Near<F> {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::End(_) = place else {
+            return self.0.seek(place);
+        };
+        let at = self.0.stream_position()?;
+        let most = at.saturating_add(u64::try_from(MAX_READ).unwrap_or(u64::MAX));
+        let end = self.0.seek(place)?;
+        if end <= most {
+            return Ok(end);
+        }
+        self.0.seek(SeekFrom::Start(most))
+    }
+}
+
 fn webm<F: Read + Seek>(file: F) -> Option<Measures> {
-    let film = MatroskaFile::open(file).ok()?;
+    let film = MatroskaFile::open(Near(file)).ok()?;
     let info = film.info();
     // So many units of so many nanoseconds, as the format has them.
     let units = info.duration();

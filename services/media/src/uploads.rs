@@ -1,11 +1,6 @@
 //! The bytes of uploaded files, in the store that outputs are in.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use db::Db;
@@ -20,6 +15,7 @@ use crate::{
     config::FileLimits,
     files::{File, Owner},
     measure::{self, HEAD_BYTES, Measures},
+    places::{Full, Place, Places},
     storage::{Note, Store, Writer},
     store::upload as table,
 };
@@ -36,9 +32,9 @@ const FULL_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Uploads {
     pub(crate) limits: FileLimits,
     /// A place for each one that may be under way.
-    places: Arc<Semaphore>,
-    /// How many of whom are.
-    coming: Arc<Mutex<HashMap<Owner, usize>>>,
+    places: Places,
+    /// A place for each task whose URLs are looked at.
+    looks: Places,
     /// Room for files that travel inside of requests, in units of [`UNIT`].
     inline: Arc<Semaphore>,
     store: Store,
@@ -51,21 +47,14 @@ struct Row {
     db: Db,
 }
 
-/// The place of an upload that is under way, given back when it is dropped.
-pub(crate) struct Place {
-    owner: Owner,
-    coming: Arc<Mutex<HashMap<Owner, usize>>>,
-    _among_all: OwnedSemaphorePermit,
-}
-
 // === impl Uploads ===
 
 impl Uploads {
     /// In a store, with a row for each.
     pub(crate) fn new((store, db): (Store, Db), limits: FileLimits) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(limits.at_once)),
-            coming: Arc::default(),
+            places: Places::new(limits.at_once, limits.at_once_per_account),
+            looks: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
             inline: Arc::new(Semaphore::new(units(limits.inline_total_bytes))),
             limits,
             store,
@@ -78,24 +67,24 @@ impl Uploads {
     /// # Errors
     /// OVERLOADED, where as many of this owner, or of all, are under way as may be.
     pub(crate) fn place(&self, owner: Owner) -> Result<Place, Fault> {
-        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = coming.get(&owner).copied().unwrap_or_default();
-        let most = self.limits.at_once_per_account;
-        if own >= most {
-            let message = format!(
-                "{most} files of this account are coming at the moment, which is as many as may at once"
-            );
-            return Err(Fault::new(code::OVERLOADED, message).retry_after(FULL_WAIT));
-        }
-        let among_all = Arc::clone(&self.places).try_acquire_owned();
-        let among_all =
-            among_all.map_err(|_full| Fault::of(code::OVERLOADED).retry_after(FULL_WAIT))?;
-        coming.insert(owner, own.saturating_add(1));
-        Ok(Place {
-            owner,
-            coming: Arc::clone(&self.coming),
-            _among_all: among_all,
+        self.places.take(owner).map_err(|full| {
+            let fault = match full {
+                Full::All => Fault::of(code::OVERLOADED),
+                Full::Account => {
+                    let most = self.limits.at_once_per_account;
+                    let message = format!(
+                        "{most} files of this account are coming at the moment, which is as many as may at once"
+                    );
+                    Fault::new(code::OVERLOADED, message)
+                }
+            };
+            fault.retry_after(FULL_WAIT)
         })
+    }
+
+    /// A place for a task whose URLs are looked at, if there is one.
+    pub(crate) fn look(&self, owner: Owner) -> Option<Place> {
+        self.looks.take(owner).ok()
     }
 
     /// Begins to write a file: nobody reads it before it is finished.
@@ -174,20 +163,6 @@ impl Note for Row {
         // A sweep took its process for dead.
         let message = "the file took too long to come and was given up";
         Err(Fault::new(code::REQUEST_TIMEOUT, message).into())
-    }
-}
-
-// === impl Place ===
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
-        match coming.get_mut(&self.owner) {
-            Some(own) if *own > 1 => *own = own.saturating_sub(1),
-            Some(_) | None => {
-                coming.remove(&self.owner);
-            }
-        }
     }
 }
 

@@ -43,13 +43,17 @@ pub struct FileLimits {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Looks {
-    /// How long that may take. Default 10 s.
+    /// How long that may take, for all URLs of a task. Default 10 s.
     #[serde(with = "duration::positive")]
     pub timeout: Duration,
     /// Bytes of a piece. Default 256 KiB.
     pub piece_bytes: usize,
     /// Pieces of one file; what they do not tell is left open. Default 8.
     pub pieces: usize,
+    /// Tasks whose URLs this process looks at at once; of those that come meanwhile, the length is left open. Default 8.
+    pub at_once: usize,
+    /// Those among them that may be of one account. Default 2.
+    pub at_once_per_account: usize,
 }
 
 /// How a provider is given a file.
@@ -84,6 +88,10 @@ impl FileLimits {
             )
         } else if self.looks.piece_bytes == 0 {
             "looks.piece_bytes must be at least 1".to_owned()
+        } else if !(1..=most).contains(&self.looks.at_once) {
+            format!("looks.at_once must be from 1 to {most}")
+        } else if self.looks.at_once_per_account == 0 {
+            "looks.at_once_per_account must be at least 1".to_owned()
         } else {
             return Ok(());
         };
@@ -125,6 +133,8 @@ impl Default for Looks {
             timeout: Duration::from_secs(10),
             piece_bytes: 256 * 1024,
             pieces: 8,
+            at_once: 8,
+            at_once_per_account: 2,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How long what a task is given may last, where its seconds are paid for.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use axum::{
     Router,
@@ -13,6 +13,7 @@ use db::Engine;
 use domain::{Catalogue, TaskId};
 use proto::code;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
     database::on_both_engines,
@@ -26,6 +27,7 @@ on_both_engines! {
     a_file_is_measured_as_it_comes_in,
     what_a_live_url_leads_to_is_looked_at_before_a_provider_is_asked,
     a_film_is_looked_at_where_it_tells_its_length,
+    a_slow_server_holds_up_nobody_else,
     for_a_test_key_nothing_is_fetched,
 }
 
@@ -160,27 +162,58 @@ fn part(file: &'static [u8], headers: &HeaderMap) -> Response {
     }
 }
 
+/// A server of its own; says where it is.
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's server ends with the test"
+    )]
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    origin
+}
+
 async fn a_film_is_looked_at_where_it_tells_its_length(engine: Engine) {
     let house = live_house(engine).await;
     let house = house.with_files("looks = { piece_bytes = 200, pieces = 6 }");
     let running = house.start().await.live();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new()
         // What tells it stands behind the pictures here.
         .route(
             "/parts",
             get(async |headers: HeaderMap| part(FILM, &headers)),
         );
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test's server ends with the test"
-    )]
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let origin = serve(router).await;
     let task = running
         .accepted_with(&asks(&format!("{origin}/parts"), 2))
         .await;
     is_too_long(&house, &running, task).await;
+}
+
+async fn a_slow_server_holds_up_nobody_else(engine: Engine) {
+    let house = live_house(engine)
+        .await
+        .with_files("looks = { at_once = 1, timeout = '60s' }");
+    let running = house.start().await.live();
+    let asked = Arc::new(Notify::new());
+    let (tell, never) = (Arc::clone(&asked), pending::<()>);
+    let slow = get(async move || {
+        tell.notify_one();
+        never().await;
+    });
+    let origin = serve(Router::new().route("/slow", slow)).await;
+    running
+        .accepted_with(&asks(&format!("{origin}/slow"), 2))
+        .await;
+    asked.notified().await;
+    // It is too long, which shows when it is made: nobody waits to look at it before.
+    let film = format!("{}/film", house.provider.origin());
+    let task = running.accepted_with(&asks(&film, 2)).await;
+    running.reaches(task, "failed").await;
+    let submits = house.provider.submits();
+    assert_eq!(submits.len(), 1);
+    assert_eq!(submits[0]["prompt"], film);
 }
 
 async fn for_a_test_key_nothing_is_fetched(engine: Engine) {
