@@ -87,14 +87,17 @@ impl About {
         }
     }
 
-    fn sample(self) -> Value {
+    /// What may come, with a name of each kind: a word, and a number.
+    fn samples(self) -> [Value; 2] {
         match self {
-            Self::Order => context! {
-                model => "maker/model",
-                parameters => Value::from_object(Anything),
-                callback_url => "https://us.example/callback",
-            },
-            Self::Job => context! { job => "job-1" },
+            Self::Order => ["maker/model", SAMPLE].map(|model| {
+                context! {
+                    model,
+                    parameters => Value::from_object(Anything),
+                    callback_url => "https://us.example/callback",
+                }
+            }),
+            Self::Job => ["job-1", SAMPLE].map(|job| context! { job }),
         }
     }
 }
@@ -192,8 +195,8 @@ impl Templates {
         }
     }
 
-    /// Notes what cannot become what it should, as far as a sample shows it. Of parameters alone the sample may be of another kind than
-    /// what comes: that it does not go together with what is done to it shows nothing.
+    /// Notes what cannot become what it should, as far as samples show it: with none of them it does. Of parameters alone a sample may be of
+    /// another kind than what comes: that it does not go together with what is done to it shows nothing.
     fn try_out(
         &self,
         (field, template): (&str, &Template),
@@ -201,30 +204,39 @@ impl Templates {
         about: About,
         notes: &Notes,
     ) {
-        let text = match self.render(template, &about.sample()) {
-            Ok(text) => text,
-            Err(error) => {
-                if !(self.has_parameters(template) && GUESSED.contains(&error.kind())) {
-                    notes.wrong(field, told(&error));
-                }
-                return;
+        let samples = about.samples();
+        let mut problems = Vec::with_capacity(samples.len());
+        for sample in &samples {
+            match self.problem(template, kind, sample) {
+                Some(problem) => problems.push(problem),
+                None => return,
             }
-        };
-        match kind {
-            Kind::Body if serde_json::from_str::<Json>(&text).is_err() => {
-                let rule = "it does not become JSON: {{ … }} writes its value as JSON, with quotes where it has some";
-                notes.wrong(field, rule);
-            }
-            Kind::Path => {
-                if let Err(problem) = check_path(&text) {
-                    notes.wrong(field, problem);
-                }
-            }
-            Kind::Header if http::HeaderValue::from_str(&text).is_err() => {
-                notes.wrong(field, "it cannot stand in a header");
-            }
-            Kind::Header | Kind::Body => {}
         }
+        if let Some(first) = problems.into_iter().next() {
+            notes.wrong(field, first);
+        }
+    }
+
+    /// Why a template does not become what it should with such values, if it does not.
+    fn problem(&self, template: &Template, kind: Kind, values: &Value) -> Option<String> {
+        let text = match self.render(template, values) {
+            Ok(text) => text,
+            Err(error) if self.has_parameters(template) && GUESSED.contains(&error.kind()) => {
+                return None;
+            }
+            Err(error) => return Some(told(&error)),
+        };
+        let problem = match kind {
+            Kind::Body if serde_json::from_str::<Json>(&text).is_err() => {
+                "it does not become JSON: {{ … }} writes its value as JSON, with quotes where it has some"
+            }
+            Kind::Path => check_path(&text).err()?,
+            Kind::Header if http::HeaderValue::from_str(&text).is_err() => {
+                "it cannot stand in a header"
+            }
+            Kind::Header | Kind::Body => return None,
+        };
+        Some(problem.to_owned())
     }
 
     fn has_parameters(&self, template: &Template) -> bool {

@@ -191,6 +191,35 @@ fn what_a_sample_is_not_shows_nothing() {
 }
 
 #[test]
+fn a_name_may_be_a_number() {
+    for (kind, about, text, values, expected) in [
+        (
+            Kind::Path,
+            About::Job,
+            "jobs/{{ job | int }}",
+            json!({ "job": "7" }),
+            "jobs/7",
+        ),
+        (
+            Kind::Body,
+            About::Order,
+            r#"{"model": {{ model | int }}}"#,
+            json!({ "model": "7" }),
+            r#"{"model": 7}"#,
+        ),
+        (
+            Kind::Path,
+            About::Job,
+            "jobs/{{ job[4:] }}",
+            json!({ "job": "job-7" }),
+            "jobs/7",
+        ),
+    ] {
+        assert_eq!(becomes(text, kind, about, &values), expected, "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_there_when_it_is_used_is_an_error() {
     let text = "{{ parameters.seed }}";
     let none = order(&json!({}));
