@@ -160,14 +160,17 @@ pub struct Cancel {
     /// How long a cancellation waits for a submit that is under way: only then it is known who has the task. Default 2 s.
     #[serde(with = "duration")]
     pub wait: Duration,
-    /// How long a provider may take to answer that it stops a job. Less than the edge waits, `limits.deadlines.media`, with `wait` before it. Default 2 s.
+    /// How long a provider may take to answer that it stops a job; as long the task is not asked for again. Default 2 s.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// How long a customer who cancels waits for all of it: less than the edge does, `limits.deadlines.media`. Default 4 s.
+    #[serde(with = "duration")]
+    pub within: Duration,
 }
 
 /// `limits.media.poll.late`: looking at jobs that a provider has and no task waits for: it has ended by its deadline, was cancelled, was put
-/// back by an operator, or had an answer to its submit too late. What still runs is asked to stop, until its provider has answered; what
-/// succeeded all the same is counted, and charged to nobody.
+/// back by an operator, was lost by its provider, or had an answer to its submit too late. What still runs is asked to stop, unless its provider
+/// has refused; what succeeded all the same is counted, and charged to nobody.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Late {
@@ -175,8 +178,15 @@ pub struct Late {
     /// stopped the first look is after so long, too. Default 1 min.
     #[serde(with = "duration")]
     pub first: Duration,
-    /// How many looks. 0: none, and nothing is stopped. Default 3.
+    /// How many looks that providers answer. 0: none, and nothing is stopped. Default 3.
     pub looks: u32,
+    /// After a look that its provider does not answer: the next one waits an eighth of the time since the task's end, at least `first`, and no
+    /// longer than this. Default 10 min.
+    #[serde(with = "duration")]
+    pub longest: Duration,
+    /// How long after the task's end a job is given up whose provider does not answer. Default 24 h.
+    #[serde(with = "duration")]
+    pub patience: Duration,
 }
 
 /// `limits.media.outputs`: keeping what tasks made.
@@ -229,6 +239,15 @@ impl Config {
     }
 }
 
+// === impl Cancel ===
+
+impl Cancel {
+    /// How long the next call to a provider may take for a customer who has waited so long.
+    pub(crate) fn time_after(&self, waited: Duration) -> Duration {
+        self.timeout.min(self.within.saturating_sub(waited))
+    }
+}
+
 // === impl Late ===
 
 impl Late {
@@ -250,6 +269,14 @@ impl Late {
         let doublings = looks.saturating_sub(1);
         let pause = self.first.saturating_mul(2_u32.saturating_pow(doublings));
         Some(now.saturating_add(micros(pause)))
+    }
+
+    /// When to look again at a job whose provider has not answered, and that nobody waits for since then, if ever.
+    pub(crate) fn unanswered(&self, now: i64, since: i64) -> Option<i64> {
+        let waited = Duration::from_micros(u64::try_from(now.saturating_sub(since)).unwrap_or(0));
+        let eighth = waited.checked_div(8).unwrap_or_default();
+        let pause = eighth.min(self.longest).max(self.first);
+        (waited < self.patience).then(|| now.saturating_add(micros(pause)))
     }
 }
 
@@ -328,6 +355,7 @@ impl Default for Cancel {
         Self {
             wait: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
+            within: Duration::from_secs(4),
         }
     }
 }
@@ -337,6 +365,8 @@ impl Default for Late {
         Self {
             first: Duration::from_secs(60),
             looks: 3,
+            longest: Duration::from_secs(600),
+            patience: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -361,13 +391,26 @@ mod tests {
 
     #[test]
     fn looks_for_nobody_come_ever_later_and_end() {
-        let first = Duration::from_secs(60);
-        let late = Late { first, looks: 3 };
+        let late = Late::default();
         let minutes = |looks| late.next_look(0, looks).map(|at| at / 60_000_000);
         assert_eq!([0, 1, 2, 3].map(minutes), [Some(1), Some(1), Some(2), None]);
         assert_eq!(late.at_once(7), Some(7));
-        let never = Late { first, looks: 0 };
+        let never = Late {
+            looks: 0,
+            ..late.clone()
+        };
         assert_eq!((never.at_once(7), never.first_look(7)), (None, None));
+    }
+
+    #[test]
+    fn a_provider_that_is_away_is_asked_ever_more_seldom_for_a_day() {
+        let minutes = |waited: i64| {
+            let again = Late::default().unanswered(waited * 60_000_000, 0);
+            again.map(|at| at / 60_000_000 - waited)
+        };
+        let waits = [0, 8, 40, 80, 1439, 1440].map(minutes);
+        let expected = [Some(1), Some(1), Some(5), Some(10), Some(10), None];
+        assert_eq!(waits, expected);
     }
 
     #[test]

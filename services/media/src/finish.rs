@@ -6,7 +6,7 @@ use chassis::{
     clock::micros,
     failpoint::{Point, reach},
 };
-use domain::{FileId, charge::Ending};
+use domain::{FileId, TaskId, charge::Ending};
 use proto::code;
 use tracing::{info, warn};
 use upstream::Failure;
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Endings that leave a provider with a job that may still come to something.
-const LEFT_BEHIND: [Ending; 2] = [Ending::Deadline, Ending::Cancelled];
+const LEFT_BEHIND: [Ending; 3] = [Ending::Deadline, Ending::Cancelled, Ending::JobLost];
 
 /// Why a task fails.
 pub(crate) struct Failed {
@@ -229,12 +229,13 @@ impl Media {
         end.after.completed_at = Some(now);
         end.after.queue_position = None;
         let mut found = end.run.unwrap_or_default();
-        let ran = end.before().state == State::Running && found.outcome.is_none();
+        let is_lost = ending == Ending::JobLost;
+        let ran = end.before().state == State::Running && (found.outcome.is_none() || is_lost);
         if ran && LEFT_BEHIND.contains(&ending) {
             let late = &self.config.poll.late;
-            // What its customer has cancelled was stopped, as far as its provider says.
+            // What its customer has cancelled was stopped, as far as its provider says; what a provider has lost, it may find again.
             let is_stopped = ending == Ending::Cancelled && end.by.is_none();
-            found.look_at = if is_stopped {
+            found.look_at = if is_stopped || is_lost {
                 late.first_look(now)
             } else {
                 late.at_once(now)
@@ -287,5 +288,17 @@ impl Media {
         );
         let of = ByProvider { provider };
         self.metrics.overbilled.get_or_create(&of).inc();
+    }
+
+    /// So is a job that its provider billed and did not finish, unless we had it stopped.
+    pub(crate) fn count_wasted(&self, task: TaskId, provider: String, cost: Option<Cost>) {
+        warn!(
+            task.id = %task,
+            provider.name = provider,
+            billed.micro_usd = cost.map(|cost| cost.micro_usd),
+            "a provider billed a job that it did not finish"
+        );
+        let of = ByProvider { provider };
+        self.metrics.wasted.get_or_create(&of).inc();
     }
 }

@@ -1,7 +1,8 @@
 //! Looks at jobs that providers have and no task waits for: those of tasks that have ended by their deadline or were cancelled, that an
-//! operator has put back, and those whose submit was answered when their task was another worker's already, or over. What still runs is asked
-//! to stop, at every look until its provider has answered. What succeeded all the same is written down with its run and counted, since it may
-//! have been billed; nobody is charged. All of it counts as looks of the provider.
+//! operator has put back, that a provider has lost, and those whose submit was answered when their task was another worker's already, or over.
+//! What still runs is asked to stop, at every look until its provider has refused. What succeeded all the same is written down with its run
+//! and counted, since it may have been billed; nobody is charged. All of it counts as looks of the provider. Only what is answered is counted
+//! as one of the few looks that a job is worth: a provider that is away is asked later, and for long.
 
 use std::time::Duration;
 
@@ -77,14 +78,40 @@ async fn look_at_all(media: &Media) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a look at a job that nobody waits for came to.
+enum Seen {
+    /// Its provider has told how it stands.
+    Told(Finding),
+    /// It is over without a result, and was billed.
+    Wasted(Finding),
+    /// Its provider has not answered. The looks that it is worth are for another time.
+    Nothing,
+    /// Nothing can be told of it before.
+    NotBefore(i64),
+}
+
 async fn look_at(media: &Media, late: Late) -> Result<(), Error> {
     let (mode, provider) = (late.task.mode, late.run.provider.as_str());
     if !media.may_look(mode, provider).await {
-        return put_off(media, &late).await;
+        return put_off(media, &late, soon(media)).await;
     }
-    let found = match provider_of(media, &late.task, provider) {
+    let seen = match provider_of(media, &late.task, provider) {
         Some(candidate) => stand(media, &late, &candidate).await?,
-        None => again(media, &late),
+        // It may be configured again.
+        None => Seen::Nothing,
+    };
+    let (found, is_wasted) = match seen {
+        Seen::Told(found) => (found, false),
+        Seen::Wasted(found) => (found, true),
+        Seen::NotBefore(until) => return put_off(media, &late, until).await,
+        Seen::Nothing => {
+            let since = late.task.completed_at.unwrap_or(late.run.submitted_at);
+            let (now, settings) = (media.db.now_micros(), &media.config.poll.late);
+            match settings.unanswered(now, since) {
+                Some(until) => return put_off(media, &late, until).await,
+                None => (Finding::default(), false),
+            }
+        }
     };
     let (run, looks) = ((late.task.id, late.run.number), late.run.looks);
     let noted: Result<bool, Error> = media
@@ -93,7 +120,12 @@ async fn look_at(media: &Media, late: Late) -> Result<(), Error> {
             Box::pin(async move { store::attempt::looked(connection, run, looks, found).await })
         })
         .await;
-    if noted? && found.outcome == Some(Outcome::Succeeded) {
+    if !noted? {
+        return Ok(());
+    }
+    if is_wasted && late.run.stop.is_none() && late.task.cancel_asked_at == 0 {
+        media.count_wasted(late.task.id, late.run.provider, found.cost);
+    } else if found.outcome == Some(Outcome::Succeeded) {
         let provider = late.run.provider;
         warn!(
             task.id = %late.task.id,
@@ -106,78 +138,101 @@ async fn look_at(media: &Media, late: Late) -> Result<(), Error> {
     Ok(())
 }
 
-async fn put_off(media: &Media, late: &Late) -> Result<(), Error> {
-    let run = (late.task.id, late.run.number);
-    let until = media.db.now_micros().saturating_add(micros(PUT_OFF));
-    let later = Finding {
-        look_at: Some(until),
-        ..Finding::default()
-    };
+/// When there may be room for a call.
+fn soon(media: &Media) -> i64 {
+    media.db.now_micros().saturating_add(micros(PUT_OFF))
+}
+
+async fn put_off(media: &Media, late: &Late, until: i64) -> Result<(), Error> {
+    let (run, looks) = ((late.task.id, late.run.number), late.run.looks);
     media
         .db
         .write(move |connection| {
-            Box::pin(async move { store::attempt::note(connection, run, None, later).await })
+            Box::pin(async move { store::attempt::put_off(connection, run, looks, until).await })
         })
         .await
 }
 
 /// How the job stands. One that still runs is asked to stop.
-async fn stand(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<Finding, Error> {
+async fn stand(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<Seen, Error> {
     let checked = candidate.adapter.check(&candidate.access, &late.job);
     Ok(match ask(media, "check", candidate.route, checked).await {
-        Ok(Progress::Done { cost, .. }) => Finding {
+        Ok(Progress::Done { cost, .. }) => Seen::Told(Finding {
             outcome: Some(Outcome::Succeeded),
             cost,
             ..Finding::default()
-        },
-        Ok(Progress::Failed(failure)) => Finding::failed(Outcome::Failed, failure.class().as_str()),
-        Ok(Progress::Wasted(failure, cost)) => Finding {
+        }),
+        Ok(Progress::Failed(failure)) => {
+            Seen::Told(Finding::failed(Outcome::Failed, failure.class().as_str()))
+        }
+        Ok(Progress::Wasted(failure, cost)) => Seen::Wasted(Finding {
             cost,
             ..Finding::failed(Outcome::Failed, failure.class().as_str())
-        },
-        Ok(Progress::Missing) => Finding::from(Some(Outcome::Failed)),
-        Ok(Progress::Running { .. }) => {
-            if has_stopped(media, late, candidate).await? {
-                Finding::failed(Outcome::Failed, Ending::Cancelled.as_str())
-            } else {
-                again(media, late)
-            }
-        }
+        }),
+        Ok(Progress::Missing) => missing(media, late),
+        Ok(Progress::Running { .. }) => stop(media, late, candidate).await?,
         Err(failure) => {
             let provider = &candidate.route.provider;
             upstream::report(provider, "check", &failure);
             media.heed(late.task.mode, provider, Call::Look, &failure);
-            again(media, late)
+            Seen::Nothing
         }
     })
 }
 
-/// Asks the provider to stop a job that still runs, unless it has said what comes of that. `true`: it has stopped it.
-async fn has_stopped(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<bool, Error> {
-    let has_answered = late.run.stop.is_some_and(Cancelled::is_final);
+/// The provider does not know the job. It may not know it yet; and one that was not stopped may come back.
+fn missing(media: &Media, late: &Late) -> Seen {
+    let settle_in = micros(media.config.poll.settle_in);
+    let settled = late.run.submitted_at.saturating_add(settle_in);
+    if media.db.now_micros() < settled {
+        return Seen::NotBefore(settled);
+    }
+    let look_at = match late.run.stop {
+        Some(Cancelled::Stopped) => None,
+        Some(Cancelled::Asked | Cancelled::TooLate | Cancelled::Impossible) | None => {
+            again(media, late).look_at
+        }
+    };
+    Seen::Told(Finding {
+        outcome: Some(Outcome::Failed),
+        look_at,
+        ..Finding::default()
+    })
+}
+
+/// Asks the provider to stop a job that still runs, unless it has said that it cannot. That it has, the next look must confirm.
+async fn stop(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<Seen, Error> {
+    if late.run.stop.is_some_and(Cancelled::is_refusal) {
+        return Ok(Seen::Told(again(media, late)));
+    }
     let (provider, since) = (&candidate.route.provider, Instant::now());
-    if has_answered || !media.may_ask(late.task.mode, provider, since).await {
-        return Ok(false);
+    if !media.may_ask(late.task.mode, provider, since).await {
+        return Ok(Seen::NotBefore(soon(media)));
     }
     let run = Run {
         task: &late.task,
         number: late.run.number,
         job: &late.job,
+        time: media.config.poll.cancel.timeout,
     };
     let told = ask_to_stop(media, run, candidate).await?;
     debug!(?told, "asked to stop what nobody waits for");
-    Ok(matches!(told, Ok(Cancelled::Stopped)))
+    let found = again(media, late);
+    Ok(match told {
+        Ok(Cancelled::Stopped) if found.look_at.is_none() => {
+            Seen::Told(Finding::failed(Outcome::Failed, Ending::Cancelled.as_str()))
+        }
+        Ok(_) => Seen::Told(found),
+        Err(_) => Seen::Nothing,
+    })
 }
 
-/// Nothing is known yet: another look, unless there were enough.
+/// It goes on: another look, unless there were enough.
 fn again(media: &Media, late: &Late) -> Finding {
     let looks = late.run.looks.saturating_add(1);
+    let (now, settings) = (media.db.now_micros(), &media.config.poll.late);
     Finding {
-        look_at: media
-            .config
-            .poll
-            .late
-            .next_look(media.db.now_micros(), looks),
+        look_at: settings.next_look(now, looks),
         ..Finding::default()
     }
 }

@@ -100,27 +100,29 @@ pub(crate) fn provider_of<'a>(
 }
 
 /// Asks the provider to stop a job whose customer has cancelled the task, if nobody has been answered yet: who was to ask may have died, or
-/// had no answer. `true`: it has stopped it.
+/// had no answer. `true`: it has stopped it, or had, and who heard that did not come to say so.
 async fn is_to_be_stopped(media: &Media, task: &Task, at: &Candidate<'_>) -> Result<bool, Error> {
-    let still_asking = micros(media.config.poll.cancel.timeout);
-    let asked_by = task.cancel_asked_at.saturating_add(still_asking);
-    let (Some(job), true) = (
-        &task.job,
-        task.cancel_asked_at > 0 && asked_by <= media.db.now_micros(),
-    ) else {
+    let (Some(job), true) = (&task.job, task.cancel_asked_at > 0) else {
         return Ok(false);
     };
     let runs = runs(media, task).await?;
-    let run = runs.iter().find(|run| run.number == task.attempts);
-    let has_answered = run.is_none_or(|run| run.stop.is_some());
+    let Some(run) = runs.iter().find(|run| run.number == task.attempts) else {
+        return Ok(false);
+    };
+    if let Some(told) = run.stop {
+        return Ok(told == Cancelled::Stopped);
+    }
+    let time = media.config.poll.cancel.timeout;
+    let asked_by = task.cancel_asked_at.saturating_add(micros(time));
     let (provider, since) = (&at.route.provider, Instant::now());
-    if has_answered || !media.may_ask(task.mode, provider, since).await {
+    if asked_by > media.db.now_micros() || !media.may_ask(task.mode, provider, since).await {
         return Ok(false);
     }
     let run = Run {
         task,
         number: task.attempts,
         job,
+        time,
     };
     let told = ask_to_stop(media, run, at).await?;
     Ok(matches!(told, Ok(Cancelled::Stopped)))
@@ -162,21 +164,13 @@ async fn wasted(
         cost,
         ..Finding::failed(Outcome::Failed, failure.class().as_str())
     };
-    warn!(
-        task.id = %task.id,
-        provider.name = provider,
-        billed.micro_usd = cost.map(|cost| cost.micro_usd),
-        "a provider billed a job that it did not finish"
-    );
-    let ended = if is_its_own(failure) && task.cancel_asked_at > 0 {
-        media.withdraw_after(task, found).await?
-    } else {
-        let why = Failed::wasted(failure);
-        Box::pin(media.fail(task, why, found)).await?
-    };
-    if ended {
-        let of = ByProvider { provider };
-        media.metrics.wasted.get_or_create(&of).inc();
+    if is_its_own(failure) && task.cancel_asked_at > 0 {
+        // We had it stopped.
+        return media.withdraw_after(task, found).await.map(drop);
+    }
+    let (id, why) = (task.id, Failed::wasted(failure));
+    if Box::pin(media.fail(task, why, found)).await? {
+        media.count_wasted(id, provider, cost);
     }
     Ok(())
 }

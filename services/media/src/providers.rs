@@ -192,11 +192,11 @@ impl Cancelled {
         Self::ALL.into_iter().find(|told| told.as_str() == word)
     }
 
-    /// Whether asking again would be answered alike.
-    pub(crate) const fn is_final(self) -> bool {
+    /// Whether the job goes on whoever asks.
+    pub(crate) const fn is_refusal(self) -> bool {
         match self {
-            Self::Stopped | Self::TooLate | Self::Impossible => true,
-            Self::Asked => false,
+            Self::TooLate | Self::Impossible => true,
+            Self::Stopped | Self::Asked => false,
         }
     }
 }

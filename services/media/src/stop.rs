@@ -2,6 +2,8 @@
 //! (`look.rs`), and because nobody waits for the job any more (`late.rs`). What the provider answers is kept with the run, so that it is
 //! asked again by whoever comes next as long as it has not answered, and no longer.
 
+use std::time::Duration;
+
 use domain::TaskId;
 use upstream::{Failure, Wait};
 
@@ -20,6 +22,8 @@ pub(crate) struct Run<'a> {
     pub(crate) task: &'a Task,
     pub(crate) number: i64,
     pub(crate) job: &'a str,
+    /// How long its provider may take to answer.
+    pub(crate) time: Duration,
 }
 
 /// Asks, and keeps the answer. That it may be asked now, [`Media::may_ask`] has said.
@@ -29,7 +33,7 @@ pub(crate) async fn ask_to_stop(
     at: &Candidate<'_>,
 ) -> Result<Result<Cancelled, Failure>, Error> {
     let asked = at.adapter.cancel(&at.access, run.job);
-    match ask(media, "cancel", at.route, in_time(media, asked)).await {
+    match ask(media, "cancel", at.route, in_time(run.time, asked)).await {
         Ok(told) => {
             keep(media, (run.task.id, run.number), told).await?;
             Ok(Ok(told))
@@ -44,10 +48,10 @@ pub(crate) async fn ask_to_stop(
 
 /// Somebody waits for the answer to a call.
 pub(crate) async fn in_time<T>(
-    media: &Media,
+    time: Duration,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(media.config.poll.cancel.timeout, call)
+    tokio::time::timeout(time, call)
         .await
         .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
 }

@@ -234,19 +234,24 @@ pub(crate) async fn left(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes what a provider has answered, when it was asked to stop a run.
+/// Notes what a provider has answered, when it was asked to stop a run. That it has stopped it stays: whoever asks for it a second time may
+/// hear that it is too late.
 pub(crate) async fn answered(
     connection: &mut AnyConnection,
     (task, number): (TaskId, i64),
     (told, now): (Cancelled, i64),
 ) -> Result<(), Error> {
-    sqlx::query("update attempt set stop = $1, stop_at = $2 where task_id = $3 and number = $4")
-        .bind(told.as_str())
-        .bind(now)
-        .bind(task.to_vec())
-        .bind(number)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "update attempt set stop = $1, stop_at = $2
+         where task_id = $3 and number = $4 and (stop is null or stop <> $5)",
+    )
+    .bind(told.as_str())
+    .bind(now)
+    .bind(task.to_vec())
+    .bind(number)
+    .bind(Cancelled::Stopped.as_str())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -281,6 +286,26 @@ pub(crate) async fn late(pool: &AnyPool, now: i64, sealer: &Sealer) -> Result<Ve
         });
     }
     Ok(late)
+}
+
+/// Puts off a look at a run that nobody waits for, if it is still to come.
+pub(crate) async fn put_off(
+    connection: &mut AnyConnection,
+    (task, number): (TaskId, i64),
+    looks: i64,
+    until: i64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update attempt set look_at = $1
+         where task_id = $2 and number = $3 and looks = $4 and look_at is not null",
+    )
+    .bind(until)
+    .bind(task.to_vec())
+    .bind(number)
+    .bind(looks)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Notes a look at a run that nobody waits for. Only the first that finds something out does; `false`: another one did.

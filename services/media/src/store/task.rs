@@ -249,19 +249,20 @@ pub(crate) async fn stands(pool: &AnyPool, after: &Task) -> Result<bool, Error> 
 }
 
 /// Notes that a running task is to be cancelled, if its model can be: from now on it ends as cancelled where its provider fails it, and
-/// whoever is looking at it looks again. `false`: it was noted before, or the task does not run.
+/// whoever is looking at it looks again. `false`: it was noted after `before`, or the task does not run there.
 pub(crate) async fn ask_to_cancel(
     connection: &mut AnyConnection,
     (task, job): (TaskId, &str),
-    now: i64,
+    (now, before): (i64, i64),
 ) -> Result<bool, Error> {
     let done = sqlx::query(
         "update task set cancel_asked_at = $1, lease_until = 0, due_at = $1
-         where id = $2 and state = 'running' and job = $3",
+         where id = $2 and state = 'running' and job = $3 and cancel_asked_at <= $4",
     )
     .bind(now)
     .bind(task.to_vec())
     .bind(job.to_owned())
+    .bind(before)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -14,6 +14,8 @@ use crate::{
 };
 
 const PRICE: i64 = 5_000_000;
+/// How often the jobs are looked at that nobody waits for.
+const LATE: &str = "late = { first = '20ms', looks = 10 }";
 /// Tasks that race at once.
 const AT_ONCE: usize = 50;
 
@@ -42,14 +44,24 @@ impl Scene {
 
     /// With these settings of fal, its key among them.
     pub(crate) async fn with(engine: Engine, deadline: u32, settings: &str) -> Self {
-        let fal = Fal::start().await;
-        let house = House::new(engine, vec![]).await.with_other(
-            "first = '5ms'",
-            "first = '5ms'\nlate = { first = '20ms', looks = 10 }",
-        );
-        let house = fal.serving(house, deadline);
         let section = format!("[providers.fal]\n{settings}");
-        let house = house.with_other("[providers.fal]\napi_key = 'k'", &section);
+        Self::changed(engine, deadline, |house| {
+            house.with_other("[providers.fal]\napi_key = 'k'", &section)
+        })
+        .await
+    }
+
+    /// With these settings of `limits.media.poll`, `late` among them.
+    pub(crate) async fn looking(engine: Engine, settings: &str) -> Self {
+        Self::changed(engine, 300, |house| house.with_other(LATE, settings)).await
+    }
+
+    async fn changed(engine: Engine, deadline: u32, change: impl FnOnce(House) -> House) -> Self {
+        let fal = Fal::start().await;
+        let settings = format!("first = '5ms'\n{LATE}");
+        let house = House::new(engine, vec![]).await;
+        let house = house.with_other("first = '5ms'", &settings);
+        let house = change(fal.serving(house, deadline));
         let running = house.start_with_sandbox(None).await.live();
         Self {
             house,

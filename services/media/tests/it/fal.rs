@@ -34,6 +34,8 @@ pub(crate) enum Cancel {
     Lost,
     /// Nothing that can be understood; the job ends as cancelled.
     LostAndStops,
+    /// Nothing at all.
+    Silent,
 }
 
 /// How its jobs stand.
@@ -44,6 +46,10 @@ pub(crate) enum Jobs {
     Wait,
     Done,
     Stopped,
+    /// It knows of none.
+    Unknown,
+    /// It is away.
+    Away,
 }
 
 /// The queue.
@@ -155,14 +161,18 @@ async fn answer(State(fal): State<Fal>, Path(path): Path<String>, request: Reque
         }
         return Json(json!({ "request_id": job })).into_response();
     }
-    let mut book = fal.0.lock().unwrap();
-    book.asked_at.push(Instant::now());
     let (_, job) = path.split_once("/requests/").unwrap();
     let (job, what) = job.split_once('/').unwrap_or((job, ""));
     if *request.method() == Method::PUT {
         assert_eq!(what, "cancel", "{path}");
-        return book.cancelled(job);
+        let answer = fal.0.lock().unwrap().cancelled(job);
+        return match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        };
     }
+    let mut book = fal.0.lock().unwrap();
+    book.asked_at.push(Instant::now());
     let jobs = if book.stopped.contains(job) {
         Jobs::Stopped
     } else {
@@ -176,8 +186,9 @@ async fn answer(State(fal): State<Fal>, Path(path): Path<String>, request: Reque
 }
 
 impl Book {
-    fn cancelled(&mut self, job: &str) -> Response {
+    fn cancelled(&mut self, job: &str) -> Option<Response> {
         self.cancels += 1;
+        self.asked_at.push(Instant::now());
         if self.cancel == Cancel::StopsThis {
             self.stopped.insert(job.to_owned());
         }
@@ -185,7 +196,7 @@ impl Book {
             self.jobs = Jobs::Stopped;
         }
         let told = |status, word: &str| (status, Json(json!({ "status": word }))).into_response();
-        match self.cancel {
+        Some(match self.cancel {
             Cancel::Asked | Cancel::Stops | Cancel::StopsThis => {
                 told(StatusCode::ACCEPTED, "CANCELLATION_REQUESTED")
             }
@@ -193,7 +204,8 @@ impl Book {
             Cancel::Lost | Cancel::LostAndStops => {
                 (StatusCode::BAD_GATEWAY, "oops").into_response()
             }
-        }
+            Cancel::Silent => return None,
+        })
     }
 
     fn result(&self, jobs: Jobs) -> Response {
@@ -204,6 +216,7 @@ impl Book {
                 (200, json!({ "image": { "url": url } }))
             }
             Jobs::Stopped => (499, json!({ "detail": "cancelled" })),
+            Jobs::Unknown | Jobs::Away => (404, json!({ "detail": "not found" })),
         };
         (StatusCode::from_u16(status).unwrap(), Json(result)).into_response()
     }
@@ -216,6 +229,11 @@ fn status(jobs: Jobs) -> Response {
         Jobs::Stopped => {
             json!({ "status": "COMPLETED", "error": "cancelled", "error_type": "client_cancelled" })
         }
+        Jobs::Unknown => {
+            let words = Json(json!({ "detail": "Not found" }));
+            return (StatusCode::NOT_FOUND, words).into_response();
+        }
+        Jobs::Away => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
     Json(status).into_response()
 }

@@ -29,6 +29,12 @@ on_both_engines!(
     a_cancel_that_was_noted_and_never_sent_is_sent_by_whoever_looks_next,
     a_provider_is_asked_to_stop_until_it_has_answered,
     a_provider_that_said_it_is_too_late_is_not_asked_again,
+    a_customer_who_cancels_again_and_again_takes_no_looks_of_others,
+    one_that_was_stopped_ends_as_cancelled_whoever_comes_first,
+    a_cancel_ends_in_time_whatever_its_provider_does,
+    a_provider_that_is_away_is_asked_when_it_is_back,
+    a_job_that_its_provider_does_not_know_yet_is_stopped_when_it_does,
+    a_job_that_was_lost_and_comes_back_is_stopped,
     a_callback_during_a_look_is_followed_by_another_look,
     a_callback_within_the_pause_is_heeded_after_it,
 );
@@ -114,13 +120,9 @@ async fn what_an_operator_ends_is_stopped_at_once_and_he_is_told(engine: Engine)
     scene.settled(task, 0).await;
 }
 
-async fn a_cancel_that_was_noted_and_never_sent_is_sent_by_whoever_looks_next(engine: Engine) {
-    let scene = Scene::new(engine, 300).await;
-    scene.fal.answer_cancels(Cancel::StopsThis);
-    let task = scene.runs().await;
-    // The process that was to ask died right behind this.
-    let noted: Result<(), media::Error> = scene
-        .running
+/// The process that was to ask for a customer died right behind this.
+async fn is_to_be_cancelled(running: &Running, task: TaskId) {
+    let noted: Result<(), media::Error> = running
         .db
         .write(move |connection| {
             Box::pin(async move {
@@ -134,6 +136,13 @@ async fn a_cancel_that_was_noted_and_never_sent_is_sent_by_whoever_looks_next(en
         })
         .await;
     noted.unwrap();
+}
+
+async fn a_cancel_that_was_noted_and_never_sent_is_sent_by_whoever_looks_next(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::StopsThis);
+    let task = scene.runs().await;
+    is_to_be_cancelled(&scene.running, task).await;
     let view = scene.running.reaches(task, "failed").await;
     assert_eq!(view["error"]["code"], code::CANCELLED.word);
     assert_eq!(scene.fal.cancels(), 1, "its answer was kept");
@@ -182,6 +191,149 @@ async fn a_provider_that_said_it_is_too_late_is_not_asked_again(engine: Engine) 
     scene.fal.set_jobs(Jobs::Done);
     scene.running.reaches(task, "completed").await;
     scene.settled(task, PRICE).await;
+}
+
+async fn a_customer_who_cancels_again_and_again_takes_no_looks_of_others(engine: Engine) {
+    let settings = "late = { first = '20ms', looks = 10 }\ncancel = { timeout = '1m' }";
+    let scene = Scene::looking(engine, settings).await;
+    let other = scene.running.stranger().live();
+    let waits = other.accepted().await;
+    let (unanswered, asked) = (scene.runs().await, scene.runs().await);
+    scene.fal.answer_cancels(Cancel::Lost);
+    let fault = scene.running.cancel(unanswered).await.unwrap_err();
+    assert_eq!(fault.code, code::UPSTREAM_FAILED);
+    scene.fal.answer_cancels(Cancel::Asked);
+    let fault = scene.running.cancel(asked).await.unwrap_err();
+    assert_eq!(fault.code, code::NOT_CANCELLABLE);
+    for _ in 0..30 {
+        let fault = scene.running.cancel(unanswered).await.unwrap_err();
+        assert_eq!(fault.code, code::UPSTREAM_BUSY);
+        assert!(fault.message.contains("a moment ago"), "{}", fault.message);
+        let fault = scene.running.cancel(asked).await.unwrap_err();
+        assert_eq!(fault.code, code::NOT_CANCELLABLE);
+    }
+    assert_eq!(scene.fal.cancels(), 2);
+    scene.fal.set_jobs(Jobs::Done);
+    other.reaches(waits, "completed").await;
+}
+
+/// The process that heard this answer to a cancel of the first run died right behind it.
+async fn was_told(running: &Running, task: TaskId, told: &'static str) {
+    let noted: Result<(), media::Error> = running
+        .db
+        .write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("update attempt set stop = $1, stop_at = 1 where task_id = $2")
+                    .bind(told)
+                    .bind(task.to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await;
+    noted.unwrap();
+}
+
+async fn one_that_was_stopped_ends_as_cancelled_whoever_comes_first(engine: Engine) {
+    let scene = Scene::new(engine, 300).await;
+    scene.fal.answer_cancels(Cancel::TooLate);
+    let (by_customer, by_look) = (scene.runs().await, scene.runs().await);
+    was_told(&scene.running, by_customer, "stopped").await;
+    let view = scene.running.cancel(by_customer).await.unwrap();
+    assert_eq!(view["error"]["code"], code::CANCELLED.word);
+    was_told(&scene.running, by_look, "stopped").await;
+    is_to_be_cancelled(&scene.running, by_look).await;
+    let view = scene.running.reaches(by_look, "failed").await;
+    assert_eq!(view["error"]["code"], code::CANCELLED.word);
+    // Whether it is true, the looks see: what runs all the same is asked to stop again.
+    eventually("both are asked to stop", async || scene.fal.cancels() >= 2).await;
+    let (told, _) = first_run(&scene.running, by_look).await;
+    assert_eq!(told.as_deref(), Some("stopped"));
+    for task in [by_customer, by_look] {
+        scene.settled(task, 0).await;
+    }
+}
+
+async fn a_cancel_ends_in_time_whatever_its_provider_does(engine: Engine) {
+    let settings =
+        "late = { first = '20ms', looks = 1 }\ncancel = { timeout = '10m', within = '200ms' }";
+    let scene = Scene::looking(engine, settings).await;
+    scene.fal.answer_cancels(Cancel::Silent);
+    let task = scene.runs().await;
+    let cancel = scene.running.cancel(task);
+    let answer = tokio::time::timeout(Duration::from_secs(60), cancel).await;
+    assert_eq!(answer.unwrap().unwrap_err().code, code::UPSTREAM_FAILED);
+}
+
+/// One look alone is worth it, and no cancel waits.
+const ONE_LOOK: &str = "late = { first = '20ms', looks = 1 }";
+
+async fn has_stopped(running: &Running, task: TaskId) -> bool {
+    let story = show(running, task).await.unwrap();
+    let run = &story["runs"][0];
+    run["stop"] == "asked" && run["next_look_at"].is_null()
+}
+
+async fn a_provider_that_is_away_is_asked_when_it_is_back(engine: Engine) {
+    let scene = Scene::looking(engine, ONE_LOOK).await;
+    scene.fal.answer_cancels(Cancel::StopsThis);
+    let task = scene.runs().await;
+    scene.fal.set_jobs(Jobs::Away);
+    stop(&scene.running, task).await.unwrap();
+    let asked = scene.fal.asked_at().len();
+    eventually("it is looked at in vain", async || {
+        scene.fal.asked_at().len() >= asked + 3
+    })
+    .await;
+    assert_eq!(first_run(&scene.running, task).await, (None, 0));
+    scene.fal.answer_cancels(Cancel::Lost);
+    scene.fal.set_jobs(Jobs::Wait);
+    eventually("it is asked in vain", async || scene.fal.cancels() >= 2).await;
+    scene.fal.answer_cancels(Cancel::StopsThis);
+    eventually("it is asked", async || {
+        has_stopped(&scene.running, task).await
+    })
+    .await;
+    assert_eq!(first_run(&scene.running, task).await.1, 1);
+    scene.settled(task, 0).await;
+}
+
+async fn a_job_that_its_provider_does_not_know_yet_is_stopped_when_it_does(engine: Engine) {
+    let scene = Scene::looking(engine, ONE_LOOK).await;
+    scene.fal.answer_cancels(Cancel::StopsThis);
+    let task = scene.runs().await;
+    scene.fal.set_jobs(Jobs::Unknown);
+    stop(&scene.running, task).await.unwrap();
+    let asked = scene.fal.asked_at().len();
+    eventually("it is looked at", async || {
+        scene.fal.asked_at().len() > asked
+    })
+    .await;
+    scene.fal.set_jobs(Jobs::Wait);
+    eventually("it is asked", async || {
+        has_stopped(&scene.running, task).await
+    })
+    .await;
+    assert_eq!(scene.fal.cancels(), 1);
+    scene.settled(task, 0).await;
+}
+
+async fn a_job_that_was_lost_and_comes_back_is_stopped(engine: Engine) {
+    let settings = "settle_in = '100ms'\nlate = { first = '20ms', looks = 10 }";
+    let scene = Scene::looking(engine, settings).await;
+    scene.fal.answer_cancels(Cancel::StopsThis);
+    let task = scene.runs().await;
+    scene.fal.set_jobs(Jobs::Unknown);
+    let view = scene.running.reaches(task, "failed").await;
+    assert_eq!(view["error"]["code"], code::UPSTREAM_FAILED.word);
+    scene.fal.set_jobs(Jobs::Wait);
+    eventually("it is asked", async || {
+        has_stopped(&scene.running, task).await
+    })
+    .await;
+    assert_eq!(scene.attempts(task).await[0].1, "failed");
+    scene.settled(task, 0).await;
 }
 
 /// The most of these moments that lie within one second.
