@@ -203,7 +203,7 @@ pub struct Outputs {
     pub timeout: Duration,
     /// Outputs of one task: one whose provider makes more fails. Default 64.
     pub max_files_per_task: usize,
-    /// Bytes of all outputs of one task. Default 2 GiB.
+    /// Bytes of all outputs of one task, `max_bytes` at least. Default 2 GiB.
     pub max_bytes_per_task: u64,
     /// Outputs that an account may keep in a mode; with as many, it submits no further task. Default 0: not limited.
     pub max_files: u64,
@@ -234,6 +234,7 @@ impl Config {
                 "limits.media.lease must be at least 1s".to_owned(),
             ));
         }
+        config.limits.outputs.check()?;
         config.files.check()?;
         Ok(config)
     }
@@ -277,6 +278,21 @@ impl Late {
         let eighth = waited.checked_div(8).unwrap_or_default();
         let pause = eighth.min(self.longest).max(self.first);
         (waited < self.patience).then(|| now.saturating_add(micros(pause)))
+    }
+}
+
+// === impl Outputs ===
+
+impl Outputs {
+    /// Refuses a bound of one output that the one of all makes untrue.
+    fn check(&self) -> Result<(), Error> {
+        let (all, one) = (self.max_bytes_per_task, self.max_bytes);
+        if all >= one {
+            return Ok(());
+        }
+        Err(Error::Setting(format!(
+            "limits.media.outputs.max_bytes_per_task ({all}) must be at least limits.media.outputs.max_bytes ({one})"
+        )))
     }
 }
 
@@ -422,6 +438,10 @@ mod tests {
             (
                 "[limits.media]\nlease = '999ms'",
                 "limits.media.lease must be at least 1s",
+            ),
+            (
+                "[limits.media.outputs]\nmax_bytes = 9\nmax_bytes_per_task = 8",
+                "limits.media.outputs.max_bytes_per_task (8) must be at least limits.media.outputs.max_bytes (9)",
             ),
             (
                 "[limits.files]\nat_once = 0",

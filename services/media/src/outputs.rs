@@ -99,7 +99,9 @@ impl Outputs {
     }
 
     /// Fetches a file and keeps it, from `now` (microseconds UTC) on. It comes to its place when it is whole, so that nobody reads a
-    /// part of it, and only as long as its task is still whose who fetches it: what another job made may have come there since.
+    /// part of it, and only as long as its task is still whose who fetches it: what another job made may have come there since. Between that
+    /// look and the last step a task can still change hands: who finishes that late writes over the other's file, or leaves one behind that is
+    /// deleted with its row.
     pub(crate) async fn keep(&self, source: Source<'_>, now: i64) -> Result<Output, Error> {
         let file = (source.task, source.number);
         self.check_is_ours(&source).await?;

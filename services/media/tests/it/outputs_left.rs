@@ -159,10 +159,16 @@ async fn no_file_is_waited_for_beyond_the_deadline(engine: Engine) {
 async fn a_task_keeps_as_much_as_one_may_and_no_more(engine: Engine) {
     let provider = Provider::start(Second::Comes).await;
     let origin = Some(provider.origin.clone());
-    let two = 2 * PNG.len();
+    let (one, two) = (PNG.len(), 2 * PNG.len());
     for (bounds, status) in [
-        (format!("max_bytes_per_task = {two}"), "completed"),
-        (format!("max_bytes_per_task = {}", two - 1), "failed"),
+        (
+            format!("max_bytes = {one}\nmax_bytes_per_task = {two}"),
+            "completed",
+        ),
+        (
+            format!("max_bytes = {one}\nmax_bytes_per_task = {}", two - 1),
+            "failed",
+        ),
         ("max_files_per_task = 2".to_owned(), "completed"),
         ("max_files_per_task = 1".to_owned(), "failed"),
     ] {
