@@ -364,4 +364,4 @@ fn told(error: &Error) -> String {
 }
 
 #[cfg(test)]
-mod tests_of_templates;
+mod tests;
