@@ -98,7 +98,7 @@ pub struct Jobs {
     /// How often to sum up how holds ended, for customers to look at. Default 500 ms.
     #[serde(with = "duration")]
     pub project_every: Duration,
-    /// Endings summed up in one transaction. Default 512.
+    /// Endings summed up in one transaction. Default 256.
     pub project_batch: u32,
     /// How often to seal the entries that have come. Default 10 s.
     #[serde(with = "duration")]
@@ -192,7 +192,7 @@ impl Default for Jobs {
     fn default() -> Self {
         Self {
             project_every: Duration::from_millis(500),
-            project_batch: 512,
+            project_batch: 256,
             seal_every: Duration::from_secs(10),
             lots_every: Duration::from_secs(10),
             lot_grace: Duration::from_secs(60),

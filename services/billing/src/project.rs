@@ -1,7 +1,14 @@
-//! Periodic work: sums up, behind the ledger, how holds ended: operations for customers to look at, and the sums of their days. The
-//! ledger never waits for it. What is summed up and how far it came are written in one transaction, so that nothing counts twice.
+//! Periodic work: sums up, behind the ledger, how holds ended: operations for customers to look at, and the sums of their days. No batch
+//! of the ledger waits for it longer than for one page. What is summed up and how far it came are written in one transaction, so that
+//! nothing counts twice.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use chassis::Tasks;
 use db::Db;
@@ -53,6 +60,8 @@ pub(crate) struct Projection {
     db: Db,
     page: u32,
     horizon: Mutex<Horizon>,
+    /// Up to which ending everything is summed up, as far as this process knows: where nothing is new, no turn to write is taken.
+    reached: AtomicI64,
 }
 
 // === impl Projection ===
@@ -63,6 +72,7 @@ impl Projection {
             db: db.clone(),
             page: limits.jobs.project_batch.max(1),
             horizon: Mutex::new(Horizon::of_endings()),
+            reached: AtomicI64::new(0),
         }
     }
 
@@ -73,27 +83,34 @@ impl Projection {
     pub(crate) async fn catch_up(&self) -> Result<usize, Error> {
         let upto = self.horizon.lock().await.look(&self.db).await?;
         let mut done: usize = 0;
+        if self.reached.load(Ordering::Relaxed) >= upto {
+            return Ok(done);
+        }
         loop {
-            let count = self.step(upto).await?;
+            let Some(count) = self.step(upto).await? else {
+                return Ok(done);
+            };
             done = done.saturating_add(count);
             if count < usize::try_from(self.page).unwrap_or(usize::MAX) {
+                self.reached.fetch_max(upto, Ordering::Relaxed);
                 return Ok(done);
             }
         }
     }
 
-    async fn step(&self, upto: i64) -> Result<usize, Error> {
+    /// Sums up one page, and says how many endings that were; nothing if another process was faster.
+    async fn step(&self, upto: i64) -> Result<Option<usize>, Error> {
         let limit = i64::from(self.page);
         match self.db.file() {
             Some(file) => {
-                file.write(move |connection| in_file(connection, upto, limit))
-                    .await
+                let step = file.write(move |connection| in_file(connection, upto, limit));
+                step.await.map(Some)
             }
             None => self.elsewhere(upto, limit).await,
         }
     }
 
-    async fn elsewhere(&self, upto: i64, limit: i64) -> Result<usize, Error> {
+    async fn elsewhere(&self, upto: i64, limit: i64) -> Result<Option<usize>, Error> {
         let read: Result<_, Error> = self
             .db
             .read(async {
@@ -106,7 +123,7 @@ impl Projection {
             .await;
         let (from, endings, known) = read?;
         let Some(last) = endings.last() else {
-            return Ok(0);
+            return Ok(Some(0));
         };
         let (count, to) = (endings.len(), last.operation.ending);
         let rows = explained(endings);
@@ -124,8 +141,7 @@ impl Projection {
                 })
             })
             .await;
-        // Another process summed these up: this one has done nothing.
-        Ok(if written? { count } else { 0 })
+        Ok(written?.then_some(count))
     }
 }
 
