@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, context,
-    escape_formatter, filters, tests,
+    escape_formatter, filters,
     value::{Object, ValueKind},
 };
 use serde_json::Value as Json;
@@ -135,12 +135,12 @@ impl Templates {
         engine.add_filter("segments", |text: &str| {
             Value::from_safe_string(encoded(text, b"/"))
         });
-        engine.add_test("defined", tests::is_defined);
-        engine.add_test("mapping", tests::is_mapping);
-        engine.add_test("none", tests::is_none);
-        engine.add_test("number", tests::is_number);
-        engine.add_test("sequence", tests::is_sequence);
-        engine.add_test("string", tests::is_string);
+        engine.add_test("defined", minijinja::tests::is_defined);
+        engine.add_test("mapping", minijinja::tests::is_mapping);
+        engine.add_test("none", minijinja::tests::is_none);
+        engine.add_test("number", minijinja::tests::is_number);
+        engine.add_test("sequence", minijinja::tests::is_sequence);
+        engine.add_test("string", minijinja::tests::is_string);
         Self { engine, limits }
     }
 
