@@ -214,7 +214,7 @@ pub struct Listing<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     successor: Option<&'a str>,
-    parameters: &'a [Param],
+    parameters: Vec<&'a Param>,
     #[serde(skip_serializing_if = "<[Rule]>::is_empty")]
     rules: &'a [Rule],
     price: Option<&'a Price>,
@@ -385,6 +385,30 @@ fn check_origins(
                     problem: format!("{} is a task of {origin}, which is no model", param.name),
                 });
             }
+            let made_by = param.earlier().into_iter().flat_map(Earlier::models);
+            let mut asked: Vec<&Param> = Vec::new();
+            for index in made_by.filter_map(|origin| by_name.get(origin)) {
+                asked.extend(
+                    models
+                        .get(*index)
+                        .into_iter()
+                        .flat_map(|model| &model.params),
+                );
+            }
+            let mut not = param.earlier().into_iter().flat_map(|earlier| &earlier.not);
+            let never = not.find(|(name, value)| {
+                let mut asked = asked.iter();
+                !asked.any(|param| param.name == **name && param.may_be(value))
+            });
+            if let Some((name, value)) = never {
+                return Err(CatalogueError::Invalid {
+                    file: (*file).to_owned(),
+                    problem: format!(
+                        "{} is no task whose {name} is {value}, and none is",
+                        param.name
+                    ),
+                });
+            }
         }
     }
     Ok(())
@@ -413,7 +437,7 @@ impl Model {
             route: &self.route,
             status: self.status,
             successor: self.successor.as_deref(),
-            parameters: &self.params,
+            parameters: self.params.iter().filter(|param| !param.ours).collect(),
             rules: &self.rules,
             price: self.price_at(at),
             next_prices: self.prices().filter(next).collect(),

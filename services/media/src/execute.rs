@@ -19,6 +19,7 @@ use crate::{
     late, lengths,
     look::{self, Made},
     moves::Move,
+    outputs::Place,
     pace::Call,
     providers::{MediaProvider, Order, Started},
     state::{Event, Step},
@@ -70,13 +71,17 @@ async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error>
     let failed = failed_before(media, &task).await?;
     let callback = media.config.poll.callbacks.enabled;
     let callback = callback.then(|| media.viewer.callback(&task)).flatten();
-    let (mut refusal, mut full): (Option<Failure>, _) = (None, false);
+    let (mut refusal, mut full): (Option<Failure>, Vec<&str>) = (None, Vec::new());
     for candidate in candidates(media, &task) {
         if failed.contains(&candidate.route.provider) || !can_fetch(media, filled, &candidate) {
             continue;
         }
-        if !media.enter(&task, &candidate.route.provider).await {
-            full = true;
+        let provider = candidate.route.provider.as_str();
+        if full.contains(&provider) {
+            continue;
+        }
+        if !media.enter(&task, provider).await {
+            full.push(provider);
             continue;
         }
         if refusal.is_some() {
@@ -92,7 +97,6 @@ async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error>
             parameters: &input,
             callback: callback.as_deref(),
         };
-        let provider = &candidate.route.provider;
         let started = candidate.adapter.start(&candidate.access, &order);
         match ask(media, "submit", candidate.route, started).await {
             Ok(started) => {
@@ -110,13 +114,13 @@ async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error>
         }
     }
     match refusal {
-        Some(failure) if full => refused(media, task, &failure, Others::Full).await,
-        Some(failure) => refused(media, task, &failure, Others::Asked).await,
-        None if full => media.wait_for_room(task, &failed).await,
-        None => {
+        Some(failure) if full.is_empty() => refused(media, task, &failure, Others::Asked).await,
+        Some(failure) => refused(media, task, &failure, Others::Full).await,
+        None if full.is_empty() => {
             let why = nobody(media, &task, (filled, &failed));
             media.fail(task, why, None).await.map(drop)
         }
+        None => media.wait_for_room(task, &full).await,
     }
 }
 
@@ -216,8 +220,8 @@ pub(crate) async fn ask<T>(
     upstream::traced(what, (&route.provider, &route.model), in_time).await
 }
 
-/// The provider has the job. Where it has made it already, this worker goes on with what it made; if it dies before that is kept, a look asks
-/// for it again.
+/// The provider has the job. Where it has answered with what it made, this worker goes on with that; if it dies before that is kept, it is
+/// lost, and the task fails with the next look.
 async fn accepted(
     media: &Media,
     task: Task,
@@ -240,18 +244,18 @@ async fn accepted(
         cost: started.cost,
         ..Finding::default()
     });
-    if !started.files.is_empty() {
+    if started.text.is_some() {
         taken.after.lease_until = media.lease().until;
     }
     let running = taken.after.clone();
     if !media.make(taken).await? {
         return late::leave(media, (task, provider.clone()), started).await;
     }
-    if started.files.is_empty() {
+    let Some(text) = &started.text else {
         return Ok(());
-    }
+    };
     let made = Made {
-        files: &started.files,
+        files: vec![Place::Text(text)],
         about: Vec::new(),
         cost: started.cost,
         origin: &candidate.access.base_url,

@@ -228,6 +228,8 @@ impl Media {
         let now = self.db.now_micros();
         end.after.completed_at = Some(now);
         end.after.queue_position = None;
+        // What was made says it itself, and what was not is nothing to tell of.
+        end.after.clips = Vec::new();
         let mut found = end.run.unwrap_or_default();
         let is_lost = ending == Ending::JobLost;
         let ran = end.before().state == State::Running && (found.outcome.is_none() || is_lost);

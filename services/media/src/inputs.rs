@@ -72,8 +72,8 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
             continue;
         };
         let file = look(media, owner(task), id).await?;
-        let found = wrong(media, (model, longest.as_ref()), &input, (id, file));
-        if let Some((why, message)) = found.await? {
+        let found = wrong((model, longest.as_ref()), &input, (id, file));
+        if let Some((why, message)) = found {
             if why != code::INPUT_TOO_LONG {
                 code = why;
             }
@@ -88,15 +88,14 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
     }
 }
 
-/// What is wrong with a file in its place, if anything is.
-async fn wrong(
-    media: &Media,
+/// What is wrong with a file in its place, if anything is. How long it lasts was measured once, as it came.
+fn wrong(
     (model, longest): (&Model, Option<&Longest>),
     input: &Input<'_>,
     (id, file): (FileId, Option<File>),
-) -> Result<Option<(Code, String)>, Error> {
+) -> Option<(Code, String)> {
     let param = &input.param;
-    let invalid = |message: String| Ok(Some((code::INVALID_PARAMETER, message)));
+    let invalid = |message: String| Some((code::INVALID_PARAMETER, message));
     let Some(file) = file else {
         return invalid(format!(
             "{param} must be a file that is kept: there is no {id} for this key"
@@ -110,18 +109,13 @@ async fn wrong(
     let own = params.find(|own| own.name == *param).map(|own| &own.of);
     let bounds = own.and_then(|own| own.seconds());
     if bounds.is_none() && longest.is_none() {
-        return Ok(None);
+        return None;
     }
-    let millis = match file.millis {
-        Some(millis) => Some(millis),
-        // It may be from before files were measured as they come.
-        None => media.kept.uploads.lasts(&file).await?,
-    };
-    if let Some(message) = bounds.and_then(|bounds| out_of(bounds, param, (id, millis))) {
+    if let Some(message) = bounds.and_then(|bounds| out_of(bounds, param, (id, file.millis))) {
         return invalid(message);
     }
-    let exceeded = longest.and_then(|longest| longest.exceeded(param, millis?));
-    Ok(exceeded.map(|message| (code::INPUT_TOO_LONG, message)))
+    let exceeded = longest.and_then(|longest| longest.exceeded(param, file.millis?));
+    exceeded.map(|message| (code::INPUT_TOO_LONG, message))
 }
 
 /// What is wrong with a sound that must last from so many seconds to so many, if anything is.

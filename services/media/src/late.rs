@@ -244,7 +244,7 @@ pub(crate) async fn leave(
     started: Started,
 ) -> Result<(), Error> {
     let look_at = media.config.poll.late.at_once(media.db.now_micros());
-    let (id, name) = (task.id, provider.clone());
+    let (id, name, is_done) = (task.id, provider.clone(), started.text.is_some());
     let note = || {
         let (task, provider, started) = (task.clone(), provider.clone(), started.clone());
         media.db.write(move |connection| {
@@ -258,7 +258,11 @@ pub(crate) async fn leave(
         .patiently("note a job that nobody waits for", note)
         .await?
     {
-        warn!(task.id = %id, provider.name = name, "a submit was answered too late: nobody waits for the job");
+        warn!(task.id = %id, provider.name = name, is_done, "a submit was answered too late: nobody waits for the job");
+        if is_done {
+            let of = ByProvider { provider };
+            media.metrics.late_successes.get_or_create(&of).inc();
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::{
     finish::Failed,
     metrics::ByProvider,
     moves::Move,
-    outputs::Source,
+    outputs::{Place, Source},
     pace::Call,
     providers::{Cancelled, Cost, Progress},
     state::{Event, State},
@@ -60,7 +60,7 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
         }
         Ok(Progress::Done { files, about, cost }) => {
             let made = Made {
-                files: &files,
+                files: files.iter().map(|url| Place::Url(url)).collect(),
                 about,
                 cost,
                 origin: &candidate.access.base_url,
@@ -291,8 +291,8 @@ async fn look_failed(media: &Media, task: Task, asked: Option<Duration>) -> Resu
 
 /// What a provider has made.
 pub(crate) struct Made<'a> {
-    /// Its URLs.
-    pub(crate) files: &'a [String],
+    /// Where they are.
+    pub(crate) files: Vec<Place<'a>>,
     /// What it knows of them.
     pub(crate) about: Vec<About>,
     /// What it says it billed.
@@ -322,13 +322,13 @@ pub(crate) async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> 
     }
     let mut outputs: Vec<Output> = Vec::with_capacity(count);
     let (mut about, mut bytes) = (made.about.into_iter(), bounds.max_bytes_per_task);
-    for (number, url) in (0_u32..).zip(made.files) {
+    for (number, place) in (0_u32..).zip(made.files) {
         let left = task.deadline_at.saturating_sub(media.db.now_micros());
         let source = Source {
             task: task.id,
             claims: task.claims,
             number,
-            url,
+            place,
             origin: made.origin,
             bytes,
             time: Duration::from_micros(u64::try_from(left).unwrap_or_default()),
@@ -377,7 +377,10 @@ async fn unusable(
 
 /// Fetches one file.
 async fn keep(media: &Media, task: &Task, source: Source<'_>, about: Option<About>) -> Kept {
-    let kept = media.kept.outputs.keep(source, media.db.now_micros()).await;
+    let kept = match source.place {
+        Place::Url(_) => media.kept.outputs.keep(source, media.db.now_micros()).await,
+        Place::Text(_) => keep_text(media, source).await,
+    };
     let error = match kept {
         Ok(output) => return Kept::File(Box::new(Output { about, ..output })),
         Err(error) => error,
@@ -398,6 +401,26 @@ async fn keep(media: &Media, task: &Task, source: Source<'_>, about: Option<Abou
         Kept::Never
     } else {
         Kept::NotYet
+    }
+}
+
+/// Keeps a text, which no later look could ask for again: tries as long as its task has time.
+async fn keep_text(media: &Media, source: Source<'_>) -> Result<Output, Error> {
+    let (since, mut backoff) = (Instant::now(), media.backoff());
+    loop {
+        let error = match media.kept.outputs.keep(source, media.db.now_micros()).await {
+            Ok(output) => return Ok(output),
+            Err(error) => error,
+        };
+        let may_pass = matches!(
+            error,
+            Error::Database(_) | Error::Store(_) | Error::Directory(..)
+        );
+        if !may_pass || since.elapsed() >= source.time {
+            return Err(error);
+        }
+        warn!(task.id = %source.task, error = %causes(&error), "cannot keep a text; trying again");
+        tokio::time::sleep(backoff.next()).await;
     }
 }
 

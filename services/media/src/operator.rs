@@ -152,6 +152,7 @@ pub(crate) async fn requeue(
             task.job = None;
             task.progress = None;
             task.queue_position = None;
+            task.clips = Vec::new();
             task.polls = 0;
             task.poll_failures = 0;
             task.not_before = 0;

@@ -15,8 +15,8 @@ use crate::{
     Error, Media, read,
     state::State,
     store,
-    submit::Submission,
-    task::{Output, Task},
+    submit::{SOON, Submission},
+    task::{Output, Request, Task},
 };
 
 /// What a provider calls an output.
@@ -72,10 +72,15 @@ pub(crate) async fn find(
             format!("{provider}, which made the earlier task, is not configured any more");
         return Err(Fault::new(code::NO_PROVIDER, message).into());
     }
+    let made_from = task.parameters();
+    if named.earlier.is_refused(&made_from) {
+        return Err(named.lacks().into());
+    }
     let mut words = named.words(model, &parameters, &outputs)?;
     words.insert(named.param.to_owned(), Value::String(job));
-    let inherited = model.inherit(parameters.clone(), &task.parameters());
+    let inherited = model.inherit(parameters.clone(), &made_from);
     let inherited = inherited.map_err(Fault::from_problems)?;
+    model.fit(&inherited, &mut words);
     Ok((inherited, Some(Box::new(Origin { provider, words }))))
 }
 
@@ -99,7 +104,7 @@ pub(crate) async fn check_once(media: &Media, task: &Task) -> Result<(), Error> 
         store::task::by_once(&mut *connection, &task.route, &once).await
     };
     match media.db.read(found).await? {
-        Some(by) => Err(once.taken(by).into()),
+        Some((by, state)) => Err(once.taken((by, state)).into()),
         None => Ok(()),
     }
 }
@@ -107,9 +112,17 @@ pub(crate) async fn check_once(media: &Media, task: &Task) -> Result<(), Error> 
 // === impl Once ===
 
 impl Once {
-    /// The refusal where another task was there before.
-    pub(crate) fn taken(&self, by: TaskId) -> Fault {
+    /// The refusal where another task was there before. Whether one whose price is not held yet will be a task is known in a moment.
+    pub(crate) fn taken(&self, (by, state): (TaskId, State)) -> Fault {
         let param = &self.param;
+        if state == State::Reserving {
+            let message = format!(
+                "{param} is what another request names that is just being accepted: try again in a moment"
+            );
+            return Fault::new(code::IDEMPOTENCY_IN_PROGRESS, message)
+                .param(param)
+                .retry_after(SOON);
+        }
         let message = format!(
             "{param} must be a task that this was not made of before: {by} makes it, or has made it, and it is made once"
         );
@@ -144,6 +157,23 @@ impl<'a> Named<'a> {
             made_by.join(" or ")
         );
         Fault::new(code::NOT_FOUND, message).param(self.param)
+    }
+
+    /// The refusal of a task that has nothing of the kind to go on from.
+    fn lacks(&self) -> Fault {
+        let param = self.earlier.output.as_deref().unwrap_or(self.param);
+        let made_with: Vec<String> = self
+            .earlier
+            .not
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        let message = format!(
+            "{param} must be an output of a task that was not made with {}, as {} was",
+            made_with.join(" and "),
+            self.id
+        );
+        Fault::new(code::NOT_FOUND, message).param(param)
     }
 
     /// The task, which has completed.
@@ -195,10 +225,9 @@ impl<'a> Named<'a> {
         words.insert(param.clone(), id.into());
         for param in &model.params {
             let fact = param.inherits.as_deref().and_then(|fact| output.fact(fact));
-            if let (Some(fact), ParamType::Text { max, .. }, false) =
+            if let (Some(fact), ParamType::Text { .. }, false) =
                 (fact, &param.of, parameters.contains_key(&param.name))
             {
-                let fact: String = fact.chars().take(*max).collect();
                 words.insert(param.name.clone(), fact.into());
             }
         }
@@ -251,15 +280,20 @@ fn within(
 // === impl Task ===
 
 impl Task {
-    /// Where it goes on from.
-    pub(crate) fn origin(&self) -> Option<&Origin> {
-        self.request.as_ref()?.origin.as_deref()
-    }
-
-    /// Whether a provider can be asked for it: of a task that goes on from another, only who ran that.
+    /// Whether a provider can be asked for it.
     pub(crate) fn is_for(&self, provider: &str) -> bool {
-        self.origin()
-            .is_none_or(|origin| origin.provider == provider)
+        let request = self.request.as_ref();
+        request.is_none_or(|request| request.is_for(provider))
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    /// Whether a provider can be asked for it: of what goes on from an earlier task, only who ran that.
+    pub(crate) fn is_for(&self, provider: &str) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_none_or(|origin| origin.provider == provider)
     }
 }
 

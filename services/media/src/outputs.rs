@@ -10,13 +10,12 @@ use futures::{StreamExt as _, stream::BoxStream};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
-use upstream::{Caps, Download, GuardedClient, Redirects, Trust};
+use upstream::{Caps, Download, EgressError, GuardedClient, Redirects, Trust};
 use url::Url;
 
 use crate::{
     Error, config,
     measure::{self, HEAD_BYTES, Measures},
-    providers::INLINE,
     storage::{Note, Store, Writer},
     store::{
         claim,
@@ -59,6 +58,15 @@ struct Written {
     sha256: String,
 }
 
+/// Where a file is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'a> {
+    /// At this URL of its provider's, for a short while.
+    Url(&'a str),
+    /// Here: a text that its provider has answered.
+    Text(&'a str),
+}
+
 /// A file to fetch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
@@ -66,8 +74,7 @@ pub(crate) struct Source<'a> {
     /// With which claim its task was taken.
     pub(crate) claims: i64,
     pub(crate) number: u32,
-    /// Where it is, for a short while; or itself, behind [`INLINE`].
-    pub(crate) url: &'a str,
+    pub(crate) place: Place<'a>,
     /// The provider's configured address, which the operator vouches for.
     pub(crate) origin: &'a Url,
     /// What is left to its task: bytes, and time.
@@ -106,9 +113,13 @@ impl Outputs {
         let file = (source.task, source.number);
         self.check_is_ours(&source).await?;
         self.expect(file, now).await?;
-        let mut coming = match source.url.strip_prefix(INLINE) {
-            Some(text) => Coming::Text(text),
-            None => Coming::File(Box::new(self.download(&source).await?)),
+        let caps = self.caps_of(&source);
+        let mut coming = match source.place {
+            Place::Text(text) => Coming::Text(within(text, caps.max_bytes)?),
+            Place::Url(url) => {
+                let trust = Trust::Origin(source.origin);
+                Coming::File(Box::new(self.guard.get_to(url, trust, &caps).await?))
+            }
         };
         let row = Row {
             file,
@@ -149,15 +160,13 @@ impl Outputs {
         })
     }
 
-    /// A file of a provider's, on its way.
-    async fn download(&self, source: &Source<'_>) -> Result<Download, Error> {
-        let caps = Caps {
+    /// How large a file may be, and how long it may take to come.
+    fn caps_of(&self, source: &Source<'_>) -> Caps {
+        Caps {
             timeout: self.caps.timeout.min(source.time),
             max_bytes: self.caps.max_bytes.min(source.bytes),
             ..self.caps
-        };
-        let trust = Trust::Origin(source.origin);
-        Ok(self.guard.get_to(source.url, trust, &caps).await?)
+        }
     }
 
     /// Refuses a file of a task that has ended, or was taken by somebody else.
@@ -271,6 +280,15 @@ impl Coming<'_> {
                 })
             }
         }
+    }
+}
+
+/// A text that is not larger than it may be.
+fn within(text: &str, max_bytes: u64) -> Result<&str, EgressError> {
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes <= max_bytes) {
+        Ok(text)
+    } else {
+        Err(EgressError::TooLarge { max_bytes })
     }
 }
 

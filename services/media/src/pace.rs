@@ -3,10 +3,7 @@
 mod room;
 mod schedule;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use chassis::{
     clock::micros,
@@ -212,19 +209,9 @@ impl Media {
         true
     }
 
-    /// No provider has room for a task that was taken: it stands in line, as if it had not been. `but`: those that have failed it before.
-    pub(crate) async fn wait_for_room(
-        &self,
-        task: Task,
-        but: &HashSet<String>,
-    ) -> Result<(), Error> {
-        let model = self.catalogue.find(&task.model);
-        let parameters = task.parameters();
-        let routes = model
-            .into_iter()
-            .flat_map(|model| model.candidates(&parameters))
-            .filter(|route| !but.contains(&route.provider));
-        let line = name(task.mode, &self.reached(task.mode, routes));
+    /// None of the providers that can have a task, which was taken, has room for it: it stands in their line, as if it had not been.
+    pub(crate) async fn wait_for_room(&self, task: Task, full: &[&str]) -> Result<(), Error> {
+        let line = name(task.mode, full);
         let Some(mut back) = Move::of(task, Event::PutBack) else {
             return Ok(());
         };

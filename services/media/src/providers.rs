@@ -55,9 +55,6 @@ pub(crate) struct Order<'a> {
     pub callback: Option<&'a str>,
 }
 
-/// What begins a file that is a text of JSON itself, in the place of its URL.
-pub(crate) const INLINE: &str = "data:application/json,";
-
 /// The provider took the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Started {
@@ -65,8 +62,8 @@ pub(crate) struct Started {
     pub job: String,
     /// What it says that the job costs us, where it tells at once.
     pub cost: Option<Cost>,
-    /// What it made, as [`Progress::Done`] has it, where it did so at once; else nothing.
-    pub files: Vec<String>,
+    /// What it made, where that is a text of JSON that it answered at once. A check does not give it again.
+    pub text: Option<String>,
 }
 
 /// What a provider says it billed.
@@ -155,7 +152,7 @@ impl Started {
         Self {
             job,
             cost,
-            files: Vec::new(),
+            text: None,
         }
     }
 }

@@ -157,7 +157,8 @@ pub(crate) async fn prepare(
         origin,
     };
     let deadline = Duration::from_secs(u64::from(model.deadline_seconds));
-    let line = media.line(mode, model.candidates(&request.parameters));
+    let routes = model.candidates(&request.parameters);
+    let line = media.line(mode, routes.filter(|route| request.is_for(&route.provider)));
     let task = Task {
         id: submission.task,
         account: submission.caller.account,

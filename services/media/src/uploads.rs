@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use db::Db;
 use domain::FileId;
-use futures::{TryStreamExt as _, stream::BoxStream};
+use futures::stream::BoxStream;
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     Error,
     config::FileLimits,
-    files::{File, Owner},
-    measure::{self, HEAD_BYTES, Measures},
+    files::Owner,
+    measure::{self, Measures},
     places::{Full, Place, Places},
     storage::{Note, Store, Writer},
     store::upload as table,
@@ -120,21 +120,6 @@ impl Uploads {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         self.store.read(&key(id), range).await
-    }
-
-    /// How many milliseconds a sound or a film lasts, as far as it says, which was not measured as it came.
-    ///
-    /// # Errors
-    /// When it cannot be read where it is kept.
-    pub(crate) async fn lasts(&self, file: &File) -> Result<Option<u64>, Error> {
-        let head = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
-        let parts = self.read(file.id, 0..file.bytes.min(head)).await?;
-        let parts: Vec<Bytes> = parts.try_collect().await?;
-        let Some(content_type) = measure::readable(&parts.concat()) else {
-            return Ok(None);
-        };
-        let about = (content_type, file.bytes);
-        Ok(self.measure(file.id, about).await?.millis)
     }
 
     /// Deletes a file; one that is gone already is fine. What a process that died had written of it, in parts or beside its place, goes

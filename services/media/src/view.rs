@@ -257,13 +257,14 @@ fn kind(route: &str) -> &'static str {
     }
 }
 
-/// How far a song is.
+/// How far a song is. That percentages are stages is said only of songs that something is known of already.
 pub(crate) fn stage(task: &Task) -> Option<&'static str> {
     if kind(&task.route) != "music" {
         return None;
     }
     match (task.completed_at, &task.error, task.progress) {
         (Some(_), None, _) => Some("complete"),
+        _ if task.clips.is_empty() => None,
         (_, _, Some(TEXT_IS_THERE)) => Some("text"),
         (_, _, Some(FIRST_IS_THERE)) => Some("first"),
         _ => None,

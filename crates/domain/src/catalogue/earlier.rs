@@ -1,9 +1,13 @@
 //! An earlier task that a request goes on from: which it may be, and what of it is taken.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Model, Param, ParamType, Resolved};
+use super::{Model, Param, ParamType, Resolved, When, matches};
 use crate::Problem;
+
+/// The characters between a text and the one that it is sent behind.
+const BETWEEN: usize = 2;
 
 /// Which earlier task, of the same account and mode, a parameter may name.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -19,6 +23,9 @@ pub struct Earlier {
     /// The parameter that is a moment of that output, in seconds: behind its beginning and before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<String>,
+    /// Parameters of tasks that have nothing of that kind to go on from.
+    #[serde(default, skip_serializing_if = "When::is_empty")]
+    pub not: When,
     /// Whether one task alone goes on from it in this way.
     #[serde(default, skip_serializing_if = "is_often")]
     pub once: bool,
@@ -50,6 +57,17 @@ pub(super) fn check(params: &[Param]) -> Result<(), String> {
                 "{name} inherits from an output of an earlier task, and none names one"
             ));
         }
+        let text = |name: &str| {
+            let mut params = params.iter();
+            params.any(|param| param.name == name && matches!(param.of, ParamType::Text { .. }))
+        };
+        if let Some(other) = &param.behind
+            && (!text(name) || !text(other) || earlier().next().is_none())
+        {
+            return Err(format!(
+                "{name} is sent behind {other}: both are texts, of what goes on from an earlier task"
+            ));
+        }
     }
     Ok(())
 }
@@ -62,6 +80,11 @@ impl Earlier {
         std::iter::once(&self.model)
             .chain(&self.or)
             .map(String::as_str)
+    }
+
+    /// Whether a task with these parameters has nothing of that kind to go on from.
+    pub fn is_refused(&self, parameters: &Resolved) -> bool {
+        !self.not.is_empty() && matches(&self.not, parameters)
     }
 
     fn check(&self, params: &[Param]) -> Result<(), String> {
@@ -131,6 +154,56 @@ impl Model {
             Err(problems)
         }
     }
+
+    /// Cuts what is taken from the earlier task, and what is sent behind other texts, to what may be sent. What the customer says goes before
+    /// what is taken.
+    pub fn fit(&self, resolved: &Resolved, taken: &mut Resolved) {
+        for param in self.params.iter().filter(|param| param.inherits.is_some()) {
+            if let (Some(text), Some(most)) = (
+                text(taken, &param.name),
+                self.most_characters(&param.name, resolved),
+            ) {
+                taken.insert(param.name.clone(), cut(&text, most));
+            }
+        }
+        for param in &self.params {
+            let Some(first) = &param.behind else { continue };
+            let (Some(own), Some(most)) = (
+                text(resolved, &param.name),
+                self.most_characters(first, resolved),
+            ) else {
+                continue;
+            };
+            let left = |other: &str| {
+                let length = other.chars().count().saturating_add(BETWEEN);
+                most.saturating_sub(length)
+            };
+            let room = text(resolved, first).map_or(most, |given| left(&given));
+            if let Some(inherited) = text(taken, first) {
+                taken.insert(first.clone(), cut(&inherited, left(&own)));
+            }
+            taken.insert(param.name.clone(), cut(&own, room));
+        }
+    }
+
+    /// The most characters of a text, where the parameters are these.
+    fn most_characters(&self, name: &str, resolved: &Resolved) -> Option<usize> {
+        let param = self.params.iter().find(|param| param.name == name)?;
+        let ParamType::Text { max, .. } = param.of else {
+            return None;
+        };
+        let rules = self.rules.iter();
+        let most = rules.filter_map(|rule| rule.most_characters(name, resolved));
+        Some(most.fold(max, usize::min))
+    }
+}
+
+fn text(of: &Resolved, name: &str) -> Option<String> {
+    of.get(name)?.as_str().map(str::to_owned)
+}
+
+fn cut(text: &str, most: usize) -> Value {
+    text.chars().take(most).collect::<String>().into()
 }
 
 #[cfg(test)]
@@ -194,6 +267,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_as_one_text_fits() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = catalogue.find("suno-extend").unwrap();
+        let x = |count: usize| "x".repeat(count);
+        // Of each song's model: what is given as style and as tags, what the song has; what is sent of both.
+        for (song, style, tags, has, sent) in [
+            ("chirp-v3-5", 200, 200, 0, (200, 0)),
+            ("chirp-v3-5", 150, 200, 0, (150, 48)),
+            ("chirp-v3-5", 0, 0, 900, (200, 0)),
+            ("chirp-v3-5", 0, 150, 900, (48, 150)),
+            ("chirp-v3-5", 0, 199, 900, (0, 199)),
+            ("chirp-v5", 900, 200, 0, (900, 98)),
+            ("chirp-v5", 0, 200, 1_200, (798, 200)),
+            ("chirp-v5", 20, 30, 0, (20, 30)),
+        ] {
+            let mut sent_by = Map::new();
+            for (name, count) in [("style", style), ("tags", tags)] {
+                if count > 0 {
+                    sent_by.insert(name.to_owned(), x(count).into());
+                }
+            }
+            sent_by.insert("model".to_owned(), song.into());
+            let mut taken = object(&json!({"prompt": x(6_000)}));
+            if has > 0 {
+                taken.insert("style".to_owned(), x(has).into());
+            }
+            model.fit(&sent_by, &mut taken);
+            let mut all = sent_by;
+            all.extend(taken);
+            let length = |name: &str| {
+                let text = all.get(name).and_then(Value::as_str);
+                text.unwrap_or_default().len()
+            };
+            let case = format!("{song} {style} {tags} {has}");
+            assert_eq!((length("style"), length("tags")), sent, "{case}");
+            let lyrics = if song == "chirp-v5" { 5_000 } else { 3_000 };
+            assert_eq!(length("prompt"), lyrics, "{case}");
+            all.insert("custom_mode".to_owned(), json!(true));
+            let mut routes = model.candidates(&all);
+            let input = routes.next().unwrap().input(&all);
+            let both = input["style"].as_str().unwrap();
+            let most = if song == "chirp-v5" { 1_000 } else { 200 };
+            assert!(both.len() <= most && !both.ends_with(", "), "{case}");
+        }
+    }
+
+    #[test]
     fn what_is_said_of_earlier_tasks_names_what_there_is() {
         let suno = include_str!("../../catalogue/suno.toml");
         let upload = include_str!("../../catalogue/suno-upload-cover.toml");
@@ -206,6 +326,7 @@ mod tests {
                 "moment = \"extend_audio_index\"",
             ),
             ("ours = true", "ours = true\nrequired = true"),
+            ("behind = \"style\"", "behind = \"custom_mode\""),
             ("inherits = \"lyrics\"", "inherits = \"lyrics\""),
         ] {
             assert!(EXTEND.contains(line), "{line}");
@@ -213,6 +334,22 @@ mod tests {
             let files = [("a.toml", &*text), ("b.toml", suno), ("c.toml", upload)];
             let holds = line == other || other == "output = \"title\"";
             assert_eq!(Catalogue::parse(&files).is_ok(), holds, "{line}: {other}");
+        }
+        let lyrics = include_str!("../../catalogue/suno-lyrics.toml");
+        let not = "not = { make_instrumental = true }";
+        for (other, holds) in [
+            (not, true),
+            ("not = { make_instrumental = 7 }", false),
+            ("not = { instrumental = true }", false),
+        ] {
+            let text = lyrics.replacen(not, other, 1);
+            let files = [
+                ("a.toml", &*text),
+                ("b.toml", suno),
+                ("c.toml", upload),
+                ("d.toml", EXTEND),
+            ];
+            assert_eq!(Catalogue::parse(&files).is_ok(), holds, "{other}");
         }
     }
 }

@@ -236,7 +236,8 @@ impl<'a> Joined<'a> {
 
     fn value(&self, resolved: &Resolved) -> Option<Value> {
         let texts = self.texts.iter().filter_map(|text| sent(text, resolved));
-        let texts: Vec<String> = texts.map(|text| key(&text)).collect();
+        let texts = texts.map(|text| key(&text)).filter(|text| !text.is_empty());
+        let texts: Vec<String> = texts.collect();
         if texts.is_empty() {
             return self.or.cloned();
         }

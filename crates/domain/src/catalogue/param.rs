@@ -34,6 +34,9 @@ pub struct Param {
     /// What its provider is sent where it is left out: this fact of the earlier task's output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherits: Option<String>,
+    /// The text that it is sent behind, as one: both together have no more characters than that one may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
 }
 
 #[expect(

@@ -41,11 +41,23 @@ pub struct Rule {
 // === impl Rule ===
 
 impl Rule {
+    /// Whether it is about such a request.
+    fn is_meant(&self, resolved: &Resolved) -> bool {
+        let is_there = |name: &String| place::value(name, resolved).is_some();
+        self.with.iter().all(is_there)
+            && !self.without.iter().any(is_there)
+            && matches(&self.when, resolved)
+    }
+
+    /// The most characters that it leaves a text of such a request.
+    pub(super) fn most_characters(&self, name: &str, resolved: &Resolved) -> Option<usize> {
+        let most = self.characters.get(name).copied()?;
+        self.is_meant(resolved).then_some(most)
+    }
+
     /// What a request does that this rule forbids.
     pub(super) fn problems(&self, resolved: &Resolved) -> Vec<Problem> {
-        let is_there = |name: &String| place::value(name, resolved).is_some();
-        let is_meant = self.with.iter().all(is_there) && !self.without.iter().any(is_there);
-        if !is_meant || !matches(&self.when, resolved) {
+        if !self.is_meant(resolved) {
             return Vec::new();
         }
         let needs = self

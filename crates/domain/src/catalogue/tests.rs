@@ -155,3 +155,16 @@ fn two_models_cannot_share_a_name() {
         "b.toml: the name flux-2 is taken by another model"
     );
 }
+
+#[test]
+fn what_is_ours_to_say_is_not_listed() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let model = catalogue.find("suno-extend").unwrap();
+    let listed = serde_json::to_value(model.listing(Moment::default())).unwrap();
+    let parameters = listed["parameters"].as_array().unwrap().iter();
+    let names: Vec<&str> = parameters
+        .map(|param| param["name"].as_str().unwrap())
+        .collect();
+    assert!(names.contains(&"custom_mode"), "{names:?}");
+    assert!(!names.contains(&"model"), "{names:?}");
+}

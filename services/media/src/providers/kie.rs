@@ -36,6 +36,7 @@ pub(super) const CODES: &[(i64, Class)] = &[
     // They may have taken the job before they gave up on the call.
     (408, Class::Unknown),
     (409, Class::Unknown),
+    (413, Class::Invalid),
     (422, Class::Invalid),
     (429, Class::RateLimited),
     (451, Class::Invalid),

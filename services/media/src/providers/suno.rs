@@ -16,7 +16,7 @@ use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, V
 use url::Url;
 
 use super::{
-    Access, Cancelled, INLINE, MediaProvider, Order, Progress, Started,
+    Access, Cancelled, MediaProvider, Order, Progress, Started,
     kie::{self, Envelope, FINE},
     policy,
 };
@@ -198,14 +198,13 @@ impl Suno {
             .map_err(|_| Failure::malformed("the answer to a poll has no status"))
     }
 
-    /// The timed lyrics of a song, as a file of ours.
+    /// The timed lyrics of a song, as customers are answered. They are paid for with each answer.
     async fn lyrics(&self, access: &Access, of: Map<String, Value>) -> Result<String, Failure> {
         let envelope = self.order(access, LYRICS, of).await?;
         if envelope.code != FINE {
             return Err(envelope.refusal(self.host.codes()));
         }
-        let timed = lyrics::read(envelope.data)?;
-        Ok(format!("{INLINE}{timed}"))
+        lyrics::read(envelope.data)
     }
 }
 
@@ -216,11 +215,11 @@ impl MediaProvider for Suno {
         if order.model == LYRICS {
             let names = [lyrics::TASK, lyrics::CLIP].map(|name| lyrics::named(&body, name));
             let [task, clip] = names;
-            let files = vec![self.lyrics(access, body).await?];
+            let text = self.lyrics(access, body).await?;
             return Ok(Started {
                 job: format!("{LYRICS_JOB}{task} {clip}"),
                 cost: None,
-                files,
+                text: Some(text),
             });
         }
         let callback = order.callback.unwrap_or(NOWHERE);
@@ -246,17 +245,10 @@ impl MediaProvider for Suno {
             let record: Option<cover::Record> = self.record(access, cover::RECORD, id).await?;
             return record.map_or(Ok(Progress::Missing), |record| record.progress());
         }
-        if let Some(names) = job.strip_prefix(LYRICS_JOB) {
-            // What they answered was lost before it was kept. They answer again.
-            let (task, clip) = names.split_once(' ').unwrap_or_default();
-            let of = [(lyrics::TASK, task), (lyrics::CLIP, clip)];
-            let of = of.map(|(name, id)| (name.to_owned(), id.into()));
-            let files = vec![self.lyrics(access, Map::from_iter(of)).await?];
-            return Ok(Progress::Done {
-                files,
-                about: Vec::new(),
-                cost: None,
-            });
+        if job.starts_with(LYRICS_JOB) {
+            // What they answered was lost before it was kept. They have no record of it, and asking again would be another order.
+            let lost = Failure::reported(Verdict::of(Class::Overloaded));
+            return Ok(Progress::Wasted(lost, None));
         }
         let record: Option<Record> = self.record(access, RECORD, job).await?;
         record.map_or(Ok(Progress::Missing), |record| record.progress())

@@ -218,11 +218,16 @@ pub(crate) async fn left(
     started: &Started,
     look_at: Option<i64>,
 ) -> Result<bool, Error> {
+    let (outcome, look_at) = match started.text {
+        // It is done, and there is nothing to look at.
+        Some(_) => (Outcome::Succeeded, None),
+        None => (Outcome::Accepted, look_at),
+    };
     let done = sqlx::query(
         "update attempt set outcome = $1, job = $2, cost = coalesce($3, cost), look_at = $4
          where task_id = $5 and number = $6 and provider = $7 and outcome = 'unknown'",
     )
-    .bind(Outcome::Accepted.as_str())
+    .bind(outcome.as_str())
     .bind(started.job.as_str())
     .bind(started.cost.map(|cost| cost.micro_usd))
     .bind(look_at)

@@ -136,13 +136,15 @@ pub(crate) async fn by_once<'e>(
     executor: impl Executor<'e, Database = Any>,
     route: &str,
     once: &Once,
-) -> Result<Option<TaskId>, Error> {
-    let row = sqlx::query("select id from task where route = $1 and once = $2")
+) -> Result<Option<(TaskId, State)>, Error> {
+    let row = sqlx::query("select id, state from task where route = $1 and once = $2")
         .bind(route.to_owned())
         .bind(once.origin.to_vec())
         .fetch_optional(executor)
         .await?;
-    row.as_ref().map(|row| id(row, "id")).transpose()
+    row.as_ref()
+        .map(|row| Ok((id(row, "id")?, state(row)?)))
+        .transpose()
 }
 
 fn earlier(row: &AnyRow) -> Result<Earlier, Error> {
@@ -190,20 +192,14 @@ pub(crate) async fn save(
             Ok::<_, Error>(sealer.seal(&place(after.id, "error"), &serde_json::to_vec(error)?)?)
         })
         .transpose()?;
-    let clips = (!after.clips.is_empty()).then(|| {
-        Ok::<_, Error>(sealer.seal(
-            &place(after.id, "clips"),
-            &serde_json::to_vec(&after.clips)?,
-        )?)
-    });
     // What fails has gone on from nothing.
     let done = sqlx::query(
         "update task set state = $1, version = $2, charged = $3, provider = $4, job = $5, progress = $6, polls = $7,
-                poll_failures = $8, due_at = case when heard_at > $23 and heard_at < $9 then heard_at else $9 end,
+                poll_failures = $8, due_at = case when heard_at > $22 and heard_at < $9 then heard_at else $9 end,
                 not_before = $10, error = $11, started_at = $12, completed_at = $13,
-                attempts = $14, line = $15, lease_until = $16, queue_position = $17, clips = $18,
+                attempts = $14, line = $15, lease_until = $16, queue_position = $17,
                 once = case when $1 = 'failed' then null else once end
-         where id = $19 and version = $20 and claims = $21 and cancel_asked_at = $22",
+         where id = $18 and version = $19 and claims = $20 and cancel_asked_at = $21",
     )
     .bind(after.state.as_str())
     .bind(after.version)
@@ -222,15 +218,36 @@ pub(crate) async fn save(
     .bind(after.line.as_str())
     .bind(after.lease_until)
     .bind(after.queue_position)
-    .bind(clips.transpose()?)
     .bind(after.id.to_vec())
     .bind(before.version)
     .bind(before.claims)
     .bind(before.cancel_asked_at)
     .bind(if after.state == State::Running { before.heard_at } else { i64::MAX })
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let is_saved = done.rows_affected() == 1;
+    if is_saved && after.clips != before.clips {
+        save_clips(connection, after, sealer).await?;
+    }
+    Ok(is_saved)
+}
+
+/// What is known of the songs that a task makes.
+async fn save_clips(
+    connection: &mut AnyConnection,
+    task: &Task,
+    sealer: &Sealer,
+) -> Result<(), Error> {
+    let clips = (!task.clips.is_empty()).then(|| {
+        let clips = serde_json::to_vec(&task.clips)?;
+        Ok::<_, Error>(sealer.seal(&place(task.id, "clips"), &clips)?)
+    });
+    sqlx::query("update task set clips = $1 where id = $2")
+        .bind(clips.transpose()?)
+        .bind(task.id.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Whether a task stands as it should after a move: another mover would have raised its version or its claims otherwise.

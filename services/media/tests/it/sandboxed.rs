@@ -41,6 +41,11 @@ impl Sandboxed {
     }
 
     pub(crate) async fn with(catalogue: Arc<Catalogue>, declared: media::Declared) -> Self {
+        Self::of(catalogue, |house| house.with_declared(declared)).await
+    }
+
+    /// With a house that is changed so before it starts.
+    pub(crate) async fn of(catalogue: Arc<Catalogue>, change: impl FnOnce(House) -> House) -> Self {
         let settings = Settings::from_toml("[sandbox]\ndefault_delay = \"0s\"");
         let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
         let deps = sandbox::Deps {
@@ -61,8 +66,8 @@ impl Sandboxed {
             .await
             .with_media("max_attempts = 2")
             .with_other("first = '5ms'", "first = '5ms'\nsettle_in = '10ms'")
-            .with_declared(declared)
             .with_catalogue(catalogue);
+        let house = change(house);
         Self {
             running: house.start_with_sandbox(Some(origin)).await,
             house,

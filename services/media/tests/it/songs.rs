@@ -10,7 +10,12 @@ use proto::{
 };
 use serde_json::{Value, json};
 
-use crate::{house::eventually, sandboxed::Sandboxed};
+use crate::{
+    fakes::Holds,
+    house::{House, Running, eventually},
+    operator::{force, stop},
+    sandboxed::Sandboxed,
+};
 
 const LONGER: &str = "audio/music/extend";
 const PICTURES: &str = "audio/music/cover/generate";
@@ -42,6 +47,25 @@ const FILES: [(&str, &str); 5] = [
 async fn sandboxed() -> Sandboxed {
     let catalogue = Catalogue::parse(&FILES).unwrap();
     Sandboxed::new(Arc::new(catalogue)).await
+}
+
+/// A number of a task's row.
+async fn number(running: &Running, column: &str, task: TaskId) -> i64 {
+    let sql = format!("select {column} from task where id = $1");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(task.to_vec())
+        .fetch_one(running.db.reader())
+        .await
+        .unwrap()
+}
+
+/// Waits until a job has been looked at a few times more: whatever could happen meanwhile has.
+async fn a_while(running: &Running, task: TaskId) {
+    let before = number(running, "polls", task).await;
+    eventually("a few looks", async || {
+        number(running, "polls", task).await > before + 10
+    })
+    .await;
 }
 
 impl Sandboxed {
@@ -132,6 +156,38 @@ async fn a_song_goes_on_where_it_was_made_at_its_models_price() {
 }
 
 #[tokio::test]
+async fn a_song_waits_for_room_where_it_was_made_and_nowhere_else() {
+    let catalogue = Catalogue::parse(&FILES).unwrap();
+    let one_job = |house: House| house.with_sections("[providers.kie]\nmax_jobs = 1");
+    let sandboxed = Sandboxed::of(Arc::new(catalogue), one_job).await;
+    let running = &sandboxed.running;
+    let song = sandboxed.song("suno", "delay=1ms").await;
+    let long = json!({"gpt_description_prompt": "a fox [sandbox delay=1h]"});
+    let long = sandboxed.ask("audio/music", &long).await.unwrap();
+    running.reaches(long, "processing").await;
+    let body = json!({"origin_task_id": song["task_id"], "extend_audio_index": 0});
+    let longer = sandboxed.ask(LONGER, &body).await.unwrap();
+    a_while(running, long).await;
+    // The other host has room, which is of no use to it.
+    assert_eq!(number(running, "claims", longer).await, 0);
+    assert_eq!(running.view(longer).await.unwrap()["status"], "queued");
+    stop(running, long).await.unwrap();
+    running.reaches(longer, "completed").await;
+    assert_eq!(sandboxed.bill("suno").await.jobs, 0);
+}
+
+#[tokio::test]
+async fn a_style_and_tags_that_are_longer_together_than_they_may_be_are_cut() {
+    let sandboxed = sandboxed().await;
+    let song = sandboxed.song("chirp-v3-5", "delay=1ms").await;
+    let body = json!({
+        "origin_task_id": song["task_id"], "extend_audio_index": 0, "custom_mode": true, "prompt": "la",
+        "style": "s".repeat(150), "tags": "t".repeat(200),
+    });
+    sandboxed.done(LONGER, &body).await;
+}
+
+#[tokio::test]
 async fn what_cannot_go_on_is_refused() {
     let sandboxed = sandboxed().await;
     let song = sandboxed.song("suno", "delay=1ms").await;
@@ -159,6 +215,12 @@ async fn what_cannot_go_on_is_refused() {
     let clip = json!({"task_id": origin, "audio_id": "nobodys"});
     let told = sandboxed.refuses(LYRICS, &clip).await;
     assert_eq!(told, (code::NOT_FOUND, "audio_id".to_owned()));
+    let hummed =
+        json!({"gpt_description_prompt": "a fox [sandbox delay=1ms]", "make_instrumental": true});
+    let hummed = sandboxed.done("audio/music", &hummed).await;
+    let clip = json!({"task_id": hummed["task_id"], "audio_id": hummed["output"][0]["id"]});
+    let told = sandboxed.refuses(LYRICS, &clip).await;
+    assert_eq!(told, (code::NOT_FOUND, "audio_id".to_owned()));
     let stranger = sandboxed.running.stranger();
     let request = SubmitRequest {
         route: LONGER.to_owned(),
@@ -182,10 +244,10 @@ async fn pictures_of_a_song_are_made_once() {
     let taken = taken.into_iter().next().unwrap().unwrap();
     for fault in refused {
         let fault = fault.unwrap_err();
-        assert_eq!(
-            (fault.code, fault.param.as_deref()),
-            (code::INVALID_PARAMETER, Some("task_id"))
-        );
+        // Whoever comes while the price of the first is not held yet hears how that ends by asking again.
+        let is_early = fault.code == code::IDEMPOTENCY_IN_PROGRESS && fault.retry_after.is_some();
+        assert!(is_early || fault.code == code::INVALID_PARAMETER, "{fault}");
+        assert_eq!(fault.param.as_deref(), Some("task_id"));
     }
     let view = sandboxed.running.reaches(taken, "completed").await;
     assert_eq!(
@@ -205,6 +267,29 @@ async fn pictures_of_a_song_are_made_once() {
         told.message
     );
     sandboxed.settles(taken, &[1_000_000]).await;
+}
+
+#[tokio::test]
+async fn pictures_that_were_never_paid_for_stand_in_nobodys_way() {
+    let sandboxed = sandboxed().await;
+    let song = sandboxed.song("suno", "delay=1ms").await;
+    let body = json!({"task_id": song["task_id"]});
+    let billing = &sandboxed.house.billing;
+    billing.answer_holds(Holds::Silent);
+    let asked = billing.asked();
+    let (first, second) = tokio::join!(sandboxed.ask(PICTURES, &body), async {
+        eventually("the first asks for its hold", async || {
+            billing.asked() > asked
+        })
+        .await;
+        sandboxed.ask(PICTURES, &body).await
+    });
+    first.unwrap_err();
+    let second = second.unwrap_err();
+    assert_eq!(second.code, code::IDEMPOTENCY_IN_PROGRESS);
+    assert!(second.retry_after.is_some());
+    billing.answer_holds(Holds::Grant);
+    sandboxed.done(PICTURES, &body).await;
 }
 
 #[tokio::test]
@@ -261,6 +346,51 @@ async fn lyrics_are_there_at_once_and_are_paid_for_if_they_are() {
         let view = sandboxed.fails(task, code).await;
         assert_eq!(view["consumed_microcredits"], 0, "{outcome}");
     }
+}
+
+#[tokio::test]
+async fn lyrics_that_cannot_be_kept_at_once_are_ordered_once() {
+    let sandboxed = sandboxed().await;
+    let running = &sandboxed.running;
+    let song = sandboxed.song("suno", "delay=1ms").await;
+    let other = json!({"gpt_description_prompt": "a fox [sandbox delay=1h]"});
+    let other = sandboxed.ask("audio/music", &other).await.unwrap();
+    running.reaches(other, "processing").await;
+    a_while(running, other).await;
+    let outputs = sandboxed.house.database.directory().join("outputs");
+    let away = outputs.with_file_name("away");
+    std::fs::rename(&outputs, &away).unwrap();
+    std::fs::write(&outputs, "no folder").unwrap();
+    let before = sandboxed.bill("kie").await.jobs;
+    let body = json!({"task_id": song["task_id"], "audio_id": song["output"][0]["id"]});
+    let task = sandboxed.ask(LYRICS, &body).await.unwrap();
+    running.reaches(task, "processing").await;
+    eventually("they are answered", async || {
+        sandboxed.bill("kie").await.jobs > before
+    })
+    .await;
+    a_while(running, other).await;
+    assert_eq!(running.view(task).await.unwrap()["status"], "processing");
+    std::fs::remove_file(&outputs).unwrap();
+    std::fs::rename(&away, &outputs).unwrap();
+    running.reaches(task, "completed").await;
+    assert_eq!(sandboxed.bill("kie").await.jobs, before + 1);
+    sandboxed.settles(task, &[2_000_000]).await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_songs_is_forgotten_with_their_job() {
+    let sandboxed = sandboxed().await;
+    let running = &sandboxed.running;
+    let body = json!({"gpt_description_prompt": "a fox [sandbox delay=4s]"});
+    let task = sandboxed.ask("audio/music", &body).await.unwrap();
+    eventually("their words are there", async || {
+        running.view(task).await.unwrap()["clips"].is_array()
+    })
+    .await;
+    force(running, task).await.unwrap();
+    assert_eq!(number(running, "clips is not null", task).await, 0);
+    stop(running, task).await.unwrap();
 }
 
 #[tokio::test]
@@ -322,4 +452,9 @@ async fn stages_are_told_once_each_in_their_order() {
     );
     assert_eq!(text["clips"][0]["status"], "text");
     assert_ne!(told[0].event_id, told[1].event_id);
+    let kept = number(&sandboxed.running, "clips is not null", task).await;
+    assert_eq!(
+        kept, 0,
+        "of what is done nothing is kept beside its outputs"
+    );
 }

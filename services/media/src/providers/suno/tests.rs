@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::*;
+use super::{
+    super::for_tests::{answering, client},
+    *,
+};
 
 fn record(value: Value) -> Record {
     serde_json::from_value(value).unwrap()
@@ -113,6 +116,24 @@ fn what_fails_for_its_content_says_so() {
     }
 }
 
+#[tokio::test]
+async fn a_look_at_timed_lyrics_orders_none() {
+    let words = json!({"code": 200, "msg": "fine", "data": {"alignedWords": [{"word": "la"}]}});
+    let (access, asked) = answering(200, &words.to_string()).await;
+    let suno = Suno::new(client(), Host::Kie);
+    let order = json!({lyrics::TASK: "job", lyrics::CLIP: "clip"});
+    let order = Order {
+        model: LYRICS,
+        parameters: order.as_object().unwrap(),
+        callback: None,
+    };
+    let started = suno.start(&access, &order).await.unwrap();
+    assert!(started.text.unwrap().contains("\"text\":\"la\""));
+    let looked = suno.check(&access, &started.job).await.unwrap();
+    assert!(matches!(looked, Progress::Wasted(..)), "{looked:?}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
 #[test]
 fn one_number_means_two_things() {
     let class = |host: Host, code: i64| {
@@ -125,4 +146,7 @@ fn one_number_means_two_things() {
     assert_eq!(class(Host::SunoApi, 405), Class::RateLimited);
     assert_eq!(class(Host::SunoApi, 430), Class::RateLimited);
     assert_eq!(class(Host::Kie, 402), Class::Balance);
+    for host in [Host::Kie, Host::SunoApi] {
+        assert_eq!(class(host, 413), Class::Invalid);
+    }
 }
