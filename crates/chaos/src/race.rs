@@ -21,6 +21,8 @@ const CREDITS: i64 = 2_000;
 const CREDIT: i64 = CREDITS * 1_000_000;
 /// A cancel comes up to so many milliseconds after its submit was answered; the job itself takes a third of that.
 const WITHIN: u64 = 900;
+/// Of a hundred cancels at most so many are answered as unknown or too many, however busy the machine is.
+const UNKNOWN: usize = 50;
 /// So that the moments of the cancels are spread over that.
 const STEP: u64 = 37;
 
@@ -34,13 +36,14 @@ pub(crate) async fn cancel_race(shape: Shape, length: Length) -> Result<String> 
     let api = aio.account(CREDITS).await?.api;
     let races = stream::iter(0..count).map(|number| race(&api, number));
     let races = races.buffer_unordered(AT_ONCE);
-    let ends: Vec<(String, Value)> = races.try_collect().await?;
+    let ends: Vec<Ended> = races.try_collect().await?;
     let credits = api.settled().await?;
-    for (id, end) in &ends {
+    for Ended { id, end, .. } in &ends {
         let now = api.task(id).await?;
         ensure!(now == *end, "the first end is not the last: {end} {now}");
     }
-    let completed = ends.iter().filter(|(_, end)| has_completed(end)).count();
+    check_answers(&ends)?;
+    let completed = ends.iter().filter(|race| has_completed(&race.end)).count();
     let cancelled = ends.len().saturating_sub(completed);
     ensure!(
         completed > 0 && cancelled > 0,
@@ -58,8 +61,29 @@ pub(crate) async fn cancel_race(shape: Shape, length: Length) -> Result<String> 
     ))
 }
 
+/// A task that has ended, and the status that its cancel was answered with.
+struct Ended {
+    id: String,
+    end: Value,
+    status: u16,
+}
+
+/// Cancels are answered, and not only made true later by whoever looks.
+fn check_answers(ends: &[Ended]) -> Result<()> {
+    let count = |statuses: &[u16]| {
+        let those = ends.iter().filter(|race| statuses.contains(&race.status));
+        those.count()
+    };
+    let (races, told, unknown) = (ends.len(), count(&[200]), count(&[502, 503]));
+    ensure!(
+        told > 0 && unknown.saturating_mul(100) <= races.saturating_mul(UNKNOWN),
+        "of {races} cancels {told} were answered with 200, {unknown} with 502 or 503"
+    );
+    Ok(())
+}
+
 /// One task, cancelled at some moment, to its end.
-async fn race(api: &Api, number: u64) -> Result<(String, Value)> {
+async fn race(api: &Api, number: u64) -> Result<Ended> {
     let id = submit(api, number).await?;
     let moment = number.saturating_mul(STEP).checked_rem(WITHIN);
     tokio::time::sleep(Duration::from_millis(moment.unwrap_or_default())).await;
@@ -73,13 +97,14 @@ async fn race(api: &Api, number: u64) -> Result<(String, Value)> {
         let code = end.pointer("/error/code").and_then(Value::as_str);
         ensure!(code == Some("cancelled") && spent == Some(0), "{end}");
     }
-    match answer.status {
+    let status = answer.status;
+    match status {
         200 => ensure!(answer.data(200)? == end, "told otherwise: {answer} {end}"),
         // It goes on, as far as anybody knew; or nobody knew, or its provider was asked too much.
         409 | 502 | 503 => {}
         _ => bail!("{answer}"),
     }
-    Ok((id, end))
+    Ok(Ended { id, end, status })
 }
 
 /// As often as it takes: a machine may have too much to do.
