@@ -201,7 +201,7 @@ pub(crate) fn warnings(settings: &Settings) -> anyhow::Result<Vec<String>> {
     if !cut_off.is_empty() {
         let names = cut_off.join(", ");
         warnings.push(format!(
-            "server.public_url ({public_url}) is no public https address: {names} cannot fetch the files that customers upload; set it, or limits.files.passed_as = \"inline\""
+            "server.public_url ({public_url}) is no public https address: {names} cannot fetch the files that customers upload; set it, or limits.files.passed_as = \"inline\" with an inline_bytes of max_bytes or more"
         ));
     }
     Ok(warnings)
@@ -269,10 +269,12 @@ mod tests {
         assert!(warned[0].starts_with(begin), "{warned:?}");
         for fine in [
             "[server]\npublic_url = 'https://api.aio-gateway.dev'",
-            "[limits.files]\npassed_as = 'inline'",
+            "[limits.files]\npassed_as = 'inline'\ninline_bytes = 67108864",
         ] {
             assert_eq!(told_of(fine), Vec::<String>::new(), "{fine}");
         }
+        // The largest files go by links all the same.
+        assert_eq!(told_of("[limits.files]\npassed_as = 'inline'"), warned);
         assert_eq!(told(""), Vec::<String>::new());
         let near = "[providers.fal]\napi_key = 'k'\nbase_url = 'http://10.0.0.7/'";
         assert_eq!(told(near), Vec::<String>::new());

@@ -7,7 +7,7 @@ use chassis::{
     config::Access,
     failpoint::{Point, reach},
 };
-use domain::{catalogue::ProviderRoute, charge::Ending};
+use domain::{FileId, catalogue::ProviderRoute, charge::Ending};
 use proto::code;
 use tracing::warn;
 use upstream::{Class, Failure, Wait};
@@ -15,7 +15,7 @@ use upstream::{Class, Failure, Wait};
 use crate::{
     Error, Media,
     finish::Failed,
-    inputs::{self, Filled},
+    inputs::{self, Filled, Unfilled},
     late, lengths,
     look::{self, Made},
     moves::Move,
@@ -29,6 +29,9 @@ use crate::{
     },
     task::Task,
 };
+
+/// When a task comes again whose files found no room.
+const ROOM_WAIT: Duration = Duration::from_millis(250);
 
 /// Moves a task on that this worker has the lease of.
 pub(crate) async fn execute(media: &Media, task: Task) -> Result<(), Error> {
@@ -52,37 +55,31 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
         let why = Failed::of(Ending::Internal, code::INTERNAL);
         return media.fail(task, why, None).await.map(drop);
     }
-    if let Some(words) = lengths::of_urls(media, &task).await {
-        let why = Failed::seen_too_long(words);
-        return media.fail(task, why, None).await.map(drop);
-    }
     match inputs::filled(media, &task).await? {
-        Ok(filled) => Box::pin(submit(media, task, &filled)).await,
-        Err(why) => {
-            let why = Failed::unfilled(why);
-            media.fail(task, why, None).await.map(drop)
-        }
+        Ok(filled) => Box::pin(submit(media, task, filled)).await,
+        Err(Unfilled::Full) => come_again(media, task).await,
+        Err(Unfilled::Gone(file)) => media.fail(task, Failed::gone(file), None).await.map(drop),
     }
 }
 
-async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error> {
+async fn submit(media: &Media, task: Task, filled: Filled) -> Result<(), Error> {
     let mut task = task;
     reach(Point::MediaBeforeSubmit);
     let failed = failed_before(media, &task).await?;
-    let callback = media.config.poll.callbacks.enabled;
-    let callback = callback.then(|| media.viewer.callback(&task)).flatten();
     let (mut refusal, mut full): (Option<Failure>, Vec<&str>) = (None, Vec::new());
-    for candidate in candidates(media, &task) {
-        if failed.contains(&candidate.route.provider) || !can_fetch(media, filled, &candidate) {
-            continue;
-        }
+    for candidate in able(media, &task, filled.linked) {
         let provider = candidate.route.provider.as_str();
-        if full.contains(&provider) {
+        if failed.contains(provider) || full.contains(&provider) {
             continue;
         }
         if !media.enter(&task, provider).await {
             full.push(provider);
             continue;
+        }
+        if let Some(words) = lengths::of_urls(media, &task).await {
+            media.leave_unused(&task).await;
+            let why = Failed::seen_too_long(words);
+            return media.fail(task, why, None).await.map(drop);
         }
         if refusal.is_some() {
             task.attempts = task.attempts.saturating_add(1);
@@ -91,16 +88,11 @@ async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error>
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
-        let input = candidate.route.input(&filled.parameters);
-        let order = Order {
-            model: &candidate.route.model,
-            parameters: &input,
-            callback: callback.as_deref(),
-        };
-        let started = candidate.adapter.start(&candidate.access, &order);
-        match ask(media, "submit", candidate.route, started).await {
+        match order(media, &task, &candidate, &filled).await {
             Ok(started) => {
                 reach(Point::MediaAfterSubmit);
+                // What the provider has, nobody has to keep in memory.
+                drop(filled);
                 return accepted(media, task, &candidate, started).await;
             }
             Err(failure) => {
@@ -117,16 +109,30 @@ async fn submit(media: &Media, task: Task, filled: &Filled) -> Result<(), Error>
         Some(failure) if full.is_empty() => refused(media, task, &failure, Others::Asked).await,
         Some(failure) => refused(media, task, &failure, Others::Full).await,
         None if full.is_empty() => {
-            let why = nobody(media, &task, (filled, &failed));
+            let why = nobody(media, &task, (&filled, &failed));
             media.fail(task, why, None).await.map(drop)
         }
         None => media.wait_for_room(task, &full).await,
     }
 }
 
-/// Whether a provider can fetch the files that it is given by links.
-fn can_fetch(media: &Media, filled: &Filled, candidate: &Candidate<'_>) -> bool {
-    filled.linked.is_none() || media.viewer.is_reached_from(&candidate.access.base_url)
+/// Asks a provider to take a task.
+async fn order(
+    media: &Media,
+    task: &Task,
+    candidate: &Candidate<'_>,
+    filled: &Filled,
+) -> Result<Started, Failure> {
+    let callback = media.config.poll.callbacks.enabled;
+    let callback = callback.then(|| media.viewer.callback(task)).flatten();
+    let input = candidate.route.input(&filled.parameters);
+    let order = Order {
+        model: &candidate.route.model,
+        parameters: &input,
+        callback: callback.as_deref(),
+    };
+    let started = candidate.adapter.start(&candidate.access, &order);
+    ask(media, "submit", candidate.route, started).await
 }
 
 /// Why nobody is asked.
@@ -135,10 +141,11 @@ fn nobody(media: &Media, task: &Task, (filled, failed): (&Filled, &HashSet<Strin
         return Failed::of(Ending::Overloaded, code::UPSTREAM_FAILED);
     }
     match filled.linked {
+        // It could be fetched when the task was accepted.
         Some(file) if !candidates(media, task).is_empty() => {
             warn!(
                 task.id = %task.id,
-                "no provider can fetch an uploaded file: server.public_url is not public, and limits.files.passed_as is link"
+                "no provider can fetch an uploaded file, which is given by a link: server.public_url is not public"
             );
             Failed::out_of_reach(file)
         }
@@ -182,6 +189,19 @@ pub(crate) fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>
             })
         })
         .collect()
+}
+
+/// Those of them that can fetch a file which is given by a link, if there is one.
+pub(crate) fn able<'a>(
+    media: &'a Media,
+    task: &Task,
+    linked: Option<FileId>,
+) -> Vec<Candidate<'a>> {
+    let mut able = candidates(media, task);
+    able.retain(|candidate| {
+        linked.is_none() || media.viewer.is_reached_from(&candidate.access.base_url)
+    });
+    able
 }
 
 /// From here on the provider may have it. `before`: the refusal of the one that was asked before in this step. `false`: the task is no
@@ -306,6 +326,18 @@ async fn refused(
         )
         .await
         .map(drop)
+}
+
+/// There is no room for the task's files inside of a request: it comes again a little later, as if it had not been taken.
+async fn come_again(media: &Media, task: Task) -> Result<(), Error> {
+    media.leave_unused(&task).await;
+    let Some(mut back) = Move::of(task, Event::PutBack) else {
+        return Ok(());
+    };
+    back.after.attempts = back.after.attempts.saturating_sub(1);
+    back.after.not_before = media.db.now_micros().saturating_add(micros(ROOM_WAIT));
+    back.after.due_at = back.after.not_before;
+    media.make(back).await.map(drop)
 }
 
 async fn put_back(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {

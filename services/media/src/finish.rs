@@ -12,8 +12,7 @@ use tracing::{info, warn};
 use upstream::Failure;
 
 use crate::{
-    Error, Media,
-    inputs::Unfilled,
+    Error, Media, inputs,
     metrics::{ByProvider, Ending as Counted},
     moves::Move,
     providers::Cost,
@@ -69,28 +68,20 @@ impl Failed {
         }
     }
 
-    /// No provider can be given what the task needs.
-    pub(crate) fn unfilled(why: Unfilled) -> Self {
-        match why {
-            Unfilled::Gone(file) => {
-                let message = format!("{file}, which the task needs, is kept no longer");
-                Self {
-                    ending: Ending::Invalid,
-                    error: TaskError::new(code::NOT_FOUND, message),
-                }
-            }
-            Unfilled::Late => Self::of(Ending::Deadline, code::DEADLINE_EXCEEDED),
+    /// A file that the task needs is kept no longer.
+    pub(crate) fn gone(file: FileId) -> Self {
+        let message = format!("{file}, which the task needs, is kept no longer");
+        Self {
+            ending: Ending::Invalid,
+            error: TaskError::new(code::NOT_FOUND, message),
         }
     }
 
     /// A file is given by a link that none of the providers can fetch from where they are.
     pub(crate) fn out_of_reach(file: FileId) -> Self {
-        let message = format!(
-            "{file} cannot be fetched by this model's provider, for which this installation has no public address: give a public URL in its place"
-        );
         Self {
             ending: Ending::NoProvider,
-            error: TaskError::new(code::NO_PROVIDER, message),
+            error: TaskError::new(code::NO_PROVIDER, inputs::out_of_reach(file)),
         }
     }
 

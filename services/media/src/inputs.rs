@@ -1,7 +1,7 @@
 //! Uploaded files as inputs of tasks: a `file_…` in the place of a URL. It is checked at the submit, and stands in the task as it came. A
 //! provider is given a signed link of ours that lives as long as the task may, or the bytes themselves; it never sees the id.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::clock::MICROS_PER_SECOND;
@@ -11,11 +11,12 @@ use domain::{
 };
 use futures::TryStreamExt as _;
 use proto::{Code, Fault, Kind, Violation, code};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     Error, Media,
     config::PassedAs,
+    execute::able,
     files::{self, File, Owner},
     lengths::Longest,
     task::{Request, Task},
@@ -37,20 +38,31 @@ pub(crate) struct Filled {
 /// Room for bytes inside of a request, if it has some.
 type Room = Option<OwnedSemaphorePermit>;
 
+/// How the files that a task names are given.
+#[derive(Default)]
+struct Plan {
+    /// By links.
+    linked: Vec<FileId>,
+    /// By their bytes.
+    inline: Vec<File>,
+    /// How many those are, each file as often as it is named.
+    bytes: u64,
+}
+
 /// Why a provider cannot be given what a task names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfilled {
     /// This file is kept no longer.
     Gone(FileId),
-    /// The task's deadline came before there was room for its files.
-    Late,
+    /// There is no room for its files inside of a request at the moment.
+    Full,
 }
 
 // === impl Filled ===
 
 impl Filled {
     /// Parameters that name no file.
-    fn as_it_is(parameters: Resolved) -> Self {
+    const fn as_it_is(parameters: Resolved) -> Self {
         Self {
             parameters,
             linked: None,
@@ -59,11 +71,12 @@ impl Filled {
     }
 }
 
-/// Refuses files that are not there for the task's owner, that their parameter cannot be, or that last too long: all of them at once.
-pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
+/// Refuses files that are not there for the task's owner, that their parameter cannot be, or that last too long: all of them at once. And
+/// one that no provider can fetch. `Some`: a file that is given by a link, if there is one.
+pub(crate) async fn check(media: &Media, task: &Task) -> Result<Option<FileId>, Error> {
     let parameters = task.parameters();
     let Some(model) = media.catalogue.find(&task.model) else {
-        return Ok(());
+        return Ok(None);
     };
     let longest = Longest::of(media, task);
     let (mut violations, mut code) = (Vec::new(), code::INPUT_TOO_LONG);
@@ -81,11 +94,23 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<(), Error> {
             violations.push(Violation { param, message });
         }
     }
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(Fault::from_violations(code, violations).into())
+    if !violations.is_empty() {
+        return Err(Fault::from_violations(code, violations).into());
     }
+    let linked = linked(media, task).await?;
+    match linked {
+        Some(file) if able(media, task, linked).is_empty() => {
+            Err(Fault::new(code::NO_PROVIDER, out_of_reach(file)).into())
+        }
+        Some(_) | None => Ok(linked),
+    }
+}
+
+/// What is told where no provider can fetch a file.
+pub(crate) fn out_of_reach(file: FileId) -> String {
+    format!(
+        "{file} cannot be fetched by this model's provider, for which this installation has no public address: give a public URL in its place"
+    )
 }
 
 /// What is wrong with a file in its place, if anything is. How long it lasts was measured once, as it came.
@@ -144,7 +169,7 @@ pub(crate) fn owner(task: &Task) -> Owner {
     }
 }
 
-/// What a provider is given. Bytes that are put into a request wait for their room among those of others.
+/// What a provider is given.
 ///
 /// # Errors
 /// The inner one: why it cannot be given.
@@ -154,30 +179,25 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, 
     let Some(model) = media.catalogue.find(&task.model) else {
         return Ok(Ok(Filled::as_it_is(parameters)));
     };
-    let limits = &media.kept.uploads.limits;
-    let (mut given, mut linked): (Vec<(String, String)>, _) = (Vec::new(), None);
-    let (mut inline, mut bytes): (Vec<File>, u64) = (Vec::new(), 0);
-    for id in ids(model, &parameters) {
-        let Some(file) = look(media, owner(task), id).await? else {
-            return Ok(Err(Unfilled::Gone(id)));
-        };
-        let all = bytes.saturating_add(file.bytes);
-        if limits.passed_as == PassedAs::Link || all > limits.inline_bytes {
-            linked = linked.or(Some(id));
-            given.push((id.to_string(), link(media, task, id)));
-        } else {
-            bytes = all;
-            inline.push(file);
-        }
-    }
-    if given.is_empty() && inline.is_empty() {
-        return Ok(Ok(Filled::as_it_is(parameters)));
-    }
-    let Some(room) = room(media, task, bytes).await? else {
-        return Ok(Err(Unfilled::Late));
+    let plan = match plan(media, task, model).await? {
+        Ok(plan) => plan,
+        Err(gone) => return Ok(Err(Unfilled::Gone(gone))),
     };
-    for file in &inline {
-        given.push((file.id.to_string(), data(media, file).await?));
+    let room = match plan.bytes {
+        0 => None,
+        bytes => match media.kept.uploads.inline_room(bytes) {
+            None => return Ok(Err(Unfilled::Full)),
+            room => room,
+        },
+    };
+    let links = plan.linked.iter();
+    let links = links.map(|id| (id.to_string(), link(media, task, *id)));
+    let mut given: Vec<(String, String)> = links.collect();
+    for file in &plan.inline {
+        let Some(data) = there(data(media, file).await)? else {
+            return Ok(Err(Unfilled::Gone(file.id)));
+        };
+        given.push((file.id.to_string(), data));
     }
     let other = |text: &str| {
         let found = given.iter().find(|(id, _)| id == text);
@@ -185,37 +205,57 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, 
     };
     Ok(Ok(Filled {
         parameters: model.with_urls(&parameters, other),
-        linked,
+        linked: plan.linked.first().copied(),
         _room: room,
     }))
 }
 
-/// Room for so many bytes inside of a request; no bytes need none. `None`: the task's deadline came before there was any.
-async fn room(media: &Media, task: &Task, bytes: u64) -> Result<Option<Room>, Error> {
-    if bytes == 0 {
-        return Ok(Some(None));
-    }
-    let left = task.deadline_at.saturating_sub(media.db.now_micros());
-    let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
-    match timeout(left, media.kept.uploads.inline_room(bytes)).await {
-        Ok(room) => Ok(Some(Some(room?))),
-        Err(_elapsed) => Ok(None),
-    }
+/// A file of a task that is given by a link, if there is one.
+pub(crate) async fn linked(media: &Media, task: &Task) -> Result<Option<FileId>, Error> {
+    let Some(model) = media.catalogue.find(&task.model) else {
+        return Ok(None);
+    };
+    let plan = plan(media, task, model).await?;
+    Ok(plan.ok().and_then(|plan| plan.linked.first().copied()))
 }
 
-fn ids(model: &Model, parameters: &Resolved) -> Vec<FileId> {
-    let named = model.inputs(parameters);
-    let mut ids: Vec<FileId> = named
-        .filter_map(|input| FileId::parse(input.text))
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
+/// How a task's files are given.
+///
+/// # Errors
+/// The inner one: a file that is gone.
+async fn plan(media: &Media, task: &Task, model: &Model) -> Result<Result<Plan, FileId>, Error> {
+    let request = task.request.as_ref();
+    let parameters = request.map(Request::sent).unwrap_or_default();
+    let mut named: BTreeMap<FileId, u64> = BTreeMap::new();
+    let inputs = model.inputs(&parameters);
+    for id in inputs.filter_map(|input| FileId::parse(input.text)) {
+        let times = named.entry(id).or_default();
+        *times = times.saturating_add(1);
+    }
+    let (limits, mut plan) = (&media.kept.uploads.limits, Plan::default());
+    for (id, times) in named {
+        let Some(file) = look(media, owner(task), id).await? else {
+            return Ok(Err(id));
+        };
+        let bytes = plan.bytes.saturating_add(file.bytes.saturating_mul(times));
+        if limits.passed_as == PassedAs::Link || bytes > limits.inline_bytes {
+            plan.linked.push(id);
+        } else {
+            plan.bytes = bytes;
+            plan.inline.push(file);
+        }
+    }
+    Ok(Ok(plan))
 }
 
 async fn look(media: &Media, owner: Owner, id: FileId) -> Result<Option<File>, Error> {
-    match files::get(media, owner, id).await {
-        Ok(file) => Ok(Some(file)),
+    there(files::get(media, owner, id).await)
+}
+
+/// What is there, if it is.
+fn there<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
+    match found {
+        Ok(found) => Ok(Some(found)),
         Err(Error::Fault(fault)) if fault.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

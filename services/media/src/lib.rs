@@ -244,7 +244,7 @@ impl Media {
         if !cut_off.is_empty() {
             warn!(
                 providers = cut_off.join(" "),
-                "server.public_url is no public https address: these cannot fetch files that customers upload, and limits.files.passed_as is link"
+                "server.public_url is no public https address: these cannot fetch files that customers upload, some of which they are given by links (limits.files.passed_as, inline_bytes)"
             );
         }
         let store = Store::open(&config.storage, &deps.outputs).await?;
@@ -322,7 +322,9 @@ pub fn out_of_reach(
     models: &Models,
     public_url: &str,
 ) -> Result<Vec<String>, Error> {
-    if Config::read(settings)?.files.passed_as == PassedAs::Inline || is_public(public_url) {
+    let files = Config::read(settings)?.files;
+    let all_inline = files.passed_as == PassedAs::Inline && files.inline_bytes >= files.max_bytes;
+    if all_inline || is_public(public_url) {
         return Ok(Vec::new());
     }
     let accesses = accesses(settings, models, None)?;

@@ -14,8 +14,9 @@ use url::Url;
 
 use crate::{
     Error, Media,
-    execute::{Candidate, ask, candidates, failed_before, runs, start},
+    execute::{Candidate, able, ask, candidates, failed_before, runs, start},
     finish::Failed,
+    inputs,
     metrics::ByProvider,
     moves::Move,
     outputs::{Place, Source},
@@ -181,7 +182,7 @@ async fn another_is_left(media: &Media, task: &Task) -> Result<bool, Error> {
         return Ok(false);
     }
     let failed = failed_before(media, task).await?;
-    let others = candidates(media, task);
+    let others = able(media, task, inputs::linked(media, task).await?);
     Ok(others.iter().any(|other| {
         let provider = &other.route.provider;
         Some(provider) != task.provider.as_ref() && !failed.contains(provider)

@@ -92,17 +92,19 @@ pub(crate) async fn find(media: &Media, filter: Filter) -> Result<Vec<Value>, Er
         limit: filter.limit.clamp(1, LONGEST_LIST),
     };
     let (pool, sealer) = (media.db.reader(), media.secrets.content());
+    let most = usize::try_from(search.limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
     for state in states {
         for mode in modes {
             let some = table::find(pool, &search, (state, *mode), sealer);
             found.extend(media.db.read(some).await?);
+            found.sort_unstable_by_key(|task| Reverse(task.id));
+            // One that moved on between two looks is in both.
+            found.dedup_by_key(|task| task.id);
+            // No more is in memory than is answered, and once as much.
+            found.truncate(most);
         }
     }
-    found.sort_unstable_by_key(|task| Reverse(task.id));
-    // One that moved on between two looks is in both.
-    found.dedup_by_key(|task| task.id);
-    found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
     Ok(found.iter().map(|task| line(task).into()).collect())
 }
 

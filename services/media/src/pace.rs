@@ -209,6 +209,15 @@ impl Media {
         true
     }
 
+    /// Room that was taken for a task is not used now: it is as if it had not been taken.
+    pub(crate) async fn leave_unused(&self, task: &Task) {
+        let rooms = &self.peers.pace.rooms;
+        if let Some(taken) = rooms.taken(task.id) {
+            let (mode, provider) = (task.mode, taken.provider.as_ref());
+            rooms.untake(Place { mode, provider }, task.id).await;
+        }
+    }
+
     /// None of the providers that can have a task, which was taken, has room for it: it stands in their line, as if it had not been.
     pub(crate) async fn wait_for_room(&self, task: Task, full: &[&str]) -> Result<(), Error> {
         let line = name(task.mode, full);

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Error, Media,
+    execute::able,
     hold::{NotHeld, hold},
     inputs, json,
     moves::Move,
@@ -86,9 +87,15 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     if let Some(earlier) = earlier(media, key.as_ref(), body_hash).await? {
         return replay(&earlier, body_hash);
     }
-    let (task, request) = prepare(media, &submission).await?;
+    let (mut task, request) = prepare(media, &submission).await?;
     room::for_outputs(media, &submission.caller).await?;
-    inputs::check(media, &task).await?;
+    if let Some(file) = inputs::check(media, &task).await? {
+        // Nobody waits for room at a provider that cannot have it.
+        let able = able(media, &task, Some(file));
+        let routes = able.iter().map(|candidate| candidate.route);
+        let line = media.line(task.mode, routes);
+        stand(&mut task, line);
+    }
     let idempotency_key = key.as_ref().map(|key| key.hash);
     let new = NewTask {
         once: origin::once(media, &task),
@@ -122,6 +129,12 @@ pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Acce
     reach(Point::MediaAfterAccept);
     media.metrics.accepted.inc();
     Ok(Accepted::New(id))
+}
+
+/// In its line a task has its place by when it came.
+fn stand(task: &mut Task, line: String) {
+    task.not_before = if line.is_empty() { 0 } else { task.created_at };
+    task.line = line;
 }
 
 /// Everything that can be refused without writing anything down.

@@ -9,20 +9,21 @@
 
 use std::time::Duration;
 
-use chassis::clock::micros;
+use chassis::{clock::micros, telemetry::causes};
 use domain::{Caller, FileId};
 use futures::{Stream, StreamExt as _};
 use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::{
     Error, Media,
     config::FileLimits,
     files::{self, File},
     kind::{self, Look, TEXT},
-    measure,
+    measure::{self, Measures},
     outputs::hex,
     retention,
     storage::Writer,
@@ -145,13 +146,7 @@ where
     };
     // Nothing gives this up: the bytes would come to their place when nobody expects them there.
     writer.finish().await?;
-    let measures = match written.readable {
-        Some(readable) => {
-            let about = (readable, written.bytes);
-            Some(media.kept.uploads.measure(coming.id, about).await?)
-        }
-        None => None,
-    };
+    let measures = measured(media, coming.id, &written).await;
     let file = File {
         id: coming.id,
         filename: coming.filename.clone(),
@@ -176,6 +171,18 @@ where
         Ok(file)
     } else {
         Err(too_slow(&media.kept.uploads.limits))
+    }
+}
+
+/// How large and how long a file is that is in its place, as far as that can be told now: its customer has sent all of it.
+async fn measured(media: &Media, id: FileId, written: &Written) -> Option<Measures> {
+    let about = (written.readable?, written.bytes);
+    match media.kept.uploads.measure(id, about).await {
+        Ok(measures) => Some(measures),
+        Err(failure) => {
+            warn!(file.id = %id, error = %causes(&failure), "a file is kept without its measures");
+            None
+        }
     }
 }
 
@@ -234,7 +241,7 @@ async fn give_up(media: &Media, id: FileId) {
         Err(failure) => Err(failure),
     };
     if let Err(failure) = cleared {
-        tracing::warn!(file.id = %id, error = %chassis::telemetry::causes(&failure), "what came of a file waits for the sweep");
+        warn!(file.id = %id, error = %causes(&failure), "what came of a file waits for the sweep");
     }
 }
 

@@ -105,12 +105,11 @@ impl Uploads {
         measure::kept(&self.store, (key(id), bytes), content_type).await
     }
 
-    /// Room for bytes that travel inside of a request, among those of all requests: whoever finds none waits in line for it.
-    pub(crate) async fn inline_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
+    /// Room for bytes that travel inside of a request, among those of all requests, if there is some.
+    pub(crate) fn inline_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let most = units(self.limits.inline_total_bytes);
         let units = u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.inline).acquire_many_owned(units).await;
-        room.map_err(|_closed| Fault::of(code::INTERNAL).into())
+        Arc::clone(&self.inline).try_acquire_many_owned(units).ok()
     }
 
     /// A file's bytes, or some of them.

@@ -30,10 +30,11 @@ pub struct FileLimits {
     pub at_once_per_account: usize,
     /// How a provider is given a file that a task names. Default: by a link.
     pub passed_as: PassedAs,
-    /// Bytes of the largest that is given inline, if files are; larger ones are given by a link. Default 10 MiB.
+    /// Bytes of the files of a task that are given inline, if files are, each as often as it is named; what is more is given by a link.
+    /// Default 10 MiB.
     pub inline_bytes: u64,
-    /// Bytes of files that are inline at once, in all that this process submits; what finds no room waits. Each byte is several in its
-    /// memory. Default 64 MiB.
+    /// Bytes of files that are inline at once, in all that this process submits; what finds no room comes again later. Each byte is
+    /// several in its memory. Default 64 MiB.
     pub inline_total_bytes: u64,
     /// Looking how long it lasts what a live task is given by a URL and pays for by the second.
     pub looks: Looks,

@@ -2,7 +2,7 @@
 //! many.
 
 use std::{
-    io::{Error, Read, Result, Seek, SeekFrom},
+    io::{Error, ErrorKind, Read, Result, Seek, SeekFrom},
     sync::Arc,
 };
 
@@ -60,10 +60,8 @@ impl Remote {
     }
 
     fn fetch(&mut self, begin: u64) -> Result<Bytes> {
-        self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| Error::other("too much of the object would have to be fetched"))?;
+        // As with a place that no file has: the object is fine, and what it says leads too far.
+        self.left = self.left.checked_sub(1).ok_or(ErrorKind::InvalidInput)?;
         let end = begin.saturating_add(BLOCK).min(self.bytes);
         let fetched = self.store.get_range(&self.key, begin..end);
         self.waiter.block_on(fetched).map_err(Error::other)
@@ -95,7 +93,7 @@ impl Seek for Remote {
             SeekFrom::End(by) => self.bytes.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = at.ok_or_else(|| Error::other("a place before the first byte"))?;
+        self.at = at.ok_or(ErrorKind::InvalidInput)?;
         Ok(self.at)
     }
 }

@@ -22,6 +22,7 @@ use crate::{
 on_both_engines! {
     a_file_is_kept_read_and_deleted_in_a_bucket,
     a_film_is_kept_and_measured_in_a_bucket,
+    a_file_that_would_have_to_be_fetched_as_a_whole_is_kept_unmeasured,
     what_a_process_was_at_when_it_died_is_found_again_in_a_bucket,
 }
 
@@ -64,6 +65,28 @@ async fn a_film_is_kept_and_measured_in_a_bucket(engine: Engine) {
     let (_, bytes) = read_with_head(&running, task, None).await;
     assert_eq!(bytes, FILM);
     assert_eq!(bucket.objects().unwrap(), [format!("{task}/0")]);
+}
+
+async fn a_file_that_would_have_to_be_fetched_as_a_whole_is_kept_unmeasured(engine: Engine) {
+    let bucket = Bucket::start().await.unwrap();
+    let house = House::new(engine, vec![]).await.with_bucket(&bucket);
+    let running = house.start().await;
+    // One box after another, each as long as what is fetched at once, and what tells the length behind them.
+    let block = 256 * 1024_u32;
+    let mut film = FILM[..32].to_vec();
+    for _ in 0..70 {
+        film.extend(block.to_be_bytes());
+        film.extend(b"free");
+        film.resize(film.len() + 256 * 1024 - 8, 0);
+    }
+    film.extend(&FILM[32..]);
+    let file = upload(&running, &film).await.unwrap();
+    assert_eq!(file.content_type, "video/mp4");
+    assert_eq!((file.width, file.duration_millis), (0, 0));
+    // A little less of it, and it is measured.
+    film.drain(32..32 + 50 * 256 * 1024);
+    let file = upload(&running, &film).await.unwrap();
+    assert_eq!((file.width, file.duration_millis), (96, 2_400));
 }
 
 async fn what_a_process_was_at_when_it_died_is_found_again_in_a_bucket(engine: Engine) {

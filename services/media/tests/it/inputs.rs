@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::mint;
 use db::Engine;
-use domain::{FileId, ids};
+use domain::{FileId, TaskId, ids};
 use proto::{
     Fault, code,
     media::v1::{ReadFileRequest, output_part},
@@ -17,7 +17,8 @@ use crate::{
     database::on_both_engines,
     fakes::Submit,
     files::{PNG, delete, id, upload},
-    house::{House, Running, eventually},
+    house::{House, Running, eventually, of_its_maker},
+    lines::a_while,
 };
 
 on_both_engines! {
@@ -26,7 +27,10 @@ on_both_engines! {
     what_a_parameter_cannot_be_is_refused_before_anything_is_held,
     a_task_whose_file_is_gone_fails_free,
     files_inside_of_requests_wait_for_room,
-    a_link_that_no_provider_can_fetch_fails_free,
+    what_waits_for_room_until_its_deadline_fails_free,
+    a_file_counts_as_often_as_it_is_named,
+    a_link_that_no_provider_can_fetch_is_refused,
+    nobody_waits_for_room_at_a_provider_that_cannot_fetch,
 }
 
 fn asks_with(files: &[FileId]) -> Value {
@@ -139,6 +143,7 @@ async fn files_inside_of_requests_wait_for_room(engine: Engine) {
     let house = House::new(engine, vec![Submit::Late(Arc::clone(&word))]).await;
     let house =
         house.with_files("passed_as = 'inline'\ninline_bytes = 2048\ninline_total_bytes = 2048");
+    let house = house.with_media("max_steps = 2");
     let running = house.start().await;
     let large = [PNG, &[0; 1_900]].concat();
     let file = id(&upload(&running, &large).await.unwrap());
@@ -147,10 +152,10 @@ async fn files_inside_of_requests_wait_for_room(engine: Engine) {
         house.provider.submits().len() == 1
     })
     .await;
-    // There is no room for a second, and what needs none goes past it.
+    // There is no room for a second. It is taken, and keeps the one step that is left from nobody.
     let second = running.accepted_with(&asks_with(&[file])).await;
     eventually("the second is taken", async || {
-        running.view(second).await.unwrap()["status"] == "processing"
+        claims(&running, second).await > 1
     })
     .await;
     let third = running.accepted().await;
@@ -159,7 +164,8 @@ async fn files_inside_of_requests_wait_for_room(engine: Engine) {
     assert_eq!(house.provider.submits()[1]["input_image"], Value::Null);
     word.notify_one();
     for task in [first, second] {
-        running.reaches(task, "completed").await;
+        let view = running.reaches(task, "completed").await;
+        assert_eq!(view["attempts"], 1);
     }
     assert_eq!(
         house.provider.submits()[2]["input_image"],
@@ -167,20 +173,97 @@ async fn files_inside_of_requests_wait_for_room(engine: Engine) {
     );
 }
 
-async fn a_link_that_no_provider_can_fetch_fails_free(engine: Engine) {
-    let house = House::new(engine, vec![]).await;
-    // A provider out in the world, which nobody asks: this house has no address there.
-    let house = house.with_provider("api_key = 'k'\nbase_url = 'https://api.bfl.ai/'");
-    let running = house.start().await.live();
-    let file = id(&upload(&running, PNG).await.unwrap());
-    let task = running.accepted_with(&asks_with(&[file])).await;
-    let view = running.reaches(task, "failed").await;
-    assert_eq!(view["error"]["code"], code::NO_PROVIDER.word);
-    let message = view["error_message"].as_str().unwrap();
-    let told = format!("{file} cannot be fetched by this model's provider");
-    assert!(message.starts_with(&told), "{message}");
-    eventually("released", async || {
-        house.billing.settled(&task.to_bytes()) == [0]
+/// How often somebody has taken a task.
+async fn claims(running: &Running, task: TaskId) -> i64 {
+    sqlx::query_scalar("select claims from task where id = $1")
+        .bind(task.to_vec())
+        .fetch_one(running.db.reader())
+        .await
+        .unwrap()
+}
+
+async fn what_waits_for_room_until_its_deadline_fails_free(engine: Engine) {
+    let house = House::new(engine, vec![Submit::Silent]).await;
+    let house = house
+        .with_files("passed_as = 'inline'\ninline_bytes = 2048\ninline_total_bytes = 2048")
+        .with_deadline(1);
+    let running = house.start().await;
+    let large = [PNG, &[0; 1_900]].concat();
+    let file = id(&upload(&running, &large).await.unwrap());
+    running.accepted_with(&asks_with(&[file])).await;
+    eventually("the first is on its way", async || {
+        house.provider.submits().len() == 1
     })
     .await;
+    let second = running.accepted_with(&asks_with(&[file])).await;
+    let view = running.reaches(second, "failed").await;
+    assert_eq!(view["error"]["code"], code::DEADLINE_EXCEEDED.word);
+    assert_eq!(house.provider.submits().len(), 1);
+    eventually("released", async || {
+        house.billing.settled(&second.to_bytes()) == [0]
+    })
+    .await;
+}
+
+async fn a_file_counts_as_often_as_it_is_named(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let house = house.with_files("passed_as = 'inline'\ninline_bytes = 2048");
+    let running = house.start().await;
+    let file = [PNG, &[0; 1_000]].concat();
+    let file = id(&upload(&running, &file).await.unwrap());
+    for (times, is_inside) in [(1, true), (2, false)] {
+        let task = running.accepted_with(&asks_with(&vec![file; times])).await;
+        running.reaches(task, "completed").await;
+        let submits = house.provider.submits();
+        let given = submits[times - 1]["input_image"].as_str().unwrap();
+        assert_eq!(!given.starts_with("http"), is_inside, "{times}");
+    }
+}
+
+/// A provider out in the world, which nobody asks: this house has no address there.
+const FAR: &str = "api_key = 'k'\nbase_url = 'https://api.bfl.ai/'";
+
+async fn a_link_that_no_provider_can_fetch_is_refused(engine: Engine) {
+    let house = House::new(engine, vec![]).await.with_provider(FAR);
+    let running = house.start().await.live();
+    let file = id(&upload(&running, PNG).await.unwrap());
+    let body = asks_with(&[file]);
+    let fault = running.submit(&body, "").await.unwrap_err();
+    assert_eq!(fault.code, code::NO_PROVIDER);
+    let told = format!("{file} cannot be fetched by this model's provider");
+    assert!(fault.message.starts_with(&told), "{}", fault.message);
+    let quoted = running.quote(running.request(&body.to_string(), "")).await;
+    assert_eq!(quoted.unwrap_err().message, fault.message);
+    assert_eq!(house.billing.holds(), 0);
+}
+
+async fn nobody_waits_for_room_at_a_provider_that_cannot_fetch(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let near = format!(
+        "api_key = 'k'\nbase_url = '{}/bfl/'\nmax_jobs = 1",
+        house.provider.origin()
+    );
+    let house = house
+        .with_provider(&near)
+        .with_sections("[providers.fal]\napi_key = 'k'\nmax_jobs = 1")
+        .with_catalogue(of_its_maker(include_str!(
+            "../../../../crates/domain/catalogue/flux-2.toml"
+        )));
+    house.provider.answer_polls("Pending");
+    let running = house.start().await.live();
+    let first = running.accepted().await;
+    running.reaches(first, "processing").await;
+    let file = id(&upload(&running, PNG).await.unwrap());
+    let second = running.accepted_with(&asks_with(&[file])).await;
+    a_while(&house).await;
+    // Nobody takes it again and again, for a provider that cannot have it.
+    assert_eq!(claims(&running, second).await, 0);
+    let line: String = sqlx::query_scalar("select line from task where state = 'queued'")
+        .fetch_one(running.db.reader())
+        .await
+        .unwrap();
+    assert_eq!(line, "live/bfl");
+    house.provider.finish();
+    running.reaches(second, "completed").await;
+    assert_eq!(house.provider.submits().len(), 2);
 }

@@ -31,7 +31,7 @@ async fn submit(running: &Running, prompt: &str) -> TaskId {
 }
 
 /// Waits until what is at the provider has been looked at a few times more: whatever could happen meanwhile has.
-async fn a_while(house: &House) {
+pub(crate) async fn a_while(house: &House) {
     let before = house.provider.polled_at().len();
     eventually("a few looks", async || {
         house.provider.polled_at().len() > before + 5
