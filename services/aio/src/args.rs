@@ -158,7 +158,7 @@ pub(crate) enum Accounts {
     Retention {
         /// acct_…
         account: String,
-        /// What its tasks make, such as 30d; what is not named is kept as long as everybody's.
+        /// What its tasks make, such as 30d; what is not named stays as it was said.
         #[arg(long, value_name = "DURATION")]
         outputs: Option<String>,
         /// What it uploads: such as 7d.

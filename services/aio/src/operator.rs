@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use chassis::config::Settings;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::door::Door;
 use crate::args::{Accounts, Args, Credits, Ledger, Operator, Reach};
@@ -90,8 +90,13 @@ fn accounts(command: Accounts) -> anyhow::Result<Call> {
             reset,
             reach,
         } => {
-            let says = reset || outputs.is_some() || files.is_some();
-            let said = says.then(|| json!({ "outputs": outputs, "files": files }));
+            // What is not named stays as it was said.
+            let named = [("outputs", outputs), ("files", files)].into_iter();
+            let said = named.filter(|(_, life)| reset || life.is_some());
+            let said: Map<String, Value> = said
+                .map(|(name, life)| (name.to_owned(), json!(life)))
+                .collect();
+            let said = (!said.is_empty()).then_some(Value::Object(said));
             Ok(retention(&account, said, reach))
         }
         Accounts::Update {
@@ -227,13 +232,9 @@ mod tests {
             (
                 " --outputs 30d",
                 Method::PUT,
-                Some(json!({ "outputs": "30d", "files": null })),
+                Some(json!({ "outputs": "30d" })),
             ),
-            (
-                " --files 7d",
-                Method::PUT,
-                Some(json!({ "outputs": null, "files": "7d" })),
-            ),
+            (" --files 7d", Method::PUT, Some(json!({ "files": "7d" }))),
             (
                 " --reset",
                 Method::PUT,

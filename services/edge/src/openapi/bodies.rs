@@ -303,7 +303,7 @@ pub(super) struct AccountChange {
     price_factor: f64,
 }
 
-/// How long an account's files are kept: durations such as `30d`; what is absent, or `null`, is as long as everybody's.
+/// How long an account's files are kept: durations such as `30d`; `null` is as long as everybody's, and what is absent stays as it was said.
 #[derive(ToSchema)]
 pub(super) struct RetentionRequest {
     /// What its tasks make.

@@ -113,8 +113,10 @@ async fn how_long_an_accounts_files_are_kept_is_said_by_name() {
             Some(30 * 24 * 3600),
             Some(90),
         ),
+        (r#"{"files":"7s"}"#, Some(30 * 24 * 3600), Some(7)),
         (r#"{"outputs":"1h","files":null}"#, Some(3600), None),
-        ("{}", None, None),
+        ("{}", Some(3600), None),
+        (r#"{"outputs":null,"files":null}"#, None, None),
     ] {
         let (status, said) = read(put(body)).await;
         assert_eq!((status, &said["data"]), (200, &shown(outputs, files)));

@@ -325,13 +325,13 @@ pub(crate) async fn end(
     })
 }
 
-/// What became of the events of a task, the oldest first.
+/// What became of the latest events of a task, the oldest first.
 pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result<Vec<Told>, Error> {
     let rows = sqlx::query(
         "select event.id as event_id, event.type, delivery.endpoint_id, delivery.state, delivery.attempts, delivery.last_status,
                 delivery.last_error, delivery.created_at, delivery.due_at, delivery.ended_at
          from event join delivery on delivery.event_id = event.id
-         where event.task_id = $1 order by delivery.created_at, delivery.id limit $2",
+         where event.task_id = $1 order by delivery.created_at desc, delivery.id desc limit $2",
     )
     .bind(task.to_vec())
     .bind(most)
@@ -352,7 +352,7 @@ pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result
             ended_at: row.try_get("ended_at")?,
         })
     };
-    rows.iter().map(told).collect()
+    rows.iter().rev().map(told).collect()
 }
 
 /// Which endpoint a delivery is for.

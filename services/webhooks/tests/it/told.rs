@@ -14,7 +14,10 @@ use crate::{
     sink::{Reply, Sink},
 };
 
-on_both_engines!(what_became_of_the_events_of_a_task_is_told_without_where_to);
+on_both_engines!(
+    what_became_of_the_events_of_a_task_is_told_without_where_to,
+    of_many_events_the_latest_are_told,
+);
 
 /// Publishes an event of a task.
 async fn publish(app: &App, task: TaskId, url: &str, kind: &str) -> Vec<u8> {
@@ -80,4 +83,16 @@ async fn what_became_of_the_events_of_a_task_is_told_without_where_to(engine: En
     assert!(delivered.endpoint_id.is_empty() && delivered.last_error.is_empty());
     assert!(delivered.ended_at >= delivered.created_at);
     assert_eq!(told(&app, mint::<ids::Task>()).await, Vec::new());
+}
+
+async fn of_many_events_the_latest_are_told(engine: Engine) {
+    let good = Sink::start(|_| Reply::Status(204)).await;
+    let (_home, app) = start(engine, &format!("{FAST}\n    max_told = 2")).await;
+    let task = mint::<ids::Task>();
+    for kind in ["task.processing", "task.queued", "task.completed"] {
+        publish(&app, task, &good.url("/"), kind).await;
+    }
+    let told = told(&app, task).await;
+    let kinds: Vec<&str> = told.iter().map(|told| told.r#type.as_str()).collect();
+    assert_eq!(kinds, ["task.queued", "task.completed"]);
 }

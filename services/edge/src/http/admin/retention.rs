@@ -37,15 +37,21 @@ pub(crate) async fn show(
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let account = account_of(&id)?;
+    let said = said(&app, account).await?;
+    success(StatusCode::OK, &shown(account, said))
+}
+
+/// What is said of an account.
+async fn said(app: &App, account: AccountId) -> Result<wire::Retention, ApiError> {
     let request = GetRetentionRequest {
         account_id: account.to_vec().into(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.media);
     let said = app.clients.operators.clone().get_retention(request).await?;
-    success(StatusCode::OK, &shown(account, said.into_inner()))
+    Ok(said.into_inner())
 }
 
-/// `PUT /admin/accounts/{id}/retention`: what is absent, or `null`, is as long as everybody's again.
+/// `PUT /admin/accounts/{id}/retention`: what is absent stays as it was said, and `null` is as long as everybody's again.
 pub(crate) async fn set(
     State(app): State<Arc<App>>,
     caller: Scoped<Admin>,
@@ -60,9 +66,14 @@ pub(crate) async fn set(
         seconds(&mut fields, "files"),
     );
     fields.finish()?;
+    let before = said(&app, account).await?;
+    let retention = wire::Retention {
+        outputs: outputs.unwrap_or(before.outputs),
+        files: files.unwrap_or(before.files),
+    };
     let request = SetRetentionRequest {
         account_id: account.to_vec().into(),
-        retention: Some(wire::Retention { outputs, files }),
+        retention: Some(retention),
         by: Some(caller.by()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.media);
@@ -70,10 +81,10 @@ pub(crate) async fn set(
     success(StatusCode::OK, &shown(account, said.into_inner()))
 }
 
-/// So many whole seconds; 0: nothing is said.
-fn seconds(fields: &mut Fields<'_>, name: &str) -> u64 {
+/// So many whole seconds; 0: what was said is taken back; `None`: it stays.
+fn seconds(fields: &mut Fields<'_>, name: &str) -> Option<u64> {
     if fields.is_null(name) {
-        return 0;
+        return Some(0);
     }
     let parse = |text: &str| {
         let whole = |life: &Duration| life.as_secs() > 0 && life.subsec_nanos() == 0;
@@ -84,7 +95,7 @@ fn seconds(fields: &mut Fields<'_>, name: &str) -> u64 {
         "a duration of whole seconds, such as 30d, or null",
         parse,
     );
-    life.map_or(0, |life| life.as_secs())
+    life.map(|life| life.as_secs())
 }
 
 fn shown(account: AccountId, said: wire::Retention) -> Shown {
