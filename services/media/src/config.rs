@@ -234,6 +234,7 @@ impl Config {
                 "limits.media.lease must be at least 1s".to_owned(),
             ));
         }
+        config.limits.poll.cancel.check()?;
         config.limits.outputs.check()?;
         config.files.check()?;
         Ok(config)
@@ -243,6 +244,17 @@ impl Config {
 // === impl Cancel ===
 
 impl Cancel {
+    /// Refuses times that leave none for the provider.
+    fn check(&self) -> Result<(), Error> {
+        if self.within > self.wait {
+            return Ok(());
+        }
+        Err(Error::Setting(
+            "limits.media.poll.cancel.within must be longer than limits.media.poll.cancel.wait"
+                .to_owned(),
+        ))
+    }
+
     /// How long the next call to a provider may take for a customer who has waited so long.
     pub(crate) fn time_after(&self, waited: Duration) -> Duration {
         self.timeout.min(self.within.saturating_sub(waited))

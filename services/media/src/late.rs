@@ -4,9 +4,14 @@
 //! and counted, since it may have been billed; nobody is charged. All of it counts as looks of the provider. Only what is answered is counted
 //! as one of the few looks that a job is worth: a provider that is away is asked later, and for long.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use chassis::{Tasks, clock::micros, telemetry::causes};
+use domain::Mode;
 use domain::charge::Ending;
 use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
@@ -60,12 +65,17 @@ pub(crate) fn start(media: &Media, tasks: &Tasks) {
     });
 }
 
+/// Providers that have not answered in this round: the others are not kept waiting for them.
+#[derive(Default)]
+struct Silent(Mutex<HashSet<(Mode, String)>>);
+
 async fn look_at_all(media: &Media) -> Result<(), Error> {
     let (now, sealer) = (media.db.now_micros(), media.secrets.content());
     let late = store::attempt::late(media.db.reader(), now, sealer);
+    let silent = Silent::default();
     let looks = stream::iter(media.db.read(late).await?).map(|late| {
         let span = debug_span!("late", task.id = %late.task.id, otel.kind = "internal");
-        look_at(media, late).instrument(span)
+        look_at(media, &silent, late).instrument(span)
     });
     let looks = looks.buffer_unordered(AT_ONCE);
     looks
@@ -78,33 +88,51 @@ async fn look_at_all(media: &Media) -> Result<(), Error> {
     Ok(())
 }
 
+// === impl Silent ===
+
+impl Silent {
+    fn has(&self, whom: &(Mode, String)) -> bool {
+        let silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.contains(whom)
+    }
+
+    fn add(&self, whom: (Mode, String)) {
+        let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.insert(whom);
+    }
+}
+
 /// What a look at a job that nobody waits for came to.
 enum Seen {
     /// Its provider has told how it stands.
     Told(Finding),
     /// It is over without a result, and was billed.
     Wasted(Finding),
-    /// Its provider has not answered. The looks that it is worth are for another time.
+    /// Its provider has not answered, or has no room for being asked to stop it. The looks that it is worth are for another time.
     Nothing,
     /// Nothing can be told of it before.
     NotBefore(i64),
 }
 
-async fn look_at(media: &Media, late: Late) -> Result<(), Error> {
-    let (mode, provider) = (late.task.mode, late.run.provider.as_str());
-    if !media.may_look(mode, provider).await {
+async fn look_at(media: &Media, silent: &Silent, late: Late) -> Result<(), Error> {
+    let whom = (late.task.mode, late.run.provider.clone());
+    let seen = if silent.has(&whom) {
+        Seen::Nothing
+    } else if !media.may_look(whom.0, &whom.1).await {
         return put_off(media, &late, soon(media)).await;
-    }
-    let seen = match provider_of(media, &late.task, provider) {
-        Some(candidate) => stand(media, &late, &candidate).await?,
-        // It may be configured again.
-        None => Seen::Nothing,
+    } else {
+        match provider_of(media, &late.task, &whom.1) {
+            Some(candidate) => stand(media, &late, &candidate).await?,
+            // It may be configured again.
+            None => Seen::Nothing,
+        }
     };
     let (found, is_wasted) = match seen {
         Seen::Told(found) => (found, false),
         Seen::Wasted(found) => (found, true),
         Seen::NotBefore(until) => return put_off(media, &late, until).await,
         Seen::Nothing => {
+            silent.add(whom);
             let since = late.task.completed_at.unwrap_or(late.run.submitted_at);
             let (now, settings) = (media.db.now_micros(), &media.config.poll.late);
             match settings.unanswered(now, since) {
@@ -207,7 +235,7 @@ async fn stop(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<S
     }
     let (provider, since) = (&candidate.route.provider, Instant::now());
     if !media.may_ask(late.task.mode, provider, since).await {
-        return Ok(Seen::NotBefore(soon(media)));
+        return Ok(Seen::Nothing);
     }
     let run = Run {
         task: &late.task,

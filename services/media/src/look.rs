@@ -274,7 +274,8 @@ async fn still_running(media: &Media, task: Task, seen: Seen) -> Result<(), Erro
     if let Some(stage) = view::stage(after).filter(|stage| Some(*stage) != stage_before)
         && after.callback_url().is_some()
     {
-        let told = tell::reached(after, stage, media.db.now_micros())?;
+        let (now, sealer) = (media.db.now_micros(), media.secrets.content());
+        let told = tell::reached(after, stage, (now, sealer))?;
         change.tell.push(told);
     }
     media.make(change).await.map(drop)

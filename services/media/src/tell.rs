@@ -6,7 +6,8 @@ use chassis::{
 };
 use std::{sync::Arc, time::Duration};
 
-use chassis::clock::mint;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chassis::{clock::mint, secrets::Sealer};
 use db::{
     Deliver, RetryLater,
     outbox::{NewRow, Row},
@@ -22,12 +23,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 
-use crate::{
-    Error, Media,
-    state::State,
-    store,
-    task::{TEXT_IS_THERE, Task},
-};
+use crate::{Error, Media, state::State, store, task::Task};
 
 /// Rings for a queued task.
 pub(crate) const RUN: &str = "run";
@@ -71,6 +67,9 @@ struct Reached {
     attempts: i64,
     /// Microseconds UTC.
     at: i64,
+    /// What was known of its songs, sealed as it is with the task, in base64; empty in rows of an older version.
+    #[serde(default)]
+    clips: String,
 }
 
 /// The row that rings for a queued task.
@@ -97,13 +96,19 @@ pub(crate) fn ended(task: TaskId) -> NewRow {
 }
 
 /// The row that tells the customer how far a task is.
-pub(crate) fn reached(task: &Task, stage: &str, now: i64) -> Result<NewRow, Error> {
+pub(crate) fn reached(
+    task: &Task,
+    stage: &str,
+    (now, sealer): (i64, &Sealer),
+) -> Result<NewRow, Error> {
+    let clips = store::task::sealed_clips(task, sealer)?.unwrap_or_default();
     let payload = serde_json::to_vec(&Reached {
         stage: stage.to_owned(),
         sequence: task.version,
         progress: task.progress,
         attempts: task.attempts,
         at: now,
+        clips: BASE64.encode(clips),
     })?;
     Ok(row(ENDED, task.id, payload))
 }
@@ -135,8 +140,12 @@ impl Payer {
 
 impl Reached {
     /// The task as it was.
-    fn of(&self, task: Task) -> Task {
-        let mut was = Task {
+    fn of(&self, task: Task, sealer: &Sealer) -> Result<Task, Error> {
+        let sealed = BASE64.decode(&self.clips);
+        let sealed = sealed.map_err(|_| Error::Damaged("what was known of songs"))?;
+        let sealed = Some(sealed.as_slice()).filter(|sealed| !sealed.is_empty());
+        Ok(Task {
+            clips: store::task::opened_clips(task.id, sealer, sealed),
             state: State::Running,
             version: self.sequence,
             progress: self.progress,
@@ -146,14 +155,7 @@ impl Reached {
             completed_at: None,
             queue_position: None,
             ..task
-        };
-        // Of songs that are further by now, the words were there.
-        if self.progress == Some(TEXT_IS_THERE) {
-            for clip in &mut was.clips {
-                clip.insert("status".to_owned(), self.stage.as_str().into());
-            }
-        }
-        was
+        })
     }
 
     /// The event's id: the same whenever the task gets so far, however often that is, so that it is told once.
@@ -271,7 +273,7 @@ impl Media {
             }
         };
         let (task, outputs) = match &reached {
-            Some(reached) => (reached.of(task), Vec::new()),
+            Some(reached) => (reached.of(task, sealer)?, Vec::new()),
             None => {
                 let outputs = store::output::of_task(self.db.reader(), id, sealer);
                 (task, self.db.read(outputs).await?)

@@ -280,7 +280,10 @@ async fn an_account_keeps_its_files_as_long_as_an_operator_says() -> Result<()> 
     let days = |task: &Value| task["output"][0]["expires_at"].as_str().map(str::to_owned);
     ensure!(days(&theirs) > days(&before), "{theirs}");
 
+    // What is not named stays as it was.
     let said = put(&json!({ "files": null })).await?.data(200)?;
+    ensure!(said["outputs_seconds"] == 5 && said["files_seconds"].is_null());
+    let said = put(&json!({ "outputs": null })).await?.data(200)?;
     ensure!(said["outputs_seconds"].is_null() && said["files_seconds"].is_null());
     let after = api.ended(&api.image(&image).await?).await?;
     ensure!(days(&after) > days(&before), "{after}");

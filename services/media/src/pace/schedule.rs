@@ -253,11 +253,11 @@ mod tests {
                 assert!((50..=150).contains(&there.count()), "{part:?}");
             }
         }
-        // Nor is a task's next wait what its last one was.
+        // Nor is a task's next wait what its last one was; two of so many may be alike by chance.
         let one = turn(0, 0);
         let waits = (0..50).map(|looks| Turn { looks, ..one });
         let waits: HashSet<Duration> = waits.map(|turn| USUAL.first(&turn)).collect();
-        assert_eq!(waits.len(), 50);
+        assert!(waits.len() > 45, "{waits:?}");
     }
 
     #[test]

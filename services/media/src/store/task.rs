@@ -238,16 +238,31 @@ async fn save_clips(
     task: &Task,
     sealer: &Sealer,
 ) -> Result<(), Error> {
-    let clips = (!task.clips.is_empty()).then(|| {
-        let clips = serde_json::to_vec(&task.clips)?;
-        Ok::<_, Error>(sealer.seal(&place(task.id, "clips"), &clips)?)
-    });
     sqlx::query("update task set clips = $1 where id = $2")
-        .bind(clips.transpose()?)
+        .bind(sealed_clips(task, sealer)?)
         .bind(task.id.to_vec())
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// What is known of a task's songs as it is kept; `None`: nothing is.
+pub(crate) fn sealed_clips(task: &Task, sealer: &Sealer) -> Result<Option<Vec<u8>>, Error> {
+    if task.clips.is_empty() {
+        return Ok(None);
+    }
+    let clips = serde_json::to_vec(&task.clips)?;
+    Ok(Some(sealer.seal(&place(task.id, "clips"), &clips)?))
+}
+
+/// The same, read.
+pub(crate) fn opened_clips(
+    task: TaskId,
+    sealer: &Sealer,
+    sealed: Option<&[u8]>,
+) -> Vec<Map<String, Value>> {
+    let clips = sealed.and_then(|sealed| opened(sealer, task, "clips", sealed));
+    clips.unwrap_or_default()
 }
 
 /// Whether a task stands as it should after a move: another mover would have raised its version or its claims otherwise.
@@ -419,9 +434,7 @@ pub(super) fn read(row: &AnyRow, sealer: &Sealer) -> Result<Task, Error> {
         queue_position: row.try_get("queue_position")?,
         cancel_asked_at: row.try_get("cancel_asked_at")?,
         heard_at: row.try_get("heard_at")?,
-        clips: clips
-            .and_then(|sealed| opened::<Vec<Map<String, Value>>>(sealer, task, "clips", &sealed))
-            .unwrap_or_default(),
+        clips: opened_clips(task, sealer, clips.as_deref()),
     })
 }
 

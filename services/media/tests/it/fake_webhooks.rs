@@ -1,6 +1,9 @@
 //! Webhooks, beside media.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use proto::webhooks::v1::{self as webhooks, webhooks_server};
 use tonic::{Request, Response as Reply, Status};
@@ -9,11 +12,24 @@ use crate::fakes::not_played;
 
 /// Webhooks: writes down what it took over.
 #[derive(Clone, Default)]
-pub(crate) struct Webhooks(Arc<Mutex<Vec<webhooks::PublishRequest>>>);
+pub(crate) struct Webhooks {
+    published: Arc<Mutex<Vec<webhooks::PublishRequest>>>,
+    is_away: Arc<AtomicBool>,
+}
 
 impl Webhooks {
     pub(crate) fn published(&self) -> Vec<webhooks::PublishRequest> {
-        self.0.lock().unwrap().clone()
+        self.published.lock().unwrap().clone()
+    }
+
+    /// From now on it takes over nothing.
+    pub(crate) fn leave(&self) {
+        self.is_away.store(true, Ordering::Relaxed);
+    }
+
+    /// It takes over again.
+    pub(crate) fn come_back(&self) {
+        self.is_away.store(false, Ordering::Relaxed);
     }
 }
 
@@ -23,7 +39,10 @@ impl webhooks_server::Webhooks for Webhooks {
         &self,
         request: Request<webhooks::PublishRequest>,
     ) -> Result<Reply<webhooks::PublishReply>, Status> {
-        self.0.lock().unwrap().push(request.into_inner());
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Status::unavailable("away"));
+        }
+        self.published.lock().unwrap().push(request.into_inner());
         Ok(Reply::new(webhooks::PublishReply {}))
     }
 

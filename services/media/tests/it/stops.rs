@@ -256,8 +256,7 @@ async fn one_that_was_stopped_ends_as_cancelled_whoever_comes_first(engine: Engi
 }
 
 async fn a_cancel_ends_in_time_whatever_its_provider_does(engine: Engine) {
-    let settings =
-        "late = { first = '20ms', looks = 1 }\ncancel = { timeout = '10m', within = '200ms' }";
+    let settings = "late = { first = '20ms', looks = 1 }\ncancel = { wait = '100ms', timeout = '10m', within = '200ms' }";
     let scene = Scene::looking(engine, settings).await;
     scene.fal.answer_cancels(Cancel::Silent);
     let task = scene.runs().await;
