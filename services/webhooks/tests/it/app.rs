@@ -69,7 +69,7 @@ impl Home {
     /// Starts the service with these lines in the section `webhooks`; `allow` opens ranges of addresses.
     pub(crate) async fn start(&self, webhooks: &str, allow: &str) -> App {
         let settings = Settings::from_toml(&format!(
-            "[webhooks]\n{webhooks}\n[limits.webhooks]\nmax_endpoints = 4\n[egress]\nallow = '{allow}'\n
+            "[webhooks]\n{webhooks}\n[limits.webhooks]\nmax_endpoints = 4\nmax_told = 2\n[egress]\nallow = '{allow}'\n
              [database]\nreaders = 3\nwriters = 4\nacquire_timeout = '5s'\nwrite_acquire_timeout = '5s'"
         ));
         let tasks = Tasks::default();

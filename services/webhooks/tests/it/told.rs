@@ -87,7 +87,7 @@ async fn what_became_of_the_events_of_a_task_is_told_without_where_to(engine: En
 
 async fn of_many_events_the_latest_are_told(engine: Engine) {
     let good = Sink::start(|_| Reply::Status(204)).await;
-    let (_home, app) = start(engine, &format!("{FAST}\n    max_told = 2")).await;
+    let (_home, app) = start(engine, FAST).await;
     let task = mint::<ids::Task>();
     for kind in ["task.processing", "task.queued", "task.completed"] {
         publish(&app, task, &good.url("/"), kind).await;
