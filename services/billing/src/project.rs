@@ -110,6 +110,7 @@ impl Projection {
         }
     }
 
+    /// One step on a server, where another process may be at it as well.
     async fn elsewhere(&self, upto: i64, limit: i64) -> Result<Option<usize>, Error> {
         let read: Result<_, Error> = self
             .db

@@ -7,6 +7,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use chassis::{LinkClaim, clock, rpc};
+use domain::TaskId;
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use proto::{
@@ -61,14 +62,19 @@ pub(crate) async fn get(
     let index: u32 = index.parse().map_err(|_| task::unknown())?;
     let is_ours = |claim: LinkClaim<'_>, now| gate.app.links.verify(task, index, claim, now);
     let context = permitted::<Read>(&gate, &mut parts, (is_ours, task::unknown)).await?;
-    let asked = Asked::Output(ReadOutputRequest {
+    let asked = Asked::Output(output(context, task, index));
+    serve(&gate.app, &parts.headers, asked).await
+}
+
+/// Asks for all of an output. Nobody is named where a link was shown that allows it.
+pub(super) fn output(context: Option<Context>, task: TaskId, index: u32) -> ReadOutputRequest {
+    ReadOutputRequest {
         context,
         task_id: task.to_vec().into(),
         index,
         start: None,
         end: None,
-    });
-    serve(&gate.app, &parts.headers, asked).await
+    }
 }
 
 /// Answers with the bytes that are asked for, all of them or the range that the request wants.

@@ -13,7 +13,7 @@ use domain::{
 };
 use http::StatusCode;
 use memchr::memmem;
-use proto::{Code, code, common::v1::Context, media::v1::ReadOutputRequest};
+use proto::{Code, code, common::v1::Context};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -237,13 +237,7 @@ impl App {
             data.push(match asked.form {
                 Form::Url => Picture::Url(made.url),
                 Form::B64Json => {
-                    let request = ReadOutputRequest {
-                        context: Some(context.clone()),
-                        task_id: task.to_vec().into(),
-                        index,
-                        start: None,
-                        end: None,
-                    };
+                    let request = file::output(Some(context.clone()), task, index);
                     // They are made and paid for: no program may ask for them again by itself.
                     let bytes = file::whole(self, request).await;
                     let bytes = bytes.map_err(|_| not_yet(task))?;

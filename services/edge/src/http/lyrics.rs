@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::Response;
 use domain::{Catalogue, TaskId};
 use http::StatusCode;
-use proto::{code, common::v1::Context, media::v1::ReadOutputRequest};
+use proto::{code, common::v1::Context};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -48,13 +48,7 @@ impl App {
         view: &[u8],
     ) -> Result<Response, ApiError> {
         let credits = Ended::paid(view, || not_yet(task))?;
-        let request = ReadOutputRequest {
-            context: Some(context),
-            task_id: task.to_vec().into(),
-            index: 0,
-            start: None,
-            end: None,
-        };
+        let request = file::output(Some(context), task, 0);
         // They are paid for: no program may ask for them again by itself.
         let file = file::whole(self, request).await;
         let file = file.map_err(|_| not_yet(task))?;

@@ -11,7 +11,7 @@ use domain::{
 };
 use http::HeaderMap;
 use memchr::memmem;
-use proto::{Code, code, common::v1::Context, media::v1::ReadOutputRequest};
+use proto::{Code, code, common::v1::Context};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
@@ -200,13 +200,7 @@ impl App {
         view: &[u8],
     ) -> Result<Response, ApiError> {
         let credits = Ended::paid(view, || not_yet(task))?;
-        let request = ReadOutputRequest {
-            context: Some(context),
-            task_id: task.to_vec().into(),
-            index: 0,
-            start: None,
-            end: None,
-        };
+        let request = file::output(Some(context), task, 0);
         // It is made and paid for: no program may ask for it again by itself.
         let sound = file::serve(self, &HeaderMap::new(), File::Output(request)).await;
         let mut sound = sound.map_err(|_| not_yet(task))?;
