@@ -1,5 +1,5 @@
 //! Callbacks of simulated providers: only a job that was told to has any, and only the address that came with it is called. What the real ones
-//! sign, they sign with secrets of their accounts, of which there are none here. A sandbox that ends forgets those that it had not made.
+//! sign with secrets of their accounts, of which there are none here, is not signed. A sandbox that ends forgets those that it had not made.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, time::sleep};
 use tracing::{info_span, warn};
 
-use crate::{directive::Outcome, post::post};
+use crate::{directive::Outcome, post::post, signer::Signature};
 
 /// How long after its job is done a late callback comes: everybody has looked by then.
 const LATE: Duration = Duration::from_secs(2);
@@ -48,6 +48,11 @@ impl Caller {
 
     /// Calls back when the job is done, if it is one that does.
     pub(crate) fn call_back(&self, order: Order, told: &Value) {
+        self.call_back_signed(order, told, None);
+    }
+
+    /// As [`Caller::call_back`], with a signature.
+    pub(crate) fn call_back_signed(&self, order: Order, told: &Value, with: Option<Signature>) {
         let (copies, later) = match order.outcome {
             Outcome::DuplicateCallback => (COPIES, Duration::ZERO),
             Outcome::LateCallback => (1, LATE),
@@ -76,7 +81,7 @@ impl Caller {
                 sleep(wait).await;
                 // One after the other, as a provider that did not hear the answer.
                 for _ in 0..copies {
-                    call(&url, &body).await;
+                    call(&url, &body, with.as_ref()).await;
                 }
             };
             tokio::select! {
@@ -88,8 +93,9 @@ impl Caller {
     }
 }
 
-async fn call(url: &str, body: &Bytes) {
-    match tokio::time::timeout(PATIENCE, post(url, body, None)).await {
+async fn call(url: &str, body: &Bytes, with: Option<&Signature>) {
+    let headers = with.map(|with| with.headers(body)).unwrap_or_default();
+    match tokio::time::timeout(PATIENCE, post(url, body, headers)).await {
         Ok(Ok(status)) if status.is_success() => {}
         Ok(Ok(status)) => warn!(%status, "a callback was not taken"),
         Ok(Err(error)) => warn!(%error, "a callback could not be made"),

@@ -15,6 +15,9 @@ pub enum Error {
     /// A JPEG could not be written.
     #[error("a JPEG could not be encoded")]
     Jpeg(#[from] jpeg_encoder::EncodingError),
+    /// No key could be made to sign with.
+    #[error("no key could be made for signatures: {0}")]
+    Key(ring::error::KeyRejected),
     /// The thread that draws a picture did not end.
     #[error("a picture could not be drawn")]
     Drawing(#[source] tokio::task::JoinError),

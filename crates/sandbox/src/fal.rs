@@ -104,10 +104,11 @@ pub(crate) async fn submit(
         billed: cost(model, &job),
     };
     let accepted = wire::accepted(&origin, &model.app(), &row.id);
-    let told = wire::webhook(&row.id);
+    let (told, signature) = (wire::webhook(&row.id), sandbox.signer.for_fal(&row.id));
     match sandbox.bill.record(row).await {
         Ok(()) => {
-            sandbox.caller.call_back(order, &told);
+            let caller = &sandbox.caller;
+            caller.call_back_signed(order, &told, Some(signature));
             answer::json(StatusCode::OK, &accepted)
         }
         Err(error) => broken(&error),

@@ -19,7 +19,7 @@
 //! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
 //! | `bill.rs` | what was asked and would have been billed: `/bill`, `/bill/jobs` |
-//! | `callback.rs`, `post.rs` | callbacks of jobs that were told to have some; the one way out |
+//! | `callback.rs`, `signer.rs`, `post.rs` | callbacks of jobs that were told to have some, and what they are signed with; the one way out |
 //! | `config.rs`, `error.rs` | settings, errors |
 //!
 //! It keeps no state but the bill, and what was bought at the simulated Stripe, which it forgets: a job's id carries all there is to
@@ -46,6 +46,7 @@ mod picture;
 mod post;
 mod replicate;
 mod rest;
+mod signer;
 mod stripe;
 mod suno;
 mod tokens;
@@ -82,6 +83,7 @@ pub struct Sandbox {
     config: Arc<Config>,
     bill: bill::Bill,
     caller: callback::Caller,
+    signer: signer::Signer,
     stripe: stripe::Stripe,
     tasks: Tasks,
     /// Pictures being drawn, and other files being made.
@@ -91,12 +93,13 @@ pub struct Sandbox {
 /// Opens the bill.
 ///
 /// # Errors
-/// When the database cannot be opened.
+/// When the database cannot be opened, or no key can be made.
 pub async fn open(deps: Deps) -> Result<Sandbox, Error> {
     let bill = bill::Bill::open(&deps.path, &deps.database, &deps.tasks).await?;
     Ok(Sandbox {
         renders: Arc::new(Semaphore::new(deps.config.max_renders)),
         caller: callback::Caller::new(deps.config.max_callbacks, &deps.tasks),
+        signer: signer::Signer::new().map_err(Error::Key)?,
         stripe: stripe::Stripe::new(&deps.config, &deps.tasks),
         config: Arc::new(deps.config),
         bill,
@@ -131,7 +134,8 @@ impl Sandbox {
                 "/fal/{*path}",
                 get(fal::look).post(fal::submit).put(fal::cancel),
             )
-            // Else the line above would take the files.
+            // Else the line above would take these.
+            .route("/fal/.well-known/jwks.json", get(signer::keys))
             .route("/fal/files/{job}/{file}", get(made::deliver))
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))

@@ -25,7 +25,7 @@ pub(crate) enum Undelivered {
 pub(crate) async fn post(
     url: &str,
     body: &Bytes,
-    signature: Option<(HeaderName, String)>,
+    signed_with: Vec<(HeaderName, String)>,
 ) -> Result<StatusCode, Undelivered> {
     let uri: Uri = url.parse()?;
     let authority = uri
@@ -39,7 +39,7 @@ pub(crate) async fn post(
     let mut request = Request::post(uri.path_and_query().map_or("/", |path| path.as_str()))
         .header(header::HOST, authority.as_str())
         .header(header::CONTENT_TYPE, "application/json");
-    if let Some((name, value)) = signature {
+    for (name, value) in signed_with {
         request = request.header(name, value);
     }
     let request = request.body(Full::new(body.clone()))?;

@@ -27,7 +27,7 @@ pub(crate) async fn hear(media: &Media, id: TaskId, call: Call<'_>) -> Result<()
     let task = store::task::get(media.db.reader(), id, media.secrets.content());
     let outcome = match media.db.read(task).await? {
         Some(task) if matches!(task.state, State::Starting | State::Running) => {
-            if is_forged(media, &task, call) {
+            if is_forged(media, &task, call).await {
                 "forged"
             } else if hasten(media, id).await? {
                 "hastened"
@@ -50,7 +50,7 @@ pub(crate) async fn hear(media: &Media, id: TaskId, call: Call<'_>) -> Result<()
 }
 
 /// Whether the signature, where the provider has one and the operator has configured its secret, is wrong.
-fn is_forged(media: &Media, task: &Task, (headers, body): Call<'_>) -> bool {
+async fn is_forged(media: &Media, task: &Task, (headers, body): Call<'_>) -> bool {
     let (Some(job), Some(candidate)) = (&task.job, its_provider(media, task)) else {
         return false;
     };
@@ -61,7 +61,8 @@ fn is_forged(media: &Media, task: &Task, (headers, body): Call<'_>) -> bool {
         body,
         now: now.unwrap_or_default(),
     };
-    match candidate.adapter.hears(&candidate.access, &callback) {
+    let heard = candidate.adapter.hears(&candidate.access, &callback);
+    match heard.await {
         Heard::Signed | Heard::Unsigned => false,
         Heard::Forged => {
             let provider = &candidate.route.provider;

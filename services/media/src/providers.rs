@@ -6,6 +6,7 @@ mod fal;
 mod fastapi;
 #[cfg(test)]
 mod for_tests;
+mod jwks;
 mod kie;
 mod policy;
 mod replicate;
@@ -39,7 +40,7 @@ pub(crate) trait MediaProvider: Send + Sync {
     async fn cancel(&self, access: &Access, job: &str) -> Result<Cancelled, Failure>;
 
     /// Whether a callback is the provider's, by its signature. One that signs nothing is trusted for the path it was given.
-    fn hears(&self, _access: &Access, _callback: &Callback<'_>) -> Heard {
+    async fn hears(&self, _access: &Access, _callback: &Callback<'_>) -> Heard {
         Heard::Unsigned
     }
 }

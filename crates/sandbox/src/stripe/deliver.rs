@@ -128,7 +128,7 @@ impl Courier {
 
     async fn post(&self, url: &str, body: &Bytes) -> Result<StatusCode, Undelivered> {
         let name = HeaderName::from_static("stripe-signature");
-        post(url, body, Some((name, self.sign(body)))).await
+        post(url, body, vec![(name, self.sign(body))]).await
     }
 
     /// The header's value: HMAC takes keys of any length, so there always is one.

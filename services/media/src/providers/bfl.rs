@@ -133,7 +133,7 @@ impl MediaProvider for Bfl {
     }
 
     /// They sign the body with the secret that came with the job.
-    fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
         let Some(secret) = &access.callback_secret else {
             return Heard::Unsigned;
         };

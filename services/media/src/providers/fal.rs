@@ -10,7 +10,11 @@ use serde_json::{Map, Value};
 use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
-use super::{Access, Cancelled, MediaProvider, Order, Progress, Started, fastapi, moderated};
+use super::{
+    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started, fastapi,
+    jwks::{self, Keys},
+    moderated,
+};
 
 /// Hosts of their queue, besides the configured one, that may be shown the key.
 const OWN_HOSTS: [&str; 2] = [".fal.run", ".falrun.com"];
@@ -26,10 +30,22 @@ const EMPTY: [&str; 3] = ["balance", "top up", "user is locked"];
 /// What a result that is asked for too early says.
 const EARLY: &str = "still in progress";
 
+/// What their callbacks are signed with (fal.ai/docs, webhooks).
+const SIGNED_IN: jwks::Headers = jwks::Headers {
+    signed: ["x-fal-webhook-request-id", "x-fal-webhook-user-id"],
+    moment: "x-fal-webhook-timestamp",
+    signature: "x-fal-webhook-signature",
+};
+/// Where the keys for that are, of the queue itself.
+const KEYS: &str = "https://rest.fal.ai/.well-known/jwks.json";
+/// And of another address that speaks like it.
+const KEYS_ELSEWHERE: &str = ".well-known/jwks.json";
+
 /// The adapter.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Fal {
     client: ProviderClient,
+    keys: Keys,
 }
 
 /// The wire shape of an accepted job.
@@ -70,7 +86,10 @@ struct Told {
 
 impl Fal {
     pub(super) fn new(client: ProviderClient) -> Self {
-        Self { client }
+        Self {
+            keys: Keys::new(client.clone()),
+            client,
+        }
     }
 
     async fn get<T: DeserializeOwned>(
@@ -159,6 +178,22 @@ impl MediaProvider for Fal {
             Err(failure) => Err(failure),
         }
     }
+
+    /// They sign every one. What answers at another address and publishes no keys, such as a proxy of the operator's, is not checked.
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        match keys_for(&access.base_url) {
+            Some(place) => self.keys.hear(place, SIGNED_IN, callback).await,
+            None => Heard::Unsigned,
+        }
+    }
+}
+
+fn keys_for(base: &Url) -> Option<Url> {
+    if is_theirs(base) {
+        Url::parse(KEYS).ok()
+    } else {
+        base.join(KEYS_ELSEWHERE).ok()
+    }
 }
 
 /// Our headers, with the key where it may be seen.
@@ -205,10 +240,12 @@ fn from_base(base: &Url, url: &Url) -> String {
 }
 
 fn may_see_the_key(base: &Url, url: &Url) -> bool {
-    let theirs = url
-        .host_str()
-        .is_some_and(|host| OWN_HOSTS.iter().any(|own| host.ends_with(own)));
-    url.origin() == base.origin() || (url.scheme() == "https" && theirs)
+    url.origin() == base.origin() || (url.scheme() == "https" && is_theirs(url))
+}
+
+fn is_theirs(url: &Url) -> bool {
+    let host = url.host_str();
+    host.is_some_and(|host| OWN_HOSTS.iter().any(|own| host.ends_with(own)))
 }
 
 /// What a result that came says.

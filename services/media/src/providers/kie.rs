@@ -143,7 +143,7 @@ impl MediaProvider for Kie {
     }
 
     /// They sign the task's id and the moment, where the account has a key for it. The body is not covered, and not read.
-    fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
         let Some(secret) = &access.callback_secret else {
             return Heard::Unsigned;
         };

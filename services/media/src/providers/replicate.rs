@@ -117,7 +117,7 @@ impl MediaProvider for Replicate {
         })
     }
 
-    fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
         match &access.callback_secret {
             None => Heard::Unsigned,
             Some(secret) if svix::is_genuine(secret, callback) => Heard::Signed,

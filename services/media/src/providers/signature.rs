@@ -33,6 +33,11 @@ pub(super) fn of_hex(text: &str) -> Vec<u8> {
     pairs.filter_map(|byte| u8::try_from(byte).ok()).collect()
 }
 
+/// The same the other way round.
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether the moment, seconds since 1970 as a header has them, is about now.
 pub(super) fn is_fresh(moment: &str, now: i64) -> bool {
     let moment = moment.trim().parse::<i64>();

@@ -1,6 +1,7 @@
 //! A media service on a folder of its own, and the customer in front of it.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -394,11 +395,22 @@ impl Running {
 
     /// What a provider would cause by calling the task's address.
     pub(crate) async fn hear(&self, task: TaskId) {
+        self.hears(task, HashMap::new()).await.unwrap();
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn hears(
+        &self,
+        task: TaskId,
+        headers: HashMap<String, String>,
+    ) -> Result<(), Fault> {
         let request = wire::HearRequest {
             task_id: task.to_vec().into(),
+            headers,
             ..wire::HearRequest::default()
         };
-        self.client.clone().hear(request).await.unwrap();
+        let heard = self.client.clone().hear(request).await;
+        heard.map(drop).map_err(Fault::from)
     }
 
     /// Ends its loops. One that lives on would ring its own bell, which nobody else hears, and so keep what is queued for itself.

@@ -17,6 +17,7 @@ mod fal;
 mod fallback;
 mod files;
 mod files_left;
+mod forged;
 mod house;
 mod inputs;
 mod kie;

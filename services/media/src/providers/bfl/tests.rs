@@ -50,8 +50,8 @@ fn a_webhook_is_asked_for_only_where_the_job_is_found_without_a_url() {
     }
 }
 
-#[test]
-fn a_callback_is_theirs_by_its_signature() {
+#[tokio::test]
+async fn a_callback_is_theirs_by_its_signature() {
     let bfl = Bfl::new(ProviderClient::new(&upstream::UpstreamConfig::default()).unwrap());
     let mut access = Access {
         base_url: base(),
@@ -60,7 +60,7 @@ fn a_callback_is_theirs_by_its_signature() {
         headers: HeaderMap::new(),
         callback_secret: None,
     };
-    let heard = |access: &Access, body: &[u8], signature: &str| {
+    let heard = async |access: &Access, body: &[u8], signature: &str| {
         let mut headers = HeaderMap::new();
         headers.insert("x-bfl-signature", signature.parse().unwrap());
         let callback = Callback {
@@ -69,10 +69,10 @@ fn a_callback_is_theirs_by_its_signature() {
             body,
             now: 0,
         };
-        bfl.hears(access, &callback)
+        bfl.hears(access, &callback).await
     };
     let signature = "sha256=adbde1ce40c89c14215687d5d762a47df6dfaefcfad61e2e86718ffc8498571b";
-    assert_eq!(heard(&access, b"{}", ""), Heard::Unsigned);
+    assert_eq!(heard(&access, b"{}", "").await, Heard::Unsigned);
     access.callback_secret = Some(Secret::new("s3cret"));
     for (body, signature, expected) in [
         (&b"{}"[..], signature, Heard::Signed),
@@ -81,7 +81,11 @@ fn a_callback_is_theirs_by_its_signature() {
         (b"{}", "sha256=", Heard::Forged),
         (b"{}", "sha256=zz", Heard::Forged),
     ] {
-        assert_eq!(heard(&access, body, signature), expected, "{signature}");
+        assert_eq!(
+            heard(&access, body, signature).await,
+            expected,
+            "{signature}"
+        );
     }
 }
 

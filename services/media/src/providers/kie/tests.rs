@@ -99,13 +99,13 @@ fn shown(outcome: &Result<Progress, Failure>) -> String {
     }
 }
 
-#[test]
-fn a_callback_is_theirs_by_its_signature() {
+#[tokio::test]
+async fn a_callback_is_theirs_by_its_signature() {
     let mut access = access("http://127.0.0.1:1/kie/");
     let kie = adapter(UpstreamConfig::default());
     // openssl: HMAC-SHA256 of "task-1.1700000000" with the key "s3cret".
     let signature = "B4hsHGiKZN18ymsJbvZ15G//6z8pWctF2C7wHFUOXRI=";
-    let heard = |access: &Access, job: &str, now: i64, signed: &str| {
+    let heard = async |access: &Access, job: &str, now: i64, signed: &str| {
         let headers = [
             ("x-webhook-timestamp", "1700000000"),
             ("x-webhook-signature", signed),
@@ -122,9 +122,12 @@ fn a_callback_is_theirs_by_its_signature() {
             body: b"{}",
             now,
         };
-        kie.hears(access, &callback)
+        kie.hears(access, &callback).await
     };
-    assert_eq!(heard(&access, "task-1", 1_700_000_000, ""), Heard::Unsigned);
+    assert_eq!(
+        heard(&access, "task-1", 1_700_000_000, "").await,
+        Heard::Unsigned
+    );
     access.callback_secret = Some(Secret::new("s3cret"));
     for (job, now, signed, expected) in [
         ("task-1", 1_700_000_000, signature, Heard::Signed),
@@ -136,7 +139,7 @@ fn a_callback_is_theirs_by_its_signature() {
         ("task-1", 1_700_000_000, "bm90IHRoaXM=", Heard::Forged),
     ] {
         assert_eq!(
-            heard(&access, job, now, signed),
+            heard(&access, job, now, signed).await,
             expected,
             "{job} {now} {signed}"
         );

@@ -262,8 +262,8 @@ async fn a_prediction_that_is_not_over_can_be_stopped() {
     }
 }
 
-#[test]
-fn a_callback_is_heard_by_its_signature_where_its_secret_is_known() {
+#[tokio::test]
+async fn a_callback_is_heard_by_its_signature_where_its_secret_is_known() {
     let mut access = crate::providers::for_tests::access("https://api.replicate.com/");
     let headers = HeaderMap::new();
     let callback = Callback {
@@ -273,7 +273,7 @@ fn a_callback_is_heard_by_its_signature_where_its_secret_is_known() {
         now: 0,
     };
     let replicate = Replicate::new(client());
-    assert_eq!(replicate.hears(&access, &callback), Heard::Unsigned);
+    assert_eq!(replicate.hears(&access, &callback).await, Heard::Unsigned);
     access.callback_secret = Some(Secret::new("whsec_AAAA"));
-    assert_eq!(replicate.hears(&access, &callback), Heard::Forged);
+    assert_eq!(replicate.hears(&access, &callback).await, Heard::Forged);
 }
