@@ -25,13 +25,28 @@ impl Job {
     where
         W: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let (db, stop, work) = (db.clone(), tasks.clone(), Arc::new(work));
+        self.run_or_sooner(db, tasks, || None, work);
+    }
+
+    /// The same, after a shorter pause where `sooner` names one.
+    pub(crate) fn run_or_sooner<W>(
+        self,
+        db: &Db,
+        tasks: &Tasks,
+        sooner: impl Fn() -> Option<Duration> + Send + Sync + 'static,
+        work: impl Fn() -> W + Send + Sync + 'static,
+    ) where
+        W: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let (db, stop, does) = (db.clone(), tasks.clone(), Arc::new((sooner, work)));
         tasks.spawn_loop(info_span!("billing.job", job = self.name), move || {
-            let (db, stop, work) = (db.clone(), stop.clone(), Arc::clone(&work));
+            let (db, stop, does) = (db.clone(), stop.clone(), Arc::clone(&does));
             async move {
+                let (sooner, work) = &*does;
                 loop {
+                    let pause = sooner().map_or(self.every, |pause| pause.min(self.every));
                     tokio::select! {
-                        () = tokio::time::sleep(self.every) => {}
+                        () = tokio::time::sleep(pause) => {}
                         () = stop.stopping() => return,
                     }
                     let done = db.alone(self.name, || work()).await;

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Projection {
     horizon: Mutex<Horizon>,
     /// Up to which ending everything is summed up, as far as this process knows: where nothing is new, no turn to write is taken.
     reached: AtomicI64,
+    /// Whether there will be more to sum up soon, as there was now.
+    busy: AtomicBool,
 }
 
 // === impl Projection ===
@@ -73,6 +75,7 @@ impl Projection {
             page: limits.jobs.project_batch.max(1),
             horizon: Mutex::new(Horizon::of_endings()),
             reached: AtomicI64::new(0),
+            busy: AtomicBool::new(false),
         }
     }
 
@@ -81,7 +84,17 @@ impl Projection {
     /// # Errors
     /// When the database failed.
     pub(crate) async fn catch_up(&self) -> Result<usize, Error> {
-        let upto = self.horizon.lock().await.look(&self.db).await?;
+        let (upto, is_more_there) = {
+            let mut horizon = self.horizon.lock().await;
+            (horizon.look(&self.db).await?, horizon.is_waiting())
+        };
+        let done = self.sum_up(upto).await?;
+        self.busy
+            .store(done > 0 || is_more_there, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    async fn sum_up(&self, upto: i64) -> Result<usize, Error> {
         let mut done: usize = 0;
         if self.reached.load(Ordering::Relaxed) >= upto {
             return Ok(done);
@@ -169,11 +182,21 @@ pub(crate) fn run(projection: Arc<Projection>, limits: &Limits, tasks: &Tasks) {
         name: "billing.project",
         every: limits.jobs.project_every,
     };
-    let db = projection.db.clone();
-    job.run(&db, tasks, move || {
+    let (db, state, again) = (
+        projection.db.clone(),
+        Arc::clone(&projection),
+        limits.jobs.project_again,
+    );
+    // On SQLite a turn holds up the writer, and few long ones cost it less.
+    let sooner = move || {
+        let is_busy = state.db.file().is_none() && state.busy.load(Ordering::Relaxed);
+        is_busy.then_some(again)
+    };
+    let work = move || {
         let projection = Arc::clone(&projection);
         async move { projection.catch_up().await.map(drop) }
-    });
+    };
+    job.run_or_sooner(&db, tasks, sooner, work);
 }
 
 /// What some endings come to: the operations as they are now, by id.

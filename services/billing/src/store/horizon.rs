@@ -66,6 +66,11 @@ impl Horizon {
         Ok(self.reached)
     }
 
+    /// Whether something was seen that is not final yet.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.seen.is_some()
+    }
+
     /// The highest number there is.
     ///
     /// # Errors
