@@ -214,6 +214,8 @@ pub struct Listing<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     successor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<&'a str>,
     parameters: Vec<&'a Param>,
     #[serde(skip_serializing_if = "<[Rule]>::is_empty")]
     rules: &'a [Rule],
@@ -437,6 +439,7 @@ impl Model {
             route: &self.route,
             status: self.status,
             successor: self.successor.as_deref(),
+            notice: self.notice.as_deref(),
             parameters: self.params.iter().filter(|param| !param.ours).collect(),
             rules: &self.rules,
             price: self.price_at(at),

@@ -67,10 +67,25 @@ pub const PROVIDERS: &[KnownProvider] = &[
         dialect: COMMON,
     },
     KnownProvider {
+        name: "ark",
+        base_url: "https://ark.ap-southeast.bytepluses.com/api/v3",
+        variable: "ARK_API_KEY",
+        sandbox_path: "ark/api/v3",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "bfl",
         base_url: "https://api.bfl.ai",
         variable: "BFL_API_KEY",
         sandbox_path: "bfl",
+        dialect: COMMON,
+    },
+    // Keys are of a region: this is that of Singapore.
+    KnownProvider {
+        name: "dashscope",
+        base_url: "https://dashscope-intl.aliyuncs.com",
+        variable: "DASHSCOPE_API_KEY",
+        sandbox_path: "dashscope",
         dialect: COMMON,
     },
     KnownProvider {
@@ -92,10 +107,31 @@ pub const PROVIDERS: &[KnownProvider] = &[
         },
     },
     KnownProvider {
+        name: "ideogram",
+        base_url: "https://api.ideogram.ai",
+        variable: "IDEOGRAM_API_KEY",
+        sandbox_path: "ideogram",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "kie",
         base_url: "https://api.kie.ai",
         variable: "KIE_API_KEY",
         sandbox_path: "kie",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "kling",
+        base_url: "https://api-singapore.klingai.com",
+        variable: "KLING_API_KEY",
+        sandbox_path: "kling",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "minimax",
+        base_url: "https://api.minimax.io",
+        variable: "MINIMAX_API_KEY",
+        sandbox_path: "minimax",
         dialect: COMMON,
     },
     KnownProvider {
@@ -109,6 +145,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
         },
     },
     KnownProvider {
+        name: "pixverse",
+        base_url: "https://app-api.pixverse.ai",
+        variable: "PIXVERSE_API_KEY",
+        sandbox_path: "pixverse",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "suno",
         base_url: "https://api.sunoapi.org",
         variable: "SUNO_API_KEY",
@@ -120,6 +163,20 @@ pub const PROVIDERS: &[KnownProvider] = &[
         base_url: "https://api.replicate.com",
         variable: "REPLICATE_API_TOKEN",
         sandbox_path: "replicate",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "vidu",
+        base_url: "https://api.vidu.com",
+        variable: "VIDU_API_KEY",
+        sandbox_path: "vidu",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "xai",
+        base_url: "https://api.x.ai/v1",
+        variable: "XAI_API_KEY",
+        sandbox_path: "xai/v1",
         dialect: COMMON,
     },
 ];

@@ -2,11 +2,13 @@
 //!
 //! The directive is read in the last turn of the user that has a text. A reply says what arrived, so that a caller sees its request
 //! come through. Calls, and texts after thinking, are signed; a signature that is not the sandbox's is refused, and so is a call of the
-//! running turn that has none.
+//! running turn that has none. Models that make pictures are apart (`images.rs`).
 
+mod images;
 mod refusal;
 mod reply;
 mod request;
+pub(crate) mod veo;
 mod wire;
 
 use axum::{
@@ -54,6 +56,17 @@ pub(crate) async fn generate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Some(model) = call.strip_suffix(":predictLongRunning") {
+        return veo::submit(&sandbox, model, &headers, &body).await;
+    }
+    if let Ok((model, Delivery::Whole)) = delivery(&call, &asking)
+        && images::makes(model)
+    {
+        return match has_key(&headers) {
+            Ok(()) => images::generate(&sandbox, model, &body).await,
+            Err(refusal) => refusal.response(),
+        };
+    }
     let understood = delivery(&call, &asking)
         .and_then(|(model, delivery)| Ok((understood(&headers, &body, model)?, delivery)));
     let (asked, delivery) = match understood {
@@ -118,11 +131,16 @@ fn delivery<'a>(call: &'a str, asking: &Asking) -> Result<(&'a str, Delivery), R
     }
 }
 
-fn understood(headers: &HeaderMap, body: &[u8], model: &str) -> Result<Asked, Refusal> {
+fn has_key(headers: &HeaderMap) -> Result<(), Refusal> {
     let key = headers.get("x-goog-api-key");
     if key.is_none_or(http::HeaderValue::is_empty) {
         return Err(Refusal::NoKey);
     }
+    Ok(())
+}
+
+fn understood(headers: &HeaderMap, body: &[u8], model: &str) -> Result<Asked, Refusal> {
+    has_key(headers)?;
     request::read(body, model).map_err(Refusal::Invalid)
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::clock::{micros, now_micros};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::{
+    answer,
     directive::{self, Bounds, Directive, Outcome},
     made::{Kind, Made},
 };
@@ -219,6 +220,17 @@ impl Job {
     /// What a poll at `now` (microseconds UTC) finds.
     pub(crate) fn state(&self, now: i64) -> State {
         self.course().state(now)
+    }
+
+    /// What is told of it: also that its directive was not understood, if that is so.
+    pub(crate) fn with_word(&self, told: Value) -> Value {
+        match self.directive {
+            Reading::Whole => told,
+            Reading::Partly => {
+                let words = "the directive in the input was not fully understood";
+                answer::with(told, "sandbox", json!(words))
+            }
+        }
     }
 
     fn course(&self) -> Course {

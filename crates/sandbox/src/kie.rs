@@ -24,7 +24,7 @@ use crate::{
     callback::Order,
     directive::Outcome,
     inputs,
-    job::{Job, Reading, State as JobState, directive_of},
+    job::{Job, State as JobState, directive_of},
     made,
 };
 
@@ -306,13 +306,7 @@ impl Task {
             "resultJson": "", "failCode": "", "failMsg": "", "costTime": null, "completeTime": null,
             "createTime": millis(self.job.start), "updateTime": millis(now_micros()),
         });
-        match self.job.directive {
-            Reading::Whole => record,
-            Reading::Partly => {
-                let words = "the directive in the input was not fully understood";
-                answer::with(record, "sandbox", json!(words))
-            }
-        }
+        self.job.with_word(record)
     }
 }
 

@@ -4,17 +4,27 @@
 //! | file | what |
 //! |---|---|
 //! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
-//! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions` |
-//! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent` |
+//! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions`; pictures: `/{provider}/v1/images/generations`, `…/edits` |
+//! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent`, pictures among it; its films (`veo.rs`): `…:predictLongRunning` |
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
+//! | `ark.rs` | Seedream and Seedance at Ark: `/ark/api/v3/images/generations`, `/ark/api/v3/contents/generations/tasks` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
 //! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
+//! | `ideogram.rs` | Ideogram's second API: `/ideogram/v2/image/{way}/{model}`, `/ideogram/v2/generations/{id}` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
 //! | `suno.rs`, `suno/` | Suno as kie.ai and sunoapi.org serve it: `/{provider}/api/v1/generate…`, `/{provider}/api/v1/suno/cover/…` |
 //! | `replicate.rs`, `replicate/` | Replicate: `/replicate/v1/models/{model}/predictions`, `/replicate/v1/predictions/{id}`, its `/cancel` |
+//! | `xai.rs` | xAI's pictures and films: `/xai/v1/images/…`, `/xai/v1/videos/…` |
+//! | `kling.rs` | Kling, in both generations: `/kling/{kind}/{model}`, `/kling/tasks`, `/kling/v1/{what}/{kind}` |
+//! | `minimax.rs` | MiniMax: `/minimax/v1/video_generation`, its query and file; `/minimax/v1/music_generation` |
+//! | `dashscope.rs` | Alibaba's Model Studio: `/dashscope/api/v1/services/…`, `/dashscope/api/v1/tasks/{id}`, its `/cancel` |
+//! | `vidu.rs` | Vidu: `/vidu/ent/v2/{kind}`, `/vidu/ent/v2/tasks/{id}/creations`, its `/cancel` |
+//! | `pixverse.rs`, `pixverse/` | PixVerse: `/pixverse/openapi/v2/image/upload`, `…/video/{kind}/generate`, `…/video/result/{id}` |
 //! | `rest.rs` | a provider that only a file describes: `/rest/jobs`, `/rest/jobs/{id}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
+//! | `at_once.rs` | providers of media that answer a submit with what they made |
 //! | `job.rs` | jobs of media providers, each whole in its id |
+//! | `work.rs`, `work/` | what simulators of jobs share: taking one, refusing it, finding it again; tables of fields |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
 //! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
@@ -29,20 +39,27 @@
 
 mod answer;
 mod anthropic;
+mod ark;
+mod at_once;
 mod bfl;
 mod bill;
 mod callback;
 mod config;
+mod dashscope;
 pub mod directive;
 mod error;
 mod fal;
 mod gemini;
+mod ideogram;
 mod inputs;
 mod job;
 mod kie;
+mod kling;
 mod made;
+mod minimax;
 mod openai;
 mod picture;
+mod pixverse;
 mod post;
 mod replicate;
 mod rest;
@@ -50,7 +67,10 @@ mod signer;
 mod stripe;
 mod suno;
 mod tokens;
+mod vidu;
 mod words;
+mod work;
+mod xai;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -117,10 +137,17 @@ impl Sandbox {
             .route("/anthropic/v1/messages", post(anthropic::complete))
             .route("/gemini/v1beta/models/{call}", post(gemini::generate))
             .route(
+                "/gemini/v1beta/models/{model}/operations/{id}",
+                get(gemini::veo::operation),
+            )
+            .route("/gemini/v1beta/files/{file}", get(gemini::veo::download))
+            .route(
                 "/{provider}/v1/models/{call}",
                 post(gemini::generate_elsewhere),
             )
             .route("/{provider}/v1/embeddings", post(openai::embed))
+            .route("/{provider}/v1/images/generations", post(openai::generate))
+            .route("/{provider}/v1/images/edits", post(openai::edit))
             .route(
                 "/gemini/v1beta/openai/embeddings",
                 post(openai::embed_as_google),
@@ -140,9 +167,17 @@ impl Sandbox {
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
             .route("/kie/api/v1/chat/credit", get(kie::credit))
+            .merge(ark::router())
+            .merge(ideogram::router())
             .merge(suno::router())
             .merge(replicate::router())
             .merge(rest::router())
+            .merge(xai::router())
+            .merge(kling::router())
+            .merge(minimax::router())
+            .merge(dashscope::router())
+            .merge(vidu::router())
+            .merge(pixverse::router())
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

@@ -72,7 +72,13 @@ pub(crate) const MAX_SIDE: u16 = 4_096;
 pub(crate) const MAX_SECONDS: u16 = 360;
 
 /// Headers that carry a key at one provider or another.
-const KEYS: [&str; 3] = ["authorization", "x-key", "x-api-key"];
+const KEYS: [&str; 5] = [
+    "authorization",
+    "x-key",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
 
 /// Where the file `number` (from 0) of a job is to be had until `expires`, in seconds UTC.
 pub(crate) fn link(origin: &str, provider: &str, job: &Job, number: u8, expires: i64) -> String {
@@ -96,14 +102,19 @@ pub(crate) async fn deliver(
     if expires < now / MICROS_PER_SECOND {
         return refused(StatusCode::FORBIDDEN, "the link has expired");
     }
-    let job = Job::decode(&file.job).filter(|job| job.state(now) == JobState::Ready);
-    let found = job.and_then(|job| Some((job.made.numbered(&file.file)?, job)));
+    send(&sandbox, &file.job, &file.file).await
+}
+
+/// The file `{number}.{extension}` of a job that is done.
+pub(crate) async fn send(sandbox: &Sandbox, job: &str, file: &str) -> Response {
+    let job = Job::decode(job).filter(|job| job.state(now_micros()) == JobState::Ready);
+    let found = job.and_then(|job| Some((job.made.numbered(file)?, job)));
     let Some((number, job)) = found else {
         return refused(StatusCode::NOT_FOUND, "there is no such file");
     };
     let content_type = job.made.kind.content_type();
     let cut = job.outcome == Outcome::Cut;
-    match make(&sandbox, job, number).await {
+    match make(sandbox, job, number).await {
         Ok(bytes) => {
             let whole = answer::text(StatusCode::OK, content_type, bytes.clone());
             if cut {
@@ -127,7 +138,7 @@ fn refused(status: StatusCode, text: &str) -> Response {
 }
 
 /// Makes a file off the async threads, a few at a time.
-async fn make(sandbox: &Sandbox, job: Job, number: u8) -> Result<Bytes, Error> {
+pub(crate) async fn make(sandbox: &Sandbox, job: Job, number: u8) -> Result<Bytes, Error> {
     // The semaphore is never closed; without a permit the file would only be made sooner.
     let _permit = sandbox.renders.acquire().await.ok();
     let made = tokio::task::spawn_blocking(move || render(&job, number)).await;

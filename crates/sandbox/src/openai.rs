@@ -4,6 +4,7 @@
 //! caller sees its request come through.
 
 mod embeddings;
+mod images;
 mod refusal;
 mod reply;
 mod request;
@@ -18,7 +19,10 @@ use chassis::clock::{MICROS_PER_SECOND, now_micros};
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 
-pub(crate) use self::embeddings::{embed, embed_as_google};
+pub(crate) use self::{
+    embeddings::{embed, embed_as_google},
+    images::{edit, generate},
+};
 use self::{
     refusal::{Dialect, Refusal},
     reply::{Identity, Reply, frame},

@@ -24,6 +24,7 @@ use crate::{
     Sandbox, answer, bill,
     callback::Order,
     directive::Outcome,
+    inputs,
     job::{Job, State as JobState, directive_of},
     made,
 };
@@ -136,9 +137,13 @@ async fn create(
     };
     let seed = input.get("seed").and_then(Value::as_i64);
     let input = Value::Object(input);
-    let directive = directive_of(&input, &sandbox.config.bounds());
+    let mut directive = directive_of(&input, &sandbox.config.bounds());
     if let Some(problem) = refusal(directive.outcome) {
         return problem.answer();
+    }
+    // It takes what it cannot fetch, and fails then.
+    if inputs::check(sandbox, &input).await.is_err() {
+        directive.outcome = Outcome::Fail;
     }
     let job = Job::new(&directive, sandbox.config.default_delay, seed, made);
     let prediction = Prediction { model, job };

@@ -24,7 +24,7 @@ use crate::{
     Sandbox, answer, bill,
     callback::Order,
     directive::Outcome,
-    job::{Job, Reading, State as JobState, directive_of},
+    job::{Job, State as JobState, directive_of},
     kie::Asked,
     made::{self, Kind, Made},
 };
@@ -158,13 +158,7 @@ async fn look(
         JobState::ContentModerated => ended("rejected", "policy", "The result was rejected."),
     };
     let body = answer::with(body, "id", json!(id));
-    let body = match job.directive {
-        Reading::Whole => body,
-        Reading::Partly => {
-            let words = "the directive in the input was not fully understood";
-            answer::with(body, "sandbox", json!(words))
-        }
-    };
+    let body = job.with_word(body);
     answer::json(StatusCode::OK, &body)
 }
 

@@ -34,6 +34,16 @@ pub struct Call {
     body: Bytes,
     first_byte_timeout: Option<Duration>,
     refusal: Refusal,
+    holds: Holds,
+}
+
+/// What an answer holds.
+#[derive(Clone, Copy)]
+enum Holds {
+    /// What there is to say.
+    Words,
+    /// What was made, as a file.
+    Result,
 }
 
 /// How a refusal is read where the adapter says nothing.
@@ -94,7 +104,15 @@ impl Call {
             body,
             first_byte_timeout: None,
             refusal: Refusal::Plain,
+            holds: Holds::Words,
         }
+    }
+
+    /// The same call, whose answer holds what was made, as a file: it may have `max_result_bytes`.
+    #[must_use]
+    pub fn for_a_result(mut self) -> Self {
+        self.holds = Holds::Result;
+        self
     }
 
     /// Another wait for the head of the answer than `first_byte_timeout`: short for polls, long for synchronous images.
@@ -158,11 +176,15 @@ impl ProviderClient {
             .unwrap_or(self.limits.first_byte_timeout)
             .min(self.limits.total_timeout);
         let refusal = call.refusal;
+        let max_bytes = match call.holds {
+            Holds::Words => self.limits.max_response_bytes,
+            Holds::Result => self.limits.max_result_bytes,
+        };
         let response = timeout(wait, self.http.request(call.into_request()?))
             .await
             .map_err(|_| Failure::timed_out(Wait::FirstByte))?
             .map_err(Failure::sending)?;
-        let reply = Reply::new(response, &self.limits, deadline);
+        let reply = Reply::new(response, &self.limits, (deadline, max_bytes));
         if reply.status().is_success() {
             return Ok(reply);
         }

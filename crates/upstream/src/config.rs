@@ -30,6 +30,8 @@ pub struct UpstreamConfig {
     pub total_timeout: Duration,
     /// The largest reply, buffered or streamed. Default 32 MiB.
     pub max_response_bytes: u64,
+    /// The largest reply that holds what was made, as a file in base64. Default 64 MiB: a picture of 4096 by 4096 points may be half of it.
+    pub max_result_bytes: u64,
     /// How much of a refusal's body is read in order to classify it. Default 64 KiB.
     pub max_error_bytes: u64,
     /// The largest server-sent event. Default 8 MiB: some providers put an image into one event.
@@ -114,6 +116,7 @@ impl Default for UpstreamConfig {
             idle_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(600),
             max_response_bytes: 32 * 1024 * 1024,
+            max_result_bytes: 64 * 1024 * 1024,
             max_error_bytes: 64 * 1024,
             max_event_bytes: 8 * 1024 * 1024,
             pool_idle_timeout: Duration::from_secs(90),

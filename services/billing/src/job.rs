@@ -49,7 +49,7 @@ impl Job {
                         () = tokio::time::sleep(pause) => {}
                         () = stop.stopping() => return,
                     }
-                    let done = db.alone(self.name, || work()).await;
+                    let done = db.alone(self.name, work).await;
                     if let Err(error) = done.map_err(Error::from).and_then(Option::transpose) {
                         warn!(error = %causes(&error), job = self.name, "cannot be done now");
                     }

@@ -14,7 +14,7 @@ use crate::{
     execute::{self, Candidate, ask},
     look::its_provider,
     pace::Call,
-    providers::{Cancelled, Progress},
+    providers::{Cancelled, Progress, has_made},
     read,
     state::State,
     stop::{Run, ask_to_stop, in_time},
@@ -92,6 +92,10 @@ async fn stop_at_its_provider(media: &Media, task: Task, since: Instant) -> Resu
     let (Some(job), Some(candidate)) = (task.job.clone(), its_provider(media, &task)) else {
         return Ok(());
     };
+    if has_made(&job) {
+        // Who keeps that must not be told that the task is to be cancelled: it would be thrown away, and is paid.
+        return Ok(());
+    }
     let runs = execute::runs(media, &task).await?;
     let run = runs.iter().find(|run| run.number == task.attempts);
     match run.and_then(|run| run.stop) {

@@ -1,6 +1,7 @@
 //! What an operator can set about media tasks, and about the files that customers upload.
 
 mod files;
+mod submit;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use upstream::{EgressConfig, UpstreamConfig};
 
 pub(crate) use self::files::{FileLimits, Looks, PassedAs};
+use self::submit::Submit;
 use crate::{providers::DeclaredLimits, storage::StorageConfig};
 
 /// A lease shorter than this could run out while its holder is only waiting for its turn.
@@ -63,7 +65,7 @@ pub struct Limits {
     /// A queued task is rung for again after this long. Default 1 min.
     #[serde(with = "duration")]
     pub ring_again: Duration,
-    /// Accepting tasks.
+    /// Accepting tasks, and giving them to providers.
     pub submit: Submit,
     /// Going on while the queue is away.
     pub fallback: Fallback,
@@ -71,32 +73,6 @@ pub struct Limits {
     pub poll: Poll,
     /// Keeping what tasks made.
     pub outputs: Outputs,
-}
-
-/// `limits.media.submit`: accepting tasks.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Submit {
-    /// A task whose price was not held after this long is dropped. Default 1 min.
-    #[serde(with = "duration")]
-    pub reserve: Duration,
-    /// How long an Idempotency-Key is guarded. Default 24 h.
-    #[serde(with = "duration")]
-    pub idempotency: Duration,
-    /// How long a repeat waits for a first request that is being accepted before it is told that that one is still running.
-    /// Default 2 s.
-    #[serde(with = "duration")]
-    pub wait: Duration,
-    /// How long billing may take to answer a hold, tries included. Default 2 s.
-    #[serde(with = "duration")]
-    pub hold_timeout: Duration,
-    /// How long writing down that a task is accepted may take, its price being held, tries included. Default 2 s.
-    #[serde(with = "duration")]
-    pub accept_timeout: Duration,
-    /// Tasks that an account may have open at once, in each mode, whatever its keys may. Default 0: not limited.
-    pub max_open_tasks: u32,
-    /// Bytes of a message to media, which carries a customer's body. Default 4 MiB.
-    pub max_message_bytes: usize,
 }
 
 /// `limits.media.fallback`: going on while the queue is away. Then tasks are taken straight from the database, at a lower rate.
@@ -234,6 +210,7 @@ impl Config {
                 "limits.media.lease must be at least 1s".to_owned(),
             ));
         }
+        config.limits.submit.check()?;
         config.limits.poll.cancel.check()?;
         config.limits.outputs.check()?;
         config.files.check()?;
@@ -325,20 +302,6 @@ impl Default for Limits {
             fallback: Fallback::default(),
             poll: Poll::default(),
             outputs: Outputs::default(),
-        }
-    }
-}
-
-impl Default for Submit {
-    fn default() -> Self {
-        Self {
-            reserve: Duration::from_secs(60),
-            idempotency: Duration::from_secs(24 * 3600),
-            wait: Duration::from_secs(2),
-            hold_timeout: Duration::from_secs(2),
-            accept_timeout: Duration::from_secs(2),
-            max_open_tasks: 0,
-            max_message_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -1,27 +1,35 @@
 //! One step of one task: submit it here, or look how it stands (`look.rs`). All the branching of a task's life at a provider is in these two.
 
-use std::{collections::HashSet, time::Duration};
+mod before;
+mod untaken;
+
+use std::time::Duration;
 
 use chassis::{
-    clock::micros,
     config::Access,
     failpoint::{Point, reach},
 };
-use domain::{FileId, catalogue::ProviderRoute, charge::Ending};
+use domain::{
+    FileId, Mode,
+    catalogue::{ProviderRoute, Resolved},
+    charge::Ending,
+};
 use proto::code;
-use tracing::warn;
-use upstream::{Class, Failure, Wait};
+use upstream::{Failure, Trust, Wait};
 
+pub(crate) use self::before::Before;
+use self::untaken::Untaken;
 use crate::{
     Error, Media,
     finish::Failed,
-    inputs::{self, Filled, Unfilled},
+    inputs::{self, Fetched, Filled, Unfilled},
     late, lengths,
     look::{self, Made},
     moves::Move,
     outputs::Place,
-    pace::Call,
-    providers::{MediaProvider, Order, Started},
+    pace::{Asker, Call, Wants},
+    places,
+    providers::{Answers, MediaProvider, Order, Started, Takes},
     state::{Event, Step},
     store::{
         self,
@@ -30,8 +38,8 @@ use crate::{
     task::Task,
 };
 
-/// When a task comes again whose files found no room.
-const ROOM_WAIT: Duration = Duration::from_millis(250);
+/// A call that lasts as long as the work is not begun in this last part of a task's time: it would not end in it, and be paid for.
+const LAST_PART: i64 = 10;
 
 /// Moves a task on that this worker has the lease of.
 pub(crate) async fn execute(media: &Media, task: Task) -> Result<(), Error> {
@@ -55,111 +63,229 @@ pub(crate) async fn start(media: &Media, task: Task) -> Result<(), Error> {
         let why = Failed::of(Ending::Internal, code::INTERNAL);
         return media.fail(task, why, None).await.map(drop);
     }
+    let before = Before::of(media, &task).await?;
+    if is_in_vain(media, &task, &before) {
+        return untaken::come_again(media, task, Wants::Place).await;
+    }
     match inputs::filled(media, &task).await? {
-        Ok(filled) => Box::pin(submit(media, task, filled)).await,
-        Err(Unfilled::Full) => come_again(media, task).await,
+        Ok(filled) => Box::pin(submit(media, task, (filled, before))).await,
+        Err(Unfilled::Full) => untaken::come_again(media, task, Wants::Bytes).await,
         Err(Unfilled::Gone(file)) => media.fail(task, Failed::gone(file), None).await.map(drop),
     }
 }
 
-async fn submit(media: &Media, task: Task, filled: Filled) -> Result<(), Error> {
+/// Whether none can be asked now, whatever it would be given: each would need a place for a call that lasts, and there is none.
+fn is_in_vain(media: &Media, task: &Task, before: &Before) -> bool {
+    let asked = before.left(candidates(media, task));
+    let is_long = |candidate: &Candidate<'_>| match candidate.answers() {
+        Answers::AtOnce => true,
+        Answers::Later => false,
+    };
+    let pace = &media.peers.pace;
+    !asked.is_empty() && asked.iter().all(is_long) && !pace.has_place_for_a_call(&asker(task))
+}
+
+/// A task that wants something of this process.
+fn asker(task: &Task) -> Asker {
+    Asker {
+        owner: inputs::owner(task),
+        task: task.id,
+        since: task.created_at,
+    }
+}
+
+async fn submit(
+    media: &Media,
+    task: Task,
+    (filled, before): (Filled, Before),
+) -> Result<(), Error> {
     let mut task = task;
     reach(Point::MediaBeforeSubmit);
-    let failed = failed_before(media, &task).await?;
-    let (mut refusal, mut full): (Option<Failure>, Vec<&str>) = (None, Vec::new());
-    for candidate in able(media, &task, filled.linked) {
+    let mut untaken = Untaken::default();
+    for candidate in before.left(able(media, &task, filled.linked)) {
         let provider = candidate.route.provider.as_str();
-        if failed.contains(provider) || full.contains(&provider) {
+        if untaken.is_past(provider) {
             continue;
         }
+        note_refusal(media, &task, untaken.refusal()).await?;
+        let Some(place) = Stay::of(media, &task, &candidate) else {
+            untaken.note_crowded(provider);
+            continue;
+        };
         if !media.enter(&task, provider).await {
-            full.push(provider);
+            untaken.note_full(provider);
             continue;
         }
-        if let Some(words) = lengths::of_urls(media, &task).await {
+        // They were looked at before anybody was asked.
+        if untaken.refusal().is_none()
+            && let Some(words) = lengths::of_urls(media, &task).await
+        {
             media.leave_unused(&task).await;
             let why = Failed::seen_too_long(words);
             return media.fail(task, why, None).await.map(drop);
         }
-        if refusal.is_some() {
+        let given = match given(media, &task, (&filled, &candidate)).await? {
+            Ok(given) => given,
+            Err(failure) => {
+                media.leave_unused(&task).await;
+                untaken.note_unfit(provider, failure);
+                continue;
+            }
+        };
+        if !place.has_time(media, &task) {
+            media.leave_unused(&task).await;
+            untaken.note_late(provider);
+            continue;
+        }
+        if untaken.refusal().is_some() {
             task.attempts = task.attempts.saturating_add(1);
         }
-        if !note_submit(media, &task, &candidate, refusal.as_ref()).await? {
+        if !note_submit(media, &task, &candidate, untaken.refusal()).await? {
             // This worker slept past its lease, and another one has the task.
             return Ok(());
         }
-        match order(media, &task, &candidate, &filled).await {
+        match call(media, &task, &candidate, given.parameters()).await {
             Ok(started) => {
                 reach(Point::MediaAfterSubmit);
                 // What the provider has, nobody has to keep in memory.
+                drop(given);
                 drop(filled);
-                return accepted(media, task, &candidate, started).await;
+                // What it has answered, somebody has, until it is kept.
+                let kept = accepted(media, task, &candidate, started).await;
+                drop(place);
+                return kept;
             }
-            Err(failure) => {
-                upstream::report(provider, "submit", &failure);
-                media.heed(task.mode, provider, Call::Submit, &failure);
-                if !failure.another_may_serve() {
-                    return refused(media, task, &failure, Others::Asked).await;
-                }
-                refusal = Some(failure);
+            Err(failure) if untaken::may_go_on(&failure) => {
+                untaken.note_refusal(provider, failure);
             }
+            Err(failure) => return untaken::refused(media, task, &failure).await,
         }
     }
-    match refusal {
-        Some(failure) if full.is_empty() => refused(media, task, &failure, Others::Asked).await,
-        Some(failure) => refused(media, task, &failure, Others::Full).await,
-        None if full.is_empty() => {
-            let why = nobody(media, &task, (&filled, &failed));
-            media.fail(task, why, None).await.map(drop)
+    untaken::leave(media, task, (&filled, &before), untaken).await
+}
+
+/// How long a call to a provider lasts.
+enum Stay {
+    /// Until the provider has taken the task.
+    Short,
+    /// As long as the work, in a place that there is for it.
+    Long { _place: places::Place },
+}
+
+/// What one provider is given.
+enum Given<'a> {
+    /// What any is.
+    Filled(&'a Filled),
+    /// The bytes in the place of every URL.
+    Fetched(Fetched),
+}
+
+/// What this provider is given.
+///
+/// # Errors
+/// The inner one: why it cannot be.
+async fn given<'a>(
+    media: &Media,
+    task: &Task,
+    (filled, candidate): (&'a Filled, &Candidate<'_>),
+) -> Result<Result<Given<'a>, Failure>, Error> {
+    match candidate.adapter.takes() {
+        Takes::Links => Ok(Ok(Given::Filled(filled))),
+        Takes::Bytes => {
+            let fetched = Box::pin(inputs::fetched(media, task, filled.inside)).await?;
+            Ok(fetched.map(Given::Fetched))
         }
-        None => media.wait_for_room(task, &full).await,
     }
 }
 
-/// Asks a provider to take a task.
-async fn order(
+/// Submits it, once.
+async fn call(
     media: &Media,
     task: &Task,
     candidate: &Candidate<'_>,
-    filled: &Filled,
+    parameters: &Resolved,
 ) -> Result<Started, Failure> {
+    let (route, adapter) = (candidate.route, candidate.adapter);
     let callback = media.config.poll.callbacks.enabled;
     let callback = callback.then(|| media.viewer.callback(task)).flatten();
-    let input = candidate.route.input(&filled.parameters);
+    let input = route.input(parameters);
     let order = Order {
-        model: &candidate.route.model,
+        model: &route.model,
         parameters: &input,
         callback: callback.as_deref(),
     };
-    let started = candidate.adapter.start(&candidate.access, &order);
-    ask(media, "submit", candidate.route, started).await
+    let wait = longest_call(media, task, candidate.answers());
+    let started = adapter.start(&candidate.access, &order);
+    let answered = ask_within(("submit", wait), route, started).await;
+    if let Err(failure) = &answered {
+        upstream::report(&route.provider, "submit", failure);
+        media.heed(task.mode, &route.provider, Call::Submit, failure);
+    }
+    answered
 }
 
-/// Why nobody is asked.
-fn nobody(media: &Media, task: &Task, (filled, failed): (&Filled, &HashSet<String>)) -> Failed {
-    if !failed.is_empty() {
-        return Failed::of(Ending::Overloaded, code::UPSTREAM_FAILED);
+/// How long a submit may take.
+fn longest_call(media: &Media, task: &Task, answers: Answers) -> Duration {
+    match (answers, task.mode) {
+        (Answers::Later, _) => media.config.call_timeout,
+        // Whatever comes after the deadline is nobody's.
+        (Answers::AtOnce, Mode::Live) => media.config.submit.result_timeout.min(left(media, task)),
+        // Nothing is being made, and a process that stops waits for it.
+        (Answers::AtOnce, Mode::Test) => media.config.call_timeout.min(left(media, task)),
     }
-    match filled.linked {
-        // It could be fetched when the task was accepted.
-        Some(file) if !candidates(media, task).is_empty() => {
-            warn!(
-                task.id = %task.id,
-                "no provider can fetch an uploaded file, which is given by a link: server.public_url is not public"
-            );
-            Failed::out_of_reach(file)
+}
+
+/// The time that a task still has.
+pub(crate) fn left(media: &Media, task: &Task) -> Duration {
+    let left = task.deadline_at.saturating_sub(media.db.now_micros());
+    Duration::from_micros(u64::try_from(left).unwrap_or_default())
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    fn answers(&self) -> Answers {
+        self.adapter.answers(&self.route.model)
+    }
+}
+
+// === impl Given ===
+
+impl Given<'_> {
+    fn parameters(&self) -> &Resolved {
+        match self {
+            Self::Filled(filled) => &filled.parameters,
+            Self::Fetched(fetched) => &fetched.parameters,
         }
-        Some(_) | None => Failed::of(Ending::NoProvider, code::NO_PROVIDER),
     }
 }
 
-/// The providers that had the task before, and failed it. None is asked a second time.
-pub(crate) async fn failed_before(media: &Media, task: &Task) -> Result<HashSet<String>, Error> {
-    if task.attempts <= 1 {
-        return Ok(HashSet::new());
+// === impl Stay ===
+
+impl Stay {
+    /// A call to this candidate; `None`: one that lasts as long as the work, for which there is no place.
+    fn of(media: &Media, task: &Task, candidate: &Candidate<'_>) -> Option<Self> {
+        match candidate.answers() {
+            Answers::Later => Some(Self::Short),
+            Answers::AtOnce => {
+                let place = media.peers.pace.place_for_a_call(&asker(task));
+                place.map(|place| Self::Long { _place: place })
+            }
+        }
     }
-    let failed = runs(media, task).await?.into_iter().filter(Run::has_failed);
-    Ok(failed.map(|run| run.provider).collect())
+
+    /// Whether it may end in the time that its task still has.
+    fn has_time(&self, media: &Media, task: &Task) -> bool {
+        let least = match self {
+            Self::Short => Duration::ZERO,
+            Self::Long { .. } => {
+                let all = task.deadline_at.saturating_sub(task.created_at);
+                let part = all.checked_div(LAST_PART).unwrap_or_default();
+                Duration::from_micros(u64::try_from(part).unwrap_or_default())
+            }
+        };
+        left(media, task) > least
+    }
 }
 
 pub(crate) async fn runs(media: &Media, task: &Task) -> Result<Vec<Run>, Error> {
@@ -170,7 +296,8 @@ pub(crate) async fn runs(media: &Media, task: &Task) -> Result<Vec<Run>, Error> 
     media.patiently("look at the runs of a task", runs).await
 }
 
-/// The providers that can be asked, in order. One that is no longer configured is passed over.
+/// The providers that can be asked, in order. One that is no longer configured is passed over, and so is one whose credential is for others
+/// of its models.
 pub(crate) fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>> {
     let Some(model) = media.catalogue.find(&task.model) else {
         return Vec::new();
@@ -182,6 +309,7 @@ pub(crate) fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>
         .filter_map(|route| {
             let adapter = media.providers.get(route.adapter.as_str())?;
             let access = media.accesses.access(task.mode, &route.provider)?;
+            adapter.can(&access, &route.model).then_some(())?;
             Some(Candidate {
                 route,
                 adapter: adapter.as_ref(),
@@ -199,9 +327,26 @@ pub(crate) fn able<'a>(
 ) -> Vec<Candidate<'a>> {
     let mut able = candidates(media, task);
     able.retain(|candidate| {
-        linked.is_none() || media.viewer.is_reached_from(&candidate.access.base_url)
+        let is_given_none = linked.is_none() || candidate.adapter.takes() == Takes::Bytes;
+        is_given_none || media.viewer.is_reached_from(&candidate.access.base_url)
     });
     able
+}
+
+/// Before another provider is asked, for which much may have to be waited: what the one said that was asked before in this step. If this
+/// process dies meanwhile, it is known that nobody has the task.
+async fn note_refusal(media: &Media, task: &Task, refusal: Option<&Failure>) -> Result<(), Error> {
+    let Some(refusal) = refusal else {
+        return Ok(());
+    };
+    let finding = Finding::failed(Outcome::Refused, refusal.class().as_str());
+    let run = (task.id, task.attempts);
+    let note = || {
+        media.db.write(move |connection| {
+            Box::pin(async move { store::attempt::note(connection, run, None, finding).await })
+        })
+    };
+    media.patiently("note a refusal", note).await
 }
 
 /// From here on the provider may have it. `before`: the refusal of the one that was asked before in this step. `false`: the task is no
@@ -232,8 +377,16 @@ pub(crate) async fn ask<T>(
     route: &ProviderRoute,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    ask_within((what, media.config.call_timeout), route, call).await
+}
+
+async fn ask_within<T>(
+    (what, wait): (&'static str, Duration),
+    route: &ProviderRoute,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let in_time = async {
-        tokio::time::timeout(media.config.call_timeout, call)
+        tokio::time::timeout(wait, call)
             .await
             .unwrap_or_else(|_| Err(Failure::timed_out(Wait::End)))
     };
@@ -241,7 +394,7 @@ pub(crate) async fn ask<T>(
 }
 
 /// The provider has the job. Where it has answered with what it made, this worker goes on with that; if it dies before that is kept, it is
-/// lost, and the task fails with the next look.
+/// lost, and the task fails with the next look, unless the job's name leads to it.
 async fn accepted(
     media: &Media,
     task: Task,
@@ -253,7 +406,11 @@ async fn accepted(
         return Ok(());
     };
     let provider = &candidate.route.provider;
-    taken.after.due_at = media.first_look(&taken.after, provider);
+    taken.after.due_at = match candidate.answers() {
+        Answers::Later => media.first_look(&taken.after, provider),
+        // It is over, however it ended.
+        Answers::AtOnce => now,
+    };
     taken.after.provider = Some(provider.clone());
     taken.after.job = Some(started.job.clone());
     taken.after.polls = 0;
@@ -264,94 +421,24 @@ async fn accepted(
         cost: started.cost,
         ..Finding::default()
     });
-    if started.text.is_some() {
+    if started.is_done() {
         taken.after.lease_until = media.lease().until;
     }
     let running = taken.after.clone();
     if !media.make(taken).await? {
         return late::leave(media, (task, provider.clone()), started).await;
     }
-    let Some(text) = &started.text else {
+    if !started.is_done() {
         return Ok(());
-    };
+    }
+    let text = started.text.iter().map(|text| Place::Text(text));
+    let files = started.files.iter().map(|url| Place::of(url));
+    let headers = candidate.adapter.file_headers(&candidate.access);
     let made = Made {
-        files: vec![Place::Text(text)],
+        files: text.chain(files).collect(),
         about: Vec::new(),
         cost: started.cost,
-        origin: &candidate.access.base_url,
+        trust: Trust::Keyed(&candidate.access.base_url, &headers),
     };
     Box::pin(look::store_outputs(media, running, made)).await
-}
-
-/// What is known of the providers beside the one that refused a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Others {
-    /// None is left to be asked.
-    Asked,
-    /// One is left, which had no room.
-    Full,
-}
-
-/// No provider took the task. Busy ones are asked again later; what may have been taken is not submitted twice.
-async fn refused(
-    media: &Media,
-    task: Task,
-    failure: &Failure,
-    others: Others,
-) -> Result<(), Error> {
-    if !failure.outcome_known() {
-        if media
-            .fail(
-                task,
-                Failed::of(Ending::SubmitUnknown, code::SUBMIT_OUTCOME_UNKNOWN),
-                None,
-            )
-            .await?
-        {
-            media.metrics.unknown_submits.inc();
-        }
-        return Ok(());
-    }
-    // A provider that only asks for patience gets it, until the deadline.
-    let patience =
-        failure.class() == Class::RateLimited || task.attempts < media.config.max_attempts;
-    if others == Others::Full || failure.retryable() && patience {
-        return put_back(media, task, failure).await;
-    }
-    media
-        .fail(
-            task,
-            Failed::provider(failure),
-            Finding::failed(Outcome::Refused, failure.class().as_str()),
-        )
-        .await
-        .map(drop)
-}
-
-/// There is no room for the task's files inside of a request: it comes again a little later, as if it had not been taken.
-async fn come_again(media: &Media, task: Task) -> Result<(), Error> {
-    media.leave_unused(&task).await;
-    let Some(mut back) = Move::of(task, Event::PutBack) else {
-        return Ok(());
-    };
-    back.after.attempts = back.after.attempts.saturating_sub(1);
-    back.after.not_before = media.db.now_micros().saturating_add(micros(ROOM_WAIT));
-    back.after.due_at = back.after.not_before;
-    media.make(back).await.map(drop)
-}
-
-async fn put_back(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
-    let asked = failure.retry_after();
-    let doublings = u32::try_from(task.attempts).unwrap_or(u32::MAX).min(5);
-    let backoff = Duration::from_millis(250).saturating_mul(2_u32.saturating_pow(doublings));
-    let Some(mut back) = Move::of(task, Event::PutBack) else {
-        return Ok(());
-    };
-    back.after.not_before = media
-        .db
-        .now_micros()
-        .saturating_add(micros(asked.unwrap_or(backoff)));
-    back.after.due_at = back.after.not_before;
-    back.run = Some(Finding::failed(Outcome::Refused, failure.class().as_str()));
-    media.make(back).await.map(drop)
 }

@@ -1,6 +1,8 @@
 //! Uploaded files as inputs of tasks: a `file_…` in the place of a URL. It is checked at the submit, and stands in the task as it came. A
 //! provider is given a signed link of ours that lives as long as the task may, or the bytes themselves; it never sees the id.
 
+mod fetched;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,6 +15,7 @@ use futures::TryStreamExt as _;
 use proto::{Code, Fault, Kind, Violation, code};
 use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use self::fetched::{Fetched, fetched};
 use crate::{
     Error, Media,
     config::PassedAs,
@@ -31,7 +34,9 @@ pub(crate) struct Filled {
     pub(crate) parameters: Resolved,
     /// The first file that is given by a link: who is asked must be able to fetch it.
     pub(crate) linked: Option<FileId>,
-    /// The room of those that are inside, as long as they are.
+    /// How many bytes of files are inside.
+    pub(crate) inside: u64,
+    /// The room of those, as long as they are.
     _room: Room,
 }
 
@@ -66,6 +71,7 @@ impl Filled {
         Self {
             parameters,
             linked: None,
+            inside: 0,
             _room: None,
         }
     }
@@ -206,6 +212,7 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, 
     Ok(Ok(Filled {
         parameters: model.with_urls(&parameters, other),
         linked: plan.linked.first().copied(),
+        inside: plan.bytes,
         _room: room,
     }))
 }
@@ -272,6 +279,9 @@ fn link(media: &Media, task: &Task, id: FileId) -> String {
 async fn data(media: &Media, file: &File) -> Result<String, Error> {
     let parts = media.kept.uploads.read(file.id, 0..file.bytes).await?;
     let parts: Vec<_> = parts.try_collect().await?;
-    let bytes = STANDARD.encode(parts.concat());
-    Ok(format!("data:{};base64,{bytes}", file.content_type))
+    Ok(data_url(&file.content_type, &parts.concat()))
+}
+
+fn data_url(content_type: &str, bytes: &[u8]) -> String {
+    format!("data:{content_type};base64,{}", STANDARD.encode(bytes))
 }

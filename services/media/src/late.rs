@@ -185,6 +185,8 @@ async fn put_off(media: &Media, late: &Late, until: i64) -> Result<(), Error> {
 async fn stand(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<Seen, Error> {
     let checked = candidate.adapter.check(&candidate.access, &late.job);
     Ok(match ask(media, "check", candidate.route, checked).await {
+        // It may say a moment later where they are.
+        Ok(Progress::Done { files, .. }) if files.is_empty() => Seen::Told(again(media, late)),
         Ok(Progress::Done { cost, .. }) => Seen::Told(Finding {
             outcome: Some(Outcome::Succeeded),
             cost,
@@ -271,14 +273,29 @@ pub(crate) async fn leave(
     (task, provider): (Task, String),
     started: Started,
 ) -> Result<(), Error> {
-    let look_at = media.config.poll.late.at_once(media.db.now_micros());
-    let (id, name, is_done) = (task.id, provider.clone(), started.text.is_some());
+    let (id, name, is_done) = (task.id, provider.clone(), started.is_in_answer());
+    let (outcome, look_at) = if is_done {
+        // There is nothing to look at.
+        (Outcome::Succeeded, None)
+    } else {
+        let look_at = media.config.poll.late.at_once(media.db.now_micros());
+        (Outcome::Accepted, look_at)
+    };
+    let found = Finding {
+        outcome: Some(outcome),
+        cost: started.cost,
+        look_at,
+        ..Finding::default()
+    };
+    let Started { job, files, .. } = started;
+    // What came inside of the answer is nobody's.
+    drop(files);
     let note = || {
-        let (task, provider, started) = (task.clone(), provider.clone(), started.clone());
+        let (task, provider, job) = (task.clone(), provider.clone(), job.clone());
         media.db.write(move |connection| {
             Box::pin(async move {
                 let of = (&task, provider.as_str());
-                store::attempt::left(connection, of, &started, look_at).await
+                store::attempt::left(connection, of, &job, found).await
             })
         })
     };

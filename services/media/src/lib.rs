@@ -19,9 +19,12 @@
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs`, `look.rs` | one step of one task: a submit, or a look how it stands |
+//! | `execute/before.rs` | who had a task before, or would not have it |
+//! | `execute/untaken.rs` | what becomes of a task that no provider has taken |
 //! | `late.rs` | looks at jobs that nobody waits for any more |
 //! | `stop.rs` | asks a provider to stop a job, for whoever wants it |
-//! | `pace.rs` | when jobs are looked at, and how much each provider is asked |
+//! | `pace.rs`, `pace/calls.rs` | when jobs are looked at, and how much each provider is asked; how many calls last at once |
+//! | `pace/waiting.rs` | whose turn it is among those that come again |
 //! | `line.rs` | tasks that wait for room at their providers, and whose turn it is |
 //! | `moves.rs` | every change of a task, in one transaction, fenced |
 //! | `finish.rs` | the end of a task, whichever |
@@ -32,7 +35,7 @@
 //! | `outputs.rs` | what tasks made: fetched, kept, read |
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
-//! | `inputs.rs`, `lengths.rs` | such files as inputs of tasks; how long what a task is given may last |
+//! | `inputs.rs`, `lengths.rs` | such files as inputs of tasks, and the bytes of all inputs for who fetches nothing; how long what a task is given may last |
 //! | `retention.rs` | how long files are kept, as everybody's or by an operator's word |
 //! | `origin.rs` | the earlier task that a task goes on from |
 //! | `kind.rs`, `uploads.rs` | what such a file is, by its bytes; where they are kept |
@@ -238,7 +241,7 @@ impl Media {
         deps.models.check()?;
         let providers = deps.models.polls();
         let live = Arc::clone(&deps.live);
-        let pace = Pace::read(&deps.settings, &config.limits.poll, &providers, live)?;
+        let pace = Pace::read(&deps.settings, &config.limits, &providers, live)?;
         let accesses = accesses(&deps.settings, &deps.models, deps.sandbox_url.as_deref())?;
         let cut_off = out_of_reach(&deps.settings, &deps.models, &deps.public_url)?;
         if !cut_off.is_empty() {
@@ -332,7 +335,9 @@ pub fn out_of_reach(
         let access = accesses.access(Mode::Live, name);
         access.is_some_and(|access| is_public(access.base_url.as_str()))
     };
-    let names: BTreeSet<&str> = providers_of(&models.catalogue)
+    let names: BTreeSet<&str> = routes(&models.catalogue)
+        .filter(|(_, route)| !providers::GIVEN_BYTES.contains(&route.adapter.as_str()))
+        .map(|(_, route)| route.provider.as_str())
         .filter(is_out_there)
         .collect();
     Ok(names.into_iter().map(str::to_owned).collect())

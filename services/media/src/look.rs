@@ -9,12 +9,11 @@ use proto::code;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use upstream::{EgressError, Failure};
-use url::Url;
+use upstream::{Class, EgressError, Failure, Trust};
 
 use crate::{
     Error, Media,
-    execute::{Candidate, able, ask, candidates, failed_before, runs, start},
+    execute::{Before, Candidate, able, ask, candidates, runs, start},
     finish::Failed,
     inputs,
     metrics::ByProvider,
@@ -35,6 +34,10 @@ use crate::{
 /// What a provider answers for a file that is not there, and after how many such answers in a row it never will be.
 const GONE: [u16; 3] = [403, 404, 410];
 const GONE_AFTER: i64 = 5;
+/// After so many looks in a row at a job that is done, without a file that it made, there is none.
+const EMPTY_AFTER: i64 = 5;
+/// How far a job is that is done.
+const DONE: i64 = 100;
 
 /// Looks how a task stands at its provider.
 pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
@@ -59,12 +62,16 @@ pub(crate) async fn look(media: &Media, task: Task) -> Result<(), Error> {
             };
             still_running(media, task, seen).await
         }
+        Ok(Progress::Done { files, cost, .. }) if files.is_empty() => {
+            without_files(media, task, cost).await
+        }
         Ok(Progress::Done { files, about, cost }) => {
+            let headers = candidate.adapter.file_headers(&candidate.access);
             let made = Made {
                 files: files.iter().map(|url| Place::Url(url)).collect(),
                 about,
                 cost,
-                origin: &candidate.access.base_url,
+                trust: Trust::Keyed(&candidate.access.base_url, &headers),
             };
             store_outputs(media, task, made).await
         }
@@ -130,7 +137,7 @@ async fn is_to_be_stopped(media: &Media, task: &Task, at: &Candidate<'_>) -> Res
 }
 
 /// The job is over, without a result. Where that is the provider's own doing, another one may be asked; and a customer who asked for it to
-/// be cancelled gets that.
+/// be cancelled gets that. What one finds wrong another may make, as at a submit.
 async fn job_failed(media: &Media, task: Task, failure: &Failure) -> Result<(), Error> {
     let reason = failure.class().as_str();
     let failed = Finding::failed(Outcome::Failed, reason);
@@ -139,7 +146,8 @@ async fn job_failed(media: &Media, task: Task, failure: &Failure) -> Result<(), 
         let stopped = Finding::from(Some(Outcome::Failed));
         return media.withdraw_after(task, stopped).await.map(drop);
     }
-    if is_its_own && another_is_left(media, &task).await? {
+    let may_pass = is_its_own || failure.class() == Class::Invalid;
+    if may_pass && task.cancel_asked_at == 0 && another_is_left(media, &task).await? {
         return pass_on(media, task, failed).await;
     }
     media
@@ -176,16 +184,36 @@ async fn wasted(
     Ok(())
 }
 
+/// The provider calls the job done, and does not say where the files are. They may be there a moment later.
+async fn without_files(media: &Media, task: Task, cost: Option<Cost>) -> Result<(), Error> {
+    if task.progress != Some(DONE) {
+        // Looks that failed before say nothing of files.
+        let due_at = media.next_look(&task);
+        let change = Move::seen(task, |task| {
+            task.progress = Some(DONE);
+            task.poll_failures = 1;
+            task.due_at = due_at;
+        });
+        return media.make(change).await.map(drop);
+    }
+    if task.poll_failures < EMPTY_AFTER {
+        warn!(task.id = %task.id, "the provider calls a job done, without a file");
+        return look_failed(media, task, None).await;
+    }
+    let failure = Failure::malformed("a finished job has no file");
+    Box::pin(wasted(media, task, &failure, cost)).await
+}
+
 /// Whether there is a provider that did not have the task yet, and time for it.
 async fn another_is_left(media: &Media, task: &Task) -> Result<bool, Error> {
     if task.attempts >= media.config.max_attempts || task.deadline_at <= media.db.now_micros() {
         return Ok(false);
     }
-    let failed = failed_before(media, task).await?;
+    let before = Before::of(media, task).await?;
     let others = able(media, task, inputs::linked(media, task).await?);
     Ok(others.iter().any(|other| {
         let provider = &other.route.provider;
-        Some(provider) != task.provider.as_ref() && !failed.contains(provider)
+        Some(provider) != task.provider.as_ref() && !before.has_failed(provider)
     }))
 }
 
@@ -299,8 +327,8 @@ pub(crate) struct Made<'a> {
     pub(crate) about: Vec<About>,
     /// What it says it billed.
     pub(crate) cost: Option<Cost>,
-    /// Where the provider is.
-    pub(crate) origin: &'a Url,
+    /// Where the provider is, and what it is shown for a file.
+    pub(crate) trust: Trust<'a>,
 }
 
 /// What became of a file.
@@ -331,7 +359,7 @@ pub(crate) async fn store_outputs(media: &Media, task: Task, made: Made<'_>) -> 
             claims: task.claims,
             number,
             place,
-            origin: made.origin,
+            trust: made.trust,
             bytes,
             time: Duration::from_micros(u64::try_from(left).unwrap_or_default()),
         };
@@ -381,7 +409,7 @@ async fn unusable(
 async fn keep(media: &Media, task: &Task, source: Source<'_>, about: Option<About>) -> Kept {
     let kept = match source.place {
         Place::Url(_) => media.kept.outputs.keep(source, media.db.now_micros()).await,
-        Place::Text(_) => keep_text(media, source).await,
+        Place::Text(_) | Place::Base64(_) => keep_answered(media, source).await,
     };
     let error = match kept {
         Ok(output) => return Kept::File(Box::new(Output { about, ..output })),
@@ -406,8 +434,8 @@ async fn keep(media: &Media, task: &Task, source: Source<'_>, about: Option<Abou
     }
 }
 
-/// Keeps a text, which no later look could ask for again: tries as long as its task has time.
-async fn keep_text(media: &Media, source: Source<'_>) -> Result<Output, Error> {
+/// Keeps what came inside of an answer, which no later look could ask for again: tries as long as its task has time.
+async fn keep_answered(media: &Media, source: Source<'_>) -> Result<Output, Error> {
     let (since, mut backoff) = (Instant::now(), media.backoff());
     loop {
         let error = match media.kept.outputs.keep(source, media.db.now_micros()).await {
@@ -421,7 +449,7 @@ async fn keep_text(media: &Media, source: Source<'_>) -> Result<Output, Error> {
         if !may_pass || since.elapsed() >= source.time {
             return Err(error);
         }
-        warn!(task.id = %source.task, error = %causes(&error), "cannot keep a text; trying again");
+        warn!(task.id = %source.task, error = %causes(&error), "cannot keep what was answered; trying again");
         tokio::time::sleep(backoff.next()).await;
     }
 }

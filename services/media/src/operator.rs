@@ -12,6 +12,7 @@ use crate::{
     Error, Media,
     list::{first_of, states},
     moves::Move,
+    providers::shown_name,
     state::State,
     store::{
         self,
@@ -230,7 +231,8 @@ async fn surely_nobodys(media: &Media, task: &Task) -> Result<(), Error> {
         (_, Some(latest)) => latest.provider.as_str(),
         (_, None) => task.provider.as_deref().unwrap_or("a provider"),
     };
-    let job = task.job.as_deref().unwrap_or("nobody knows which");
+    let job = task.job.as_deref().map(shown_name);
+    let job = job.unwrap_or("nobody knows which");
     let message = format!(
         "{who} may have this task (job: {job}), and would be paid twice: look there, and say force if it has not"
     );
@@ -303,7 +305,7 @@ impl Known {
             }
         };
         let more = json!({
-            "job": task.job,
+            "job": task.job.as_deref().map(shown_name),
             "progress": task.progress,
             "looks": {
                 "made": task.polls,

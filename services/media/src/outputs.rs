@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::clock::micros;
 use db::Db;
 use domain::TaskId;
@@ -11,11 +12,11 @@ use prost::bytes::Bytes;
 use proto::{Fault, code};
 use sha2::{Digest as _, Sha256};
 use upstream::{Caps, Download, EgressError, GuardedClient, Redirects, Trust};
-use url::Url;
 
 use crate::{
     Error, config,
     measure::{self, HEAD_BYTES, Measures},
+    providers::IN_BASE64,
     storage::{Note, Store, Writer},
     store::{
         claim,
@@ -24,6 +25,9 @@ use crate::{
     },
     task::Output,
 };
+
+/// Letters of base64 that are decoded at once: whole fours.
+const PIECE: usize = 1024 * 1024;
 
 /// Keeps files, each with a row from before its first byte until it is deleted: of a task that runs, and then of one that has ended.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ enum Coming<'a> {
     File(Box<Download>),
     /// A text that its provider has given at once.
     Text(&'a str),
+    /// A picture, a film or a sound that its provider has given at once, in base64.
+    Base64(&'a str),
 }
 
 /// What is known of bytes that were written.
@@ -65,6 +71,20 @@ pub(crate) enum Place<'a> {
     Url(&'a str),
     /// Here: a text that its provider has answered.
     Text(&'a str),
+    /// Here, in base64: a picture, a film or a sound that its provider has answered.
+    Base64(&'a str),
+}
+
+// === impl Place ===
+
+impl<'a> Place<'a> {
+    /// Where a provider says that a file is that it has answered at once.
+    pub(crate) fn of(url: &'a str) -> Self {
+        match url.split_once(IN_BASE64) {
+            Some((kind, bytes)) if kind.starts_with("data:") => Self::Base64(bytes),
+            Some(_) | None => Self::Url(url),
+        }
+    }
 }
 
 /// A file to fetch.
@@ -75,8 +95,8 @@ pub(crate) struct Source<'a> {
     pub(crate) claims: i64,
     pub(crate) number: u32,
     pub(crate) place: Place<'a>,
-    /// The provider's configured address, which the operator vouches for.
-    pub(crate) origin: &'a Url,
+    /// The provider's configured address, which the operator vouches for, and what it is shown.
+    pub(crate) trust: Trust<'a>,
     /// What is left to its task: bytes, and time.
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
@@ -116,9 +136,10 @@ impl Outputs {
         let caps = self.caps_of(&source);
         let mut coming = match source.place {
             Place::Text(text) => Coming::Text(within(text, caps.max_bytes)?),
+            Place::Base64(text) => Coming::Base64(decodable(text, caps.max_bytes)?),
             Place::Url(url) => {
-                let trust = Trust::Origin(source.origin);
-                Coming::File(Box::new(self.guard.get_to(url, trust, &caps).await?))
+                let download = self.guard.get_to(url, source.trust, &caps).await?;
+                Coming::File(Box::new(download))
             }
         };
         let row = Row {
@@ -141,7 +162,7 @@ impl Outputs {
         };
         writer.finish().await?;
         let measures = match coming {
-            Coming::File(_) => {
+            Coming::File(_) | Coming::Base64(_) => {
                 let place = (key(file), written.bytes);
                 measure::kept(&self.store, place, written.content_type).await?
             }
@@ -269,16 +290,8 @@ impl Coming<'_> {
     async fn write(&mut self, writer: &mut Writer) -> Result<Written, Error> {
         match self {
             Self::File(download) => write(download, writer).await,
-            Self::Text(text) => {
-                let mut hash = Sha256::new();
-                hash.update(text.as_bytes());
-                writer.write(text.as_bytes()).await?;
-                Ok(Written {
-                    content_type: measure::JSON,
-                    bytes: u64::try_from(text.len()).unwrap_or(u64::MAX),
-                    sha256: hex(hash),
-                })
-            }
+            Self::Text(text) => write_all(text.as_bytes(), measure::JSON, writer).await,
+            Self::Base64(text) => write_decoded(text, writer).await,
         }
     }
 }
@@ -292,20 +305,86 @@ fn within(text: &str, max_bytes: u64) -> Result<&str, EgressError> {
     }
 }
 
-/// Writes a file as it comes; only what we know is worth keeping.
-async fn write(download: &mut Download, writer: &mut Writer) -> Result<Written, Error> {
-    let (mut hash, mut bytes, mut head) = (Sha256::new(), 0_u64, Vec::new());
-    while let Some(part) = download.next().await.transpose()? {
-        hash.update(&part);
-        bytes = bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
-        head.extend(part.iter().take(HEAD_BYTES.saturating_sub(head.len())));
-        writer.write(&part).await?;
+/// A file in base64 that is not larger than it may be.
+fn decodable(text: &str, max_bytes: u64) -> Result<&str, EgressError> {
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let bytes = text.len().saturating_sub(padding).saturating_mul(3);
+    let bytes = bytes.checked_div(4).unwrap_or_default();
+    if u64::try_from(bytes).is_ok_and(|bytes| bytes <= max_bytes) {
+        Ok(text)
+    } else {
+        Err(EgressError::TooLarge { max_bytes })
     }
+}
+
+/// Writes a file that is there.
+async fn write_all(
+    bytes: &[u8],
+    content_type: &'static str,
+    writer: &mut Writer,
+) -> Result<Written, Error> {
+    let mut hash = Sha256::new();
+    hash.update(bytes);
+    writer.write(bytes).await?;
     Ok(Written {
-        content_type: measure::content_type(&head).ok_or(Error::NotAnOutput)?,
-        bytes,
+        content_type,
+        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         sha256: hex(hash),
     })
+}
+
+/// What has been written of a file that comes in pieces.
+#[derive(Default)]
+struct Pieces {
+    hash: Sha256,
+    bytes: u64,
+    head: Vec<u8>,
+}
+
+// === impl Pieces ===
+
+impl Pieces {
+    async fn write(&mut self, piece: &[u8], writer: &mut Writer) -> Result<(), Error> {
+        self.hash.update(piece);
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(length);
+        let missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend(piece.iter().take(missing));
+        writer.write(piece).await
+    }
+
+    /// Only what we know is worth keeping.
+    fn written(self) -> Result<Written, Error> {
+        Ok(Written {
+            content_type: measure::content_type(&self.head).ok_or(Error::NotAnOutput)?,
+            bytes: self.bytes,
+            sha256: hex(self.hash),
+        })
+    }
+}
+
+/// Writes a file as it comes.
+async fn write(download: &mut Download, writer: &mut Writer) -> Result<Written, Error> {
+    let mut pieces = Pieces::default();
+    while let Some(piece) = download.next().await.transpose()? {
+        pieces.write(&piece, writer).await?;
+    }
+    pieces.written()
+}
+
+/// Writes a file that is there in base64: a piece at a time, so that there are not two of it.
+async fn write_decoded(text: &str, writer: &mut Writer) -> Result<Written, Error> {
+    let mut pieces = Pieces::default();
+    let mut left = text.as_bytes().chunks(PIECE).peekable();
+    while let Some(piece) = left.next() {
+        let decoded = STANDARD.decode(piece).map_err(|_| Error::NotAnOutput)?;
+        // What is filled up ends there.
+        if left.peek().is_some() && piece.ends_with(b"=") {
+            return Err(Error::NotAnOutput);
+        }
+        pieces.write(&decoded, writer).await?;
+    }
+    pieces.written()
 }
 
 /// A hash as it is written.
@@ -316,4 +395,25 @@ pub(crate) fn hex(hash: Sha256) -> String {
 
 fn key((task, number): (TaskId, u32)) -> String {
     format!("{task}/{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_base64_is_as_large_as_its_bytes() {
+        for (text, bytes) in [
+            ("", 0),
+            ("QQ==", 1),
+            ("QUI=", 2),
+            ("QUJD", 3),
+            ("QUJDRA==", 4),
+        ] {
+            assert!(decodable(text, bytes).is_ok(), "{text}");
+            if bytes > 0 {
+                assert!(decodable(text, bytes - 1).is_err(), "{text}");
+            }
+        }
+    }
 }

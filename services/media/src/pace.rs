@@ -1,7 +1,9 @@
 //! How much of providers is asked, and when: each has its own schedule of looks, its own limits, and a line of tasks that wait for room.
 
+mod calls;
 mod room;
 mod schedule;
+mod waiting;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,14 +17,20 @@ use live::SharedLive;
 use tokio::time::{Instant, sleep};
 use upstream::{Class, Failure};
 
-pub(crate) use self::room::{Call, Place};
 use self::{
+    calls::Calls,
     room::{Limits, Rooms, Submit, Taken},
     schedule::{Schedule, Turn},
+};
+pub(crate) use self::{
+    calls::Wants,
+    room::{Call, Place},
+    waiting::Asker,
 };
 use crate::{
     Error, Media, config,
     moves::Move,
+    places,
     state::{Event, State},
     store::line::{self as table, Ending},
     task::Task,
@@ -39,6 +47,7 @@ pub(crate) const MODES: [Mode; 2] = [Mode::Live, Mode::Test];
 #[derive(Debug)]
 pub(crate) struct Pace {
     rooms: Rooms,
+    calls: Calls,
     schedules: HashMap<String, Schedule>,
     /// For jobs at a provider that is configured no longer.
     unknown: Schedule,
@@ -53,11 +62,12 @@ impl Pace {
     /// When a provider's section does not hold together.
     pub(crate) fn read(
         settings: &Settings,
-        all: &config::Poll,
+        all: &config::Limits,
         providers: &HashMap<&str, Poll>,
         live: SharedLive,
     ) -> Result<Self, chassis::config::Error> {
         let (mut schedules, mut limits) = (HashMap::new(), HashMap::new());
+        let (calls, all) = (Calls::new(all), &all.poll);
         for (name, usual) in providers {
             let section = settings.provider(name)?;
             let own = Poll {
@@ -70,6 +80,7 @@ impl Pace {
         }
         Ok(Self {
             rooms: Rooms::new(limits, live),
+            calls,
             schedules,
             unknown: Schedule::of("", Poll::default(), all)?,
         })
@@ -92,6 +103,21 @@ impl Pace {
     /// So many looks were not made after all.
     pub(crate) async fn unlook(&self, place: Place<'_>, count: usize) {
         self.rooms.unlook(place, count).await;
+    }
+
+    /// A place for a call that lasts as long as the work, for as long as what it answers is not kept; `None`: there is none for this task.
+    pub(crate) fn place_for_a_call(&self, asker: &Asker) -> Option<places::Place> {
+        self.calls.take(asker)
+    }
+
+    /// Whether there is one now.
+    pub(crate) fn has_place_for_a_call(&self, asker: &Asker) -> bool {
+        self.calls.has_place(asker)
+    }
+
+    /// How long a task waits, before it comes again, for what there is too little of in this process.
+    pub(crate) fn wait(&self, asker: Asker, wants: Wants) -> Duration {
+        self.calls.wait(asker, wants)
     }
 
     /// This process has ended its step of a task; another step, here or elsewhere, takes room afresh.

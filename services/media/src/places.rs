@@ -27,6 +27,13 @@ pub(crate) struct Place {
     _among_all: OwnedSemaphorePermit,
 }
 
+/// How many places who has, and how many one may have.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) by: HashMap<Owner, usize>,
+    pub(crate) most_each: usize,
+}
+
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
@@ -48,6 +55,20 @@ impl Places {
         }
     }
 
+    /// How many are free.
+    pub(crate) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
+    /// How many who has.
+    pub(crate) fn held(&self) -> Held {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Held {
+            by: taken.clone(),
+            most_each: self.most_each,
+        }
+    }
+
     /// Takes a place for somebody, if there is one.
     pub(crate) fn take(&self, owner: Owner) -> Result<Place, Full> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +84,28 @@ impl Places {
             taken: Arc::clone(&self.taken),
             _among_all: among_all,
         })
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Nobody has any, and may have as many as he likes.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            by: HashMap::new(),
+            most_each: usize::MAX,
+        }
+    }
+
+    /// How many somebody has.
+    pub(crate) fn of(&self, owner: &Owner) -> usize {
+        self.by.get(owner).copied().unwrap_or_default()
+    }
+
+    /// How many more he may have.
+    pub(crate) fn left(&self, owner: &Owner) -> usize {
+        self.most_each.saturating_sub(self.of(owner))
     }
 }
 

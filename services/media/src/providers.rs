@@ -1,20 +1,36 @@
 //! The providers of media: one adapter a file. An adapter speaks one wire protocol and nothing else: it does not retry,
 //! keep state, know prices or decide whether a task fails.
+mod ark;
+mod at_once;
 mod bfl;
+mod dashscope;
 mod declared;
 mod fal;
 mod fastapi;
 #[cfg(test)]
 mod for_tests;
+mod form;
+mod gemini;
+mod ideogram;
+mod jobs;
 mod jwks;
 mod kie;
+mod kling;
+mod minimax;
+mod openai;
+mod pixverse;
 mod policy;
+mod refusal;
 mod replicate;
 mod signature;
 mod suno;
 mod svix;
+mod veo;
+mod vidu;
+mod wire;
+mod xai;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chassis::config::Access;
@@ -23,6 +39,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use upstream::{Class, Failure, ProviderClient, Verdict};
 
+pub(crate) use self::at_once::{has_made, shown_name};
 pub use self::declared::{Declared, Limits as DeclaredLimits, Mistakes};
 
 use crate::task::About;
@@ -30,6 +47,26 @@ use crate::task::About;
 /// A provider's wire protocol.
 #[async_trait]
 pub(crate) trait MediaProvider: Send + Sync {
+    /// What a submit of this model is answered with.
+    fn answers(&self, _model: &str) -> Answers {
+        Answers::Later
+    }
+
+    /// What it is given of inputs that are elsewhere.
+    fn takes(&self) -> Takes {
+        Takes::Links
+    }
+
+    /// Whether our credential there is one for this model. A row that it is not for is passed over.
+    fn can(&self, _access: &Access, _model: &str) -> bool {
+        true
+    }
+
+    /// What the provider's own address wants to be shown for a file that it made; nothing where a link is enough.
+    fn file_headers(&self, _access: &Access) -> HeaderMap {
+        HeaderMap::new()
+    }
+
     /// Submits a job, once. A failure says whether the provider may have taken it.
     async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure>;
 
@@ -45,6 +82,27 @@ pub(crate) trait MediaProvider: Send + Sync {
     }
 }
 
+/// When a provider answers a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// When it took the job.
+    Later,
+    /// When it is done, with what it made: that takes as long as the work.
+    AtOnce,
+}
+
+/// What a provider is given in the place of a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// The URL, which it fetches.
+    Links,
+    /// What it leads to, as a data URL: it fetches nothing.
+    Bytes,
+}
+
+/// For calls whose time is limited by who makes them.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// What a provider is asked to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order<'a> {
@@ -56,6 +114,9 @@ pub(crate) struct Order<'a> {
     pub callback: Option<&'a str>,
 }
 
+/// What stands before the bytes, in base64, of a file that is itself in the place of its URL. Such a URL is never written down.
+pub(crate) const IN_BASE64: &str = ";base64,";
+
 /// The provider took the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Started {
@@ -65,6 +126,8 @@ pub(crate) struct Started {
     pub cost: Option<Cost>,
     /// What it made, where that is a text of JSON that it answered at once. A check does not give it again.
     pub text: Option<String>,
+    /// Where what it made is, where it answered with that at once; or the files themselves, as data URLs.
+    pub files: Vec<String>,
 }
 
 /// What a provider says it billed.
@@ -88,7 +151,7 @@ pub(crate) enum Progress {
     },
     /// Done: where the files are, for a short while.
     Done {
-        /// The provider's URLs. They never leave the house.
+        /// The provider's URLs. They never leave the house. None: it calls the job done, and does not say where they are (yet).
         files: Vec<String>,
         /// What it knows of them, in their order; nothing where it knows nothing but the files.
         about: Vec<About>,
@@ -154,7 +217,19 @@ impl Started {
             job,
             cost,
             text: None,
+            files: Vec::new(),
         }
+    }
+
+    /// Whether it has answered with what it made.
+    pub(crate) fn is_done(&self) -> bool {
+        self.text.is_some() || !self.files.is_empty()
+    }
+
+    /// Whether what it made is in its answer alone, so that no check leads to it.
+    pub(crate) fn is_in_answer(&self) -> bool {
+        let is_inline = |url: &String| url.starts_with("data:");
+        self.text.is_some() || self.files.iter().any(is_inline)
     }
 }
 
@@ -230,25 +305,64 @@ impl Cost {
 }
 
 /// The names of the adapters that are code.
-pub const BUILT_IN: [&str; 6] = ["bfl", "fal", "kie", "kie-suno", "replicate", "sunoapi"];
+pub const BUILT_IN: [&str; 17] = [
+    "ark",
+    "bfl",
+    "dashscope",
+    "fal",
+    "gemini",
+    "ideogram",
+    "kie",
+    "kie-suno",
+    "kling",
+    "minimax",
+    "openai",
+    "pixverse",
+    "replicate",
+    "sunoapi",
+    "veo",
+    "vidu",
+    "xai",
+];
+
+/// Those whose providers fetch nothing: see [`Takes::Bytes`].
+pub(crate) const GIVEN_BYTES: [&str; 4] = ["gemini", "ideogram", "pixverse", "veo"];
 
 /// The adapters, by the name the catalogue uses.
 pub(crate) type Providers = HashMap<String, Arc<dyn MediaProvider>>;
 
 /// Every adapter: those that are code, and those that files describe.
 pub(crate) fn all(client: &ProviderClient, declared: &Declared) -> Providers {
-    let bfl: Arc<dyn MediaProvider> = Arc::new(bfl::Bfl::new(client.clone()));
-    let fal: Arc<dyn MediaProvider> = Arc::new(fal::Fal::new(client.clone()));
-    let kie: Arc<dyn MediaProvider> = Arc::new(kie::Kie::new(client.clone()));
-    let suno = |host| -> Arc<dyn MediaProvider> { Arc::new(suno::Suno::new(client.clone(), host)) };
-    let replicate: Arc<dyn MediaProvider> = Arc::new(replicate::Replicate::new(client.clone()));
-    let built_in = [
-        ("bfl", bfl),
-        ("fal", fal),
-        ("kie", kie),
-        ("kie-suno", suno(suno::Host::Kie)),
-        ("sunoapi", suno(suno::Host::SunoApi)),
-        ("replicate", replicate),
+    let built_in: [(&str, Arc<dyn MediaProvider>); BUILT_IN.len()] = [
+        ("ark", Arc::new(ark::Ark::new(client.clone()))),
+        ("bfl", Arc::new(bfl::Bfl::new(client.clone()))),
+        (
+            "dashscope",
+            Arc::new(dashscope::DashScope::new(client.clone())),
+        ),
+        ("fal", Arc::new(fal::Fal::new(client.clone()))),
+        ("gemini", Arc::new(gemini::Gemini::new(client.clone()))),
+        (
+            "ideogram",
+            Arc::new(ideogram::Ideogram::new(client.clone())),
+        ),
+        ("kie", Arc::new(kie::Kie::new(client.clone()))),
+        ("kie-suno", suno(client, suno::Host::Kie)),
+        ("kling", Arc::new(kling::Kling::new(client.clone()))),
+        ("minimax", Arc::new(minimax::MiniMax::new(client.clone()))),
+        ("openai", Arc::new(openai::OpenAi::new(client.clone()))),
+        (
+            "pixverse",
+            Arc::new(pixverse::PixVerse::new(client.clone())),
+        ),
+        (
+            "replicate",
+            Arc::new(replicate::Replicate::new(client.clone())),
+        ),
+        ("sunoapi", suno(client, suno::Host::SunoApi)),
+        ("veo", Arc::new(veo::Veo::new(client.clone()))),
+        ("vidu", Arc::new(vidu::Vidu::new(client.clone()))),
+        ("xai", Arc::new(xai::Xai::new(client.clone()))),
     ];
     let built_in = built_in.map(|(name, adapter)| (name.to_owned(), adapter));
     let declared = declared.adapters(client).into_iter();
@@ -257,6 +371,10 @@ pub(crate) fn all(client: &ProviderClient, declared: &Declared) -> Providers {
         (name, adapter)
     });
     built_in.into_iter().chain(declared).collect()
+}
+
+fn suno(client: &ProviderClient, host: suno::Host) -> Arc<dyn MediaProvider> {
+    Arc::new(suno::Suno::new(client.clone(), host))
 }
 
 #[cfg(test)]
@@ -271,6 +389,9 @@ mod tests {
         let mut names: Vec<&str> = adapters.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, BUILT_IN);
+        let given_bytes = |name: &&str| adapters[*name].takes() == Takes::Bytes;
+        names.retain(given_bytes);
+        assert_eq!(names, GIVEN_BYTES);
     }
 
     #[test]

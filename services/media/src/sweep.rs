@@ -210,9 +210,10 @@ impl Media {
 
     async fn mend(&self, what: Find, task: Task) -> Result<(), Error> {
         match what {
-            // The process died between taking a task and submitting it. Nobody has it: it waits in the queue again.
+            // The process died between taking a task and submitting it, or between two submits. Nobody has it: it waits in the queue
+            // again.
             Find::Untouched => {
-                warn!(task.id = %task.id, "taking up a task that was never submitted");
+                warn!(task.id = %task.id, "taking up a task that nobody has");
                 let Some(mut back) = Move::of(task, Event::PutBack) else {
                     return Ok(());
                 };

@@ -23,7 +23,7 @@ use crate::{
 /// Their place in the store.
 const FOLDER: &str = "uploads";
 /// Bytes that a permit of the room for inline files stands for.
-const UNIT: u64 = 1024;
+pub(crate) const UNIT: u64 = 1024;
 /// When to come again where as many uploads are under way as may be.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 
@@ -35,8 +35,12 @@ pub(crate) struct Uploads {
     places: Places,
     /// A place for each task whose URLs are looked at.
     looks: Places,
+    /// A place for each task whose URLs are fetched, apart from those: who fetches slowly keeps nobody from being looked at.
+    fetches: Places,
     /// Room for files that travel inside of requests, in units of [`UNIT`].
     inline: Arc<Semaphore>,
+    /// So much of it, in the same units, may be for what is only being fetched.
+    fetched: Arc<Semaphore>,
     store: Store,
     db: Db,
 }
@@ -55,7 +59,9 @@ impl Uploads {
         Self {
             places: Places::new(limits.at_once, limits.at_once_per_account),
             looks: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
+            fetches: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
             inline: Arc::new(Semaphore::new(units(limits.inline_total_bytes))),
+            fetched: Arc::new(Semaphore::new(units(fetched_at_once(&limits)))),
             limits,
             store,
             db,
@@ -87,6 +93,11 @@ impl Uploads {
         self.looks.take(owner).ok()
     }
 
+    /// A place for a task whose URLs are fetched, if there is one.
+    pub(crate) fn fetch(&self, owner: Owner) -> Option<Place> {
+        self.fetches.take(owner).ok()
+    }
+
     /// Begins to write a file: nobody reads it before it is finished.
     pub(crate) async fn begin(&self, id: FileId) -> Result<Writer, Error> {
         let row = Row {
@@ -110,6 +121,13 @@ impl Uploads {
         let most = units(self.limits.inline_total_bytes);
         let units = u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX);
         Arc::clone(&self.inline).try_acquire_many_owned(units).ok()
+    }
+
+    /// The share in it of bytes that are only being fetched: slow servers leave half of the room to all others.
+    pub(crate) fn fetch_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let most = units(fetched_at_once(&self.limits));
+        let units = u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX);
+        Arc::clone(&self.fetched).try_acquire_many_owned(units).ok()
     }
 
     /// A file's bytes, or some of them.
@@ -148,6 +166,12 @@ impl Note for Row {
         let message = "the file took too long to come and was given up";
         Err(Fault::new(code::REQUEST_TIMEOUT, message).into())
     }
+}
+
+/// How many bytes may be fetched at once: half of all, and as many as there may be in one request.
+fn fetched_at_once(limits: &FileLimits) -> u64 {
+    let half = limits.inline_total_bytes.checked_div(2).unwrap_or_default();
+    half.max(limits.inline_bytes)
 }
 
 /// How many permits so many bytes are.

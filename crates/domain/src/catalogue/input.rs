@@ -9,7 +9,7 @@
 //! | `{ of = "title", or = "Untitled" }` | the same, and this where it is not there |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
 //! | `{ join = ["$style", "$tags"], by = ", ", or = "any" }` | those texts that are there, in one; where none is, the last |
-//! | a list, a table | the same of its elements; a list whose elements are all missing is missing |
+//! | a list, a table | the same of its elements; a list whose elements are all missing is missing, and so is a table in a list |
 //! | anything else | itself; `"$$5"` is the text `$5` |
 
 use serde_json::{Map, Value};
@@ -68,10 +68,8 @@ fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
             Some(name) => place::value(name, resolved).cloned(),
         },
         Value::Array(items) => {
-            let there: Vec<Value> = items
-                .iter()
-                .filter_map(|item| sent(item, resolved))
-                .collect();
+            let there = items.iter().filter_map(|item| element(item, resolved));
+            let there: Vec<Value> = there.collect();
             (!there.is_empty() || items.is_empty()).then_some(Value::Array(there))
         }
         Value::Object(members) => match (Sent::read(members), Joined::read(members)) {
@@ -81,6 +79,13 @@ fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
     }
+}
+
+/// An element of a list: a table of which nothing is there is not there.
+fn element(item: &Value, resolved: &Resolved) -> Option<Value> {
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+    let sent = sent(item, resolved)?;
+    (is_empty(item) || !is_empty(&sent)).then_some(sent)
 }
 
 fn check(value: &Value, params: &[Param]) -> Result<(), String> {
@@ -285,6 +290,7 @@ mod tests {
             steps = { of = "seed", or = 28 }
             rough = { of = "seed", nearest = [0, 5.5, 10] }
             images = ["$input_urls"]
+            each = [{ url = "$input_urls[0]" }, { url = "$input_urls[1]" }, {}]
             first = "$input_urls[0]"
             second = { of = "input_urls[1]" }
             both = { join = ["$seed", "by", "$prompt"], by = "-" }
@@ -300,11 +306,12 @@ mod tests {
         };
         assert_eq!(
             input(json!({"prompt": "a fox", "resolution": "2k"})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "both": "by-a fox", "none": "any", "nested": {"prompt": "a fox", "list": [1]}})
+            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "each": [{}], "both": "by-a fox", "none": "any", "nested": {"prompt": "a fox", "list": [1]}})
         );
         assert_eq!(
             input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
             json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "rough": 5.5, "images": [["https://a.example/1"]],
+                   "each": [{"url": "https://a.example/1"}, {}],
                    "first": "https://a.example/1", "both": "7-by-a fox", "none": "any",
                    "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
         );

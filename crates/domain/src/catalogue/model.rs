@@ -51,6 +51,8 @@ pub struct Model {
     pub status: Status,
     /// The model that serves what is asked of this one, once this one is succeeded.
     pub successor: Option<String>,
+    /// What customers should know of it: that its maker has retired it, say, and who serves it now.
+    pub notice: Option<String>,
     /// Seconds from submit until an unfinished task fails.
     #[serde(default = "default_deadline")]
     pub deadline_seconds: u32,

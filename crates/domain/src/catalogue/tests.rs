@@ -14,6 +14,23 @@ fn the_built_in_files_hold_together() {
 }
 
 #[test]
+fn what_its_maker_retires_says_who_serves_it() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let notice = |slug: &str| {
+        let listing = catalogue.find(slug).unwrap().listing(Moment::default());
+        serde_json::to_value(listing).unwrap()["notice"].clone()
+    };
+    for (slug, told) in [
+        ("imagen-4", "Google has retired"),
+        ("gpt-image-1-5", "on 1 December 2026"),
+    ] {
+        let notice = notice(slug);
+        assert!(notice.as_str().unwrap().contains(told), "{notice}");
+    }
+    assert!(notice("flux-2").is_null());
+}
+
+#[test]
 fn every_file_of_the_folder_is_compiled_in() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogue");
     let mut there: Vec<String> = std::fs::read_dir(folder)

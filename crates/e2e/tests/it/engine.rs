@@ -110,10 +110,10 @@ async fn a_callback_hastens_a_look_and_its_copies_change_nothing() -> Result<()>
         ),
         (
             json!({
-                "model": "nano-banana-pro",
+                "model": "ideogram-v3",
                 "prompt": "a fox [sandbox outcome=duplicate_callback delay=500ms]",
             }),
-            18_000_000,
+            8_000_000,
         ),
     ] {
         let before = api.settled().await?.posted;

@@ -96,7 +96,7 @@ async fn the_sandbox_fetches_what_a_task_names_or_reads_what_comes_inline() -> R
         let aio = Aio::with(&[("AIO_LIMITS__FILES__PASSED_AS", passed_as)]).await?;
         let api = aio.account(100).await?.api;
         let file = upload(&api, "a.png", PNG).await?;
-        // Of the providers' wires, this model's carry what is inline as it is.
+        // This model's maker is given the bytes either way, and the sandbox what it would be for test keys.
         let own = json!({ "model": "nano-banana-pro", "prompt": "a fox", "input_urls": [file] });
         let task = api.image(&own).await?;
         let done = api.ended(&task).await?;

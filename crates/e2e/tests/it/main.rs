@@ -36,6 +36,7 @@ mod media;
 mod messages;
 mod models;
 mod money;
+mod natives;
 mod orders;
 mod own_models;
 mod provider;

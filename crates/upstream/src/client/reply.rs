@@ -51,13 +51,13 @@ impl Reply {
     pub(super) fn new(
         response: Response<Incoming>,
         limits: &UpstreamConfig,
-        deadline: Instant,
+        (deadline, max_bytes): (Instant, u64),
     ) -> Self {
         let (head, body) = response.into_parts();
         Self {
             status: head.status,
             headers: head.headers,
-            body: ReplyBody::new(body, limits, deadline),
+            body: ReplyBody::new(body, limits, (deadline, max_bytes)),
             max_event_bytes: limits.max_event_bytes,
         }
     }
@@ -78,7 +78,7 @@ impl Reply {
     ///
     /// # Errors
     /// [`Class::Unknown`](crate::Class::Unknown) when it breaks off or a limit of time passes,
-    /// [`Class::Malformed`](crate::Class::Malformed) when it is larger than `max_response_bytes`.
+    /// [`Class::Malformed`](crate::Class::Malformed) when it is larger than it may be.
     pub async fn bytes(mut self) -> Result<Bytes, Failure> {
         let Some(first) = self.body.next().await else {
             return Ok(Bytes::new());
@@ -126,7 +126,7 @@ impl Reply {
 // === impl ReplyBody ===
 
 impl ReplyBody {
-    fn new(body: Incoming, limits: &UpstreamConfig, deadline: Instant) -> Self {
+    fn new(body: Incoming, limits: &UpstreamConfig, (deadline, max_bytes): (Instant, u64)) -> Self {
         let idle_at = Instant::now() + limits.idle_timeout;
         Self {
             body,
@@ -134,7 +134,7 @@ impl ReplyBody {
             waiting_since: None,
             idle_timeout: limits.idle_timeout,
             deadline,
-            bytes_left: limits.max_response_bytes,
+            bytes_left: max_bytes,
             state: State::Open,
         }
     }

@@ -66,7 +66,7 @@ impl Download {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let response = client
-                .exchange(&target, request(&target, left, from))
+                .exchange(&target, request(&target, left, (trust, from)))
                 .await?;
             let Some(location) = redirect(&response, caps.redirects) else {
                 return Self::begin(response, caps.max_bytes);
@@ -161,9 +161,12 @@ impl fmt::Debug for Download {
     }
 }
 
-fn request(target: &Target, left: Duration, from: u64) -> reqwest::Request {
+fn request(target: &Target, left: Duration, (trust, from): (Trust<'_>, u64)) -> reqwest::Request {
     let mut request = reqwest::Request::new(Method::GET, target.url.clone());
     *request.timeout_mut() = Some(left);
+    if let (Trust::Keyed(_, headers), true) = (trust, target.is_trusted()) {
+        *request.headers_mut() = headers.clone();
+    }
     let range = HeaderValue::from_str(&format!("bytes={from}-"));
     if let Some(range) = range.ok().filter(|_| from > 0) {
         request.headers_mut().insert(RANGE, range);

@@ -62,6 +62,8 @@ pub enum Trust<'a> {
     /// The operator's: a URL with the scheme, host and port of this configured provider address passes; others are as
     /// with [`Trust::Public`].
     Origin(&'a Url),
+    /// The same, and that address is shown these headers, with the credential that it wants to see. Nobody else is, wherever it redirects to.
+    Keyed(&'a Url, &'a HeaderMap),
 }
 
 /// What the other side answered to a `POST`.
@@ -116,6 +118,15 @@ pub(super) struct Target {
 enum Via {
     Guard(Reach),
     Trust,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Whether the operator vouches for it.
+    pub(super) fn is_trusted(&self) -> bool {
+        matches!(self.via, Via::Trust)
+    }
 }
 
 // === impl GuardedClient ===
@@ -246,9 +257,11 @@ impl GuardedClient {
 
     /// Decides by which client `text` may be fetched.
     pub(super) fn target(&self, text: &str, trust: Trust<'_>) -> Result<Target, Refusal> {
-        if let Trust::Origin(base) = trust
-            && let Some(url) = self.on_origin(text, base)
-        {
+        let base = match trust {
+            Trust::Public => None,
+            Trust::Origin(base) | Trust::Keyed(base, _) => Some(base),
+        };
+        if let Some(url) = base.and_then(|base| self.on_origin(text, base)) {
             return Ok(Target {
                 url,
                 via: Via::Trust,

@@ -186,6 +186,30 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
+async fn what_was_made_may_be_larger_than_what_is_said() {
+    let config = UpstreamConfig {
+        max_result_bytes: 2_000,
+        ..limits()
+    };
+    let server = Server::start(|request, _| {
+        let body = request.split("\r\n\r\n").nth(1).unwrap_or_default();
+        vec![answer("200 OK", "", body)]
+    })
+    .await;
+    let client = ProviderClient::new(&config).unwrap();
+    for (length, is_fine) in [(1_500, true), (2_001, false)] {
+        let url = server.url("/").parse().unwrap();
+        let call = Call::submit(url, HeaderMap::new(), "x".repeat(length).into());
+        let plain = client.send(call.clone(), |_| None).await.unwrap();
+        let failure = plain.bytes().await.unwrap_err();
+        assert_eq!(failure.class(), Class::Malformed, "{length}");
+        let reply = client.send(call.for_a_result(), |_| None).await.unwrap();
+        let read = reply.bytes().await.map(|bytes| bytes.len());
+        assert_eq!(read.ok(), is_fine.then_some(length));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_falls_silent_is_given_up() {
     let server = Server::start(|_, _| vec![open_ended("half"), Step::Hang]).await;
     let config = UpstreamConfig {

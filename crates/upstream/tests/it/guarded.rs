@@ -278,6 +278,42 @@ async fn a_provider_is_trusted_on_its_own_origin_only() {
     assert_eq!(other.connects(), 0);
 }
 
+/// Says whether it was shown the key, or leads to another port.
+fn keyed_or_away(request: &str, _: std::net::SocketAddr) -> Vec<Step> {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    if let Some((_, port)) = path.split_once("/to/") {
+        let location = format!("location: http://127.0.0.1:{port}/\r\n");
+        return vec![answer("302 Found", &location, "")];
+    }
+    let is_told = request.to_lowercase().contains("x-key: k3y");
+    vec![answer(
+        "200 OK",
+        "",
+        if is_told { "told" } else { "not told" },
+    )]
+}
+
+#[tokio::test]
+async fn a_credential_is_shown_to_its_provider_alone() {
+    let other = Server::start(keyed_or_away).await;
+    let provider = Server::start(keyed_or_away).await;
+    let client = client("127.0.0.1/32");
+    let base = Url::parse(&provider.url("/api/v1/")).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("x-key", http::HeaderValue::from_static("k3y"));
+    let keyed = Trust::Keyed(&base, &headers);
+    let away = provider.url(&format!("/to/{}", other.addr.port()));
+    for (url, trust, told) in [
+        (provider.url("/files/1"), keyed, "told"),
+        (provider.url("/files/1"), Trust::Origin(&base), "not told"),
+        (away, keyed, "not told"),
+        (other.url("/"), keyed, "not told"),
+    ] {
+        let body = fetch(&client, &url, trust, &CAPS).await.unwrap();
+        assert_eq!(body, told, "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_connection_is_told_apart_and_repeats_nothing_of_the_url() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -201,6 +201,8 @@ pub(super) struct Model {
     status: String,
     /// The model that serves in the place of this one.
     successor: Option<String>,
+    /// That its maker has retired it, say, and who serves it now.
+    notice: Option<String>,
     #[schema(value_type = Vec<Object>)]
     parameters: Vec<Value>,
     /// What parameters demand of one another.

@@ -30,17 +30,17 @@ pub struct FileLimits {
     pub at_once_per_account: usize,
     /// How a provider is given a file that a task names. Default: by a link.
     pub passed_as: PassedAs,
-    /// Bytes of the files of a task that are given inline, if files are, each as often as it is named; what is more is given by a link.
-    /// Default 10 MiB.
+    /// Bytes of the files of a task that are given inline, if files are, each as often as it is named; what is more is given by a link. What
+    /// is given to a provider that fetches nothing is no more either. Default 10 MiB.
     pub inline_bytes: u64,
-    /// Bytes of files that are inline at once, in all that this process submits; what finds no room comes again later. Each byte is
-    /// several in its memory. Default 64 MiB.
+    /// Bytes of files that are inline at once, in all that this process submits; what finds no room comes again later. Half of it at most is
+    /// for what is being fetched for a provider that fetches nothing. Each byte is several in its memory. Default 64 MiB.
     pub inline_total_bytes: u64,
     /// Looking how long it lasts what a live task is given by a URL and pays for by the second.
     pub looks: Looks,
 }
 
-/// `limits.files.looks`: looking at what a URL leads to, a piece here and there.
+/// `limits.files.looks`: looking at what a URL leads to, a piece here and there, or fetching all of it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Looks {
@@ -51,10 +51,14 @@ pub struct Looks {
     pub piece_bytes: usize,
     /// Pieces of one file; what they do not tell is left open. Default 8.
     pub pieces: usize,
-    /// Tasks whose URLs this process looks at at once; of those that come meanwhile, the length is left open. Default 8.
+    /// Tasks whose URLs this process looks at at once; of those that come meanwhile, the length is left open. And as many whose URLs it
+    /// fetches whole; those that come meanwhile come again. Default 8.
     pub at_once: usize,
     /// Those among them that may be of one account. Default 2.
     pub at_once_per_account: usize,
+    /// How long all that a live task's URLs lead to may take to come, for a provider that fetches nothing itself. Default 30 s.
+    #[serde(with = "duration::positive")]
+    pub fetch_timeout: Duration,
 }
 
 /// How a provider is given a file.
@@ -136,6 +140,7 @@ impl Default for Looks {
             pieces: 8,
             at_once: 8,
             at_once_per_account: 2,
+            fetch_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -148,6 +148,11 @@ fn suits(provider: &str) -> Schedule {
     let (first, longest) = match provider {
         "bfl" => (500, 2_000),
         "fal" | "replicate" => (1_000, 5_000),
+        "ideogram" => (1_000, 3_000),
+        // Who is looked at there makes films.
+        "ark" | "dashscope" | "gemini" | "kling" | "minimax" | "pixverse" | "vidu" | "xai" => {
+            (3_000, 10_000)
+        }
         "kie" => (2_000, 10_000),
         // Its maker asks for looks half a minute apart.
         "suno" => (10_000, 30_000),

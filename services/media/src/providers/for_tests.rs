@@ -61,7 +61,7 @@ pub(super) fn told(failure: &Failure) -> String {
     }
 }
 
-/// `running 40% 2 before`, `done https://… 5000`, `failed moderated: …`, `missing`, or the class of what came between.
+/// `running 40% 2 before`, `done https://… 5000`, `done nothing`, `failed moderated: …`, `missing`, or the class of what came between.
 pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
     match outcome {
         Ok(Progress::Running {
@@ -73,7 +73,11 @@ pub(super) fn shown(outcome: &Result<Progress, Failure>) -> String {
         }
         Ok(Progress::Done { files, cost, .. }) => {
             let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));
-            format!("done {}{cost}", files.join(" "))
+            let files = match files.as_slice() {
+                [] => "nothing".to_owned(),
+                files => files.join(" "),
+            };
+            format!("done {files}{cost}")
         }
         Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
         Ok(Progress::Wasted(failure, cost)) => {

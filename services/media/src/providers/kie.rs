@@ -4,11 +4,6 @@
 //! Every answer is an envelope, and HTTP 200 alone means nothing: what the envelope's `code` says, counts.
 
 use async_trait::async_trait;
-use domain::Secret;
-use http::{
-    HeaderMap, HeaderValue,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
@@ -16,7 +11,7 @@ use url::Url;
 
 use super::{
     Access, Callback, Cancelled, Cost, Heard, MediaProvider, Order, Progress, Started, policy,
-    signature,
+    signature, wire,
 };
 
 /// What one of their credits is, in millionths of a US dollar.
@@ -108,8 +103,7 @@ impl MediaProvider for Kie {
             .base_url
             .join("api/v1/jobs/createTask")
             .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
-        let mut headers = authorised(access);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = wire::with_json(wire::bearer(access));
         let mut body = json!({ "model": order.model, "input": order.parameters });
         if let (Some(callback), Some(fields)) = (order.callback, body.as_object_mut()) {
             fields.insert("callBackUrl".to_owned(), callback.into());
@@ -132,7 +126,7 @@ impl MediaProvider for Kie {
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
         let url = record_url(&access.base_url, job)
             .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
-        let call = Call::get(url, authorised(access));
+        let call = Call::get(url, wire::bearer(access));
         let envelope = match self.client.send(call, classify_record).await {
             Ok(reply) => Envelope::read(&reply.bytes().await?)
                 .ok_or_else(|| Failure::malformed("the answer to a poll is no envelope"))?,
@@ -259,17 +253,6 @@ impl Record {
         };
         Failure::reported(verdict)
     }
-}
-
-pub(super) fn authorised(access: &Access) -> HeaderMap {
-    let mut headers = access.headers.clone();
-    let key = access.key.as_ref().map(Secret::expose);
-    let bearer = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
-    if let Some(Ok(mut bearer)) = bearer {
-        bearer.set_sensitive(true);
-        headers.entry(AUTHORIZATION).or_insert(bearer);
-    }
-    headers
 }
 
 fn record_url(base: &Url, job: &str) -> Option<Url> {

@@ -4,18 +4,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::Secret;
-use http::{
-    HeaderMap, HeaderValue,
-    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 use url::Url;
 
 use super::{
-    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started, policy, svix,
+    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started, policy, svix, wire,
 };
 
 /// Hexadecimal digits of a version.
@@ -71,8 +67,7 @@ impl MediaProvider for Replicate {
             set(&mut body, "webhook", json!(callback));
             set(&mut body, "webhook_events_filter", json!(["completed"]));
         }
-        let mut headers = authorised(access);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = wire::with_json(wire::bearer(access));
         let call = Call::submit(url.ok_or_else(not_sent)?, headers, body.to_string().into());
         let reply = self.client.send(call, classify).await?.bytes().await?;
         let prediction: Prediction = serde_json::from_slice(&reply)
@@ -86,7 +81,7 @@ impl MediaProvider for Replicate {
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure> {
         let url = prediction_url(&access.base_url, job, &[])
             .ok_or_else(|| Failure::malformed("the prediction's URL is not one"))?;
-        let call = Call::get(url, authorised(access));
+        let call = Call::get(url, wire::bearer(access));
         let answer = match self.client.send(call, classify_state).await {
             Ok(reply) => reply.bytes().await?,
             Err(failure) if failure.class() == Class::Gone => return Ok(Progress::Missing),
@@ -101,7 +96,7 @@ impl MediaProvider for Replicate {
     async fn cancel(&self, access: &Access, job: &str) -> Result<Cancelled, Failure> {
         let url = prediction_url(&access.base_url, job, &["cancel"])
             .ok_or_else(|| Failure::malformed("the prediction's URL is not one"))?;
-        let call = Call::post(url, authorised(access), Vec::new().into());
+        let call = Call::post(url, wire::bearer(access), Vec::new().into());
         let answer = match self.client.send(call, classify_state).await {
             Ok(reply) => reply.bytes().await?,
             Err(failure) if failure.class() == Class::Gone => return Ok(Cancelled::TooLate),
@@ -210,17 +205,6 @@ fn set(body: &mut Value, name: &str, value: Value) {
 fn text(value: &Value) -> String {
     let text = value.as_str().map(str::to_owned);
     text.unwrap_or_else(|| value.to_string())
-}
-
-fn authorised(access: &Access) -> HeaderMap {
-    let mut headers = access.headers.clone();
-    let key = access.key.as_ref().map(Secret::expose);
-    let bearer = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
-    if let Some(Ok(mut bearer)) = bearer {
-        bearer.set_sensitive(true);
-        headers.entry(AUTHORIZATION).or_insert(bearer);
-    }
-    headers
 }
 
 /// Their refusals: words about the input are for the customer, all others are ours.

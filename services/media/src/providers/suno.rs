@@ -9,7 +9,6 @@ mod cover;
 mod lyrics;
 
 use async_trait::async_trait;
-use http::{HeaderValue, header::CONTENT_TYPE};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, Verdict};
@@ -18,7 +17,7 @@ use url::Url;
 use super::{
     Access, Cancelled, MediaProvider, Order, Progress, Started,
     kie::{self, Envelope, FINE},
-    policy,
+    policy, wire,
 };
 use crate::task::{About, FIRST_IS_THERE, TEXT_IS_THERE};
 
@@ -161,8 +160,7 @@ impl Suno {
             .base_url
             .join(&format!("{PREFIX}{path}"))
             .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
-        let mut headers = kie::authorised(access);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = wire::with_json(wire::bearer(access));
         let (classify, _) = self.host.classify();
         let call = Call::submit(url, headers, Value::Object(body).to_string().into());
         let reply = self.client.send(call, classify).await?.bytes().await?;
@@ -180,7 +178,7 @@ impl Suno {
         let url = record_url(&access.base_url, path, job)
             .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
         let (_, classify) = self.host.classify();
-        let call = Call::get(url, kie::authorised(access));
+        let call = Call::get(url, wire::bearer(access));
         let envelope = match self.client.send(call, classify).await {
             Ok(reply) => Envelope::read(&reply.bytes().await?)
                 .ok_or_else(|| Failure::malformed("the answer to a poll is no envelope"))?,
@@ -217,9 +215,8 @@ impl MediaProvider for Suno {
             let [task, clip] = names;
             let text = self.lyrics(access, body).await?;
             return Ok(Started {
-                job: format!("{LYRICS_JOB}{task} {clip}"),
-                cost: None,
                 text: Some(text),
+                ..Started::taken(format!("{LYRICS_JOB}{task} {clip}"), None)
             });
         }
         let callback = order.callback.unwrap_or(NOWHERE);

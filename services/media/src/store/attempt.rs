@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _, any::AnyRow};
 use super::claim::Lease;
 use crate::{
     Error,
-    providers::{Cancelled, Cost, Started},
+    providers::{Cancelled, Cost},
     task::Task,
 };
 
@@ -88,7 +88,8 @@ pub(crate) struct Unknown {
 // === impl Outcome ===
 
 impl Outcome {
-    const fn as_str(self) -> &'static str {
+    /// The word kept in SQL.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Accepted => "accepted",
@@ -210,27 +211,22 @@ pub(crate) async fn note(
     Ok(())
 }
 
-/// Notes that a provider has taken a run whose task waits for it no longer: what it calls it, and when to look at it. Only of a submit
-/// without an answer so far: the task of any other one waits for it, or did.
+/// Notes that a provider has taken a run whose task waits for it no longer: what it calls it, what is found out about it, and when to look at
+/// it, if there is anything to look at. Only of a submit without an answer so far: the task of any other one waits for it, or did.
 pub(crate) async fn left(
     connection: &mut AnyConnection,
     (task, provider): (&Task, &str),
-    started: &Started,
-    look_at: Option<i64>,
+    job: &str,
+    found: Finding,
 ) -> Result<bool, Error> {
-    let (outcome, look_at) = match started.text {
-        // It is done, and there is nothing to look at.
-        Some(_) => (Outcome::Succeeded, None),
-        None => (Outcome::Accepted, look_at),
-    };
     let done = sqlx::query(
-        "update attempt set outcome = $1, job = $2, cost = coalesce($3, cost), look_at = $4
+        "update attempt set outcome = coalesce($1, outcome), job = $2, cost = coalesce($3, cost), look_at = $4
          where task_id = $5 and number = $6 and provider = $7 and outcome = 'unknown'",
     )
-    .bind(outcome.as_str())
-    .bind(started.job.as_str())
-    .bind(started.cost.map(|cost| cost.micro_usd))
-    .bind(look_at)
+    .bind(found.outcome.map(Outcome::as_str))
+    .bind(job)
+    .bind(found.cost.map(|cost| cost.micro_usd))
+    .bind(found.look_at)
     .bind(task.id.to_vec())
     .bind(task.attempts)
     .bind(provider)

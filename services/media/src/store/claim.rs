@@ -23,7 +23,7 @@ pub(crate) struct Lease {
 /// What a sweep looks for: tasks that nobody is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Find {
-    /// Taken to be submitted, by a process whose lease ran out by the moment before it did: no provider has it.
+    /// Taken to be submitted, by a process whose lease ran out by the moment before it did, or after it was refused: no provider has it.
     Untouched,
     /// Perhaps submitted, by a process whose lease has run out by the moment.
     Lost,
@@ -231,11 +231,13 @@ impl Find {
         match self {
             Self::Untouched => {
                 "state = 'starting' and lease_until <= $1 and not exists
-                     (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts)"
+                     (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts
+                          and attempt.outcome <> 'refused')"
             }
             Self::Lost => {
                 "state = 'starting' and lease_until <= $1 and exists
-                     (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts)"
+                     (select 1 from attempt where attempt.task_id = task.id and attempt.number = task.attempts
+                          and attempt.outcome <> 'refused')"
             }
             Self::Late => {
                 "state in ('queued', 'starting', 'running') and deadline_at <= $1 and lease_until <= $1"

@@ -4,6 +4,8 @@
 //! For each: how the task ends, what the customer is charged (which ends the hold), how many jobs the provider was asked for, and what it
 //! would charge us.
 
+mod wires;
+
 use std::sync::Arc;
 
 use domain::Catalogue;
@@ -11,6 +13,7 @@ use proto::{Code, code};
 use sandbox::directive::Outcome;
 use serde_json::json;
 
+use self::wires::WIRES;
 use crate::sandboxed::{Bill, Sandboxed};
 
 /// One way a job can go.
@@ -23,6 +26,7 @@ struct Case {
 }
 
 /// How the task ends. What fails is free.
+#[derive(Clone, Copy)]
 enum Ends {
     /// With its files, at its price.
     Completed,
@@ -34,6 +38,7 @@ enum Ends {
 }
 
 /// What the provider has on its bill for it.
+#[derive(Clone, Copy)]
 enum Billed {
     /// It took nothing.
     Nothing,
@@ -45,8 +50,9 @@ enum Billed {
     Hundredfold,
 }
 
-/// An adapter, and a model behind it.
+/// An adapter, and a model behind it. One that has several ways to work is there once for each.
 struct Wire {
+    name: &'static str,
     adapter: &'static str,
     provider: &'static str,
     /// What the sandbox's bill calls it.
@@ -60,12 +66,18 @@ struct Wire {
     price: i64,
     /// What a submit ends with that it has no room for, again and again.
     busy: Code,
+    /// What goes otherwise there.
+    differs: &'static [Differs],
     /// What its simulator cannot show, and why.
     except: &'static [(Outcome, &'static str)],
 }
 
+type Differs = (Outcome, Ends, Billed);
+
 /// The file of the docs.
 const ACME: &str = include_str!("../../../../docs/providers/acme.toml");
+/// The table of all this for operators to read.
+const DOCS: &str = include_str!("../../../../docs/providers/cases.md");
 /// What the task costs, in micro-credits.
 const PRICE: i64 = 7_000_000;
 
@@ -103,53 +115,6 @@ const CASES: [Case; 13] = [
     case(Outcome::Cut, Ends::AtItsDeadline, Billed::Price),
 ];
 
-/// Every adapter. A new one is a line here.
-const WIRES: [Wire; 7] = [
-    picture("bfl", "flux-2-pro", 75_000),
-    picture("fal", "fal-ai/nano-banana-pro", 150_000),
-    enveloped(picture("kie", "nano-banana-pro", 90_000)),
-    enveloped(songs("kie-suno", "kie")),
-    enveloped(songs("sunoapi", "suno")),
-    picture("replicate", "google/nano-banana-pro", 150_000),
-    // The adapter of whatever a file describes.
-    Wire {
-        billed_as: "rest",
-        ..picture("acme", "picture-1", 20_000)
-    },
-];
-
-const fn picture(adapter: &'static str, model: &'static str, price: i64) -> Wire {
-    Wire {
-        adapter,
-        provider: adapter,
-        billed_as: adapter,
-        model,
-        input: "",
-        files: 1,
-        price,
-        busy: code::UPSTREAM_BUSY,
-        except: &[],
-    }
-}
-
-/// Whatever goes wrong, HTTP says that all is well.
-const fn enveloped(wire: Wire) -> Wire {
-    Wire {
-        busy: code::UPSTREAM_FAILED,
-        ..wire
-    }
-}
-
-const fn songs(adapter: &'static str, provider: &'static str) -> Wire {
-    Wire {
-        provider,
-        billed_as: provider,
-        input: "[providers.input]\nmodel = \"V4\"\ncustomMode = false\ninstrumental = false\nprompt = \"$prompt\"\n",
-        files: 2,
-        ..picture(adapter, "generate", 60_000)
-    }
-}
-
 const fn case(outcome: Outcome, ends: Ends, billed: Billed) -> Case {
     Case {
         outcome,
@@ -164,9 +129,19 @@ fn declared() -> media::Declared {
     media::Declared::read(&[file], media::DeclaredLimits::default()).unwrap()
 }
 
-impl Case {
-    fn bill(&self, wire: &Wire) -> Bill {
-        let (jobs, times) = match self.billed {
+impl Billed {
+    /// As the docs have it.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "no job",
+            Self::Free => "free",
+            Self::Price => "billed",
+            Self::Hundredfold => "billed a hundredfold",
+        }
+    }
+
+    fn of(self, wire: &Wire) -> Bill {
+        let (jobs, times) = match self {
             Billed::Nothing => (0, 0),
             Billed::Free => (1, 0),
             Billed::Price => (1, 1),
@@ -196,20 +171,14 @@ impl Wire {
 
     async fn shows(&self, sandboxed: &Sandboxed, case: &Case) {
         let words = format!("outcome={} delay={}", case.outcome.as_str(), case.delay);
-        let what = format!("{}: {words}", self.adapter);
+        let what = format!("{}: {words}", self.name);
+        let (ends, billed) = self.expects(case);
         let before = sandboxed.bill(self.billed_as).await;
-        let model = match case.ends {
-            Ends::AtItsDeadline => "brief",
-            Ends::Completed | Ends::Failed(_) | Ends::Busy => "flux-2",
-        };
+        // Whoever never answers is waited for until then, whatever that is called.
+        let is_brief = matches!(ends, Ends::AtItsDeadline) || matches!(case.outcome, Outcome::Hang);
+        let model = if is_brief { "brief" } else { "flux-2" };
         let task = sandboxed.asked_of(model, &words).await;
-        let code = match case.ends {
-            Ends::Completed => None,
-            Ends::Failed(code) => Some(code),
-            Ends::Busy => Some(self.busy),
-            Ends::AtItsDeadline => Some(code::DEADLINE_EXCEEDED),
-        };
-        if let Some(code) = code {
+        if let Some(code) = self.code(ends) {
             let view = sandboxed.fails(task, code).await;
             assert_eq!(view["consumed_microcredits"], json!(0), "{what}: {view}");
         } else {
@@ -220,11 +189,49 @@ impl Wire {
             sandboxed.settles(task, &[PRICE]).await;
         }
         let after = sandboxed.bill(self.billed_as).await;
-        let billed = Bill {
+        let found = Bill {
             jobs: after.jobs - before.jobs,
             billed: after.billed - before.billed,
         };
-        assert_eq!(billed, case.bill(self), "{what}");
+        assert_eq!(found, billed.of(self), "{what}");
+    }
+
+    /// How a case ends there, and what is billed.
+    fn expects(&self, case: &Case) -> (Ends, Billed) {
+        let mut differs = self.differs.iter();
+        differs
+            .find(|(outcome, _, _)| *outcome == case.outcome)
+            .map_or((case.ends, case.billed), |(_, ends, billed)| {
+                (*ends, *billed)
+            })
+    }
+
+    /// What a task fails with.
+    fn code(&self, ends: Ends) -> Option<Code> {
+        match ends {
+            Ends::Completed => None,
+            Ends::Failed(code) => Some(code),
+            Ends::Busy => Some(self.busy),
+            Ends::AtItsDeadline => Some(code::DEADLINE_EXCEEDED),
+        }
+    }
+
+    /// Its line in the docs.
+    fn line(&self) -> String {
+        let cell = |case: &Case| {
+            let mut except = self.except.iter();
+            if let Some((_, why)) = except.find(|(outcome, _)| *outcome == case.outcome) {
+                return format!("not shown: {why}");
+            }
+            let (ends, billed) = self.expects(case);
+            let ends = match self.code(ends) {
+                None => "completed".to_owned(),
+                Some(code) => format!("`{}`", code.word),
+            };
+            format!("{ends}, {}", billed.words())
+        };
+        let cells: Vec<String> = CASES.iter().map(cell).collect();
+        format!("| {} | {} |\n", self.name, cells.join(" | "))
     }
 
     fn is_excepted(&self, case: &Case) -> bool {
@@ -235,12 +242,22 @@ impl Wire {
 }
 
 /// Every case of one adapter.
-async fn every_case(adapter: &str) {
-    let wire = WIRES.iter().find(|wire| wire.adapter == adapter).unwrap();
+async fn every_case(name: &str) {
+    let wire = WIRES.iter().find(|wire| wire.name == name).unwrap();
     let sandboxed = Sandboxed::with(wire.catalogue(), declared()).await;
     for case in CASES.iter().filter(|case| !wire.is_excepted(case)) {
         wire.shows(&sandboxed, case).await;
     }
+}
+
+#[tokio::test]
+async fn ark() {
+    every_case("ark").await;
+}
+
+#[tokio::test]
+async fn ark_films() {
+    every_case("ark films").await;
 }
 
 #[tokio::test]
@@ -249,8 +266,28 @@ async fn bfl() {
 }
 
 #[tokio::test]
+async fn dashscope() {
+    every_case("dashscope").await;
+}
+
+#[tokio::test]
+async fn dashscope_pictures() {
+    every_case("dashscope pictures").await;
+}
+
+#[tokio::test]
 async fn fal() {
     every_case("fal").await;
+}
+
+#[tokio::test]
+async fn gemini() {
+    every_case("gemini").await;
+}
+
+#[tokio::test]
+async fn ideogram() {
+    every_case("ideogram").await;
 }
 
 #[tokio::test]
@@ -264,6 +301,36 @@ async fn kie_suno() {
 }
 
 #[tokio::test]
+async fn kling() {
+    every_case("kling").await;
+}
+
+#[tokio::test]
+async fn kling_its_older_() {
+    every_case("kling, its older API").await;
+}
+
+#[tokio::test]
+async fn minimax() {
+    every_case("minimax").await;
+}
+
+#[tokio::test]
+async fn minimax_songs() {
+    every_case("minimax songs").await;
+}
+
+#[tokio::test]
+async fn openai() {
+    every_case("openai").await;
+}
+
+#[tokio::test]
+async fn pixverse() {
+    every_case("pixverse").await;
+}
+
+#[tokio::test]
 async fn sunoapi() {
     every_case("sunoapi").await;
 }
@@ -274,8 +341,43 @@ async fn replicate() {
 }
 
 #[tokio::test]
+async fn veo() {
+    every_case("veo").await;
+}
+
+#[tokio::test]
+async fn vidu() {
+    every_case("vidu").await;
+}
+
+#[tokio::test]
+async fn xai() {
+    every_case("xai").await;
+}
+
+#[tokio::test]
+async fn xai_films() {
+    every_case("xai films").await;
+}
+
+#[tokio::test]
 async fn acme() {
     every_case("acme").await;
+}
+
+#[test]
+fn the_docs_have_the_table_of_it() {
+    let outcomes = CASES.map(|case| format!("`{}`", case.outcome.as_str()));
+    let head = format!("| provider | {} |\n", outcomes.join(" | "));
+    let rule = format!("| --- |{}\n", " --- |".repeat(CASES.len()));
+    let lines: String = WIRES.iter().map(Wire::line).collect();
+    let table = format!("{head}{rule}{lines}");
+    let (_, found) = DOCS.split_once("\n\n| ").unwrap();
+    assert_eq!(
+        format!("| {found}"),
+        table,
+        "docs/providers/cases.md is:\n{table}"
+    );
 }
 
 #[test]
@@ -283,9 +385,10 @@ fn no_adapter_and_no_case_is_left_out() {
     let declared = declared();
     let adapters = media::ADAPTERS.iter().copied().chain(declared.names());
     let mut adapters: Vec<&str> = adapters.collect();
-    let mut listed = WIRES.map(|wire| wire.adapter);
+    let mut listed: Vec<&str> = WIRES.iter().map(|wire| wire.adapter).collect();
     adapters.sort_unstable();
     listed.sort_unstable();
+    listed.dedup();
     assert_eq!(adapters, listed, "each adapter has a line");
     for (outcome, word) in Outcome::ALL {
         let cases = CASES.iter().filter(|case| case.outcome == outcome);
@@ -295,12 +398,12 @@ fn no_adapter_and_no_case_is_left_out() {
         .iter()
         .flat_map(|wire| wire.except.iter().map(move |row| (wire, row)))
     {
-        assert!(!why.is_empty(), "{} {}", wire.adapter, outcome.as_str());
+        assert!(!why.is_empty(), "{} {}", wire.name, outcome.as_str());
     }
     // Each line of the list has its test above.
     let source = include_str!("contract.rs");
     for wire in &WIRES {
-        let call = format!("every_case(\"{}\")", wire.adapter);
+        let call = format!("every_case(\"{}\")", wire.name);
         assert!(source.contains(&call), "{call}");
     }
 }

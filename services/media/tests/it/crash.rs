@@ -17,6 +17,7 @@ use crate::{
 on_both_engines!(
     a_task_that_was_running_goes_on,
     a_task_that_was_taken_and_not_submitted_is_taken_up,
+    a_task_that_was_refused_and_not_submitted_again_is_taken_up,
     a_task_whose_content_does_not_open_still_ends,
     what_was_queued_is_rung_for,
     cancelling_and_starting_have_one_winner,
@@ -98,6 +99,39 @@ async fn a_task_that_was_taken_and_not_submitted_is_taken_up(engine: Engine) {
     assert_eq!(view["consumed_credits"], 5);
     assert_eq!(house.provider.submits().len(), 1);
     assert_eq!(running.unknown_attempts().await, []);
+}
+
+async fn a_task_that_was_refused_and_not_submitted_again_is_taken_up(engine: Engine) {
+    let mut house = House::new(engine, vec![])
+        .await
+        .with_media("max_steps = 0\nring_again = '200ms'");
+    let dead = house.start().await;
+    let task = dead.accepted().await;
+    // It died before another provider was asked: it is known that the first has not taken the task.
+    let taken: Result<(), media::Error> = dead
+        .db
+        .write(move |connection| {
+            Box::pin(async move {
+                for sql in [
+                    "update task set state = 'starting', attempts = 1, claims = 1, lease_until = 1 where id = $1",
+                    "insert into attempt (task_id, number, provider, outcome, submitted_at) values ($1, 1, 'bfl', 'refused', 1)",
+                ] {
+                    sqlx::query(sql)
+                        .bind(task.to_vec())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+    taken.unwrap();
+    dead.dies().await;
+    house = house.with_other("max_steps = 0", "max_steps = 4");
+    let running = house.start().await;
+    let view = running.reaches(task, "completed").await;
+    assert_eq!(view["attempts"], 2);
+    assert_eq!(house.provider.submits().len(), 1);
 }
 
 #[tokio::test]

@@ -174,7 +174,7 @@ async fn files_inside_of_requests_wait_for_room(engine: Engine) {
 }
 
 /// How often somebody has taken a task.
-async fn claims(running: &Running, task: TaskId) -> i64 {
+pub(crate) async fn claims(running: &Running, task: TaskId) -> i64 {
     sqlx::query_scalar("select claims from task where id = $1")
         .bind(task.to_vec())
         .fetch_one(running.db.reader())

@@ -6,6 +6,7 @@
 )]
 
 mod apart;
+mod at_once;
 mod bucket;
 mod contract;
 mod crash;
@@ -26,6 +27,7 @@ mod life;
 mod lines;
 mod list;
 mod money;
+mod natives;
 mod open_tasks;
 mod operator;
 mod origin;

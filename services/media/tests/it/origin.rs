@@ -63,9 +63,10 @@ async fn a_picture_is_made_larger_by_who_made_it() {
 
 #[tokio::test]
 async fn nobody_goes_on_from_what_another_provider_made() {
-    let (head, rest) = GROK.split_once("[[providers]]\nadapter = \"kie\"").unwrap();
-    let (_, fal) = rest.split_once("[[providers]]\n").unwrap();
-    let text = format!("{head}[[providers]]\n{fal}");
+    let row = "[[providers]]\nadapter = \"fal\"";
+    let (head, _) = GROK.split_once("[[providers]]").unwrap();
+    let (_, fal) = GROK.split_once(row).unwrap();
+    let text = format!("{head}{row}{fal}");
     let catalogue = Catalogue::parse(&[("a.toml", &text)]).unwrap();
     let sandboxed = Sandboxed::new(Arc::new(catalogue)).await;
     let running = &sandboxed.running;

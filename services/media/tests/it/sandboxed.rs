@@ -46,6 +46,52 @@ impl Sandboxed {
 
     /// With a house that is changed so before it starts.
     pub(crate) async fn of(catalogue: Arc<Catalogue>, change: impl FnOnce(House) -> House) -> Self {
+        let (origin, sandbox, home) = Self::sandbox().await;
+        let house = change(Self::house(catalogue).await);
+        Self {
+            running: house.start_with_sandbox(Some(origin)).await,
+            house,
+            sandbox,
+            _home: home,
+        }
+    }
+
+    /// Live keys, and providers where these sections say: some of them in the sandbox, whose address they are given.
+    pub(crate) async fn live(
+        catalogue: Arc<Catalogue>,
+        sections: impl FnOnce(&str) -> String,
+    ) -> Self {
+        Self::live_of(catalogue, |house, origin| {
+            house.with_sections(&sections(origin))
+        })
+        .await
+    }
+
+    /// Live keys, and a house that is changed so before it starts.
+    pub(crate) async fn live_of(
+        catalogue: Arc<Catalogue>,
+        change: impl FnOnce(House, &str) -> House,
+    ) -> Self {
+        let (origin, sandbox, home) = Self::sandbox().await;
+        let house = change(Self::house(catalogue).await, &origin);
+        Self {
+            running: house.start_with_sandbox(None).await.live(),
+            house,
+            sandbox,
+            _home: home,
+        }
+    }
+
+    async fn house(catalogue: Arc<Catalogue>) -> House {
+        House::new(Engine::Sqlite, vec![])
+            .await
+            .with_media("max_attempts = 2")
+            .with_other("first = '5ms'", "first = '5ms'\nsettle_in = '10ms'")
+            .with_catalogue(catalogue)
+    }
+
+    /// Where it is, itself, and its folder.
+    async fn sandbox() -> (String, Router, TempDir) {
         let settings = Settings::from_toml("[sandbox]\ndefault_delay = \"0s\"");
         let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
         let deps = sandbox::Deps {
@@ -62,18 +108,7 @@ impl Sandboxed {
         tasks.spawn_detached(Span::none(), async move {
             serving.await;
         });
-        let house = House::new(Engine::Sqlite, vec![])
-            .await
-            .with_media("max_attempts = 2")
-            .with_other("first = '5ms'", "first = '5ms'\nsettle_in = '10ms'")
-            .with_catalogue(catalogue);
-        let house = change(house);
-        Self {
-            running: house.start_with_sandbox(Some(origin)).await,
-            house,
-            sandbox,
-            _home: home,
-        }
+        (origin, sandbox, home)
     }
 
     /// A task of `flux-2`, whatever stands behind that name.

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, extract::Request, http::StatusCode, response::IntoResponse as _};
-use domain::Dialect;
+use domain::{Dialect, Secret};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde_json::{Map, json};
 use upstream::UpstreamConfig;
 

@@ -1,5 +1,7 @@
 //! Every answer they may give, over a real connection.
 
+use domain::Secret;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde_json::{Map, json};
 use upstream::Failure;
 
