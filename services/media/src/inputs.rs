@@ -13,7 +13,6 @@ use domain::{
 };
 use futures::TryStreamExt as _;
 use proto::{Code, Fault, Kind, Violation, code};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::fetched::{Fetched, fetched};
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     config::PassedAs,
     execute::able,
     files::{self, File, Owner},
+    inline_room::InlineRoom,
     lengths::Longest,
     task::{Request, Task},
 };
@@ -41,7 +41,7 @@ pub(crate) struct Filled {
 }
 
 /// Room for bytes inside of a request, if it has some.
-type Room = Option<OwnedSemaphorePermit>;
+type Room = Option<InlineRoom>;
 
 /// How the files that a task names are given.
 #[derive(Default)]
@@ -191,7 +191,7 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, 
     };
     let room = match plan.bytes {
         0 => None,
-        bytes => match media.kept.uploads.inline_room(bytes) {
+        bytes => match media.kept.uploads.inline_room(owner(task), bytes) {
             None => return Ok(Err(Unfilled::Full)),
             room => room,
         },

@@ -52,6 +52,7 @@ mod execute;
 mod files;
 mod finish;
 mod hold;
+mod inline_room;
 mod inputs;
 mod json;
 mod kind;

@@ -14,6 +14,7 @@ use crate::{
     Error,
     config::FileLimits,
     files::Owner,
+    inline_room::{InlineRoom, InlineRooms, UNIT},
     measure::{self, Measures},
     places::{Full, Place, Places},
     storage::{Note, Store, Writer},
@@ -22,8 +23,6 @@ use crate::{
 
 /// Their place in the store.
 const FOLDER: &str = "uploads";
-/// Bytes that a permit of the room for inline files stands for.
-pub(crate) const UNIT: u64 = 1024;
 /// When to come again where as many uploads are under way as may be.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 
@@ -37,9 +36,9 @@ pub(crate) struct Uploads {
     looks: Places,
     /// A place for each task whose URLs are fetched, apart from those: who fetches slowly keeps nobody from being looked at.
     fetches: Places,
-    /// Room for files that travel inside of requests, in units of [`UNIT`].
-    inline: Arc<Semaphore>,
-    /// So much of it, in the same units, may be for what is only being fetched.
+    /// Room for files that travel inside of requests.
+    inline: InlineRooms,
+    /// So much of what live keys have of it, in units of [`UNIT`], may be for what is only being fetched.
     fetched: Arc<Semaphore>,
     store: Store,
     db: Db,
@@ -60,7 +59,7 @@ impl Uploads {
             places: Places::new(limits.at_once, limits.at_once_per_account),
             looks: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
             fetches: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
-            inline: Arc::new(Semaphore::new(units(limits.inline_total_bytes))),
+            inline: InlineRooms::new(&limits),
             fetched: Arc::new(Semaphore::new(units(fetched_at_once(&limits)))),
             limits,
             store,
@@ -117,10 +116,8 @@ impl Uploads {
     }
 
     /// Room for bytes that travel inside of a request, among those of all requests, if there is some.
-    pub(crate) fn inline_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let most = units(self.limits.inline_total_bytes);
-        let units = u32::try_from(units(bytes).min(most)).unwrap_or(u32::MAX);
-        Arc::clone(&self.inline).try_acquire_many_owned(units).ok()
+    pub(crate) fn inline_room(&self, owner: Owner, bytes: u64) -> Option<InlineRoom> {
+        self.inline.take(owner, bytes)
     }
 
     /// The share in it of bytes that are only being fetched: slow servers leave half of the room to all others.

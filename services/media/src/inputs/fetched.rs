@@ -12,9 +12,9 @@ use super::{Room, data, data_url, look, owner, there};
 use crate::{
     Error, Media,
     execute::left,
+    inline_room::UNIT,
     measure::{self, HEAD_BYTES},
     task::{Request, Task},
-    uploads::UNIT,
 };
 
 /// What such a provider is given.
@@ -82,7 +82,7 @@ pub(crate) async fn fetched(
     // Nobody knows how many bytes they are before they are there.
     let mut room = match whole(most.saturating_sub(inside)) {
         0 => None,
-        bytes => match uploads.inline_room(bytes) {
+        bytes => match uploads.inline_room(owner(task), bytes) {
             None => return full(),
             room => room,
         },
@@ -93,7 +93,9 @@ pub(crate) async fn fetched(
         Err(failure) => return Ok(Err(failure)),
     };
     drop(place);
-    fit(&mut room, bytes);
+    if let Some(room) = &mut room {
+        room.fit(bytes);
+    }
     let other = |text: &str| found.get(text).map(|found| found.url.clone());
     Ok(Ok(Fetched {
         parameters: model.with_urls(&parameters, other),
@@ -167,15 +169,6 @@ async fn find<'w>(
         found.insert(*text, Found { url, bytes });
     }
     Ok(Ok((found, bounds.most.saturating_sub(bounds.left))))
-}
-
-/// Gives back what is not needed of the room for so many bytes.
-fn fit(room: &mut Room, bytes: u64) {
-    let needed = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
-    if let Some(room) = room {
-        let spare = room.num_permits().saturating_sub(needed);
-        drop(room.split(spare));
-    }
 }
 
 /// The whole units of so many bytes. With the room that a task has already, they are never more than there is for one.
@@ -274,10 +267,6 @@ impl Fetched {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::Semaphore;
-
     use super::*;
 
     #[test]
@@ -294,16 +283,5 @@ mod tests {
         assert_eq!((bounds.take(4), bounds.left), (None, 3));
         bounds.time = Duration::ZERO;
         assert!(bounds.caps().timeout.is_zero());
-    }
-
-    #[test]
-    fn room_that_is_not_needed_is_given_back() {
-        for (bytes, free) in [(0, 8), (1, 7), (UNIT, 7), (UNIT + 1, 6), (9 * UNIT, 2)] {
-            let all = Arc::new(Semaphore::new(8));
-            let mut room = Arc::clone(&all).try_acquire_many_owned(6).ok();
-            fit(&mut room, bytes);
-            assert_eq!(all.available_permits(), free, "{bytes}");
-        }
-        fit(&mut None, 7);
     }
 }

@@ -16,7 +16,7 @@ use crate::{files::Owner, places::Held};
 /// A task waits so long for each that is ahead of it, but within these bounds.
 const EACH: Duration = Duration::from_millis(100);
 const SHORTEST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 /// A place is kept for who comes within so long, and for who should have come no longer ago: it may be over, or another process's.
 const NEAR: Duration = Duration::from_secs(1);
 /// After so long nobody counts who should have come.
@@ -141,12 +141,12 @@ mod tests {
     #[test]
     fn who_stands_further_behind_asks_later() {
         let (waiting, one, now) = (Waiting::default(), owner(), Instant::now());
-        let waits: Vec<u128> = (0..400)
+        let waits: Vec<u128> = (0..3_100)
             .map(|since| waiting.put(asker(one, since), &Held::nothing(), now))
             .map(|wait| wait.as_millis())
             .collect();
         assert_eq!(waits[..4], [250, 250, 250, 300]);
-        assert_eq!((waits[100], waits[399]), (10_000, 30_000));
+        assert_eq!((waits[100], waits[3_099]), (10_000, 300_000));
         let oldest = waiting.put(asker(one, -1), &Held::nothing(), now);
         assert_eq!(oldest, SHORTEST, "whoever was first stays it");
     }
