@@ -99,7 +99,7 @@ async fn without_their_keys_nobody_can_tell() {
 fn keys_are_believed_for_a_day() {
     let before = |hours: u64| Instant::now().checked_sub(Duration::from_secs(hours * 60 * 60));
     for (hours, is_old) in [(0, false), (23, false), (24, true), (25, true)] {
-        let Some(came) = before(hours) else { continue };
+        let came = before(hours).unwrap();
         let mut known = Known {
             keys: vec![vec![1]],
             asked: Some(came),
