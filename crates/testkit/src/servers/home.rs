@@ -1,11 +1,12 @@
 //! What every private server has: a folder, a port, and the user it runs as.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::Path,
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -16,14 +17,27 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// How many ports a server tries, as another program may take one between our look and the start.
 pub(super) const TRIES: u32 = 5;
 
-/// A port of loopback that nobody listens on.
+/// What keeps other tests from the ports that this process was given: nobody listens there while a server is killed and started again.
+static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A port of loopback that nobody listens on, and that no other test is given as long as this process runs.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or the folder in which ports are taken cannot be written.
 pub fn free_port() -> Result<u16> {
+    let whose = rustix::process::getuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("aio-ports-{whose}"));
+    fs::create_dir_all(&folder)?;
     for _ in 0..1_000 {
         let port = rand::random_range(PORTS);
+        let file = File::create(folder.join(port.to_string()))?;
+        // Taken by somebody else, or by ourselves before.
+        if file.try_lock().is_err() {
+            continue;
+        }
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.push(file);
             return Ok(port);
         }
     }
