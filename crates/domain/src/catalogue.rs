@@ -11,6 +11,7 @@ mod param;
 mod place;
 mod resolve;
 mod rule;
+mod seconds;
 
 use std::collections::HashMap;
 
@@ -28,9 +29,10 @@ pub use model::{
     CHAT_ROUTE, CHAT_ROUTES, Cancel, Category, ChatLimits, EMBEDDINGS_ROUTE, EmbeddingLimits,
     MESSAGES_ROUTE, Model, ProviderRoute, RESPONSES_ROUTE, Status, When,
 };
-pub use param::{Param, ParamType};
+pub use param::{Longer, Param, ParamType};
 pub(crate) use place::{has_length, length};
 pub use rule::Rule;
+pub use seconds::Counted;
 
 /// The files compiled in, name and text: every file of the folder, as a test makes sure.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -125,6 +127,28 @@ const BUILT_IN: &[(&str, &str)] = &[
     (
         "elevenlabs-v3.toml",
         include_str!("../catalogue/elevenlabs-v3.toml"),
+    ),
+    ("tts-1.toml", include_str!("../catalogue/tts-1.toml")),
+    ("tts-1-hd.toml", include_str!("../catalogue/tts-1-hd.toml")),
+    (
+        "gpt-4o-mini-tts.toml",
+        include_str!("../catalogue/gpt-4o-mini-tts.toml"),
+    ),
+    (
+        "whisper-1.toml",
+        include_str!("../catalogue/whisper-1.toml"),
+    ),
+    (
+        "gpt-4o-transcribe.toml",
+        include_str!("../catalogue/gpt-4o-transcribe.toml"),
+    ),
+    (
+        "gpt-4o-mini-transcribe.toml",
+        include_str!("../catalogue/gpt-4o-mini-transcribe.toml"),
+    ),
+    (
+        "scribe-v2.toml",
+        include_str!("../catalogue/scribe-v2.toml"),
     ),
     (
         "minimax-music.toml",

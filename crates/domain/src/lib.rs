@@ -18,6 +18,7 @@ pub mod receipt;
 mod redeem_code;
 mod secret;
 mod tags;
+pub mod transcript;
 mod usage;
 
 pub use caller::{Caller, Mode, Scope};

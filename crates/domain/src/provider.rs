@@ -80,12 +80,26 @@ pub const PROVIDERS: &[KnownProvider] = &[
         sandbox_path: "bfl",
         dialect: COMMON,
     },
+    KnownProvider {
+        name: "bria",
+        base_url: "https://engine.prod.bria-api.com/v2",
+        variable: "BRIA_API_KEY",
+        sandbox_path: "bria/v2",
+        dialect: COMMON,
+    },
     // Keys are of a region: this is that of Singapore.
     KnownProvider {
         name: "dashscope",
         base_url: "https://dashscope-intl.aliyuncs.com",
         variable: "DASHSCOPE_API_KEY",
         sandbox_path: "dashscope",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "elevenlabs",
+        base_url: "https://api.elevenlabs.io",
+        variable: "ELEVENLABS_API_KEY",
+        sandbox_path: "elevenlabs",
         dialect: COMMON,
     },
     KnownProvider {
@@ -145,10 +159,38 @@ pub const PROVIDERS: &[KnownProvider] = &[
         },
     },
     KnownProvider {
+        name: "photoroom",
+        base_url: "https://sdk.photoroom.com/v1",
+        variable: "PHOTOROOM_API_KEY",
+        sandbox_path: "photoroom/v1",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "piapi",
+        base_url: "https://api.piapi.ai",
+        variable: "PIAPI_API_KEY",
+        sandbox_path: "piapi",
+        dialect: COMMON,
+    },
+    KnownProvider {
         name: "pixverse",
         base_url: "https://app-api.pixverse.ai",
         variable: "PIXVERSE_API_KEY",
         sandbox_path: "pixverse",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "removebg",
+        base_url: "https://api.remove.bg/v1.0",
+        variable: "REMOVEBG_API_KEY",
+        sandbox_path: "removebg/v1.0",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "segmind",
+        base_url: "https://api.segmind.com/v1",
+        variable: "SEGMIND_API_KEY",
+        sandbox_path: "segmind/v1",
         dialect: COMMON,
     },
     KnownProvider {
@@ -163,6 +205,13 @@ pub const PROVIDERS: &[KnownProvider] = &[
         base_url: "https://api.replicate.com",
         variable: "REPLICATE_API_TOKEN",
         sandbox_path: "replicate",
+        dialect: COMMON,
+    },
+    KnownProvider {
+        name: "topaz",
+        base_url: "https://api.topazlabs.com",
+        variable: "TOPAZ_API_KEY",
+        sandbox_path: "topaz",
         dialect: COMMON,
     },
     KnownProvider {

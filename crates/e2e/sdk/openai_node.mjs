@@ -77,6 +77,37 @@ const drawn = await client.images.generate({ model: "flux-2", prompt: "a fox", s
 assert.equal(Buffer.from(drawn.data[0].b64_json, "base64").toString("latin1", 1, 4), "PNG");
 const spoken = await client.audio.speech.create({ model: "elevenlabs-v3", voice: "alloy", input: "Hello [sandbox delay=10ms]" });
 assert.equal(Buffer.from(await spoken.arrayBuffer()).toString("latin1", 0, 3), "ID3");
+for (const [model, response_format, begins] of [
+  ["elevenlabs-v3", "opus", "OggS"],
+  ["tts-1-hd", "flac", "fLaC"],
+  ["gpt-4o-mini-tts", "wav", "RIFF"],
+]) {
+  const made = await client.audio.speech.create({ model, voice: "coral", input: "Hello [sandbox delay=10ms]", response_format });
+  assert.equal(Buffer.from(await made.arrayBuffer()).toString("latin1", 0, 4), begins);
+}
+// Recordings: two seconds of silence, which say themselves what shall happen.
+const head = Buffer.from("RIFF\xa4\x3e\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\x80\x3e\0\0", "latin1");
+const samples = Buffer.concat([head, Buffer.alloc(16000, 0x80), Buffer.from("[sandbox delay=10ms]")]);
+const recorded = () => toFile(samples, "a.wav");
+const heard = await client.audio.transcriptions.create({ model: "whisper-1", file: await recorded(), language: "en" });
+assert.equal(heard.text, "This is the sandbox. It heard 2 seconds in en.");
+const verbose = await client.audio.transcriptions.create({
+  model: "scribe-v2",
+  file: await recorded(),
+  response_format: "verbose_json",
+  timestamp_granularities: ["word"],
+});
+assert.equal(verbose.words[0].word, "This");
+assert.equal(verbose.duration, 2);
+const sentences = await client.audio.transcriptions.create({ model: "scribe-v2", file: await recorded(), response_format: "verbose_json" });
+assert.equal(sentences.segments[0].avg_logprob, 0);
+const titles = await client.audio.transcriptions.create({ model: "whisper-1", file: await recorded(), response_format: "srt" });
+assert.match(titles, /^1\n00:00:00,000 --> /);
+let spelled = "";
+for await (const event of await client.audio.transcriptions.create({ model: "gpt-4o-transcribe", file: await recorded(), stream: true })) {
+  spelled += event.type === "transcript.text.delta" ? event.delta : "";
+}
+assert.match(spelled, /2 seconds/);
 await assert.rejects(
   new OpenAI({ baseURL: AIO_URL, apiKey: "aio_test_nobody", maxRetries: 0 }).models.list(),
   (error) => error instanceof OpenAI.AuthenticationError && error.code === "invalid_key",

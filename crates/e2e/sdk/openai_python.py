@@ -1,9 +1,11 @@
 """The openai package for Python: base URL and key are all that is changed."""
 
 import base64
+import io
 import json
 import os
 import urllib.request
+import wave
 
 import openai
 import pydantic
@@ -190,7 +192,56 @@ with client.audio.speech.with_streaming_response.create(
 ) as streamed:
     assert b"".join(streamed.iter_bytes()).startswith(b"ID3")
 expect(openai.BadRequestError, 400, "invalid_parameter", lambda: client.audio.speech.create(
-    model="elevenlabs-v3", voice="alloy", input="Hello", response_format="opus"
+    model="elevenlabs-v3", voice="alloy", input="Hello", response_format="aac"
+))
+for model, voice, form, begins in [
+    ("elevenlabs-v3", "onyx", "opus", b"OggS"),
+    ("elevenlabs-v3", "marin", "wav", b"RIFF"),
+    ("tts-1", "nova", "aac", b"\xff\xf1"),
+    ("tts-1-hd", "sage", "flac", b"fLaC"),
+]:
+    made = client.audio.speech.create(model=model, voice=voice, input="Hello there", response_format=form)
+    assert made.read().startswith(begins), (model, form)
+samples = client.audio.speech.create(
+    model="gpt-4o-mini-tts", voice="cedar", input="Hello there", instructions="Slowly.", speed=0.5, response_format="pcm"
+)
+assert samples.response.headers["content-type"] == "audio/pcm" and len(samples.read()) == 2 * 48000, samples.response.headers
+with client.audio.speech.with_streaming_response.create(
+    model="gpt-4o-mini-tts", voice="verse", input="Hello", stream_format="sse"
+) as streamed:
+    events = [json.loads(line.removeprefix("data: ")) for line in streamed.iter_lines() if line]
+assert [event["type"] for event in events][-1] == "speech.audio.done", events[-1]
+assert base64.b64decode(events[0]["audio"]).startswith(b"ID3"), events[0]
+# Recordings: two seconds of silence, which say themselves what shall happen.
+recorded = io.BytesIO()
+with wave.open(recorded, "wb") as sound:
+    sound.setparams((1, 1, 8000, 0, "NONE", ""))
+    sound.writeframes(b"\x80" * 16000)
+recorded = ("a.wav", recorded.getvalue() + b"[sandbox delay=10ms]")
+heard = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=recorded, language="en")
+assert heard.text == "This is the sandbox. It heard 2 seconds in en.", heard
+assert heard.usage.type == "duration" and heard.usage.seconds == 2, heard
+heard = client.audio.transcriptions.create(
+    model="whisper-1", file=recorded, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+)
+assert heard.duration == 2 and heard.words[0].word == "This" and heard.words[0].end > 0, heard
+assert [segment.id for segment in heard.segments] == [0, 1] and heard.segments[0].avg_logprob == -0.25, heard
+heard = client.audio.transcriptions.create(model="scribe-v2", file=recorded, response_format="verbose_json")
+assert heard.segments[0].avg_logprob == 0 and heard.segments[0].tokens == [] and heard.language == "eng", heard
+titles = client.audio.transcriptions.create(model="scribe-v2", file=recorded, response_format="srt")
+assert isinstance(titles, str) and titles.startswith("1\n00:00:00,000 --> 00:00:0"), titles
+titles = client.audio.transcriptions.create(model="whisper-1", file=recorded, response_format="vtt")
+assert titles.startswith("WEBVTT\n\n"), titles
+heard = client.audio.transcriptions.create(model="whisper-1", file=recorded, response_format="text")
+assert heard.strip().endswith("in english."), heard
+events = list(client.audio.transcriptions.create(model="gpt-4o-mini-transcribe", file=recorded, stream=True))
+assert events[-1].type == "transcript.text.done", events
+assert "".join(event.delta for event in events[:-1]) == events[-1].text, events
+expect(openai.BadRequestError, 400, "invalid_parameter", lambda: client.audio.transcriptions.create(
+    model="gpt-4o-transcribe", file=recorded, response_format="srt"
+))
+expect(openai.BadRequestError, 400, "content_moderated", lambda: client.audio.transcriptions.create(
+    model="whisper-1", file=recorded, prompt="[sandbox outcome=moderated]"
 ))
 expect(openai.BadRequestError, 400, "content_moderated", lambda: client.audio.speech.create(
     model="elevenlabs-v3", voice="alloy", input="Hello [sandbox outcome=moderated]"

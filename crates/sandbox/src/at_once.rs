@@ -129,15 +129,22 @@ pub(crate) fn links(sandbox: &Sandbox, job: &Job, (provider, origin): (&str, &st
 
 /// An answer with what came inside of it: half of it, where that is cut.
 pub(crate) fn whole(job: &Job, body: &Value) -> Response {
-    let body = Bytes::from(body.to_string());
-    let answer = named(
-        answer::text(StatusCode::OK, "application/json", body.clone()),
-        job,
-    );
+    ended(job, "application/json", &Bytes::from(body.to_string()))
+}
+
+/// The one file of a job as the answer itself: half of it, where that is cut.
+pub(crate) async fn file(sandbox: &Sandbox, job: &Job) -> Result<Response, Error> {
+    let bytes = made::make(sandbox, job.clone(), 0).await?;
+    Ok(ended(job, job.made.kind.content_type(), &bytes))
+}
+
+fn ended(job: &Job, content_type: &'static str, body: &Bytes) -> Response {
+    let whole = answer::text(StatusCode::OK, content_type, body.clone());
+    let whole = named(whole, job);
     if job.outcome == Outcome::Cut {
-        answer::cut(answer, &body)
+        answer::cut(whole, body)
     } else {
-        answer
+        whole
     }
 }
 

@@ -98,6 +98,25 @@ pub fn parse(text: &str, bounds: &Bounds) -> Directive {
     directive
 }
 
+/// A text without its directives: nobody says them aloud.
+pub(crate) fn without(text: &str) -> String {
+    let (mut said, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(OPENING) {
+        said.push_str(before);
+        let is_one = after.starts_with(|c: char| c == ']' || c.is_whitespace());
+        let behind = after.split_once(']').filter(|_| is_one);
+        rest = match behind {
+            Some((_, behind)) => behind,
+            None => {
+                said.push_str(OPENING);
+                after
+            }
+        };
+    }
+    said.push_str(rest);
+    said.trim().to_owned()
+}
+
 // === impl Directive ===
 
 impl Directive {
@@ -199,6 +218,19 @@ mod tests {
             "[sandbox]",
         ] {
             assert_eq!(check(text), Directive::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn directives_are_not_said_aloud() {
+        for (text, said) in [
+            ("a fox [sandbox outcome=fail delay=1s]", "a fox"),
+            ("[sandbox]a [sandboxes] b[sandbox x] c", "a [sandboxes] b c"),
+            ("[sandbox]", ""),
+            ("a [sandbox b", "a [sandbox b"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(without(text), said, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! A wrong input is refused at once; the real queue may take it first, and answer so in the place of the result. A job that is cancelled
 //! while it waits does not run; one that is cancelled later goes on, as it may there.
 
+mod heard;
 mod model;
 mod request;
 mod wire;
@@ -68,7 +69,7 @@ pub(crate) async fn submit(
     let Some(model) = model::find(&path) else {
         return wire::NO_APP.answer();
     };
-    let input = match request::read(model, &body) {
+    let mut input = match request::read(model, &body) {
         Ok(input) => input,
         Err(violations) => return wire::unprocessable(&violations),
     };
@@ -76,6 +77,7 @@ pub(crate) async fn submit(
         let wrong = Violation::new("file_download_error", None, &why, &Value::Null);
         return wire::unprocessable(&[wrong]);
     }
+    heard::hear(&sandbox, model, &mut input).await;
     let Some(origin) = answer::origin(&headers, &uri) else {
         return wire::NO_HOST.answer();
     };
@@ -257,6 +259,10 @@ fn result(sandbox: &Sandbox, found: &Found<'_>, state: JobState) -> Response {
         .collect();
     let output = wire::output(found.model, &job, &links, state);
     let mut response = answer::json(StatusCode::OK, &output);
+    if found.model.place == Place::Words && job.outcome == Outcome::Cut {
+        // There is no file that could be.
+        return answer::cut(response, &Bytes::from(output.to_string()));
+    }
     let units = HeaderValue::from(units(found.model, &job));
     response.headers_mut().insert("x-fal-billable-units", units);
     response
@@ -287,7 +293,7 @@ fn unmoderated(job: &Job) -> Job {
 fn units(model: &Model, job: &Job) -> i64 {
     let units = match model.place {
         Place::Images | Place::Image | Place::Audio => i64::from(job.made.count),
-        Place::Video => i64::from(job.made.seconds),
+        Place::Video | Place::Words => i64::from(job.made.seconds),
     };
     if job.outcome == Outcome::Overreport {
         return units * OVERREPORTED;

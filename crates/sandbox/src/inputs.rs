@@ -31,13 +31,27 @@ pub(crate) async fn check(sandbox: &Sandbox, input: &Value) -> Result<(), String
         if text.starts_with(DATA) && text.contains(BASE64) {
             decode(text)?;
         } else if let Some(url) = own(sandbox, text) {
-            let fetched = tokio::time::timeout(PATIENCE, fetch(&url)).await;
-            if !matches!(fetched, Ok(Ok(bytes)) if bytes > 0) {
+            // However long it is: that it comes is enough.
+            let mut bytes = 0_usize;
+            let fetched = fetch(&url, |data| bytes = bytes.saturating_add(data.len()));
+            let fetched = tokio::time::timeout(PATIENCE, fetched).await;
+            if !matches!(fetched, Ok(Ok(()))) || bytes == 0 {
                 return Err("an input could not be downloaded".to_owned());
             }
         }
     }
     Ok(())
+}
+
+/// The bytes of an input that came inline, or is of the installation itself.
+pub(crate) async fn bytes(sandbox: &Sandbox, text: &str) -> Option<Vec<u8>> {
+    if let Some((_, bytes)) = text.split_once(BASE64).filter(|_| text.starts_with(DATA)) {
+        return STANDARD.decode(bytes).ok();
+    }
+    let (url, mut bytes) = (own(sandbox, text)?, Vec::new());
+    let fetched = fetch(&url, |data| bytes.extend_from_slice(data));
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await.ok()?;
+    fetched.ok().map(|()| bytes)
 }
 
 fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
@@ -66,8 +80,11 @@ fn decode(text: &str) -> Result<(), String> {
     }
 }
 
-/// How many bytes come.
-async fn fetch(url: &Url) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+/// Takes what comes.
+async fn fetch(
+    url: &Url,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (host, port) = (
         url.host_str().unwrap_or_default(),
         url.port_or_known_default().unwrap_or(80),
@@ -87,12 +104,13 @@ async fn fetch(url: &Url) -> Result<usize, Box<dyn std::error::Error + Send + Sy
         if !answer.status().is_success() {
             return Err(format!("it answers {}", answer.status()).into());
         }
-        // However long it is: that it comes is enough.
-        let (mut body, mut bytes) = (answer.into_body(), 0_usize);
+        let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
-            bytes = bytes.saturating_add(frame?.data_ref().map_or(0, Bytes::len));
+            if let Some(data) = frame?.data_ref() {
+                take(data);
+            }
         }
-        Ok(bytes)
+        Ok(())
     };
     tokio::select! {
         fetched = call => fetched,

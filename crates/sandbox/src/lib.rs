@@ -4,11 +4,13 @@
 //! | file | what |
 //! |---|---|
 //! | `directive.rs` | `[sandbox k=v …]` in a text: what shall happen to it. Pure |
-//! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions`; pictures: `/{provider}/v1/images/generations`, `…/edits` |
+//! | `openai.rs`, `openai/` | chat of any OpenAI-compatible provider: `/{provider}/v1/chat/completions`; pictures: `/{provider}/v1/images/generations`, `…/edits`; speech: `/{provider}/v1/audio/speech`; transcripts: `/{provider}/v1/audio/transcriptions` |
 //! | `gemini.rs`, `gemini/` | Google's Gemini API: `/gemini/v1beta/models/{model}:generateContent`, pictures among it; its films (`veo.rs`): `…:predictLongRunning` |
 //! | `anthropic.rs`, `anthropic/` | Anthropic's Messages API: `/anthropic/v1/messages` |
 //! | `ark.rs` | Seedream and Seedance at Ark: `/ark/api/v3/images/generations`, `/ark/api/v3/contents/generations/tasks` |
 //! | `bfl.rs`, `bfl/` | Black Forest Labs: `/bfl/v1/{model}`, `/bfl/v1/get_result`, `/bfl/v1/credits`, `/bfl/delivery/{file}` |
+//! | `bria.rs` | Bria, pictures and films: `/bria/v2/{kind}/edit/{what}`, `/bria/v2/status/{id}` |
+//! | `elevenlabs.rs`, `elevenlabs/` | ElevenLabs: `/elevenlabs/v1/text-to-dialogue`; transcripts: `/elevenlabs/v1/speech-to-text` |
 //! | `fal.rs`, `fal/` | fal's queue: `/fal/{model}`, `/fal/{app}/requests/{id}`, its `/status` and `/cancel` |
 //! | `ideogram.rs` | Ideogram's second API: `/ideogram/v2/image/{way}/{model}`, `/ideogram/v2/generations/{id}` |
 //! | `kie.rs`, `kie/` | kie.ai: `/kie/api/v1/jobs/createTask`, `/kie/api/v1/jobs/recordInfo`, `/kie/api/v1/chat/credit` |
@@ -20,11 +22,19 @@
 //! | `dashscope.rs` | Alibaba's Model Studio: `/dashscope/api/v1/services/…`, `/dashscope/api/v1/tasks/{id}`, its `/cancel` |
 //! | `vidu.rs` | Vidu: `/vidu/ent/v2/{kind}`, `/vidu/ent/v2/tasks/{id}/creations`, its `/cancel` |
 //! | `pixverse.rs`, `pixverse/` | PixVerse: `/pixverse/openapi/v2/image/upload`, `…/video/{kind}/generate`, `…/video/result/{id}` |
+//! | `photoroom.rs` | Photoroom, which takes files alone: `/photoroom/v1/segment` |
+//! | `piapi.rs` | PiAPI's tasks: `/piapi/api/v1/task`, `/piapi/api/v1/task/{id}` |
+//! | `removebg.rs` | remove.bg: `/removebg/v1.0/removebg` |
+//! | `segmind.rs` | Segmind: `/segmind/v1/{model}` |
+//! | `topaz.rs` | Topaz Labs, pictures: `/topaz/image/v1/{way}/async`, its status, download and cancel |
 //! | `rest.rs` | a provider that only a file describes: `/rest/jobs`, `/rest/jobs/{id}` |
 //! | `stripe.rs`, `stripe/` | Stripe's checkout: `/stripe/v1/…`, `/stripe/pay/{session}`, `/stripe/simulate/…` |
 //! | `at_once.rs` | providers of media that answer a submit with what they made |
+//! | `form.rs` | the fields of a request that is JSON, or a form |
 //! | `job.rs` | jobs of media providers, each whole in its id |
 //! | `work.rs`, `work/` | what simulators of jobs share: taking one, refusing it, finding it again; tables of fields |
+//! | `speech.rs` | what is said aloud: how long it takes, and the answer that is the sound itself |
+//! | `recording.rs` | recordings that come in: how long they last, and what is said in them |
 //! | `made.rs`, `made/` | the files that jobs make: pictures, videos, sounds: `/{provider}/files/{job}/{file}` |
 //! | `picture.rs`, `words.rs`, `tokens.rs` | what the simulated models produce, and how it is counted. Pure |
 //! | `answer.rs` | answers, the broken ones above all |
@@ -43,12 +53,15 @@ mod ark;
 mod at_once;
 mod bfl;
 mod bill;
+mod bria;
 mod callback;
 mod config;
 mod dashscope;
 pub mod directive;
+mod elevenlabs;
 mod error;
 mod fal;
+mod form;
 mod gemini;
 mod ideogram;
 mod inputs;
@@ -58,15 +71,22 @@ mod kling;
 mod made;
 mod minimax;
 mod openai;
+mod photoroom;
+mod piapi;
 mod picture;
 mod pixverse;
 mod post;
+mod recording;
+mod removebg;
 mod replicate;
 mod rest;
+mod segmind;
 mod signer;
+mod speech;
 mod stripe;
 mod suno;
 mod tokens;
+mod topaz;
 mod vidu;
 mod words;
 mod work;
@@ -148,6 +168,11 @@ impl Sandbox {
             .route("/{provider}/v1/embeddings", post(openai::embed))
             .route("/{provider}/v1/images/generations", post(openai::generate))
             .route("/{provider}/v1/images/edits", post(openai::edit))
+            .route("/{provider}/v1/audio/speech", post(openai::speak))
+            .route(
+                "/{provider}/v1/audio/transcriptions",
+                post(openai::transcribe),
+            )
             .route(
                 "/gemini/v1beta/openai/embeddings",
                 post(openai::embed_as_google),
@@ -168,6 +193,8 @@ impl Sandbox {
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))
             .route("/kie/api/v1/chat/credit", get(kie::credit))
             .merge(ark::router())
+            .merge(bria::router())
+            .merge(elevenlabs::router())
             .merge(ideogram::router())
             .merge(suno::router())
             .merge(replicate::router())
@@ -178,6 +205,11 @@ impl Sandbox {
             .merge(dashscope::router())
             .merge(vidu::router())
             .merge(pixverse::router())
+            .merge(photoroom::router())
+            .merge(piapi::router())
+            .merge(removebg::router())
+            .merge(segmind::router())
+            .merge(topaz::router())
             .route("/bill", get(bill::total))
             .route("/bill/jobs", get(bill::list))
             .merge(stripe::router())

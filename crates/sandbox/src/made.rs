@@ -1,12 +1,15 @@
 //! What jobs of simulated media providers make, and its delivery: real files of the kind, the size and the length that was asked for.
 //!
 //! A picture has any size. A video has the nearest of a few, because its frames were encoded beforehand (`files/`): it shows one of them
-//! for as long as it lasts. A sound is a quiet tone, or silence. Everything is marked as the sandbox's, and no two seeds make the same bytes.
+//! for as long as it lasts; where it is to be seen through, one of the small ones. A sound is a quiet tone, or silence. Everything but a
+//! WebP is marked as the sandbox's, and no two seeds make the same bytes.
 
+mod coded;
 mod frames;
 mod mp4;
 mod sound;
 mod webm;
+mod webp;
 
 use axum::{
     body::Bytes,
@@ -32,9 +35,31 @@ pub(crate) enum Kind {
     Jpeg,
     Mp4,
     Webm,
+    Mov,
+    /// A film with transparent parts.
+    ClearWebm,
+    ClearMov,
+    /// A PNG of what stands on nothing.
+    CutOut,
+    Sound(Sound),
+    /// Words, which are in an answer and no file.
+    Words,
+    /// Of one colour.
+    Webp,
+}
+
+/// How a sound is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sound {
     Wav,
     Mp3,
-    Mov,
+    /// In Ogg.
+    Opus,
+    Flac,
+    /// In ADTS frames.
+    Aac,
+    /// Samples without a header.
+    Pcm,
 }
 
 /// The files of a job.
@@ -72,7 +97,8 @@ pub(crate) const MAX_SIDE: u16 = 4_096;
 pub(crate) const MAX_SECONDS: u16 = 360;
 
 /// Headers that carry a key at one provider or another.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
+    "api_token",
     "authorization",
     "x-key",
     "x-api-key",
@@ -151,14 +177,25 @@ fn render(job: &Job, number: u8) -> Result<Vec<u8>, Error> {
     let seed = job.seed.wrapping_add(number.into());
     let title = format!("sandbox {seed}");
     let picture = |format| picture(job, seed).encode(format);
+    let movie = |brand, shown: &_| mp4::write(brand, (shown, made.seconds), &title);
+    let webm = |shown: &_| webm::write(shown, made.seconds, &title);
     match made.kind {
         Kind::Png => picture(Format::Png),
         Kind::Jpeg => picture(Format::Jpeg),
-        Kind::Mp4 => Ok(mp4::write(&mp4::MP4, (made.frame(), made.seconds), &title)),
-        Kind::Mov => Ok(mp4::write(&mp4::MOV, (made.frame(), made.seconds), &title)),
-        Kind::Webm => Ok(webm::write(made.frame(), made.seconds, &title)),
-        Kind::Wav => Ok(sound::wav(made.seconds, seed)),
-        Kind::Mp3 => Ok(sound::mp3(made.seconds, &title)),
+        Kind::CutOut => self::picture(job, seed).cut_out(),
+        Kind::Webp => Ok(webp::write((made.width, made.height), seed)),
+        Kind::Mp4 => Ok(movie(&mp4::MP4, &mp4::Shown::opaque(made.frame()))),
+        Kind::Mov => Ok(movie(&mp4::MOV, &mp4::Shown::opaque(made.frame()))),
+        Kind::ClearMov => Ok(movie(&mp4::MOV, &mp4::Shown::clear(made.clear()))),
+        Kind::Webm => Ok(webm(&webm::Shown::opaque(made.frame()))),
+        Kind::ClearWebm => Ok(webm(&webm::Shown::clear(made.clear()))),
+        Kind::Sound(Sound::Wav) => Ok(sound::wav(made.seconds, seed)),
+        Kind::Sound(Sound::Mp3) => Ok(sound::mp3(made.seconds, &title)),
+        Kind::Sound(Sound::Opus) => Ok(coded::opus(made.seconds, &title)),
+        Kind::Sound(Sound::Flac) => Ok(coded::flac(made.seconds, &title)),
+        Kind::Sound(Sound::Aac) => Ok(coded::aac(made.seconds, &title)),
+        Kind::Sound(Sound::Pcm) => Ok(sound::samples(made.seconds, seed)),
+        Kind::Words => Ok(format!("{{\"sandbox\":{seed}}}").into_bytes()),
     }
 }
 
@@ -185,48 +222,80 @@ fn u32_len(bytes: &[u8]) -> u32 {
 
 impl Kind {
     /// The position is the kind's number inside a job's id: append only.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Png,
         Self::Jpeg,
         Self::Mp4,
         Self::Webm,
-        Self::Wav,
-        Self::Mp3,
+        Self::Sound(Sound::Wav),
+        Self::Sound(Sound::Mp3),
         Self::Mov,
+        Self::ClearWebm,
+        Self::ClearMov,
+        Self::CutOut,
+        Self::Sound(Sound::Opus),
+        Self::Sound(Sound::Flac),
+        Self::Sound(Sound::Aac),
+        Self::Sound(Sound::Pcm),
+        Self::Words,
+        Self::Webp,
     ];
+
+    /// The same with transparent parts, where there is such a kind.
+    pub(crate) const fn cleared(self) -> Option<Self> {
+        match self {
+            Self::Webm | Self::ClearWebm => Some(Self::ClearWebm),
+            Self::Mov | Self::ClearMov => Some(Self::ClearMov),
+            Self::Png | Self::CutOut => Some(Self::CutOut),
+            Self::Jpeg | Self::Webp | Self::Mp4 | Self::Sound(_) | Self::Words => None,
+        }
+    }
 
     /// Its media type.
     pub(crate) const fn content_type(self) -> &'static str {
         match self {
-            Self::Png => "image/png",
+            Self::Png | Self::CutOut => "image/png",
             Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
             Self::Mp4 => "video/mp4",
-            Self::Webm => "video/webm",
-            Self::Wav => "audio/wav",
-            Self::Mp3 => "audio/mpeg",
-            Self::Mov => "video/quicktime",
+            Self::Webm | Self::ClearWebm => "video/webm",
+            Self::Sound(Sound::Wav) => "audio/wav",
+            Self::Sound(Sound::Mp3) => "audio/mpeg",
+            Self::Mov | Self::ClearMov => "video/quicktime",
+            Self::Sound(Sound::Opus) => "audio/ogg",
+            Self::Sound(Sound::Flac) => "audio/flac",
+            Self::Sound(Sound::Aac) => "audio/aac",
+            Self::Sound(Sound::Pcm) => "audio/pcm",
+            Self::Words => "application/json",
         }
     }
 
     /// The ending of its files' names.
     pub(crate) const fn extension(self) -> &'static str {
         match self {
-            Self::Png => "png",
+            Self::Png | Self::CutOut => "png",
             Self::Jpeg => "jpeg",
+            Self::Webp => "webp",
             Self::Mp4 => "mp4",
-            Self::Webm => "webm",
-            Self::Wav => "wav",
-            Self::Mp3 => "mp3",
-            Self::Mov => "mov",
+            Self::Webm | Self::ClearWebm => "webm",
+            Self::Sound(Sound::Wav) => "wav",
+            Self::Sound(Sound::Mp3) => "mp3",
+            Self::Mov | Self::ClearMov => "mov",
+            Self::Sound(Sound::Opus) => "opus",
+            Self::Sound(Sound::Flac) => "flac",
+            Self::Sound(Sound::Aac) => "aac",
+            Self::Sound(Sound::Pcm) => "pcm",
+            Self::Words => "json",
         }
     }
 
     /// What the bill calls a job that makes it.
     pub(crate) const fn billed_as(self) -> &'static str {
         match self {
-            Self::Png | Self::Jpeg => "image",
-            Self::Mp4 | Self::Webm | Self::Mov => "video",
-            Self::Wav | Self::Mp3 => "audio",
+            Self::Png | Self::Jpeg | Self::CutOut | Self::Webp => "image",
+            Self::Mp4 | Self::Webm | Self::Mov | Self::ClearWebm | Self::ClearMov => "video",
+            Self::Sound(_) => "audio",
+            Self::Words => "text",
         }
     }
 
@@ -247,7 +316,7 @@ impl Made {
     /// The nearest to this that there is: within the limits, the size of a video one of the few, nothing where the kind has nothing.
     pub(crate) fn fitted(self) -> Self {
         let (width, height, seconds) = match self.kind {
-            Kind::Png | Kind::Jpeg => (
+            Kind::Png | Kind::Jpeg | Kind::CutOut | Kind::Webp => (
                 self.width.clamp(1, MAX_SIDE),
                 self.height.clamp(1, MAX_SIDE),
                 0,
@@ -256,7 +325,13 @@ impl Made {
                 let frame = self.frame();
                 (frame.width, frame.height, self.lasting())
             }
-            Kind::Wav | Kind::Mp3 => (0, 0, self.lasting()),
+            Kind::ClearWebm | Kind::ClearMov => {
+                let frame = self.clear();
+                (frame.width, frame.height, self.lasting())
+            }
+            Kind::Sound(_) => (0, 0, self.lasting()),
+            // No file is made of them, however long they are; what is to be told of them stands in the place of a size.
+            Kind::Words => (self.width, self.height, self.seconds.max(1)),
         };
         Self {
             kind: self.kind,
@@ -273,6 +348,10 @@ impl Made {
 
     fn frame(&self) -> &'static frames::Frame {
         frames::nearest(self.width, self.height)
+    }
+
+    fn clear(&self) -> &'static frames::Clear {
+        frames::nearest_clear(self.width, self.height)
     }
 
     /// The number in a file's name, if there is such a file.

@@ -19,7 +19,7 @@ use crate::{
     directive::Outcome,
     job::Job,
     kie::has_key,
-    made::{Kind, Made},
+    made::{Kind, Made, Sound},
     work::{
         self, Asked, Refused, Standing, Submit,
         fields::{self, Field, Is},
@@ -237,7 +237,7 @@ fn song(sent: &Map<String, Value>) -> Result<Asked, String> {
     fields::check(setting.unwrap_or(&none), &[], SETTING)?;
     Ok(Asked {
         made: Made {
-            kind: Kind::Mp3,
+            kind: Kind::Sound(Sound::Mp3),
             count: 1,
             width: 0,
             height: 0,

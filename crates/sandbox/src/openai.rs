@@ -8,6 +8,8 @@ mod images;
 mod refusal;
 mod reply;
 mod request;
+mod speech;
+mod transcriptions;
 mod wire;
 
 use axum::{
@@ -22,6 +24,8 @@ use http::{HeaderMap, StatusCode, header};
 pub(crate) use self::{
     embeddings::{embed, embed_as_google},
     images::{edit, generate},
+    speech::speak,
+    transcriptions::transcribe,
 };
 use self::{
     refusal::{Dialect, Refusal},

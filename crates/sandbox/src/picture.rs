@@ -59,6 +59,14 @@ impl Picture {
         }
     }
 
+    /// A PNG of what stands in the middle, with nothing around it.
+    ///
+    /// # Errors
+    /// When the encoder fails, which it has no reason to.
+    pub(crate) fn cut_out(&self) -> Result<Vec<u8>, Error> {
+        self.rgba(&self.draw(), &palette(self.seed))
+    }
+
     fn draw(&self) -> Canvas {
         let (width, height) = (usize::from(self.width), usize::from(self.height));
         let mut pixels = Vec::with_capacity(width * height);
@@ -99,6 +107,31 @@ impl Picture {
         encoder.add_text_chunk("Software".to_owned(), "sandbox".to_owned())?;
         let mut writer = encoder.write_header()?;
         writer.write_image_data(&canvas.pixels)?;
+        writer.finish()?;
+        Ok(out)
+    }
+
+    /// Four bytes a pixel: an oval, and the letters, on what is transparent.
+    fn rgba(&self, canvas: &Canvas, palette: &[[u8; 3]]) -> Result<Vec<u8>, Error> {
+        let mut colours = Vec::with_capacity(canvas.pixels.len() * 4);
+        for (place, pixel) in canvas.pixels.iter().enumerate() {
+            let colour = palette.get(usize::from(*pixel));
+            let [r, g, b] = colour.copied().unwrap_or_default();
+            colours.extend(if *pixel > SHADES || canvas.is_within(place) {
+                [r, g, b, u8::MAX]
+            } else {
+                [0; 4]
+            });
+        }
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, self.width.into(), self.height.into());
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        encoder.set_filter(png::Filter::Up);
+        encoder.add_text_chunk("Software".to_owned(), "sandbox".to_owned())?;
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&colours)?;
         writer.finish()?;
         Ok(out)
     }
@@ -148,6 +181,14 @@ impl Canvas {
                 self.set(left + x, top + y, ink);
             }
         }
+    }
+
+    /// Whether a pixel is in the oval that touches all four sides.
+    fn is_within(&self, place: usize) -> bool {
+        let (x, y) = (place % self.width.max(1), place / self.width.max(1));
+        let across = (2 * x + 1).abs_diff(self.width) * self.height;
+        let down = (2 * y + 1).abs_diff(self.height) * self.width;
+        across * across + down * down <= (self.width * self.height).pow(2)
     }
 
     fn set(&mut self, x: usize, y: usize, ink: u8) {
@@ -235,6 +276,21 @@ mod tests {
             .position(|mark| mark == [0xFF, 0xC0])
             .unwrap();
         assert_eq!(bytes[frame + 5..frame + 9], [0, 200, 1, 64]);
+    }
+
+    #[test]
+    fn a_cut_out_has_nothing_around_it() {
+        for (width, height) in [(64, 64), (300, 200), (1, 1)] {
+            let bytes = picture(width, height, 7).cut_out().unwrap();
+            let (info, pixels) = decode(&bytes);
+            assert_eq!((info.width, info.height), (width.into(), height.into()));
+            assert_eq!(info.color_type, png::ColorType::Rgba);
+            let alpha: Vec<u8> = pixels.chunks(4).map(|rgba| rgba[3]).collect();
+            let middle = usize::from(height / 2 * width + width / 2);
+            assert_eq!(alpha[middle], u8::MAX, "{width}x{height}");
+            let is_cut = alpha.first() == Some(&0) && alpha.last() == Some(&0);
+            assert!(is_cut || width == 1, "{width}x{height}");
+        }
     }
 
     #[test]

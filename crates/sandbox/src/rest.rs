@@ -26,7 +26,7 @@ use crate::{
     directive::Outcome,
     job::{Job, State as JobState, directive_of},
     kie::Asked,
-    made::{self, Kind, Made},
+    made::{self, Kind, Made, Sound},
 };
 
 /// What the links of files call this provider.
@@ -37,7 +37,7 @@ const KEY: &str = "x-api-key";
 const MODELS: [(&str, Kind); 3] = [
     ("picture-1", Kind::Png),
     ("film-1", Kind::Mp4),
-    ("sound-1", Kind::Mp3),
+    ("sound-1", Kind::Sound(Sound::Mp3)),
 ];
 /// Micro-US-dollars for a file, or for a second of one.
 const PRICE: i64 = 20_000;
@@ -195,9 +195,9 @@ fn read(body: &[u8]) -> Result<(&'static str, Made, Value, Option<String>), Prob
     }
     let asked = Asked(input);
     let ((width, height), count) = match kind {
-        Kind::Png | Kind::Jpeg => (asked.picture(), asked.count()),
-        Kind::Mp4 | Kind::Webm | Kind::Mov => (asked.video(), 1),
-        Kind::Wav | Kind::Mp3 => ((0, 0), 1),
+        Kind::Png | Kind::Jpeg | Kind::CutOut | Kind::Webp => (asked.picture(), asked.count()),
+        Kind::Mp4 | Kind::Webm | Kind::Mov | Kind::ClearWebm | Kind::ClearMov => (asked.video(), 1),
+        Kind::Sound(_) | Kind::Words => ((0, 0), 1),
     };
     let made = Made {
         kind,

@@ -29,7 +29,7 @@ use crate::{
     inputs,
     job::{Job, Reading, State as JobState, directive_of},
     kie::{broken, fine, has_key, no_key, refused},
-    made::{self, Kind, Made},
+    made::{self, Kind, Made, Sound},
 };
 
 /// What a record is asked by.
@@ -143,7 +143,7 @@ async fn accept(
         return refused(code, words);
     }
     let songs = Made {
-        kind: Kind::Mp3,
+        kind: Kind::Sound(Sound::Mp3),
         count: SONGS,
         width: 0,
         height: 0,
@@ -158,7 +158,7 @@ async fn accept(
         id: task.encode(),
         provider: host,
         model: format!("suno {model}"),
-        kind: Kind::Mp3.billed_as().to_owned(),
+        kind: Kind::Sound(Sound::Mp3).billed_as().to_owned(),
         prompt_hash: bill::hash(&input.to_string()),
         at: task.job.start,
         billed: billed(directive.outcome, PRICE),
@@ -278,7 +278,7 @@ impl Task {
             Some(digit) => (u8::try_from(digit?).ok()?, rest.get(1..)?),
             None => (0, rest),
         };
-        let job = Job::decode(job).filter(|job| job.made.kind == Kind::Mp3)?;
+        let job = Job::decode(job).filter(|job| job.made.kind == Kind::Sound(Sound::Mp3))?;
         let (model, ..) = MODELS.get(number)?;
         Some(Self {
             model,

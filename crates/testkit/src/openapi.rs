@@ -18,6 +18,8 @@ use crate::Reply;
 /// The document of a program, once it was asked for it.
 pub(crate) type Told = OnceCell<Document>;
 
+const FORM: &str = "multipart/form-data";
+
 /// The document.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -68,8 +70,11 @@ impl Document {
             self.check(&route, &place, &value)?;
         }
         let taken = (200..300).contains(&status);
-        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
-        if taken && !body.is_null() && !exchange.sent.is_empty() {
+        let content = &operation["requestBody"]["content"];
+        let body = &content["application/json"]["schema"];
+        // Where a form is taken as well, it begins with its boundary.
+        let is_form = !content[FORM].is_null() && exchange.sent.starts_with(b"--");
+        if taken && !body.is_null() && !is_form && !exchange.sent.is_empty() {
             let sent = serde_json::from_slice(exchange.sent).context("taken, and no JSON")?;
             let place = "requestBody/content/application~1json/schema";
             self.check(&route, place, &self.plainly(body, sent))?;

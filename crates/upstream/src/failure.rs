@@ -4,6 +4,8 @@
 //! [`Failure::outcome_known`]. A failure never carries the URL, the request, or text of the provider other than the bounded
 //! detail of [`Class::Invalid`] and [`Class::Moderated`], which is meant for the customer.
 
+mod words;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -83,9 +85,6 @@ pub struct Failure {
     wait: Option<Wait>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
-
-/// The longest detail, in characters.
-const MAX_DETAIL_CHARS: usize = 300;
 
 /// The longest pause that is believed when a provider names one.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
@@ -219,7 +218,7 @@ impl Failure {
     pub fn reported(verdict: Verdict) -> Self {
         let mut failure = Self::new(verdict.class, "the provider refused");
         if matches!(verdict.class, Class::Invalid | Class::Moderated) {
-            failure.detail = verdict.detail.as_deref().and_then(public_detail);
+            failure.detail = verdict.detail.as_deref().and_then(words::theirs);
         }
         failure.retry_after = verdict.retry_after.map(|pause| pause.min(MAX_RETRY_AFTER));
         failure
@@ -229,8 +228,8 @@ impl Failure {
     #[must_use]
     pub fn unsupported(param: &str, message: &str) -> Self {
         let mut failure = Self::new(Class::Invalid, "the provider cannot be asked this");
-        failure.detail = public_detail(message);
-        failure.param = public_detail(param);
+        failure.detail = words::line(message);
+        failure.param = words::line(param);
         failure
     }
 
@@ -433,24 +432,6 @@ fn was_not_looked_at(error: &hyper_util::client::legacy::Error) -> bool {
         source = cause.source();
     }
     false
-}
-
-/// One line of at most [`MAX_DETAIL_CHARS`] printable characters, or nothing.
-fn public_detail(text: &str) -> Option<Box<str>> {
-    let mut line = String::with_capacity(text.len().min(MAX_DETAIL_CHARS));
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if word.is_empty() {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if let Some((cut, _)) = line.char_indices().nth(MAX_DETAIL_CHARS) {
-        line.truncate(cut);
-    }
-    (!line.is_empty()).then(|| line.into_boxed_str())
 }
 
 /// The pause asked for: milliseconds, seconds, or a date.

@@ -42,6 +42,7 @@ const SECTIONS: &[&str] = &[
 /// Every section below `limits` somebody reads.
 const LIMITS: &[&str] = &[
     "bodies",
+    "recordings",
     "rates",
     "key_cache",
     "streams",

@@ -32,6 +32,8 @@ pub struct Server {
 pub struct Limits {
     /// What a request's body may hold.
     pub bodies: Bodies,
+    /// Recordings that come within a request.
+    pub recordings: Recordings,
     /// What a key may do that sets no limits of its own, and what an account may.
     pub rates: Rates,
     /// What is remembered about keys.
@@ -40,6 +42,14 @@ pub struct Limits {
     pub streams: Streams,
     /// How long other services may take.
     pub deadlines: Deadlines,
+}
+
+/// `limits.recordings`: recordings that come within a request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recordings {
+    /// Bytes of one. Default 25 MiB less 64 KiB: OpenAI takes 25 MiB, the form around it among them.
+    pub max_bytes: usize,
 }
 
 /// `limits.bodies`: what a request's body may hold.
@@ -178,6 +188,14 @@ impl Config {
 }
 
 // === impl Default ===
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self {
+            max_bytes: (25 << 20) - (64 << 10),
+        }
+    }
+}
 
 impl Default for Bodies {
     fn default() -> Self {

@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod callback;
 pub(crate) mod chat;
 pub(crate) mod cover;
+mod ended;
 pub(crate) mod fields;
 pub(crate) mod file;
 mod form;
@@ -26,8 +27,10 @@ pub(crate) mod redeem;
 pub(crate) mod responses;
 pub(crate) mod speech;
 pub(crate) mod task;
+pub(crate) mod transcriptions;
 pub(crate) mod uploads;
 pub(crate) mod usage;
+pub(crate) mod voices;
 pub(crate) mod webhooks;
 pub(crate) mod welcome;
 

@@ -7,6 +7,7 @@ mod bodies;
 mod models;
 mod operation;
 mod shapes;
+mod speech;
 mod table;
 
 use std::sync::Arc;

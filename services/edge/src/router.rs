@@ -15,7 +15,8 @@ use crate::{
     error::ApiError,
     http::{
         account, admin, audit_log, callback, chat, cover, file, health, keys, media, models, music,
-        orders, quote, redeem, responses, task, uploads, usage, webhooks, welcome,
+        orders, quote, redeem, responses, task, transcriptions, uploads, usage, voices, webhooks,
+        welcome,
     },
     observe::ObserveLayer,
     openapi,
@@ -143,6 +144,12 @@ static ROUTES: &[Route] = &[
     ),
     row(Method::POST, "/audio/speech", INFERENCE, || {
         media::accepting("audio/speech")
+    }),
+    row(Method::GET, "/audio/voices", Access::Key, || {
+        get(voices::list)
+    }),
+    row(Method::POST, "/audio/transcriptions", INFERENCE, || {
+        post(transcriptions::create)
     }),
     row(Method::POST, "/images/tools/remove-bg", INFERENCE, || {
         media::accepting("images/tools/remove-bg")

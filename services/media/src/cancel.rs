@@ -158,7 +158,12 @@ async fn see_whether_it_stops(
     match ask(media, "check", candidate.route, checked).await {
         Ok(Progress::Failed(_)) => end(media, task, over).await,
         Ok(Progress::Wasted(_, cost)) => end(media, task, Finding { cost, ..over }).await,
-        Ok(Progress::Running { .. } | Progress::Done { .. } | Progress::Missing) => Ok(()),
+        Ok(
+            Progress::Running { .. }
+            | Progress::Done { .. }
+            | Progress::Told { .. }
+            | Progress::Missing,
+        ) => Ok(()),
         Err(failure) => {
             media.heed(task.mode, provider, Call::Look, &failure);
             Ok(())

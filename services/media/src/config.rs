@@ -419,16 +419,16 @@ mod tests {
                 "limits.media.outputs.max_bytes_per_task (8) must be at least limits.media.outputs.max_bytes (9)",
             ),
             (
-                "[limits.files]\nat_once = 0",
-                "limits.files.at_once must be from 1 to",
+                "[limits.files.coming]\nat_once = 0",
+                "limits.files.coming.at_once must be from 1 to",
             ),
             (
-                "[limits.files]\nat_once = 4611686018427387904",
-                "limits.files.at_once must be from 1 to",
+                "[limits.files.coming]\nat_once = 4611686018427387904",
+                "limits.files.coming.at_once must be from 1 to",
             ),
             (
-                "[limits.files]\nat_once_per_account = 0",
-                "limits.files.at_once_per_account must be at least 1",
+                "[limits.files.coming]\nat_once_per_account = 0",
+                "limits.files.coming.at_once_per_account must be at least 1",
             ),
             (
                 "[limits.files]\nmax_bytes = 9\nmax_total_bytes = 8",

@@ -33,9 +33,9 @@ pub enum Error {
     /// The queue takes or gives nothing.
     #[error("the queue failed")]
     Queue(#[from] queue::Error),
-    /// A file is not what models make.
-    #[error("an output is no picture, video or sound of a kind we know")]
-    NotAnOutput,
+    /// A file is not what models make, or not what this one was to make.
+    #[error("an output {0}")]
+    NotAnOutput(&'static str),
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] chassis::config::Error),
@@ -84,7 +84,7 @@ impl From<Error> for Fault {
             | Error::Fetch(_)
             | Error::Client(_)
             | Error::Queue(_)
-            | Error::NotAnOutput
+            | Error::NotAnOutput(_)
             | Error::Setting(_)
             | Error::Directory(..)) => {
                 error!(error = %causes(&other), "media failed");

@@ -3,7 +3,7 @@
 mod before;
 mod untaken;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chassis::{
     config::Access,
@@ -104,7 +104,7 @@ async fn submit(
     let mut untaken = Untaken::default();
     for candidate in before.left(able(media, &task, filled.linked)) {
         let provider = candidate.route.provider.as_str();
-        if untaken.is_past(provider) {
+        if untaken.passes_over(candidate.route) {
             continue;
         }
         note_refusal(media, &task, untaken.refusal()).await?;
@@ -118,10 +118,10 @@ async fn submit(
         }
         // They were looked at before anybody was asked.
         if untaken.refusal().is_none()
-            && let Some(words) = lengths::of_urls(media, &task).await
+            && let Some(wrong) = lengths::of_urls(media, &task).await
         {
             media.leave_unused(&task).await;
-            let why = Failed::seen_too_long(words);
+            let why = Failed::unfit(wrong);
             return media.fail(task, why, None).await.map(drop);
         }
         let given = match given(media, &task, (&filled, &candidate)).await? {
@@ -319,6 +319,17 @@ pub(crate) fn candidates<'a>(media: &'a Media, task: &Task) -> Vec<Candidate<'a>
         .collect()
 }
 
+/// How often a task may be submitted in all: so often that each of its providers, where it has several, is asked, and some twice.
+pub(crate) fn most_attempts(media: &Media, task: &Task) -> i64 {
+    let all = candidates(media, task);
+    let providers: HashSet<&str> = all.iter().map(|one| one.route.provider.as_str()).collect();
+    let set = media.config.max_attempts;
+    match i64::try_from(providers.len()) {
+        Ok(several) if several > 1 => set.max(several.saturating_add(2)),
+        _ => set,
+    }
+}
+
 /// Those of them that can fetch a file which is given by a link, if there is one.
 pub(crate) fn able<'a>(
     media: &'a Media,
@@ -438,6 +449,7 @@ async fn accepted(
         files: text.chain(files).collect(),
         about: Vec::new(),
         cost: started.cost,
+        lasts: started.lasts,
         trust: Trust::Keyed(&candidate.access.base_url, &headers),
     };
     Box::pin(look::store_outputs(media, running, made)).await

@@ -7,7 +7,7 @@ use chassis::{
     failpoint::{Point, reach},
 };
 use domain::{FileId, TaskId, charge::Ending};
-use proto::code;
+use proto::{Code, code};
 use tracing::{info, warn};
 use upstream::Failure;
 
@@ -42,7 +42,7 @@ pub(crate) struct Failed {
 
 impl Failed {
     /// A published code with the sentence that the docs have for it.
-    pub(crate) fn of(ending: Ending, code: proto::Code) -> Self {
+    pub(crate) fn of(ending: Ending, code: Code) -> Self {
         Self {
             ending,
             error: TaskError::of(code),
@@ -60,11 +60,16 @@ impl Failed {
         }
     }
 
-    /// What the task was given was seen to last too long before a provider was asked.
-    pub(crate) fn seen_too_long(message: String) -> Self {
+    /// What the task was given was seen to last too long, or not long enough, before a provider was asked.
+    pub(crate) fn unfit((why, message): (Code, String)) -> Self {
+        let ending = if why == code::INPUT_TOO_LONG {
+            Ending::TooLong
+        } else {
+            Ending::Invalid
+        };
         Self {
-            ending: Ending::TooLong,
-            error: TaskError::new(code::INPUT_TOO_LONG, message),
+            ending,
+            error: TaskError::new(why, message),
         }
     }
 
@@ -239,7 +244,11 @@ impl Media {
         let runs = || self.db.read(store::attempt::of_task(self.db.reader(), id));
         let runs = self.patiently("look at the runs of a task", runs).await?;
         let told = runs.last().and_then(|run| run.cost);
-        let cost = end.run.and_then(|found| found.cost).or(told);
+        let said = end.run.and_then(|found| found.cost).or(told);
+        let cost = said.or_else(|| self.cost_by_row(&end.after, &end.files));
+        if let (Some(found), Ending::Completed) = (&mut end.run, ending) {
+            found.cost = cost;
+        }
         end.charge(ending, runs)?;
         if end.after.callback_url().is_some() {
             end.tell.push(tell::ended(end.after.id));
@@ -264,6 +273,17 @@ impl Media {
             }
         }
         Ok(ended)
+    }
+
+    /// What a task has cost whose provider does not say it, as far as its row does.
+    fn cost_by_row(&self, task: &Task, files: &[Output]) -> Option<Cost> {
+        let (model, provider) = (self.catalogue.find(&task.model)?, task.provider.as_ref()?);
+        let parameters = task.parameters();
+        let mut rows = model.candidates(&parameters);
+        let row = rows.find(|row| row.provider == *provider)?;
+        let units = i64::try_from(task.made(files)).unwrap_or(i64::MAX);
+        let micro_usd = row.bills_micro_usd?.saturating_mul(units);
+        Some(Cost { micro_usd })
     }
 
     /// A provider that billed more than the customer pays is our loss. Somebody should know.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::Mode;
+use domain::{Mode, catalogue::Model};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::FileLimits, files::Owner};
@@ -19,6 +19,23 @@ const FOR_TESTS: u64 = 4;
 /// All of it.
 #[derive(Clone, Debug)]
 pub(crate) struct InlineRooms {
+    usual: Rooms,
+    /// Recordings are large, and are there as long as somebody hears them: pictures do not wait for them.
+    recordings: Rooms,
+}
+
+/// What the bytes are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// A recording whose words are asked for.
+    Recording,
+    /// Anything else.
+    Usual,
+}
+
+/// What both modes have for one of them.
+#[derive(Clone, Debug)]
+struct Rooms {
     live: Mine,
     test: Mine,
     /// How many units are whose.
@@ -46,7 +63,39 @@ type Taken = Arc<Mutex<HashMap<Owner, u32>>>;
 
 impl InlineRooms {
     pub(crate) fn new(limits: &FileLimits) -> Self {
-        let (total, one) = (limits.inline_total_bytes, limits.inline_bytes);
+        let one = limits.most_given();
+        Self {
+            usual: Rooms::of(limits.inline_total_bytes, one),
+            recordings: Rooms::of(limits.recordings_total_bytes, one),
+        }
+    }
+
+    /// Room for so many bytes, if there is some. What one request may have, there is where nobody else has anything.
+    pub(crate) fn take(&self, owner: Owner, (holds, bytes): (Holds, u64)) -> Option<InlineRoom> {
+        match holds {
+            Holds::Recording => self.recordings.take(owner, bytes),
+            Holds::Usual => self.usual.take(owner, bytes),
+        }
+    }
+}
+
+// === impl Holds ===
+
+impl Holds {
+    /// What a request for this model has inside.
+    pub(crate) fn of(model: &Model) -> Self {
+        if model.counted().next().is_some() {
+            Self::Recording
+        } else {
+            Self::Usual
+        }
+    }
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    fn of(total: u64, one: u64) -> Self {
         let part = total.checked_div(FOR_TESTS).unwrap_or_default();
         Self {
             live: Mine::of(total, one),
@@ -55,8 +104,7 @@ impl InlineRooms {
         }
     }
 
-    /// Room for so many bytes, if there is some. What one request may have, there is where nobody else has anything.
-    pub(crate) fn take(&self, owner: Owner, bytes: u64) -> Option<InlineRoom> {
+    fn take(&self, owner: Owner, bytes: u64) -> Option<InlineRoom> {
         let mine = match owner.mode {
             Mode::Live => &self.live,
             Mode::Test => &self.test,
@@ -132,12 +180,32 @@ mod tests {
 
     const ONE: u64 = 10 * UNIT;
 
-    fn rooms() -> InlineRooms {
+    fn all() -> InlineRooms {
         InlineRooms::new(&FileLimits {
             inline_bytes: ONE,
+            given_bytes: ONE,
             inline_total_bytes: 40 * UNIT,
+            recordings_total_bytes: 20 * UNIT,
             ..FileLimits::default()
         })
+    }
+
+    fn rooms() -> Rooms {
+        all().usual
+    }
+
+    #[test]
+    fn recordings_take_nothing_of_what_pictures_have() {
+        let (all, live) = (all(), || owner(Mode::Live));
+        let take = |holds| all.take(live(), (holds, ONE));
+        let recordings: Vec<_> = (0..3).map(|_| take(Holds::Recording)).collect();
+        let had = recordings.iter().filter(|room| room.is_some()).count();
+        assert_eq!(had, 2);
+        let pictures: Vec<_> = (0..5).map(|_| take(Holds::Usual)).collect();
+        let had = pictures.iter().filter(|room| room.is_some()).count();
+        assert_eq!(had, 4);
+        drop(recordings);
+        assert!(take(Holds::Usual).is_none() && take(Holds::Recording).is_some());
     }
 
     fn owner(mode: Mode) -> Owner {
@@ -184,7 +252,8 @@ mod tests {
             ..FileLimits::default()
         });
         for mode in [Mode::Live, Mode::Test] {
-            assert!(rooms.take(owner(mode), ONE).is_some());
+            assert!(rooms.take(owner(mode), (Holds::Usual, ONE)).is_some());
+            assert!(rooms.take(owner(mode), (Holds::Recording, ONE)).is_some());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::clock::MICROS_PER_SECOND;
 use domain::{
-    FileId,
+    Caller, FileId,
     catalogue::{Input, Model, Resolved},
 };
 use futures::TryStreamExt as _;
@@ -18,10 +18,11 @@ pub(crate) use self::fetched::{Fetched, fetched};
 use crate::{
     Error, Media,
     config::PassedAs,
-    execute::able,
+    execute::{Candidate, able, candidates},
     files::{self, File, Owner},
-    inline_room::InlineRoom,
+    inline_room::{Holds, InlineRoom},
     lengths::Longest,
+    providers::{self, Takes},
     task::{Request, Task},
 };
 
@@ -86,11 +87,17 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<Option<FileId>, 
     };
     let longest = Longest::of(media, task);
     let (mut violations, mut code) = (Vec::new(), code::INPUT_TOO_LONG);
+    let (mut unfit, candidates) = (None, candidates(media, task));
     for input in model.inputs(&parameters) {
         let Some(id) = FileId::parse(input.text) else {
             continue;
         };
         let file = look(media, owner(task), id).await?;
+        if let Some(file) = file.as_ref().filter(|_| unfit.is_none()) {
+            unfit = nobodys(&candidates, &input, file);
+            let most = media.kept.uploads.limits.most_given();
+            unfit = unfit.or_else(|| too_large(&candidates, &input, (file, most)));
+        }
         let found = wrong((model, longest.as_ref()), &input, (id, file));
         if let Some((why, message)) = found {
             if why != code::INPUT_TOO_LONG {
@@ -103,6 +110,9 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<Option<FileId>, 
     if !violations.is_empty() {
         return Err(Fault::from_violations(code, violations).into());
     }
+    if let Some(unfit) = unfit {
+        return Err(unfit.into());
+    }
     let linked = linked(media, task).await?;
     match linked {
         Some(file) if able(media, task, linked).is_empty() => {
@@ -110,6 +120,77 @@ pub(crate) async fn check(media: &Media, task: &Task) -> Result<Option<FileId>, 
         }
         Some(_) | None => Ok(linked),
     }
+}
+
+/// The parameters with how long the sounds are that they name, where that is among them: their price is by it.
+///
+/// # Errors
+/// What is wrong with such a sound: how long it is must be known.
+pub(crate) async fn counted(
+    media: &Media,
+    caller: &Caller,
+    model: &Model,
+    parameters: Resolved,
+) -> Result<Resolved, Error> {
+    let mut parameters = parameters;
+    for counted in model.counted() {
+        let named = model
+            .inputs(&parameters)
+            .find(|input| input.param == counted.of);
+        let named = named.and_then(|input| Some((FileId::parse(input.text)?, input)));
+        let Some((id, input)) = named else {
+            continue;
+        };
+        let file = look(media, Owner::from(caller), id).await?;
+        let millis = file.as_ref().and_then(|file| file.millis);
+        if let Some((code, message)) = wrong((model, None), &input, (id, file)) {
+            return Err(Fault::new(code, message).param(&input.param).into());
+        }
+        // What is right lasts, and says how long.
+        let lasts = Duration::from_millis(millis.unwrap_or_default());
+        let found = model.count(parameters.clone(), &counted, lasts);
+        parameters = found.map_err(Fault::from_problems)?;
+    }
+    Ok(parameters)
+}
+
+/// A file of a kind that each of these would refuse.
+fn nobodys(candidates: &[Candidate<'_>], input: &Input<'_>, file: &File) -> Option<Fault> {
+    let ending = providers::ending(&file.content_type);
+    let lists = candidates
+        .iter()
+        .map(|candidate| candidate.adapter.endings());
+    let lists: Option<Vec<_>> = lists.collect();
+    let longest = lists?.into_iter().max_by_key(|list| list.len())?;
+    let takes = |candidate: &Candidate<'_>| {
+        let list = candidate.adapter.endings();
+        list.is_some_and(|list| list.contains(&ending))
+    };
+    if candidates.iter().any(takes) {
+        return None;
+    }
+    let (param, id, kind) = (&input.param, file.id, &file.content_type);
+    let allowed = longest.join(", ");
+    let message = format!(
+        "{param} must be of a kind that this model hears, which are {allowed}: {id} is {kind}"
+    );
+    Some(Fault::new(code::INVALID_PARAMETER, message).param(param))
+}
+
+/// A file of more bytes than each of these is given, as none of them fetches it.
+fn too_large(
+    candidates: &[Candidate<'_>],
+    input: &Input<'_>,
+    (file, most): (&File, u64),
+) -> Option<Fault> {
+    let is_given = |candidate: &Candidate<'_>| candidate.adapter.takes() == Takes::Bytes;
+    if candidates.is_empty() || file.bytes <= most || !candidates.iter().all(is_given) {
+        return None;
+    }
+    let (param, id, bytes) = (&input.param, file.id, file.bytes);
+    let message =
+        format!("{param} must be a file of {most} bytes at most for this model: {id} has {bytes}");
+    Some(Fault::new(code::BODY_TOO_LARGE, message).param(param))
 }
 
 /// What is told where no provider can fetch a file.
@@ -136,31 +217,36 @@ fn wrong(
         let (name, kind) = (medium.name(), file.content_type);
         return invalid(format!("{param} must be {name}: {id} is {kind}"));
     }
-    let mut params = model.params.iter();
-    let own = params.find(|own| own.name == *param).map(|own| &own.of);
-    let bounds = own.and_then(|own| own.seconds());
+    let bounds = bounds(model, param);
     if bounds.is_none() && longest.is_none() {
         return None;
     }
-    if let Some(message) = bounds.and_then(|bounds| out_of(bounds, param, (id, file.millis))) {
+    let named = (&*id.to_string(), file.millis);
+    if let Some(message) = bounds.and_then(|bounds| out_of(bounds, param, named)) {
         return invalid(message);
     }
     let exceeded = longest.and_then(|longest| longest.exceeded(param, file.millis?));
     exceeded.map(|message| (code::INPUT_TOO_LONG, message))
 }
 
+/// How many seconds a sound in this place must last, at least and at most.
+pub(crate) fn bounds(model: &Model, param: &str) -> Option<(u32, u32)> {
+    let mut params = model.params.iter();
+    params.find(|own| own.name == param)?.of.seconds()
+}
+
 /// What is wrong with a sound that must last from so many seconds to so many, if anything is.
-fn out_of(
+pub(crate) fn out_of(
     (min, max): (u32, u32),
     param: &str,
-    (id, millis): (FileId, Option<u64>),
+    (name, millis): (&str, Option<u64>),
 ) -> Option<String> {
     let lasts = millis.map(Duration::from_millis);
     let bounds = Duration::from_secs(min.into())..=Duration::from_secs(max.into());
     let found = match lasts {
         Some(lasts) if bounds.contains(&lasts) => return None,
-        Some(lasts) => format!("{id} lasts {}", lasts.as_secs_f64()),
-        None => format!("{id} does not say how long it lasts"),
+        Some(lasts) => format!("{name} lasts {}", lasts.as_secs_f64()),
+        None => format!("{name} does not say how long it lasts"),
     };
     Some(format!(
         "{param} must be a sound of {min} to {max} seconds: {found}"
@@ -191,7 +277,11 @@ pub(crate) async fn filled(media: &Media, task: &Task) -> Result<Result<Filled, 
     };
     let room = match plan.bytes {
         0 => None,
-        bytes => match media.kept.uploads.inline_room(owner(task), bytes) {
+        bytes => match media
+            .kept
+            .uploads
+            .inline_room(owner(task), (Holds::of(model), bytes))
+        {
             None => return Ok(Err(Unfilled::Full)),
             room => room,
         },

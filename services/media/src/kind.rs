@@ -2,12 +2,16 @@
 
 use infer::MatcherType;
 
+use crate::measure::is_mpeg_sound;
+
 /// Bytes that are looked at to tell a file's type.
 const HEAD_BYTES: usize = 4096;
 /// The type of whatever is text, JSON and markup among it.
 pub(crate) const TEXT: &str = "text/plain";
 /// The one type whose files may be text and are not meant as it. Other types are told by so few letters that a text may begin with them.
 const PDF: &str = "application/pdf";
+/// The type of sounds that begin with a frame, and no head.
+const MPEG: &str = "audio/mpeg";
 /// The longest beginning of a character that can be cut off.
 const LONGEST_CHARACTER: usize = 4;
 
@@ -79,7 +83,9 @@ pub(crate) fn is_among(kind: &str, allowed: &[String]) -> bool {
 
 /// A type that bytes of its own tell. Markup and scripts are text like any other: nothing here runs or shows them.
 fn binary(head: &[u8]) -> Option<&'static str> {
-    let found = infer::get(head)?;
+    let Some(found) = infer::get(head) else {
+        return is_mpeg_sound(head).then_some(MPEG);
+    };
     match found.matcher_type() {
         MatcherType::Text => None,
         MatcherType::App
@@ -174,6 +180,7 @@ mod tests {
             (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
             (b"RIFF\x24\0\0\0WAVEfmt ", "audio/x-wav"),
             (b"ID3\x03\0\0", "audio/mpeg"),
+            (b"\xff\xf3\x14\xc0\0\0", "audio/mpeg"),
             (b"\0\0\0\x18ftypmp42\0\0\0\0", "video/mp4"),
             (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01webm", "video/webm"),
             (b"%PDF-1.7\n", "application/pdf"),

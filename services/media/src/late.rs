@@ -187,7 +187,7 @@ async fn stand(media: &Media, late: &Late, candidate: &Candidate<'_>) -> Result<
     Ok(match ask(media, "check", candidate.route, checked).await {
         // It may say a moment later where they are.
         Ok(Progress::Done { files, .. }) if files.is_empty() => Seen::Told(again(media, late)),
-        Ok(Progress::Done { cost, .. }) => Seen::Told(Finding {
+        Ok(Progress::Done { cost, .. } | Progress::Told { cost, .. }) => Seen::Told(Finding {
             outcome: Some(Outcome::Succeeded),
             cost,
             ..Finding::default()

@@ -1,5 +1,5 @@
-//! How long what a task is given may last, where its seconds are paid for: longer ones are refused, or fail free before a provider is asked.
-//! Of a file of ours it is known from its upload. Of what a live task's URL leads to, the container mostly tells it in a few pieces: they
+//! How long what a task is given may last, where its seconds are paid for, or a sound has bounds: others are refused, or fail free before a provider
+//! is asked. Of a file of ours it is known from its upload. Of what a live task's URL leads to, the container mostly tells it in a few pieces: they
 //! are fetched through the guard, and what they do not tell is left open. For test keys nothing is fetched.
 
 use std::{
@@ -14,6 +14,7 @@ use domain::{
 };
 use futures::StreamExt as _;
 use prost::bytes::Bytes;
+use proto::{Code, code};
 use tokio::{task::spawn_blocking, time::timeout};
 use tracing::debug;
 use upstream::{Caps, EgressError, GuardedClient, Redirects, Trust};
@@ -21,8 +22,8 @@ use upstream::{Caps, EgressError, GuardedClient, Redirects, Trust};
 use crate::{
     Media,
     config::Looks,
-    inputs::owner,
-    measure::{self, HEAD_BYTES},
+    inputs::{bounds, out_of, owner},
+    measure::{self, By, HEAD_BYTES},
     task::{Task, seconds_of},
 };
 
@@ -63,18 +64,18 @@ impl Longest {
     }
 }
 
-/// What is too long among what the URLs of a task lead to, if anything is. It is looked at once: who is asked later has it as it was.
-/// Where as many tasks are looked at as may be, or in the time for it, it is left open: somebody's slow server holds up nobody else.
-pub(crate) async fn of_urls(media: &Media, task: &Task) -> Option<String> {
+/// What is wrong with how long something lasts that the URLs of a task lead to, if anything is. It is looked at once: who is asked later has it as
+/// it was. Where as many tasks are looked at as may be, or in the time for it, it is left open: somebody's slow server holds up nobody else.
+pub(crate) async fn of_urls(media: &Media, task: &Task) -> Option<(Code, String)> {
     if task.mode == Mode::Test || task.attempts > 1 {
         return None;
     }
-    let longest = Longest::of(media, task)?;
     let model = media.catalogue.find(&task.model)?;
-    let parameters = task.parameters();
+    let (longest, parameters) = (Longest::of(media, task), task.parameters());
     let inputs = model.inputs(&parameters).filter(|input| {
         let lasts = input.kind.is_none_or(Medium::has_length);
-        lasts && FileId::parse(input.text).is_none()
+        let matters = longest.is_some() || bounds(model, &input.param).is_some();
+        lasts && matters && FileId::parse(input.text).is_none()
     });
     let inputs: Vec<Input<'_>> = inputs.collect();
     if inputs.is_empty() {
@@ -83,17 +84,32 @@ pub(crate) async fn of_urls(media: &Media, task: &Task) -> Option<String> {
     let uploads = &media.kept.uploads;
     let _place = uploads.look(owner(task))?;
     let looks = uploads.limits.looks;
-    let too_long = async {
+    let looking = async {
         for input in inputs {
             let millis = look(&media.guard, input.text, looks).await;
-            let wrong = millis.and_then(|millis| longest.exceeded(&input.param, millis));
+            let limits = (longest.as_ref(), bounds(model, &input.param));
+            let wrong = millis.and_then(|millis| unfit(limits, &input.param, millis));
             if wrong.is_some() {
                 return wrong;
             }
         }
         None
     };
-    timeout(looks.timeout, too_long).await.ok().flatten()
+    timeout(looks.timeout, looking).await.ok().flatten()
+}
+
+/// What is wrong with something that lasts so long, if anything is.
+fn unfit(
+    (longest, bounds): (Option<&Longest>, Option<(u32, u32)>),
+    param: &str,
+    millis: u64,
+) -> Option<(Code, String)> {
+    let out = bounds.and_then(|bounds| out_of(bounds, param, ("it", Some(millis))));
+    let out = out.map(|message| (code::INVALID_PARAMETER, message));
+    out.or_else(|| {
+        let message = longest?.exceeded(param, millis)?;
+        Some((code::INPUT_TOO_LONG, message))
+    })
 }
 
 /// How long it lasts what a URL leads to, as far as a few pieces of it tell.
@@ -193,7 +209,7 @@ impl Pieces {
             at: 0,
             wanted: &wanted,
         };
-        let measures = measure::measure(content_type, reader).ok();
+        let measures = measure::measure(content_type, reader, By::Head).ok();
         (measures.and_then(|measures| measures.millis), wanted.get())
     }
 }
@@ -292,8 +308,14 @@ mod tests {
 
     #[test]
     fn what_does_not_tell_is_left_open() {
-        for file in [file!("fragments.mp4"), file!("picture.png"), b"<html>", b""] {
+        for file in [file!("picture.png"), b"<html>", b""] {
             assert_eq!(pieces(file, 512, 8).0, None);
+        }
+        // Of what was made as it went on all must be there.
+        for file in [file!("fragments.mp4"), file!("live.webm")] {
+            assert_eq!(pieces(file, 512, 1).0, None);
+            let (millis, _) = pieces(file, 512, 8);
+            assert_eq!(millis, Some(2_400));
         }
     }
 
@@ -325,6 +347,18 @@ mod tests {
                 assert_eq!(measure::readable(&head), Some("video/webm"));
                 assert_eq!(found.measure().0, None);
             }
+        }
+    }
+
+    #[test]
+    fn a_sound_has_bounds_on_both_sides() {
+        let told = |millis| unfit((None, Some((6, 60))), "audio_id", millis);
+        assert_eq!((told(6_000), told(60_000)), (None, None));
+        for (millis, lasts) in [(5_999, "5.999"), (60_001, "60.001")] {
+            let (why, message) = told(millis).unwrap();
+            assert_eq!(why, code::INVALID_PARAMETER);
+            let expected = format!("audio_id must be a sound of 6 to 60 seconds: it lasts {lasts}");
+            assert_eq!(message, expected);
         }
     }
 

@@ -33,6 +33,7 @@
 //! | `state.rs`, `task.rs`, `view.rs` | the rules, the thing, and how customers see it |
 //! | `json.rs` | a customer's body |
 //! | `outputs.rs` | what tasks made: fetched, kept, read |
+//! | `alpha.rs` | whether such a picture has an alpha channel, by how it begins. Pure |
 //! | `measure.rs` | what such a file is, by its bytes, and how large and long |
 //! | `upload.rs`, `files.rs` | files that customers upload: how one comes in; look, list, delete, sweep |
 //! | `inputs.rs`, `lengths.rs` | such files as inputs of tasks, and the bytes of all inputs for who fetches nothing; how long what a task is given may last |
@@ -44,6 +45,7 @@
 //! | `store/` | the SQL |
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod alpha;
 mod callback;
 mod cancel;
 mod config;
@@ -51,6 +53,7 @@ mod error;
 mod execute;
 mod files;
 mod finish;
+mod heard;
 mod hold;
 mod inline_room;
 mod inputs;

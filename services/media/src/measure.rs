@@ -1,39 +1,61 @@
 //! What a file that a task made is, by its bytes, and how large and how long it is; the latter of files that customers upload as well.
 //!
 //! A file is read where it is kept, a little here and there, and a film never as a whole. Only its type decides whether it is kept: what
-//! cannot be measured of it is left open.
+//! cannot be measured of it is left open. What its head says of its length is believed where nothing hangs on it ([`By`]).
+
+mod ahead;
+mod flac;
+mod fragments;
+mod frames;
+mod near;
+mod ogg;
+mod webm;
 
 use std::{
     cell::Cell,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     rc::Rc,
-    time::Duration,
 };
 
 use lofty::{config::ParseOptions, file::AudioFile as _, probe::Probe};
-use matroska_demuxer::MatroskaFile;
 use re_mp4::{BoxHeader, BoxType, MehdBox, MvhdBox, ReadBox as _, TkhdBox};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::{Error, storage::Store};
+use self::{fragments::Fragments, near::Near, webm::Film};
+use crate::{Error, alpha, storage::Store};
 
 /// Bytes at the beginning of a file that tell its type.
 pub(crate) const HEAD_BYTES: usize = 4096;
 
-/// Nanoseconds in a second times nanoseconds in a millisecond.
-const NANOS_SQUARED: u128 = 1_000_000_000 * 1_000_000;
 const MILLIS_PER_SECOND: u64 = 1_000;
 /// The most boxes that are looked at: what is wanted comes long before, and a file that is made of nothing else takes no time.
 const MAX_BOXES: u32 = 100_000;
 /// How often a reader may go to another place of a file, and how many bytes it may read of it.
 const MAX_MOVES: u32 = 1_000_000;
 const MAX_READ: usize = 32 << 20;
+/// The same of one that is counted, and of which nothing is collected.
+const MAX_COUNTED: usize = 256 << 20;
+/// The same of one that must be fetched, unless it is read from its beginning to its end.
+pub(crate) const FEW: u64 = 16 << 20;
+/// What a head may differ by from what is counted, beside a hundredth: what begins before it is heard, and what is filled up at its end.
+const SLACK: u64 = 1_000;
 /// The bytes of a box's length and name.
 const BOX_HEADER: u64 = 8;
 
 /// The boxes that have what is wanted in them.
-const WITHIN: [BoxType; 3] = [BoxType::MoovBox, BoxType::TrakBox, BoxType::MvexBox];
+const WITHIN: [BoxType; 8] = [
+    BoxType::MoovBox,
+    BoxType::TrakBox,
+    BoxType::MdiaBox,
+    BoxType::MinfBox,
+    BoxType::StblBox,
+    BoxType::MvexBox,
+    BoxType::MoofBox,
+    BoxType::TrafBox,
+];
+/// Before the codec of a track in the box that has it: how many there are, and the length of the first.
+const BEFORE_CODEC: usize = 12;
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +65,17 @@ pub(crate) struct Measures {
     pub(crate) size: Option<(u32, u32)>,
     /// How long it lasts.
     pub(crate) millis: Option<u64>,
+    /// Whether it is QuickTime, and certainly has no alpha channel by its codec, wherever in it that stands.
+    pub(crate) is_opaque: bool,
+}
+
+/// Whose word it is how long a file lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Its head's, where that tells: that takes a few bytes.
+    Head,
+    /// That of what is in it, as far as it can be counted: its seconds are a price, and who sent it might say less.
+    Count,
 }
 
 /// What is kept of a provider whose result is a text.
@@ -52,6 +85,9 @@ const QUICKTIME: &str = "video/quicktime";
 const WEBM: &str = "video/webm";
 const MPEG: &str = "audio/mpeg";
 const MP4_SOUND: &str = "audio/mp4";
+const AAC: &str = "audio/aac";
+const OGG: &str = "audio/ogg";
+const FLAC: &str = "audio/flac";
 
 /// What the bytes say: a provider's word is not enough to charge for a file, or to serve it. `None`: no picture, video or sound of a kind
 /// that we keep.
@@ -72,8 +108,9 @@ fn video_or_sound(head: &[u8]) -> Option<&'static str> {
         Some("video/webm") if has_word(head, b"webm") => Some(WEBM),
         Some("audio/mpeg") => Some(MPEG),
         Some("audio/m4a") => Some(MP4_SOUND),
-        Some("audio/ogg" | "audio/opus") => Some("audio/ogg"),
-        Some("audio/x-flac") => Some("audio/flac"),
+        Some(AAC) => Some(AAC),
+        Some(OGG | "audio/opus") => Some(OGG),
+        Some("audio/x-flac") => Some(FLAC),
         Some("audio/x-wav") => Some("audio/wav"),
         Some(_) => None,
         None => is_mpeg_sound(head).then_some(MPEG),
@@ -96,7 +133,7 @@ fn has_word(head: &[u8], word: &[u8]) -> bool {
 }
 
 /// A frame of layer III, of whichever version of MPEG, with or without a checksum.
-fn is_mpeg_sound(head: &[u8]) -> bool {
+pub(crate) fn is_mpeg_sound(head: &[u8]) -> bool {
     matches!(head, [0xFF, 0xE2 | 0xE3 | 0xF2 | 0xF3 | 0xFA | 0xFB, ..])
 }
 
@@ -108,11 +145,13 @@ pub(crate) async fn kept(
     store: &Store,
     (key, bytes): (String, u64),
     content_type: &'static str,
+    by: By,
 ) -> Result<Measures, Error> {
     let (store, place, waiter) = (store.clone(), key.clone(), Handle::current());
     let measured = tokio::task::spawn_blocking(move || {
-        let file = store.bytewise((&place, bytes), waiter)?;
-        measure(content_type, file)
+        let most = by.most(content_type, bytes);
+        let file = store.bytewise((&place, bytes), most, waiter)?;
+        measure(content_type, file, by)
     });
     match measured.await {
         Ok(measured) => measured.map_err(|error| {
@@ -131,26 +170,38 @@ pub(crate) async fn kept(
 ///
 /// # Errors
 /// When the file cannot be read where it is kept. That it does not say how long it is, is none.
-pub(crate) fn measure<F: Read + Seek>(content_type: &'static str, file: F) -> io::Result<Measures> {
+pub(crate) fn measure<F: Read + Seek>(
+    content_type: &'static str,
+    file: F,
+    by: By,
+) -> io::Result<Measures> {
     let broken = Rc::new(Cell::new(None));
-    let file = BufReader::new(Bounded {
+    let bounded = |bytes: usize| Bounded {
         file,
         moves: MAX_MOVES,
-        bytes: MAX_READ,
+        bytes,
         broken: Rc::clone(&broken),
-    });
+    };
     let nothing = Measures::unknown(content_type);
-    let found = match content_type {
-        MP4 | QUICKTIME | MP4_SOUND => movie(file, content_type),
-        WEBM => webm(file),
-        _ if content_type.starts_with("image/") => pixels(file).map(|size| Measures {
-            size: Some(size),
-            ..nothing
-        }),
-        _ => sound(file).map(|millis| Measures {
-            millis: Some(millis),
-            ..nothing
-        }),
+    let lasts = |millis: u64| Measures {
+        millis: Some(millis),
+        ..nothing
+    };
+    let found = match (content_type, by) {
+        (MP4 | QUICKTIME | MP4_SOUND, _) => {
+            movie(Near::new(bounded(MAX_COUNTED)), content_type, by)
+        }
+        (WEBM, _) => film(Near::new(bounded(MAX_COUNTED)), by),
+        (AAC, _) | (MPEG, By::Count) => frames::millis(bounded(MAX_COUNTED)).map(lasts),
+        (FLAC, By::Count) => flac::millis(bounded(MAX_COUNTED)).map(lasts),
+        (OGG, By::Count) => ogg::millis(bounded(MAX_COUNTED)).map(lasts),
+        _ if content_type.starts_with("image/") => {
+            pixels(BufReader::new(bounded(MAX_READ))).map(|size| Measures {
+                size: Some(size),
+                ..nothing
+            })
+        }
+        _ => sound(BufReader::new(bounded(MAX_READ))).map(lasts),
     };
     // A library only says that it did not get on: why, the reader knows.
     if let Some(broken) = broken.take() {
@@ -225,50 +276,23 @@ fn sound<F: BufRead + Seek>(file: F) -> Option<u64> {
     u64::try_from(sound.properties().duration().as_millis()).ok()
 }
 
-/// A file whose end is never far: what says how long it is takes so many bytes of memory before it is read, so that a length that goes
-/// further than may be read is not believed.
-struct Near<F>(F);
-
-// === impl Near ===
-
-impl<F: Read> Read for Near<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<F: Seek> Seek for Near<F> {
-    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
-        let SeekFrom::End(_) = place else {
-            return self.0.seek(place);
-        };
-        let at = self.0.stream_position()?;
-        let most = at.saturating_add(u64::try_from(MAX_READ).unwrap_or(u64::MAX));
-        let end = self.0.seek(place)?;
-        if end <= most {
-            return Ok(end);
-        }
-        self.0.seek(SeekFrom::Start(most))
-    }
-}
-
-fn webm<F: Read + Seek>(file: F) -> Option<Measures> {
-    let film = MatroskaFile::open(Near(file)).ok()?;
-    let info = film.info();
-    // So many units of so many nanoseconds, as the format has them.
-    let units = info.duration();
-    let units = units.and_then(|units| Duration::try_from_secs_f64(units).ok());
-    let scale = u128::from(info.timestamp_scale().get());
-    let nanos = units.and_then(|units| units.as_nanos().checked_mul(scale));
-    let millis = nanos.and_then(|nanos| nanos.checked_div(NANOS_SQUARED));
-    let video = film.tracks().iter().find_map(|track| track.video());
-    let side = |side: std::num::NonZeroU64| u32::try_from(side.get()).ok();
+fn film<F: Read + Seek>(mut file: F, by: By) -> Option<Measures> {
+    let film = Film::read(&mut file, by)?;
     Some(Measures {
         content_type: WEBM,
-        size: video
-            .and_then(|video| Some((side(video.pixel_width())?, side(video.pixel_height())?))),
-        millis: millis.and_then(|millis| u64::try_from(millis).ok()),
+        size: film.size(),
+        millis: longest(film.told(), film.counted()),
+        is_opaque: false,
     })
+}
+
+/// What a head says, where no more was counted than may be.
+fn longest(told: Option<u64>, counted: Option<u64>) -> Option<u64> {
+    let most = told.map_or(0, |told| {
+        let part = told.checked_div(100).unwrap_or_default();
+        told.saturating_add(part).saturating_add(SLACK)
+    });
+    counted.filter(|counted| *counted > most).or(told)
 }
 
 /// What the boxes of an ISO media file (MP4, QuickTime) say.
@@ -279,20 +303,41 @@ struct Movie {
     scale: u64,
     size: Option<(u32, u32)>,
     has_tracks: bool,
+    fragments: Fragments,
+    /// Whether the codec of one of its tracks has no alpha channel.
+    is_opaque: bool,
 }
 
 /// A film without anything to see is a sound, whatever its first bytes say.
-fn movie<F: Read + Seek>(mut file: F, content_type: &'static str) -> Option<Measures> {
+fn movie<F: Read + Seek>(mut file: F, content_type: &'static str, by: By) -> Option<Measures> {
     let mut movie = Movie::default();
     // What was found before a damaged part may be all there is to know.
     let whole = movie.read(&mut file).is_ok();
     let heard = whole && movie.has_tracks && movie.size.is_none() && content_type == MP4;
     let millis = movie.units.checked_mul(MILLIS_PER_SECOND);
+    let millis = millis.and_then(|millis| millis.checked_div(movie.scale));
+    // Of fragments all must have been seen.
+    let fragments = movie.fragments.millis().filter(|_| whole);
+    let tracks = movie.fragments.tracks().filter(|_| by == By::Count);
     Some(Measures {
         content_type: if heard { MP4_SOUND } else { content_type },
         size: movie.size,
-        millis: millis.and_then(|millis| millis.checked_div(movie.scale)),
+        millis: longest(millis.max(fragments), tracks),
+        is_opaque: movie.is_opaque && content_type == QUICKTIME,
     })
+}
+
+// === impl By ===
+
+impl By {
+    /// How many bytes of a file may be fetched to measure it, which has so many.
+    fn most(self, content_type: &str, bytes: u64) -> u64 {
+        let is_read_through = [MPEG, AAC, FLAC, OGG, WEBM].contains(&content_type);
+        match self {
+            Self::Count if is_read_through => bytes.saturating_add(FEW),
+            Self::Count | Self::Head => FEW,
+        }
+    }
 }
 
 // === impl Measures ===
@@ -304,6 +349,7 @@ impl Measures {
             content_type,
             size: None,
             millis: None,
+            is_opaque: false,
         }
     }
 }
@@ -352,9 +398,17 @@ impl Movie {
             let track = TkhdBox::read_box(file, size)?;
             let (width, height) = (track.width.value(), track.height.value());
             self.has_tracks = true;
+            self.fragments.of(track.track_id);
             if self.size.is_none() && width > 0 && height > 0 {
                 self.size = Some((width.into(), height.into()));
             }
+        } else if name == BoxType::StsdBox {
+            let (mut before, mut codec) = ([0; BEFORE_CODEC], [0; 4]);
+            file.read_exact(&mut before)?;
+            file.read_exact(&mut codec)?;
+            self.is_opaque |= alpha::is_opaque_codec(codec);
+        } else {
+            self.fragments.take(name, size, file)?;
         }
         Ok(())
     }

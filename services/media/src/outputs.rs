@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use upstream::{Caps, Download, EgressError, GuardedClient, Redirects, Trust};
 
 use crate::{
-    Error, config,
-    measure::{self, HEAD_BYTES, Measures},
+    Error, alpha, config,
+    measure::{self, By, HEAD_BYTES, Measures},
     providers::IN_BASE64,
     storage::{Note, Store, Writer},
     store::{
@@ -28,6 +28,9 @@ use crate::{
 
 /// Letters of base64 that are decoded at once: whole fours.
 const PIECE: usize = 1024 * 1024;
+/// Why a file is none to keep.
+const UNKNOWN: &str = "is no picture, video or sound of a kind we know";
+const OPAQUE: &str = "has no alpha channel, and must have one";
 
 /// Keeps files, each with a row from before its first byte until it is deleted: of a task that runs, and then of one that has ended.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ struct Written {
     content_type: &'static str,
     bytes: u64,
     sha256: String,
+    /// Whether it certainly has no alpha channel.
+    is_opaque: bool,
 }
 
 /// Where a file is.
@@ -95,6 +100,8 @@ pub(crate) struct Source<'a> {
     pub(crate) claims: i64,
     pub(crate) number: u32,
     pub(crate) place: Place<'a>,
+    /// Whether it must have an alpha channel.
+    pub(crate) is_transparent: bool,
     /// The provider's configured address, which the operator vouches for, and what it is shown.
     pub(crate) trust: Trust<'a>,
     /// What is left to its task: bytes, and time.
@@ -149,6 +156,9 @@ impl Outputs {
         let mut writer = self.store.begin(&key(file), Arc::new(row)).await?;
         let written = async {
             let written = coming.write(&mut writer).await?;
+            if source.is_transparent && written.is_opaque {
+                return Err(Error::NotAnOutput(OPAQUE));
+            }
             self.check_is_ours(&source).await?;
             Ok(written)
         };
@@ -164,10 +174,14 @@ impl Outputs {
         let measures = match coming {
             Coming::File(_) | Coming::Base64(_) => {
                 let place = (key(file), written.bytes);
-                measure::kept(&self.store, place, written.content_type).await?
+                measure::kept(&self.store, place, written.content_type, By::Head).await?
             }
             Coming::Text(_) => Measures::unknown(written.content_type),
         };
+        if source.is_transparent && measures.is_opaque {
+            self.store.delete(&key(file)).await?;
+            return Err(Error::NotAnOutput(OPAQUE));
+        }
         Ok(Output {
             number: source.number,
             content_type: measures.content_type.to_owned(),
@@ -330,6 +344,7 @@ async fn write_all(
         content_type,
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         sha256: hex(hash),
+        is_opaque: false,
     })
 }
 
@@ -356,9 +371,10 @@ impl Pieces {
     /// Only what we know is worth keeping.
     fn written(self) -> Result<Written, Error> {
         Ok(Written {
-            content_type: measure::content_type(&self.head).ok_or(Error::NotAnOutput)?,
+            content_type: measure::content_type(&self.head).ok_or(Error::NotAnOutput(UNKNOWN))?,
             bytes: self.bytes,
             sha256: hex(self.hash),
+            is_opaque: alpha::is_missing(&self.head),
         })
     }
 }
@@ -377,10 +393,12 @@ async fn write_decoded(text: &str, writer: &mut Writer) -> Result<Written, Error
     let mut pieces = Pieces::default();
     let mut left = text.as_bytes().chunks(PIECE).peekable();
     while let Some(piece) = left.next() {
-        let decoded = STANDARD.decode(piece).map_err(|_| Error::NotAnOutput)?;
+        let decoded = STANDARD
+            .decode(piece)
+            .map_err(|_| Error::NotAnOutput(UNKNOWN))?;
         // What is filled up ends there.
         if left.peek().is_some() && piece.ends_with(b"=") {
-            return Err(Error::NotAnOutput);
+            return Err(Error::NotAnOutput(UNKNOWN));
         }
         pieces.write(&decoded, writer).await?;
     }

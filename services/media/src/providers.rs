@@ -3,8 +3,11 @@
 mod ark;
 mod at_once;
 mod bfl;
+mod bria;
+mod bytes;
 mod dashscope;
 mod declared;
+mod elevenlabs;
 mod fal;
 mod fastapi;
 #[cfg(test)]
@@ -18,13 +21,21 @@ mod kie;
 mod kling;
 mod minimax;
 mod openai;
+mod openai_audio;
+mod photoroom;
+mod piapi;
 mod pixverse;
 mod policy;
 mod refusal;
+mod removebg;
 mod replicate;
+mod segmind;
 mod signature;
+mod sound;
 mod suno;
 mod svix;
+mod topaz;
+mod transcript;
 mod veo;
 mod vidu;
 mod wire;
@@ -41,6 +52,7 @@ use upstream::{Class, Failure, ProviderClient, Verdict};
 
 pub(crate) use self::at_once::{has_made, shown_name};
 pub use self::declared::{Declared, Limits as DeclaredLimits, Mistakes};
+pub(crate) use self::form::ending;
 
 use crate::task::About;
 
@@ -55,6 +67,11 @@ pub(crate) trait MediaProvider: Send + Sync {
     /// What it is given of inputs that are elsewhere.
     fn takes(&self) -> Takes {
         Takes::Links
+    }
+
+    /// How the names of the files end that it takes, where it refuses all others by that.
+    fn endings(&self) -> Option<&'static [&'static str]> {
+        None
     }
 
     /// Whether our credential there is one for this model. A row that it is not for is passed over.
@@ -128,6 +145,8 @@ pub(crate) struct Started {
     pub text: Option<String>,
     /// Where what it made is, where it answered with that at once; or the files themselves, as data URLs.
     pub files: Vec<String>,
+    /// How long at least a recording lasts that it heard, where its text does not say it; else nothing.
+    pub lasts: Duration,
 }
 
 /// What a provider says it billed.
@@ -155,6 +174,13 @@ pub(crate) enum Progress {
         files: Vec<String>,
         /// What it knows of them, in their order; nothing where it knows nothing but the files.
         about: Vec<About>,
+        /// What it says that the job cost us, where it tells.
+        cost: Option<Cost>,
+    },
+    /// Done: it made a text of JSON, which is here.
+    Told {
+        /// The text.
+        text: String,
         /// What it says that the job cost us, where it tells.
         cost: Option<Cost>,
     },
@@ -218,6 +244,7 @@ impl Started {
             cost,
             text: None,
             files: Vec::new(),
+            lasts: Duration::ZERO,
         }
     }
 
@@ -305,10 +332,12 @@ impl Cost {
 }
 
 /// The names of the adapters that are code.
-pub const BUILT_IN: [&str; 17] = [
+pub const BUILT_IN: [&str; 25] = [
     "ark",
     "bfl",
+    "bria",
     "dashscope",
+    "elevenlabs",
     "fal",
     "gemini",
     "ideogram",
@@ -317,16 +346,30 @@ pub const BUILT_IN: [&str; 17] = [
     "kling",
     "minimax",
     "openai",
+    "openai-audio",
+    "photoroom",
+    "piapi",
     "pixverse",
+    "removebg",
     "replicate",
+    "segmind",
     "sunoapi",
+    "topaz",
     "veo",
     "vidu",
     "xai",
 ];
 
 /// Those whose providers fetch nothing: see [`Takes::Bytes`].
-pub(crate) const GIVEN_BYTES: [&str; 4] = ["gemini", "ideogram", "pixverse", "veo"];
+pub(crate) const GIVEN_BYTES: [&str; 7] = [
+    "elevenlabs",
+    "gemini",
+    "ideogram",
+    "openai-audio",
+    "photoroom",
+    "pixverse",
+    "veo",
+];
 
 /// The adapters, by the name the catalogue uses.
 pub(crate) type Providers = HashMap<String, Arc<dyn MediaProvider>>;
@@ -336,9 +379,14 @@ pub(crate) fn all(client: &ProviderClient, declared: &Declared) -> Providers {
     let built_in: [(&str, Arc<dyn MediaProvider>); BUILT_IN.len()] = [
         ("ark", Arc::new(ark::Ark::new(client.clone()))),
         ("bfl", Arc::new(bfl::Bfl::new(client.clone()))),
+        ("bria", Arc::new(bria::Bria::new(client.clone()))),
         (
             "dashscope",
             Arc::new(dashscope::DashScope::new(client.clone())),
+        ),
+        (
+            "elevenlabs",
+            Arc::new(elevenlabs::ElevenLabs::new(client.clone())),
         ),
         ("fal", Arc::new(fal::Fal::new(client.clone()))),
         ("gemini", Arc::new(gemini::Gemini::new(client.clone()))),
@@ -352,14 +400,29 @@ pub(crate) fn all(client: &ProviderClient, declared: &Declared) -> Providers {
         ("minimax", Arc::new(minimax::MiniMax::new(client.clone()))),
         ("openai", Arc::new(openai::OpenAi::new(client.clone()))),
         (
+            "openai-audio",
+            Arc::new(openai_audio::OpenAiAudio::new(client.clone())),
+        ),
+        (
+            "photoroom",
+            Arc::new(photoroom::Photoroom::new(client.clone())),
+        ),
+        ("piapi", Arc::new(piapi::PiApi::new(client.clone()))),
+        (
             "pixverse",
             Arc::new(pixverse::PixVerse::new(client.clone())),
+        ),
+        (
+            "removebg",
+            Arc::new(removebg::RemoveBg::new(client.clone())),
         ),
         (
             "replicate",
             Arc::new(replicate::Replicate::new(client.clone())),
         ),
+        ("segmind", Arc::new(segmind::Segmind::new(client.clone()))),
         ("sunoapi", suno(client, suno::Host::SunoApi)),
+        ("topaz", Arc::new(topaz::Topaz::new(client.clone()))),
         ("veo", Arc::new(veo::Veo::new(client.clone()))),
         ("vidu", Arc::new(vidu::Vidu::new(client.clone()))),
         ("xai", Arc::new(xai::Xai::new(client.clone()))),

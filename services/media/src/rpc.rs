@@ -48,6 +48,7 @@ impl media_server::Media for Media {
             models: request.models,
             max_open_tasks: request.max_open_tasks,
             max_cost: limit(request.max_cost),
+            sent_hash: request.sent_hash.as_ref().try_into().ok(),
         };
         let span = info_span!(
             "submit",
@@ -85,6 +86,7 @@ impl media_server::Media for Media {
             models: request.models,
             max_open_tasks: 0,
             max_cost: limit(request.max_cost),
+            sent_hash: None,
         };
         let quote = quote::quote(self, submission).await.map_err(refuse)?;
         Ok(Response::new(quote))

@@ -111,19 +111,22 @@ impl Store {
         }
     }
 
-    /// An object to go about in, which has so many bytes. To be opened and read where waiting is allowed.
+    /// An object to go about in, which has so many bytes, of which so many are read at most where they must be fetched. To be opened and read
+    /// where waiting is allowed.
     ///
     /// # Errors
     /// When it is not there.
     pub(crate) fn bytewise(
         &self,
         (key, bytes): (&str, u64),
+        most: u64,
         waiter: Handle,
     ) -> std::io::Result<Box<dyn Bytewise>> {
         match &*self.0 {
             Place::Directory { root, .. } => Ok(Box::new(std::fs::File::open(root.join(key))?)),
             Place::Bucket(bucket) => Ok(Box::new(Remote::new(
                 (bucket.store(), bucket.key(key), bytes),
+                most,
                 waiter,
             ))),
         }

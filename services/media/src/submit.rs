@@ -51,6 +51,8 @@ pub(crate) struct Submission {
     pub(crate) max_open_tasks: u32,
     /// The customer's own limit of the cost.
     pub(crate) max_cost: Option<Micros>,
+    /// Of what the customer sent, where the body was made of it and names what is not the same again.
+    pub(crate) sent_hash: Option<[u8; 32]>,
 }
 
 /// The accepted task.
@@ -79,10 +81,7 @@ enum Inserted {
 
 /// Accepts a task, or says why not. A refusal leaves no task and frees the key.
 pub(crate) async fn submit(media: &Media, submission: Submission) -> Result<Accepted, Error> {
-    let (key, body_hash) = (
-        idempotency_key(&submission),
-        Sha256::digest(&submission.body).into(),
-    );
+    let (key, body_hash) = (idempotency_key(&submission), submission.body_hash());
     // A repeat is answered as before, whatever has changed since: models, prices, addresses.
     if let Some(earlier) = earlier(media, key.as_ref(), body_hash).await? {
         return replay(&earlier, body_hash);
@@ -154,6 +153,7 @@ pub(crate) async fn prepare(
     }
     let found = origin::find(media, submission, model, parameters);
     let (parameters, origin) = Box::pin(found).await?;
+    let parameters = inputs::counted(media, &submission.caller, model, parameters).await?;
     let (created_at, mode) = (media.db.now_micros(), submission.caller.mode);
     let at = Moment::from_micros(created_at);
     let factor = submission.caller.price_factor;
@@ -337,6 +337,16 @@ async fn check_urls(
         Ok(())
     } else {
         Err(Fault::from_violations(code::FORBIDDEN_URL, violations))
+    }
+}
+
+// === impl Submission ===
+
+impl Submission {
+    /// What tells whether it is the same again.
+    fn body_hash(&self) -> [u8; 32] {
+        let own = || Sha256::digest(&self.body).into();
+        self.sent_hash.unwrap_or_else(own)
     }
 }
 

@@ -58,8 +58,18 @@ pub(crate) enum Piece {
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) purpose: String,
-    /// Seconds; `None`: as long as files are kept.
-    pub(crate) expires_after: Option<u64>,
+    pub(crate) life: Life,
+}
+
+/// How long a file is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// As long as files are.
+    Usual,
+    /// As briefly as a file can be: one request alone wants it.
+    Brief,
+    /// So many seconds.
+    Seconds(u64),
 }
 
 /// What is known of bytes that are in their place.
@@ -94,7 +104,7 @@ where
 async fn expect(media: &Media, head: Head) -> Result<Coming, Error> {
     let limits = &media.kept.uploads.limits;
     let now = media.db.now_micros();
-    let longest = limits.timeout.saturating_add(media.config.lease);
+    let longest = limits.coming.timeout.saturating_add(media.config.lease);
     let coming = Coming {
         id: head.id,
         owner: (&head.caller).into(),
@@ -130,7 +140,11 @@ where
 {
     let mut writer = media.kept.uploads.begin(coming.id).await?;
     let limits = &media.kept.uploads.limits;
-    let written = timeout(limits.timeout, write(limits, coming, pieces, &mut writer)).await;
+    let written = timeout(
+        limits.coming.timeout,
+        write(limits, coming, pieces, &mut writer),
+    )
+    .await;
     let written = written.unwrap_or_else(|_elapsed| Err(too_slow(limits)));
     let longest = retention::of_uploads(media, coming.owner.account).await;
     let whole = written.and_then(|written| {
@@ -266,13 +280,14 @@ fn check_kind(kind: &str, limits: &FileLimits) -> Result<(), Error> {
 fn life(longest: Duration, end: &End) -> Result<i64, Error> {
     let most = longest.as_secs();
     let shortest = SHORTEST_LIFE.min(most);
-    match end.expires_after {
-        Some(seconds) if seconds > most || seconds < shortest => {
+    match end.life {
+        Life::Seconds(seconds) if seconds > most || seconds < shortest => {
             let allowed = format!("be from {shortest} to {most}");
             Err(invalid(EXPIRES_AFTER, &allowed))
         }
-        Some(seconds) => Ok(micros(Duration::from_secs(seconds))),
-        None => Ok(micros(longest)),
+        Life::Seconds(seconds) => Ok(micros(Duration::from_secs(seconds))),
+        Life::Brief => Ok(micros(Duration::from_secs(shortest))),
+        Life::Usual => Ok(micros(longest)),
     }
 }
 
@@ -289,7 +304,7 @@ fn too_large(limits: &FileLimits) -> Error {
 }
 
 fn too_slow(limits: &FileLimits) -> Error {
-    let seconds = limits.timeout.as_secs();
+    let seconds = limits.coming.timeout.as_secs();
     let message = format!("the file did not come within {seconds} seconds");
     Fault::new(code::REQUEST_TIMEOUT, message).into()
 }

@@ -14,8 +14,8 @@ use crate::{
     Error,
     config::FileLimits,
     files::Owner,
-    inline_room::{InlineRoom, InlineRooms, UNIT},
-    measure::{self, Measures},
+    inline_room::{Holds, InlineRoom, InlineRooms, UNIT},
+    measure::{self, By, Measures},
     places::{Full, Place, Places},
     storage::{Note, Store, Writer},
     store::upload as table,
@@ -56,7 +56,7 @@ impl Uploads {
     /// In a store, with a row for each.
     pub(crate) fn new((store, db): (Store, Db), limits: FileLimits) -> Self {
         Self {
-            places: Places::new(limits.at_once, limits.at_once_per_account),
+            places: Places::new(limits.coming.at_once, limits.coming.at_once_per_account),
             looks: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
             fetches: Places::new(limits.looks.at_once, limits.looks.at_once_per_account),
             inline: InlineRooms::new(&limits),
@@ -76,7 +76,7 @@ impl Uploads {
             let fault = match full {
                 Full::All => Fault::of(code::OVERLOADED),
                 Full::Account => {
-                    let most = self.limits.at_once_per_account;
+                    let most = self.limits.coming.at_once_per_account;
                     let message = format!(
                         "{most} files of this account are coming at the moment, which is as many as may at once"
                     );
@@ -112,12 +112,12 @@ impl Uploads {
         id: FileId,
         (content_type, bytes): (&'static str, u64),
     ) -> Result<Measures, Error> {
-        measure::kept(&self.store, (key(id), bytes), content_type).await
+        measure::kept(&self.store, (key(id), bytes), content_type, By::Count).await
     }
 
     /// Room for bytes that travel inside of a request, among those of all requests, if there is some.
-    pub(crate) fn inline_room(&self, owner: Owner, bytes: u64) -> Option<InlineRoom> {
-        self.inline.take(owner, bytes)
+    pub(crate) fn inline_room(&self, owner: Owner, what: (Holds, u64)) -> Option<InlineRoom> {
+        self.inline.take(owner, what)
     }
 
     /// The share in it of bytes that are only being fetched: slow servers leave half of the room to all others.

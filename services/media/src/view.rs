@@ -253,6 +253,7 @@ fn kind(route: &str) -> &'static str {
         "audio/music" | "audio/music/extend" | "audio/music/upload-cover/generate" => "music",
         "audio/music/cover/generate" => "image",
         "audio/speech" => "speech",
+        "audio/transcriptions" => "transcription",
         _ => "tool",
     }
 }

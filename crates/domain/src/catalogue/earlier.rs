@@ -46,12 +46,13 @@ pub(super) fn check(params: &[Param]) -> Result<(), String> {
         earlier.check(params)?;
     }
     for param in params {
-        let (name, is_found) = (&param.name, param.default.is_some());
+        let (name, is_found) = (&param.name, param.default.is_some() || param.is_counted());
         if param.ours && (param.required || !is_found && earlier().next().is_none()) {
             return Err(format!(
-                "{name} is ours: it is not required, and has a default or an earlier task to be taken from"
+                "{name} is ours: it is not required, and has a default, a sound or an earlier task to be taken from"
             ));
         }
+        param.check_seconds(params)?;
         if param.inherits.is_some() && earlier().all(|earlier| earlier.output.is_none()) {
             return Err(format!(
                 "{name} inherits from an output of an earlier task, and none names one"

@@ -9,6 +9,7 @@
 //! | `{ of = "title", or = "Untitled" }` | the same, and this where it is not there |
 //! | `{ of = "aspect_ratio", map = { "1:1" = "square" } }` | what the map has for it; a map has every word |
 //! | `{ join = ["$style", "$tags"], by = ", ", or = "any" }` | those texts that are there, in one; where none is, the last |
+//! | `{ each = "dialogue", send = { line = "$text" } }` | of each object of a list, such a table of its own fields |
 //! | a list, a table | the same of its elements; a list whose elements are all missing is missing, and so is a table in a list |
 //! | anything else | itself; `"$$5"` is the text `$5` |
 
@@ -35,6 +36,19 @@ struct Joined<'a> {
     by: &'a str,
     /// What is sent where none of them is there.
     or: Option<&'a Value>,
+}
+
+/// A list of objects, each sent as a table of its own.
+struct Each<'a> {
+    of: &'a str,
+    send: Option<&'a Map<String, Value>>,
+}
+
+/// A table that is not sent as it is.
+enum Form<'a> {
+    Sent(Sent<'a>),
+    Joined(Joined<'a>),
+    Each(Each<'a>),
 }
 
 // === impl ProviderRoute ===
@@ -72,10 +86,11 @@ fn sent(value: &Value, resolved: &Resolved) -> Option<Value> {
             let there: Vec<Value> = there.collect();
             (!there.is_empty() || items.is_empty()).then_some(Value::Array(there))
         }
-        Value::Object(members) => match (Sent::read(members), Joined::read(members)) {
-            (Some(one), _) => one.value(resolved),
-            (None, Some(joined)) => joined.value(resolved),
-            (None, None) => Some(Value::Object(table(members, resolved))),
+        Value::Object(members) => match Form::read(members) {
+            Some(Form::Sent(one)) => one.value(resolved),
+            Some(Form::Joined(joined)) => joined.value(resolved),
+            Some(Form::Each(each)) => each.value(resolved),
+            None => Some(Value::Object(table(members, resolved))),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
     }
@@ -95,10 +110,11 @@ fn check(value: &Value, params: &[Param]) -> Result<(), String> {
             Some(_) | None => Ok(()),
         },
         Value::Array(items) => items.iter().try_for_each(|item| check(item, params)),
-        Value::Object(members) => match (Sent::read(members), Joined::read(members)) {
-            (Some(one), _) => one.check(members, params),
-            (None, Some(joined)) => joined.check(members, params),
-            (None, None) => members.values().try_for_each(|value| check(value, params)),
+        Value::Object(members) => match Form::read(members) {
+            Some(Form::Sent(one)) => one.check(members, params),
+            Some(Form::Joined(joined)) => joined.check(members, params),
+            Some(Form::Each(each)) => each.check(members, params),
+            None => members.values().try_for_each(|value| check(value, params)),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
@@ -136,6 +152,17 @@ fn millionths(number: &Value) -> Option<i64> {
         .take(PLACES)
         .collect();
     format!("{whole}{fraction}").parse().ok()
+}
+
+// === impl Form ===
+
+impl<'a> Form<'a> {
+    fn read(members: &'a Map<String, Value>) -> Option<Self> {
+        let sent = || Sent::read(members).map(Self::Sent);
+        let joined = || Joined::read(members).map(Self::Joined);
+        let each = || Each::read(members).map(Self::Each);
+        sent().or_else(joined).or_else(each)
+    }
 }
 
 // === impl Sent ===
@@ -264,119 +291,42 @@ impl<'a> Joined<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
+// === impl Each ===
 
-    use crate::Catalogue;
-
-    const IMAGE: &str = include_str!("../../catalogue/flux-2.toml");
-
-    /// flux-2 with its maker alone, which is sent this for flex.
-    fn with_input(input: &str) -> Result<Catalogue, String> {
-        let (own, _) = IMAGE.split_once("# When the maker cannot").unwrap();
-        let text = format!("{own}\n[providers.input]\n{input}\n");
-        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
+impl<'a> Each<'a> {
+    fn read(members: &'a Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            of: members.get("each")?.as_str()?,
+            send: members.get("send").and_then(Value::as_object),
+        })
     }
 
-    #[test]
-    fn a_provider_is_sent_its_own_names_and_words() {
-        let catalogue = with_input(
-            r#"text = "$prompt"
-            n = 1
-            price = "$$5"
-            size = { of = "resolution", map = { "1K" = "small", "2K" = { width = 2048 } } }
-            seed = { of = "seed", as = "text" }
-            steps = { of = "seed", or = 28 }
-            rough = { of = "seed", nearest = [0, 5.5, 10] }
-            images = ["$input_urls"]
-            each = [{ url = "$input_urls[0]" }, { url = "$input_urls[1]" }, {}]
-            first = "$input_urls[0]"
-            second = { of = "input_urls[1]" }
-            both = { join = ["$seed", "by", "$prompt"], by = "-" }
-            none = { join = ["$input_urls[7]", "$input_urls[6]"], or = "any" }
-            nested = { prompt = "$prompt", seed = "$seed", list = [1, "$seed"] }"#,
-        )
-        .unwrap();
-        let model = catalogue.find("flux-2").unwrap();
-        let route = model.providers.last().unwrap();
-        let input = |sent: serde_json::Value| {
-            let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();
-            serde_json::Value::Object(route.input(&resolved))
+    fn value(&self, resolved: &Resolved) -> Option<Value> {
+        let items = place::value(self.of, resolved)?.as_array()?.iter();
+        let items = items.filter_map(Value::as_object);
+        let send = self.send?;
+        let sent = items.map(|item| Value::Object(table(send, item)));
+        Some(sent.collect())
+    }
+
+    fn check(&self, members: &Map<String, Value>, params: &[Param]) -> Result<(), String> {
+        let of = self.of;
+        let known = ["each", "send"];
+        if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!(
+                "the input of a provider sends each of {of} with {name}; known are {}",
+                known.join(", ")
+            ));
+        }
+        let (ParamType::Items { fields, .. }, Some(send)) = (&find(of, params)?.of, self.send)
+        else {
+            return Err(format!(
+                "the input of a provider sends each of {of} as a table, and that is a list of objects"
+            ));
         };
-        assert_eq!(
-            input(json!({"prompt": "a fox", "resolution": "2k"})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": {"width": 2048}, "steps": 28, "each": [{}], "both": "by-a fox", "none": "any", "nested": {"prompt": "a fox", "list": [1]}})
-        );
-        assert_eq!(
-            input(json!({"prompt": "a fox", "seed": "7", "input_urls": ["https://a.example/1"]})),
-            json!({"text": "a fox", "n": 1, "price": "$5", "size": "small", "seed": "7", "steps": 7, "rough": 5.5, "images": [["https://a.example/1"]],
-                   "each": [{"url": "https://a.example/1"}, {}],
-                   "first": "https://a.example/1", "both": "7-by-a fox", "none": "any",
-                   "nested": {"prompt": "a fox", "seed": 7, "list": [1, 7]}})
-        );
-        let first = model.providers.first().unwrap();
-        let resolved = model.resolve(json!({"prompt": "a fox"}).as_object().unwrap().clone());
-        let resolved = resolved.unwrap();
-        assert_eq!(first.input(&resolved), resolved);
-    }
-
-    #[test]
-    fn the_nearest_step_is_sent() {
-        let steps = [json!(0), json!(0.5), json!(1)];
-        for (number, step) in [
-            (json!(0), json!(0)),
-            (json!(0.25), json!(0)),
-            (json!(0.250_001), json!(0.5)),
-            (json!(0.5), json!(0.5)),
-            (json!(0.9), json!(1)),
-            (json!(7), json!(1)),
-            (json!(-3), json!(0)),
-            (json!(1e-9), json!(0)),
-        ] {
-            assert_eq!(super::nearest(&steps, &number), Some(&step), "{number}");
-        }
-    }
-
-    #[test]
-    fn an_input_names_what_there_is() {
-        for (input, told) in [
-            ("a = \"$promt\"", "names promt"),
-            ("a = [{ b = \"$promt\" }]", "names promt"),
-            ("a = { of = \"promt\" }", "names promt"),
-            ("a = \"$input_urls[8]\"", "no such element"),
-            ("a = { of = \"seed\", to = \"text\" }", "sends seed with to"),
-            ("a = { join = [\"$sed\"] }", "names sed"),
-            ("a = { join = [] }", "joins a list of texts"),
-            ("a = { join = [7] }", "joins a list of texts"),
-            ("a = { join = [\"$seed\"], of = 7 }", "joins texts with of"),
-            (
-                "a = { of = \"seed\", as = \"word\" }",
-                "as text or as number",
-            ),
-            (
-                "a = { of = \"prompt\", nearest = [1] }",
-                "and both are numbers",
-            ),
-            (
-                "a = { of = \"seed\", nearest = [\"1\"] }",
-                "and both are numbers",
-            ),
-            (
-                "a = { of = \"type\", map = { pro = 1 } }",
-                "has each of its words once: pro, flex",
-            ),
-            (
-                "a = { of = \"type\", map = { pro = 1, flex = 2, max = 3 } }",
-                "each of its words",
-            ),
-            (
-                "a = { of = \"seed\", map = { 1 = 2 } }",
-                "each of its words",
-            ),
-        ] {
-            let error = with_input(input).unwrap_err();
-            assert!(error.contains(told), "{input}: {error}");
-        }
+        send.values().try_for_each(|value| check(value, fields))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub enum Medium {
     Video,
     /// A sound.
     Audio,
+    /// A sound, or a film that has one.
+    Recording,
 }
 
 /// Something that a request leads to.
@@ -37,24 +39,26 @@ impl Medium {
             Self::Image => "an image",
             Self::Video => "a video",
             Self::Audio => "a sound",
+            Self::Recording => "a sound or a video",
         }
     }
 
     /// Whether a file of this type is one.
     pub fn has(self, content_type: &str) -> bool {
-        let group = match self {
-            Self::Image => "image/",
-            Self::Video => "video/",
-            Self::Audio => "audio/",
+        let groups: &[&str] = match self {
+            Self::Image => &["image/"],
+            Self::Video => &["video/"],
+            Self::Audio => &["audio/"],
+            Self::Recording => &["audio/", "video/"],
         };
-        content_type.starts_with(group)
+        groups.iter().any(|group| content_type.starts_with(group))
     }
 
     /// Whether it lasts.
     pub const fn has_length(self) -> bool {
         match self {
             Self::Image => false,
-            Self::Video | Self::Audio => true,
+            Self::Video | Self::Audio | Self::Recording => true,
         }
     }
 }
@@ -149,7 +153,7 @@ impl ParamType {
 mod tests {
     use crate::{
         Catalogue,
-        catalogue::{Param, ParamType},
+        catalogue::{Medium, Param, ParamType},
     };
 
     /// Parameters, and those within them.
@@ -176,6 +180,10 @@ mod tests {
         for model in catalogue.models() {
             for param in all(&model.params) {
                 let is_input = matches!(&param.of, ParamType::Url | ParamType::Urls { .. });
+                // A sound is one unless it may be a film as well.
+                if param.of.seconds().is_some() {
+                    continue;
+                }
                 assert_eq!(
                     param.kind.is_some(),
                     is_input,
@@ -187,6 +195,27 @@ mod tests {
             }
         }
         assert!(inputs > 20, "{inputs}");
+    }
+
+    #[test]
+    fn a_recording_is_a_sound_or_a_film() {
+        for (content_type, is_one) in [
+            ("audio/mpeg", true),
+            ("video/webm", true),
+            ("image/png", false),
+            ("text/plain", false),
+        ] {
+            assert_eq!(Medium::Recording.has(content_type), is_one);
+        }
+        let catalogue = Catalogue::built_in().unwrap();
+        let kind = |slug: &str, name: &str| {
+            let params = &catalogue.find(slug).unwrap().params;
+            let param = params.iter().find(|param| param.name == name).unwrap();
+            let file = serde_json::json!("file_01h455vb4pex5vsknk084sn02q");
+            param.inputs(&file)[0].kind
+        };
+        assert_eq!(kind("whisper-1", "file"), Some(Medium::Recording));
+        assert_eq!(kind("suno-upload-cover", "audio_id"), Some(Medium::Audio));
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct Model {
     /// What they demand of one another.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// Where its files must have an alpha channel, as what it is asked to cut out stands on nothing: where the resolved parameters are these.
+    /// Without any, always.
+    pub transparent: Option<When>,
     /// What it costs from the beginning.
     price: Option<Price>,
     /// What it costs later on, or all of its prices, in the order of their moments.
@@ -97,6 +100,8 @@ pub enum Category {
     Music,
     /// Speech.
     Speech,
+    /// The words of a recording.
+    Transcription,
     /// What is made of a customer's own picture or film.
     Tool,
     /// Vectors, synchronously.
@@ -172,6 +177,12 @@ pub struct ProviderRoute {
     /// Only for requests that have none of these.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Whether it costs us more than the model brings. It is asked only as long as those before it can serve nobody: never where one of them has had
+    /// the task, has found something wrong with it, or has no room, so that no customer can choose that we lose.
+    #[serde(default)]
+    pub costly: bool,
+    /// What it bills for each unit of the price, in millionths of a US dollar, where it does not say so itself.
+    pub bills_micro_usd: Option<i64>,
     /// What the provider is sent, see `input.rs`; the parameters as they are where the row says nothing.
     pub input: Option<Map<String, Value>>,
 }
@@ -268,6 +279,12 @@ impl Model {
         meant.is_some_and(|meant| within.any(|(_, word)| word == meant))
     }
 
+    /// Whether what these resolved parameters ask for must have an alpha channel.
+    pub fn is_transparent(&self, resolved: &Map<String, Value>) -> bool {
+        let transparent = self.transparent.as_ref();
+        transparent.is_some_and(|when| matches(when, resolved))
+    }
+
     /// The providers that can serve these resolved parameters, in order.
     pub fn candidates<'m>(
         &'m self,
@@ -304,7 +321,8 @@ impl Model {
         }
         param::check(&self.params)?;
         earlier::check(&self.params)?;
-        for (name, value) in self.providers.iter().flat_map(|route| &route.when) {
+        let of_routes = self.providers.iter().flat_map(|route| &route.when);
+        for (name, value) in of_routes.chain(self.transparent.iter().flatten()) {
             let mut params = self.params.iter();
             let param = params.find(|param| param.name == *name);
             let param =
@@ -347,6 +365,21 @@ impl Model {
         let mut weights = self.providers.iter().map(|route| route.weight);
         if weights.any(|weight| !(1..=MAX_WEIGHT).contains(&weight)) {
             return Err(format!("the weight of a provider is 1 to {MAX_WEIGHT}"));
+        }
+        if !self.providers.iter().is_sorted_by_key(|route| route.costly) {
+            return Err("providers that are costly stand behind those that are not".to_owned());
+        }
+        let mut bills = self
+            .providers
+            .iter()
+            .filter_map(|route| route.bills_micro_usd);
+        if bills.any(|bill| bill < 1) {
+            return Err("bills_micro_usd is at least 1".to_owned());
+        }
+        let is_chat = [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&self.route.as_str());
+        let of_tasks = |route: &ProviderRoute| route.costly || route.bills_micro_usd.is_some();
+        if is_chat && self.providers.iter().any(of_tasks) {
+            return Err("costly and bills_micro_usd are for models of tasks".to_owned());
         }
         let orders = self.providers.iter().filter_map(|route| route.order);
         if !orders.is_sorted() {
@@ -401,6 +434,7 @@ impl Model {
             | Category::Video
             | Category::Music
             | Category::Speech
+            | Category::Transcription
             | Category::Tool => (
                 !is_token_route && output.is_none() && limits == (false, false),
                 "a model of tasks is not served by chat/completions or embeddings, is not priced by token, and has neither [chat] nor [embedding]",

@@ -28,12 +28,18 @@ pub struct Param {
     /// What an absent field means; resolved before the price is computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// Whether it is ours to say and no customer's: what the earlier task has, else the default.
+    /// Whether it is ours to say and no customer's: how long a sound is, what the earlier task has, else the default.
     #[serde(default, skip_serializing_if = "is_theirs")]
     pub ours: bool,
+    /// The parameter that names the sound whose seconds it counts, those that have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_of: Option<String>,
     /// What its provider is sent where it is left out: this fact of the earlier task's output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherits: Option<String>,
+    /// What becomes of a text that is longer than it may be.
+    #[serde(default, skip_serializing_if = "Longer::is_refused")]
+    pub longer: Longer,
     /// The text that it is sent behind, as one: both together have no more characters than that one may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<String>,
@@ -45,6 +51,17 @@ pub struct Param {
 )]
 const fn is_theirs(ours: &bool) -> bool {
     !*ours
+}
+
+/// What becomes of a text that is longer than it may be.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Longer {
+    /// It is a mistake.
+    #[default]
+    Refused,
+    /// Its end counts: as who hears a recording does with what was said before.
+    Cut,
 }
 
 /// What a parameter holds.
@@ -76,9 +93,9 @@ pub enum ParamType {
     /// A number, bounds included; also as a text.
     Number {
         /// Smallest.
-        min: i32,
+        min: Number,
         /// Largest.
-        max: i32,
+        max: Number,
     },
     /// Yes or no.
     Boolean,
@@ -94,7 +111,7 @@ pub enum ParamType {
     },
     /// An earlier task of the same account and mode, which this one goes on from.
     Task(Earlier),
-    /// The id of a sound that was uploaded; bounds included.
+    /// A sound, by the id of its file, or an http(s) URL; bounds included.
     Sound {
         /// How many seconds it lasts at least.
         min_seconds: u32,
@@ -145,9 +162,15 @@ impl Param {
     /// That there is a value for it, and that its default is one as it stands there.
     fn check(&self) -> Result<(), String> {
         let name = &self.name;
-        let is_input = matches!(&self.of, ParamType::Url | ParamType::Urls { .. });
+        let is_input = matches!(
+            &self.of,
+            ParamType::Url | ParamType::Urls { .. } | ParamType::Sound { .. }
+        );
         if self.kind.is_some() && !is_input {
             return Err(format!("the parameter {name} is no input, and has no kind"));
+        }
+        if !self.longer.is_refused() && !matches!(self.of, ParamType::Text { .. }) {
+            return Err(format!("the parameter {name} is no text, and is not cut"));
         }
         let (in_order, within) = match &self.of {
             ParamType::Text { min, max } | ParamType::Urls { min, max } => (min <= max, Ok(())),
@@ -159,7 +182,7 @@ impl Param {
                 (!values.is_empty() && others.all(is_other), Ok(()))
             }
             ParamType::Integer { min, max } => (min <= max, Ok(())),
-            ParamType::Number { min, max } => (min <= max, Ok(())),
+            ParamType::Number { min, max } => (min.as_f64() <= max.as_f64(), Ok(())),
             ParamType::Items { min, max, fields } => (min <= max, check(fields)),
             ParamType::Sound {
                 min_seconds: min,
@@ -212,6 +235,10 @@ impl Param {
         let read = match (&self.of, &value) {
             (ParamType::Text { min, max }, Value::String(text)) => {
                 let length = text.chars().count();
+                if self.longer == Longer::Cut && length > *max {
+                    let end = text.chars().skip(length.saturating_sub(*max));
+                    return Ok(Value::String(end.collect()));
+                }
                 if !(*min..=*max).contains(&length) {
                     return wrong(format!("have {min} to {max} characters; it has {length}"));
                 }
@@ -224,14 +251,11 @@ impl Param {
             }),
             (ParamType::Number { min, max }, value) => number(value).filter(|number| {
                 let real = number.as_f64();
-                real.is_some_and(|number| (f64::from(*min)..=f64::from(*max)).contains(&number))
+                real >= min.as_f64() && real <= max.as_f64()
             }),
             (ParamType::Boolean, Value::Bool(_)) => Some(value),
-            (ParamType::Url, url) if is_input(url) => Some(value),
+            (ParamType::Url | ParamType::Sound { .. }, url) if is_input(url) => Some(value),
             (ParamType::Task(_), Value::String(id)) if TaskId::parse(id).is_some() => Some(value),
-            (ParamType::Sound { .. }, Value::String(id)) if FileId::parse(id).is_some() => {
-                Some(value)
-            }
             (ParamType::Urls { min, max }, Value::Array(items))
                 if (*min..=*max).contains(&items.len()) =>
             {
@@ -248,7 +272,17 @@ impl Param {
             }
             _ => None,
         };
-        read.map_or_else(|| wrong(self.of.allowed()), Ok)
+        read.map_or_else(|| wrong(self.allowed()), Ok)
+    }
+
+    /// Completes "`param` must …".
+    fn allowed(&self) -> String {
+        match (&self.of, self.kind) {
+            (ParamType::Sound { .. }, Some(kind)) => {
+                format!("be the id of a file, {}", kind.name())
+            }
+            _ => self.of.allowed(),
+        }
     }
 
     /// Whether a resolved request can hold this value here, as far as a condition asks.
@@ -404,6 +438,18 @@ fn url_problems(name: &str, items: &[Value]) -> Vec<Problem> {
         .collect()
 }
 
+// === impl Longer ===
+
+impl Longer {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands out references"
+    )]
+    const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused)
+    }
+}
+
 // === impl ParamType ===
 
 impl ParamType {
@@ -433,7 +479,7 @@ impl ParamType {
             Self::Task(Earlier { model, .. }) => {
                 format!("be the id of a task that {model} completed")
             }
-            Self::Sound { .. } => "be the id of a file, a sound".to_owned(),
+            Self::Sound { .. } => "be a sound: the id of a file, or an http(s) URL".to_owned(),
             Self::Urls { min: 0 | 1, max } => format!("be a list of at most {max} URLs"),
             Self::Urls { min, max } => format!("be a list of {min} to {max} URLs"),
             Self::Items { min, max, fields } => {

@@ -48,9 +48,10 @@ impl Model {
         }
     }
 
-    /// What its rules forbid of these parameters.
+    /// What its rules forbid of these parameters, and what cannot be counted of them.
     pub(super) fn problems<'a>(&'a self, resolved: &'a Resolved) -> impl Iterator<Item = Problem> {
-        self.rules.iter().flat_map(|rule| rule.problems(resolved))
+        let forbidden = self.rules.iter().flat_map(|rule| rule.problems(resolved));
+        forbidden.chain(self.uncountable(resolved))
     }
 
     /// Every URL among resolved parameters, with its path: `input_urls[2]`. Nobody calls one that was not checked.

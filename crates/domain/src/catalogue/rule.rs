@@ -1,6 +1,6 @@
 //! What parameters demand of one another: an edit needs a picture, the longest film is not made in the largest size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,6 +36,9 @@ pub struct Rule {
     /// The most characters of a text, or of a field of all elements of a list together, which is written `list.field`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub characters: BTreeMap<String, usize>,
+    /// The most different values of a field of all elements of a list together, which is written `list.field`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub different: BTreeMap<String, usize>,
 }
 
 // === impl Rule ===
@@ -103,7 +106,17 @@ impl Rule {
                 Problem::invalid(name, allowed)
             })
         });
-        let others = allows.chain(sums).chain(characters);
+        let different = self.different.iter().filter_map(|(name, most)| {
+            let count = different(name, resolved);
+            (count > *most).then(|| {
+                let allowed = format!(
+                    "have at most {most} different values{}; it has {count}",
+                    self.condition()
+                );
+                Problem::invalid(name, allowed)
+            })
+        });
+        let others = allows.chain(sums).chain(characters).chain(different);
         needs.chain(excludes).chain(others).collect()
     }
 
@@ -128,6 +141,13 @@ impl Rule {
             if place::text(name, params).is_none() {
                 return Err(format!(
                     "a rule counts the characters of {name}, which is no text"
+                ));
+            }
+        }
+        for name in self.different.keys() {
+            if field(name, params).is_none() {
+                return Err(format!(
+                    "a rule tells the values of {name} apart, which is no field of a list"
                 ));
             }
         }
@@ -179,19 +199,29 @@ fn sum(of: &str, resolved: &Resolved) -> Option<i64> {
     Some(numbers.fold(0, i64::saturating_add))
 }
 
+/// How many different values a field has in all elements of a list, as far as it is there.
+fn different(of: &str, resolved: &Resolved) -> usize {
+    let (list, field) = of.split_once('.').unwrap_or((of, ""));
+    let items = resolved.get(list).and_then(Value::as_array);
+    let values = items.into_iter().flatten();
+    let values = values.filter_map(|item| item.get(field)).map(plain);
+    values.collect::<BTreeSet<_>>().len()
+}
+
+/// The field of a list that is written so.
+fn field<'p>(of: &str, params: &'p [Param]) -> Option<&'p Param> {
+    let (list, field) = of.split_once('.')?;
+    let list = params.iter().find(|param| param.name == list)?;
+    let ParamType::Items { fields, .. } = &list.of else {
+        return None;
+    };
+    fields.iter().find(|param| param.name == field)
+}
+
 /// Whether this is a field of a list, and a whole number in each of its elements.
 fn is_counted(of: &str, params: &[Param]) -> bool {
-    let Some((list, field)) = of.split_once('.') else {
-        return false;
-    };
-    let list = params.iter().find(|param| param.name == list);
-    let Some(ParamType::Items { fields, .. }) = list.map(|param| &param.of) else {
-        return false;
-    };
-    let mut fields = fields.iter();
-    fields.any(|param| {
-        param.name == field && param.required && matches!(param.of, ParamType::Integer { .. })
-    })
+    field(of, params)
+        .is_some_and(|param| param.required && matches!(param.of, ParamType::Integer { .. }))
 }
 
 /// A word without quotation marks, and anything else as JSON.
@@ -314,6 +344,8 @@ mod tests {
             ("sums = { seed = 7 }", "no field of a list"),
             ("without = [\"sed\"]\nneeds = [\"seed\"]", "names sed"),
             ("characters = { seed = 7 }", "seed, which is no text"),
+            ("different = { seed = 7 }", "seed apart, which is no field"),
+            ("different = { \"prompt.x\" = 7 }", "which is no field"),
             ("characters = { \"prompt.x\" = 7 }", "which is no text"),
             ("allows = { type = [] }", "not a list of what it can be"),
             (

@@ -163,7 +163,7 @@ impl Price {
         }
         let counts = find(per).is_some_and(|param| match &param.of {
             ParamType::Integer { min, .. } => {
-                *min > 0 && (param.required || param.default.is_some())
+                *min > 0 && (param.required || param.default.is_some() || param.is_counted())
             }
             ParamType::Choice { values, .. } => {
                 let counts = |word: &String| word.parse::<u64>().is_ok_and(|count| count > 0);

@@ -1,6 +1,8 @@
 //! What the price list promises, model by model, as tables to read without Rust: what a documented request means, what it costs, what
 //! is refused, and who is asked for it in which words.
 
+use std::time::Duration;
+
 use domain::{
     Catalogue, Moment,
     catalogue::{Model, ParamType, Resolved},
@@ -9,6 +11,8 @@ use domain::{
 use serde_json::{Map, Value, json};
 
 const URL: &str = "https://a/1";
+/// What a line says of the milliseconds of a sound that it names.
+const LASTS: &str = "(lasts)";
 
 /// A line of a table: a model by one of its names, what was sent beside what must be there, and what is expected.
 struct Line {
@@ -61,7 +65,16 @@ impl Line {
             sent.insert(param.name.clone(), json!(value));
         }
         sent.extend(self.sent.clone());
-        model.resolve_as(self.name, sent).map_err(|problems| {
+        // How long its sound lasts, which nobody sends.
+        let lasts = sent.remove(LASTS).and_then(|millis| millis.as_u64());
+        let lasts = Duration::from_millis(lasts.unwrap_or(1));
+        let resolved = model.resolve_as(self.name, sent).and_then(|resolved| {
+            let mut counted = model.counted();
+            counted.try_fold(resolved, |resolved, counted| {
+                model.count(resolved, &counted, lasts)
+            })
+        });
+        resolved.map_err(|problems| {
             let messages = problems.into_iter().map(|problem| problem.message);
             messages.collect::<Vec<_>>().join("; ")
         })

@@ -36,9 +36,16 @@ fn value(param: &Param) -> BoxedStrategy<Value> {
         ParamType::Integer { min, max } => prop_oneof![Just(*min), Just(*max), *min..=*max]
             .prop_map(Value::from)
             .boxed(),
-        ParamType::Number { min, max } => (*min..=*max)
-            .prop_map(|number| json!(f64::from(number)))
-            .boxed(),
+        ParamType::Number { min, max } => {
+            let whole = |bound: &Number| i32::try_from(bound.as_i64().unwrap_or(1)).unwrap();
+            let between = whole(min)..=whole(max);
+            prop_oneof![
+                Just(Value::Number(min.clone())),
+                Just(Value::Number(max.clone())),
+                between.prop_map(|number| json!(f64::from(number))),
+            ]
+            .boxed()
+        }
         ParamType::Boolean => any::<bool>().prop_map(Value::Bool).boxed(),
         ParamType::Url => Just(json!("https://a.example/0.png")).boxed(),
         ParamType::Task(_) => {
@@ -66,7 +73,8 @@ fn object(params: &[Param]) -> BoxedStrategy<Map<String, Value>> {
     let field = |param: &Param| {
         let name = param.name.clone();
         let value = value(param).prop_map(move |value| (name.clone(), value));
-        if param.required {
+        // How long a sound lasts is always counted.
+        if param.required || param.seconds_of.is_some() {
             value.prop_map(Some).boxed()
         } else {
             proptest::option::of(value).boxed()
@@ -115,7 +123,9 @@ fn is_filled_in(value: &Value) -> bool {
         Value::String(text) => !text.starts_with('$'),
         Value::Array(items) => items.iter().all(is_filled_in),
         Value::Object(members) => {
-            let is_row = members.contains_key("of") || members.contains_key("join");
+            let is_row = ["of", "join", "each"]
+                .iter()
+                .any(|name| members.contains_key(*name));
             !is_row && members.values().all(is_filled_in)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => true,

@@ -77,7 +77,7 @@ async fn a_bucket_that_cannot_be_used_is_found_out_before_anything_starts() -> R
 async fn what_came_of_a_file_whose_process_was_killed_is_deleted() -> Result<()> {
     let bucket = Bucket::start().await?;
     let times = [
-        ("AIO_LIMITS__FILES__TIMEOUT", "20s"),
+        ("AIO_LIMITS__FILES__COMING__TIMEOUT", "20s"),
         ("AIO_LIMITS__MEDIA__LEASE", "2s"),
     ];
     let mut aio = start(&bucket, &times).await?;

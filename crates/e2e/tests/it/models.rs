@@ -66,9 +66,16 @@ async fn all_are_asked(api: &Api) -> Result<()> {
         let route = model["route"].as_str().unwrap_or_default();
         route.starts_with("audio/music/")
     };
+    // What is answered with the sound itself is in `speech.rs`.
+    let is_a_sound = |model: &&Value| {
+        let mut parameters = model["parameters"].as_array().into_iter().flatten();
+        parameters.any(|parameter| parameter["name"] == "input")
+    };
     for model in listed
         .filter(|model| model["category"] != "chat" && model["category"] != "embedding")
-        .filter(|model| !is_of_a_song(model))
+        // What is made of recordings is in `transcriptions.rs`.
+        .filter(|model| model["category"] != "transcription")
+        .filter(|model| !is_of_a_song(model) && !is_a_sound(model))
     {
         let is_asked = |names: &[&Value]| {
             let asked = asked();
@@ -183,7 +190,7 @@ async fn look(task: &Value, output: &Value, file: &[u8]) -> Result<()> {
 }
 
 /// A file as ffmpeg has it, which is none of ours: decoded to its end without a complaint, and as long as it is said to be.
-async fn probe(file: &[u8], lasts: Option<f64>) -> Result<()> {
+pub(crate) async fn probe(file: &[u8], lasts: Option<f64>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("made");
     std::fs::write(&path, file)?;

@@ -101,7 +101,7 @@ async fn ended(api: &Api, route: &str, body: &Value) -> Result<Value> {
     api.ended(id).await
 }
 
-async fn receipt(api: &Api, task: &Value) -> Result<Value> {
+pub(crate) async fn receipt(api: &Api, task: &Value) -> Result<Value> {
     let id = task["task_id"].as_str().context("no id")?;
     let receipt = eventually("a receipt", async || {
         let found = api.get(&format!("/operations/{id}/receipt")).await?;
@@ -110,7 +110,7 @@ async fn receipt(api: &Api, task: &Value) -> Result<Value> {
     receipt.await?.data(200)
 }
 
-fn check(task: &Value, receipt: &Value, credits: i64, attempts: &Value) -> Result<()> {
+pub(crate) fn check(task: &Value, receipt: &Value, credits: i64, attempts: &Value) -> Result<()> {
     ensure!(task["status"] == "completed", "{task}");
     ensure!(
         receipt["charged_microcredits"] == credits * 1_000_000,

@@ -280,6 +280,12 @@ async fn a_sound_of_ones_own_is_sung_anew() -> Result<()> {
     let longer = done(&api, LONGER, &body).await?;
     ensure!(longer["consumed_credits"] == 8, "{longer}");
 
+    // What is elsewhere is sung anew as well.
+    let place = json!({ "audio_id": "https://example.com/fox.mp3?[sandbox%20delay=10ms]" });
+    let elsewhere = done(&api, UPLOADED, &place).await?;
+    ensure!(elsewhere["consumed_credits"] == 8, "{elsewhere}");
+    receipt(&api, &elsewhere["task_id"], 8_000_000).await?;
+
     let brief = upload(&api, "b.wav", &silence(5)).await?;
     let long = upload(&api, "c.wav", &silence(61)).await?;
     let words = upload(&api, "d.txt", b"la la la").await?;
@@ -288,7 +294,7 @@ async fn a_sound_of_ones_own_is_sung_anew() -> Result<()> {
         (&long, "lasts 61"),
         (&words, "must be a sound"),
         (&"file_01h455vb4pex5vsknk084sn02q".to_owned(), "there is no"),
-        (&"https://example.com/a.mp3".to_owned(), "the id of a file"),
+        (&"a sound of mine".to_owned(), "the id of a file"),
     ] {
         let refused = api.post(UPLOADED, &json!({ "audio_id": file })).await?;
         let error = refused.error(400, "invalid_parameter")?;
@@ -299,7 +305,7 @@ async fn a_sound_of_ones_own_is_sung_anew() -> Result<()> {
         );
     }
     let settled = api.settled().await?;
-    assert_eq!((settled.posted, settled.held), ((100 - 24) * 1_000_000, 0));
+    assert_eq!((settled.posted, settled.held), ((100 - 32) * 1_000_000, 0));
     aio.finish().await
 }
 

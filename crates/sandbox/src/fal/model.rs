@@ -1,6 +1,6 @@
 //! The models of fal that are played. Any other is unknown, as a misspelt one is there.
 
-use crate::made::Kind;
+use crate::made::{Kind, Sound};
 
 /// A model: what it makes, of what, and what that costs there, roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Place {
     Video,
     /// One sound.
     Audio,
+    /// What is said in a recording: no file.
+    Words,
 }
 
 const PROMPT: &[&str] = &["prompt"];
@@ -44,9 +46,10 @@ const IMAGE: &[&str] = &["image_url"];
 const VIDEO: &[&str] = &["video_url"];
 const TEXT: &[&str] = &["text"];
 const LINES: &[&str] = &["inputs"];
+const RECORDING: &[&str] = &["audio_url"];
 
 /// Every model.
-pub(crate) const MODELS: [Model; 56] = [
+pub(crate) const MODELS: [Model; 57] = [
     pictures("fal-ai/flux-2-pro", Kind::Jpeg, PROMPT, 30_000),
     pictures("fal-ai/flux-2-flex", Kind::Jpeg, PROMPT, 60_000),
     pictures("fal-ai/nano-banana-pro", Kind::Png, PROMPT, 150_000),
@@ -74,7 +77,7 @@ pub(crate) const MODELS: [Model; 56] = [
         168_000,
     ),
     video("fal-ai/veo3.1", 8, PROMPT, 400_000),
-    picture("fal-ai/birefnet/v2", Kind::Png, 2_000),
+    picture("fal-ai/birefnet/v2", Kind::CutOut, 2_000),
     picture("fal-ai/topaz/upscale/image", Kind::Jpeg, 80_000),
     video("fal-ai/topaz/upscale/video", 4, VIDEO, 20_000),
     Model {
@@ -184,6 +187,17 @@ pub(crate) const MODELS: [Model; 56] = [
         LINES,
         100_000,
     ),
+    // By the second.
+    Model {
+        place: Place::Words,
+        kind: Kind::Words,
+        ..video(
+            "fal-ai/elevenlabs/speech-to-text/scribe-v2",
+            1,
+            RECORDING,
+            133,
+        )
+    },
 ];
 
 /// The model of this name.
@@ -249,7 +263,7 @@ const fn sound(
 ) -> Model {
     Model {
         place: Place::Audio,
-        kind: Kind::Mp3,
+        kind: Kind::Sound(Sound::Mp3),
         ..video(id, seconds, needs, price)
     }
 }
@@ -274,14 +288,22 @@ impl Place {
             Self::Image => "image",
             Self::Video => "video",
             Self::Audio => "audio",
+            Self::Words => "words",
         }
     }
 
     pub(crate) const fn takes(self, kind: Kind) -> bool {
         match kind {
-            Kind::Png | Kind::Jpeg => matches!(self, Self::Images | Self::Image),
-            Kind::Mp4 | Kind::Webm | Kind::Mov => matches!(self, Self::Video),
-            Kind::Wav | Kind::Mp3 => matches!(self, Self::Audio),
+            Kind::Png | Kind::Jpeg | Kind::CutOut | Kind::Webp => {
+                matches!(self, Self::Images | Self::Image)
+            }
+            Kind::Mp4 | Kind::Webm | Kind::Mov | Kind::ClearWebm | Kind::ClearMov => {
+                matches!(self, Self::Video)
+            }
+            Kind::Words => matches!(self, Self::Words),
+            Kind::Sound(_) => {
+                matches!(self, Self::Audio)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::model::{Model, Place};
 use crate::{
     job,
-    made::{Kind, Made},
+    made::{Kind, Made, Sound},
 };
 
 /// An input that was understood.
@@ -122,12 +122,12 @@ impl<'a> Fields<'a> {
         let subject = subject.map(spoken_of).unwrap_or_default();
         let count = match model.place {
             Place::Images => self.pictures(model),
-            Place::Image | Place::Video | Place::Audio => 1,
+            Place::Image | Place::Video | Place::Audio | Place::Words => 1,
         };
         let (width, height) = self.size(model);
         Input {
             made: Made {
-                kind: self.kind(model),
+                kind: self.seen_through(model),
                 count: u8::try_from(count).unwrap_or(1),
                 width,
                 height,
@@ -217,7 +217,7 @@ impl<'a> Fields<'a> {
     /// Width and height in pixels; none of a sound.
     fn size(&mut self, model: &Model) -> (u16, u16) {
         let (width, height) = match model.place {
-            Place::Audio => (0, 0),
+            Place::Audio | Place::Words => (0, 0),
             Place::Images | Place::Image | Place::Video if self.get("upscale_factor").is_some() => {
                 let side = self.upscaled();
                 (side, side)
@@ -316,7 +316,7 @@ impl<'a> Fields<'a> {
             None if spoken => i64::try_from(subject.chars().count() / CHARS_A_SECOND)
                 .map_or(MAX_SECONDS, |seconds| seconds.clamp(1, MAX_SECONDS)),
             None | Some(_) if matches!(model.place, Place::Images | Place::Image) => 0,
-            None => job::length_of(self.get("video_url"))
+            None => job::length_of(self.get("video_url").or_else(|| self.get("audio_url")))
                 .unwrap_or(model.seconds)
                 .into(),
             Some(value) => {
@@ -332,6 +332,20 @@ impl<'a> Fields<'a> {
             }
         };
         u16::try_from(asked).unwrap_or(1)
+    }
+
+    /// The kind of the files: where there is to be nothing behind what is seen, one that can show it.
+    fn seen_through(&mut self, model: &Model) -> Kind {
+        let kind = self.kind(model);
+        if self.text("background_color") != Some("Transparent") {
+            return kind;
+        }
+        let clear = kind.cleared();
+        if clear.is_none() {
+            let msg = "Input should be a codec with an alpha channel";
+            self.violation("value_error", "output_container_and_codec", msg);
+        }
+        clear.unwrap_or(kind)
     }
 
     /// Of the formats that the real models have, the sandbox makes some.
@@ -355,7 +369,14 @@ impl<'a> Fields<'a> {
                     ("mov_proresks", Kind::Mov),
                 ],
             ),
-            Place::Audio => ("output_format", &[("mp3", Kind::Mp3), ("wav", Kind::Wav)]),
+            Place::Audio => (
+                "output_format",
+                &[
+                    ("mp3", Kind::Sound(Sound::Mp3)),
+                    ("wav", Kind::Sound(Sound::Wav)),
+                ],
+            ),
+            Place::Words => return model.kind,
         };
         let Some(asked) = self.text(field) else {
             return model.kind;
@@ -366,7 +387,12 @@ impl<'a> Fields<'a> {
             let msg = format!("Input should be {}", names.join(", "));
             self.violation("enum", field, &msg);
         }
-        kind.map_or(model.kind, |(_, kind)| *kind)
+        match kind {
+            // It is what such a model is for.
+            Some((_, Kind::Png)) if model.kind == Kind::CutOut => Kind::CutOut,
+            Some((_, kind)) => *kind,
+            None => model.kind,
+        }
     }
 
     fn violation(&mut self, kind: &'static str, field: &str, msg: &str) {

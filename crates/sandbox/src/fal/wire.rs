@@ -8,12 +8,14 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    heard,
     model::{Model, Place},
     request::Violation,
 };
 use crate::{
-    answer,
+    answer, elevenlabs,
     job::{Job, Reading, State},
+    recording::Recording,
 };
 
 /// A request that the queue does not take.
@@ -172,6 +174,10 @@ pub(crate) fn output(model: &Model, job: &Job, links: &[String], state: State) -
             })
         }
         Place::Image | Place::Video | Place::Audio => json!({ place: files.first() }),
+        Place::Words => {
+            let recording = Recording::lasting(job.made.seconds.into());
+            elevenlabs::transcript(&recording, &heard::wanted(&job.made))
+        }
     }
 }
 
@@ -190,7 +196,7 @@ fn file(model: &Model, job: &Job, link: &str) -> Value {
             let body = answer::with(body, "width", json!(job.made.width));
             answer::with(body, "height", json!(job.made.height))
         }
-        Place::Video | Place::Audio => body,
+        Place::Video | Place::Audio | Place::Words => body,
     }
 }
 

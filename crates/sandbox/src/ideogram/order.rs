@@ -1,17 +1,12 @@
 //! What Ideogram is asked, as JSON or as a form, and what is made of it for how much.
 
-use std::convert::Infallible;
-
 use axum::body::Bytes;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures::stream;
-use http::{HeaderMap, header};
-use multer::Multipart;
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::{Refusal, invalid, unknown};
 use crate::{
-    at_once,
+    at_once, form,
     made::{Kind, Made},
 };
 
@@ -97,13 +92,8 @@ impl Asked {
     pub(super) async fn read(way: &str, headers: &HeaderMap, body: Bytes) -> Result<Self, Refusal> {
         let way = WAYS.iter().find(|row| row.name == way);
         let way = way.ok_or_else(unknown)?;
-        let kind = headers.get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let fields = match multer::parse_boundary(kind) {
-            Ok(boundary) => form(body, boundary).await?,
-            Err(_) => serde_json::from_slice(&body)
-                .map_err(|_| invalid("the body is neither JSON nor a form"))?,
-        };
+        let fields = form::fields(headers, body).await;
+        let fields = fields.map_err(|why| invalid(&why))?;
         way.check(&fields)?;
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let (width, height) = match text("resolution").and_then(at_once::pixels) {
@@ -167,37 +157,9 @@ impl Way {
     }
 }
 
-/// The fields of a form. A name that comes several times is a list.
-async fn form(body: Bytes, boundary: String) -> Result<Map<String, Value>, Refusal> {
-    let broken = |_: multer::Error| invalid("the form is broken");
-    let parts = stream::iter([Ok::<_, Infallible>(body)]);
-    let mut form = Multipart::new(parts, boundary);
-    let mut fields: Map<String, Value> = Map::new();
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let kind = field.content_type().map(ToString::to_string);
-        let is_file = field.file_name().is_some();
-        let bytes = field.bytes().await.map_err(broken)?;
-        let value = if is_file {
-            let kind = kind.unwrap_or_default();
-            if bytes.is_empty() || !kind.starts_with("image/") {
-                return Err(invalid(&format!("{name} is no picture")));
-            }
-            format!("data:{kind};base64,{}", STANDARD.encode(&bytes))
-        } else {
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        match fields.get_mut(&name) {
-            Some(Value::Array(list)) => list.push(value.into()),
-            Some(first) => *first = Value::Array(vec![first.take(), value.into()]),
-            None => drop(fields.insert(name, value.into())),
-        }
-    }
-    Ok(fields)
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header;
     use serde_json::json;
 
     use super::*;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::made::Sound;
 
 const BOUNDS: Bounds = Bounds {
     max_delay: Duration::from_secs(60),
@@ -76,7 +77,7 @@ fn an_id_asks_for_no_more_than_a_job_may() {
             ..good.made
         },
         Made {
-            kind: Kind::Wav,
+            kind: Kind::Sound(Sound::Wav),
             ..good.made
         },
     ] {
@@ -168,7 +169,7 @@ fn states_by_outcome() {
     for (outcome, expected) in table {
         let job = Job {
             delay_millis: 2_000,
-            ..job(outcome, Kind::Mp3)
+            ..job(outcome, Kind::Sound(Sound::Mp3))
         };
         assert_eq!(job.state(job.start), State::Pending(0));
         assert_eq!(job.state(job.start + 1_000_000), State::Pending(50));
@@ -178,7 +179,7 @@ fn states_by_outcome() {
     }
     let refused = Job {
         delay_millis: 0,
-        ..job(Outcome::Moderated, Kind::Mp3)
+        ..job(Outcome::Moderated, Kind::Sound(Sound::Mp3))
     };
     assert_eq!(refused.state(refused.start), State::RequestModerated);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::input::Asked;
-use crate::made::{Kind, Made};
+use crate::made::{Kind, Made, Sound};
 
 /// One model.
 #[derive(Debug, PartialEq, Eq)]
@@ -267,7 +267,7 @@ impl Makes {
                 let side = asked.larger();
                 Made {
                     kind: if self == Self::CutOut {
-                        Kind::Png
+                        Kind::CutOut
                     } else {
                         asked.format()
                     },
@@ -288,7 +288,7 @@ impl Makes {
                 }
             }
             Self::Speech => Made {
-                kind: Kind::Mp3,
+                kind: Kind::Sound(Sound::Mp3),
                 count: 1,
                 width: 0,
                 height: 0,
@@ -428,7 +428,7 @@ mod tests {
             (
                 "recraft/remove-background",
                 json!({ "image": url }),
-                (Kind::Png, 1, 1_024, 1_024, 0),
+                (Kind::CutOut, 1, 1_024, 1_024, 0),
                 5_000,
             ),
             (
@@ -446,7 +446,7 @@ mod tests {
             (
                 "elevenlabs/text-to-dialogue-v3",
                 json!({ "dialogue": [{ "text": long, "voice": "Adam" }] }),
-                (Kind::Mp3, 1, 0, 0, 11),
+                (Kind::Sound(Sound::Mp3), 1, 0, 0, 11),
                 11_550,
             ),
         ];

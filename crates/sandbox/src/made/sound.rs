@@ -1,9 +1,10 @@
-//! Sounds: a quiet tone as WAV (RIFF, PCM), and silence as MP3 (ISO 13818-3, layer III).
+//! Sounds: a quiet tone as WAV (RIFF, PCM) or as its samples alone, and silence as MP3 (ISO 13818-3, layer III).
 
 use super::u32_len;
 
-/// Samples in a second of a WAV file: one channel of 16 bits.
+/// Samples in a second of a WAV file, and of samples alone: one channel of 16 bits.
 const WAV_RATE: u32 = 8_000;
+const SAMPLES_RATE: u32 = 24_000;
 /// The lowest tone, in hertz, and how many there are above it.
 const LOWEST: u32 = 220;
 const TONES: u32 = 660;
@@ -17,11 +18,7 @@ const MP3_FRAME_BYTES: usize = 24;
 
 /// A tone that the seed chooses, for so many seconds.
 pub(super) fn wav(seconds: u16, seed: i64) -> Vec<u8> {
-    let hertz = LOWEST + crc32fast::hash(&seed.to_be_bytes()) % TONES;
-    let count = u32::from(seconds) * WAV_RATE;
-    let samples: Vec<u8> = (0..count)
-        .flat_map(|n| triangle(n * hertz % WAV_RATE).to_le_bytes())
-        .collect();
+    let samples = tone((seconds, WAV_RATE), seed);
     let form: Vec<u8> = [
         [1, 0, 1, 0],
         WAV_RATE.to_le_bytes(),
@@ -41,9 +38,22 @@ pub(super) fn wav(seconds: u16, seed: i64) -> Vec<u8> {
     chunk(*b"RIFF", &chunks.concat())
 }
 
-/// The wave at a part (0 to [`WAV_RATE`]) of its way: up and down again, between -2000 and 2000.
-fn triangle(part: u32) -> i16 {
-    let up = part.min(WAV_RATE - part);
+/// The samples of such a tone alone.
+pub(super) fn samples(seconds: u16, seed: i64) -> Vec<u8> {
+    tone((seconds, SAMPLES_RATE), seed)
+}
+
+fn tone((seconds, rate): (u16, u32), seed: i64) -> Vec<u8> {
+    let hertz = LOWEST + crc32fast::hash(&seed.to_be_bytes()) % TONES;
+    let count = u32::from(seconds) * rate;
+    (0..count)
+        .flat_map(|n| triangle(n % rate * hertz % rate, rate).to_le_bytes())
+        .collect()
+}
+
+/// The wave at a part (0 to the rate) of its way: up and down again, between -2000 and 2000.
+fn triangle(part: u32, rate: u32) -> i16 {
+    let up = part.min(rate - part) * WAV_RATE / rate;
     i16::try_from(up).map_or(0, |up| up - 2_000)
 }
 

@@ -133,9 +133,72 @@ fn a_webm_has_the_size_and_the_length() {
     }
 }
 
+const CLEAR_SIZES: [(u16, u16); 3] = [(854, 480), (480, 854), (480, 480)];
+
+#[test]
+fn a_webm_can_be_seen_through() {
+    for ((width, height), seconds) in CLEAR_SIZES.into_iter().zip([1, 5, 61]) {
+        let file = render(&job(Kind::ClearWebm, (width, height), seconds), 0).unwrap();
+        let (picture, alpha) = frames::nearest_clear(width, height).vp9();
+        for frame in [picture, alpha] {
+            // The mark of a VP9 frame, and that of one that is whole in itself.
+            assert_eq!(frame[1..4], [0x49, 0x83, 0x42]);
+        }
+        let beside = file.windows(alpha.len()).filter(|part| *part == alpha);
+        assert_eq!(beside.count(), usize::from(seconds));
+        let mut film = matroska_demuxer::MatroskaFile::open(Cursor::new(file)).unwrap();
+        assert_eq!(film.info().duration(), Some(f64::from(seconds) * 1_000.0));
+        let track = &film.tracks()[0];
+        let video = track.video().unwrap();
+        let sides = (video.pixel_width().get(), video.pixel_height().get());
+        assert_eq!(sides, (width.into(), height.into()));
+        assert_eq!((track.codec_id(), video.alpha_mode()), ("V_VP9", Some(1)));
+        let mut shown = matroska_demuxer::Frame::default();
+        for second in 0..u64::from(seconds) {
+            assert!(film.next_frame(&mut shown).unwrap());
+            assert_eq!(shown.timestamp, second * 1_000);
+            assert_eq!(shown.data, picture);
+        }
+        assert!(!film.next_frame(&mut shown).unwrap());
+    }
+}
+
+#[test]
+fn a_mov_can_be_seen_through() {
+    for (size, seconds) in CLEAR_SIZES.into_iter().zip([1, 5, 61]) {
+        let file = render(&job(Kind::ClearMov, size, seconds), 0).unwrap();
+        assert_eq!(file.get(4..12), Some(&b"ftypqt  "[..]));
+        let film = re_mp4::Mp4::read_bytes(&file).unwrap();
+        assert_eq!(film.moov.mvhd.duration, u64::from(seconds) * 1_000);
+        let entry = &film.moov.traks[0].mdia.minf.stbl.stsd.contents;
+        let re_mp4::StsdBoxContent::Unknown(codec) = entry else {
+            panic!("no ProRes");
+        };
+        assert_eq!(codec.value, *b"ap4h");
+        let (_, track) = film.tracks().first_key_value().unwrap();
+        assert_eq!(track.samples.len(), usize::from(seconds));
+        for sample in &track.samples {
+            let picture = &file[sample.byte_range()];
+            assert_eq!(picture, frames::nearest_clear(size.0, size.1).prores);
+            let length = u32::from_be_bytes(*picture.first_chunk().unwrap());
+            assert_eq!(usize::try_from(length).unwrap(), picture.len());
+            let head = &picture[8..];
+            let side = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+            assert_eq!((&picture[4..8], (side(8), side(10))), (&b"icpf"[..], size));
+            // 4:4:4, and eight bits of alpha.
+            assert_eq!((head[12] & 0xC0, head[17] & 0x0F), (0xC0, 1));
+        }
+    }
+}
+
 #[test]
 fn a_sound_has_the_length() {
-    for (kind, file_type) in [(Kind::Wav, FileType::Wav), (Kind::Mp3, FileType::Mpeg)] {
+    for (kind, file_type) in [
+        (Kind::Sound(Sound::Wav), FileType::Wav),
+        (Kind::Sound(Sound::Mp3), FileType::Mpeg),
+        (Kind::Sound(Sound::Opus), FileType::Opus),
+        (Kind::Sound(Sound::Flac), FileType::Flac),
+    ] {
         for seconds in LENGTHS {
             let file = render(&job(kind, (0, 0), seconds), 0).unwrap();
             let probe = Probe::new(Cursor::new(file)).options(ParseOptions::new());
@@ -148,11 +211,46 @@ fn a_sound_has_the_length() {
             let short = asked - length;
             // MP3 has whole frames of 24 ms.
             assert!(
-                short < Duration::from_millis(if kind == Kind::Wav { 1 } else { 25 }),
-                "{length:?}"
+                short
+                    < Duration::from_millis(if kind == Kind::Sound(Sound::Mp3) {
+                        25
+                    } else {
+                        1
+                    }),
+                "{kind:?} {length:?}"
             );
             assert_eq!(sound.properties().channels(), Some(1));
         }
+    }
+}
+
+#[test]
+fn a_sound_without_a_length_of_its_own_lasts_as_long_as_what_it_holds() {
+    for seconds in LENGTHS {
+        let samples = render(&job(Kind::Sound(Sound::Pcm), (0, 0), seconds), 0).unwrap();
+        assert_eq!(samples.len(), usize::from(seconds) * 48_000);
+        let file = render(&job(Kind::Sound(Sound::Aac), (0, 0), seconds), 0).unwrap();
+        let (mut frames, mut left) = (0, file.as_slice());
+        while let [0xFF, 0xF1, _, fourth, fifth, sixth, ..] = left {
+            let length = [fourth & 3, *fifth, *sixth].map(u32::from);
+            let length = length[0] << 11 | length[1] << 3 | length[2] >> 5;
+            left = &left[usize::try_from(length).unwrap()..];
+            frames += 1;
+        }
+        assert!(left.is_empty());
+        // Whole frames of 1024 samples, 24 000 a second.
+        assert_eq!(frames, u32::from(seconds) * 24_000 / 1_024);
+    }
+}
+
+#[test]
+fn a_sound_names_its_seed() {
+    for (kind, title) in [
+        (Kind::Sound(Sound::Opus), &b"TITLE=sandbox 7"[..]),
+        (Kind::Sound(Sound::Flac), b"TITLE=sandbox 7"),
+    ] {
+        let file = render(&job(kind, (0, 0), 1), 0).unwrap();
+        assert!(file.windows(title.len()).any(|part| part == title));
     }
 }
 
@@ -162,6 +260,11 @@ fn a_picture_has_any_size() {
     assert_eq!(png[16..24], [0, 0, 1, 44, 0, 0, 0, 200]);
     let jpeg = render(&job(Kind::Jpeg, (300, 200), 0), 0).unwrap();
     assert!(jpeg.starts_with(&[0xFF, 0xD8, 0xFF]) && jpeg.ends_with(&[0xFF, 0xD9]));
+    // Others read it as such a picture, of one colour: of the seed's bytes red is the first.
+    let webp = render(&job(Kind::Webp, (300, 200), 0), 0).unwrap();
+    let head = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f";
+    let bits = b"\x2b\xc1\x31\0\x28\x40\x0f\x0a\xd0\xff\x02\0\0";
+    assert_eq!(webp, [&head[..], bits].concat());
 }
 
 #[test]
@@ -191,6 +294,13 @@ fn a_video_has_the_nearest_size() {
             let made = job(kind, asked, 1).made;
             assert_eq!((made.width, made.height), size, "{asked:?}");
         }
+        // What can be seen through has the same shape, and is small.
+        for kind in [Kind::ClearWebm, Kind::ClearMov] {
+            let made = job(kind, asked, 1).made;
+            let shape = size.0.cmp(&size.1);
+            assert_eq!(made.width.cmp(&made.height), shape, "{asked:?}");
+            assert_eq!(made.width.min(made.height), 480, "{asked:?}");
+        }
     }
 }
 
@@ -206,8 +316,9 @@ fn what_is_asked_for_is_fitted() {
     for (kind, sides, seconds) in [
         (Kind::Png, (1, MAX_SIDE), 0),
         (Kind::Jpeg, (1, MAX_SIDE), 0),
+        (Kind::Webp, (1, MAX_SIDE), 0),
         (Kind::Mp4, (480, 854), MAX_SECONDS),
-        (Kind::Wav, (0, 0), MAX_SECONDS),
+        (Kind::Sound(Sound::Wav), (0, 0), MAX_SECONDS),
     ] {
         let made = wish(kind).fitted();
         assert_eq!(
@@ -220,7 +331,7 @@ fn what_is_asked_for_is_fitted() {
 
 #[test]
 fn a_link_leads_to_a_file_of_the_job() {
-    let job = job(Kind::Mp3, (0, 0), 3);
+    let job = job(Kind::Sound(Sound::Mp3), (0, 0), 3);
     let link = link("http://here", "fal", &job, 1, 99);
     let expected = format!("http://here/fal/files/{}/1.mp3?se=99", job.encode());
     assert_eq!(link, expected);
@@ -243,7 +354,8 @@ fn the_bill_has_a_word_for_each_kind() {
     assert_eq!(
         words,
         [
-            "image", "image", "video", "video", "audio", "audio", "video"
+            "image", "image", "video", "video", "audio", "audio", "video", "video", "video",
+            "image", "audio", "audio", "audio", "audio", "text", "image"
         ]
     );
 }
@@ -259,7 +371,7 @@ async fn a_file_is_delivered_to_whoever_has_the_link() {
         tasks: chassis::Tasks::default(),
     };
     let sandbox = crate::open(deps).await.unwrap();
-    let job = job(Kind::Wav, (0, 0), 1);
+    let job = job(Kind::Sound(Sound::Wav), (0, 0), 1);
     let later = Job {
         start: i64::MAX,
         ..job.clone()

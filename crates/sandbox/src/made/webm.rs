@@ -1,6 +1,7 @@
-//! WebM (RFC 8794, RFC 9559): one track of VP8, one picture a second.
+//! WebM (RFC 8794, RFC 9559): one track of VP8, or of VP9 where there is something to see through, one picture a second. How opaque a picture is
+//! stands beside it, as a picture of its own.
 
-use super::frames::Frame;
+use super::frames::{Clear, Frame};
 
 /// Names of elements.
 mod name {
@@ -26,12 +27,20 @@ mod name {
     pub(super) const TRACK_TYPE: &[u8] = &[0x83];
     pub(super) const CODEC: &[u8] = &[0x86];
     pub(super) const DEFAULT_DURATION: &[u8] = &[0x23, 0xE3, 0x83];
+    pub(super) const MAX_ADDITION: &[u8] = &[0x55, 0xEE];
     pub(super) const VIDEO: &[u8] = &[0xE0];
     pub(super) const WIDTH: &[u8] = &[0xB0];
     pub(super) const HEIGHT: &[u8] = &[0xBA];
+    pub(super) const ALPHA_MODE: &[u8] = &[0x53, 0xC0];
     pub(super) const CLUSTER: &[u8] = &[0x1F, 0x43, 0xB6, 0x75];
     pub(super) const TIMESTAMP: &[u8] = &[0xE7];
-    pub(super) const BLOCK: &[u8] = &[0xA3];
+    pub(super) const SIMPLE_BLOCK: &[u8] = &[0xA3];
+    pub(super) const BLOCK_GROUP: &[u8] = &[0xA0];
+    pub(super) const BLOCK: &[u8] = &[0xA1];
+    pub(super) const ADDITIONS: &[u8] = &[0x75, 0xA1];
+    pub(super) const MORE: &[u8] = &[0xA6];
+    pub(super) const ADDITION_ID: &[u8] = &[0xEE];
+    pub(super) const ADDITIONAL: &[u8] = &[0xA5];
 }
 
 /// Nanoseconds in a unit of time.
@@ -39,18 +48,30 @@ const SCALE: u32 = 1_000_000;
 /// Units of time in a second.
 const SECOND: u32 = 1_000;
 const VIDEO_TRACK: u32 = 1;
-/// Track 1, no time after the cluster's, a key frame.
-const BLOCK_HEAD: [u8; 4] = [0x81, 0, 0, 0x80];
+/// The addition that says how opaque a picture is.
+const OPACITY: u32 = 1;
+/// Track 1, no time after the cluster's, a key frame. In a group, what is one shows by what is not there.
+const SIMPLE_HEAD: [u8; 4] = [0x81, 0, 0, 0x80];
+const HEAD: [u8; 4] = [0x81, 0, 0, 0];
+
+/// What a film shows.
+pub(super) struct Shown {
+    size: (u16, u16),
+    codec: &'static [u8],
+    picture: &'static [u8],
+    /// How opaque it is, where it is not wholly.
+    alpha: Option<&'static [u8]>,
+}
 
 /// A film of so many seconds.
-pub(super) fn write(frame: &Frame, seconds: u16, title: &str) -> Vec<u8> {
+pub(super) fn write(shown: &Shown, seconds: u16, title: &str) -> Vec<u8> {
     let head = [
         number(name::VERSION, 1),
         number(name::READ_VERSION, 1),
         number(name::MAX_ID_LENGTH, 4),
         number(name::MAX_SIZE_LENGTH, 8),
         element(name::DOC_TYPE, b"webm"),
-        number(name::DOC_TYPE_VERSION, 2),
+        number(name::DOC_TYPE_VERSION, 4),
         number(name::DOC_TYPE_READ_VERSION, 2),
     ];
     let duration = f64::from(u32::from(seconds) * SECOND);
@@ -62,30 +83,14 @@ pub(super) fn write(frame: &Frame, seconds: u16, title: &str) -> Vec<u8> {
         element(name::WRITING_APP, b"sandbox"),
     ];
     let mut segment = element(name::INFO, &information.concat());
-    segment.extend(element(name::TRACKS, &track(frame)));
-    let block = element(name::BLOCK, &[&BLOCK_HEAD, frame.vp8()].concat());
+    segment.extend(element(name::TRACKS, &shown.track()));
+    let block = shown.block();
     for second in 0..u32::from(seconds) {
         let at = number(name::TIMESTAMP, second * SECOND);
         segment.extend(element(name::CLUSTER, &[&at[..], &block].concat()));
     }
     let head = element(name::EBML, &head.concat());
     [head, element(name::SEGMENT, &segment)].concat()
-}
-
-fn track(frame: &Frame) -> Vec<u8> {
-    let size = [
-        number(name::WIDTH, frame.width.into()),
-        number(name::HEIGHT, frame.height.into()),
-    ];
-    let parts = [
-        number(name::TRACK_NUMBER, 1),
-        number(name::TRACK_UID, 1),
-        number(name::TRACK_TYPE, VIDEO_TRACK),
-        element(name::CODEC, b"V_VP8"),
-        number(name::DEFAULT_DURATION, SECOND * SCALE),
-        element(name::VIDEO, &size.concat()),
-    ];
-    element(name::TRACK, &parts.concat())
 }
 
 fn number(name: &[u8], value: u32) -> Vec<u8> {
@@ -96,4 +101,68 @@ fn number(name: &[u8], value: u32) -> Vec<u8> {
 fn element(name: &[u8], content: &[u8]) -> Vec<u8> {
     let length = super::u32_len(content) | 0x1000_0000;
     [name, &length.to_be_bytes(), content].concat()
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// A picture of VP8.
+    pub(super) fn opaque(frame: &Frame) -> Self {
+        Self {
+            size: (frame.width, frame.height),
+            codec: b"V_VP8",
+            picture: frame.vp8(),
+            alpha: None,
+        }
+    }
+
+    /// One of VP9 that can be seen through.
+    pub(super) fn clear(frame: &Clear) -> Self {
+        let (picture, alpha) = frame.vp9();
+        Self {
+            size: (frame.width, frame.height),
+            codec: b"V_VP9",
+            picture,
+            alpha: Some(alpha),
+        }
+    }
+
+    fn track(&self) -> Vec<u8> {
+        let (width, height) = self.size;
+        let mut video = [
+            number(name::WIDTH, width.into()),
+            number(name::HEIGHT, height.into()),
+        ]
+        .concat();
+        let mut parts = [
+            number(name::TRACK_NUMBER, 1),
+            number(name::TRACK_UID, 1),
+            number(name::TRACK_TYPE, VIDEO_TRACK),
+            element(name::CODEC, self.codec),
+            number(name::DEFAULT_DURATION, SECOND * SCALE),
+        ]
+        .concat();
+        if self.alpha.is_some() {
+            video.extend(number(name::ALPHA_MODE, 1));
+            parts.extend(number(name::MAX_ADDITION, OPACITY));
+        }
+        parts.extend(element(name::VIDEO, &video));
+        element(name::TRACK, &parts)
+    }
+
+    fn block(&self) -> Vec<u8> {
+        let Some(alpha) = self.alpha else {
+            return element(name::SIMPLE_BLOCK, &[&SIMPLE_HEAD, self.picture].concat());
+        };
+        let more = [
+            number(name::ADDITION_ID, OPACITY),
+            element(name::ADDITIONAL, alpha),
+        ];
+        let additions = element(name::MORE, &more.concat());
+        let parts = [
+            element(name::BLOCK, &[&HEAD, self.picture].concat()),
+            element(name::ADDITIONS, &additions),
+        ];
+        element(name::BLOCK_GROUP, &parts.concat())
+    }
 }

@@ -12,8 +12,8 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) name: &'static str,
-    /// Whether it is asked by its name. Others are asked by their version.
-    official: bool,
+    /// What it is asked by where that is not its name: its only version.
+    version: Option<&'static str>,
     /// Texts without which nothing is made.
     needs: &'static [&'static str],
     /// How long its films last if nobody says so; `None`: it makes pictures.
@@ -23,6 +23,9 @@ pub(crate) struct Model {
     /// Micro-US-dollars for a picture, or for a second of film.
     price: i64,
 }
+
+/// The version of the model that swaps faces.
+const SWAP: &str = "278a81e7ebb22db98bcba54de985d22cc1abeead2754eb1f2af717247be69b34";
 
 /// The models. A position is the model's number inside a prediction's id: append only.
 pub(crate) static MODELS: [Model; 8] = [
@@ -37,7 +40,7 @@ pub(crate) static MODELS: [Model; 8] = [
     film("google/veo-3.1", 400_000),
     film("google/veo-3.1-fast", 150_000),
     Model {
-        official: false,
+        version: Some(SWAP),
         needs: &["swap_image", "input_image"],
         ..picture("codeplugtech/face-swap", 3_000)
     },
@@ -46,7 +49,7 @@ pub(crate) static MODELS: [Model; 8] = [
 /// The official model of this name.
 pub(crate) fn official(name: &str) -> Option<&'static Model> {
     let mut models = MODELS.iter();
-    models.find(|model| model.official && model.name == name)
+    models.find(|model| model.version.is_none() && model.name == name)
 }
 
 /// The model of `owner/name`, `owner/name:<version>` or `<version>`.
@@ -66,7 +69,7 @@ pub(crate) fn versioned(version: &str) -> Option<&'static Model> {
 const fn picture(name: &'static str, price: i64) -> Model {
     Model {
         name,
-        official: true,
+        version: None,
         needs: &["prompt"],
         seconds: None,
         lists: false,
@@ -86,16 +89,13 @@ const fn film(name: &'static str, price: i64) -> Model {
 impl Model {
     /// The only version of it.
     pub(crate) fn version(&self) -> String {
-        bill::hash(self.name)
+        self.version
+            .map_or_else(|| bill::hash(self.name), str::to_owned)
     }
 
     /// What answers name as the version.
     pub(crate) fn told_version(&self) -> String {
-        if self.official {
-            "hidden".to_owned()
-        } else {
-            self.version()
-        }
+        self.version.unwrap_or("hidden").to_owned()
     }
 
     /// What shall be made of an input.

@@ -13,6 +13,8 @@ pub(crate) enum Is {
     OneOf(&'static [&'static str]),
     /// A whole number within bounds.
     Whole(i64, i64),
+    /// A number within bounds, which are hundredths.
+    Number(i64, i64),
     Switch,
     /// So many texts at most, and at least one.
     Texts(usize),
@@ -43,6 +45,14 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// A number in hundredths, the rest of it cut off. Read as text: the house has no floats outside the wire.
+pub(crate) fn hundredths(value: &Value) -> Option<i64> {
+    let text = value.as_number()?.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let fraction: String = fraction.chars().chain("00".chars()).take(2).collect();
+    format!("{whole}{fraction}").parse().ok()
+}
+
 // === impl Is ===
 
 impl Is {
@@ -55,6 +65,9 @@ impl Is {
             Self::Whole(least, most) => value
                 .as_i64()
                 .is_some_and(|number| (least..=most).contains(&number)),
+            Self::Number(least, most) => {
+                hundredths(value).is_some_and(|number| (least..=most).contains(&number))
+            }
             Self::Switch => value.is_boolean(),
             Self::Texts(most) => value.as_array().is_some_and(|texts| {
                 (1..=most).contains(&texts.len()) && texts.iter().all(Value::is_string)
@@ -71,11 +84,12 @@ mod tests {
 
     use super::*;
 
-    const FIELDS: [Field; 8] = [
+    const FIELDS: [Field; 9] = [
         ("text", Is::Text(3)),
         ("words", Is::Words(3)),
         ("one", Is::OneOf(&["a", "b"])),
         ("whole", Is::Whole(1, 9)),
+        ("number", Is::Number(25, 400)),
         ("switch", Is::Switch),
         ("texts", Is::Texts(2)),
         ("object", Is::Object),
@@ -93,6 +107,15 @@ mod tests {
             (json!({ "text": "a", "one": "c" }), Some("one is wrong")),
             (json!({ "text": "a", "whole": 10 }), Some("whole is wrong")),
             (json!({ "text": "a", "whole": "5" }), Some("whole is wrong")),
+            (
+                json!({ "text": "a", "number": 0.249 }),
+                Some("number is wrong"),
+            ),
+            (json!({ "text": "a", "number": 4 }), None),
+            (
+                json!({ "text": "a", "number": "1" }),
+                Some("number is wrong"),
+            ),
             (json!({ "text": "a", "switch": 1 }), Some("switch is wrong")),
             (json!({ "text": "a", "texts": [] }), Some("texts is wrong")),
             (

@@ -9,6 +9,7 @@
 mod anthropic;
 mod bfl;
 mod bill;
+mod bria;
 mod chat;
 mod fal;
 mod films;
@@ -17,8 +18,11 @@ mod kie;
 mod natives;
 mod replicate;
 mod rest;
+mod speech;
 mod stripe;
 mod suno;
+mod tools;
+mod transcripts;
 
 use std::time::Duration;
 

@@ -104,11 +104,39 @@ pub(super) async fn serve(
     }
 }
 
-/// All bytes of an output, held here.
+/// The first bytes of an output, at most so many, held here.
+pub(super) async fn beginning(
+    app: &App,
+    request: ReadOutputRequest,
+    most: u64,
+) -> Result<Bytes, ApiError> {
+    let request = ReadOutputRequest {
+        start: Some(0),
+        end: Some(most),
+        ..request
+    };
+    whole(app, request).await
+}
+
+/// Some bytes of an output, as a file of their own, of this type.
+pub(super) async fn part(
+    app: &App,
+    request: ReadOutputRequest,
+    place: std::ops::Range<u64>,
+    content_type: &str,
+) -> Result<Response, ApiError> {
+    let asked = Asked::Output(request).part(place.start, place.end);
+    let mut output = read(app, asked).await?;
+    content_type.clone_into(&mut output.head.content_type);
+    let etag = format!("\"{}-{}\"", output.head.sha256, place.start);
+    Ok(respond(StatusCode::OK, &etag, output))
+}
+
+/// All bytes of an output, or those that are asked for, held here.
 pub(super) async fn whole(app: &App, request: ReadOutputRequest) -> Result<Bytes, ApiError> {
     let output = read(app, Asked::Output(request)).await?;
-    let size = usize::try_from(output.head.bytes).unwrap_or_default();
-    let mut bytes = BytesMut::with_capacity(size);
+    let size = output.head.end.saturating_sub(output.head.start);
+    let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
     let mut parts = output.parts;
     let patience = app.config.limits.deadlines.media;
     let late = |_elapsed| ApiError::from(Fault::of(code::TIMEOUT));

@@ -22,6 +22,7 @@ use crate::{
     App,
     error::ApiError,
     http::{
+        ended::GRACE,
         fields::{Field, Fields},
         file, json,
     },
@@ -39,8 +40,6 @@ const NEUTRAL: [(&str, &[&str]); 7] = [
     ("stream", &["false"]),
     ("partial_images", &["0"]),
 ];
-/// What a task takes beyond its deadline until everybody has heard of its end.
-pub(super) const GRACE: Duration = Duration::from_secs(15);
 /// Ratios are compared in millionths.
 const PRECISION: u64 = 1_000_000;
 

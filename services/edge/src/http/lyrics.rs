@@ -14,7 +14,10 @@ use utoipa::ToSchema;
 use crate::{
     App,
     error::ApiError,
-    http::{enveloped, file, images::GRACE, put, speech::Ended},
+    http::{
+        ended::{Ended, GRACE},
+        enveloped, file, put,
+    },
 };
 
 /// What is read of the file, and the answer.
@@ -49,11 +52,11 @@ impl App {
     ) -> Result<Response, ApiError> {
         let credits = Ended::paid(view, || not_yet(task))?;
         let request = file::output(Some(context), task, 0);
-        // They are paid for: no program may ask for them again by itself.
+        // They are paid for, whatever is wrong with them: no program may ask for them again by itself.
         let file = file::whole(self, request).await;
         let file = file.map_err(|_| not_yet(task))?;
-        let lyrics: Lyrics = serde_json::from_slice(&file).map_err(|_| ApiError::internal())?;
-        let lyrics = serde_json::to_vec(&lyrics).map_err(|_| ApiError::internal())?;
+        let lyrics: Lyrics = serde_json::from_slice(&file).map_err(|_| not_yet(task))?;
+        let lyrics = serde_json::to_vec(&lyrics).map_err(|_| not_yet(task))?;
         let mut answer = enveloped(StatusCode::OK, &lyrics);
         put(answer.headers_mut(), "x-aio-cost-credits", credits.get());
         Ok(answer)

@@ -22,7 +22,7 @@ use crate::{
     error::ApiError,
     http::{
         cover, enveloped, idempotency_key, images, lyrics, max_cost, put, put_replayed, speech,
-        success, task,
+        success, task, transcriptions,
     },
 };
 
@@ -52,6 +52,25 @@ pub(super) enum Shape {
     Cover,
     /// Timed lyrics, once they are there; their task may take so long.
     Lyrics(Duration),
+    /// What is said in a recording, in OpenAI's shapes.
+    Transcript(transcriptions::Asked),
+}
+
+/// What the headers of a paid request say.
+pub(super) struct Paid {
+    idempotency_key: String,
+    max_cost: i64,
+    wait: Option<Duration>,
+}
+
+/// A request that has come.
+pub(super) struct Ready<'r> {
+    pub(super) route: &'r str,
+    /// The task's own.
+    pub(super) body: Bytes,
+    pub(super) shape: Shape,
+    /// SHA-256 of what was sent, where that is not the body; else nothing.
+    pub(super) sent_hash: Bytes,
 }
 
 /// An accepted task.
@@ -72,27 +91,44 @@ pub(crate) fn accepting(route: &'static str) -> MethodRouter<Gate> {
 }
 
 /// Accepts a task for a route.
-async fn submit(
+pub(super) async fn submit(
     app: &App,
     caller: &Scoped<Inference>,
     route: &str,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let limits = &app.config.limits;
-    let idempotency_key = idempotency_key(request.headers())?;
-    let max_cost = max_cost(request.headers())?;
-    let wait = wait(request.headers(), limits.streams.longest_wait);
-    let body = body::read(request, limits.bodies.media, &limits.bodies).await?;
+    let bodies = &app.config.limits.bodies;
+    let paid = Paid::of(app, request.headers())?;
+    let body = body::read(request, bodies.media, bodies).await?;
     let shape = Shape::of(app, route, &body)?;
+    let ready = Ready {
+        route,
+        body: shape.body().cloned().unwrap_or(body),
+        shape,
+        sent_hash: Bytes::new(),
+    };
+    accept(app, caller, paid, ready).await
+}
+
+/// Accepts a task, and answers in the shape that is wanted.
+pub(super) async fn accept(
+    app: &App,
+    caller: &Scoped<Inference>,
+    paid: Paid,
+    ready: Ready<'_>,
+) -> Result<Response, ApiError> {
+    let limits = &app.config.limits;
+    let (shape, wait) = (ready.shape, paid.wait);
     let request = SubmitRequest {
         context: Some(caller.context()),
         task_id: chassis::mint::<ids::Task>().to_vec().into(),
-        route: route.to_owned(),
-        body: shape.body().cloned().unwrap_or(body),
-        idempotency_key,
+        route: ready.route.to_owned(),
+        body: ready.body,
+        idempotency_key: paid.idempotency_key,
         models: caller.identity.models.clone(),
         max_open_tasks: caller.identity.max_open_tasks,
-        max_cost,
+        max_cost: paid.max_cost,
+        sent_hash: ready.sent_hash,
     };
     let request = rpc::request(request, limits.deadlines.submit);
     let reply = app.clients.media.clone().submit(request).await?;
@@ -104,6 +140,7 @@ async fn submit(
         Shape::Pictures(asked) => pictures(app, caller, task, &asked).await?,
         Shape::Sound(asked) => sound(app, caller, task, &asked).await?,
         Shape::Lyrics(time) => timed_lyrics(app, caller, task, time).await?,
+        Shape::Transcript(asked) => transcript(app, caller, task, &asked).await?,
     };
     let headers = response.headers_mut();
     let operation = task.cast::<ids::Operation>().to_string();
@@ -168,7 +205,12 @@ async fn sound(
 ) -> Result<Response, ApiError> {
     let ended = task::ended_within(app, caller, task, asked.time).await;
     let ended = ended.ok_or_else(|| speech::not_yet(task))?;
-    app.sound((caller.context(), task), &ended.view).await
+    let place = speech::Place {
+        context: caller.context(),
+        task,
+        request_id: &caller.request_id,
+    };
+    app.sound(asked.form, place, &ended.view).await
 }
 
 /// The timed lyrics, once they are there.
@@ -181,6 +223,19 @@ async fn timed_lyrics(
     let ended = task::ended_within(app, caller, task, time).await;
     let ended = ended.ok_or_else(|| lyrics::not_yet(task))?;
     app.timed_lyrics((caller.context(), task), &ended.view)
+        .await
+}
+
+/// What is said in a recording, once it is heard.
+async fn transcript(
+    app: &App,
+    caller: &Scoped<Inference>,
+    task: TaskId,
+    asked: &transcriptions::Asked,
+) -> Result<Response, ApiError> {
+    let ended = task::ended_within(app, caller, task, asked.time).await;
+    let ended = ended.ok_or_else(|| transcriptions::not_yet(task))?;
+    app.transcript(asked, (caller.context(), task), &ended.view)
         .await
 }
 
@@ -202,6 +257,18 @@ fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
     waits.next().map(|wait| wait.min(longest))
 }
 
+// === impl Paid ===
+
+impl Paid {
+    pub(super) fn of(app: &App, headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            idempotency_key: idempotency_key(headers)?,
+            max_cost: max_cost(headers)?,
+            wait: wait(headers, app.config.limits.streams.longest_wait),
+        })
+    }
+}
+
 // === impl Shape ===
 
 impl Shape {
@@ -211,6 +278,10 @@ impl Shape {
             SPEECH => speech::read(&app.catalogue, body)?.map_or(Self::Task, Self::Sound),
             COVER => Self::Cover,
             LYRICS => Self::Lyrics(lyrics::time(&app.catalogue, route)),
+            transcriptions::ROUTE => {
+                let asked = transcriptions::read(&app.catalogue, body)?;
+                asked.map_or(Self::Task, Self::Transcript)
+            }
             _ => Self::Task,
         })
     }
@@ -221,6 +292,7 @@ impl Shape {
             Self::Task | Self::Cover | Self::Lyrics(_) => None,
             Self::Pictures(asked) => Some(&asked.body),
             Self::Sound(asked) => Some(&asked.body),
+            Self::Transcript(asked) => Some(&asked.body),
         }
     }
 }

@@ -1,39 +1,43 @@
 //! `POST /audio/speech` in OpenAI's shape: a request with an `input` is answered with the sound itself, once it is made, so that
 //! `audio.speech.create` of OpenAI's SDKs works. Behind it is a task like any other.
 
-use std::time::Duration;
+mod answer;
 
-use axum::response::Response;
+use std::{collections::BTreeMap, time::Duration};
+
 use bytes::Bytes;
 use domain::{
     Catalogue, TaskId,
     catalogue::{Model, Param, ParamType},
 };
-use http::HeaderMap;
 use memchr::memmem;
-use proto::{Code, code, common::v1::Context};
-use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use proto::code;
+use serde_json::{Map, Value};
 
+pub(super) use self::answer::Place;
 use crate::{
-    App,
     error::ApiError,
-    http::{
-        fields::Fields,
-        file::{self, Asked as File},
-        images::GRACE,
-        put,
-    },
+    http::{ended::GRACE, fields::Fields},
 };
 
 /// The field that asks for OpenAI's shape.
 const INPUT: &str = "input";
-/// What becomes of it: one line of a dialogue.
+/// What becomes of it where a model says what several say: one line of a dialogue.
 const DIALOGUE: &str = "dialogue";
-/// The most characters of an input, which is the model's own limit.
+const VOICE: &str = "voice";
+const FORMAT: &str = "response_format";
+const SPEED: &str = "speed";
+/// The most characters of a line, which is the limit of the model that takes dialogues.
 const MAX_INPUT: usize = 5_000;
+/// The format of a model that names none.
+const USUAL_FORMAT: &str = "mp3";
+/// The format that is the samples of another one, without its header.
+const SAMPLES: &str = "pcm";
+const OF_SAMPLES: &str = "wav";
 /// The speeds, as JSON has them, that change nothing.
 const USUAL_SPEEDS: [&str; 2] = ["1", "1.0"];
+/// The slowest and the fastest speed.
+const SPEEDS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
 
 /// A request in OpenAI's shape.
 pub(crate) struct Asked {
@@ -41,20 +45,42 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
     /// How long its task may take.
     pub(crate) time: Duration,
+    /// How the sound is wanted.
+    pub(super) form: Form,
 }
 
-/// What is read of an ended task's view.
-#[derive(Deserialize)]
-pub(super) struct Ended {
-    error: Option<Failure>,
-    consumed_credits: Box<RawValue>,
+/// How a sound is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    content: Content,
+    delivery: Delivery,
 }
 
-/// What is read of a failure.
-#[derive(Deserialize)]
-struct Failure {
-    code: String,
-    message: String,
+/// What of a sound's file is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// All of it.
+    File,
+    /// Its samples alone.
+    Samples,
+}
+
+/// How it is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Bytes,
+    /// Piece by piece, as events.
+    Events,
+}
+
+/// The voices of a model.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Voices<'m> {
+    pub(super) words: &'m [String],
+    /// Other words that mean one of them.
+    pub(super) also: &'m BTreeMap<String, String>,
+    /// The one that is meant where none is named.
+    pub(super) usual: Option<&'m str>,
 }
 
 /// What is asked for, if it is asked for in OpenAI's shape. A body that is no object is for media to complain of.
@@ -74,29 +100,14 @@ pub(crate) fn read(catalogue: &Catalogue, body: &[u8]) -> Result<Option<Asked>, 
     let named = fields.raw("model");
     let name: Option<String> = named.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let model = name.and_then(|name| catalogue.find(&name));
-    let mut line = Map::new();
-    if let Some(text) = fields.text(INPUT, 1, MAX_INPUT) {
-        line.insert("text".to_owned(), text.into());
-    }
-    if let Some(voice) = voice(&mut fields, model) {
-        line.insert("voice".to_owned(), voice.into());
-    }
-    // The models make MP3, as a whole, at the speed of the voice.
-    fields.word("response_format", "mp3: nothing else is made", |word| {
-        (word == "mp3").then_some(())
-    });
-    fields.word("stream_format", "audio", |word| {
-        (word == "audio").then_some(())
-    });
-    if let Some(raw) = fields.raw("speed")
-        && !USUAL_SPEEDS.contains(&raw.get())
-    {
-        fields.invalid("speed", "be 1: these voices have their own");
-    }
-    let rest = fields.rest()?;
     let mut body = Map::new();
-    let dialogue = Value::Array(vec![Value::Object(line)]);
-    body.insert(DIALOGUE.to_owned(), dialogue);
+    put_text(&mut fields, model, &mut body);
+    let form = Form {
+        content: content(&mut fields, model, &mut body),
+        delivery: delivery(&mut fields),
+    };
+    speed(&mut fields, model, &mut body);
+    let rest = fields.rest()?;
     for (name, raw) in named
         .map(|raw| ("model".to_owned(), raw))
         .into_iter()
@@ -111,50 +122,128 @@ pub(crate) fn read(catalogue: &Catalogue, body: &[u8]) -> Result<Option<Asked>, 
     Ok(Some(Asked {
         body: Value::Object(body).to_string().into(),
         time: Duration::from_secs(deadline.into()) + GRACE,
+        form,
     }))
+}
+
+/// What is said, and by whom: in the model's own words for it. What is wrong with an input of that name, media says.
+fn put_text(fields: &mut Fields<'_>, model: Option<&Model>, body: &mut Map<String, Value>) {
+    let voice = voice(fields, model).map(Value::String);
+    if param(model, INPUT).is_some() {
+        body.extend(voice.map(|voice| (VOICE.to_owned(), voice)));
+        return;
+    }
+    let text = fields.text(INPUT, 1, MAX_INPUT).map(Value::String);
+    let line = [("text", text), (VOICE, voice)];
+    let line = line
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let dialogue = Value::Array(vec![Value::Object(line.collect())]);
+    body.insert(DIALOGUE.to_owned(), dialogue);
+}
+
+/// `response_format`: one of the model's own, or the samples of one.
+fn content(
+    fields: &mut Fields<'_>,
+    model: Option<&Model>,
+    body: &mut Map<String, Value>,
+) -> Content {
+    let own = param(model, FORMAT).and_then(|param| choice(&param.of));
+    let usual = [USUAL_FORMAT.to_owned()];
+    let words = own.map_or(&usual[..], |(words, _)| words);
+    let has_samples = words.iter().any(|word| word == OF_SAMPLES);
+    let allowed = words.iter().map(String::as_str);
+    let allowed: Vec<&str> = allowed.chain(has_samples.then_some(SAMPLES)).collect();
+    let allowed = match allowed.as_slice() {
+        [one] => format!("{one}: nothing else is made"),
+        several => format!("one of {}", several.join(", ")),
+    };
+    let found = fields.word(FORMAT, &allowed, |word| {
+        if word == SAMPLES && has_samples {
+            return Some((OF_SAMPLES.to_owned(), Content::Samples));
+        }
+        let word = words.iter().find(|known| *known == word)?;
+        Some((word.clone(), Content::File))
+    });
+    let Some((word, content)) = found else {
+        return Content::File;
+    };
+    if own.is_some() {
+        body.insert(FORMAT.to_owned(), word.into());
+    }
+    content
+}
+
+/// `stream_format`.
+fn delivery(fields: &mut Fields<'_>) -> Delivery {
+    let found = fields.word("stream_format", "audio or sse", |word| match word {
+        "audio" => Some(Delivery::Bytes),
+        "sse" => Some(Delivery::Events),
+        _ => None,
+    });
+    found.unwrap_or(Delivery::Bytes)
+}
+
+/// `speed`, of a model that has some.
+fn speed(fields: &mut Fields<'_>, model: Option<&Model>, body: &mut Map<String, Value>) {
+    let Some(raw) = fields.raw(SPEED) else {
+        return;
+    };
+    if param(model, SPEED).is_none() {
+        if !USUAL_SPEEDS.contains(&raw.get()) {
+            fields.invalid(SPEED, "be 1: these voices have their own");
+        }
+        return;
+    }
+    let speed: Option<serde_json::Number> = serde_json::from_str(raw.get()).ok();
+    let speed = speed.filter(|speed| speed.as_f64().is_some_and(|speed| SPEEDS.contains(&speed)));
+    match speed {
+        Some(speed) => {
+            body.insert(SPEED.to_owned(), Value::Number(speed));
+        }
+        None => fields.invalid(SPEED, "be a number from 0.25 to 4"),
+    }
 }
 
 /// The voice: a word, or OpenAI's object with an id. What the model does not know is said by the field's own name.
 fn voice(fields: &mut Fields<'_>, model: Option<&Model>) -> Option<String> {
-    let raw = fields.raw("voice")?;
+    let raw = fields.raw(VOICE)?;
     let given: Value = serde_json::from_str(raw.get()).ok()?;
     let word = given.get("id").unwrap_or(&given).as_str();
     let known = model.and_then(voices);
-    let is_known = |word: &str| {
-        known.is_none_or(|(values, also)| {
-            let mut words = values.iter().chain(also.keys());
-            words.any(|known| known.eq_ignore_ascii_case(word))
-        })
-    };
     if let Some(word) = word
-        && is_known(word)
+        && known.is_none_or(|known| known.has(word))
     {
         return Some(word.to_owned());
     }
-    let allowed = known.map_or_else(
-        || "a text".to_owned(),
-        |(values, also)| {
-            let words: Vec<&str> = values
-                .iter()
-                .chain(also.keys())
-                .map(String::as_str)
-                .collect();
-            format!("one of {}", words.join(", "))
-        },
-    );
-    fields.invalid("voice", &format!("be {allowed}"));
+    let allowed = known.map_or_else(|| "a text".to_owned(), |known| known.told());
+    fields.invalid(VOICE, &format!("be {allowed}"));
     None
 }
 
-/// The voices of a model that speaks dialogues.
-fn voices(model: &Model) -> Option<(&Vec<String>, &std::collections::BTreeMap<String, String>)> {
-    let find = |params: &'_ [Param], name: &str| params.iter().position(|param| param.name == name);
-    let dialogue = model.params.get(find(&model.params, DIALOGUE)?)?;
-    let ParamType::Items { fields, .. } = &dialogue.of else {
-        return None;
+/// The voices of a model that speaks.
+pub(super) fn voices(model: &Model) -> Option<Voices<'_>> {
+    let dialogue = param(Some(model), DIALOGUE).map(|param| &param.of);
+    let params = match dialogue {
+        Some(ParamType::Items { fields, .. }) => fields,
+        Some(_) | None => &model.params,
     };
-    let voice = fields.get(find(fields, "voice")?)?;
-    match &voice.of {
+    let voice = params.iter().find(|param| param.name == VOICE)?;
+    let (words, also) = choice(&voice.of)?;
+    Some(Voices {
+        words,
+        also,
+        usual: voice.default.as_ref().and_then(Value::as_str),
+    })
+}
+
+fn param<'m>(model: Option<&'m Model>, name: &str) -> Option<&'m Param> {
+    model?.params.iter().find(|param| param.name == name)
+}
+
+/// The words of a parameter that is one of some, and their other spellings.
+fn choice(of: &ParamType) -> Option<(&[String], &BTreeMap<String, String>)> {
+    match of {
         ParamType::Choice { values, also } => Some((values, also)),
         ParamType::Text { .. }
         | ParamType::Integer { .. }
@@ -168,44 +257,33 @@ fn voices(model: &Model) -> Option<(&Vec<String>, &std::collections::BTreeMap<St
     }
 }
 
-// === impl Ended ===
+// === impl Voices ===
 
-impl Ended {
-    /// What an ended task cost, as JSON has it.
-    ///
-    /// # Errors
-    /// Why it failed, if it did.
-    pub(super) fn paid(
-        view: &[u8],
-        not_yet: impl FnOnce() -> ApiError,
-    ) -> Result<Box<RawValue>, ApiError> {
-        let Ok(ended) = serde_json::from_slice::<Self>(view) else {
-            return Err(not_yet());
+impl<'m> Voices<'m> {
+    /// Other words for one of them.
+    pub(super) fn others(&self, word: &'m str) -> impl Iterator<Item = &'m str> {
+        let means = move |(other, meant): (&'m String, &'m String)| {
+            (*meant == word).then_some(other.as_str())
         };
-        let Some(Failure { code, message }) = ended.error else {
-            return Ok(ended.consumed_credits);
-        };
-        let code = Code::find(&code).unwrap_or(code::INTERNAL);
-        Err(ApiError::new(code, message))
+        self.also.iter().filter_map(means)
     }
-}
 
-// === impl App ===
+    /// Whether a word means one of them, however its letters are written.
+    fn has(&self, word: &str) -> bool {
+        let mut words = self.words.iter().chain(self.also.keys());
+        words.any(|known| known.eq_ignore_ascii_case(word))
+    }
 
-impl App {
-    /// The answer to a request in OpenAI's shape, whose task has ended as this view shows it: the sound.
-    pub(crate) async fn sound(
-        &self,
-        (context, task): (Context, TaskId),
-        view: &[u8],
-    ) -> Result<Response, ApiError> {
-        let credits = Ended::paid(view, || not_yet(task))?;
-        let request = file::output(Some(context), task, 0);
-        // It is made and paid for: no program may ask for it again by itself.
-        let sound = file::serve(self, &HeaderMap::new(), File::Output(request)).await;
-        let mut sound = sound.map_err(|_| not_yet(task))?;
-        put(sound.headers_mut(), "x-aio-cost-credits", credits.get());
-        Ok(sound)
+    /// What completes "`voice` must be …".
+    fn told(&self) -> String {
+        let words = self.words.join(", ");
+        if self.also.is_empty() {
+            format!("one of {words}")
+        } else {
+            format!(
+                "one of {words}, or a word that means one of them: GET /api/v1/audio/voices lists all"
+            )
+        }
     }
 }
 
@@ -216,88 +294,4 @@ pub(crate) fn not_yet(task: TaskId) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// The task's request, or what is wrong; nothing where it is not asked in OpenAI's shape.
-    fn asked(body: &Value) -> Option<Value> {
-        let catalogue = Catalogue::built_in().unwrap();
-        match read(&catalogue, body.to_string().as_bytes()) {
-            Ok(asked) => asked.map(|asked| serde_json::from_slice(&asked.body).unwrap()),
-            Err(error) => Some(json!(error.fault().message)),
-        }
-    }
-
-    #[test]
-    fn an_input_becomes_a_line_of_a_dialogue() {
-        let plain = json!({"model": "elevenlabs-v3", "input": "Hi \"you\""});
-        for (more, becomes) in [
-            (json!({}), json!({"dialogue": [{"text": "Hi \"you\""}]})),
-            (
-                json!({"voice": "alloy", "response_format": "mp3", "speed": 1.0, "stream_format": "audio", "instructions": null}),
-                json!({"dialogue": [{"text": "Hi \"you\"", "voice": "alloy"}]}),
-            ),
-            (
-                json!({"voice": {"id": "Sarah"}, "stability": 1, "user": "u"}),
-                json!({"dialogue": [{"text": "Hi \"you\"", "voice": "Sarah"}], "stability": 1, "user": "u"}),
-            ),
-            (
-                json!({"instructions": "slowly"}),
-                json!({"dialogue": [{"text": "Hi \"you\""}], "instructions": "slowly"}),
-            ),
-        ] {
-            let mut body = plain.clone();
-            body.as_object_mut()
-                .unwrap()
-                .extend(more.as_object().unwrap().clone());
-            let mut expected = becomes;
-            expected["model"] = json!("elevenlabs-v3");
-            assert_eq!(asked(&body), Some(expected), "{more}");
-        }
-        for other in [
-            json!({"model": "elevenlabs-v3", "dialogue": [{"text": "input"}]}),
-            json!({"model": "elevenlabs-v3", "dialogue": [{"text": "a"}], "input": "b"}),
-            json!({"input": null}),
-            json!(["input"]),
-        ] {
-            assert_eq!(asked(&other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_made_is_said() {
-        for (more, told) in [
-            (
-                json!({"input": ""}),
-                "input must be a text of 1 to 5000 characters",
-            ),
-            (
-                json!({"input": 7}),
-                "input must be a text of 1 to 5000 characters",
-            ),
-            (json!({"voice": "nobody"}), "voice must be one of Sarah, "),
-            (json!({"voice": 7}), "voice must be one of Sarah, "),
-            (
-                json!({"response_format": "opus"}),
-                "response_format must be mp3: nothing else is made",
-            ),
-            (
-                json!({"stream_format": "sse"}),
-                "stream_format must be audio",
-            ),
-            (
-                json!({"speed": 1.5}),
-                "speed must be 1: these voices have their own",
-            ),
-        ] {
-            let mut body = json!({"model": "elevenlabs-v3", "input": "Hi"});
-            body.as_object_mut()
-                .unwrap()
-                .extend(more.as_object().unwrap().clone());
-            let said = asked(&body).unwrap();
-            assert!(said.as_str().unwrap().starts_with(told), "{said}");
-        }
-    }
-}
+mod tests;

@@ -106,9 +106,11 @@ pub(crate) struct Deleted {
 }
 
 /// Why no more of an upload is sent on.
-enum Stop {
+pub(super) enum Stop {
     /// It is wrong.
     Wrong(ApiError),
+    /// Its file has more bytes than it may have.
+    TooLarge,
     /// Media takes no more of it, and says why.
     Refused,
 }
@@ -235,20 +237,12 @@ pub(crate) async fn delete(
     shown(&deleted)
 }
 
-/// Sends an upload on to media. Whoever of the two has enough first, ends it.
+/// Sends an upload on to media.
 async fn take(
     app: &App,
     (context, announced): (Context, Option<usize>),
     form: Form<'_>,
 ) -> Result<File, ApiError> {
-    let limits = &app.config.limits;
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let budget = limits
-        .bodies
-        .upload_timeout
-        .saturating_add(limits.deadlines.submit);
-    let mut files = app.clients.files.clone();
-    let mut answer = pin!(files.upload(rpc::request(receiver, budget)));
     let head = UploadHead {
         context: Some(context),
         file_id: chassis::mint::<ids::File>().to_vec().into(),
@@ -258,15 +252,45 @@ async fn take(
             .and_then(|most| u64::try_from(most).ok())
             .unwrap_or(0),
     };
-    let sending = send(form, head, sender);
-    let answered = tokio::select! {
-        sent = sending => match sent {
+    let (file, ()) = upload(app, |sender| send(form, head, sender)).await?;
+    Ok(file)
+}
+
+/// Has a file sent to media, which is not kept before its end has come; and what else came with it. Whoever of the two has enough first,
+/// ends it.
+pub(super) async fn upload<T, S>(
+    app: &App,
+    send: impl FnOnce(mpsc::Sender<UploadPart>) -> S,
+) -> Result<(File, T), ApiError>
+where
+    S: Future<Output = Result<T, Stop>>,
+{
+    let limits = &app.config.limits;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let budget = limits
+        .bodies
+        .upload_timeout
+        .saturating_add(limits.deadlines.submit);
+    let mut files = app.clients.files.clone();
+    let mut answer = pin!(files.upload(rpc::request(receiver, budget)));
+    let mut sending = pin!(send(sender));
+    let (answered, sent) = tokio::select! {
+        sent = &mut sending => match sent {
             Err(Stop::Wrong(error)) => return Err(error),
-            Ok(()) | Err(Stop::Refused) => answer.await,
+            Ok(_) | Err(Stop::Refused | Stop::TooLarge) => (answer.await, sent),
         },
-        answered = &mut answer => answered,
+        // What is kept has been sent whole.
+        answered = &mut answer => {
+            let file = answered?;
+            (Ok(file), sending.await)
+        }
     };
-    Ok(answered?.into_inner())
+    let file = answered?.into_inner();
+    let sent = sent.map_err(|stop| match stop {
+        Stop::Wrong(error) => error,
+        Stop::TooLarge | Stop::Refused => ApiError::internal(),
+    });
+    Ok((file, sent?))
 }
 
 /// Reads the form, and sends its file as it comes. Fields may come in any order.
@@ -284,7 +308,7 @@ async fn send(
                 let head = head
                     .take()
                     .ok_or_else(|| invalid(form::FILE, "be given once"))?;
-                send_file((&form, field), head, &mut sender).await?;
+                send_file((&form, field), (head, usize::MAX), &mut sender).await?;
             }
             PURPOSE => once(&form, field, (&mut purpose, PURPOSE)).await?,
             ANCHOR => once(&form, field, (&mut anchor, ANCHOR)).await?,
@@ -301,6 +325,7 @@ async fn send(
     let end = UploadEnd {
         purpose,
         expires_after,
+        briefly: false,
     };
     push(&mut sender, Part::End(end)).await
 }
@@ -317,9 +342,10 @@ async fn once(
     }
 }
 
-async fn send_file(
+/// Sends a file of at most so many bytes.
+pub(super) async fn send_file(
     (form, mut field): (&Form<'_>, Field<'_>),
-    head: UploadHead,
+    (head, most): (UploadHead, usize),
     sender: &mut mpsc::Sender<UploadPart>,
 ) -> Result<(), Stop> {
     let filename = field.file_name().unwrap_or_default().to_owned();
@@ -331,7 +357,9 @@ async fn send_file(
         return Err(invalid(form::FILE, &allowed).into());
     }
     push(sender, Part::Head(UploadHead { filename, ..head })).await?;
+    let mut left = most;
     while let Some(mut data) = form.piece(&mut field).await? {
+        left = left.checked_sub(data.len()).ok_or(Stop::TooLarge)?;
         // However much came at once, a message is no longer than it may be.
         while !data.is_empty() {
             let piece = data.split_to(data.len().min(LARGEST_PIECE));
@@ -341,7 +369,7 @@ async fn send_file(
     Ok(())
 }
 
-async fn push(sender: &mut mpsc::Sender<UploadPart>, part: Part) -> Result<(), Stop> {
+pub(super) async fn push(sender: &mut mpsc::Sender<UploadPart>, part: Part) -> Result<(), Stop> {
     let part = UploadPart { part: Some(part) };
     sender.send(part).await.map_err(|_gone| Stop::Refused)
 }
@@ -389,11 +417,11 @@ fn parse(id: &str) -> Result<FileId, ApiError> {
     FileId::parse(id).ok_or_else(unknown)
 }
 
-fn missing(param: &str) -> ApiError {
+pub(super) fn missing(param: &str) -> ApiError {
     Fault::from_problems(vec![Problem::missing(param)]).into()
 }
 
-fn invalid(param: &str, allowed: &str) -> ApiError {
+pub(super) fn invalid(param: &str, allowed: &str) -> ApiError {
     Fault::from_problems(vec![Problem::invalid(param, allowed)]).into()
 }
 

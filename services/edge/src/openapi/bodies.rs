@@ -147,14 +147,52 @@ pub(super) struct SpeechRequest {
     input: String,
     /// A voice's name, or an object with its `id`.
     voice: Option<Value>,
-    /// `mp3`: nothing else is made.
+    /// One of the model's own, usually `mp3`; `pcm`, of a model that has `wav`: its samples alone, 24 000 a second, of 16 bits, one channel.
     response_format: Option<String>,
-    /// 1: voices have their own speed.
+    /// 0.25 to 4, of a model that has `speed`; 1 of any other.
     speed: Option<f64>,
-    /// `audio`.
+    /// Of a model that has them: how it is said.
+    instructions: Option<String>,
+    /// `audio`: the sound itself. `sse`: piece by piece, in `speech.audio.delta` events in base64, and a `speech.audio.done` at its end.
     stream_format: Option<String>,
     user: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
+}
+
+/// OpenAI's fields for transcripts. With `response_format` or `stream` the answer is in OpenAI's shape.
+#[derive(ToSchema)]
+pub(super) struct TranscriptOptions {
+    /// `json` or `text` alone: event by event, once all is heard.
+    stream: Option<bool>,
+    /// `verbose_json` alone: `word`, `segment` or both.
+    timestamp_granularities: Option<Vec<String>>,
+}
+
+/// A form with a recording: answered in OpenAI's shape with what is said in it, once that is heard.
+#[derive(ToSchema)]
+pub(super) struct TranscriptionForm {
+    /// The recording's bytes: a sound or a film.
+    #[schema(format = Binary)]
+    file: String,
+    #[schema(example = "whisper-1")]
+    model: String,
+    /// What is spoken, as ISO 639-1 has it; where it is left out, the model finds out.
+    language: Option<String>,
+    /// Words that may well be said, and how they are written.
+    prompt: Option<String>,
+    /// `json`, `text`, `srt`, `vtt` or `verbose_json`, as far as the model has it.
+    response_format: Option<String>,
+    temperature: Option<f64>,
+    /// With `verbose_json`: `word`, `segment` or both.
+    #[schema(rename = "timestamp_granularities[]")]
+    granularities: Option<Vec<String>>,
+    /// Event by event, once all is heard.
+    stream: Option<bool>,
+    /// Scribe alone: tell voices apart.
+    diarize: Option<bool>,
+    /// Scribe alone: tell what else is heard, such as laughter.
+    tag_audio_events: Option<bool>,
+    user: Option<String>,
 }
 
 /// A form with a file.

@@ -2,7 +2,7 @@
 
 use domain::{
     Catalogue,
-    catalogue::{Category, Model, Param, ParamType},
+    catalogue::{Category, Longer, Medium, Model, Param, ParamType},
 };
 use utoipa::openapi::{
     ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, SchemaFormat, Type,
@@ -11,14 +11,13 @@ use utoipa::openapi::{
 };
 
 use super::{
-    bodies::{ImageOptions, SpeechRequest, Tags, TaskOptions},
-    shapes::{self, Shapes},
+    bodies::{ImageOptions, Tags, TaskOptions, TranscriptOptions},
+    shapes::Shapes,
+    speech,
 };
 
 /// The parameter whose words are models within a model.
-const VARIANT: &str = "model";
-/// The route that takes OpenAI's request as well.
-const SPEECH: &str = "audio/speech";
+pub(super) const VARIANT: &str = "model";
 
 /// The schema's name. Of a slug, what may not stand in one (OpenAPI 3.1, components) is written as its number.
 pub(super) fn name(model: &Model) -> String {
@@ -33,9 +32,12 @@ pub(super) fn name(model: &Model) -> String {
 pub(super) const fn is_of_tasks(model: &Model) -> bool {
     match model.category {
         Category::Chat | Category::Embedding => false,
-        Category::Image | Category::Video | Category::Music | Category::Speech | Category::Tool => {
-            true
-        }
+        Category::Image
+        | Category::Video
+        | Category::Music
+        | Category::Speech
+        | Category::Transcription
+        | Category::Tool => true,
     }
 }
 
@@ -47,8 +49,8 @@ pub(super) fn of_route(catalogue: &Catalogue, route: &str, shapes: &mut Shapes) 
         let schema = request(model, shapes);
         one_of = one_of.item(shapes.put(&name(model), schema));
     }
-    if route == SPEECH {
-        one_of = one_of.item(shapes::of::<SpeechRequest>(shapes));
+    if route == speech::ROUTE {
+        one_of = one_of.item(speech::other(catalogue, shapes));
     }
     one_of.into()
 }
@@ -78,11 +80,15 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
     if model.category == Category::Image {
         common.push(shapes.fields_of::<ImageOptions>());
     }
+    if model.category == Category::Transcription {
+        common.push(shapes.fields_of::<TranscriptOptions>());
+    }
     for (field, schema) in common.into_iter().flatten() {
         if !model.params.iter().any(|param| param.name == field) {
             object = object.property(field, schema);
         }
     }
+    object = speech::added(model, object);
     if !model.rules.is_empty() {
         let rules = ExtensionsBuilder::new().add("x-rules", serde_json::json!(model.rules));
         object = object.extensions(Some(rules.build()));
@@ -92,7 +98,7 @@ fn request(model: &Model, shapes: &mut Shapes) -> RefOr<Schema> {
 }
 
 /// What a model is called: its own name first.
-fn names(model: &Model) -> Vec<&str> {
+pub(super) fn names(model: &Model) -> Vec<&str> {
     let own = std::iter::once(&model.slug).chain(&model.aliases);
     own.map(String::as_str)
         .chain(model.variants().map(|(name, _)| name))
@@ -111,7 +117,7 @@ fn about(model: &Model) -> String {
     )
 }
 
-fn words<'a>(values: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
+pub(super) fn words<'a>(values: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(values))
@@ -130,7 +136,7 @@ fn schema(param: &Param) -> RefOr<Schema> {
         ParamType::Text { min, max } => ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(*min))
-            .max_length(Some(*max))
+            .max_length((param.longer == Longer::Refused).then_some(*max))
             .default(default)
             .into(),
         ParamType::Choice { values, also } => {
@@ -146,8 +152,8 @@ fn schema(param: &Param) -> RefOr<Schema> {
             .into(),
         ParamType::Number { min, max } => ObjectBuilder::new()
             .schema_type(Type::Number)
-            .minimum(Some(*min))
-            .maximum(Some(*max))
+            .minimum(Some(bound(min)))
+            .maximum(Some(bound(max)))
             .default(default)
             .into(),
         ParamType::Boolean => ObjectBuilder::new()
@@ -169,7 +175,8 @@ fn schema(param: &Param) -> RefOr<Schema> {
         } => ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(format!(
-                "The id of an uploaded file: a sound of {min} to {max} seconds."
+                "{} of {min} to {max} seconds: the id of an uploaded file, or a URL where its seconds are not what is paid for.",
+                param.kind.unwrap_or(Medium::Audio).name()
             )))
             .into(),
         ParamType::Urls { min, max } => ArrayBuilder::new()
@@ -185,6 +192,13 @@ fn schema(param: &Param) -> RefOr<Schema> {
             .default(default)
             .into(),
     }
+}
+
+fn bound(number: &serde_json::Number) -> utoipa::Number {
+    let real = || number.as_f64().unwrap_or_default().into();
+    number
+        .as_i64()
+        .map_or_else(real, |number| whole(number).into())
 }
 
 fn whole(bound: i64) -> isize {

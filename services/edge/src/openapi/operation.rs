@@ -14,10 +14,10 @@ use super::{
     answers::{AnthropicError, Error, Task},
     models,
     shapes::{self, Shape, Shapes},
-    table::{Doc, Gives, Query, Takes},
+    table::{Doc, Gives, Made, Query, Takes},
 };
 use crate::{
-    http::{images::Pictures, media::Accepted},
+    http::{images::Pictures, media::Accepted, transcriptions::Told},
     router::Access,
 };
 
@@ -29,6 +29,7 @@ const JSON: &str = "application/json";
 /// The word of an envelope, and that of Suno's routes for pictures.
 const MESSAGE: &str = "message";
 const MSG: &str = "msg";
+const FORM: &str = "multipart/form-data";
 const EVENTS: &str = "text/event-stream";
 /// Whatever the file is.
 const BYTES: &str = "*/*";
@@ -145,10 +146,7 @@ fn parameters(doc: &Doc) -> Vec<Parameter> {
     });
     let wait = matches!(
         doc.gives,
-        Gives::Accepted
-            | Gives::AcceptedAs(..)
-            | Gives::AcceptedOrPictures
-            | Gives::AcceptedOrSound
+        Gives::Accepted | Gives::AcceptedAs(..) | Gives::AcceptedOr(_)
     )
     .then(|| {
         let parameter = parameter("Prefer", ParameterIn::Header);
@@ -184,9 +182,9 @@ fn body(doc: &Doc, catalogue: &Catalogue, shapes: &mut Shapes) -> Option<Request
         Takes::Nothing => return None,
         Takes::Json(shape) => (JSON, shape(shapes), Required::True),
         Takes::Perhaps(shape) => (JSON, shape(shapes), Required::False),
-        Takes::Form(shape) => ("multipart/form-data", shape(shapes), Required::True),
+        Takes::Form(shape) => (FORM, shape(shapes), Required::True),
         Takes::Anything => (JSON, ObjectBuilder::new().into(), Required::True),
-        Takes::Models => {
+        Takes::Models | Takes::ModelsOrForm(_) => {
             let route = doc.path.trim_start_matches('/');
             (
                 JSON,
@@ -195,8 +193,11 @@ fn body(doc: &Doc, catalogue: &Catalogue, shapes: &mut Shapes) -> Option<Request
             )
         }
     };
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let body = RequestBodyBuilder::new().content(content_type, content);
+    let content = |schema| ContentBuilder::new().schema(Some(schema)).build();
+    let mut body = RequestBodyBuilder::new().content(content_type, content(schema));
+    if let Takes::ModelsOrForm(shape) = doc.takes {
+        body = body.content(FORM, content(shape(shapes)));
+    }
     Some(body.required(Some(required)).build())
 }
 
@@ -216,8 +217,11 @@ fn responses(
             json(enveloped(shape(shapes))).content("text/csv", text()),
         )],
         Gives::Accepted => accepted(shapes, None),
-        Gives::AcceptedOrPictures => accepted(shapes, Some(shapes::of::<Pictures>)),
-        Gives::AcceptedOrSound => sounding(accepted(shapes, None)),
+        Gives::AcceptedOr(Made::Pictures) => accepted(shapes, Some(shapes::of::<Pictures>)),
+        Gives::AcceptedOr(Made::Sound) => sounding(accepted(shapes, None)),
+        Gives::AcceptedOr(Made::Transcript) => {
+            transcribing(accepted(shapes, Some(shapes::of::<Told<'_>>)))
+        }
         Gives::AcceptedAs(taken, stands) => vec![
             ("202", json(around(taken(shapes), MSG))),
             ("200", json(around(stands(shapes), MSG))),
@@ -266,10 +270,30 @@ fn accepted(shapes: &mut Shapes, pictures: Option<Shape>) -> Vec<(&'static str, 
 fn sounding(answers: Vec<(&'static str, ResponseBuilder)>) -> Vec<(&'static str, ResponseBuilder)> {
     let answers = answers.into_iter();
     let sounding = answers.map(|(status, answer)| match status {
-        "200" => (status, answer.content("audio/*", binary())),
+        "200" => {
+            let answer = answer.content("audio/*", binary());
+            (status, answer.content(EVENTS, text()))
+        }
         _ => (status, answer),
     });
     sounding.collect()
+}
+
+/// Where what is said may be the answer, as a text.
+fn transcribing(
+    answers: Vec<(&'static str, ResponseBuilder)>,
+) -> Vec<(&'static str, ResponseBuilder)> {
+    let texts = |(status, answer): (&'static str, ResponseBuilder)| match status {
+        "200" => {
+            let kinds = ["text/plain", "application/x-subrip", "text/vtt", EVENTS];
+            let answer = kinds
+                .into_iter()
+                .fold(answer, |answer, kind| answer.content(kind, text()));
+            (status, answer)
+        }
+        _ => (status, answer),
+    };
+    answers.into_iter().map(texts).collect()
 }
 
 fn one_of(schemas: [RefOr<Schema>; 2]) -> RefOr<Schema> {

@@ -9,11 +9,11 @@ use super::{
     answers::{ChatCompletion, Embeddings, Message, Model, ModelList, Response, Task, TokenCount},
     bodies::{
         ChatRequest, CountTokensRequest, EmbeddingsRequest, MessagesRequest, QuoteRequest,
-        ResponsesRequest, UploadForm,
+        ResponsesRequest, TranscriptionForm, UploadForm,
     },
     shapes::{self, Shape},
 };
-use crate::http::{cover, lyrics, music, quote, responses, uploads};
+use crate::http::{cover, lyrics, music, quote, responses, uploads, voices};
 
 /// What is told of a route.
 pub(super) struct Doc {
@@ -44,6 +44,8 @@ pub(super) enum Takes {
     Anything,
     /// One of the requests of the route's models.
     Models,
+    /// The same, or a form.
+    ModelsOrForm(Shape),
 }
 
 /// What a route gives when all is well.
@@ -63,16 +65,24 @@ pub(super) enum Gives {
     Table(Shape),
     /// A task.
     Accepted,
-    /// A task, or pictures in OpenAI's shape.
-    AcceptedOrPictures,
-    /// A task, or the sound itself.
-    AcceptedOrSound,
+    /// A task, or what it made, as OpenAI answers.
+    AcceptedOr(Made),
     /// A task, and how it stands, in the envelope of Suno's routes for pictures.
     AcceptedAs(Shape, Shape),
     /// A task, event by event.
     Events,
     /// A file.
     Bytes,
+}
+
+/// What is given in the place of a task, to who asks as one asks OpenAI.
+#[derive(Clone, Copy)]
+pub(super) enum Made {
+    Pictures,
+    /// The sound itself.
+    Sound,
+    /// What is said in a recording, in one of several shapes.
+    Transcript,
 }
 
 const PAGE: [Query; 2] = [
@@ -194,9 +204,16 @@ fn submit(path: &'static str, summary: &'static str) -> Doc {
 fn submits() -> Vec<Doc> {
     vec![
         submit("/images/generations", "Submits a task that makes pictures")
-            .gives(Gives::AcceptedOrPictures),
+            .gives(Gives::AcceptedOr(Made::Pictures)),
         submit("/videos/generations", "Submits a task that makes a video"),
-        submit("/audio/speech", "Submits a task that speaks a text").gives(Gives::AcceptedOrSound),
+        submit("/audio/speech", "Submits a task that speaks a text")
+            .gives(Gives::AcceptedOr(Made::Sound)),
+        submit(
+            "/audio/transcriptions",
+            "What is said in a recording, by OpenAI's API, or a task that finds it out",
+        )
+        .takes(Takes::ModelsOrForm(shapes::of::<TranscriptionForm>))
+        .gives(Gives::AcceptedOr(Made::Transcript)),
         submit(
             "/videos/tools/bg-remover",
             "Submits a task that removes a video's background",
@@ -338,6 +355,13 @@ fn models() -> Vec<Doc> {
             "A model, by its name or another name of it",
         )
         .gives(Gives::Bare("200", shapes::of::<Model>)),
+        row(
+            Method::GET,
+            "/audio/voices",
+            "The voices of the models that speak",
+        )
+        .query(const { &[Query("model", "Of this model.")] })
+        .gives(Gives::Page("200", shapes::of::<voices::Voice<'_>>)),
         row(Method::GET, "/openapi.json", "This document").gives(Gives::Bare("200", anything)),
         row(
             Method::POST,

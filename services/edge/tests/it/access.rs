@@ -12,6 +12,10 @@ use crate::house::{House, read, refusal};
 const FORM: &str = "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nvision\r\n--b\r\n\
     content-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhi\r\n--b--\r\n";
 
+/// A form with a recording.
+const RECORDING: &str = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\n\
+    content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nhi\r\n--b--\r\n";
+
 /// One call of every route: how the table writes it, and a body.
 const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/", ""),
@@ -49,6 +53,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/audio/music/upload-cover/status", ""),
     ("POST", "/audio/music/timestamped-lyrics", "{}"),
     ("POST", "/audio/speech", "{}"),
+    ("POST", "/audio/transcriptions", RECORDING),
+    ("GET", "/audio/voices", ""),
     ("POST", "/images/tools/remove-bg", "{}"),
     ("POST", "/images/tools/upscale", "{}"),
     ("POST", "/images/tools/face-swap", "{}"),
@@ -178,7 +184,7 @@ fn filled(house: &House, path: &str) -> String {
 /// A call without a key.
 fn call(house: &House, method: &Method, path: &str, body: &'static str) -> RequestBuilder {
     let request = house.request(method.clone(), path).body(body);
-    if body == FORM {
+    if [FORM, RECORDING].contains(&body) {
         request.header("content-type", "multipart/form-data; boundary=b")
     } else {
         request

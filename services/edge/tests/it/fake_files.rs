@@ -46,6 +46,12 @@ impl Drop for Coming {
     }
 }
 
+impl Shelf {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
 impl FakeFiles {
     pub(crate) fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
         self.0.lock().unwrap()

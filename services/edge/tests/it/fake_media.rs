@@ -10,10 +10,22 @@ use tonic::{Request, Response, Status};
 
 use crate::fakes::{FakeMedia, OUTPUT, Streamed, quote};
 
-/// The end of the route whose tasks end at once, and what they make.
-const TIMED: &str = "/timestamped-lyrics";
+/// The ends of the routes whose tasks end at once, and what they make: a transcript as well.
+const TIMED: [&str; 2] = ["/timestamped-lyrics", "/transcriptions"];
 pub(crate) const LYRICS: &[u8] =
     br#"{"text":"la","lyricParams":[{"text":"la","start":1.5,"end":2,"type":"lyric"}],"waveform":[0.5]}"#;
+
+/// What a request says whose result nobody can read, and one whose task does not say what was asked.
+const UNREADABLE: &str = "unreadable";
+const UNSEEN: &str = "unseen";
+
+fn says(body: &[u8], word: &str) -> bool {
+    String::from_utf8_lossy(body).contains(word)
+}
+
+fn ends_at_once(route: &str) -> bool {
+    TIMED.iter().any(|end| route.ends_with(end))
+}
 
 impl FakeMedia {
     /// From now on there is the task that was submitted.
@@ -24,12 +36,16 @@ impl FakeMedia {
             account_id: context.account_id,
             mode: context.mode,
             version: 1,
-            terminal: submit.route.ends_with(TIMED),
-            view: if submit.route.ends_with(TIMED) {
-                Bytes::from_static(br#"{"error":null,"consumed_credits":2}"#)
+            terminal: ends_at_once(&submit.route),
+            view: Bytes::from_static(if !ends_at_once(&submit.route) {
+                br#"{"v":1}"#
+            } else if says(&submit.body, UNREADABLE) {
+                br#"{"consumed_credits":2,"error":null,"request":{"seconds":3}}"#
+            } else if says(&submit.body, UNSEEN) {
+                br#"{"error":null,"consumed_credits":2}"#
             } else {
-                Bytes::from_static(br#"{"v":1}"#)
-            },
+                br#"{"error":null,"consumed_credits":2,"request":{"seconds":3}}"#
+            }),
         };
         let id = TaskId::from_slice(&submit.task_id).unwrap();
         self.0.tasks.lock().unwrap().insert(id, task);
@@ -78,7 +94,7 @@ impl media::media_server::Media for FakeMedia {
                 .clone(),
             replayed: before.is_some(),
         };
-        if request.body.as_ref() == b"known" || request.route.ends_with(TIMED) {
+        if request.body.as_ref() == b"known" || ends_at_once(&request.route) {
             self.know(&request);
         }
         submits.push(request);

@@ -36,5 +36,6 @@ mod redis;
 mod responses;
 mod shapes;
 mod tasks;
+mod transcriptions;
 mod uploads;
 mod usage;

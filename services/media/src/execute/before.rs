@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use upstream::Class;
 
-use super::{Candidate, runs};
+use super::{Candidate, most_attempts, runs};
 use crate::{
     Error, Media,
     store::attempt::{Outcome, Run},
@@ -23,6 +23,8 @@ pub(crate) struct Before {
     refused: HashSet<String>,
     /// Whether somebody has failed it for what it asks for, and nobody for anything else.
     is_wrong: bool,
+    /// Whether somebody would not have it for what it asks for.
+    is_refused_as_wrong: bool,
 }
 
 // === impl Before ===
@@ -33,7 +35,7 @@ impl Before {
         if task.attempts <= 1 {
             return Ok(Self::default());
         }
-        let left = media.config.max_attempts.saturating_sub(task.attempts);
+        let left = most_attempts(media, task).saturating_sub(task.attempts);
         Ok(Self::read(&runs(media, task).await?, left))
     }
 
@@ -51,6 +53,7 @@ impl Before {
                 before.is_wrong |= is_wrong;
                 is_another_reason |= !is_wrong;
             } else if run.outcome == Outcome::Refused.as_str() {
+                before.is_refused_as_wrong |= run.reason == Class::Invalid.as_str();
                 if is_passing(&run.reason) {
                     before.refused.remove(&run.provider);
                 } else {
@@ -77,10 +80,22 @@ impl Before {
         self.is_wrong
     }
 
+    /// Whether somebody has found something wrong with it, without having had it.
+    pub(super) const fn is_refused_as_wrong(&self) -> bool {
+        self.is_refused_as_wrong
+    }
+
+    /// Whether who costs more than he brings may be asked: what was the matter so far was nothing of the task's own. A job that failed may have failed
+    /// for what it was given, whatever was said.
+    fn may_cost(&self) -> bool {
+        !self.has_failures() && !self.is_refused_as_wrong
+    }
+
     /// Those that are asked now. Of those that have refused it, none is as long as somebody else is left: it would say the same again.
     pub(super) fn left<'a>(&self, mut all: Vec<Candidate<'a>>) -> Vec<Candidate<'a>> {
         let provider = |candidate: &Candidate<'a>| candidate.route.provider.as_str();
         all.retain(|candidate| !self.failed.contains(provider(candidate)));
+        all.retain(|candidate| !candidate.route.costly || self.may_cost());
         let has_refused = |candidate: &Candidate<'a>| self.refused.contains(provider(candidate));
         if !all.iter().all(has_refused) {
             all.retain(|candidate| !has_refused(candidate));
@@ -127,6 +142,25 @@ mod tests {
         };
         assert_eq!(names(0), ["empty", "picky"]);
         assert_eq!(names(-1), ["busy", "empty", "mended", "picky"]);
+    }
+
+    #[test]
+    fn who_costs_more_than_he_brings_is_asked_where_nothing_is_wrong_with_the_task() {
+        for (outcome, class, may_cost) in [
+            (Outcome::Refused, Class::Overloaded, true),
+            (Outcome::Refused, Class::Balance, true),
+            (Outcome::Refused, Class::Invalid, false),
+            (Outcome::Failed, Class::Invalid, false),
+            (Outcome::Failed, Class::Overloaded, false),
+        ] {
+            let runs = [
+                run("one", outcome, class),
+                run("other", Outcome::Refused, Class::NotSent),
+            ];
+            let before = Before::read(&runs, 1);
+            assert_eq!(before.may_cost(), may_cost, "{outcome:?} {class}");
+        }
+        assert!(Before::default().may_cost());
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chassis::clock::micros;
-use domain::charge::Ending;
+use domain::{catalogue::ProviderRoute, charge::Ending};
 use proto::code;
 use tracing::warn;
 use upstream::{Class, Failure, Verdict};
 
-use super::{Before, candidates};
+use super::{Before, candidates, most_attempts};
 use crate::{
     Error, Media,
     finish::Failed,
@@ -60,8 +60,24 @@ enum Coming {
 // === impl Untaken ===
 
 impl<'a> Untaken<'a> {
+    /// Whether a row is passed over in this step.
+    pub(super) fn passes_over(&self, route: &ProviderRoute) -> bool {
+        self.is_past(&route.provider) || route.costly && !self.is_outage()
+    }
+
+    /// Whether those that were to be asked can serve nobody now. None has found something wrong with the task, or asks only for patience.
+    fn is_outage(&self) -> bool {
+        let is_away = |failure: &Failure| {
+            use Class::{Auth, Balance, Gone, NotSent, Overloaded};
+            let class = failure.class();
+            [Auth, Balance, Gone, NotSent, Overloaded].contains(&class)
+        };
+        let are_away = self.refusals.iter().all(is_away);
+        are_away && self.unfit.is_none() && self.full.is_empty() && self.passed.is_empty()
+    }
+
     /// Whether a provider is not asked again in this step.
-    pub(super) fn is_past(&self, provider: &str) -> bool {
+    fn is_past(&self, provider: &str) -> bool {
         let past = [&self.full, &self.settled, &self.passed];
         past.into_iter().any(|names| names.contains(&provider))
     }
@@ -184,6 +200,10 @@ fn nobody(media: &Media, task: &Task, (filled, before): (&Filled, &Before)) -> F
     if before.is_wrong() {
         return wrong();
     }
+    if !before.has_failures() && before.is_refused_as_wrong() {
+        // Who is left costs more than he brings.
+        return wrong();
+    }
     if before.has_failures() {
         return Failed::of(Ending::Overloaded, code::UPSTREAM_FAILED);
     }
@@ -225,7 +245,7 @@ async fn put_back_or_fail(
         return Ok(());
     };
     let found = Finding::failed(Outcome::Refused, last.class().as_str());
-    let left = media.config.max_attempts.saturating_sub(task.attempts);
+    let left = most_attempts(media, &task).saturating_sub(task.attempts);
     match coming(refusals, others, left) {
         Coming::Back(asked) => put_back(media, task, asked, found).await,
         Coming::Never => media.fail(task, why, found).await.map(drop),
@@ -330,6 +350,33 @@ mod tests {
         let past = ["crowded", "late", "no room", "unfit"].map(|name| untaken.is_past(name));
         assert_eq!(past, [true, true, true, false]);
         assert!(untaken.full.is_empty(), "none is stood in line for");
+    }
+
+    #[test]
+    fn who_costs_more_than_he_brings_is_asked_where_others_can_serve_nobody() {
+        let may_cost = |note: fn(&mut Untaken<'static>)| {
+            let mut untaken = Untaken::default();
+            untaken.note_refusal("down", refusal(Class::Overloaded));
+            untaken.note_refusal("empty", refusal(Class::Balance));
+            note(&mut untaken);
+            untaken.is_outage()
+        };
+        assert!(may_cost(|_| ()));
+        assert!(may_cost(
+            |untaken| untaken.note_refusal("away", refusal(Class::NotSent))
+        ));
+        assert!(!may_cost(
+            |untaken| untaken.note_refusal("picky", refusal(Class::Invalid))
+        ));
+        assert!(!may_cost(
+            |untaken| untaken.note_refusal("patient", refusal(Class::RateLimited))
+        ));
+        assert!(!may_cost(|untaken| untaken.note_unfit(
+            "unfit",
+            Failure::unsupported("image", "too large")
+        )));
+        assert!(!may_cost(|untaken| untaken.note_full("full")));
+        assert!(!may_cost(|untaken| untaken.note_crowded("crowded")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Room, data, data_url, look, owner, there};
 use crate::{
     Error, Media,
     execute::left,
-    inline_room::UNIT,
+    inline_room::{Holds, UNIT},
     measure::{self, HEAD_BYTES},
     task::{Request, Task},
 };
@@ -69,9 +69,14 @@ pub(crate) async fn fetched(
     let uploads = &media.kept.uploads;
     let full = || Ok(Err(Failure::reported(Verdict::of(Class::RateLimited))));
     let is_elsewhere = |wanted: &Wanted<'_>| FileId::parse(wanted.1).is_none();
-    let most = uploads.limits.inline_bytes;
+    let (is_elsewhere, limits) = (wanted.iter().any(is_elsewhere), &uploads.limits);
+    let most = if is_elsewhere {
+        limits.inline_bytes
+    } else {
+        limits.most_given()
+    };
     // Somebody's slow server holds up nobody else.
-    let place = if wanted.iter().any(is_elsewhere) {
+    let place = if is_elsewhere {
         match uploads.fetch(owner(task)).zip(uploads.fetch_room(most)) {
             None => return full(),
             place => place,
@@ -79,15 +84,21 @@ pub(crate) async fn fetched(
     } else {
         None
     };
-    // Nobody knows how many bytes they are before they are there.
-    let mut room = match whole(most.saturating_sub(inside)) {
+    let left = most.saturating_sub(inside);
+    // Nobody knows how many bytes there are elsewhere before they are here.
+    let needed = if is_elsewhere {
+        whole(left)
+    } else {
+        named(media, task, &wanted).await?.min(left)
+    };
+    let mut room = match needed {
         0 => None,
-        bytes => match uploads.inline_room(owner(task), bytes) {
+        bytes => match uploads.inline_room(owner(task), (Holds::of(model), bytes)) {
             None => return full(),
             room => room,
         },
     };
-    let bounds = Bounds::of(media, task);
+    let bounds = Bounds::of(media, task, most);
     let (found, bytes) = match find(media, task, &wanted, bounds).await? {
         Ok(found) => found,
         Err(failure) => return Ok(Err(failure)),
@@ -103,6 +114,16 @@ pub(crate) async fn fetched(
     }))
 }
 
+/// How many bytes the files are that a task names, each as often as it is named; what is gone has none.
+async fn named(media: &Media, task: &Task, wanted: &[Wanted<'_>]) -> Result<u64, Error> {
+    let mut bytes = 0_u64;
+    for id in wanted.iter().filter_map(|(_, text)| FileId::parse(text)) {
+        let file = look(media, owner(task), id).await?;
+        bytes = bytes.saturating_add(file.map_or(0, |file| file.bytes));
+    }
+    Ok(bytes)
+}
+
 /// What is left to what a task names: bytes, and time.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
@@ -116,11 +137,11 @@ struct Bounds {
 
 impl Bounds {
     /// All of it together may take so long, and not longer than the task has.
-    fn of(media: &Media, task: &Task) -> Self {
+    fn of(media: &Media, task: &Task, most: u64) -> Self {
         let limits = &media.kept.uploads.limits;
         Self {
-            most: limits.inline_bytes,
-            left: limits.inline_bytes,
+            most,
+            left: most,
             since: Instant::now(),
             time: limits.looks.fetch_timeout.min(left(media, task)),
         }

@@ -13,9 +13,15 @@ macro_rules! file {
     };
 }
 
-fn of(bytes: &[u8]) -> Option<Measures> {
+const BOTH: [By; 2] = [By::Head, By::Count];
+
+fn of(bytes: &[u8], by: By) -> Option<Measures> {
     let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
-    content_type(head).map(|content_type| measure(content_type, Cursor::new(bytes)).unwrap())
+    content_type(head).map(|content_type| measure(content_type, Cursor::new(bytes), by).unwrap())
+}
+
+fn lasts(bytes: &[u8], by: By) -> Option<u64> {
+    of(bytes, by).and_then(|found| found.millis)
 }
 
 /// Every file that is kept, with its type, its size, and how long it lasts.
@@ -36,11 +42,12 @@ fn table() -> Vec<Row> {
         (file!("film.mp4"), "video/mp4", SEEN, Some(2_400)),
         (file!("first.mp4"), "video/mp4", SEEN, Some(2_400)),
         (file!("sounding.mp4"), "video/mp4", SEEN, Some(2_400)),
-        // Made as it goes on, so that nobody has written down how long it became.
-        (file!("fragments.mp4"), "video/mp4", SEEN, None),
+        // Made as it goes on, so that nobody has written down how long it became: its fragments tell.
+        (file!("fragments.mp4"), "video/mp4", SEEN, Some(2_400)),
         (file!("film.mov"), "video/quicktime", SEEN, Some(2_400)),
         (file!("film.webm"), "video/webm", SEEN, Some(2_400)),
-        (file!("live.webm"), "video/webm", SEEN, None),
+        // The same, and its last frame tells.
+        (file!("live.webm"), "video/webm", SEEN, Some(2_400)),
         (file!("sound.m4a"), "audio/mp4", None, Some(1_500)),
         (file!("sound.mp4"), "audio/mp4", None, Some(1_500)),
         (file!("sound.mp3"), "audio/mpeg", None, Some(1_584)),
@@ -49,6 +56,7 @@ fn table() -> Vec<Row> {
         (file!("vorbis.ogg"), "audio/ogg", None, Some(1_500)),
         (file!("opus.ogg"), "audio/ogg", None, Some(1_500)),
         (file!("sound.wav"), "audio/wav", None, Some(250)),
+        (file!("sound.aac"), "audio/aac", None, Some(1_600)),
     ]
 }
 
@@ -59,8 +67,77 @@ fn a_file_is_measured() {
             content_type,
             size,
             millis,
+            // Its index stands behind its pictures.
+            is_opaque: name == "film.mov",
         };
-        assert_eq!(of(bytes), Some(expected), "{name}");
+        for by in BOTH {
+            assert_eq!(of(bytes, by), Some(expected), "{name} {by:?}");
+        }
+    }
+}
+
+/// A file with these bytes in the place of others, which it has once.
+fn with(file: &[u8], name: &[u8], after: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut places = (0..file.len()).filter(|at| file[*at..].starts_with(name));
+    let at = places.next().unwrap() + after;
+    let mut file = file.to_vec();
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+    file
+}
+
+#[test]
+fn a_head_that_says_less_than_there_is_is_not_believed() {
+    let (_, tagged) = file!("sound.mp3");
+    let (_, bare) = file!("bare.mp3");
+    let (_, opus) = file!("opus.ogg");
+    let (_, flac) = file!("sound.flac");
+    let (_, sound) = file!("sound.m4a");
+    let (_, film) = file!("film.mp4");
+    let (_, webm) = file!("film.webm");
+    for (name, file, told, counted) in [
+        ("mp3", [tagged, bare, bare].concat(), 1_584, 4_752),
+        ("ogg", [opus, opus, opus].concat(), 1_500, 4_500),
+        (
+            "flac",
+            with(flac, b"fLaC", 22, &160_u32.to_be_bytes()),
+            10,
+            1_500,
+        ),
+        // A tenth of a second, as the whole has it; its track has more.
+        ("m4a", with(sound, b"mvhd", 20, &[0, 0, 0, 100]), 100, 1_564),
+        ("mp4", with(film, b"mvhd", 20, &[0, 0, 0, 100]), 100, 2_400),
+        (
+            "webm",
+            with(webm, &[0x44, 0x89, 0x88], 3, &100_f64.to_be_bytes()),
+            100,
+            2_400,
+        ),
+    ] {
+        assert_eq!(lasts(&file, By::Head), Some(told), "{name}");
+        assert_eq!(lasts(&file, By::Count), Some(counted), "{name}");
+    }
+    // And neither the whole nor its track: then the samples.
+    let lying = with(film, b"mvhd", 20, &[0, 0, 0, 100]);
+    let lying = with(&lying, b"mdhd", 20, &[0, 0, 0, 100]);
+    assert_eq!(lasts(&lying, By::Count), Some(2_400));
+}
+
+#[test]
+fn what_goes_on_from_something_is_no_longer_for_that() {
+    let (_, film) = file!("fragments.mp4");
+    // Two hours later, in a track whose seconds have 12800 units or so.
+    let places: Vec<usize> = (0..film.len())
+        .filter(|at| film[*at..].starts_with(b"tfdt"))
+        .collect();
+    let mut late = film.to_vec();
+    for at in places {
+        let place = at + 8..at + 16;
+        let begins = u64::from_be_bytes(film[place.clone()].try_into().unwrap());
+        late[place].copy_from_slice(&(begins + 7_200 * 12_800).to_be_bytes());
+    }
+    assert_ne!(late, film);
+    for by in BOTH {
+        assert_eq!(lasts(&late, by), Some(2_400));
     }
 }
 
@@ -70,7 +147,6 @@ fn what_is_neither_picture_nor_video_nor_sound_is_not_kept() {
         file!("picture.gif"),
         file!("film.avi"),
         file!("film.mkv"),
-        file!("sound.aac"),
         ("nothing", b""),
         ("a page", b"<!DOCTYPE html><html>Sorry</html>"),
         ("an answer", br#"{"error": "sorry"}"#),
@@ -79,7 +155,7 @@ fn what_is_neither_picture_nor_video_nor_sound_is_not_kept() {
         ("a text", b"\xff\xfea\0b\0"),
         ("a modern picture", b"\0\0\0\x20ftypavif\0\0\0\0avifmif1"),
     ] {
-        assert_eq!(of(bytes), None, "{name}");
+        assert_eq!(of(bytes, By::Count), None, "{name}");
     }
 }
 
@@ -100,7 +176,8 @@ fn places(bytes: &[u8]) -> impl Iterator<Item = usize> {
 fn a_cut_file_is_kept_with_what_can_be_read_of_it() {
     for ((name, bytes), kind, size, _) in table() {
         for length in places(bytes) {
-            let Some(found) = of(&bytes[..length]) else {
+            let by = BOTH[length % 2];
+            let Some(found) = of(&bytes[..length], by) else {
                 assert!(length < 64, "{name} {length}");
                 continue;
             };
@@ -119,7 +196,7 @@ fn a_spoilt_file_keeps_its_type() {
                 let mut spoilt = bytes.to_vec();
                 spoilt[at..].iter_mut().take(4).for_each(|old| *old = byte);
                 // A library may stumble: whoever calls does not fall with it.
-                let Ok(found) = std::panic::catch_unwind(|| of(&spoilt)) else {
+                let Ok(found) = std::panic::catch_unwind(|| of(&spoilt, BOTH[at % 2])) else {
                     continue;
                 };
                 let found = found.unwrap();
@@ -152,13 +229,18 @@ impl Seek for Broken {
 fn a_file_that_cannot_be_read_is_not_one_that_does_not_say() {
     for ((name, bytes), content_type, ..) in table() {
         let broken = Broken(Cursor::new(bytes.to_vec()));
+        if !content_type.starts_with("image/") {
+            let error = measure(content_type, broken, By::Count).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name}");
+        }
+        let broken = Broken(Cursor::new(bytes.to_vec()));
         // Some say all that is wanted in their first bytes.
-        match measure(content_type, broken) {
+        match measure(content_type, broken, By::Head) {
             Ok(measures) => assert!(content_type.starts_with("image/"), "{name}: {measures:?}"),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name}"),
         }
     }
     let nonsense = Cursor::new(vec![0; 4096]);
     let nothing = Measures::unknown(WEBM);
-    assert_eq!(measure(WEBM, nonsense).unwrap(), nothing);
+    assert_eq!(measure(WEBM, nonsense, By::Count).unwrap(), nothing);
 }

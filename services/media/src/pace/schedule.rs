@@ -147,8 +147,9 @@ fn part(whole: Duration, turn: &Turn) -> Duration {
 fn suits(provider: &str) -> Schedule {
     let (first, longest) = match provider {
         "bfl" => (500, 2_000),
-        "fal" | "replicate" => (1_000, 5_000),
+        "bria" | "fal" | "replicate" => (1_000, 5_000),
         "ideogram" => (1_000, 3_000),
+        "piapi" | "topaz" => (2_000, 5_000),
         // Who is looked at there makes films.
         "ark" | "dashscope" | "gemini" | "kling" | "minimax" | "pixverse" | "vidu" | "xai" => {
             (3_000, 10_000)

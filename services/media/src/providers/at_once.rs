@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, StatusCode};
 use prost::bytes::Bytes;
-use upstream::{Call, Class, Failure, ProviderClient, Verdict};
+use upstream::{Call, Class, Classify, Failure, ProviderClient, Reply, Verdict};
 
 use super::{Cost, PATIENCE, Progress, Started, refusal};
 
@@ -13,7 +13,7 @@ const PLACED: &str = "placed";
 const GIVEN: &str = "given";
 const FAILED: &str = "failed";
 /// The header with which they name a request.
-const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: &str = "x-request-id";
 
 /// What came of a submit.
 pub(super) enum Answer {
@@ -23,17 +23,37 @@ pub(super) enum Answer {
     Failed(Started),
 }
 
-/// Submits, and waits for what is made. That they broke, in words of their own, is the end of a job and not of the call: it is free, and is
-/// not tried again there.
+/// What came of a submit whose answer is still to be read.
+pub(super) enum Heard {
+    /// The answer.
+    Reply(Reply),
+    /// They broke.
+    Failed(Started),
+}
+
+/// Submits, and waits for what is made, by providers who refuse in OpenAI's words, or in Google's.
 pub(super) async fn submit(client: &ProviderClient, call: Call) -> Result<Answer, Failure> {
-    // However long it takes: whoever asks has a limit for it.
-    let call = call.first_byte_within(PATIENCE).for_a_result();
-    match client.send(call, refusal::classify_at_once).await {
-        Ok(reply) => {
-            let id = id(reply.headers());
+    match ask(client, call, refusal::classify_at_once).await? {
+        Heard::Reply(reply) => {
+            let id = id(reply.headers(), REQUEST_ID);
             Ok(Answer::Made(reply.bytes().await?, id))
         }
-        Err(failure) if has_broken(&failure) => Ok(Answer::Failed(failed("the call"))),
+        Heard::Failed(started) => Ok(Answer::Failed(started)),
+    }
+}
+
+/// Submits, and waits for what is made. That they broke, in words of their own, is the end of a job and not of the call: it is free, and is
+/// not tried again there.
+pub(super) async fn ask(
+    client: &ProviderClient,
+    call: Call,
+    classify: Classify,
+) -> Result<Heard, Failure> {
+    // However long it takes: whoever asks has a limit for it.
+    let call = call.first_byte_within(PATIENCE).for_a_result();
+    match client.send(call, classify).await {
+        Ok(reply) => Ok(Heard::Reply(reply)),
+        Err(failure) if has_broken(&failure) => Ok(Heard::Failed(failed("the call"))),
         Err(failure) => Err(failure),
     }
 }
@@ -43,14 +63,23 @@ fn has_broken(failure: &Failure) -> bool {
     broke && failure.class() == Class::Overloaded
 }
 
-fn id(headers: &HeaderMap) -> String {
-    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+/// What they call a request, in this header.
+pub(super) fn id(headers: &HeaderMap, name: &str) -> String {
+    let id = headers.get(name).and_then(|id| id.to_str().ok());
     id.unwrap_or_default().to_owned()
 }
 
 /// The job has failed, for nothing.
 pub(super) fn failed(id: &str) -> Started {
     Started::taken(format!("{FAILED} {id}"), None)
+}
+
+/// A text that came in the answer.
+pub(super) fn told(id: &str, text: String, cost: Option<Cost>) -> Started {
+    Started {
+        text: Some(text),
+        ..Started::taken(format!("{GIVEN} {id}"), cost)
+    }
 }
 
 /// Files that came inside of the answer.
@@ -143,6 +172,9 @@ mod tests {
         assert_eq!(started.job, "given r1");
         assert!(has_made(&started.job));
         assert_eq!(shown_name(&started.job), "given r1");
+        assert_eq!(looked(&started.job).unwrap(), "wasted malformed");
+        let started = told("r2", "{}".to_owned(), None);
+        assert!(started.is_done() && started.is_in_answer() && has_made(&started.job));
         assert_eq!(looked(&started.job).unwrap(), "wasted malformed");
     }
 

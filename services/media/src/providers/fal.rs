@@ -11,7 +11,8 @@ use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, V
 use url::Url;
 
 use super::{
-    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started, fastapi,
+    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started, elevenlabs,
+    fastapi,
     jwks::{self, Keys},
     moderated,
 };
@@ -103,7 +104,9 @@ impl Fal {
             .join(place)
             .map_err(|_| Failure::malformed("the URL of a job is not one"))?;
         let headers = headers_for(access, &url);
-        let reply = self.client.send(Call::get(url, headers), classify).await?;
+        // A result is mostly where its files are, but a transcript of hours is all in it.
+        let call = Call::get(url, headers).for_a_result();
+        let reply = self.client.send(call, classify).await?;
         serde_json::from_slice(&reply.bytes().await?)
             .map_err(|_| Failure::malformed("the answer about a job is not theirs"))
     }
@@ -256,6 +259,12 @@ fn done(standing: &Standing, output: &Map<String, Value>) -> Progress {
     if has_flagged_picture(output) {
         let words = "the provider's content policy refused the result";
         return Progress::Failed(moderated(words));
+    }
+    if let Some(transcript) = elevenlabs::resold(output) {
+        return match transcript {
+            Ok(text) => Progress::Told { text, cost: None },
+            Err(failure) => Progress::Failed(failure),
+        };
     }
     let files = files(output);
     if files.is_empty() {

@@ -138,24 +138,29 @@ impl MediaProvider for Kie {
 
     /// They sign the task's id and the moment, where the account has a key for it. The body is not covered, and not read.
     async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
-        let Some(secret) = &access.callback_secret else {
-            return Heard::Unsigned;
-        };
-        let moment = signature::text(callback.headers, "x-webhook-timestamp");
-        let signed = signature::text(callback.headers, "x-webhook-signature");
-        let text = format!("{}.{moment}", callback.job);
-        if signature::is_fresh(moment, callback.now)
-            && signature::is_hmac(secret, text.as_bytes(), &signature::of_base64(signed))
-        {
-            Heard::Signed
-        } else {
-            Heard::Forged
-        }
+        hears(access, callback, callback.job)
     }
 
     /// They have no such call.
     async fn cancel(&self, _: &Access, _: &str) -> Result<Cancelled, Failure> {
         Ok(Cancelled::Impossible)
+    }
+}
+
+/// Whether a callback about a job of theirs, by their own name of it, is signed with the key that is set in the account.
+pub(super) fn hears(access: &Access, callback: &Callback<'_>, job: &str) -> Heard {
+    let Some(secret) = &access.callback_secret else {
+        return Heard::Unsigned;
+    };
+    let moment = signature::text(callback.headers, "x-webhook-timestamp");
+    let signed = signature::text(callback.headers, "x-webhook-signature");
+    let text = format!("{job}.{moment}");
+    if signature::is_fresh(moment, callback.now)
+        && signature::is_hmac(secret, text.as_bytes(), &signature::of_base64(signed))
+    {
+        Heard::Signed
+    } else {
+        Heard::Forged
     }
 }
 

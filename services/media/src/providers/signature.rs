@@ -11,11 +11,33 @@ const TOLERANCE: u64 = 300;
 
 /// Whether this is the HMAC-SHA256 of the text. Takes as long whatever is wrong with it.
 pub(super) fn is_hmac(secret: &Secret, text: &[u8], signature: &[u8]) -> bool {
+    is_hmac_by(secret.expose().as_bytes(), text, signature)
+}
+
+/// The same by a key that is no text.
+pub(super) fn is_hmac_by(key: &[u8], text: &[u8], signature: &[u8]) -> bool {
+    mac(key, text).is_some_and(|mac| mac.verify_slice(signature).is_ok())
+}
+
+/// The HMAC-SHA256 of a text by a secret, where that is a key in turn.
+pub(super) fn derived(secret: &Secret, text: &[u8]) -> Option<Vec<u8>> {
+    let mac = mac(secret.expose().as_bytes(), text)?;
+    Some(mac.finalize().into_bytes().to_vec())
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(text);
+    Some(mac)
+}
+
+/// Whether this is the secret itself. Takes as long whatever is wrong with it.
+pub(super) fn is_same(secret: &Secret, shown: &str) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else {
         return false;
     };
-    mac.update(text);
-    mac.verify_slice(signature).is_ok()
+    mac.update(secret.expose().as_bytes());
+    is_hmac(secret, shown.as_bytes(), &mac.finalize().into_bytes())
 }
 
 /// What is written in base64; nothing where it is not.

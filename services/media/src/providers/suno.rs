@@ -1,5 +1,6 @@
 //! Suno, which has no interface of its own, as others serve it (docs.kie.ai and docs.sunoapi.org, API of November 2026): order two songs,
-//! then look at their record. Both hosts speak one dialect; what some of their codes mean differs.
+//! then look at their record. Both hosts speak one dialect; what some of their codes mean differs, and which host it is the address tells, where it is
+//! one of theirs.
 //!
 //! A record fills up: first the words of both songs, then the one, then the other. Songs that go on from a song, and those made of a sound, are
 //! ordered elsewhere and have the same record. The pictures of a song have one of their own (`cover.rs`), and its timed lyrics none: they are
@@ -15,7 +16,7 @@ use upstream::{Call, Class, Classify, Failure, ProviderAnswer, ProviderClient, V
 use url::Url;
 
 use super::{
-    Access, Cancelled, MediaProvider, Order, Progress, Started,
+    Access, Callback, Cancelled, Heard, MediaProvider, Order, Progress, Started,
     kie::{self, Envelope, FINE},
     policy, wire,
 };
@@ -57,7 +58,7 @@ const CODES: &[(i64, Class)] = &[
 ];
 
 /// Who serves it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     Kie,
     SunoApi,
@@ -110,6 +111,22 @@ struct Song {
 // === impl Host ===
 
 impl Host {
+    /// Who is at an address: one of the two by its name, else whom the adapter is for.
+    fn at(self, base: &Url) -> Self {
+        let host = base.host_str().unwrap_or_default();
+        let is_of = |domain: &str| {
+            let before = host.strip_suffix(domain);
+            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        };
+        if is_of("kie.ai") {
+            Self::Kie
+        } else if is_of("sunoapi.org") {
+            Self::SunoApi
+        } else {
+            self
+        }
+    }
+
     const fn codes(self) -> &'static [(i64, Class)] {
         match self {
             Self::Kie => kie::CODES,
@@ -149,6 +166,10 @@ impl Suno {
         Self { client, host }
     }
 
+    fn host(&self, access: &Access) -> Host {
+        self.host.at(&access.base_url)
+    }
+
     /// Sends an order, and hands over the answer, whatever its code is.
     async fn order(
         &self,
@@ -161,7 +182,7 @@ impl Suno {
             .join(&format!("{PREFIX}{path}"))
             .map_err(|_| Failure::reported(Verdict::of(Class::NotSent)))?;
         let headers = wire::with_json(wire::bearer(access));
-        let (classify, _) = self.host.classify();
+        let (classify, _) = self.host(access).classify();
         let call = Call::submit(url, headers, Value::Object(body).to_string().into());
         let reply = self.client.send(call, classify).await?.bytes().await?;
         Envelope::read(&reply)
@@ -177,7 +198,7 @@ impl Suno {
     ) -> Result<Option<R>, Failure> {
         let url = record_url(&access.base_url, path, job)
             .ok_or_else(|| Failure::malformed("the record's URL is not one"))?;
-        let (_, classify) = self.host.classify();
+        let (_, classify) = self.host(access).classify();
         let call = Call::get(url, wire::bearer(access));
         let envelope = match self.client.send(call, classify).await {
             Ok(reply) => Envelope::read(&reply.bytes().await?)
@@ -189,7 +210,7 @@ impl Suno {
             return Ok(None);
         }
         if envelope.code != FINE {
-            return Err(envelope.refusal(self.host.codes()));
+            return Err(envelope.refusal(self.host(access).codes()));
         }
         serde_json::from_value(envelope.data)
             .map(Some)
@@ -200,7 +221,7 @@ impl Suno {
     async fn lyrics(&self, access: &Access, of: Map<String, Value>) -> Result<String, Failure> {
         let envelope = self.order(access, LYRICS, of).await?;
         if envelope.code != FINE {
-            return Err(envelope.refusal(self.host.codes()));
+            return Err(envelope.refusal(self.host(access).codes()));
         }
         lyrics::read(envelope.data)
     }
@@ -222,7 +243,8 @@ impl MediaProvider for Suno {
         let callback = order.callback.unwrap_or(NOWHERE);
         body.insert("callBackUrl".to_owned(), callback.into());
         let envelope = self.order(access, order.model, body).await?;
-        let (code, refusal) = (envelope.code, envelope.refusal(self.host.codes()));
+        let codes = self.host(access).codes();
+        let (code, refusal) = (envelope.code, envelope.refusal(codes));
         let created: Option<Created> = serde_json::from_value(envelope.data).ok();
         let created = created.filter(|created| !created.task_id.is_empty());
         let is_cover = order.model == COVER;
@@ -249,6 +271,15 @@ impl MediaProvider for Suno {
         }
         let record: Option<Record> = self.record(access, RECORD, job).await?;
         record.map_or(Ok(Progress::Missing), |record| record.progress())
+    }
+
+    /// kie signs the name of the job, as with any other of its jobs; sunoapi.org signs nothing.
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        let job = callback.job.strip_prefix(COVER_JOB);
+        match self.host(access) {
+            Host::Kie => kie::hears(access, callback, job.unwrap_or(callback.job)),
+            Host::SunoApi => Heard::Unsigned,
+        }
     }
 
     /// They have no such call.

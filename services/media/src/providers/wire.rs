@@ -1,6 +1,7 @@
 //! What the wires of several providers have in common: a key in a header, JSON there and back, places below an address, inputs inline.
 //! Pure.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::Secret;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -131,6 +132,17 @@ pub(super) fn data_url(content_type: &str, mut bytes: String) -> String {
     bytes
 }
 
+/// Bytes as a URL. They may be many: there is only one text of them.
+pub(super) fn encoded(content_type: &str, bytes: &[u8]) -> String {
+    let before = [DATA, content_type, BASE64];
+    let letters = base64::encoded_len(bytes.len(), true).unwrap_or_default();
+    let length = before.iter().map(|part| part.len()).sum::<usize>();
+    let mut url = String::with_capacity(length.saturating_add(letters));
+    url.extend(before);
+    STANDARD.encode_string(bytes, &mut url);
+    url
+}
+
 /// The texts of a parameter: one, or a list of them.
 pub(super) fn texts(value: &Value) -> Vec<&str> {
     let list = value.as_array().map(Vec::as_slice);
@@ -184,6 +196,13 @@ mod tests {
         let url = data_url(file.content_type, file.bytes.to_owned());
         assert_eq!(url, "data:image/png;base64,AAEC");
         assert_eq!(inline("data:image/png;base64,AAEC"), Some(file));
+        for bytes in [&[0, 1, 2][..], &[0; 10_000]] {
+            let url = encoded("image/png", bytes);
+            let read = inline(&url).unwrap();
+            assert_eq!(read.content_type, "image/png");
+            assert_eq!(STANDARD.decode(read.bytes).unwrap(), bytes);
+            assert_eq!(url.capacity(), url.len(), "it was written into one place");
+        }
         assert_eq!(inline("https://a.example/1;base64,x"), None);
         assert_eq!(inline("data:image/png,AAEC"), None);
     }

@@ -16,7 +16,7 @@ use super::{Parts, panicked, refuse};
 use crate::{
     Error, Media,
     files::{self, File, Owner, Page},
-    upload::{self, End, Head, Piece},
+    upload::{self, End, Head, Life, Piece},
 };
 
 /// Rows of a page, at most: those of a customer's, and one more.
@@ -159,8 +159,12 @@ fn piece(part: Result<UploadPart, Status>) -> Result<Piece, Error> {
     match part.part {
         Some(upload_part::Part::Data(data)) => Ok(Piece::Data(data)),
         Some(upload_part::Part::End(end)) => Ok(Piece::End(End {
+            life: match (end.briefly, end.expires_after) {
+                (true, _) => Life::Brief,
+                (false, 0) => Life::Usual,
+                (false, seconds) => Life::Seconds(seconds),
+            },
             purpose: end.purpose,
-            expires_after: Some(end.expires_after).filter(|seconds| *seconds > 0),
         })),
         Some(upload_part::Part::Head(_)) | None => Err(Fault::of(code::INTERNAL).into()),
     }

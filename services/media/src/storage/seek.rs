@@ -14,8 +14,6 @@ use tokio::runtime::Handle;
 const BLOCK: u64 = 256 * 1024;
 /// Blocks that are kept.
 const KEPT: usize = 4;
-/// Blocks that are fetched: of a file that leads a reader further, the rest is left open.
-const MOST: u32 = 64;
 
 /// The object.
 pub(super) struct Remote {
@@ -30,13 +28,18 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new((store, key, bytes): (Arc<AmazonS3>, Key, u64), waiter: Handle) -> Self {
+    /// `most`: bytes that are fetched. Of a file that leads a reader further, the rest is left open.
+    pub(super) fn new(
+        (store, key, bytes): (Arc<AmazonS3>, Key, u64),
+        most: u64,
+        waiter: Handle,
+    ) -> Self {
         Self {
             store,
             key,
             bytes,
             at: 0,
-            left: MOST,
+            left: u32::try_from(most.div_ceil(BLOCK)).unwrap_or(u32::MAX),
             blocks: Vec::new(),
             waiter,
         }

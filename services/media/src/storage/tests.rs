@@ -13,7 +13,7 @@ use testkit::{Answer, Bucket, Sink};
 use tokio::runtime::Handle;
 
 use super::{Note, StorageConfig, Store, Writer};
-use crate::Error;
+use crate::{Error, measure::FEW};
 
 /// Bytes of a part.
 const PART: usize = 5 * 1024 * 1024;
@@ -247,7 +247,7 @@ async fn an_object_can_be_gone_about_in(world: World) {
     world.write(&data).await;
     let (store, handle) = (world.store.clone(), Handle::current());
     let gone_about = tokio::task::spawn_blocking(move || {
-        let mut file = store.bytewise((KEY, 900_000), handle).unwrap();
+        let mut file = store.bytewise((KEY, 900_000), FEW, handle).unwrap();
         let mut read = |place: SeekFrom, count: usize| {
             let at = file.seek(place).unwrap();
             let mut found = Vec::new();
@@ -282,11 +282,15 @@ async fn only_so_much_of_a_bucket_is_fetched_to_measure_an_object() {
     let (store, handle) = (world.store.clone(), Handle::current());
     let bytes = u64::try_from(size).unwrap();
     let read = tokio::task::spawn_blocking(move || {
-        let mut found = Vec::new();
-        let mut file = store.bytewise((KEY, bytes), handle).unwrap();
-        (file.read_to_end(&mut found).is_err(), found.len())
+        [FEW, bytes].map(|most| {
+            let mut found = Vec::new();
+            let file = store.bytewise((KEY, bytes), most, handle.clone());
+            let is_cut = file.unwrap().read_to_end(&mut found).is_err();
+            (is_cut, found.len())
+        })
     });
-    assert_eq!(read.await.unwrap(), (true, size - 256 * 1024));
+    let some = size - 256 * 1024;
+    assert_eq!(read.await.unwrap(), [(true, some), (false, size)]);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn fox() -> Value {
 }
 
 /// Serves as long as the test lasts, and says where.
-async fn serve(router: Router) -> String {
+pub(crate) async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     #[expect(
@@ -47,10 +47,10 @@ async fn serve(router: Router) -> String {
 }
 
 /// What is answered where this model is asked for.
-type Answer = fn(&str) -> (u16, Value);
+pub(crate) type Answer = fn(&str) -> (u16, Value);
 
 /// A provider that answers every request so.
-async fn answering(answer: Answer) -> (String, Asked) {
+pub(crate) async fn answering(answer: Answer) -> (String, Asked) {
     changing(answer, answer).await
 }
 
@@ -74,7 +74,7 @@ fn too_small(_: &str) -> (u16, Value) {
     (400, json!({ "error": error }))
 }
 
-fn too_fast(_: &str) -> (u16, Value) {
+pub(crate) fn too_fast(_: &str) -> (u16, Value) {
     let error = json!({ "code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED" });
     (429, json!({ "error": error }))
 }
@@ -89,7 +89,7 @@ fn drawn(_: &str) -> (u16, Value) {
     )
 }
 
-fn no_such_width(_: &str) -> (u16, Value) {
+pub(crate) fn no_such_width(_: &str) -> (u16, Value) {
     let detail = json!([{ "loc": ["body"], "msg": "there is no such width", "type": "x" }]);
     (422, json!({ "detail": detail }))
 }

@@ -266,6 +266,16 @@ async fn bfl() {
 }
 
 #[tokio::test]
+async fn bria() {
+    every_case("bria").await;
+}
+
+#[tokio::test]
+async fn bria_films() {
+    every_case("bria films").await;
+}
+
+#[tokio::test]
 async fn dashscope() {
     every_case("dashscope").await;
 }
@@ -276,8 +286,23 @@ async fn dashscope_pictures() {
 }
 
 #[tokio::test]
+async fn elevenlabs() {
+    every_case("elevenlabs").await;
+}
+
+#[tokio::test]
+async fn elevenlabs_transcripts() {
+    every_case("elevenlabs transcripts").await;
+}
+
+#[tokio::test]
 async fn fal() {
     every_case("fal").await;
+}
+
+#[tokio::test]
+async fn fal_transcripts() {
+    every_case("fal transcripts").await;
 }
 
 #[tokio::test]
@@ -326,6 +351,26 @@ async fn openai() {
 }
 
 #[tokio::test]
+async fn openai_speech() {
+    every_case("openai speech").await;
+}
+
+#[tokio::test]
+async fn openai_transcripts() {
+    every_case("openai transcripts").await;
+}
+
+#[tokio::test]
+async fn photoroom() {
+    every_case("photoroom").await;
+}
+
+#[tokio::test]
+async fn piapi() {
+    every_case("piapi").await;
+}
+
+#[tokio::test]
 async fn pixverse() {
     every_case("pixverse").await;
 }
@@ -336,8 +381,23 @@ async fn sunoapi() {
 }
 
 #[tokio::test]
+async fn removebg() {
+    every_case("removebg").await;
+}
+
+#[tokio::test]
 async fn replicate() {
     every_case("replicate").await;
+}
+
+#[tokio::test]
+async fn segmind() {
+    every_case("segmind").await;
+}
+
+#[tokio::test]
+async fn topaz() {
+    every_case("topaz").await;
 }
 
 #[tokio::test]

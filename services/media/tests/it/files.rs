@@ -57,6 +57,7 @@ pub(crate) fn end() -> UploadEnd {
     UploadEnd {
         purpose: "vision".to_owned(),
         expires_after: 0,
+        briefly: false,
     }
 }
 
@@ -342,8 +343,8 @@ async fn what_cannot_be_kept_leaves_nothing(engine: Engine) {
 async fn an_account_keeps_so_many_bytes_however_many_ask(engine: Engine) {
     let house = House::new(engine, vec![]).await;
     // While it comes, a file may have its most bytes: five of them, then.
-    let house =
-        house.with_files("max_bytes = 1000\nmax_total_bytes = 5000\nat_once_per_account = 64");
+    let house = house
+        .with_files("max_bytes = 1000\nmax_total_bytes = 5000\ncoming.at_once_per_account = 64");
     let running = house.start().await;
     let second = match engine {
         Engine::Sqlite => running.clone(),
@@ -373,7 +374,7 @@ async fn an_account_keeps_so_many_bytes_however_many_ask(engine: Engine) {
 async fn an_account_keeps_so_many_files(engine: Engine) {
     let house = House::new(engine, vec![])
         .await
-        .with_files("max_files = 3\nat_once_per_account = 64");
+        .with_files("max_files = 3\ncoming.at_once_per_account = 64");
     let running = house.start().await;
     let uploads = (0..20).map(|_| upload(&running, PNG));
     let (kept, refused): (Vec<_>, Vec<_>) =
@@ -393,7 +394,7 @@ async fn an_account_keeps_so_many_files(engine: Engine) {
 async fn one_that_takes_too_long_is_given_up(engine: Engine) {
     let house = House::new(engine, vec![])
         .await
-        .with_files("timeout = '300ms'");
+        .with_files("coming.timeout = '300ms'");
     let running = house.start().await;
     let (sender, receiver) = mpsc::channel(9);
     for part in parts(&running, (mint(), PNG), None) {

@@ -112,7 +112,9 @@ async fn whatever_stands_between_bytes_and_row_is_mended(engine: Engine) {
 }
 
 async fn so_many_come_at_once(engine: Engine) {
-    let house = House::new(engine, vec![]).await.with_files("at_once = 1");
+    let house = House::new(engine, vec![])
+        .await
+        .with_files("coming.at_once = 1");
     let running = house.start().await;
     let (sender, receiver) = mpsc::channel(9);
     let mut first = parts(&running, (mint(), PNG), Some(end()));
@@ -146,7 +148,7 @@ async fn so_many_come_at_once(engine: Engine) {
 async fn so_many_of_an_account_come_at_once(engine: Engine) {
     let house = House::new(engine, vec![])
         .await
-        .with_files("at_once_per_account = 2");
+        .with_files("coming.at_once_per_account = 2");
     let running = house.start().await;
     let mut senders = Vec::new();
     let mut calls = Vec::new();

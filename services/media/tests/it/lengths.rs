@@ -29,6 +29,7 @@ on_both_engines! {
     a_film_is_looked_at_where_it_tells_its_length,
     a_slow_server_holds_up_nobody_else,
     for_a_test_key_nothing_is_fetched,
+    a_sound_at_a_url_has_its_bounds_as_an_uploaded_one,
 }
 
 /// The tool that films are given to, served by the one provider there is, on the one route that this house has.
@@ -45,7 +46,8 @@ fn tool() -> Arc<Catalogue> {
 }
 
 fn asks(film: &str, seconds: u64) -> Value {
-    json!({ "model": "video-bg-remover", "video": film, "max_seconds": seconds })
+    // The film that its provider makes has no alpha channel.
+    json!({ "model": "video-bg-remover", "video": film, "background": "black", "max_seconds": seconds })
 }
 
 async fn house(engine: Engine) -> House {
@@ -225,4 +227,64 @@ async fn for_a_test_key_nothing_is_fetched(engine: Engine) {
     // It shows in what was made of it.
     assert_eq!(view["error"]["code"], code::INPUT_TOO_LONG.word);
     assert_eq!(house.provider.submits().len(), 1);
+}
+
+/// A WAV of so many seconds, of eight bits, in which nothing is heard.
+fn silence(seconds: u32) -> Vec<u8> {
+    let size = seconds * 8_000;
+    let head = [
+        &b"RIFF"[..],
+        &(36 + size).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        &[1, 0, 1, 0],
+        &8_000_u32.to_le_bytes(),
+        &8_000_u32.to_le_bytes(),
+        &[1, 0, 8, 0],
+        b"data",
+        &size.to_le_bytes(),
+    ];
+    let silence = vec![0x80; usize::try_from(size).unwrap()];
+    [head.concat(), silence].concat()
+}
+
+async fn a_sound_at_a_url_has_its_bounds_as_an_uploaded_one(engine: Engine) {
+    let text = include_str!("../../../../crates/domain/catalogue/suno-upload-cover.toml");
+    let (own, _) = text.split_once("[[providers]]").unwrap();
+    let own = own.replace("audio/music/upload-cover/generate", "images/generations");
+    let text = format!(
+        "{own}[[providers]]\nadapter = \"bfl\"\nprovider = \"bfl\"\nmodel = \"song\"\n[providers.input]\nprompt = \"$audio_id\"\n"
+    );
+    // It is meant by whoever names it: the route has a model of its own that is meant without.
+    let text = text.replace("default = true\n", "");
+    let own = ("song.toml".to_owned(), text);
+    let without = ["suno-upload-cover".to_owned()];
+    let catalogue = Arc::new(Catalogue::with(&[own], &without).unwrap());
+    let house = live_house(engine).await.with_catalogue(catalogue);
+    let running = house.start().await.live();
+    let router = Router::new()
+        .route("/5", get(async || silence(5)))
+        .route("/7", get(async || silence(7)))
+        .route("/61", get(async || silence(61)));
+    let origin = serve(router).await;
+    let asks = |seconds: u32| json!({ "model": "suno-upload-cover", "audio_id": format!("{origin}/{seconds}") });
+    for seconds in [5, 61] {
+        let task = running.accepted_with(&asks(seconds)).await;
+        let view = running.reaches(task, "failed").await;
+        assert_eq!(view["error"]["code"], code::INVALID_PARAMETER.word);
+        let told = format!("audio_id must be a sound of 6 to 60 seconds: it lasts {seconds}");
+        assert_eq!(view["error_message"], told);
+        assert_eq!(view["consumed_microcredits"], 0);
+        eventually("released", async || {
+            house.billing.settled(&task.to_bytes()) == [0]
+        })
+        .await;
+    }
+    assert_eq!(house.provider.submits(), Vec::<Value>::new());
+    running.accepted_with(&asks(7)).await;
+    eventually("the provider is asked", async || {
+        !house.provider.submits().is_empty()
+    })
+    .await;
+    assert_eq!(house.provider.submits()[0]["prompt"], format!("{origin}/7"));
 }

@@ -27,7 +27,8 @@ use crate::{
 /// A model, what is asked beside a prompt, its makers' rows, and its price in credits.
 type Row = (&'static str, Value, i64, i64);
 
-const NOBODY: &str = "http://127.0.0.1:1/";
+/// Where nobody is.
+pub(crate) const NOBODY: &str = "http://127.0.0.1:1/";
 const RESELLERS: [&str; 3] = ["kie", "fal", "replicate"];
 const MAKERS: [&str; 10] = [
     "ark",

@@ -45,6 +45,36 @@ fn rows_of_one_order_are_equals_and_all_others_fallbacks() {
 }
 
 #[test]
+fn a_row_that_costs_more_than_it_brings_is_a_task_s_and_stands_last() {
+    let with = |own: &str, behind: &str| {
+        let row = |model: &str, more: &str| {
+            format!(
+                "[[providers]]\nadapter = \"a\"\nprovider = \"a\"\nmodel = \"{model}\"\n{more}\n"
+            )
+        };
+        let (ours, _) = IMAGE.split_once("[[providers]]").unwrap();
+        let text = format!("{ours}{}{}", row("first", own), row("last", behind));
+        Catalogue::parse(&[("a.toml", &text)]).map_err(|error| error.to_string())
+    };
+    let catalogue = with("", "costly = true\nbills_micro_usd = 90_000").unwrap();
+    let rows = &catalogue.find("flux-2").unwrap().providers;
+    let costly: Vec<bool> = rows.iter().map(|row| row.costly).collect();
+    assert_eq!(costly, [false, true]);
+    assert_eq!(rows[1].bills_micro_usd, Some(90_000));
+    for (own, behind, told) in [
+        ("costly = true", "", "behind those that are not"),
+        ("", "bills_micro_usd = 0", "at least 1"),
+    ] {
+        let error = with(own, behind).unwrap_err();
+        assert!(error.contains(told), "{own} {behind}: {error}");
+    }
+    for own in ["costly = true", "bills_micro_usd = 1"] {
+        let error = with_rows("", &[own]).unwrap_err();
+        assert!(error.contains("models of tasks"), "{own}: {error}");
+    }
+}
+
+#[test]
 fn a_key_for_one_model_within_a_model_may_use_no_other() {
     let catalogue = Catalogue::built_in().unwrap();
     let model = catalogue.find("imagen-4").unwrap();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fal::model;
+use crate::made::Sound;
 
 fn check(model: &str, body: &Value) -> Result<Input, Vec<Violation>> {
     read(model::find(model).unwrap(), body.to_string().as_bytes())
@@ -77,16 +78,29 @@ fn videos_and_sounds_follow_the_input() {
     makes(MATTING, body, (Kind::Mp4, 1, 1_280, 720, 4));
     let body = json!({"output_container_and_codec": "mov_proresks", "video_url": "https://a.example/1.mp4?seconds=9"});
     makes(MATTING, body, (Kind::Mov, 1, 1_280, 720, 9));
-    makes(SPEECH, json!({}), (Kind::Mp3, 1, 0, 0, 2));
+    for (codec, kind) in [
+        ("webm_vp9", Kind::ClearWebm),
+        ("mov_proresks", Kind::ClearMov),
+    ] {
+        let body = json!({"output_container_and_codec": codec, "background_color": "Transparent"});
+        makes(MATTING, body, (kind, 1, 1_280, 720, 4));
+    }
+    refuses(
+        MATTING,
+        json!({"output_container_and_codec": "mp4_h264", "background_color": "Transparent", "video_url": "https://a.example/1.mp4"}),
+        "output_container_and_codec",
+        "value_error",
+    );
+    makes(SPEECH, json!({}), (Kind::Sound(Sound::Mp3), 1, 0, 0, 2));
     let body = json!({"output_format": "wav", "duration": 7});
-    makes(MUSIC, body, (Kind::Wav, 1, 0, 0, 7));
-    makes(MUSIC, json!({}), (Kind::Mp3, 1, 0, 0, 10));
+    makes(MUSIC, body, (Kind::Sound(Sound::Wav), 1, 0, 0, 7));
+    makes(MUSIC, json!({}), (Kind::Sound(Sound::Mp3), 1, 0, 0, 10));
     let dialogue = "fal-ai/elevenlabs/text-to-dialogue/eleven-v3";
     let lines = json!([{"text": "x".repeat(30), "voice": "Sarah"}, {"text": "x".repeat(29), "voice": "Bill"}]);
     makes(
         dialogue,
         json!({ "inputs": lines }),
-        (Kind::Mp3, 1, 0, 0, 4),
+        (Kind::Sound(Sound::Mp3), 1, 0, 0, 4),
     );
     refuses(
         dialogue,

@@ -140,6 +140,7 @@ fn states_are_read() {
         let told = match outcome {
             Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
             Ok(Progress::Done { files, .. }) => format!("done {files:?}"),
+            Ok(Progress::Told { text, .. }) => format!("told {text}"),
             Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
             Ok(Progress::Wasted(failure, _)) => format!("wasted {}", failure.class()),
             Ok(Progress::Missing) => "missing".to_owned(),

@@ -33,11 +33,32 @@ pub(super) fn told(progress: &Result<Progress, Failure>) -> String {
     match progress {
         Ok(Progress::Running { percent, .. }) => format!("running {percent:?}"),
         Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
+        Ok(Progress::Told { text, .. }) => format!("told {text}"),
         Ok(Progress::Failed(failure)) => format!("failed {}", failure.class()),
         Ok(Progress::Wasted(failure, _)) => format!("wasted {}", failure.class()),
         Ok(Progress::Missing) => "missing".to_owned(),
         Err(failure) => format!("open {}", failure.class()),
     }
+}
+
+#[test]
+fn what_is_said_in_a_recording_is_a_text() {
+    let result = json!({
+        "language_code": "eng", "language_probability": 0.98, "text": "Hi!",
+        "words": [{"text": "Hi!", "start": 0.25, "end": 0.5, "type": "word", "speaker_id": "speaker_0"}],
+    });
+    let progress = done(
+        &standing(&json!({"status": "COMPLETED"})),
+        result.as_object().unwrap(),
+    );
+    let kept = json!({
+        "text": "Hi!", "language": "eng",
+        "words": [{"word": "Hi!", "start": 0.25, "end": 0.5, "speaker": "speaker_0"}],
+        "segments": [{"id": 0, "start": 0.25, "end": 0.5, "text": "Hi!", "speaker": "speaker_0"}],
+    });
+    let told = told(&Ok(progress));
+    let text = told.strip_prefix("told ").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap(), kept);
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn shown(outcome: &Result<Progress, Failure>) -> String {
             ..
         }) => format!("running {percent}"),
         Ok(Progress::Done { files, .. }) => format!("done {}", files.join(" ")),
+        Ok(Progress::Told { text, .. }) => format!("told {text}"),
         Ok(Progress::Failed(failure)) => format!("failed {}", told(failure)),
         Ok(Progress::Wasted(failure, cost)) => {
             let cost = cost.map_or_else(String::new, |cost| format!(" {}", cost.micro_usd));

@@ -1,9 +1,11 @@
 //! Records of songs, and what hosts' codes mean.
 
+use domain::Secret;
+use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::{
-    super::for_tests::{answering, client},
+    super::for_tests::{access, answering, client},
     *,
 };
 
@@ -23,6 +25,7 @@ fn a_record_fills_up() {
     let percent = |status: &str| match record(json!({"status": status})).progress().unwrap() {
         Progress::Running { percent, .. } => percent,
         other @ (Progress::Done { .. }
+        | Progress::Told { .. }
         | Progress::Failed(_)
         | Progress::Wasted(..)
         | Progress::Missing) => {
@@ -148,5 +151,50 @@ fn one_number_means_two_things() {
     assert_eq!(class(Host::Kie, 402), Class::Balance);
     for host in [Host::Kie, Host::SunoApi] {
         assert_eq!(class(host, 413), Class::Invalid);
+    }
+}
+
+#[test]
+fn an_address_of_theirs_tells_whose_codes_are_meant() {
+    let nobodys = "http://127.0.0.1:1/p/";
+    for (adapter, address, host) in [
+        (Host::SunoApi, "https://api.kie.ai/", Host::Kie),
+        (Host::Kie, "https://api.sunoapi.org/", Host::SunoApi),
+        (Host::Kie, "https://kie.ai/", Host::Kie),
+        (Host::SunoApi, "https://notkie.ai/", Host::SunoApi),
+        (Host::Kie, nobodys, Host::Kie),
+        (Host::SunoApi, nobodys, Host::SunoApi),
+    ] {
+        assert_eq!(adapter.at(&Url::parse(address).unwrap()), host, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn kie_signs_the_name_of_a_job() {
+    // openssl: HMAC-SHA256 of "task-1.1700000000" with the key "s3cret".
+    let signature = "B4hsHGiKZN18ymsJbvZ15G//6z8pWctF2C7wHFUOXRI=";
+    let mut access = access("http://127.0.0.1:1/p/");
+    access.callback_secret = Some(Secret::new("s3cret"));
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "x-webhook-timestamp",
+        HeaderValue::from_static("1700000000"),
+    );
+    headers.insert("x-webhook-signature", HeaderValue::from_static(signature));
+    for (host, job, expected) in [
+        (Host::Kie, "task-1", Heard::Signed),
+        // That a job makes pictures is our own word.
+        (Host::Kie, "cover task-1", Heard::Signed),
+        (Host::Kie, "task-2", Heard::Forged),
+        (Host::SunoApi, "task-2", Heard::Unsigned),
+    ] {
+        let callback = Callback {
+            job,
+            headers: &headers,
+            body: b"{}",
+            now: 1_700_000_000,
+        };
+        let heard = Suno::new(client(), host).hears(&access, &callback).await;
+        assert_eq!(heard, expected, "{host:?} {job}");
     }
 }
