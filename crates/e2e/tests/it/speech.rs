@@ -270,7 +270,13 @@ async fn what_cannot_be_is_said_with_what_can() -> Result<()> {
         let message = error["message"].as_str().context("no message")?;
         assert!(message.contains(told), "{message}");
     }
-    // What fails is free, and is OpenAI's error.
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn what_fails_is_free_and_openais_error() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
     let moderated = said(
         "tts-1",
         &json!({ "input": "Hi [sandbox outcome=moderated delay=10ms]" }),

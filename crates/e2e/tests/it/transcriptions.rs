@@ -55,6 +55,14 @@ async fn files(api: &Api) -> Result<usize> {
     Ok(listed["data"].as_array().context("no list")?.len())
 }
 
+async fn receipt(api: &Api, operation: &str) -> Result<Value> {
+    let receipt = eventually("a receipt", async || {
+        let found = api.get(&format!("/operations/{operation}/receipt")).await?;
+        Ok((found.status == 200).then_some(found))
+    });
+    receipt.await?.data(200)
+}
+
 #[tokio::test]
 async fn every_shape_tells_what_is_said_for_what_the_seconds_cost() -> Result<()> {
     let aio = Aio::start().await?;
@@ -70,12 +78,7 @@ async fn every_shape_tells_what_is_said_for_what_the_seconds_cost() -> Result<()
         let credits = testkit::micros(&serde_json::from_str(reply.header("x-aio-cost-credits"))?);
         assert_eq!(credits?, 41 * price, "{model}");
         paid += 41 * price;
-        let operation = reply.header("x-aio-operation-id");
-        let receipt = eventually("a receipt", async || {
-            let found = api.get(&format!("/operations/{operation}/receipt")).await?;
-            Ok((found.status == 200).then_some(found))
-        });
-        let receipt = receipt.await?.data(200)?;
+        let receipt = receipt(&api, reply.header("x-aio-operation-id")).await?;
         assert_eq!(receipt["charged_microcredits"], json!(41 * price));
         assert_eq!(receipt["held_microcredits"], json!(41 * price), "{receipt}");
     }
@@ -280,11 +283,7 @@ async fn where_its_maker_fails_who_resells_it_is_asked() -> Result<()> {
     let id = accepted["task_id"].as_str().context("no task_id")?;
     let task = api.ended(id).await?;
     assert_eq!(task["error"]["code"], "upstream_failed", "{task}");
-    let receipt = eventually("a receipt", async || {
-        let found = api.get(&format!("/operations/{id}/receipt")).await?;
-        Ok((found.status == 200).then_some(found))
-    });
-    let receipt = receipt.await?.data(200)?;
+    let receipt = receipt(&api, id).await?;
     let asked = receipt["receipt"]["attempts"].as_array();
     let asked: Vec<&str> = asked
         .context("no attempts")?
