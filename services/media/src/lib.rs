@@ -19,6 +19,8 @@
 //! | `worker.rs` | takes tasks when the bell rings or a look is due, and hands them to `execute.rs` |
 //! | `lease.rs` | how long a taken task is this process's |
 //! | `execute.rs`, `look.rs` | one step of one task: a submit, or a look how it stands |
+//! | `look/keep.rs` | what was made is fetched and kept, and only then the task a success |
+//! | `heard.rs` | whether a recording was longer than what is paid for, by who heard it |
 //! | `execute/before.rs` | who had a task before, or would not have it |
 //! | `execute/untaken.rs` | what becomes of a task that no provider has taken |
 //! | `late.rs` | looks at jobs that nobody waits for any more |
