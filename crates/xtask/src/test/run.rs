@@ -11,6 +11,23 @@ use std::{
 /// The package of the black-box suite.
 pub(super) const SUITE: &str = "e2e";
 
+/// Rooms of the black-box suite that three processes of each role are not asked again: what a wire, a model or an SDK is told does
+/// not depend on how many there are, and one process for each role has answered.
+const ASKED_ONCE: [&str; 12] = [
+    "capabilities::",
+    "chat_outcomes::",
+    "claude::",
+    "clear::",
+    "declared::",
+    "embeddings::",
+    "faces::",
+    "messages::",
+    "models::",
+    "natives::",
+    "sdks::",
+    "tools::",
+];
+
 /// The program that runs the tests.
 #[derive(Clone, Copy)]
 pub(super) enum Runner {
@@ -47,6 +64,15 @@ pub(super) fn packages(arguments: &[String]) -> Vec<&str> {
     named
 }
 
+/// The words that leave out tests whose names begin so; both runners know them.
+fn skip(rooms: &[&str]) -> Vec<String> {
+    let skipped = rooms.iter().flat_map(|room| ["--skip", room]);
+    std::iter::once("--")
+        .chain(skipped)
+        .map(str::to_owned)
+        .collect()
+}
+
 // === impl Runner ===
 
 impl Runner {
@@ -76,7 +102,12 @@ impl Runner {
             (_, Self::CargoTest) => &["--package", SUITE],
         };
         let words = words.iter().chain(which).map(ToString::to_string);
-        words.chain(extra.iter().cloned()).collect()
+        // Who asks for tests gets those.
+        let skipped = match shape {
+            Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
+            Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
+        };
+        words.chain(extra.iter().cloned()).chain(skipped).collect()
     }
 
     /// Runs it, shows what it prints, and reads its closing lines.
@@ -229,5 +260,21 @@ mod tests {
         let extra = ["-p".to_owned(), "queue".to_owned()];
         let words = Runner::Nextest.arguments(Shape::Embedded, &extra);
         assert_eq!(words.join(" "), "nextest run -p queue");
+    }
+
+    #[test]
+    fn three_processes_are_not_asked_what_one_has_answered() {
+        for runner in [Runner::Nextest, Runner::CargoTest] {
+            let words = |shape| runner.arguments(shape, &[]).join(" ");
+            assert!(words(Shape::Split3).contains("-- --skip capabilities:: --skip"));
+            assert!(!words(Shape::Split).contains("--skip"));
+            assert!(!words(Shape::Embedded).contains("--skip"));
+        }
+        // A room that was renamed would be asked again, and nobody would notice.
+        let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
+        for room in ASKED_ONCE {
+            let file = format!("{rooms}/{}.rs", room.trim_end_matches("::"));
+            assert!(std::path::Path::new(&file).is_file(), "{file}");
+        }
     }
 }
