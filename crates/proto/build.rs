@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "aio/media/v1/files.proto",
         "aio/media/v1/operator.proto",
         "aio/webhooks/v1/webhooks.proto",
+        "aio/webhooks/v1/manage.proto",
     ];
     let descriptors = protox::compile(files, [root])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);

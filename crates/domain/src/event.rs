@@ -11,13 +11,38 @@ pub enum EventType {
     TaskFailed,
     /// A balance has fallen below the amount its customer named.
     BalanceLow,
+    /// An event could not be delivered: its last attempt failed, or the other side said that it is gone.
+    WebhookExhausted,
+    /// An endpoint is sent nothing any more, because of how it answered.
+    WebhookDisabled,
 }
 
 // === impl EventType ===
 
 impl EventType {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::TaskProcessing,
+        Self::TaskCompleted,
+        Self::TaskFailed,
+        Self::BalanceLow,
+        Self::WebhookExhausted,
+        Self::WebhookDisabled,
+    ];
     /// Those that are told to registered endpoints. How a task goes on and ended is told to the URL that its request names.
-    pub const OF_ENDPOINTS: &[Self] = &[Self::BalanceLow];
+    pub const OF_ENDPOINTS: &[Self] = &[
+        Self::BalanceLow,
+        Self::WebhookExhausted,
+        Self::WebhookDisabled,
+    ];
+
+    /// Finds one by its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|known| known.as_str() == word)
+    }
 
     /// Finds one that endpoints are told by its word.
     pub fn of_endpoints(word: &str) -> Option<Self> {
@@ -32,6 +57,8 @@ impl EventType {
             Self::TaskCompleted => "task.completed",
             Self::TaskFailed => "task.failed",
             Self::BalanceLow => "balance.low",
+            Self::WebhookExhausted => "webhook.exhausted",
+            Self::WebhookDisabled => "webhook.disabled",
         }
     }
 }

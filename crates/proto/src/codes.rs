@@ -93,6 +93,8 @@ codes! {
     TOO_MANY_CONCURRENT = "too_many_concurrent_requests", RateLimit, Yes, "The key or its account has as many open requests as it may.", "Wait for some to end.";
     TOO_MANY_OPEN_TASKS = "too_many_open_tasks", RateLimit, Yes, "The key or its account has as many open tasks as it may.", "Wait for some to end, or cancel some.";
     TOO_MANY_ENDPOINTS = "too_many_endpoints", Conflict, No, "The account has as many webhook endpoints as it may.", "Remove one that is not needed.";
+    DELIVERY_UNDER_WAY = "delivery_under_way", Conflict, No, "The delivery has not ended: an attempt is being made, or the next one is waited for.", "Wait until it is `delivered` or `dead`.";
+    ENDPOINT_UNAVAILABLE = "endpoint_unavailable", Conflict, No, "The webhook endpoint is disabled, or was removed: nothing is sent to it.", "Let a disabled one go on with `PATCH` `{\"disabled\":false}`; to a removed one nothing is sent again.";
     FILE_ROOM_FULL = "file_room_full", Conflict, No, "The account keeps as many files, or as many bytes of them, as it may.", "Delete files that are no longer needed, or wait until some expire.";
     OUTPUT_ROOM_FULL = "output_room_full", Conflict, No, "The account keeps as much of what its tasks made as it may: files, or bytes of them.", "Delete outputs that are no longer needed (`DELETE /tasks/{id}/files/{n}`), or wait until some expire.";
     MAY_RUN_TWICE = "may_run_twice", Conflict, No, "A provider may have the task, and would be paid a second time.", "The operator looks at the provider, and forces it if the provider does not have it.";

@@ -2,6 +2,7 @@
 
 mod keys;
 mod tasks;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use keys::{Keys, Limits};
 pub(crate) use tasks::Tasks;
+pub(crate) use webhooks::{Deliveries, Endpoints, Webhooks};
 
 /// One key and one prepaid balance for every generative model.
 #[derive(Clone, Debug, Parser)]
@@ -37,6 +39,12 @@ pub(crate) enum Command {
     Up,
     #[command(flatten)]
     Role(Role),
+    /// Tell customers: gRPC on port 9104. Needs PostgreSQL. With a command behind it: what operators do about who is told, and what
+    /// became of it.
+    Webhooks {
+        #[command(subcommand)]
+        command: Option<Webhooks>,
+    },
     /// Bring the databases of the roles to this version, with the owner's `database.url`.
     Migrate,
     /// The configuration.
@@ -62,7 +70,8 @@ pub(crate) enum Role {
     Media,
     /// Keep accounts, keys and the ledger: gRPC on port 9103. Needs PostgreSQL.
     Billing,
-    /// Tell customers: gRPC on port 9104. Needs PostgreSQL.
+    /// Tell customers: gRPC on port 9104. Needs PostgreSQL. (On the command line: [`Command::Webhooks`] with nothing behind it.)
+    #[command(skip)]
     Webhooks,
     /// Play the providers for test keys: HTTP on port 9105. Keeps its bill in the data directory.
     Sandbox,
@@ -87,6 +96,9 @@ pub(crate) enum Operator {
     /// Media tasks.
     #[command(subcommand)]
     Tasks(Tasks),
+    /// Webhooks. (On the command line: [`Command::Webhooks`].)
+    #[command(skip)]
+    Webhooks(Webhooks),
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -25,7 +25,7 @@ use clap::Parser as _;
 use domain::{ApiKey, Mode};
 use tokio::runtime::Runtime;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Operator, Role};
 
 /// Much of a request is making and freeing small things, on one thread and another: glibc's allocator is slow at that.
 /// It asks for no huge pages: with them, memory of many open streams is half as much again, and the time is the same.
@@ -56,9 +56,13 @@ fn run() -> anyhow::Result<ExitCode> {
             let _telemetry = start_telemetry(&settings, "aio", &runtime)?;
             runtime.block_on(up::up(&settings, &args.data_dir()))
         }
-        Command::Role(role) => {
-            let _telemetry = start_telemetry(&settings, &format!("aio-{}", role.rpc()), &runtime)?;
-            runtime.block_on(role::role(role, &settings, &args.data_dir()))
+        Command::Role(role) => serve(role, &settings, &args, &runtime),
+        Command::Webhooks { command: None } => serve(Role::Webhooks, &settings, &args, &runtime),
+        Command::Webhooks {
+            command: Some(command),
+        } => {
+            let command = Operator::Webhooks(command);
+            runtime.block_on(operator::run(&args, &settings, command))
         }
         Command::OperatorKey => {
             let key = ApiKey::from_random(Mode::Live, &rand::random());
@@ -73,6 +77,17 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Operator(command) => runtime.block_on(operator::run(&args, &settings, command)),
     }
+}
+
+/// Runs one role.
+fn serve(
+    role: Role,
+    settings: &Settings,
+    args: &Args,
+    runtime: &Runtime,
+) -> anyhow::Result<ExitCode> {
+    let _telemetry = start_telemetry(settings, &format!("aio-{}", role.rpc()), runtime)?;
+    runtime.block_on(role::role(role, settings, &args.data_dir()))
 }
 
 /// Says all that is wrong with the configuration.

@@ -5,6 +5,7 @@ mod door;
 mod keys;
 mod print;
 mod tasks;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -70,6 +71,7 @@ fn call(command: Operator) -> anyhow::Result<Call> {
         Operator::Credits(command) => credits(&command),
         Operator::Keys(command) => keys::keys(command),
         Operator::Tasks(command) => Ok(tasks::tasks(command)),
+        Operator::Webhooks(command) => Ok(webhooks::webhooks(command)),
     }
 }
 

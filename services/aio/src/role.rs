@@ -124,7 +124,7 @@ impl Process {
             }
             Role::Webhooks => {
                 let webhooks = parts.webhooks(registry).await?;
-                self.serve(listener, Routes::new(webhooks.rpc_server()))?;
+                self.serve(listener, webhooks.routes())?;
             }
             Role::Sandbox => {
                 let lock = up::own(&parts.data_dir)?;

@@ -45,7 +45,7 @@ use proto::{
     media::v1::{
         files_client::FilesClient, media_caller::MediaCaller, operators_caller::OperatorsCaller,
     },
-    webhooks::v1::webhooks_caller::WebhooksCaller,
+    webhooks::v1::{manage_caller::ManageCaller, webhooks_caller::WebhooksCaller},
 };
 use tokio::sync::Semaphore;
 use tracing::info_span;
@@ -138,6 +138,7 @@ struct Clients {
     files: FilesClient<Channel>,
     operators: OperatorsCaller,
     webhooks: WebhooksCaller,
+    manage: ManageCaller,
 }
 
 /// Which listener a request came through.
@@ -207,6 +208,8 @@ impl Edge {
                 files: FilesClient::new(deps.media.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
                 media: MediaCaller::new(deps.media).max_decoding_message_size(LARGEST_ANSWER),
+                manage: ManageCaller::new(deps.webhooks.clone())
+                    .max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksCaller::new(deps.webhooks),
             },
             live: deps.live,

@@ -243,14 +243,56 @@ static ROUTES: &[Route] = &[
     row(Method::GET, "/webhooks/secret", MANAGE, || {
         get(webhooks::secret)
     }),
+    row(Method::POST, "/webhooks/secret/rotate", MANAGE, || {
+        post(webhooks::rotate_secret)
+    }),
     row(Method::GET, "/webhooks/endpoints", MANAGE, || {
         get(webhooks::list)
     }),
     row(Method::POST, "/webhooks/endpoints", MANAGE, || {
         post(webhooks::create)
     }),
+    row(Method::GET, "/webhooks/endpoints/{id}", MANAGE, || {
+        get(webhooks::get)
+    }),
+    row(Method::PATCH, "/webhooks/endpoints/{id}", MANAGE, || {
+        patch(webhooks::update)
+    }),
     row(Method::DELETE, "/webhooks/endpoints/{id}", MANAGE, || {
         delete(webhooks::remove)
+    }),
+    row(
+        Method::POST,
+        "/webhooks/endpoints/{id}/rotate-secret",
+        MANAGE,
+        || post(webhooks::rotate),
+    ),
+    row(
+        Method::POST,
+        "/webhooks/endpoints/{id}/test",
+        MANAGE,
+        || post(webhooks::test),
+    ),
+    row(
+        Method::POST,
+        "/webhooks/endpoints/{id}/recover",
+        MANAGE,
+        || post(webhooks::recover_endpoint),
+    ),
+    row(Method::GET, "/webhooks/deliveries", MANAGE, || {
+        get(webhooks::deliveries)
+    }),
+    row(Method::GET, "/webhooks/deliveries/{id}", MANAGE, || {
+        get(webhooks::delivery)
+    }),
+    row(
+        Method::POST,
+        "/webhooks/deliveries/{id}/replay",
+        MANAGE,
+        || post(webhooks::replay),
+    ),
+    row(Method::POST, "/webhooks/deliveries/recover", MANAGE, || {
+        post(webhooks::recover)
     }),
     row(Method::POST, "/admin/accounts", ADMIN, || {
         post(admin::create_account)
@@ -314,6 +356,54 @@ static ROUTES: &[Route] = &[
     }),
     row(Method::GET, "/admin/tasks/unknown", ADMIN, || {
         get(admin::unknown_attempts)
+    }),
+    row(Method::GET, "/admin/webhooks/endpoints", ADMIN, || {
+        get(webhooks::admin::list)
+    }),
+    row(Method::GET, "/admin/webhooks/endpoints/{id}", ADMIN, || {
+        get(webhooks::admin::get)
+    }),
+    row(
+        Method::PATCH,
+        "/admin/webhooks/endpoints/{id}",
+        ADMIN,
+        || patch(webhooks::admin::update),
+    ),
+    row(
+        Method::POST,
+        "/admin/webhooks/endpoints/{id}/rotate-secret",
+        ADMIN,
+        || post(webhooks::admin::rotate),
+    ),
+    row(
+        Method::POST,
+        "/admin/webhooks/endpoints/{id}/test",
+        ADMIN,
+        || post(webhooks::admin::test),
+    ),
+    row(Method::GET, "/admin/webhooks/deliveries", ADMIN, || {
+        get(webhooks::admin::deliveries)
+    }),
+    row(
+        Method::GET,
+        "/admin/webhooks/deliveries/{id}",
+        ADMIN,
+        || get(webhooks::admin::delivery),
+    ),
+    row(
+        Method::POST,
+        "/admin/webhooks/deliveries/{id}/replay",
+        ADMIN,
+        || post(webhooks::admin::replay),
+    ),
+    row(
+        Method::POST,
+        "/admin/webhooks/deliveries/recover",
+        ADMIN,
+        || post(webhooks::admin::recover),
+    ),
+    row(Method::GET, "/admin/webhooks/alert-secret", ADMIN, || {
+        get(webhooks::admin::alert_secret)
     }),
 ];
 

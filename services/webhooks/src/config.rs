@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::config::{Error, Settings, duration};
+use domain::Secret;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Limits of deliveries.
@@ -44,6 +45,10 @@ pub struct Config {
     /// quarter of the lease. Default `"5s"`.
     #[serde(default = "default_sweep", with = "duration")]
     pub sweep: Duration,
+    /// Where the operator is told, by a signed `POST`, of deliveries that were given up and of endpoints that are disabled. Nowhere
+    /// unless set.
+    #[serde(default)]
+    pub alert_url: Option<Secret>,
     /// Bytes of a message to webhooks, which carries an event's payload. Default 1 MiB.
     #[serde(default = "default_message")]
     pub max_message_bytes: usize,
@@ -59,6 +64,31 @@ pub struct Limits {
     /// Deliveries that an operator is told of a task. Default 200.
     #[serde(default = "default_told")]
     pub max_told: u32,
+    /// Fixed headers of an endpoint. Default 10.
+    #[serde(default = "default_headers")]
+    pub max_headers: u32,
+    /// Bytes of the value of such a header. Default 1 024.
+    #[serde(default = "default_header_bytes")]
+    pub max_header_bytes: u32,
+    /// Requests a second that an endpoint may ask for at most, of the limit that it sets itself. Default 1 000.
+    #[serde(default = "default_per_second")]
+    pub max_per_second: u32,
+    /// For how long at most what signed before a rotation signs as well. Default `"7d"`.
+    #[serde(default = "default_overlap", with = "duration")]
+    pub max_overlap: Duration,
+    /// After how long of failures alone, and more than one, an endpoint is disabled. Default `"5d"`.
+    #[serde(default = "default_failing", with = "duration")]
+    pub disable_after: Duration,
+    /// How much of an answer's body is kept with its attempt, in bytes. Default 1 024.
+    #[serde(default = "default_kept_response")]
+    pub kept_response_bytes: usize,
+    /// For how long deliveries that have ended are kept, with their attempts. Default `"30d"`.
+    #[serde(default = "default_retention", with = "duration")]
+    pub retention: Duration,
+    /// Deliveries that one call of recovery sends again, and that one look of the sweep parks or removes in a transaction.
+    /// Default 1 000.
+    #[serde(default = "default_at_once")]
+    pub at_once: u32,
 }
 
 /// Waits that double.
@@ -136,6 +166,38 @@ fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>
 
 const fn default_told() -> u32 {
     200
+}
+
+const fn default_headers() -> u32 {
+    10
+}
+
+const fn default_header_bytes() -> u32 {
+    1_024
+}
+
+const fn default_per_second() -> u32 {
+    1_000
+}
+
+const fn default_overlap() -> Duration {
+    Duration::from_secs(7 * 86_400)
+}
+
+const fn default_failing() -> Duration {
+    Duration::from_secs(5 * 86_400)
+}
+
+const fn default_kept_response() -> usize {
+    1_024
+}
+
+const fn default_retention() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
+const fn default_at_once() -> u32 {
+    1_000
 }
 
 fn default_schedule() -> Vec<Duration> {

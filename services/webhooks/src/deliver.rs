@@ -3,14 +3,9 @@
 //! The attempt was recorded as `inflight` before this begins. Dying anywhere in here leaves a lease that runs out, and then
 //! another attempt with the same id.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use chassis::{
-    clock::{MICROS_PER_SECOND, micros},
-    telemetry::causes,
-};
-use domain::{DeliveryId, EventId, Secret};
+use chassis::clock::{MICROS_PER_SECOND, micros};
+use domain::EventId;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_TYPE, USER_AGENT},
@@ -22,13 +17,17 @@ use upstream::{Caps, EgressError, Redirects};
 
 use crate::{
     Error, Shared,
+    headers::{self, Header},
+    left::{Attempt, Effect, Left},
+    redact,
     schedule::{self, Jitter, Next, Outcome},
-    secret::{opened, secret},
-    sign::sign,
+    sign::{Signed, signatures},
     store::{
-        delivery::{self, Claimed, Ended, Held, State},
-        endpoint,
+        attempt,
+        delivery::{Claimed, Ended, Held, State},
+        endpoint::Reason,
     },
+    target::Target,
 };
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -37,30 +36,17 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 const SENDER: HeaderValue = HeaderValue::from_static("aio-webhooks/1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// For how long after its lease the end of an attempt is kept for a database that is away.
-const OUTAGE: Duration = Duration::from_secs(600);
-
 /// The longest kept reason of a failure, in characters.
 const MAX_ERROR_CHARS: usize = 300;
-
-/// Whose attempt it is.
-#[derive(Clone, Copy)]
-struct Attempt {
-    delivery: DeliveryId,
-    event: EventId,
-    claim: i64,
-    /// How many ended before it.
-    before: i64,
-    /// Its lease counts from here.
-    begun: Instant,
-}
 
 /// Opened and signed: everything that goes over the wire.
 struct Prepared {
     attempt: Attempt,
-    url: Secret,
+    target: Target,
     headers: HeaderMap,
     body: Bytes,
+    /// Microseconds UTC.
+    started_at: i64,
 }
 
 /// It has been tried, and this is how it ended.
@@ -69,6 +55,19 @@ struct Sent {
     outcome: Outcome,
     /// Why it failed, in our words.
     error: Option<String>,
+    /// `None`: nothing was sent.
+    posted: Option<Posted>,
+}
+
+/// Something went over the wire, or would have.
+struct Posted {
+    /// Microseconds UTC.
+    started_at: i64,
+    ended_at: i64,
+    /// How the answer's body begins; sealed.
+    response: Option<Vec<u8>>,
+    /// Of an endpoint, since when it fails and nothing else. Microseconds UTC.
+    failing_since: Option<i64>,
 }
 
 /// Makes one attempt, whose lease began at `begun`. What the other side does is never an error here.
@@ -82,9 +81,9 @@ pub(crate) async fn deliver(
         // This process slept: somebody else may send it before we would have an answer.
         Ok(_) if attempt.is_late(shared) => return Err(Error::Late),
         Ok(prepared) => prepared.send(shared).await,
-        Err(Error::Removed) => Sent {
+        Err(error @ (Error::Removed | Error::Disabled)) => Sent {
             outcome: Outcome::Removed,
-            ..Sent::failed(attempt, &Error::Removed.to_string())
+            ..Sent::failed(attempt, &error.to_string())
         },
         // The database is away: nothing can be recorded either. The lease runs out, and it is tried again.
         Err(error @ Error::Db(_)) => return Err(error),
@@ -94,70 +93,22 @@ pub(crate) async fn deliver(
     sent.record(shared).await
 }
 
-// === impl Attempt ===
-
-impl Attempt {
-    fn of(claimed: &Claimed, begun: Instant) -> Self {
-        Self {
-            delivery: claimed.id,
-            event: claimed.event.id,
-            claim: claimed.claim,
-            before: claimed.attempts,
-            begun,
-        }
-    }
-
-    /// Which attempt it is, counted from 1.
-    fn number(&self) -> usize {
-        usize::try_from(self.before)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1)
-    }
-
-    /// Records its end. While the database is away this waits, and beyond the lease, as nobody can begin another attempt either:
-    /// what has arrived must not be sent again only because nobody could write it down.
-    async fn end(&self, shared: &Shared, ended: Ended) -> Result<Held, Error> {
-        let mut backoff = shared.config.backoff();
-        loop {
-            let (row, now) = (ended.clone(), shared.db.now_micros());
-            let write = shared
-                .db
-                .write(move |connection| Box::pin(delivery::end(connection, row, now)));
-            match write.await {
-                Err(Error::Db(failure))
-                    if failure.is_retriable()
-                        && self.begun.elapsed() < shared.config.lease.saturating_add(OUTAGE) =>
-                {
-                    warn!(error = %causes(&failure), "the database is away; trying again");
-                    tokio::time::sleep(backoff.next()).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Whether its lease does not cover an attempt any more.
-    fn is_late(&self, shared: &Shared) -> bool {
-        self.begun.elapsed().saturating_add(shared.config.timeout) > shared.config.lease
-    }
-}
-
 // === impl Prepared ===
 
 impl Prepared {
     async fn prepare(shared: &Shared, attempt: Attempt, claimed: Claimed) -> Result<Self, Error> {
-        let secret = signing(shared, &claimed).await?;
-        let url = opened(shared, &delivery::url_place(claimed.id), &claimed.url)?;
+        let target = Target::of(shared, &claimed).await?;
         let event = claimed.event;
         let place = crate::store::event::payload_place(event.id);
         let body = shared.secrets.content().open(&place, &event.payload)?;
-        let now = shared.db.now_micros();
-        let headers = headers(&secret, event.id, now, &body)?;
+        let started_at = shared.db.now_micros();
+        let headers = request_headers(&target, event.id, started_at, &body)?;
         Ok(Self {
             attempt,
-            url,
+            target,
             headers,
             body: body.into(),
+            started_at,
         })
     }
 
@@ -168,7 +119,7 @@ impl Prepared {
             max_bytes: shared.config.max_response_bytes,
             redirects: Redirects::Refuse,
         };
-        let admitted = shared.client.policy().admit(self.url.expose());
+        let admitted = shared.client.policy().admit(self.target.url.expose());
         let answer = match admitted.map_err(EgressError::Refused) {
             Ok(url) => {
                 let post = shared.client.post(&url, self.headers, self.body, &caps);
@@ -176,51 +127,78 @@ impl Prepared {
             }
             Err(refused) => Err(refused),
         };
-        shared.metrics.took(begun.elapsed());
+        let took = begun.elapsed();
+        shared.metrics.took(took);
+        let posted = Posted {
+            started_at: self.started_at,
+            // By one clock alone: a step of the database's is no latency.
+            ended_at: self.started_at.saturating_add(micros(took)),
+            response: None,
+            failing_since: self.target.failing_since,
+        };
         match answer {
-            Ok(answer) => Sent::answered(self.attempt, &answer),
+            Ok(answer) => {
+                let headers = &self.target.headers;
+                let response = kept(shared, self.attempt, &answer.body, headers);
+                let posted = Posted { response, ..posted };
+                Sent::answered(self.attempt, &answer, posted)
+            }
             Err(error) => {
                 if let EgressError::Refused(refusal) = &error {
                     shared.metrics.refused(refusal.reason());
                 }
-                Sent::unanswered(self.attempt, &error)
+                Sent::unanswered(self.attempt, &error, posted)
             }
         }
     }
 }
 
-/// What signs a delivery: the secret of its endpoint, or that of the account's callbacks.
-async fn signing(shared: &Shared, claimed: &Claimed) -> Result<Secret, Error> {
-    let Some(id) = claimed.endpoint else {
-        return secret(shared, claimed.event.account, claimed.event.mode).await;
-    };
-    let sealed = endpoint::secret(shared.db.reader(), id);
-    let sealed = shared.db.read(sealed).await?.ok_or(Error::Removed)?;
-    opened(shared, &endpoint::secret_place(id), &sealed)
+/// How an answer's body begins, sealed. What cannot be sealed is not kept.
+fn kept(shared: &Shared, attempt: Attempt, body: &[u8], headers: &[Header]) -> Option<Vec<u8>> {
+    let own: Vec<String> = headers.iter().map(|(_, value)| value.clone()).collect();
+    let text = redact::response(body, shared.limits.kept_response_bytes, &own)?;
+    let place = attempt::response_place(attempt.delivery);
+    let sealed = shared.secrets.content().seal(&place, text.as_bytes());
+    sealed.ok()
 }
 
-/// The three headers of Standard Webhooks, and who sends what. The id is the event's, the time this attempt's.
-fn headers(secret: &Secret, event: EventId, now: i64, body: &[u8]) -> Result<HeaderMap, Error> {
+/// The three headers of Standard Webhooks, who sends what, and what the customer has fixed. The id is the event's, the time this
+/// attempt's.
+fn request_headers(
+    target: &Target,
+    event: EventId,
+    now: i64,
+    body: &[u8],
+) -> Result<HeaderMap, Error> {
     let id = event.to_string();
     let timestamp = now.div_euclid(MICROS_PER_SECOND);
-    let signature = sign(secret, &id, timestamp, body)
-        .map_err(|_| Error::Damaged("a secret is not whsec_ and base64"))?;
+    let signed = Signed {
+        id: &id,
+        timestamp,
+        body,
+    };
+    let signature = signatures(&target.signing, signed)
+        .map_err(|_| Error::Damaged("what signs is not as Standard Webhooks write it"))?;
     let value = |text: &str| {
         HeaderValue::from_str(text).map_err(|_| Error::Damaged("a header is not plain text"))
     };
-    Ok(HeaderMap::from_iter([
+    let mut request = HeaderMap::new();
+    headers::put(&mut request, &target.headers);
+    // Ours last: nothing that was said before stands in their place.
+    request.extend([
         (WEBHOOK_ID, value(&id)?),
         (WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp)),
         (WEBHOOK_SIGNATURE, value(&signature)?),
         (CONTENT_TYPE, JSON),
         (USER_AGENT, SENDER),
-    ]))
+    ]);
+    Ok(request)
 }
 
 // === impl Sent ===
 
 impl Sent {
-    fn answered(attempt: Attempt, answer: &upstream::Answer) -> Self {
+    fn answered(attempt: Attempt, answer: &upstream::Answer, posted: Posted) -> Self {
         let status = answer.status.as_u16();
         Span::current().record("http.response.status_code", status);
         let error = match status {
@@ -237,10 +215,11 @@ impl Sent {
                 retry_after: answer.retry_after,
             },
             error,
+            posted: Some(posted),
         }
     }
 
-    fn unanswered(attempt: Attempt, error: &EgressError) -> Self {
+    fn unanswered(attempt: Attempt, error: &EgressError, posted: Posted) -> Self {
         let timed_out = match error {
             EgressError::TimedOut => true,
             EgressError::Connect(cause) | EgressError::Interrupted(cause) => cause.is_timeout(),
@@ -253,6 +232,7 @@ impl Sent {
         if timed_out {
             sent.outcome = Outcome::TimedOut;
         }
+        sent.posted = Some(posted);
         sent
     }
 
@@ -261,6 +241,7 @@ impl Sent {
             attempt,
             outcome: Outcome::Failed,
             error: Some(why.chars().take(MAX_ERROR_CHARS).collect()),
+            posted: None,
         }
     }
 
@@ -275,24 +256,8 @@ impl Sent {
             self.outcome,
             jitter(shared.config.jitter_percent),
         );
-        let ended = Ended {
-            id: attempt.delivery,
-            claim: attempt.claim,
-            attempts: attempt.before,
-            state: match next {
-                Next::Delivered => State::Delivered,
-                Next::Retry(wait) => {
-                    State::Due(shared.db.now_micros().saturating_add(micros(wait)))
-                }
-                Next::Gone | Next::Exhausted => State::Dead,
-            },
-            last_status: match self.outcome {
-                Outcome::Answered { status, .. } => Some(status),
-                Outcome::TimedOut | Outcome::Failed | Outcome::Removed => None,
-            },
-            last_error: self.error.clone(),
-        };
-        match attempt.end(shared, ended).await? {
+        let left = self.left(shared, next);
+        match left.record(shared).await? {
             Held::Yes => {
                 shared.metrics.ended(next);
                 self.log(next);
@@ -301,6 +266,61 @@ impl Sent {
             Held::No => debug!("another attempt had begun, or this one's end was recorded before"),
         }
         Ok(next)
+    }
+
+    /// What is to be written down.
+    fn left(&self, shared: &Shared, next: Next) -> Left {
+        let attempt = self.attempt;
+        let status = match self.outcome {
+            Outcome::Answered { status, .. } => Some(status),
+            Outcome::TimedOut | Outcome::Failed | Outcome::Removed => None,
+        };
+        let log = self.posted.as_ref().map(|posted| attempt::NewRow {
+            delivery: attempt.delivery,
+            started_at: posted.started_at,
+            ended_at: posted.ended_at,
+            status,
+            error: self.error.clone(),
+            response: posted.response.clone(),
+        });
+        Left {
+            attempt,
+            ended: Ended {
+                id: attempt.delivery,
+                claim: attempt.claim,
+                attempts: attempt.before,
+                state: match next {
+                    Next::Delivered => State::Delivered,
+                    Next::Retry(wait) => {
+                        State::Due(shared.db.now_micros().saturating_add(micros(wait)))
+                    }
+                    Next::Gone | Next::Exhausted => State::Dead,
+                },
+                last_status: status,
+                last_error: self.error.clone(),
+            },
+            log,
+            effect: self.effect(shared, next),
+            next,
+        }
+    }
+
+    /// What its end says of the endpoint.
+    fn effect(&self, shared: &Shared, next: Next) -> Effect {
+        let Some(posted) = &self.posted else {
+            return Effect::None;
+        };
+        let too_long = micros(shared.limits.disable_after);
+        let before = shared.db.now_micros().saturating_sub(too_long);
+        match next {
+            Next::Delivered if posted.failing_since.is_none() => Effect::None,
+            Next::Delivered => Effect::Works,
+            Next::Gone => Effect::Disables(Reason::Gone),
+            Next::Retry(_) | Next::Exhausted => match posted.failing_since {
+                Some(since) if since <= before => Effect::Disables(Reason::Failing(before)),
+                Some(_) | None => Effect::Fails,
+            },
+        }
     }
 
     fn log(&self, next: Next) {

@@ -30,6 +30,9 @@ pub enum Error {
     /// A delivery is for an endpoint that is not registered any more.
     #[error("the endpoint was removed")]
     Removed,
+    /// A delivery is for an endpoint that is disabled.
+    #[error("the endpoint is disabled")]
+    Disabled,
     /// What a caller asks for cannot be done.
     #[error("{}", .0.message)]
     Refused(Box<Fault>),
@@ -81,6 +84,7 @@ impl From<Error> for Fault {
             | Error::Seal(_)
             | Error::Late
             | Error::Removed
+            | Error::Disabled
             | Error::Damaged(_) => {
                 error!(error = %causes(&error), "webhooks failed");
                 Self::of(code::INTERNAL)

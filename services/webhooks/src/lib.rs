@@ -15,9 +15,14 @@
 //! |---|---|
 //! | `rpc.rs` | wire to domain and back |
 //! | `publish.rs` | takes over one event |
-//! | `endpoint.rs` | URLs that accounts register for events |
-//! | `secret.rs` | the secret of an account and mode |
-//! | `deliver.rs` | one attempt: prepare, send, record |
+//! | `endpoint.rs`, `headers.rs` | URLs that accounts register for events; what they fix of the requests there |
+//! | `secret.rs` | the secret of an account and mode, and its rotation |
+//! | `deliver.rs`, `target.rs`, `left.rs` | one attempt: prepare, send, record; where it goes; what it leaves |
+//! | `redact.rs` | what of an answer is kept: pure |
+//! | `notice.rs` | what owners and the operator are told of what could not be delivered |
+//! | `sample.rs` | a sample event for an endpoint |
+//! | `again.rs` | deliveries looked for, looked at and sent again |
+//! | `whose.rs` | whose things a call is about |
 //! | `told.rs` | what operators see of it |
 //! | `worker.rs` | finds what is due, fairly, and starts attempts |
 //! | `sweep.rs` | ends leases that ran out |
@@ -27,19 +32,27 @@
 //!
 //! What this room may not do: retry inside an attempt, read a payload, or know what a task is.
 
+mod again;
 mod config;
 mod deliver;
 mod endpoint;
 mod error;
+mod headers;
+mod left;
 mod metrics;
+mod notice;
 mod publish;
+mod redact;
 mod rpc;
+mod sample;
 mod schedule;
 mod secret;
 mod sign;
 mod store;
 mod sweep;
+mod target;
 mod told;
+mod whose;
 mod worker;
 
 use std::sync::Arc;
@@ -47,8 +60,11 @@ use std::sync::Arc;
 use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
 use db::{Db, Migration};
 use prometheus_client::registry::Registry;
-use proto::webhooks::v1::{webhooks_caller, webhooks_server::WebhooksServer};
+use proto::webhooks::v1::{
+    manage_caller, manage_server::ManageServer, webhooks_caller, webhooks_server::WebhooksServer,
+};
 use tokio::sync::Notify;
+use tonic::service::Routes;
 use upstream::GuardedClient;
 
 pub use crate::config::{Config, Limits};
@@ -73,6 +89,8 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0003_endpoint.sql"),
     ),
     Migration::both(4, "of_task", include_str!("../migrations/0004_of_task.sql")),
+    Migration::both(5, "lane", include_str!("../migrations/0005_lane.sql")),
+    Migration::both(6, "manage", include_str!("../migrations/0006_manage.sql")),
 ];
 
 /// What the service is made of.
@@ -131,15 +149,19 @@ impl Webhooks {
         Ok(Self { shared })
     }
 
-    /// A way to it within this process.
+    /// A way to all of it within this process.
     pub fn channel(&self) -> Channel {
-        let here = webhooks_caller::here(Rpc::new(Arc::clone(&self.shared)));
-        chassis::rpc::in_process(self.rpc_server()).with(here)
+        let here = || Rpc::new(Arc::clone(&self.shared));
+        chassis::rpc::in_process(self.routes())
+            .with(webhooks_caller::here(here()))
+            .with(manage_caller::here(here()))
     }
 
-    /// The gRPC server, to be wrapped for calls in this process or over the network.
-    pub fn rpc_server(&self) -> WebhooksServer<Rpc> {
-        WebhooksServer::new(Rpc::new(Arc::clone(&self.shared)))
-            .max_decoding_message_size(self.shared.config.max_message_bytes)
+    /// Everything that others call, to be wrapped for calls in this process or over the network.
+    pub fn routes(&self) -> Routes {
+        let rpc = || Rpc::new(Arc::clone(&self.shared));
+        let most = self.shared.config.max_message_bytes;
+        Routes::new(WebhooksServer::new(rpc()).max_decoding_message_size(most))
+            .add_service(ManageServer::new(rpc()).max_decoding_message_size(most))
     }
 }

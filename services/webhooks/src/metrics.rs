@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     in_flight: Gauge,
     refusals: Family<ReasonLabel, Counter>,
     swept: Counter,
+    exhausted: Counter,
+    disabled: Family<ReasonLabel, Counter>,
 }
 
 /// Counted as in flight until it is dropped.
@@ -48,7 +50,19 @@ impl Metrics {
             in_flight: Gauge::default(),
             refusals: Family::default(),
             swept: Counter::default(),
+            exhausted: Counter::default(),
+            disabled: Family::default(),
         };
+        registry.register(
+            "aio_webhooks_exhausted",
+            "Deliveries that were given up after their last attempt",
+            metrics.exhausted.clone(),
+        );
+        registry.register(
+            "aio_webhooks_endpoints_disabled",
+            "Endpoints that were disabled for how they answer, by reason",
+            metrics.disabled.clone(),
+        );
         registry.register(
             "aio_webhooks_attempts",
             "Attempts that ended, by what follows",
@@ -93,6 +107,14 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn exhausted(&self) {
+        self.exhausted.inc();
+    }
+
+    pub(crate) fn disabled(&self, reason: &'static str) {
+        self.disabled.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     pub(crate) fn swept(&self, count: u64) {

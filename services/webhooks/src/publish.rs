@@ -70,7 +70,8 @@ async fn wanting(
     Ok(wanting.map(|to| (Some(to.id), to.url)).collect())
 }
 
-fn seal(
+/// The rows of an event and of its deliveries.
+pub(crate) fn seal(
     shared: &Shared,
     event: Event,
     to: Vec<(Option<EndpointId>, Secret)>,
@@ -106,7 +107,7 @@ fn seal(
 
 /// Who shares a bound: a keyed MAC of scheme, host and port, as the guard reads them. A URL that the guard refuses reaches nobody,
 /// so it stands for itself.
-fn origin(shared: &Shared, url: &Secret) -> Vec<u8> {
+pub(crate) fn origin(shared: &Shared, url: &Secret) -> Vec<u8> {
     let text = match shared.client.policy().admit(url.expose()) {
         Ok(guarded) => guarded.as_url().origin().ascii_serialization(),
         Err(_) => url.expose().to_owned(),

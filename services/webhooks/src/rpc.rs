@@ -1,10 +1,11 @@
 //! The gRPC server: wire to domain, call, domain to wire. No decisions.
 
+mod manage;
+
 use std::sync::Arc;
 
-use domain::{AccountId, EndpointId, Mode, Secret};
+use domain::{EndpointId, Secret};
 use proto::{
-    common::v1::Context,
     context_from_wire, id_from_wire, mode_from_wire,
     webhooks::v1::{self as wire, webhooks_server},
 };
@@ -12,14 +13,13 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     Shared,
-    endpoint::{self, Endpoint},
     publish::{Event, publish},
     secret::secret,
     store::delivery::Told,
     told,
 };
 
-/// The server behind `aio.webhooks.v1.Webhooks`.
+/// The server behind `aio.webhooks.v1.Webhooks` and `Manage`.
 #[derive(Clone, Debug)]
 pub struct Rpc {
     shared: Arc<Shared>,
@@ -69,41 +69,6 @@ impl webhooks_server::Webhooks for Rpc {
         }))
     }
 
-    async fn create_endpoint(
-        &self,
-        request: Request<wire::CreateEndpointRequest>,
-    ) -> Result<Response<wire::CreateEndpointReply>, Status> {
-        let request = request.into_inner();
-        let owner = owner(request.context)?;
-        let (made, secret) =
-            endpoint::create(&self.shared, owner, request.url, request.events).await?;
-        Ok(Response::new(wire::CreateEndpointReply {
-            endpoint: Some(made.into()),
-            secret: secret.expose().to_owned(),
-        }))
-    }
-
-    async fn list_endpoints(
-        &self,
-        request: Request<wire::ListEndpointsRequest>,
-    ) -> Result<Response<wire::ListEndpointsReply>, Status> {
-        let owner = owner(request.into_inner().context)?;
-        let endpoints = endpoint::list(&self.shared, owner).await?;
-        Ok(Response::new(wire::ListEndpointsReply {
-            endpoints: endpoints.into_iter().map(wire::Endpoint::from).collect(),
-        }))
-    }
-
-    async fn delete_endpoint(
-        &self,
-        request: Request<wire::DeleteEndpointRequest>,
-    ) -> Result<Response<wire::DeleteEndpointReply>, Status> {
-        let request = request.into_inner();
-        let id = id_from_wire(&request.endpoint_id)?;
-        endpoint::delete(&self.shared, owner(request.context)?, id).await?;
-        Ok(Response::new(wire::DeleteEndpointReply {}))
-    }
-
     async fn list_deliveries(
         &self,
         request: Request<wire::ListDeliveriesRequest>,
@@ -114,12 +79,6 @@ impl webhooks_server::Webhooks for Rpc {
             deliveries: told.into_iter().map(wire::Delivery::from).collect(),
         }))
     }
-}
-
-/// Whose endpoints a caller means.
-fn owner(context: Option<Context>) -> Result<(AccountId, Mode), Status> {
-    let caller = context_from_wire(context)?;
-    Ok((caller.account, caller.mode))
 }
 
 impl From<Told> for wire::Delivery {
@@ -136,17 +95,6 @@ impl From<Told> for wire::Delivery {
             created_at: told.created_at,
             due_at: told.due_at,
             ended_at: told.ended_at.unwrap_or(0),
-        }
-    }
-}
-
-impl From<Endpoint> for wire::Endpoint {
-    fn from(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint_id: endpoint.id.to_vec().into(),
-            url: endpoint.url.expose().to_owned(),
-            events: endpoint.events,
-            created_at: endpoint.created_at,
         }
     }
 }

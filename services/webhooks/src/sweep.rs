@@ -1,14 +1,21 @@
-//! Repairs what a dead process left: attempts whose lease ran out are due again. Takes no input, may run at any time
+//! Repairs what a dead process left: attempts whose lease ran out are due again. Parks what waits for endpoints that are disabled, and
+//! removes what ended long ago, a bounded number at a time. Takes no input, may run at any time
 //! and in several processes at once: it is one statement, and one look where there is nothing to mend. After the database was
 //! away, those who live come first: they have answers in hand that could not be recorded meanwhile.
 
 use std::sync::Arc;
 
-use chassis::{Tasks, telemetry::causes};
+use chassis::{Tasks, clock::micros, telemetry::causes};
 use tokio::time::Instant;
 use tracing::{info, info_span, warn};
 
-use crate::{Error, Shared, store::delivery};
+use crate::{
+    Error, Shared,
+    store::{delivery, ended},
+};
+
+/// Transactions of one look that clear away, at most: what is more comes at the next one.
+const ROUNDS: u32 = 20;
 
 /// Sweeps now and then until told to stop.
 pub(crate) fn run(shared: Arc<Shared>, tasks: &Tasks) {
@@ -62,8 +69,36 @@ impl Sweeper {
         if over && since.elapsed() >= lease {
             end_leases(shared, by).await?;
         }
+        for _ in 0..ROUNDS {
+            if !clear(shared).await? {
+                break;
+            }
+        }
         Ok(())
     }
+}
+
+/// Parks and removes, in one transaction; says whether there may be more.
+async fn clear(shared: &Shared) -> Result<bool, Error> {
+    let (now, at_once) = (shared.db.now_micros(), shared.limits.at_once);
+    let before = now.saturating_sub(micros(shared.limits.retention));
+    // Looking costs no commit.
+    let any = ended::any_to_clear(shared.db.reader(), before);
+    if !shared.db.read(any).await? {
+        return Ok(false);
+    }
+    let clearing = shared.db.write(move |connection| {
+        Box::pin(async move {
+            let parked = ended::park(connection, now, at_once).await?;
+            let removed = ended::remove(connection, before, at_once).await?;
+            Ok::<_, Error>((parked, removed))
+        })
+    });
+    let (parked, removed) = clearing.await?;
+    if parked + removed > 0 {
+        info!(parked, removed, "deliveries were cleared away");
+    }
+    Ok(parked.max(removed) >= u64::from(at_once))
 }
 
 /// Ends every lease at the start of a process that has the database for itself: no attempt can be alive.

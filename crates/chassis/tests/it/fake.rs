@@ -109,27 +109,6 @@ impl Webhooks for Fake {
         Ok(Response::new(Secret { secret }))
     }
 
-    async fn create_endpoint(
-        &self,
-        _: Request<wire::CreateEndpointRequest>,
-    ) -> Result<Response<wire::CreateEndpointReply>, Status> {
-        Err(Status::unimplemented("nobody asks this one for endpoints"))
-    }
-
-    async fn list_endpoints(
-        &self,
-        _: Request<wire::ListEndpointsRequest>,
-    ) -> Result<Response<wire::ListEndpointsReply>, Status> {
-        Err(Status::unimplemented("nobody asks this one for endpoints"))
-    }
-
-    async fn delete_endpoint(
-        &self,
-        _: Request<wire::DeleteEndpointRequest>,
-    ) -> Result<Response<wire::DeleteEndpointReply>, Status> {
-        Err(Status::unimplemented("nobody asks this one for endpoints"))
-    }
-
     async fn list_deliveries(
         &self,
         _: Request<wire::ListDeliveriesRequest>,

@@ -56,4 +56,6 @@ mod tools;
 mod traces;
 mod transcriptions;
 mod uploads;
+mod verifying;
 mod webhooks;
+mod webhooks_managed;

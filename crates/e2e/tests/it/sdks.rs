@@ -8,11 +8,11 @@ use serde_json::json;
 use testkit::Aio;
 use tokio::process::Command;
 
-const PYTHON: &str = "python/bin/python";
-const NODE: &str = "node";
+pub(crate) const PYTHON: &str = "python/bin/python";
+pub(crate) const NODE: &str = "node";
 
 /// Where the SDKs are.
-fn installed() -> Result<PathBuf> {
+pub(crate) fn installed() -> Result<PathBuf> {
     // Beside `debug`, where the program is.
     let program = testkit::binary()?;
     let target = program.ancestors().nth(2).context("no target folder")?;

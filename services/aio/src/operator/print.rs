@@ -102,14 +102,71 @@ pub(super) fn task(data: &Value) -> Vec<String> {
             "file {number}: {kind}, {bytes} bytes, until {until}"
         ));
     }
-    lines.extend(rows(data, "deliveries").map(delivery));
+    lines.extend(rows(data, "deliveries").map(of_task));
     let moments = rows(data, "timeline");
     lines.extend(moments.map(|moment| format!("{}  {}", text(moment, "at"), text(moment, "what"))));
     lines
 }
 
+/// One line a webhook endpoint.
+pub(super) fn endpoints(data: &Value) -> Vec<String> {
+    let columns = [
+        "endpoint_id",
+        "account_id",
+        "mode",
+        "url",
+        "disabled_reason",
+        "created_at",
+    ];
+    table(data, &columns, "no webhook endpoints")
+}
+
+/// One line a delivery.
+pub(super) fn deliveries(data: &Value) -> Vec<String> {
+    let columns = [
+        "delivery_id",
+        "state",
+        "type",
+        "attempts",
+        "last_status",
+        "account_id",
+        "created_at",
+    ];
+    table(data, &columns, "no such deliveries")
+}
+
+/// A delivery: its fields, and then its attempts, a line each.
+pub(super) fn delivery(data: &Value) -> Vec<String> {
+    let plain_fields = data.as_object().into_iter().flatten();
+    let fields = plain_fields
+        .filter(|(name, value)| name.as_str() != "history" && !value.is_null())
+        .map(|(name, value)| format!("{name}: {}", plain(value)));
+    fields.chain(rows(data, "history").map(attempt)).collect()
+}
+
+/// An attempt that has ended.
+fn attempt(ended: &Value) -> String {
+    let (number, at) = (text(ended, "number"), text(ended, "started_at"));
+    let mut line = format!("{at}  attempt {number}, {} ms", text(ended, "latency_ms"));
+    for (name, what) in [
+        ("status", "status"),
+        ("error", "error"),
+        ("response", "response"),
+    ] {
+        if let Some(value) = ended.get(name).filter(|value| !value.is_null()) {
+            // In quotes: a response may have several lines.
+            let value = match name {
+                "response" => value.to_string(),
+                _ => plain(value),
+            };
+            line.push_str(&format!(", {what} {value}"));
+        }
+    }
+    line
+}
+
 /// One event on its way to one URL.
-fn delivery(told: &Value) -> String {
+fn of_task(told: &Value) -> String {
     let whom = match told.get("endpoint_id") {
         None | Some(Value::Null) => "its callback_url".to_owned(),
         Some(endpoint) => plain(endpoint),

@@ -1,5 +1,10 @@
-//! Webhooks: the secret by which customers check that a callback is ours, and the URLs they register for events, each with a
-//! secret of its own. What is delivered and how is the business of webhooks.
+//! Webhooks: the secret by which customers check that a callback is ours, the URLs they register for events, each with a secret of its
+//! own, and what became of what was sent. What is delivered and how is the business of webhooks. (For operators: `admin`.)
+
+pub(crate) mod admin;
+mod ask;
+mod read;
+pub(crate) mod show;
 
 use std::sync::Arc;
 
@@ -7,65 +12,28 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use chassis::{clock, rpc};
-use domain::{EndpointId, EventType};
-use http::StatusCode;
-use proto::{
-    id_from_wire,
-    webhooks::v1::{
-        self as wire, CreateEndpointRequest, DeleteEndpointRequest, GetSecretRequest,
-        ListEndpointsRequest,
-    },
+use chassis::rpc;
+use http::{StatusCode, Uri};
+use proto::webhooks::v1::{
+    CreateEndpointRequest, GetSecretRequest, ListEndpointsRequest, Whose, whose,
 };
-use serde::Serialize;
-use utoipa::ToSchema;
 
+use self::show::{Endpoint, Secret};
 use crate::{
     App,
     auth::{Manage, Scoped},
     error::ApiError,
-    http::{
-        Segments,
-        admin::{nothing, read},
-        fields::Fields,
-        not_kept,
-        query::List,
-        success,
-    },
+    http::{Segments, admin::read as body, not_kept, query::List, success},
 };
 
-/// Characters of the longest URL.
-const MAX_URL_CHARS: usize = 2_048;
-
-/// A secret.
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookSecret)]
-pub(crate) struct Secret {
-    secret: String,
+/// The caller's own things, of its mode.
+fn own(caller: &Scoped<Manage>) -> Option<Whose> {
+    Some(Whose {
+        whose: Some(whose::Whose::Caller(caller.context())),
+    })
 }
 
-/// An endpoint.
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookEndpoint)]
-pub(crate) struct Endpoint {
-    endpoint_id: String,
-    url: String,
-    events: Vec<String>,
-    created_at: String,
-    /// Only when it was just made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-}
-
-/// A removed endpoint.
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookEndpointRemoved)]
-pub(crate) struct Removed {
-    endpoint_id: String,
-    removed: bool,
-}
-
-/// The secret of the key's account and mode.
+/// `GET /webhooks/secret`: that of the key's account and mode.
 pub(crate) async fn secret(
     State(app): State<Arc<App>>,
     caller: Scoped<Manage>,
@@ -74,17 +42,21 @@ pub(crate) async fn secret(
         context: Some(caller.context()),
     };
     let request = rpc::request(request, app.config.limits.deadlines.webhooks);
-    let reply = app
-        .clients
-        .webhooks
-        .clone()
-        .get_secret(request)
-        .await?
-        .into_inner();
+    let reply = app.clients.webhooks.clone().get_secret(request).await?;
     let secret = Secret {
-        secret: reply.secret,
+        secret: reply.into_inner().secret,
     };
     Ok(not_kept(success(StatusCode::OK, &secret)?))
+}
+
+/// `POST /webhooks/secret/rotate`.
+pub(crate) async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let overlap = read::overlap(&body(&app, request).await?)?;
+    ask::rotate(&app, own(&caller), None, overlap).await
 }
 
 /// `GET /webhooks/endpoints`.
@@ -93,14 +65,10 @@ pub(crate) async fn list(
     caller: Scoped<Manage>,
 ) -> Result<Response, ApiError> {
     let request = ListEndpointsRequest {
-        context: Some(caller.context()),
+        whose: own(&caller),
+        ..ListEndpointsRequest::default()
     };
-    let request = rpc::request(request, app.config.limits.deadlines.webhooks);
-    let reply = app.clients.webhooks.clone().list_endpoints(request).await?;
-    let endpoints = reply.into_inner().endpoints.into_iter();
-    let items: Vec<Endpoint> = endpoints
-        .map(Endpoint::try_from)
-        .collect::<Result<_, _>>()?;
+    let items = ask::endpoints(&app, request).await?;
     success(StatusCode::OK, &List::whole(items))
 }
 
@@ -110,33 +78,38 @@ pub(crate) async fn create(
     caller: Scoped<Manage>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = read(&app, request).await?;
-    let mut fields = Fields::parse(&body)?;
-    let url = fields.text("url", 1, MAX_URL_CHARS);
-    fields.require("url", url.as_ref());
-    let known = EventType::OF_ENDPOINTS.iter().map(|known| known.as_str());
-    let allowed = format!("these types: {}", known.collect::<Vec<_>>().join(", "));
-    let is_known = |word: &str| EventType::of_endpoints(word).is_some();
-    let events = fields.words("events", &allowed, is_known);
-    fields.finish()?;
     let request = CreateEndpointRequest {
         context: Some(caller.context()),
-        url: url.unwrap_or_default(),
-        events: events.unwrap_or_default(),
+        ..read::new_endpoint(&body(&app, request).await?)?
     };
     let request = rpc::request(request, app.config.limits.deadlines.webhooks);
-    let reply = app
-        .clients
-        .webhooks
-        .clone()
-        .create_endpoint(request)
-        .await?;
+    let reply = app.clients.manage.clone().create_endpoint(request).await?;
     let reply = reply.into_inner();
-    let made = Endpoint {
-        secret: Some(reply.secret),
-        ..Endpoint::try_from(reply.endpoint.unwrap_or_default())?
-    };
+    let made = Endpoint::try_from(reply.endpoint.unwrap_or_default())?.with_secret(reply.secret);
     Ok(not_kept(success(StatusCode::CREATED, &made)?))
+}
+
+/// `GET /webhooks/endpoints/{id}`.
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    let endpoint = ask::endpoint(&app, own(&caller), read::endpoint(&id)?).await?;
+    success(StatusCode::OK, &endpoint)
+}
+
+/// `PATCH /webhooks/endpoints/{id}`.
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = read::endpoint(&id)?;
+    let change = read::change(&body(&app, request).await?)?;
+    let endpoint = ask::update(&app, own(&caller), id, change).await?;
+    success(StatusCode::OK, &endpoint)
 }
 
 /// `DELETE /webhooks/endpoints/{id}`.
@@ -145,37 +118,80 @@ pub(crate) async fn remove(
     caller: Scoped<Manage>,
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
-    let endpoint = EndpointId::parse(&id).ok_or_else(|| nothing("webhook endpoint"))?;
-    let request = DeleteEndpointRequest {
-        context: Some(caller.context()),
-        endpoint_id: endpoint.to_vec().into(),
-    };
-    let request = rpc::request(request, app.config.limits.deadlines.webhooks);
-    app.clients
-        .webhooks
-        .clone()
-        .delete_endpoint(request)
-        .await?;
-    let removed = Removed {
-        endpoint_id: endpoint.to_string(),
-        removed: true,
-    };
-    success(StatusCode::OK, &removed)
+    ask::remove(&app, own(&caller), read::endpoint(&id)?).await
 }
 
-// === impl Endpoint ===
+/// `POST /webhooks/endpoints/{id}/rotate-secret`.
+pub(crate) async fn rotate(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = read::endpoint(&id)?;
+    let overlap = read::overlap(&body(&app, request).await?)?;
+    ask::rotate(&app, own(&caller), Some(id), overlap).await
+}
 
-impl TryFrom<wire::Endpoint> for Endpoint {
-    type Error = ApiError;
+/// `POST /webhooks/endpoints/{id}/test`.
+pub(crate) async fn test(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = read::endpoint(&id)?;
+    let kind = read::kind(&body(&app, request).await?)?;
+    ask::test(&app, own(&caller), id, kind).await
+}
 
-    fn try_from(endpoint: wire::Endpoint) -> Result<Self, ApiError> {
-        let id: EndpointId = id_from_wire(&endpoint.endpoint_id)?;
-        Ok(Self {
-            endpoint_id: id.to_string(),
-            url: endpoint.url,
-            events: endpoint.events,
-            created_at: clock::rfc3339(endpoint.created_at),
-            secret: None,
-        })
-    }
+/// `POST /webhooks/endpoints/{id}/recover`.
+pub(crate) async fn recover_endpoint(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = read::endpoint(&id)?;
+    let request = read::recovery(&body(&app, request).await?, Some(id), read::Asks::Customer)?;
+    ask::recover(&app, own(&caller), request).await
+}
+
+/// `GET /webhooks/deliveries`.
+pub(crate) async fn deliveries(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (page, request) = read::search(&uri, read::Asks::Customer)?;
+    let found = ask::deliveries(&app, own(&caller), request).await?;
+    success(StatusCode::OK, &page.list(found, show::Delivery::id))
+}
+
+/// `GET /webhooks/deliveries/{id}`.
+pub(crate) async fn delivery(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    ask::delivery(&app, own(&caller), read::delivery(&id)?).await
+}
+
+/// `POST /webhooks/deliveries/{id}/replay`.
+pub(crate) async fn replay(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    Segments(id): Segments<String>,
+) -> Result<Response, ApiError> {
+    ask::replay(&app, own(&caller), read::delivery(&id)?).await
+}
+
+/// `POST /webhooks/deliveries/recover`.
+pub(crate) async fn recover(
+    State(app): State<Arc<App>>,
+    caller: Scoped<Manage>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let request = read::recovery(&body(&app, request).await?, None, read::Asks::Customer)?;
+    ask::recover(&app, own(&caller), request).await
 }

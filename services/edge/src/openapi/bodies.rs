@@ -323,6 +323,62 @@ pub(super) struct EndpointRequest {
     url: String,
     /// The types it is told; all unless said otherwise.
     events: Option<Vec<String>>,
+    /// Sent with each request there: up to 10 names with their values, none of them a header of ours.
+    headers: Option<BTreeMap<String, String>>,
+    /// Requests a second at most.
+    #[schema(minimum = 1, maximum = 1000)]
+    per_second: Option<u32>,
+    description: Option<String>,
+    /// `v1` (HMAC-SHA256), `v1a` (Ed25519) or `both`.
+    #[schema(default = "v1")]
+    signature: Option<String>,
+}
+
+/// What changes of an endpoint; `null` takes away `events`, `headers`, `per_second` and `description`.
+#[derive(ToSchema)]
+pub(super) struct EndpointChange {
+    #[schema(format = "uri")]
+    url: Option<String>,
+    events: Option<Vec<String>>,
+    /// Nothing is sent to a disabled one.
+    disabled: Option<bool>,
+    /// All of them: those it had are gone.
+    headers: Option<BTreeMap<String, String>>,
+    #[schema(minimum = 1, maximum = 1000)]
+    per_second: Option<u32>,
+    description: Option<String>,
+    signature: Option<String>,
+}
+
+/// How what signs is given a successor.
+#[derive(ToSchema)]
+#[schema(as = RotateWebhookSecretRequest)]
+pub(super) struct OverlapRequest {
+    /// How long the old one signs as well, at most 7 days; `0s`: not at all.
+    #[schema(default = "24h")]
+    overlap: Option<String>,
+}
+
+/// Which sample is sent.
+#[derive(ToSchema)]
+pub(super) struct TestEndpointRequest {
+    /// The first type that the endpoint is told, unless said otherwise.
+    r#type: Option<String>,
+}
+
+/// Which given-up deliveries are sent again.
+#[derive(ToSchema)]
+pub(super) struct RecoverRequest {
+    /// Those made from then on.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Those made before then.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// Only those for this endpoint; not where the path names one.
+    endpoint_id: Option<String>,
+    /// Only those of this account; operators say it.
+    account_id: Option<String>,
 }
 
 /// An account to make.

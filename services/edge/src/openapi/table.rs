@@ -2,6 +2,7 @@
 
 mod operator;
 mod own;
+mod webhooks;
 
 use http::Method;
 
@@ -103,12 +104,13 @@ pub(super) fn docs() -> Vec<Doc> {
         own::usage(),
         own::orders(),
         own::keys(),
-        own::webhooks(),
+        webhooks::own(),
         operator::accounts(),
         operator::keys(),
         operator::books(),
         operator::tasks(),
         operator::codes(),
+        webhooks::everybodys(),
     ]
     .into_iter()
     .flatten()

@@ -16,6 +16,9 @@ const FORM: &str = "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\
 const RECORDING: &str = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\n\
     content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nhi\r\n--b--\r\n";
 
+/// Since when deliveries are recovered.
+const SINCE: &str = r#"{"since":"2030-01-31T12:00:00Z"}"#;
+
 /// One call of every route: how the table writes it, and a body.
 const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/", ""),
@@ -133,7 +136,27 @@ const CALLS: &[(&str, &str, &str)] = &[
         "/webhooks/endpoints",
         r#"{"url":"https://example.com/"}"#,
     ),
+    ("GET", "/webhooks/endpoints/{id}", ""),
+    ("PATCH", "/webhooks/endpoints/{id}", r#"{"disabled":false}"#),
     ("DELETE", "/webhooks/endpoints/{id}", ""),
+    ("POST", "/webhooks/endpoints/{id}/rotate-secret", ""),
+    ("POST", "/webhooks/endpoints/{id}/test", ""),
+    ("POST", "/webhooks/endpoints/{id}/recover", SINCE),
+    ("POST", "/webhooks/secret/rotate", ""),
+    ("GET", "/webhooks/deliveries", ""),
+    ("GET", "/webhooks/deliveries/{id}", ""),
+    ("POST", "/webhooks/deliveries/{id}/replay", ""),
+    ("POST", "/webhooks/deliveries/recover", SINCE),
+    ("GET", "/admin/webhooks/endpoints", ""),
+    ("GET", "/admin/webhooks/endpoints/{id}", ""),
+    ("PATCH", "/admin/webhooks/endpoints/{id}", "{}"),
+    ("POST", "/admin/webhooks/endpoints/{id}/rotate-secret", ""),
+    ("POST", "/admin/webhooks/endpoints/{id}/test", ""),
+    ("GET", "/admin/webhooks/deliveries", ""),
+    ("GET", "/admin/webhooks/deliveries/{id}", ""),
+    ("POST", "/admin/webhooks/deliveries/{id}/replay", ""),
+    ("POST", "/admin/webhooks/deliveries/recover", SINCE),
+    ("GET", "/admin/webhooks/alert-secret", ""),
     ("GET", "/admin/audit-log", ""),
     ("GET", "/admin/ledger/audit", ""),
     ("GET", "/admin/tasks", ""),
@@ -170,8 +193,10 @@ fn filled(house: &House, path: &str) -> String {
         chassis::mint::<domain::ids::Order>().to_string()
     } else if path.starts_with("/admin/redeem-codes") {
         chassis::mint::<domain::ids::Code>().to_string()
-    } else if path.starts_with("/webhooks/endpoints") {
+    } else if path.contains("/webhooks/endpoints") {
         chassis::mint::<domain::ids::Endpoint>().to_string()
+    } else if path.contains("/webhooks/deliveries") {
+        chassis::mint::<domain::ids::Delivery>().to_string()
     } else if path.starts_with("/admin/keys") || path.starts_with("/keys") {
         chassis::mint::<domain::ids::Key>().to_string()
     } else {

@@ -26,7 +26,7 @@ use proto::{
         operators_server::OperatorsServer,
     },
     mode_to_wire,
-    webhooks::v1::webhooks_server::WebhooksServer,
+    webhooks::v1::{manage_server::ManageServer, webhooks_server::WebhooksServer},
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -52,6 +52,7 @@ pub(crate) struct House {
     pub(crate) world: Arc<World>,
     pub(crate) files: FakeFiles,
     pub(crate) operators: FakeOperators,
+    pub(crate) webhooks: FakeWebhooks,
     pub(crate) live: SharedLive,
     pub(crate) secrets: Secrets,
     pub(crate) registry: Registry,
@@ -84,6 +85,7 @@ impl House {
         let world = Arc::new(World::default());
         let files = FakeFiles::default();
         let operators = FakeOperators::default();
+        let webhooks = FakeWebhooks::default();
         let secrets = Secrets::random();
         let tasks = Tasks::default();
         let mut registry = Registry::default();
@@ -103,7 +105,10 @@ impl House {
                     .add_service(FilesServer::new(files.clone()))
                     .add_service(OperatorsServer::new(operators.clone())),
             ),
-            webhooks: rpc::in_process(WebhooksServer::new(FakeWebhooks)),
+            webhooks: rpc::in_process(
+                Routes::new(WebhooksServer::new(webhooks.clone()))
+                    .add_service(ManageServer::new(webhooks.clone())),
+            ),
             live: live.clone(),
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
             links: secrets.links().clone(),
@@ -117,6 +122,7 @@ impl House {
             world,
             files,
             operators,
+            webhooks,
             live,
             secrets,
             registry,

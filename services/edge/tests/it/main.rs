@@ -39,3 +39,4 @@ mod tasks;
 mod transcriptions;
 mod uploads;
 mod usage;
+mod webhooks;

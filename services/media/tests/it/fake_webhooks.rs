@@ -53,27 +53,6 @@ impl webhooks_server::Webhooks for Webhooks {
         not_played()
     }
 
-    async fn create_endpoint(
-        &self,
-        _: Request<webhooks::CreateEndpointRequest>,
-    ) -> Result<Reply<webhooks::CreateEndpointReply>, Status> {
-        not_played()
-    }
-
-    async fn list_endpoints(
-        &self,
-        _: Request<webhooks::ListEndpointsRequest>,
-    ) -> Result<Reply<webhooks::ListEndpointsReply>, Status> {
-        not_played()
-    }
-
-    async fn delete_endpoint(
-        &self,
-        _: Request<webhooks::DeleteEndpointRequest>,
-    ) -> Result<Reply<webhooks::DeleteEndpointReply>, Status> {
-        not_played()
-    }
-
     async fn list_deliveries(
         &self,
         _: Request<webhooks::ListDeliveriesRequest>,

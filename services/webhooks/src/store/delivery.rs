@@ -79,6 +79,7 @@ pub(crate) struct Lease {
 }
 
 /// A new delivery: a row type.
+#[derive(Clone)]
 pub(crate) struct NewRow {
     pub(crate) id: DeliveryId,
     pub(crate) event: EventId,
@@ -155,12 +156,13 @@ pub(crate) enum Held {
     No,
 }
 
-/// Writes a delivery.
+/// Writes a delivery of an event that is there.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<(), Error> {
     sqlx::query(
         "insert into delivery (id, event_id, url, origin, state, attempts, claims, due_at, lease_until, created_at,
-                               endpoint_id)
-         values ($1, $2, $3, $4, 'due', 0, 0, $5, 0, $6, $7)",
+                               endpoint_id, account_id, mode)
+         select $1, event.id, $3, $4, 'due', 0, 0, $5, 0, $6, $7, event.account_id, event.mode
+         from event where event.id = $2",
     )
     .bind(row.id.to_vec())
     .bind(row.event.to_vec())
@@ -356,7 +358,7 @@ pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result
 }
 
 /// Which endpoint a delivery is for.
-fn endpoint_of(row: &AnyRow) -> Result<Option<EndpointId>, Error> {
+pub(super) fn endpoint_of(row: &AnyRow) -> Result<Option<EndpointId>, Error> {
     let endpoint: Option<Vec<u8>> = row.try_get("endpoint_id")?;
     let read = |bytes: Vec<u8>| {
         EndpointId::from_slice(&bytes).ok_or(Error::Damaged("an id is not 16 bytes"))

@@ -1,12 +1,13 @@
 //! The table `event`: what happened. Written once, never changed.
 
 use domain::{AccountId, EventId, Mode, TaskId};
-use sqlx::{AnyConnection, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use super::{id, mode};
 use crate::Error;
 
 /// A new event: a row type.
+#[derive(Clone)]
 pub(crate) struct NewRow {
     pub(crate) id: EventId,
     pub(crate) account: AccountId,
@@ -84,6 +85,22 @@ pub(super) fn read(row: &AnyRow, event: EventId) -> Result<ToSend, Error> {
         payload: row.try_get("payload")?,
         trace: row.try_get("trace")?,
     })
+}
+
+/// What an event is about: its type, and its task if it has one. `None`: it is not there.
+pub(crate) async fn about(
+    reader: &AnyPool,
+    event: EventId,
+) -> Result<Option<(String, Option<TaskId>)>, Error> {
+    let row = sqlx::query("select type, task_id from event where id = $1")
+        .bind(event.to_vec())
+        .fetch_optional(reader)
+        .await?;
+    let read = |row: AnyRow| {
+        let task: Vec<u8> = row.try_get("task_id")?;
+        Ok((row.try_get("type")?, TaskId::from_slice(&task)))
+    };
+    row.map(read).transpose()
 }
 
 /// The place a payload is sealed for.

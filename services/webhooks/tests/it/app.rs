@@ -8,7 +8,10 @@ use domain::{AccountId, EventId};
 use prometheus_client::registry::Registry;
 use proto::{
     common::v1::{Context, Mode},
-    webhooks::v1::{GetSecretRequest, PublishRequest, webhooks_client::WebhooksClient},
+    webhooks::v1::{
+        GetSecretRequest, PublishRequest, manage_client::ManageClient,
+        webhooks_client::WebhooksClient,
+    },
 };
 use sqlx::Row as _;
 use standardwebhooks::Webhook;
@@ -36,6 +39,7 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) registry: Registry,
     pub(crate) client: WebhooksClient<rpc::Channel>,
+    pub(crate) manage: ManageClient<rpc::Channel>,
 }
 
 /// A delivery as its table shows it.
@@ -68,8 +72,13 @@ impl Home {
 
     /// Starts the service with these lines in the section `webhooks`; `allow` opens ranges of addresses.
     pub(crate) async fn start(&self, webhooks: &str, allow: &str) -> App {
+        self.start_limited(webhooks, "", allow).await
+    }
+
+    /// The same, with these lines in the section `limits.webhooks`.
+    pub(crate) async fn start_limited(&self, webhooks: &str, limits: &str, allow: &str) -> App {
         let settings = Settings::from_toml(&format!(
-            "[webhooks]\n{webhooks}\n[limits.webhooks]\nmax_endpoints = 4\nmax_told = 2\n[egress]\nallow = '{allow}'\n
+            "[webhooks]\n{webhooks}\n[limits.webhooks]\nmax_endpoints = 4\nmax_told = 2\n{limits}\n[egress]\nallow = '{allow}'\n
              [database]\nreaders = 3\nwriters = 4\nacquire_timeout = '5s'\nwrite_acquire_timeout = '5s'"
         ));
         let tasks = Tasks::default();
@@ -85,7 +94,8 @@ impl Home {
         App {
             db,
             registry,
-            client: WebhooksClient::new(rpc::in_process(service.rpc_server())),
+            client: WebhooksClient::new(rpc::in_process(service.routes())),
+            manage: ManageClient::new(rpc::in_process(service.routes())),
         }
     }
 
@@ -125,10 +135,19 @@ impl App {
     }
 
     pub(crate) async fn try_to_publish(&self, event: &Published) -> Result<(), tonic::Status> {
+        self.publish_in(event, Mode::Test).await
+    }
+
+    /// Publishes an event of live mode.
+    pub(crate) async fn publish_live(&self, event: &Published) {
+        self.publish_in(event, Mode::Live).await.unwrap();
+    }
+
+    async fn publish_in(&self, event: &Published, mode: Mode) -> Result<(), tonic::Status> {
         let request = PublishRequest {
             event_id: event.event.to_vec().into(),
             account_id: event.account.to_vec().into(),
-            mode: Mode::Test.into(),
+            mode: mode.into(),
             task_id: mint::<domain::ids::Task>().to_vec().into(),
             r#type: "task.completed".to_owned(),
             url: event.url.clone(),

@@ -9,8 +9,8 @@ use proto::{
     Fault,
     common::v1::{Context, Mode},
     webhooks::v1::{
-        CreateEndpointReply, CreateEndpointRequest, DeleteEndpointRequest, Endpoint,
-        ListEndpointsRequest,
+        CreateEndpointRequest, Endpoint, EndpointRequest, EndpointWithSecret, ListEndpointsRequest,
+        Whose, whose,
     },
 };
 use standardwebhooks::Webhook;
@@ -29,7 +29,7 @@ on_both_engines!(
     there_are_as_many_as_may_be,
 );
 
-fn context(account: AccountId, mode: Mode) -> Option<Context> {
+pub(crate) fn context(account: AccountId, mode: Mode) -> Option<Context> {
     Some(Context {
         account_id: account.to_vec().into(),
         mode: mode.into(),
@@ -37,27 +37,36 @@ fn context(account: AccountId, mode: Mode) -> Option<Context> {
     })
 }
 
+pub(crate) fn whose(account: AccountId, mode: Mode) -> Option<Whose> {
+    let caller = context(account, mode).unwrap();
+    Some(Whose {
+        whose: Some(whose::Whose::Caller(caller)),
+    })
+}
+
 /// Registers a URL for events of these types.
-async fn register(
+pub(crate) async fn register(
     app: &App,
     account: AccountId,
     url: &str,
     events: &[&str],
-) -> Result<CreateEndpointReply, Fault> {
+) -> Result<EndpointWithSecret, Fault> {
     let request = CreateEndpointRequest {
         context: context(account, Mode::Live),
         url: url.to_owned(),
         events: events.iter().map(|event| (*event).to_owned()).collect(),
+        ..CreateEndpointRequest::default()
     };
-    let made = app.client.clone().create_endpoint(request).await;
+    let made = app.manage.clone().create_endpoint(request).await;
     made.map(tonic::Response::into_inner).map_err(Fault::from)
 }
 
 async fn list(app: &App, account: AccountId, mode: Mode) -> Vec<Endpoint> {
     let request = ListEndpointsRequest {
-        context: context(account, mode),
+        whose: whose(account, mode),
+        ..ListEndpointsRequest::default()
     };
-    let listed = app.client.clone().list_endpoints(request).await;
+    let listed = app.manage.clone().list_endpoints(request).await;
     listed.unwrap().into_inner().endpoints
 }
 
@@ -65,13 +74,13 @@ async fn remove(
     app: &App,
     account: AccountId,
     mode: Mode,
-    made: &CreateEndpointReply,
+    made: &EndpointWithSecret,
 ) -> Result<(), Fault> {
-    let request = DeleteEndpointRequest {
-        context: context(account, mode),
+    let request = EndpointRequest {
+        whose: whose(account, mode),
         endpoint_id: made.endpoint.as_ref().unwrap().endpoint_id.clone(),
     };
-    let removed = app.client.clone().delete_endpoint(request).await;
+    let removed = app.manage.clone().delete_endpoint(request).await;
     removed.map(drop).map_err(Fault::from)
 }
 

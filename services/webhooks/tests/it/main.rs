@@ -7,13 +7,19 @@
 )]
 
 mod app;
+mod by_hand;
+mod changes;
 mod database;
 mod deliver;
+mod disabled;
 mod endpoints;
 mod guard;
+mod history;
 mod isolation;
+mod manage;
 mod replicas;
 mod resume;
+mod rotation;
 mod secret;
 mod sink;
 mod told;

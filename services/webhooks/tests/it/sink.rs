@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -38,6 +41,10 @@ pub(crate) enum Reply {
     With(u16, &'static str, String),
     /// A status, once this has a permit for it.
     Once(Arc<Semaphore>, u16),
+    /// A status and a body.
+    Body(u16, &'static str),
+    /// 200, and a body that never ends; it counts what of it was taken.
+    Endless(Arc<AtomicU64>),
     /// Nothing, for ever.
     Hang,
 }
@@ -106,6 +113,17 @@ async fn receive(State(sink): State<Sink>, request: Request) -> Response {
         Reply::Once(told, status) => {
             told.acquire().await.unwrap().forget();
             Response::builder().status(status)
+        }
+        Reply::Body(status, text) => {
+            let answer = Response::builder().status(status).body(Body::from(text));
+            return answer.unwrap();
+        }
+        Reply::Endless(taken) => {
+            let chunks = futures::stream::repeat_with(move || {
+                taken.fetch_add(64 * 1024, Ordering::Relaxed);
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 64 * 1024]))
+            });
+            return Response::new(Body::from_stream(chunks));
         }
         Reply::Hang => std::future::pending().await,
     };

@@ -1,4 +1,4 @@
-//! What a customer looks after: balance, usage, orders, keys, webhooks.
+//! What a customer looks after: balance, usage, orders, keys.
 
 use http::Method;
 
@@ -8,13 +8,10 @@ use crate::{
         account::Credits,
         audit_log,
         keys::show::{Key, NewKey, RevokedKey, RotatedKey},
-        orders, redeem, usage, webhooks,
+        orders, redeem, usage,
     },
     openapi::{
-        bodies::{
-            AlertRequest, EndpointRequest, KeyChange, KeyRequest, OrderRequest, RedeemRequest,
-            RotateRequest,
-        },
+        bodies::{AlertRequest, KeyChange, KeyRequest, OrderRequest, RedeemRequest, RotateRequest},
         shapes::{self, Shape},
     },
 };
@@ -152,37 +149,5 @@ pub(super) fn keys() -> Vec<Doc> {
         )
         .query(&PAGE)
         .gives(Gives::Page("200", shapes::of::<audit_log::Entry>)),
-    ]
-}
-
-pub(super) fn webhooks() -> Vec<Doc> {
-    let row = |method, path, summary| row(method, path, "Webhooks", summary);
-    let endpoint: Shape = shapes::of::<webhooks::Endpoint>;
-    vec![
-        row(
-            Method::GET,
-            "/webhooks/secret",
-            "The secret that signs your callbacks",
-        )
-        .gives(Gives::Data("200", shapes::of::<webhooks::Secret>)),
-        row(
-            Method::GET,
-            "/webhooks/endpoints",
-            "Who is told what happens to your account",
-        )
-        .gives(Gives::Page("200", endpoint)),
-        row(
-            Method::POST,
-            "/webhooks/endpoints",
-            "Registers an endpoint, and shows its secret once",
-        )
-        .takes(Takes::Json(shapes::of::<EndpointRequest>))
-        .gives(Gives::Data("201", endpoint)),
-        row(
-            Method::DELETE,
-            "/webhooks/endpoints/{id}",
-            "Removes an endpoint",
-        )
-        .gives(Gives::Data("200", shapes::of::<webhooks::Removed>)),
     ]
 }

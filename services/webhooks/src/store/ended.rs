@@ -1,0 +1,159 @@
+//! Deliveries that have ended, or will not be attempted: sent again, parked, removed. Times are microseconds UTC.
+//!
+//! What becomes due here has no lane: the repair finds it one, as it does for what an earlier version wrote.
+
+use domain::{AccountId, DeliveryId, EndpointId};
+use sqlx::{AnyConnection, AnyPool};
+
+use super::Bound;
+use crate::{Error, whose::Whose};
+
+/// What is said of a delivery whose endpoint is disabled.
+const DISABLED: &str = "the endpoint is disabled";
+
+/// Which given-up deliveries are sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    pub(crate) whose: Whose,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) endpoint: Option<EndpointId>,
+    /// Made from then on, and before that moment.
+    pub(crate) between: (i64, i64),
+    /// So many at most.
+    pub(crate) limit: u32,
+}
+
+/// Makes a delivery due again that has ended, with its whole schedule before it; says whether it had.
+pub(crate) async fn replay(
+    connection: &mut AnyConnection,
+    delivery: DeliveryId,
+    origin: Option<Vec<u8>>,
+    now: i64,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update delivery set state = 'due', attempts = 0, replays = replays + 1, due_at = $2, lease_until = 0,
+             ended_at = null, lane_id = null, origin = coalesce($3, origin)
+         where id = $1 and state in ('delivered', 'dead')",
+    )
+    .bind(delivery.to_vec())
+    .bind(now)
+    .bind(origin)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Makes those due again that were given up and that something can be sent for, the oldest first; says how many.
+pub(crate) async fn recover(
+    connection: &mut AnyConnection,
+    lost: Lost,
+    now: i64,
+) -> Result<u64, Error> {
+    let mut bound = Bound::default();
+    let now = bound.number(now);
+    let mut which = String::new();
+    let mut and = |clause: &str, place: String| which += &format!(" and lost.{clause} {place}");
+    if let Whose::Owner(account, mode) = lost.whose {
+        and("account_id =", bound.bytes(account.to_vec()));
+        and("mode =", bound.text(mode.as_str().to_owned()));
+    }
+    if let Some(account) = lost.account {
+        and("account_id =", bound.bytes(account.to_vec()));
+    }
+    if let Some(endpoint) = lost.endpoint {
+        and("endpoint_id =", bound.bytes(endpoint.to_vec()));
+    }
+    let (since, until) = lost.between;
+    and("created_at >=", bound.number(since));
+    and("created_at <", bound.number(until));
+    let limit = bound.number(i64::from(lost.limit));
+    let sql = format!(
+        "update delivery set state = 'due', attempts = 0, replays = replays + 1, due_at = {now}, lease_until = 0,
+             ended_at = null, lane_id = null
+         where state = 'dead' and id in (
+             select lost.id from delivery lost left join endpoint on endpoint.id = lost.endpoint_id
+             where lost.state = 'dead'{which}
+                 and (lost.endpoint_id is null or (endpoint.id is not null and endpoint.disabled_at is null))
+             order by lost.id limit {limit})"
+    );
+    Ok(bound.query(sql).execute(connection).await?.rows_affected())
+}
+
+/// Lets what waits for an endpoint share the bound of the origin that it has now.
+pub(crate) async fn moved(
+    connection: &mut AnyConnection,
+    endpoint: EndpointId,
+    origin: Vec<u8>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "update delivery set origin = $2, lane_id = null where endpoint_id = $1 and state = 'due'",
+    )
+    .bind(endpoint.to_vec())
+    .bind(origin)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives up what waits for endpoints that are disabled, so many at most; says how many. It can be sent again.
+pub(crate) async fn park(
+    connection: &mut AnyConnection,
+    now: i64,
+    limit: u32,
+) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "update delivery set state = 'dead', last_error = $1, ended_at = $2, due_at = $2, lease_until = 0
+         where state = 'due' and id in (
+             select waiting.id from endpoint join delivery waiting on waiting.endpoint_id = endpoint.id
+             where endpoint.disabled_at is not null and waiting.state = 'due' limit $3)",
+    )
+    .bind(DISABLED)
+    .bind(now)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes deliveries that ended before then, with their attempts, so many at most, and as many events that have no delivery left; says
+/// how many deliveries.
+pub(crate) async fn remove(
+    connection: &mut AnyConnection,
+    before: i64,
+    limit: u32,
+) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "delete from delivery where ended_at < $1 and id in (
+             select id from delivery where ended_at < $1 order by ended_at limit $2)",
+    )
+    .bind(before)
+    .bind(i64::from(limit))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "delete from event where id in (
+             select event.id from event
+             where event.created_at < $1 and not exists (select 1 from delivery where delivery.event_id = event.id)
+             order by event.created_at limit $2)",
+    )
+    .bind(before)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Whether something waits for a disabled endpoint, or ended before then.
+pub(crate) async fn any_to_clear(reader: &AnyPool, before: i64) -> Result<bool, Error> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select 1 where exists (select 1 from delivery where ended_at < $1)
+             or exists (select 1 from event where created_at < $1
+                        and not exists (select 1 from delivery where delivery.event_id = event.id))
+             or exists (select 1 from endpoint join delivery on delivery.endpoint_id = endpoint.id
+                        where endpoint.disabled_at is not null and delivery.state = 'due')",
+    )
+    .bind(before)
+    .fetch_optional(reader)
+    .await?;
+    Ok(found.is_some())
+}
