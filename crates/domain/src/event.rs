@@ -11,13 +11,27 @@ pub enum EventType {
     TaskFailed,
     /// A balance has fallen below the amount its customer named.
     BalanceLow,
+    /// An order was paid, and its credit given.
+    OrderPaid,
+    /// Money that was paid for an order was given back.
+    RefundIssued,
+    /// A key has spent what it may in a day, in a month or in all.
+    KeyCapReached,
 }
 
 // === impl EventType ===
 
 impl EventType {
-    /// Those that are told to registered endpoints. How a task goes on and ended is told to the URL that its request names.
-    pub const OF_ENDPOINTS: &[Self] = &[Self::BalanceLow];
+    /// Those that are told to registered endpoints: all. How a task goes on and ended is told to the URL that its request names as well.
+    pub const OF_ENDPOINTS: &[Self] = &[
+        Self::TaskProcessing,
+        Self::TaskCompleted,
+        Self::TaskFailed,
+        Self::BalanceLow,
+        Self::OrderPaid,
+        Self::RefundIssued,
+        Self::KeyCapReached,
+    ];
 
     /// Finds one that endpoints are told by its word.
     pub fn of_endpoints(word: &str) -> Option<Self> {
@@ -32,6 +46,9 @@ impl EventType {
             Self::TaskCompleted => "task.completed",
             Self::TaskFailed => "task.failed",
             Self::BalanceLow => "balance.low",
+            Self::OrderPaid => "order.paid",
+            Self::RefundIssued => "refund.issued",
+            Self::KeyCapReached => "key.cap_reached",
         }
     }
 }
