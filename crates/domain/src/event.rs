@@ -11,7 +11,13 @@ pub enum EventType {
     TaskFailed,
     /// A balance has fallen below the amount its customer named.
     BalanceLow,
-    /// An event could not be delivered: its last attempt failed, or the other side said that it is gone.
+    /// An order was paid, and its credit given.
+    OrderPaid,
+    /// Money that was paid for an order was given back.
+    RefundIssued,
+    /// A key has spent what it may in a day, in a month or in all.
+    KeyCapReached,
+    /// An event could not be delivered: its last attempt failed.
     WebhookExhausted,
     /// An endpoint is sent nothing any more, because of how it answered.
     WebhookDisabled,
@@ -20,33 +26,22 @@ pub enum EventType {
 // === impl EventType ===
 
 impl EventType {
-    /// All of them.
+    /// All of them. Registered endpoints may be told each; how a task goes on and ended is told to the URL that its request names as well.
     pub const ALL: &[Self] = &[
         Self::TaskProcessing,
         Self::TaskCompleted,
         Self::TaskFailed,
         Self::BalanceLow,
-        Self::WebhookExhausted,
-        Self::WebhookDisabled,
-    ];
-    /// Those that are told to registered endpoints. How a task goes on and ended is told to the URL that its request names.
-    pub const OF_ENDPOINTS: &[Self] = &[
-        Self::BalanceLow,
+        Self::OrderPaid,
+        Self::RefundIssued,
+        Self::KeyCapReached,
         Self::WebhookExhausted,
         Self::WebhookDisabled,
     ];
 
     /// Finds one by its word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == word)
-    }
-
-    /// Finds one that endpoints are told by its word.
-    pub fn of_endpoints(word: &str) -> Option<Self> {
-        let mut known = Self::OF_ENDPOINTS.iter().copied();
+        let mut known = Self::ALL.iter().copied();
         known.find(|known| known.as_str() == word)
     }
 
@@ -57,6 +52,9 @@ impl EventType {
             Self::TaskCompleted => "task.completed",
             Self::TaskFailed => "task.failed",
             Self::BalanceLow => "balance.low",
+            Self::OrderPaid => "order.paid",
+            Self::RefundIssued => "refund.issued",
+            Self::KeyCapReached => "key.cap_reached",
             Self::WebhookExhausted => "webhook.exhausted",
             Self::WebhookDisabled => "webhook.disabled",
         }

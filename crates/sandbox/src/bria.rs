@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Sandbox, answer, callback,
+    Sandbox, answer,
     job::{self, Job},
     made::{Kind, Made},
     signer::Signature,
@@ -109,8 +109,10 @@ async fn submit(
         model: &format!("{kind}/{what}"),
         body: &body,
     };
-    match take(&sandbox, &submit, read, key).await {
-        Ok(id) => {
+    let told = |id: &str| json!({ "request_id": id, "status": "COMPLETED" });
+    let signature = Signature::for_bria(key);
+    match work::take_signed(&sandbox, submit, read, told, signature).await {
+        Ok((id, _)) => {
             let origin = answer::origin(&headers, &uri).unwrap_or_default();
             let place = format!("{origin}/bria/v2/status/{id}");
             let body = json!({ "request_id": id, "status_url": place });
@@ -118,30 +120,6 @@ async fn submit(
         }
         Err(why) => refused(why),
     }
-}
-
-/// Takes a job, about which it calls back with a signature.
-async fn take(
-    sandbox: &Sandbox,
-    submit: &Submit<'_>,
-    read: Read,
-    key: &str,
-) -> Result<String, Refused> {
-    let (mut asked, input) = submit.read(read)?;
-    let job = work::plan(sandbox, &input, asked.made).await?;
-    let id = job.encode();
-    let told = json!({ "request_id": id, "status": "COMPLETED" });
-    let order = callback::Order {
-        outcome: job.outcome,
-        due: job.due(),
-        url: asked.callback.take(),
-    };
-    work::record(sandbox, (submit, &input), &asked, (&id, &job, &told)).await?;
-    let signature = Signature::for_bria(key);
-    sandbox
-        .caller
-        .call_back_signed(order, &told, Some(signature));
-    Ok(id)
 }
 
 fn cut_out(sent: &Map<String, Value>) -> Result<Asked, String> {

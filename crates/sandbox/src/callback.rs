@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chassis::{Tasks, clock::now_micros};
+use http::Uri;
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::sleep};
 use tracing::{info_span, warn};
@@ -94,7 +95,10 @@ impl Caller {
 }
 
 async fn call(url: &str, body: &Bytes, with: Option<&Signature>) {
-    let headers = with.map(|with| with.headers(body)).unwrap_or_default();
+    let address = url.parse::<Uri>();
+    let path = address.as_ref().map_or("/", Uri::path);
+    let headers = with.map(|with| with.headers(path, body));
+    let headers = headers.unwrap_or_default();
     match tokio::time::timeout(PATIENCE, post(url, body, headers)).await {
         Ok(Ok(status)) if status.is_success() => {}
         Ok(Ok(status)) => warn!(%status, "a callback was not taken"),

@@ -89,9 +89,11 @@ async fn submit(
         due: generation.job.due(),
         url: asked.callback,
     };
+    let signature = sandbox.signer.for_ideogram(&row.id);
     match sandbox.bill.record(row).await {
         Ok(()) => {
-            sandbox.caller.call_back(callback, &accepted);
+            let caller = &sandbox.caller;
+            caller.call_back_signed(callback, &accepted, Some(signature));
             answer::json(StatusCode::OK, &accepted)
         }
         Err(error) => {

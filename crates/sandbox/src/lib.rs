@@ -188,6 +188,7 @@ impl Sandbox {
             )
             // Else the line above would take these.
             .route("/fal/.well-known/jwks.json", get(signer::keys))
+            .route("/ideogram/v1/.well-known/jwks.json", get(signer::keys))
             .route("/fal/files/{job}/{file}", get(made::deliver))
             .route("/kie/api/v1/jobs/createTask", post(kie::create))
             .route("/kie/api/v1/jobs/recordInfo", get(kie::record_info))

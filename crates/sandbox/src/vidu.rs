@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Sandbox, answer,
     job::Job,
+    signer::Signature,
     work::{
         self, Asked, Read, Refused, Standing, Submit,
         fields::{self, Field, Is},
@@ -83,9 +84,9 @@ async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !has_key(&headers) {
+    let Some(key) = key(&headers) else {
         return NO_KEY.answer();
-    }
+    };
     let read: Read = match &*kind {
         "text2video" => of_text,
         "img2video" => of_picture,
@@ -98,7 +99,8 @@ async fn submit(
         body: &body,
     };
     let told = |id: &str| json!({ "id": id, "state": "success", "err_code": "" });
-    match work::take(&sandbox, submit, read, told).await {
+    let signature = Signature::for_vidu(key);
+    match work::take_signed(&sandbox, submit, read, told, signature).await {
         Ok((id, job)) => answer::json(
             StatusCode::OK,
             &json!({
@@ -161,7 +163,7 @@ async fn look(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    if !has_key(&headers) {
+    if key(&headers).is_none() {
         return NO_KEY.answer();
     }
     let Some(job) = Job::decode(&id) else {
@@ -198,7 +200,7 @@ async fn cancel(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if !has_key(&headers) {
+    if key(&headers).is_none() {
         return NO_KEY.answer();
     }
     let Some(job) = Job::decode(&id) else {
@@ -221,10 +223,10 @@ async fn cancel(
 }
 
 /// The word before its key is its own.
-fn has_key(headers: &HeaderMap) -> bool {
-    let key = headers.get(header::AUTHORIZATION);
-    let key = key.and_then(|key| key.to_str().ok()?.strip_prefix("Token "));
-    key.is_some_and(|key| !key.trim().is_empty())
+fn key(headers: &HeaderMap) -> Option<&str> {
+    let key = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let key = key.strip_prefix("Token ")?.trim();
+    Some(key).filter(|key| !key.is_empty())
 }
 
 fn refused(why: Refused) -> Response {

@@ -13,6 +13,7 @@ use crate::{
     job::{Job, State, directive_of},
     kie,
     made::{Kind, Made},
+    signer::Signature,
 };
 
 /// Until so much of its time has passed, in percent, a job waits.
@@ -83,6 +84,29 @@ pub(crate) async fn take(
     let id = job.encode();
     let told = told(&id);
     record(sandbox, (&submit, &input), &asked, (&id, &job, &told)).await?;
+    Ok((id, job))
+}
+
+/// As [`take`], where a callback is signed.
+pub(crate) async fn take_signed(
+    sandbox: &Sandbox,
+    submit: Submit<'_>,
+    read: Read,
+    told: fn(&str) -> Value,
+    signature: Signature,
+) -> Result<(String, Job), Refused> {
+    let (mut asked, input) = submit.read(read)?;
+    let job = plan(sandbox, &input, asked.made).await?;
+    let id = job.encode();
+    let told = told(&id);
+    let order = callback::Order {
+        outcome: job.outcome,
+        due: job.due(),
+        url: asked.callback.take(),
+    };
+    record(sandbox, (&submit, &input), &asked, (&id, &job, &told)).await?;
+    let caller = &sandbox.caller;
+    caller.call_back_signed(order, &told, Some(signature));
     Ok((id, job))
 }
 

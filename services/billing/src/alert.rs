@@ -1,37 +1,27 @@
-//! Use case: a customer names a balance from which on they are told that it is low; and the job that looks, and tells webhooks.
+//! Use case: a customer names a balance from which on they are told that it is low; and the job that looks.
 //!
 //! What counts is what is posted: holds come and go with requests. The customer is told once each time the balance falls below, in the
 //! transaction that notes it, and again only after it was at or above in between. The job looks every few seconds, so a balance that
 //! falls and rises between two looks was not low.
 
-use std::{sync::Arc, time::Duration};
-
-use chassis::{
-    Tasks,
-    clock::{mint, rfc3339},
-    rpc::{self, Channel},
-};
+use chassis::Tasks;
 use db::{
-    Db, Deliver, Relay, RetryLater,
-    outbox::{self, NewRow, Row},
+    Db, Relay,
+    outbox::{self, NewRow},
 };
-use domain::{AccountId, Caller, EventType, Micros, ids};
-use proto::{
-    Fault,
-    webhooks::v1::{PublishRequest, webhooks_caller::WebhooksCaller},
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use domain::{Caller, EventType, Micros};
+use serde::Serialize;
+use serde_json::json;
 use sqlx::AnyConnection;
-use tonic::Status;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     Error,
     audit_log::{self, Action, By, Change},
-    config::{Config, Limits},
+    config::Limits,
     job::Job,
     ledger::BalanceId,
+    news,
     resend::until_known,
     store::{
         self,
@@ -39,19 +29,8 @@ use crate::{
     },
 };
 
-/// The topic of the outbox.
-const TOPIC: &str = "alert";
 /// Alerts looked at in one transaction.
 const PAGE: i64 = 200;
-/// How long webhooks may take to take an event over.
-const TAKE_OVER: Duration = Duration::from_secs(5);
-
-/// What stands in the outbox: whom to tell, and the event's body as it is sent.
-#[derive(Debug, Deserialize, Serialize)]
-struct Told {
-    mode: String,
-    body: Box<RawValue>,
-}
 
 /// The wire form of the event's data.
 #[derive(Serialize)]
@@ -127,25 +106,11 @@ async fn set(
     audit_log::note(connection, &by, change, now).await
 }
 
-/// At the start of a process that owns the database alone: nobody can be telling anything.
-///
-/// # Errors
-/// When the database failed.
-pub(crate) async fn forget_the_dead(db: &Db) -> Result<(), Error> {
-    if !db.is_embedded() {
-        return Ok(());
-    }
-    db.write(|connection| Box::pin(async move { Ok(outbox::forget_claims(connection).await?) }))
-        .await
-}
-
-/// Looks again and again until told to stop, and has webhooks tell what was noted.
-pub(crate) fn run(db: &Db, config: &Config, webhooks: Channel, tasks: &Tasks) {
-    let relay = Relay::new(db.clone(), config.outbox.clone(), &[TOPIC]);
-    relay.run(tasks, &teller(webhooks));
+/// Looks again and again until told to stop, and rings for what was noted.
+pub(crate) fn run(db: &Db, limits: &Limits, relay: Relay, tasks: &Tasks) {
     let job = Job {
         name: "billing.alert",
-        every: config.limits.jobs.alert_every,
+        every: limits.jobs.alert_every,
     };
     let of_job = db.clone();
     job.run(db, tasks, move || {
@@ -218,46 +183,6 @@ fn told(turn: &Turn, now: i64) -> Result<NewRow, Error> {
         posted_credits: posted,
         posted_microcredits: posted.get(),
     };
-    let kind = EventType::BalanceLow.as_str();
-    let body = json!({ "type": kind, "timestamp": rfc3339(now), "data": data });
-    let payload = json!({ "mode": turn.id.mode.as_str(), "body": body });
     info!(account.id = %turn.id.account, mode = turn.id.mode.as_str(), "a balance is low");
-    Ok(NewRow {
-        id: mint::<ids::Event>().to_bytes(),
-        topic: TOPIC,
-        subject: turn.id.account.to_bytes(),
-        payload: payload.to_string().into_bytes(),
-    })
-}
-
-/// Tells webhooks one row of the outbox.
-fn teller(webhooks: Channel) -> Deliver {
-    let webhooks = WebhooksCaller::new(webhooks);
-    Arc::new(move |row| {
-        let webhooks = webhooks.clone();
-        Box::pin(async move {
-            tell(webhooks, row).await.map_err(|status| {
-                warn!(error = %Fault::from(status).message, "cannot tell yet that a balance is low");
-                RetryLater
-            })
-        })
-    })
-}
-
-async fn tell(mut webhooks: WebhooksCaller, row: Row) -> Result<(), Status> {
-    let account =
-        AccountId::from_slice(&row.subject).ok_or(Error::Corrupt("an alert of nobody"))?;
-    let told: Told = serde_json::from_slice(&row.payload)
-        .map_err(|_| Error::Corrupt("what an alert says is damaged"))?;
-    let mode = store::mode_of(&told.mode)?;
-    let request = PublishRequest {
-        event_id: row.id.to_vec().into(),
-        account_id: account.to_vec().into(),
-        mode: proto::mode_to_wire(mode).into(),
-        r#type: EventType::BalanceLow.as_str().to_owned(),
-        payload: told.body.get().to_owned().into_bytes().into(),
-        ..PublishRequest::default()
-    };
-    let taken = webhooks.publish(rpc::request(request, TAKE_OVER)).await;
-    taken.map(drop)
+    Ok(news::row(EventType::BalanceLow, turn.id, &data, now))
 }

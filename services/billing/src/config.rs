@@ -113,7 +113,8 @@ pub struct Jobs {
     /// How long after its moment expired credit is taken back: no batch of the ledger may take longer. Default 1 min.
     #[serde(with = "duration")]
     pub lot_grace: Duration,
-    /// How often to look for balances that have fallen below what their customers named. Default 2 s.
+    /// How often to look for balances that have fallen below what their customers named; and how long after a hold was refused for a key's
+    /// cap to look whether that is to be told. Default 2 s.
     #[serde(with = "duration")]
     pub alert_every: Duration,
 }

@@ -22,6 +22,7 @@ use tracing::{error, info_span, warn};
 
 use crate::{
     Error,
+    caps::Refused,
     config::Limits,
     ledger::{Decision, Op, PostingKind, Refusal, Reply},
     metrics::Metrics,
@@ -44,6 +45,7 @@ pub struct Ledger {
     db: Db,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
+    refused: Refused,
 }
 
 /// One operation on its way.
@@ -67,6 +69,7 @@ struct Lane {
     queue: mpsc::Receiver<Job>,
     limits: Arc<Limits>,
     metrics: Metrics,
+    refused: Refused,
 }
 
 // === impl Ledger ===
@@ -81,6 +84,7 @@ impl Ledger {
             Engine::Sqlite => 1,
             Engine::Postgres => limits.lanes.max(1),
         };
+        let refused = Refused::default();
         let lanes = (0..lanes).map(|_| {
             let (jobs, queue) = mpsc::channel(limits.queue);
             let lane = Lane {
@@ -88,6 +92,7 @@ impl Ledger {
                 queue,
                 limits: Arc::clone(limits),
                 metrics: metrics.clone(),
+                refused: refused.clone(),
             };
             // A lane outlives the word to stop: what is still running then has holds to settle. It may be cut at any
             // instruction: what was not answered was not promised.
@@ -99,6 +104,7 @@ impl Ledger {
             db: db.clone(),
             limits: Arc::clone(limits),
             metrics: metrics.clone(),
+            refused,
         };
         let (last, stop) = (ledger.clone(), tasks.clone());
         tasks.spawn(info_span!("lane"), async move {
@@ -130,6 +136,11 @@ impl Ledger {
             mpsc::error::TrySendError::Closed(_) => Error::stopped(),
         })?;
         told.await.map_err(|_| Error::stopped())?
+    }
+
+    /// Word of the holds that its lanes refused for a key's cap.
+    pub(crate) fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// Now by the ledger's clock.
@@ -232,7 +243,8 @@ impl Lane {
         }
         let started = Instant::now();
         reach(Point::BillingBeforeCommit);
-        let decided = self.decide(Arc::new(Batch { ops, receipts })).await;
+        let batch = Arc::new(Batch { ops, receipts });
+        let decided = self.decide(Arc::clone(&batch)).await;
         reach(Point::BillingAfterCommit);
         self.metrics
             .commit_seconds
@@ -240,6 +252,7 @@ impl Lane {
         match decided {
             Ok(decision) => {
                 self.count(&decision);
+                self.leave_word(&batch, &decision);
                 for (caller, answer) in callers.into_iter().zip(decision.answers) {
                     // A caller that went away does not want to know.
                     let _ = caller.send(Ok(answer));
@@ -274,6 +287,15 @@ impl Lane {
             }
         })
         .await
+    }
+
+    /// Of holds that a key's cap has no room for: whoever is behind the lanes looks whether that is to be told.
+    fn leave_word(&self, batch: &Batch, decision: &Decision) {
+        for (op, answer) in batch.ops.iter().zip(&decision.answers) {
+            if matches!(answer, Err(Refusal::CapReached { .. })) {
+                self.refused.note(op);
+            }
+        }
     }
 
     fn count(&self, decision: &Decision) {

@@ -6,8 +6,8 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
 //! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
-//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, `alert` tells who
-//! runs low, and `seal` chains the entries.
+//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, `alert` notes who
+//! runs low and `caps` whose key has spent what it may, `news` has webhooks tell what is noted, and `seal` chains the entries.
 //!
 //! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
 #![warn(clippy::arithmetic_side_effects)]
@@ -18,6 +18,7 @@ mod audit;
 mod audit_log;
 mod authenticate;
 mod balance;
+mod caps;
 mod config;
 mod credits;
 mod error;
@@ -28,6 +29,7 @@ mod lane;
 pub mod ledger;
 mod lots;
 mod metrics;
+mod news;
 mod orders;
 mod prices;
 mod project;
@@ -144,6 +146,11 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     db::outbox::trace(13),
     Migration::both(14, "alert", include_str!("../migrations/0014_alert.sql")),
+    Migration::both(
+        15,
+        "cap_told",
+        include_str!("../migrations/0015_cap_told.sql"),
+    ),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -167,7 +174,7 @@ pub struct Deps {
     pub db: Db,
     /// Computes the MACs under which keys are kept.
     pub key_mac: KeyMac,
-    /// The way to webhooks, who tell customers that a balance is low.
+    /// The way to webhooks, who tell customers what becomes of their money.
     pub webhooks: Channel,
     /// Where its workers run.
     pub tasks: Tasks,
@@ -212,8 +219,11 @@ impl Billing {
         seal::run(&db, &config.limits, &tasks);
         let lots = Arc::new(Lots::new(&db, &ledger));
         lots::run(Arc::clone(&lots), &config.limits, &tasks);
-        alert::forget_the_dead(&db).await?;
-        alert::run(&db, &config, webhooks, &tasks);
+        news::forget_the_dead(&db).await?;
+        let relay = news::run(&db, &config, webhooks, &tasks);
+        alert::run(&db, &config.limits, relay.clone(), &tasks);
+        let every = config.limits.jobs.alert_every;
+        caps::run(ledger.refused(), &db, every, relay, &tasks);
         let parts = orders::Parts {
             settings: &settings,
             db: &db,
@@ -457,6 +467,15 @@ impl Billing {
     /// When the database failed.
     pub async fn look_at_alerts(&self) -> Result<usize, Error> {
         alert::look(&self.db).await
+    }
+
+    /// Notes which keys have spent what they may, of those that were refused something, and says how many caps those were; they are told
+    /// then. The service does this by itself, a while after each refusal.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn look_at_caps(&self) -> Result<usize, Error> {
+        self.ledger.refused().look(&self.db).await
     }
 
     /// Seals the entries that have come. The service does this by itself, again and again.

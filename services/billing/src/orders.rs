@@ -6,6 +6,7 @@
 //! | `webhook.rs` | an event of Stripe's: checked (`signature.rs`), read (`event.rs`), the payment looked at (`stripe.rs`), booked |
 //! | `state.rs` | what a payment means for the books. Pure |
 //! | `book.rs` | one transaction: event, facts, transfers, order; and taking what an account owes |
+//! | `told.rs` | what webhooks tell of it, noted in that transaction |
 //! | `collect.rs` | again and again: what is owed is taken when it is there |
 //! | `codes.rs`, `redeem.rs` | redeem codes |
 //! | `reset.rs` | the test balance back to its default |
@@ -27,6 +28,7 @@ mod rpc;
 mod signature;
 pub(crate) mod state;
 mod stripe;
+mod told;
 mod webhook;
 
 pub use config::{Codes as CodesConfig, Config as OrdersConfig, Pack, Stripe as StripeConfig};

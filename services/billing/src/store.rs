@@ -7,6 +7,7 @@ pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod audit_log;
 pub(crate) mod budget;
+pub(crate) mod cap;
 pub(crate) mod code;
 mod columns;
 pub(crate) mod horizon;

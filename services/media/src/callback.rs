@@ -8,6 +8,7 @@ use domain::TaskId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proto::{Fault, code};
 use tracing::{debug, warn};
+use url::Url;
 
 use crate::{
     Error, Media,
@@ -55,8 +56,11 @@ async fn is_forged(media: &Media, task: &Task, (headers, body): Call<'_>) -> boo
         return false;
     };
     let now = media.db.now_micros().checked_div(MICROS_PER_SECOND);
+    let address = media.viewer.callback(task);
+    let address = address.and_then(|address| Url::parse(&address).ok());
     let callback = Callback {
         job,
+        path: address.as_ref().map_or("/", Url::path),
         headers: &read(headers),
         body,
         now: now.unwrap_or_default(),

@@ -250,9 +250,7 @@ impl Media {
             found.cost = cost;
         }
         end.charge(ending, runs)?;
-        if end.after.callback_url().is_some() {
-            end.tell.push(tell::ended(end.after.id));
-        }
+        end.tell.push(tell::ended(end.after.id));
         let task = end.after.clone();
         reach(Point::MediaBeforeEnd);
         let ended = Box::pin(self.make(end)).await?;

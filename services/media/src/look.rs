@@ -309,9 +309,7 @@ async fn still_running(media: &Media, task: Task, seen: Seen) -> Result<(), Erro
         Move::unseen(task, looked)
     };
     let after = &change.after;
-    if let Some(stage) = view::stage(after).filter(|stage| Some(*stage) != stage_before)
-        && after.callback_url().is_some()
-    {
+    if let Some(stage) = view::stage(after).filter(|stage| Some(*stage) != stage_before) {
         let (now, sealer) = (media.db.now_micros(), media.secrets.content());
         let told = tell::reached(after, stage, (now, sealer))?;
         change.tell.push(told);

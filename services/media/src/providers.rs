@@ -210,6 +210,8 @@ pub(crate) enum Cancelled {
 pub(crate) struct Callback<'a> {
     /// The job whose address it is, as [`Started::job`] names it.
     pub job: &'a str,
+    /// The path of that address, as the provider was given it.
+    pub path: &'a str,
     /// All that were sent.
     pub headers: &'a HeaderMap,
     /// As it came.

@@ -47,6 +47,15 @@ fn every_file_of_the_folder_is_compiled_in() {
 fn a_route_has_one_model_that_is_meant_without_a_name() {
     let catalogue = Catalogue::built_in().unwrap();
     assert_eq!(catalogue.unnamed("audio/music"), Some("suno"));
+    for (route, tool) in [
+        ("images/tools/remove-bg", "bg-remover"),
+        ("images/tools/upscale", "image-upscale"),
+        ("images/tools/face-swap", "face-swap"),
+        ("videos/tools/bg-remover", "video-bg-remover"),
+        ("videos/tools/upscale", "video-upscale"),
+    ] {
+        assert_eq!(catalogue.unnamed(route), Some(tool));
+    }
     assert_eq!(catalogue.unnamed("images/generations"), None);
     let suno = include_str!("../../catalogue/suno.toml");
     let udio = include_str!("../../catalogue/minimax-music.toml").replacen(

@@ -99,31 +99,26 @@ async fn cancelling_and_completing_have_one_winner() -> Result<()> {
 async fn a_callback_hastens_a_look_and_its_copies_change_nothing() -> Result<()> {
     let aio = Aio::with(&[&NO_LOOKS[..], &[HEARD]].concat()).await?;
     let api = aio.account(100).await?.api;
-    for (body, price) in [
-        (
-            image("a fox [sandbox outcome=duplicate_callback delay=500ms]"),
-            IMAGE,
-        ),
-        (
-            stoppable("a fox [sandbox outcome=duplicate_callback delay=500ms]"),
-            STOPPABLE,
-        ),
-        (
-            json!({
-                "model": "ideogram-v3",
-                "prompt": "a fox [sandbox outcome=duplicate_callback delay=500ms]",
-            }),
-            8_000_000,
-        ),
+    let prompt = "a fox [sandbox outcome=duplicate_callback delay=500ms]";
+    let of = |model: &str| json!({ "model": model, "prompt": prompt });
+    for (route, body, price) in [
+        ("/images/generations", image(prompt), IMAGE),
+        ("/images/generations", stoppable(prompt), STOPPABLE),
+        // Two that sign: one with keys that they publish, one with ours.
+        ("/images/generations", of("ideogram-v3"), 8_000_000),
+        ("/videos/generations", of("vidu-q3"), 50_000_000),
     ] {
         let before = api.settled().await?.posted;
-        let id = api.image(&body).await?;
+        let accepted = api.post(route, &body).await?.data(202)?;
+        let id = accepted["task_id"].as_str().context("no task")?.to_owned();
         let task = api.ended(&id).await?;
         assert_eq!(task["status"], "completed", "{task}");
         eventually("its copies have come", async || {
             Ok((heard(&aio, &id)?.len() >= 3).then_some(()))
         })
         .await?;
+        let is_forged = |outcome: &String| outcome == "forged";
+        assert!(!heard(&aio, &id)?.iter().any(is_forged), "{body}");
         // Of several processes the logs are not in one order.
         let hastened = |outcome: &&String| *outcome == "hastened";
         let count = heard(&aio, &id)?.iter().filter(hastened).count();

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Aio, Api, Sandbox, eventually};
+use standardwebhooks::Webhook;
+use testkit::{Aio, Answer, Api, Sandbox, Sink, eventually};
 
 /// Micro-credits in one credit.
 const CREDIT: i64 = 1_000_000;
@@ -170,6 +171,60 @@ async fn events_in_disorder_credit_once_and_reverse_once() -> Result<()> {
     shop.at_stripe(&pay, "").await?;
     shop.reaches(&odd, "review").await?;
     assert_eq!(shop.posted().await?, 0);
+    shop.aio.finish().await
+}
+
+#[tokio::test]
+async fn a_payment_and_its_refund_are_told_once_each() -> Result<()> {
+    let shop = Shop::open().await?;
+    let sink = Sink::start(Answer::Status(200)).await?;
+    let wanted = json!({ "url": sink.url("/money"), "events": ["order.paid", "refund.issued"] });
+    let endpoint = shop.customer.post("/webhooks/endpoints", &wanted).await?;
+    let endpoint = endpoint.data(201)?;
+    let (order, session) = shop.order().await?;
+    let pay = format!("simulate/sessions/{session}/pay?copies=20");
+    let paid = shop.at_stripe(&pay, "").await?;
+    let payment = paid["payment_intent"].as_str().context("no payment")?;
+    let mut shown = vec![shop.reaches(&order, "paid").await?];
+    sink.wait_for(1).await?;
+    let refund = format!("payment_intent={payment}&amount=250");
+    shop.at_stripe("v1/refunds?copies=20", &refund).await?;
+    shown.push(shop.reaches(&order, "partly_refunded").await?);
+    sink.wait_for(2).await?;
+    // By the time that a second refund is told, there is no copy of the first.
+    let refund = format!("payment_intent={payment}&amount=750");
+    shop.at_stripe("v1/refunds?copies=20", &refund).await?;
+    shown.push(shop.reaches(&order, "refunded").await?);
+    let told = sink.wait_for(3).await?;
+    assert_eq!(told.len(), 3);
+    let library = Webhook::new(endpoint["secret"].as_str().context("no secret")?)?;
+    let without = |mut order: Value| {
+        // Stripe tells of one refund by several events, of which the last was seen here; and of what is paid there is no page.
+        for name in ["updated_at", "checkout_url"] {
+            order.as_object_mut().map(|order| order.remove(name));
+        }
+        order
+    };
+    for ((told, shown), (kind, amount)) in told.iter().zip(shown).zip([
+        ("order.paid", 1_000),
+        ("refund.issued", 250),
+        ("refund.issued", 750),
+    ]) {
+        library.verify(&told.body, &told.headers)?;
+        let event = told.json()?;
+        assert_eq!(event["type"], kind);
+        let data = &event["data"];
+        assert_eq!(data["order_id"], order["order_id"]);
+        assert_eq!(
+            (&data["amount"], &data["credits"]),
+            (&json!(amount), &json!(amount))
+        );
+        assert_eq!(
+            (&data["currency"], &data["mode"]),
+            (&json!("usd"), &json!("live"))
+        );
+        assert_eq!(without(data["order"].clone()), without(shown));
+    }
     shop.aio.finish().await
 }
 

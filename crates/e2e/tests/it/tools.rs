@@ -50,7 +50,8 @@ async fn each_tool_makes_what_its_example_asks_for_at_its_price() -> Result<()> 
         }
         body
     };
-    let cut_out = json!({ "model": "bg-remover", "image": FOX });
+    // The route says which model is meant.
+    let cut_out = json!({ "image": FOX });
     let larger = json!({ "model": "image-upscale", "image": FOX });
     let first = json!({ "target_index": 0, "output_format": "png" });
     let png = "image/png";

@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result};
 use http::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
-use testkit::{Aio, Answer, Api, Received, Sink};
+use testkit::{Aio, Answer, Api, Received, Sink, eventually};
 
-use crate::say::{image, image_calling};
+use crate::say::{IMAGE, image, image_calling};
 
 /// Retries come soon.
 const SOON: (&str, &str) = (
@@ -175,6 +175,105 @@ async fn a_balance_that_runs_low_is_told_once_to_the_accounts_endpoints() -> Res
         .await?
         .error(404, "not_found")?;
     assert_eq!(sink.received().len(), 1);
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn endpoints_are_told_of_tasks_with_and_without_an_address() -> Result<()> {
+    let aio = Aio::start().await?;
+    let api = aio.account(100).await?.api;
+    let sink = Sink::start(Answer::Status(200)).await?;
+    for (path, events) in [
+        ("/all", json!(null)),
+        ("/ends", json!(["task.completed", "task.failed"])),
+        ("/failures", json!(["task.failed"])),
+        ("/money", json!(["balance.low", "order.paid"])),
+    ] {
+        let mut wanted = json!({ "url": sink.url(path) });
+        if !events.is_null() {
+            wanted["events"] = events;
+        }
+        api.post("/webhooks/endpoints", &wanted).await?.data(201)?;
+    }
+    let good = image("a fox [sandbox delay=0s]");
+    let bad = "a fox [sandbox outcome=fail delay=0s]";
+    let bad = image_calling(bad, &sink.url("/own"));
+    let mut count = 0;
+    for (body, kind, paths) in [
+        (good, "task.completed", &["/all", "/ends"][..]),
+        (bad, "task.failed", &["/all", "/ends", "/failures", "/own"]),
+    ] {
+        let id = api.image(&body).await?;
+        let task = api.ended(&id).await?;
+        let mut told = sink.wait_for(count + paths.len()).await?.split_off(count);
+        count += paths.len();
+        told.sort_by(|one, other| one.path.cmp(&other.path));
+        let told_at: Vec<&str> = told.iter().map(|told| told.path.as_str()).collect();
+        assert_eq!(told_at, paths);
+        for one in &told {
+            let event = one.json()?;
+            assert_eq!((&event["type"], &event["data"]), (&json!(kind), &task));
+            let first = told.first().context("nothing")?;
+            assert_eq!(one.header("webhook-id"), first.header("webhook-id"));
+        }
+    }
+    aio.finish().await
+}
+
+#[tokio::test]
+async fn a_key_that_has_spent_its_cap_is_told_once() -> Result<()> {
+    let aio = Aio::start().await?;
+    let account = aio.account(100).await?;
+    let sink = Sink::start(Answer::Status(200)).await?;
+    let wanted = json!({ "url": sink.url("/"), "events": ["key.cap_reached"] });
+    account
+        .api
+        .post("/webhooks/endpoints", &wanted)
+        .await?
+        .data(201)?;
+    let path = format!("/admin/accounts/{}/keys", account.id);
+    let capped = json!({ "name": "capped", "mode": "test", "caps": { "total": 6 } });
+    let key = aio.admin().post(&path, &capped).await?.data(201)?;
+    let api = aio.api(key["key"].as_str());
+    let id = api.image(&image("a fox [sandbox delay=0s]")).await?;
+    api.ended(&id).await?;
+    let refused = async || {
+        let reply = api.post("/images/generations", &image("a bear")).await?;
+        reply.error(402, "key_cap_exceeded")
+    };
+    // Once what is held is spent: what is held does not count.
+    let mut told = Vec::new();
+    eventually("it is told", async || {
+        refused().await?;
+        told = sink.received();
+        Ok((!told.is_empty()).then_some(()))
+    })
+    .await?;
+    let event = told.first().context("nothing")?.json()?;
+    assert_eq!(event["type"], "key.cap_reached");
+    assert_eq!(event["data"]["key_id"], key["key_id"]);
+    assert_eq!(
+        (&event["data"]["cap"], &event["data"]["cap_credits"]),
+        (&json!("total"), &json!(6))
+    );
+    assert_eq!(event["data"]["spent_microcredits"], IMAGE);
+    // A cap that was raised and is spent is told next: and no copy of the first is before it.
+    let raised = json!({ "caps": { "total": 11 } });
+    let path = format!("/keys/{}", key["key_id"].as_str().context("no id")?);
+    let raised = account
+        .api
+        .send(Method::PATCH, &path, &[], raised.to_string());
+    raised.await?.data(200)?;
+    let id = api.image(&image("a fox [sandbox delay=0s]")).await?;
+    api.ended(&id).await?;
+    eventually("it is told anew", async || {
+        refused().await?;
+        told = sink.received();
+        Ok((told.len() > 1).then_some(()))
+    })
+    .await?;
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[1].json()?["data"]["cap_credits"], 11);
     aio.finish().await
 }
 

@@ -1,16 +1,17 @@
-//! One transaction about an order: the event, what is known of the payment, the transfers, the order as it is then. All of it
-//! happens, or nothing.
+//! One transaction about an order: the event, what is known of the payment, the transfers, the order as it is then, and what its customer is
+//! told of that. All of it happens, or nothing.
 //!
 //! A transfer's id is made of its order and of how many there were: so a transaction that is made again books the same ones.
 
 use chassis::failpoint::{Point, reach};
-use domain::{AccountId, Micros, Mode, OperationId, OrderId};
+use domain::{AccountId, EventType, Micros, Mode, MoneyError, OperationId, OrderId};
 use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 
 use super::{
-    state::{ReversalKind, Shown, due},
+    state::{Due, Facts, ReversalKind, Shown, due, refunds},
     stripe::Seen,
+    told::{self, Happened},
 };
 use crate::{
     Error,
@@ -70,10 +71,11 @@ pub(crate) async fn take(
     for amount in &booked.given {
         available = available.plus(*amount).map_err(out_of_range)?;
     }
-    let account = order.account;
+    let (account, id) = (order.account, order.id);
     let mut ops = booked.ops;
     ops.extend(collect(connection, account, available, now).await?);
     apply(connection, &ops, now).await?;
+    told::note(connection, id, &booked.happened, now).await?;
     Ok(if booked.review {
         Outcome::Review
     } else {
@@ -151,6 +153,8 @@ struct Learned {
     ops: Vec<Op>,
     /// What the transfers give.
     given: Vec<Micros>,
+    /// What the customer is told of.
+    happened: Vec<Happened>,
     review: bool,
 }
 
@@ -161,14 +165,15 @@ async fn learn(
     seen: &Seen,
     now: i64,
 ) -> Result<Learned, Error> {
-    let before = order.shown.progress;
-    let mut facts = store::order::facts(connection, order).await?;
+    let before = store::order::facts(connection, order).await?;
+    let mut facts = before.clone();
     facts.learn(&order.terms, &seen.look);
     let due = due(&order.terms, &facts, order.booked).map_err(out_of_range)?;
     let given: Vec<Micros> = [due.credit, due.restore]
         .into_iter()
         .filter(|amount| *amount > Micros::ZERO)
         .collect();
+    let happened = happened(&due, &before, &facts).map_err(out_of_range)?;
     let mut ops = Vec::new();
     for amount in &given {
         ops.push(transfer(order.id, order.bookings, order.balance(), *amount));
@@ -188,8 +193,25 @@ async fn learn(
     Ok(Learned {
         ops,
         given,
-        review: facts.progress == review && before != review,
+        happened,
+        review: facts.progress == review && before.progress != review,
     })
+}
+
+/// What the customer is told of: the credit that is given, and money that goes back.
+fn happened(due: &Due, before: &Facts, now: &Facts) -> Result<Vec<Happened>, MoneyError> {
+    let paid = (due.credit > Micros::ZERO).then_some(Happened {
+        kind: EventType::OrderPaid,
+        amount: now.received,
+        credits: due.credit,
+    });
+    let refunds = refunds(before, now, due.booked.credited)?;
+    let refunds = refunds.into_iter().map(|(amount, credits)| Happened {
+        kind: EventType::RefundIssued,
+        amount,
+        credits,
+    });
+    Ok(paid.into_iter().chain(refunds).collect())
 }
 
 fn transfer(order: OrderId, number: i64, balance: BalanceId, amount: Micros) -> Op {
@@ -222,6 +244,6 @@ pub(crate) fn derived(parts: &[&[u8]]) -> OperationId {
 }
 
 /// Sums of the books fit in 64 bits by far.
-pub(crate) fn out_of_range(_: domain::MoneyError) -> Error {
+pub(crate) fn out_of_range(_: MoneyError) -> Error {
     Error::Corrupt("an amount of an order is out of range")
 }

@@ -153,6 +153,36 @@ pub(crate) fn due(terms: &Terms, facts: &Facts, booked: Booked) -> Result<Due, M
     })
 }
 
+/// The refunds that are known `now` and were not `before`, with their money gone: minor units, and the credit of `credited` that each takes back,
+/// as if they had come one after another, in the order of their ids. They add up as [`due`] has them.
+///
+/// # Errors
+/// When an amount does not fit, which the order's limits rule out.
+pub(crate) fn refunds(
+    before: &Facts,
+    now: &Facts,
+    credited: Micros,
+) -> Result<Vec<(i64, Micros)>, MoneyError> {
+    let is_new = |id: &String| {
+        let known = before.reversals.get(id);
+        known.is_none_or(|known| known.state < ReversalState::Taken)
+    };
+    let mut gone = before.taken();
+    let mut refunds = Vec::new();
+    for (id, refund) in &now.reversals {
+        let is_refund = refund.kind == ReversalKind::Refund && refund.state == ReversalState::Taken;
+        if !is_refund || !is_new(id) {
+            continue;
+        }
+        let after = gone.saturating_add(refund.amount);
+        let credits = share(credited, after, now.received)?;
+        let credits = credits.minus(share(credited, gone, now.received)?)?;
+        refunds.push((refund.amount, credits));
+        gone = after;
+    }
+    Ok(refunds)
+}
+
 /// The part of `whole` that belongs to `part` of `all`, rounded down: so parts add up, and the last one makes it whole.
 fn share(whole: Micros, part: i64, all: i64) -> Result<Micros, MoneyError> {
     let part = part.clamp(0, all.max(0));

@@ -9,7 +9,11 @@ use sqlx::Executor as _;
 
 use crate::{
     house::{House, on_both_engines},
-    shop::{Shop, ask, context, event, id_of, of_payment, of_session, signed, told},
+    news,
+    shop::{
+        SECRET, Shop, ask, context, event, id_of, of_payment, of_session, signed, signed_before,
+        told,
+    },
 };
 use proto::billing::v1 as wire;
 
@@ -303,9 +307,19 @@ async fn only_the_providers_events_are_taken(engine: Engine) {
     let text = String::from_utf8(good.payload.to_vec()).unwrap();
     let again: Value = serde_json::from_str(&text).unwrap();
     let stranger = signed(&text, "whsec_of_somebody_else");
+    let [stale, early] = [-3_600, 3_600].map(|seconds| signed_before(&text, SECRET, -seconds));
+    let (_, wrong) = stranger.signature.split_once(',').unwrap();
     let calls = shop.state.lock().unwrap().calls;
     for (payload, signature) in [
-        (text.clone(), stranger.signature),
+        (text.clone(), stranger.signature.clone()),
+        (text.clone(), stale.signature),
+        (text.clone(), early.signature),
+        // Two that are wrong, and a right one of another algorithm beside one.
+        (text.clone(), format!("{},{wrong}", stranger.signature)),
+        (
+            text.clone(),
+            format!("{},{wrong}", good.signature.replace("v1=", "v0=")),
+        ),
         (format!("{text} "), good.signature.clone()),
         (format!("{again:#}"), good.signature.clone()),
         (text.clone(), String::new()),
@@ -318,12 +332,22 @@ async fn only_the_providers_events_are_taken(engine: Engine) {
         };
         assert_eq!(house.take(forged).await.unwrap_err(), "invalid_signature");
     }
-    let unread = signed("not an event", "whsec_of_this_test");
+    let unread = signed("not an event", SECRET);
     assert_eq!(house.take(unread).await.unwrap_err(), "invalid_json");
     assert_eq!(shop.state.lock().unwrap().calls, calls, "nobody was asked");
     assert_eq!(house.figures(balance).await.0, 0);
-    house.take(good).await.unwrap();
-    assert_eq!(house.figures(balance).await.0, SMALL);
+    // While a secret is being replaced, there are two.
+    let (moment, right) = good.signature.split_once(',').unwrap();
+    let both = wire::StripeEvent {
+        signature: format!("{moment},{wrong},{right}"),
+        ..good.clone()
+    };
+    for event in [both, good] {
+        house.take(event).await.unwrap();
+        assert_eq!(house.figures(balance).await.0, SMALL);
+    }
+    let forged = house.metric("aio_billing_payment_events_forged_total");
+    assert_eq!(forged, "aio_billing_payment_events_forged_total 10");
 }
 
 async fn a_provider_that_fails_leaves_nothing_half_done(engine: Engine) {
@@ -434,6 +458,7 @@ async fn event_and_credit_are_one(engine: Engine) {
             ("pending".to_owned(), [0, 0, 0])
         );
         assert_eq!(house.figures(balance).await, (0, 0, 0));
+        assert!(news::told(&house, balance).await.is_empty());
     };
     shop.refund("re_1", &payment, 100, "succeeded");
     change(&house, BREAK).await;
@@ -450,5 +475,6 @@ async fn event_and_credit_are_one(engine: Engine) {
         [SMALL, SMALL / 10, 0]
     );
     assert_eq!(count(&house, "select count(*) from payment_event").await, 1);
+    assert_eq!(news::told(&house, balance).await.len(), 2);
     house.audit().await;
 }

@@ -12,6 +12,7 @@ use proto::billing::v1::StripeEvent;
 
 use crate::{
     house::House,
+    news,
     place::Place,
     shop::{Shop, id_of, of_payment, of_session},
 };
@@ -129,6 +130,11 @@ async fn play(
     let reversals = booked(house, balance, "amount <> 1000000000").await;
     // What happened between two bursts is one movement, however often it was told.
     prop_assert_eq!(reversals, moves, "reversals");
+    let told = news::told(house, balance).await;
+    let told = |kind: &str| told.iter().filter(|event| event["type"] == kind).count();
+    prop_assert_eq!(told("order.paid"), 1);
+    let refunds = deeds.iter().filter(|deed| matches!(deed, Deed::Refund(_)));
+    prop_assert!(told("refund.issued") <= refunds.count());
     Ok(())
 }
 

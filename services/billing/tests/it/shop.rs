@@ -30,7 +30,7 @@ use tracing::Span;
 
 use crate::house::House;
 
-const SECRET: &str = "whsec_of_this_test";
+pub(crate) const SECRET: &str = "whsec_of_this_test";
 const KEY: &str = "sk_of_this_test";
 
 /// The provider. Cheap to clone.
@@ -214,7 +214,12 @@ pub(crate) fn event(id: &str, kind: &str, object: Value) -> wire::StripeEvent {
 
 /// A body with its signature.
 pub(crate) fn signed(body: &str, secret: &str) -> wire::StripeEvent {
-    let moment = chassis::clock::now_micros() / 1_000_000;
+    signed_before(body, secret, 0)
+}
+
+/// The same, made so many seconds ago.
+pub(crate) fn signed_before(body: &str, secret: &str, seconds: i64) -> wire::StripeEvent {
+    let moment = chassis::clock::now_micros() / 1_000_000 - seconds;
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{moment}.{body}").as_bytes());
     let hash = mac.finalize().into_bytes();

@@ -9,7 +9,7 @@ use axum::{
 };
 use chassis::rpc;
 use domain::TaskId;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use live::{Admission, Rate};
 use proto::{Fault, code, media::v1::HearRequest};
 
@@ -19,8 +19,9 @@ use crate::{
     http::{Segments, orders::Received, success},
 };
 
-/// What the names of headers begin with that a signature may stand in.
-const SIGNED_IN: [&str; 2] = ["x-", "webhook-"];
+/// What stands in the names of headers that a signature may stand in: at the beginning, and wherever.
+const BEGINS: &str = "x-";
+const HOLDS: &str = "webhook-";
 /// Bytes of the longest of them.
 const LONGEST: usize = 1_024;
 
@@ -68,7 +69,8 @@ fn signed_in(headers: &HeaderMap) -> HashMap<String, String> {
     let pairs = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
         let value = value.to_str().ok()?;
-        let may_be = SIGNED_IN.iter().any(|start| name.starts_with(start));
+        // Some sign the date that HTTP has.
+        let may_be = name.starts_with(BEGINS) || name.contains(HOLDS) || name == header::DATE;
         (may_be && value.len() <= LONGEST).then(|| (name.to_owned(), value.to_owned()))
     });
     pairs.collect()

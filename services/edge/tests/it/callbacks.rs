@@ -11,6 +11,8 @@ async fn call(house: &House, token: &str, body: &str) -> (u16, String) {
     let request = request
         .header("x-webhook-signature", "s")
         .header("webhook-id", "w")
+        .header("bria-webhook-signature", "b")
+        .header("date", "Tue, 06 May 2025 12:09:42 GMT")
         .header("authorization", "Bearer secret")
         .header("cookie", "secret");
     let answer = request.send().await.unwrap();
@@ -32,7 +34,13 @@ async fn what_comes_to_our_address_goes_on_to_media() {
     assert_eq!(heard.body.as_ref(), odd.as_bytes());
     let mut names: Vec<&str> = heard.headers.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["webhook-id", "x-webhook-signature"]);
+    let signed_in = [
+        "bria-webhook-signature",
+        "date",
+        "webhook-id",
+        "x-webhook-signature",
+    ];
+    assert_eq!(names, signed_in);
 }
 
 #[tokio::test]

@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 
 use super::{
-    Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, Takes, form::Form, moderated,
-    policy, wire,
+    Access, Callback, Cancelled, Cost, Heard, MediaProvider, Order, Progress, Started, Takes,
+    form::Form,
+    jwks::{self, Keys},
+    moderated, policy, signature, wire,
 };
 
 /// What stands before the name of a model, which says the way: `generate/ideogram-3`.
@@ -21,10 +23,20 @@ const FILES: [&str; 3] = ["image", "mask", "style_reference_images"];
 /// What their policy says of a request, and of a result.
 const REFUSED: &str = "the provider's content policy refused the request or its result";
 
+/// What their callbacks are signed with (developer.ideogram.ai, webhooks), and where the keys for that are.
+const SIGNED_IN: jwks::Headers = jwks::Headers {
+    signed: [GENERATION, "x-ideogram-webhook-user-id"],
+    moment: "x-ideogram-webhook-timestamp",
+    signature: "x-ideogram-webhook-signature",
+};
+const GENERATION: &str = "x-ideogram-webhook-generation-id";
+const KEYS: &str = "v1/.well-known/jwks.json";
+
 /// The adapter.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Ideogram {
     client: ProviderClient,
+    keys: Keys,
 }
 
 /// The wire shape of an accepted job.
@@ -66,7 +78,10 @@ struct Refused {
 
 impl Ideogram {
     pub(super) fn new(client: ProviderClient) -> Self {
-        Self { client }
+        Self {
+            keys: Keys::new(client.clone()),
+            client,
+        }
     }
 }
 
@@ -120,6 +135,19 @@ impl MediaProvider for Ideogram {
     /// They have no such call.
     async fn cancel(&self, _: &Access, _: &str) -> Result<Cancelled, Failure> {
         Ok(Cancelled::Impossible)
+    }
+
+    /// One about another generation is none about this one, whoever signed it.
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        let Ok(place) = wire::place(&access.base_url, KEYS) else {
+            return Heard::Unsigned;
+        };
+        match self.keys.hear(place, SIGNED_IN, callback).await {
+            Heard::Signed if signature::text(callback.headers, GENERATION) != callback.job => {
+                Heard::Forged
+            }
+            heard => heard,
+        }
     }
 }
 

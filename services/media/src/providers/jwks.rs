@@ -60,9 +60,13 @@ struct Set {
     keys: Vec<Key>,
 }
 
-/// One of them; those of other kinds have no `x`, or another one.
+/// One of them; those of other kinds have no `x`, or one that means something else.
 #[derive(Deserialize)]
 struct Key {
+    #[serde(default)]
+    kty: Option<String>,
+    #[serde(default)]
+    crv: Option<String>,
     #[serde(default)]
     x: String,
 }
@@ -133,10 +137,20 @@ impl Keys {
         let call = Call::get(place, HeaderMap::new());
         let answer = self.client.send(call, |_| None).await.ok()?;
         let set: Set = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
-        let keys = set.keys.into_iter();
+        let keys = set.keys.into_iter().filter(Key::is_ed25519);
         let keys = keys.filter_map(|key| URL_SAFE_NO_PAD.decode(key.x.trim_end_matches('=')).ok());
         let keys: Vec<_> = keys.filter(|key| !key.is_empty()).collect();
         (!keys.is_empty()).then_some(keys)
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// As far as it says what it is.
+    fn is_ed25519(&self) -> bool {
+        let is = |said: &Option<String>, word| said.as_deref().is_none_or(|said| said == word);
+        is(&self.kty, "OKP") && is(&self.crv, "Ed25519")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Signatures of callbacks, as far as providers agree about them. Pure.
 
+use std::time::UNIX_EPOCH;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use domain::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -64,6 +66,13 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
 pub(super) fn is_fresh(moment: &str, now: i64) -> bool {
     let moment = moment.trim().parse::<i64>();
     moment.is_ok_and(|moment| moment.abs_diff(now) <= TOLERANCE)
+}
+
+/// The same of a date as HTTP writes it.
+pub(super) fn is_of_late(date: &str, now: i64) -> bool {
+    let since = httpdate::parse_http_date(date).ok();
+    let since = since.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    since.is_some_and(|since| is_fresh(&since.as_secs().to_string(), now))
 }
 
 /// A header's text; empty where there is none.

@@ -68,6 +68,7 @@ mod tests {
         }
         let callback = Callback {
             job: "p1",
+            path: "/c/1",
             headers: &map,
             body,
             now: NOW,

@@ -1,19 +1,25 @@
 //! Vidu (platform.vidu.com, November 2026): submit a film of a text, of a picture or between two, then look at what it made.
 //!
-//! Its callbacks are signed with a header that says when and the address that it calls, and not with what it says: they are taken as
-//! unsigned, and only hasten a look.
+//! Its callbacks are signed with our own key: the address that they call, and when; not what they say, which is not believed anyway.
 
 use async_trait::async_trait;
+use domain::Secret;
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::Value;
 use upstream::{Call, Class, Failure, ProviderAnswer, ProviderClient, Verdict};
 
-use super::{Access, Cancelled, Cost, MediaProvider, Order, Progress, Started, jobs, wire};
+use super::{
+    Access, Callback, Cancelled, Cost, Heard, MediaProvider, Order, Progress, Started, jobs,
+    signature, wire,
+};
 
 /// What one of their credits is, in millionths of a US dollar.
 const CREDIT: i64 = 5_000;
 const PREFIX: &str = "ent/v2/";
+/// What their callbacks call themselves, and how they are signed: no other way is taken.
+const SIGNER: &str = "vidu";
+const ALGORITHM: &str = "hmac-sha256";
 const TASKS: &str = "ent/v2/tasks";
 /// What their reasons mean. Others are what their status says.
 const REASONS: [(&str, Class); 18] = [
@@ -140,6 +146,31 @@ impl MediaProvider for Vidu {
             Err(failure) => Err(failure),
         }
     }
+
+    async fn hears(&self, access: &Access, callback: &Callback<'_>) -> Heard {
+        match &access.key {
+            None => Heard::Unsigned,
+            Some(key) if is_genuine(key, callback) => Heard::Signed,
+            Some(_) => Heard::Forged,
+        }
+    }
+}
+
+/// Whether a callback was made lately with the key that its task was made with (platform.vidu.com/docs/callback-signature): the HMAC-SHA256, in
+/// base64, of lines that are the method, the path and the query of the address, whose key it is, the date, and each header that is named.
+fn is_genuine(key: &Secret, callback: &Callback<'_>) -> bool {
+    let header = |name: &str| signature::text(callback.headers, name);
+    let date = header("date");
+    let mut lines = format!("POST\n{}\n\n{SIGNER}\n{date}\n", callback.path);
+    let named = header("x-hmac-signed-headers").split(';').map(str::trim);
+    for name in named.filter(|name| !name.is_empty()) {
+        lines.extend([name, ":", header(name), "\n"]);
+    }
+    let given = signature::of_base64(header("x-hmac-signature"));
+    header("x-hmac-algorithm") == ALGORITHM
+        && header("x-hmac-access-key") == SIGNER
+        && signature::is_of_late(date, callback.now)
+        && signature::is_hmac(key, lines.as_bytes(), &given)
 }
 
 fn classify(answer: &ProviderAnswer<'_>) -> Option<Verdict> {

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use domain::TaskId;
 use proto::webhooks::v1::{self as webhooks, webhooks_server};
 use tonic::{Request, Response as Reply, Status};
 
@@ -20,6 +21,13 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     pub(crate) fn published(&self) -> Vec<webhooks::PublishRequest> {
         self.published.lock().unwrap().clone()
+    }
+
+    /// What it took over about a task.
+    pub(crate) fn published_of(&self, task: TaskId) -> Vec<webhooks::PublishRequest> {
+        let mut all = self.published();
+        all.retain(|event| event.task_id == task.to_vec());
+        all
     }
 
     /// From now on it takes over nothing.

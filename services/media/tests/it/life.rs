@@ -15,6 +15,7 @@ use crate::{
 
 on_both_engines!(
     a_task_becomes_a_picture_a_charge_and_an_event,
+    an_end_without_an_address_is_told_for_endpoints,
     a_busy_provider_is_asked_again,
     failures_are_free_and_have_their_codes,
     a_submit_without_an_answer_is_never_made_again,
@@ -116,6 +117,29 @@ async fn a_task_becomes_a_picture_a_charge_and_an_event(engine: Engine) {
         !house.billing.receipts()[0].to_string().contains("a fox"),
         "a receipt holds no content"
     );
+}
+
+async fn an_end_without_an_address_is_told_for_endpoints(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    for state in ["completed", "failed"] {
+        if state == "failed" {
+            house.provider.answer_polls("Error");
+        }
+        let task = running.accepted().await;
+        let view = running.reaches(task, state).await;
+        let told = || house.webhooks.published_of(task);
+        eventually("published", async || !told().is_empty()).await;
+        let told = told();
+        let event = &told[0];
+        assert_eq!(
+            (told.len(), event.r#type.as_str(), event.url.as_str()),
+            (1, format!("task.{state}").as_str(), "")
+        );
+        let payload: Value = serde_json::from_slice(&event.payload).unwrap();
+        assert_eq!(payload["data"], view);
+        assert_eq!(payload["data"]["callback"], Value::Null);
+    }
 }
 
 async fn a_busy_provider_is_asked_again(engine: Engine) {

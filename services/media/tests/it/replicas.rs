@@ -233,7 +233,10 @@ async fn a_process_that_slept_past_its_lease_changes_nothing() {
         house.billing.settled(&task.to_bytes()) == [0]
     })
     .await;
-    eventually("published", async || house.webhooks.published().len() == 1).await;
+    eventually("published", async || {
+        house.webhooks.published_of(task).len() == 1
+    })
+    .await;
     assert_eq!(house.provider.submits().len(), 2);
 }
 
@@ -259,7 +262,10 @@ async fn a_process_that_slept_while_another_one_completed_its_task_changes_nothi
     word.notify_one();
     let other = house.start_apart().await;
     let view = other.running.reaches(task, "completed").await;
-    eventually("published", async || house.webhooks.published().len() == 1).await;
+    eventually("published", async || {
+        house.webhooks.published_of(task).len() == 1
+    })
+    .await;
     drop(frozen);
     // Another task of the sleeper shows that it is awake, and that its answer has come and gone.
     let next = sleeper.running.accepted().await;
@@ -274,7 +280,7 @@ async fn a_process_that_slept_while_another_one_completed_its_task_changes_nothi
     })
     .await;
     assert_eq!(house.billing.settled(&task.to_bytes()), [PRICE]);
-    assert_eq!(house.webhooks.published().len(), 1);
+    assert_eq!(house.webhooks.published_of(task).len(), 1);
     assert_eq!(house.provider.submits().len(), 2);
 }
 

@@ -462,3 +462,20 @@ async fn stages_are_told_once_each_in_their_order() {
         "of what is done nothing is kept beside its outputs"
     );
 }
+
+#[tokio::test]
+async fn stages_of_a_song_without_an_address_are_told_for_endpoints() {
+    let sandboxed = sandboxed().await;
+    let body = json!({ "gpt_description_prompt": "a fox [sandbox delay=900ms]" });
+    let task = sandboxed.ask("audio/music", &body).await.unwrap();
+    let webhooks = &sandboxed.house.webhooks;
+    eventually("told", async || webhooks.published_of(task).len() == 3).await;
+    let told = webhooks.published_of(task);
+    let mut types: Vec<_> = told.iter().map(|event| event.r#type.as_str()).collect();
+    types.sort_unstable();
+    assert_eq!(
+        types,
+        ["task.completed", "task.processing", "task.processing"]
+    );
+    assert!(told.iter().all(|event| event.url.is_empty()));
+}

@@ -195,8 +195,8 @@ fn or_empty(body: &[u8]) -> &[u8] {
 }
 
 fn events(fields: &mut Fields<'_>) -> Option<Vec<String>> {
-    let allowed = format!("these types: {}", words(EventType::OF_ENDPOINTS));
-    let is_known = |word: &str| EventType::of_endpoints(word).is_some();
+    let allowed = format!("these types: {}", words(EventType::ALL));
+    let is_known = |word: &str| EventType::parse(word).is_some();
     fields.words("events", &allowed, is_known)
 }
 

@@ -65,6 +65,7 @@ async fn a_callback_is_theirs_by_its_signature() {
         headers.insert("x-bfl-signature", signature.parse().unwrap());
         let callback = Callback {
             job: "v1/get_result?id=1",
+            path: "/c/1",
             headers: &headers,
             body,
             now: 0,

@@ -303,6 +303,7 @@ async fn heard(
     }
     let callback = Callback {
         job: "status/r1",
+        path: "/c/1",
         headers: &map,
         body,
         now,

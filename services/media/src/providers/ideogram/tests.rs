@@ -1,5 +1,6 @@
-//! Every answer they may give, over a real connection.
+//! Every answer they may give, over a real connection; and callbacks.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::*;
@@ -59,7 +60,7 @@ async fn pictures_go_in_a_form() {
     let body = json!({ "prompt": "a fox", "async": true, "style_reference_images": [file, file] });
     let (_, written) = form(body.as_object().unwrap())
         .unwrap()
-        .written(http::HeaderMap::new());
+        .written(HeaderMap::new());
     let written = String::from_utf8(written).unwrap();
     assert!(
         written.contains("name=\"async\"\r\n\r\ntrue\r\n"),
@@ -175,4 +176,82 @@ async fn refusals_are_told_apart() {
             .unwrap_err();
         assert_eq!(told(&failure), expected, "{body}");
     }
+}
+
+const NOW: i64 = 1_700_000_000;
+const BODY: &[u8] = br#"{"generation_id":"g-1","data":[]}"#;
+/// `openssl genpkey -algorithm ed25519`, and its public half.
+const KEY: &str = "hJOX206-Z0JuaUwm8UG8ohfUkGvCKoTLAkvqPRz9f4c";
+/// `openssl pkeyutl -sign -rawin` of `g-1`, `user-1`, [`NOW`] and the hash of [`BODY`], each in a line.
+const SIGNATURE: &str = "d2f33ea1eaa8a28cddbaeb1307866b77e98592e9c2f98f8fa8c8f1fda9d199fa\
+    b3941bfd273f5884fb04554c9af5d2b7efe0c4099ca40f40501722572913430d";
+/// The same of `g-2`.
+const OF_ANOTHER: &str = "22d77f0d2cc51cdabe4fee2d5b5d0b2529958f87cc6a7798f12e19965644b2e0\
+    288d2df5cd85f20845a73061cedd0df1f9ed8f402685a7decced28e642ddcc0e";
+
+fn signed(generation: &str, moment: &str, signature: &str) -> HeaderMap {
+    let all = [
+        ("x-ideogram-webhook-generation-id", generation),
+        ("x-ideogram-webhook-user-id", "user-1"),
+        ("x-ideogram-webhook-timestamp", moment),
+        ("x-ideogram-webhook-key-id", "v1"),
+        ("x-ideogram-webhook-signature", signature),
+    ];
+    let all = all.map(|(name, value)| {
+        let value = HeaderValue::from_str(value).unwrap();
+        (HeaderName::from_static(name), value)
+    });
+    all.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_callback_is_theirs_by_the_keys_that_they_publish() {
+    let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "v1", "x": KEY }] });
+    let (access, asked) = answering(200, &set.to_string()).await;
+    let ideogram = Ideogram::new(client());
+    let moment = NOW.to_string();
+    let right = signed("g-1", &moment, SIGNATURE);
+    for (headers, body, now, expected) in [
+        (&right, BODY, NOW, Heard::Signed),
+        (&right, BODY, NOW + 301, Heard::Forged),
+        (&right, &br#"{"data": []}"#[..], NOW, Heard::Forged),
+        (
+            &signed("g-1", "1700000001", SIGNATURE),
+            BODY,
+            NOW,
+            Heard::Forged,
+        ),
+        // Signed by them, about another generation.
+        (
+            &signed("g-2", &moment, OF_ANOTHER),
+            BODY,
+            NOW,
+            Heard::Forged,
+        ),
+        (
+            &signed("g-1", &moment, OF_ANOTHER),
+            BODY,
+            NOW,
+            Heard::Forged,
+        ),
+        (&signed("g-1", &moment, ""), BODY, NOW, Heard::Forged),
+        (&HeaderMap::new(), BODY, NOW, Heard::Forged),
+    ] {
+        let callback = Callback {
+            job: "g-1",
+            path: "/c/1",
+            headers,
+            body,
+            now,
+        };
+        let heard = ideogram.hears(&access, &callback).await;
+        assert_eq!(heard, expected, "{headers:?} {now}");
+    }
+    let asked = asked.lock().unwrap();
+    let (place, shown, _) = &asked[0];
+    assert_eq!(
+        (asked.len(), place.as_str()),
+        (1, "GET /p/v1/.well-known/jwks.json")
+    );
+    assert!(!shown.contains_key("api-key"), "they need none");
 }

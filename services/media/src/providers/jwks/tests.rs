@@ -40,6 +40,7 @@ fn with(changed: &str, to: &str) -> HeaderMap {
 async fn heard(keys: &Keys, place: &Url, headers: &HeaderMap, (body, now): (&[u8], i64)) -> Heard {
     let callback = Callback {
         job: "a job",
+        path: "/c/1",
         headers,
         body,
         now,
@@ -78,7 +79,12 @@ async fn only_what_was_signed_with_one_of_the_keys_is_theirs() {
 
 #[tokio::test]
 async fn without_their_keys_nobody_can_tell() {
+    // A right point that is said to be of another kind of key is none of this one.
+    let others = [("EC", "P-256"), ("OKP", "X25519"), ("oct", "Ed25519")];
+    let others = others.map(|(kty, crv)| json!({ "kty": kty, "crv": crv, "x": KEY }));
+    let others = json!({ "keys": others }).to_string();
     for (status, answer) in [
+        (200, others.as_str()),
         (500, ""),
         (404, r#"{"detail":"Not Found"}"#),
         (200, "<html>"),

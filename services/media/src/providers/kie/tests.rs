@@ -120,6 +120,7 @@ async fn a_callback_is_theirs_by_its_signature() {
         });
         let callback = Callback {
             job,
+            path: "/c/1",
             headers: &headers.into_iter().collect(),
             body: b"{}",
             now,

@@ -257,6 +257,7 @@ async fn a_callback_is_theirs_where_a_secret_is_known() {
     let headers = HeaderMap::new();
     let callback = Callback {
         job: "8",
+        path: "/c/1",
         headers: &headers,
         body: b"{}",
         now: 1_700_000_000,

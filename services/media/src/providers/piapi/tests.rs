@@ -311,6 +311,7 @@ async fn a_callback_shows_the_secret_that_it_was_given() {
         }
         let callback = Callback {
             job: "9",
+            path: "/c/1",
             headers: &headers,
             body: br#"{"timestamp":1,"data":{}}"#,
             now: 0,

@@ -270,6 +270,7 @@ async fn a_callback_is_heard_by_its_signature_where_its_secret_is_known() {
     let headers = HeaderMap::new();
     let callback = Callback {
         job: "p1",
+        path: "/c/1",
         headers: &headers,
         body: b"{}",
         now: 0,

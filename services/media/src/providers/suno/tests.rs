@@ -190,6 +190,7 @@ async fn kie_signs_the_name_of_a_job() {
     ] {
         let callback = Callback {
             job,
+            path: "/c/1",
             headers: &headers,
             body: b"{}",
             now: 1_700_000_000,

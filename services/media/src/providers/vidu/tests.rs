@@ -1,9 +1,10 @@
-//! Every answer they may give, over a real connection.
+//! Every answer they may give, over a real connection; and callbacks.
 
+use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::*;
-use crate::providers::for_tests::{answering, client, shown, stopped, told};
+use crate::providers::for_tests::{access, answering, client, shown, stopped, told};
 
 fn adapter() -> Vidu {
     Vidu::new(client())
@@ -248,4 +249,96 @@ async fn a_task_is_asked_to_stop() {
         assert_eq!(stopped(&outcome), expected, "{status} {body}");
         assert_eq!(asked.lock().unwrap()[0].0, "POST /p/ent/v2/tasks/9/cancel");
     }
+}
+
+const NOW: i64 = 1_700_000_000;
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+/// `openssl dgst -sha256 -hmac k3y -binary | base64` of `POST`, `/c/1`, nothing, `vidu`, [`DATE`], `Date:` with it and `x-request-nonce:n1`, each
+/// with the end of a line.
+const SIGNATURE: &str = "CtLnbmIV9JFn+gp6cS8MmhyvLnEUsH0xShmEv6cfIB8=";
+/// The same of the first five.
+const BARE: &str = "rsgVqVDVoKJ2YZcCWht15IrNJtfHLKFVI0CLndmhQOs=";
+
+/// The headers of a right one, but for one of them.
+fn with(changed: &str, to: &str) -> HeaderMap {
+    let all = [
+        ("date", DATE),
+        ("x-request-nonce", "n1"),
+        ("x-hmac-algorithm", "hmac-sha256"),
+        ("x-hmac-access-key", "vidu"),
+        ("x-hmac-signed-headers", "Date;x-request-nonce"),
+        ("x-hmac-signature", SIGNATURE),
+    ];
+    let all = all.map(|(name, value)| {
+        let value = if name == changed { to } else { value };
+        let value = HeaderValue::from_str(value).unwrap();
+        (HeaderName::from_static(name), value)
+    });
+    all.into_iter().collect()
+}
+
+async fn heard(access: &Access, headers: &HeaderMap, (path, now): (&str, i64)) -> Heard {
+    let callback = Callback {
+        job: "9",
+        path,
+        headers,
+        body: br#"{"id":"9","state":"success"}"#,
+        now,
+    };
+    adapter().hears(access, &callback).await
+}
+
+#[tokio::test]
+async fn a_callback_is_theirs_by_the_key_that_its_task_was_made_with() {
+    let mut access = access("http://127.0.0.1:1/p/");
+    let right = with("", "");
+    let mut bare = with("x-hmac-signature", BARE);
+    bare.remove("x-hmac-signed-headers");
+    for (headers, path, now, expected) in [
+        (&right, "/c/1", NOW, Heard::Signed),
+        (&right, "/c/1", NOW + 300, Heard::Signed),
+        (&right, "/c/1", NOW - 300, Heard::Signed),
+        (&bare, "/c/1", NOW, Heard::Signed),
+        (&right, "/c/1", NOW + 301, Heard::Forged),
+        (&right, "/c/1", NOW - 301, Heard::Forged),
+        (&right, "/c/2", NOW, Heard::Forged),
+        (&with("x-request-nonce", "n2"), "/c/1", NOW, Heard::Forged),
+        (&with("date", "soon"), "/c/1", NOW, Heard::Forged),
+        (
+            &with("date", "Tue, 14 Nov 2023 22:13:21 GMT"),
+            "/c/1",
+            NOW,
+            Heard::Forged,
+        ),
+        (
+            &with("x-hmac-algorithm", "none"),
+            "/c/1",
+            NOW,
+            Heard::Forged,
+        ),
+        (
+            &with("x-hmac-algorithm", "hmac-sha1"),
+            "/c/1",
+            NOW,
+            Heard::Forged,
+        ),
+        (&with("x-hmac-access-key", "us"), "/c/1", NOW, Heard::Forged),
+        (
+            &with("x-hmac-signed-headers", "x-request-nonce"),
+            "/c/1",
+            NOW,
+            Heard::Forged,
+        ),
+        (&with("x-hmac-signature", BARE), "/c/1", NOW, Heard::Forged),
+        (&with("x-hmac-signature", ""), "/c/1", NOW, Heard::Forged),
+        (&HeaderMap::new(), "/c/1", NOW, Heard::Forged),
+    ] {
+        let heard = heard(&access, headers, (path, now)).await;
+        assert_eq!(heard, expected, "{headers:?} {path} {now}");
+    }
+    // Another account's key signs otherwise, and without one nobody can tell.
+    access.key = Some(Secret::new("other"));
+    assert_eq!(heard(&access, &right, ("/c/1", NOW)).await, Heard::Forged);
+    access.key = None;
+    assert_eq!(heard(&access, &right, ("/c/1", NOW)).await, Heard::Unsigned);
 }
