@@ -11,6 +11,7 @@ use std::time::Duration;
 use chassis::config::duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Limits of calls to configured providers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,10 @@ pub struct EgressConfig {
     /// Host names that are refused together with everything below them. Default: none (the reserved names are always refused).
     #[serde(deserialize_with = "format::list")]
     pub deny_hosts: Vec<String>,
+    /// Host names of this installation itself, at which customers' URLs may name the links of files that it gives and nothing else. The
+    /// host of `server.public_url` is always among them. Default: none more.
+    #[serde(deserialize_with = "format::list")]
+    pub own_hosts: Vec<String>,
     /// Schemes accepted outside `allow`. Default `["https"]`.
     #[serde(deserialize_with = "format::list")]
     pub schemes: Vec<Scheme>,
@@ -92,8 +97,22 @@ pub struct EgressConfig {
     /// The longest silence before or inside an answer. Default `"30s"`.
     #[serde(with = "duration::positive")]
     pub idle_timeout: Duration,
+    /// The slowest that a body may come: so many bytes a second, over every `idle_timeout` that is spent waiting for it. 0: as slow as it
+    /// likes. Default 1 024.
+    pub min_bytes_per_second: u64,
     /// How many redirects a download may follow, where its caller lets it. Default 3.
     pub max_redirects: usize,
+    /// A second guard of the operator's: an HTTP proxy (`host:port`) that is asked to `CONNECT` to each address, once this one has passed
+    /// it. Default: none.
+    pub proxy: Option<ProxyAddress>,
+}
+
+/// Where a proxy of the operator's is: `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProxyAddress {
+    host: String,
+    port: u16,
 }
 
 /// A URL scheme that can be opened.
@@ -134,6 +153,7 @@ impl Default for EgressConfig {
             allow: Vec::new(),
             deny: Vec::new(),
             deny_hosts: Vec::new(),
+            own_hosts: Vec::new(),
             schemes: vec![Scheme::Https],
             ports: vec![443, 80],
             max_url_bytes: 2_048,
@@ -142,7 +162,9 @@ impl Default for EgressConfig {
             max_answers: 16,
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
+            min_bytes_per_second: 1_024,
             max_redirects: 3,
+            proxy: None,
         }
     }
 }
@@ -153,6 +175,46 @@ impl EgressConfig {
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ];
+}
+
+// === impl ProxyAddress ===
+
+impl ProxyAddress {
+    /// What stands for an address that is none.
+    const ALLOWED: &'static str =
+        "not the address of a proxy: write host:port, such as smokescreen:4750";
+
+    /// Its host, an IPv6 address without brackets, and its port.
+    pub(crate) fn parts(&self) -> (&str, u16) {
+        let plain = self.host.strip_prefix('[');
+        let plain = plain.and_then(|host| host.strip_suffix(']'));
+        (plain.unwrap_or(&self.host), self.port)
+    }
+}
+
+impl TryFrom<String> for ProxyAddress {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Read as a URL's: nothing but a host and a port may be there.
+        let url = Url::parse(&format!("http://{text}/")).map_err(|_| Self::ALLOWED)?;
+        let port = text
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok());
+        match (url.host_str(), port) {
+            (Some(host), Some(port)) if text == format!("{host}:{port}") && port > 0 => Ok(Self {
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(Self::ALLOWED),
+        }
+    }
+}
+
+impl From<ProxyAddress> for String {
+    fn from(address: ProxyAddress) -> Self {
+        format!("{}:{}", address.host, address.port)
+    }
 }
 
 // === impl Scheme ===

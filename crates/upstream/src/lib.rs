@@ -34,10 +34,10 @@ mod tls;
 
 pub use crate::bucket::bucket_client;
 pub use crate::client::{Call, ProviderClient, Reply, ReplyBody};
-pub use crate::config::{EgressConfig, HttpVersions, Scheme, UpstreamConfig};
+pub use crate::config::{EgressConfig, HttpVersions, ProxyAddress, Scheme, UpstreamConfig};
 pub use crate::egress::{
-    Answer, Caps, Download, EgressError, GuardedClient, GuardedUrl, Policy, Redirects, Refusal,
-    Trust,
+    Answer, Caps, Cause, Dial, Download, EgressError, GuardedClient, GuardedUrl, Policy, Purpose,
+    Redirects, Refusal, Trust,
 };
 pub use crate::failure::{Class, Classify, Failure, ProviderAnswer, Verdict, Wait};
 pub use crate::fault::{fault, report};

@@ -24,7 +24,7 @@ use queue::{SharedQueue, rabbit::RabbitQueue};
 use sandbox::Sandbox;
 use webhooks::Webhooks;
 
-use crate::{models, say};
+use crate::{config, models, say};
 
 /// What every service is made from.
 pub(crate) struct Parts {
@@ -94,7 +94,7 @@ impl Parts {
         secrets: Secrets,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            settings: settings.clone(),
+            settings: config::with_own_host(settings)?,
             data_dir: data_dir.to_owned(),
             engines,
             secrets,

@@ -14,6 +14,8 @@ use chassis::{
 };
 use domain::Secret;
 use serde::{Deserialize, de::IgnoredAny};
+use upstream::EgressConfig;
+use url::Url;
 
 use crate::{args::Role, models};
 
@@ -178,6 +180,16 @@ pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The settings, with the host of `server.public_url` among the names that the egress guard knows for our own.
+pub(crate) fn with_own_host(settings: &Settings) -> anyhow::Result<Settings> {
+    let server: Config = settings.section("server")?;
+    let egress: EgressConfig = settings.section("egress")?;
+    let url = server.public_url.and_then(|url| Url::parse(&url).ok());
+    let host = url.as_ref().and_then(Url::host_str).map(str::to_owned);
+    let own: Vec<String> = host.into_iter().chain(egress.own_hosts).collect();
+    Ok(settings.clone().with("egress.own_hosts", &own.join(",")))
+}
+
 /// Everything that can be said to be wrong before anything starts: each section on its own, and all together.
 pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
     let own = |section: Result<(), anyhow::Error>| section.err().map(|error| format!("{error:#}"));
@@ -238,6 +250,24 @@ const fn default_grace() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_egress_guard_knows_the_name_that_customers_reach_us_by() {
+        let own = |text: &str| {
+            let settings = with_own_host(&Settings::from_toml(text)).unwrap();
+            settings
+                .section::<EgressConfig>("egress")
+                .unwrap()
+                .own_hosts
+        };
+        assert_eq!(own(""), [""; 0]);
+        let named = "[server]\npublic_url = 'https://API.example.com:8443/v'\n";
+        assert_eq!(own(named), ["api.example.com"]);
+        let more = "[egress]\nown_hosts = ['b.example', 'c.example']";
+        assert_eq!(own(more), ["b.example", "c.example"]);
+        let both = format!("{named}{more}");
+        assert_eq!(own(&both), ["api.example.com", "b.example", "c.example"]);
+    }
 
     #[test]
     fn a_section_that_nobody_reads_is_named() {

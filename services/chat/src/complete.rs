@@ -50,6 +50,7 @@ use crate::{
     reply::{explained, tail},
     request::Wanted,
     story::{self, Story},
+    urls,
 };
 
 /// Starts a request, which came by this line, if it came by any; its events come out of the receiver, the first of them a head or a failure.
@@ -71,6 +72,7 @@ pub(crate) async fn complete(
         return Ok(events);
     }
     let mut plan = plan(service, submission)?;
+    urls::check(service, &plan).await?;
     plan.files = service.files.look(&plan).await?;
     let span = story::span(&plan);
     if plan.wish.is_some() {

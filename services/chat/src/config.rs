@@ -82,6 +82,8 @@ pub struct InputLimits {
     pub max_total_bytes: u64,
     /// How many files one request may have. Default 16.
     pub max_count: usize,
+    /// How many hosts the URLs of one request may have, each of which is resolved before anything is held. Default 16.
+    pub max_hosts: usize,
     /// How long all of it may take, redirects included; never longer than `limits.chat.failover.window`, which a hold outlives. Default
     /// `"20s"`.
     #[serde(with = "duration::positive")]
@@ -282,6 +284,7 @@ impl Default for InputLimits {
             max_bytes: 7 * 1024 * 1024,
             max_total_bytes: 14 * 1024 * 1024,
             max_count: 16,
+            max_hosts: 16,
             timeout: Duration::from_secs(20),
             at_once: 32,
             max_kept_bytes: 1024 * 1024 * 1024,

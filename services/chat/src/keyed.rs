@@ -21,7 +21,7 @@ use crate::{
     plan::{Plan, Submission, plan},
     recall::{give, look},
     replay::{Earlier, Ended, Fate, Key, State, Verdict},
-    story,
+    story, urls,
 };
 
 /// The first pause between two looks at a request that somebody else runs; it doubles.
@@ -123,6 +123,7 @@ impl Keyed {
         let Some(earlier) = replays.find(&self.key).await? else {
             // What is wrong with it is told before anything is written down.
             let mut plan = Box::new(self.plan()?);
+            urls::check(&self.service, &plan).await?;
             plan.files = self.service.files.look(&plan).await?;
             if let Some(hit) = look(&self.service, &plan).await {
                 // It is free, and so needs no key.
@@ -179,6 +180,7 @@ impl Keyed {
     /// Ends the hold of a request that nobody is at, and takes its key.
     async fn take_over(&self, earlier: Earlier) -> Result<Next, Fault> {
         let mut plan = Box::new(self.plan()?);
+        urls::check(&self.service, &plan).await?;
         plan.files = self.service.files.look(&plan).await?;
         let replays = &self.service.replays;
         if end_left_behind(&self.service, &earlier).await? == Fate::Done {

@@ -94,6 +94,7 @@ mod sweep;
 mod text;
 mod tiers;
 mod tokens;
+mod urls;
 mod usage;
 
 use std::sync::Arc;
@@ -103,7 +104,7 @@ use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
 use proto::chat::v1::{chat_caller, chat_server::ChatServer};
-use upstream::{GuardedClient, ProviderClient};
+use upstream::{GuardedClient, ProviderClient, Purpose};
 
 use crate::{
     billing::Billing,
@@ -172,6 +173,7 @@ pub(crate) struct Service {
     pub(crate) responses: Responses,
     pub(crate) cache: Cache,
     pub(crate) files: Files,
+    pub(crate) guard: GuardedClient,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -193,6 +195,8 @@ impl Chat {
         let figures = Figures::register(registry, &deps.catalogue);
         let client = ProviderClient::new(&config.calls.upstream).map_err(Error::Upstream)?;
         let guard = GuardedClient::new(&config.calls.egress).map_err(Error::Upstream)?;
+        let guard = guard.on_behalf_of(Purpose::Input);
+        guard.register(registry, "aio_chat_egress_refusals");
         let adapters = providers::adapters(&client, &guard, &config);
         let routes = Routes::build(
             &deps.catalogue,
@@ -223,6 +227,7 @@ impl Chat {
             responses,
             cache,
             files: Files::new(deps.media, config.calls.inputs.clone()),
+            guard,
             config,
             tasks: deps.tasks,
             metrics,

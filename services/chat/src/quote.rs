@@ -13,6 +13,7 @@ use crate::{
     plan::{Plan, Submission, plan},
     providers::Order,
     request::Wanted,
+    urls,
 };
 
 /// The parameters as they would be used; a wire form. It holds no content.
@@ -37,6 +38,7 @@ struct Resolved<'a> {
 /// What the request itself would be refused with, but for a balance that is too low; BILLING_UNAVAILABLE.
 pub(crate) async fn quote(service: &Service, submission: Submission) -> Result<Quote, Fault> {
     let mut plan = plan(service, submission)?;
+    urls::check(service, &plan).await?;
     plan.files = service.files.look(&plan).await?;
     can_be_asked(service, &plan)?;
     let most = service.config.output.estimate.input_bytes;

@@ -4,6 +4,7 @@
 //! OpenAI's further parameters (`temperature`, `tools`, `response_format`, …) and unknown ones pass unchecked: the provider
 //! knows them better.
 
+pub(crate) mod elsewhere;
 pub(crate) mod embeddings;
 pub(crate) mod mention;
 mod messages;
@@ -17,6 +18,7 @@ use domain::{Problem, Tags};
 use serde_json::{Value, value::RawValue};
 
 use self::{
+    elsewhere::Elsewhere,
     mention::Mention,
     messages::Messages,
     pick::{Pick, PickAnd, Picked, span, string},
@@ -82,6 +84,8 @@ pub(crate) struct Media {
     pub(crate) documents: u64,
     /// Files of ours that they name, in their order.
     pub(crate) files: Vec<Mention>,
+    /// URLs that they name, in their order.
+    pub(crate) urls: Vec<Elsewhere>,
 }
 
 /// How the answer is wanted.

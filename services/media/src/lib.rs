@@ -127,7 +127,7 @@ use queue::SharedQueue;
 use tokio::sync::OnceCell;
 use tonic::service::Routes;
 use tracing::warn;
-use upstream::{GuardedClient, ProviderClient};
+use upstream::{GuardedClient, ProviderClient, Purpose};
 
 pub use config::Config;
 pub use error::Error;
@@ -242,7 +242,8 @@ impl Media {
         let config = Config::read(&deps.settings)?;
         let relay = Relay::new(deps.db.clone(), config.outbox, &tell::TOPICS);
         let client = ProviderClient::new(&config.upstream)?;
-        let guard = GuardedClient::new(&config.egress)?;
+        let guard = GuardedClient::new(&config.egress)?.on_behalf_of(Purpose::Input);
+        guard.register(registry, "aio_media_egress_refusals");
         let adapters = providers::all(&client, &deps.models.declared);
         deps.models.check()?;
         let providers = deps.models.polls();
@@ -260,7 +261,7 @@ impl Media {
         let place = (store.clone(), deps.db.clone());
         let kept = Kept {
             uploads: Uploads::new(place.clone(), config.files),
-            outputs: Outputs::new(place, guard.clone(), &config.limits),
+            outputs: Outputs::new(place, guard.on_behalf_of(Purpose::Output), &config.limits),
         };
         let media = Self(Arc::new(Shared {
             relay,

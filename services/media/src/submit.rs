@@ -18,6 +18,7 @@ use domain::{
 use proto::{Fault, Violation, code};
 use serde_json::{Map, Value, error::Category};
 use sha2::{Digest as _, Sha256};
+use upstream::Purpose;
 
 use crate::{
     Error, Media,
@@ -312,15 +313,17 @@ async fn check_urls(
     inputs: impl Iterator<Item = (String, &str)>,
     callback: Option<&str>,
 ) -> Result<(), Fault> {
-    let callback = callback.map(|url| ("callback_url".to_owned(), url, Mode::Live));
-    let inputs = inputs.map(|(param, url)| (param, url, mode));
+    let for_callbacks = media.guard.on_behalf_of(Purpose::Callback);
+    let callback =
+        callback.map(|url| ("callback_url".to_owned(), url, (&for_callbacks, Mode::Live)));
+    let inputs = inputs.map(|(param, url)| (param, url, (&media.guard, mode)));
     let checks = callback
         .into_iter()
         .chain(inputs.filter(|(_, url, _)| domain::FileId::parse(url).is_none()))
-        .map(|(param, url, depth)| async move {
+        .map(|(param, url, (guard, depth))| async move {
             let checked = match depth {
-                Mode::Live => media.guard.check(url).await.map(drop),
-                Mode::Test => media.guard.policy().admit(url).map(drop),
+                Mode::Live => guard.check(url).await.map(drop),
+                Mode::Test => guard.admit(url).map(drop),
             };
             let refusal = checked.err()?;
             Some(Violation {

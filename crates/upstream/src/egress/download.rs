@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::Stream;
 use http::header::{CONTENT_TYPE, LOCATION, RANGE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 use url::Url;
 
-use super::guarded::{Caps, EgressError, GuardedClient, Redirects, Target, Trust};
+use super::body::Body;
+use super::error::EgressError;
+use super::guarded::{Caps, GuardedClient, Redirects, Target, Trust};
 use super::refusal::Refusal;
 
 /// The answer to a download: its head, and its body as a stream of chunks that ends after the first error.
@@ -21,16 +22,9 @@ pub struct Download {
     content_type: Option<String>,
     content_length: Option<u64>,
     is_part: bool,
-    body: reqwest::Body,
+    body: Body,
     bytes_left: u64,
     max_bytes: u64,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    Ended,
 }
 
 // === impl Download ===
@@ -64,15 +58,14 @@ impl Download {
         let mut target = client.target(text, trust).map_err(EgressError::Refused)?;
         let mut redirects = 0;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let response = client
-                .exchange(&target, request(&target, left, (trust, from)))
-                .await?;
+            let headers = headers(&target, trust, from);
+            let request = (Method::GET, headers, Bytes::new());
+            let response = client.exchange(&target, request, deadline).await?;
             let Some(location) = redirect(&response, caps.redirects) else {
-                return Self::begin(response, caps.max_bytes);
+                return Self::begin(client, response, (caps.max_bytes, deadline));
             };
-            if redirects == client.max_redirects {
-                let max = client.max_redirects;
+            let max = client.max_redirects();
+            if redirects == max {
                 return Err(EgressError::Refused(Refusal::TooManyRedirects { max }));
             }
             redirects += 1;
@@ -83,16 +76,21 @@ impl Download {
         }
     }
 
-    fn begin(response: reqwest::Response, max_bytes: u64) -> Result<Self, EgressError> {
+    fn begin(
+        client: &GuardedClient,
+        response: Response<Incoming>,
+        (max_bytes, deadline): (u64, Instant),
+    ) -> Result<Self, EgressError> {
         let status = response.status();
         if !status.is_success() {
             return Err(EgressError::Status { status });
         }
-        let content_length = response.content_length();
+        let (head, body) = response.into_parts();
+        let body = client.body(body, deadline);
+        let content_length = body.length();
         if content_length.is_some_and(|length| length > max_bytes) {
             return Err(EgressError::TooLarge { max_bytes });
         }
-        let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         Ok(Self {
             content_type: text_of(&head.headers, CONTENT_TYPE),
             content_length,
@@ -100,27 +98,19 @@ impl Download {
             body,
             bytes_left: max_bytes,
             max_bytes,
-            state: State::Open,
         })
     }
 
-    fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Bytes, EgressError>>> {
-        self.state = State::Ended;
-        Poll::Ready(Some(Err(error)))
-    }
-
-    fn accept(&mut self, chunk: Bytes) -> Poll<Option<Result<Bytes, EgressError>>> {
+    fn accept(&mut self, chunk: Bytes) -> Result<Bytes, EgressError> {
         let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        match self.bytes_left.checked_sub(length) {
-            Some(left) => {
-                self.bytes_left = left;
-                Poll::Ready(Some(Ok(chunk)))
-            }
-            None => {
-                let max_bytes = self.max_bytes;
-                self.fail(EgressError::TooLarge { max_bytes })
-            }
+        if let Some(left) = self.bytes_left.checked_sub(length) {
+            self.bytes_left = left;
+            return Ok(chunk);
         }
+        self.body.end();
+        Err(EgressError::TooLarge {
+            max_bytes: self.max_bytes,
+        })
     }
 }
 
@@ -128,25 +118,8 @@ impl Stream for Download {
     type Item = Result<Bytes, EgressError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if this.state == State::Ended {
-            return Poll::Ready(None);
-        }
-        loop {
-            match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) if !chunk.is_empty() => return this.accept(chunk),
-                    // An empty chunk, or trailers: nothing for the reader.
-                    Ok(_) | Err(_) => {}
-                },
-                Poll::Ready(Some(Err(error))) => return this.fail(EgressError::from(error)),
-                Poll::Ready(None) => {
-                    this.state = State::Ended;
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+        let next = ready!(self.body.poll_chunk(cx));
+        Poll::Ready(next.map(|chunk| self.accept(chunk?)))
     }
 }
 
@@ -156,26 +129,26 @@ impl fmt::Debug for Download {
             .field("content_type", &self.content_type)
             .field("content_length", &self.content_length)
             .field("bytes_left", &self.bytes_left)
-            .field("state", &self.state)
+            .field("body", &self.body)
             .finish_non_exhaustive()
     }
 }
 
-fn request(target: &Target, left: Duration, (trust, from): (Trust<'_>, u64)) -> reqwest::Request {
-    let mut request = reqwest::Request::new(Method::GET, target.url.clone());
-    *request.timeout_mut() = Some(left);
-    if let (Trust::Keyed(_, headers), true) = (trust, target.is_trusted()) {
-        *request.headers_mut() = headers.clone();
-    }
+/// What is sent: where only a part is wanted, from which byte on.
+fn headers(target: &Target, trust: Trust<'_>, from: u64) -> HeaderMap {
+    let mut headers = match trust {
+        Trust::Keyed(_, headers) if target.is_trusted() => headers.clone(),
+        Trust::Public | Trust::Origin(_) | Trust::Keyed(..) => HeaderMap::new(),
+    };
     let range = HeaderValue::from_str(&format!("bytes={from}-"));
     if let Some(range) = range.ok().filter(|_| from > 0) {
-        request.headers_mut().insert(RANGE, range);
+        headers.insert(RANGE, range);
     }
-    request
+    headers
 }
 
 /// Where a redirect leads, if the answer is one and it is to be followed.
-fn redirect(response: &reqwest::Response, redirects: Redirects) -> Option<String> {
+fn redirect(response: &Response<Incoming>, redirects: Redirects) -> Option<String> {
     let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     match redirects {
         Redirects::Follow if moved => text_of(response.headers(), LOCATION),

@@ -1,38 +1,59 @@
 //! The client for URLs that customers gave us.
 //!
-//! It has one HTTP client per reach, because the resolver inside the connector is told only the name: what that name may lead
-//! to must be settled before. It must not retry, and a response never leads it anywhere its policy was not asked about.
+//! It has one HTTP client per reach, because the connector is told only the host: what that host may lead to must be settled before. It
+//! must not retry, and a response never leads it anywhere its policy was not asked about.
 
-use std::error::Error as StdError;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{ACCEPT, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::body::Body;
+use super::dial::{Connector, Dial, Via, dial};
 use super::download::Download;
+use super::error::EgressError;
+use super::pace::Pace;
 use super::policy::{GuardedUrl, Policy, Reach};
 use super::refusal::Refusal;
-use super::resolve::{Connector, ResolveError, Resolver};
+use super::resolve::{ResolveError, Resolver};
+use super::told::{Purpose, Told};
+use crate::Error;
 use crate::client::NAME;
 use crate::config::EgressConfig;
-use crate::{Error, tls};
 
 /// The client. Cheap to clone; no connection is ever shared or reused.
 #[derive(Clone)]
 pub struct GuardedClient {
+    inner: Arc<Inner>,
+    purpose: Purpose,
+}
+
+struct Inner {
     policy: Arc<Policy>,
     resolver: Resolver,
     /// For names and literals that may lead to public and allowed addresses.
-    public: reqwest::Client,
+    public: OneShot,
     /// For those that may lead to allowed addresses only.
-    allowed: reqwest::Client,
+    allowed: OneShot,
     /// For URLs on the configured address of a provider, which the operator vouches for.
-    trusted: reqwest::Client,
-    pub(super) max_redirects: usize,
+    trusted: OneShot,
+    told: Told,
+    config: EgressConfig,
 }
+
+/// Makes a connection for each request, and uses it once.
+type OneShot = Client<Connector, Full<Bytes>>;
 
 /// The bounds of one call.
 #[derive(Debug, Clone, Copy)]
@@ -77,47 +98,10 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why a guarded call gave no answer. None of these repeats the URL.
-#[derive(Debug, thiserror::Error)]
-pub enum EgressError {
-    /// The policy refused the URL, an address it leads to, or a redirect.
-    #[error("the URL is refused: {0}")]
-    Refused(#[source] Refusal),
-    /// The name does not resolve.
-    #[error("the host name does not resolve")]
-    Unresolved,
-    /// No connection, or no TLS session with a certificate for that name.
-    #[error("no connection could be made")]
-    Connect(#[source] reqwest::Error),
-    /// A limit of time passed.
-    #[error("no complete answer in time")]
-    TimedOut,
-    /// The connection broke.
-    #[error("the connection broke")]
-    Interrupted(#[source] reqwest::Error),
-    /// The body is larger than the cap.
-    #[error("the answer is larger than {max_bytes} bytes")]
-    TooLarge {
-        /// The cap, in bytes.
-        max_bytes: u64,
-    },
-    /// A download was answered with something else than 2xx.
-    #[error("the answer has status {}", status.as_u16())]
-    Status {
-        /// The status.
-        status: StatusCode,
-    },
-}
-
 /// A request on its way: where to, and by which client.
 pub(super) struct Target {
     pub(super) url: Url,
     via: Via,
-}
-
-enum Via {
-    Guard(Reach),
-    Trust,
 }
 
 // === impl Target ===
@@ -132,35 +116,80 @@ impl Target {
 // === impl GuardedClient ===
 
 impl GuardedClient {
-    /// Builds the client.
+    /// Builds the client, for callbacks: see [`GuardedClient::on_behalf_of`].
     ///
     /// # Errors
-    /// When the TLS or HTTP library refuses its settings.
+    /// When the TLS library refuses its settings.
     pub fn new(config: &EgressConfig) -> Result<Self, Error> {
+        Self::dialing(config, &dial())
+    }
+
+    /// As [`GuardedClient::new`], with another way to make TCP connections.
+    ///
+    /// # Errors
+    /// As [`GuardedClient::new`].
+    pub fn dialing(config: &EgressConfig, dial: &Dial) -> Result<Self, Error> {
         let policy = Arc::new(Policy::new(config));
         let resolver = Resolver::new(config, Arc::clone(&policy));
-        let guarded = |reach: Reach| {
-            let connector = Connector {
-                resolver: resolver.clone(),
-                reach,
-            };
-            let builder = one_shot_client(config)?.dns_resolver(connector);
-            builder.build().map_err(Error::Client)
+        let client = |via: Via| {
+            let judges = (Arc::clone(&policy), resolver.clone());
+            let connector = Connector::new(config, judges, via, Arc::clone(dial))?;
+            let client = Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_max_idle_per_host(0)
+                .retry_canceled_requests(false)
+                .build(connector);
+            Ok::<OneShot, Error>(client)
         };
-        Ok(Self {
-            public: guarded(Reach::Public)?,
-            allowed: guarded(Reach::Allowed { unless: None })?,
-            trusted: one_shot_client(config)?.build().map_err(Error::Client)?,
+        let inner = Inner {
+            public: client(Via::Guard(Reach::Public))?,
+            allowed: client(Via::Guard(Reach::Allowed { unless: None }))?,
+            trusted: client(Via::Trust)?,
             policy,
             resolver,
-            max_redirects: config.max_redirects,
+            told: Told::default(),
+            config: config.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            purpose: Purpose::Callback,
         })
+    }
+
+    /// The same client for URLs of another purpose, which is told with what is refused.
+    #[must_use]
+    pub fn on_behalf_of(&self, purpose: Purpose) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            purpose,
+        }
+    }
+
+    /// Has refusals counted under this name, by `purpose` and `reason`, whatever they were for.
+    pub fn register(&self, registry: &mut Registry, name: &'static str) {
+        self.inner.told.register(registry, name);
     }
 
     /// The policy of this client.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        &self.inner.policy
+    }
+
+    /// As [`Policy::admit`]; a refusal is told.
+    ///
+    /// # Errors
+    /// Why the URL is refused.
+    pub fn admit(&self, text: &str) -> Result<GuardedUrl, Refusal> {
+        self.told(self.inner.policy.admit(text))
+    }
+
+    /// As [`Policy::check_form`]; a refusal is told.
+    ///
+    /// # Errors
+    /// Why the URL is refused.
+    pub fn check_form(&self, text: &str) -> Result<GuardedUrl, Refusal> {
+        self.told(self.inner.policy.check_form(text))
     }
 
     /// The check at submit: form first, then where the name leads. A name that does not resolve is not refused: it may
@@ -169,20 +198,24 @@ impl GuardedClient {
     /// # Errors
     /// Why the URL is refused.
     pub async fn check(&self, text: &str) -> Result<GuardedUrl, Refusal> {
-        let url = self.policy.admit(text)?;
+        let url = self.admit(text)?;
         self.check_resolves(&url).await?;
         Ok(url)
     }
 
-    /// Where the name of a URL leads. A literal address was settled by form.
+    /// Where the name of a URL leads; a refusal is told. A literal address was settled by form.
     ///
     /// # Errors
     /// When an address is not allowed, or when the URL's form needs an allowed range and its name does not lead there.
     pub async fn check_resolves(&self, url: &GuardedUrl) -> Result<(), Refusal> {
+        self.told(self.resolves(url).await)
+    }
+
+    async fn resolves(&self, url: &GuardedUrl) -> Result<(), Refusal> {
         let Some(name) = url.as_url().domain() else {
             return Ok(());
         };
-        let outcome = self.resolver.resolve(name, url.reach()).await;
+        let outcome = self.inner.resolver.resolve(name, url.reach()).await;
         let Err(error) = outcome else {
             return Ok(());
         };
@@ -213,14 +246,15 @@ impl GuardedClient {
             url: url.as_url().clone(),
             via: Via::Guard(url.reach().clone()),
         };
-        let mut request = reqwest::Request::new(Method::POST, target.url.clone());
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
-        *request.timeout_mut() = Some(caps.timeout);
-        let response = self.exchange(&target, request).await?;
+        let deadline = Instant::now() + caps.timeout;
+        let sent = self
+            .exchange(&target, (Method::POST, headers, body), deadline)
+            .await;
+        let response = self.told_of(sent)?;
         let status = response.status();
         let retry_after = crate::failure::retry_after(response.headers());
-        let body = beginning(response, caps.max_bytes).await;
+        let body = self.body(response.into_body(), deadline);
+        let body = beginning(body, caps.max_bytes).await;
         Ok(Answer {
             status,
             retry_after,
@@ -238,7 +272,7 @@ impl GuardedClient {
         trust: Trust<'_>,
         caps: &Caps,
     ) -> Result<Download, EgressError> {
-        Download::open((self, text), trust, caps, 0).await
+        self.get_from(text, trust, caps, 0).await
     }
 
     /// As [`GuardedClient::get_to`], from a byte of it on, if the other side gives parts: [`Download::is_part`] says whether it did.
@@ -252,7 +286,7 @@ impl GuardedClient {
         caps: &Caps,
         from: u64,
     ) -> Result<Download, EgressError> {
-        Download::open((self, text), trust, caps, from).await
+        self.told_of(Download::open((self, text), trust, caps, from).await)
     }
 
     /// Decides by which client `text` may be fetched.
@@ -267,32 +301,76 @@ impl GuardedClient {
                 via: Via::Trust,
             });
         }
-        let guarded = self.policy.admit(text)?;
+        let guarded = self.inner.policy.admit(text)?;
         Ok(Target {
             url: guarded.as_url().clone(),
             via: Via::Guard(guarded.reach().clone()),
         })
     }
 
-    /// Sends one request by the client of its target, and looks afterwards whom it reached.
+    /// Sends one request by the client of its target.
     pub(super) async fn exchange(
         &self,
         target: &Target,
-        request: reqwest::Request,
-    ) -> Result<reqwest::Response, EgressError> {
+        (method, headers, body): (Method, HeaderMap, Bytes),
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, EgressError> {
         let client = match &target.via {
-            Via::Guard(Reach::Public) => &self.public,
-            Via::Guard(Reach::Allowed { .. }) => &self.allowed,
-            Via::Trust => &self.trusted,
+            Via::Guard(Reach::Public) => &self.inner.public,
+            Via::Guard(Reach::Allowed { .. }) => &self.inner.allowed,
+            Via::Trust => &self.inner.trusted,
         };
-        let response = client.execute(request).await.map_err(EgressError::from)?;
-        // Defence in depth: the connector has checked the address already.
-        if let (Via::Guard(reach), Some(peer)) = (&target.via, response.remote_addr())
-            && !self.policy.permits(peer.ip(), reach)
-        {
-            return Err(EgressError::Refused(Refusal::Resolved));
+        let uri = target.url.as_str().parse::<Uri>();
+        let uri = uri.map_err(|_| EgressError::Refused(Refusal::Malformed))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        for (name, usual) in [(USER_AGENT, NAME), (ACCEPT, "*/*")] {
+            let value = request.headers_mut().entry(name);
+            value.or_insert(HeaderValue::from_static(usual));
         }
-        Ok(response)
+        let EgressConfig {
+            connect_timeout,
+            idle_timeout,
+            ..
+        } = self.inner.config;
+        let patience = connect_timeout.saturating_add(idle_timeout);
+        let until = deadline.min(Instant::now() + patience);
+        timeout_at(until, client.request(request))
+            .await
+            .map_err(|_| EgressError::TimedOut)?
+            .map_err(EgressError::from)
+    }
+
+    /// The body of an answer, within the limits.
+    pub(super) fn body(&self, incoming: Incoming, deadline: Instant) -> Body {
+        let EgressConfig {
+            idle_timeout,
+            min_bytes_per_second,
+            ..
+        } = self.inner.config;
+        Body::new(
+            incoming,
+            Pace::new(idle_timeout, min_bytes_per_second),
+            deadline,
+        )
+    }
+
+    pub(super) fn max_redirects(&self) -> usize {
+        self.inner.config.max_redirects
+    }
+
+    fn told<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| self.inner.told.refused(self.purpose, refusal))
+    }
+
+    fn told_of<T>(&self, outcome: Result<T, EgressError>) -> Result<T, EgressError> {
+        outcome.inspect_err(|error| {
+            if let EgressError::Refused(refusal) = error {
+                self.inner.told.refused(self.purpose, refusal);
+            }
+        })
     }
 
     /// The URL, if it lies on the origin of `base` and brings no credentials of its own.
@@ -307,70 +385,22 @@ impl GuardedClient {
 impl fmt::Debug for GuardedClient {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("GuardedClient")
-            .field("policy", &self.policy)
+            .field("policy", &self.inner.policy)
+            .field("purpose", &self.purpose)
             .finish_non_exhaustive()
     }
 }
 
-/// A client that makes a connection, uses it once, and trusts nothing of its surroundings.
-fn one_shot_client(config: &EgressConfig) -> Result<reqwest::ClientBuilder, Error> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client_config(&[b"http/1.1"])?)
-        .user_agent(NAME)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(0)
-        .connect_timeout(config.connect_timeout)
-        .read_timeout(config.idle_timeout))
-}
-
 /// What of the body comes within the caps. The head was the answer: a body that drips, breaks or never ends changes nothing.
-async fn beginning(mut response: reqwest::Response, max_bytes: u64) -> Bytes {
+async fn beginning(mut body: Body, max_bytes: u64) -> Bytes {
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    let mut body = BytesMut::new();
-    while body.len() < max {
-        let Ok(Some(chunk)) = response.chunk().await else {
+    let mut start = BytesMut::new();
+    while start.len() < max {
+        let Some(Ok(chunk)) = poll_fn(|cx| body.poll_chunk(cx)).await else {
             break;
         };
-        body.extend_from_slice(&chunk);
+        start.extend_from_slice(&chunk);
     }
-    body.truncate(max);
-    body.freeze()
-}
-
-// === impl EgressError ===
-
-impl From<reqwest::Error> for EgressError {
-    fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        if let Some(resolve) = find::<ResolveError>(&error) {
-            return match resolve.clone() {
-                ResolveError::Refused(refusal) => Self::Refused(refusal),
-                ResolveError::Unresolved => Self::Unresolved,
-            };
-        }
-        if error.is_connect() {
-            Self::Connect(error)
-        } else if error.is_timeout() {
-            Self::TimedOut
-        } else {
-            Self::Interrupted(error)
-        }
-    }
-}
-
-/// The first cause of the given type.
-fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if let Some(found) = current.downcast_ref::<E>() {
-            return Some(found);
-        }
-        cause = current.source();
-    }
-    None
+    start.truncate(max);
+    start.freeze()
 }

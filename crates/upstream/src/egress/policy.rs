@@ -18,6 +18,8 @@ pub struct Policy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     deny_hosts: Vec<String>,
+    /// The names of this installation, whose files alone may be named.
+    own_hosts: Vec<String>,
     /// The addresses of this machine's interfaces: calling ourselves is never meant.
     own: Vec<IpAddr>,
     schemes: Vec<Scheme>,
@@ -67,12 +69,8 @@ impl Policy {
         Self {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
-            deny_hosts: config
-                .deny_hosts
-                .iter()
-                .map(|name| name.trim_matches('.').to_ascii_lowercase())
-                .filter(|name| !name.is_empty())
-                .collect(),
+            deny_hosts: names(&config.deny_hosts),
+            own_hosts: names(&config.own_hosts),
             own: own.iter().map(if_addrs::Interface::ip).collect(),
             schemes: config.schemes.clone(),
             ports: config.ports.clone(),
@@ -160,6 +158,7 @@ impl Policy {
         }
         self.public(address)
             .map_err(|what| Refusal::Literal { what })?;
+        self.check_own(url)?;
         self.check_scheme_and_port(url)?;
         Ok(Reach::Public)
     }
@@ -186,7 +185,8 @@ impl Policy {
         let form = if internal {
             Err(Refusal::Name)
         } else {
-            self.check_scheme_and_port(url)
+            self.check_own(url)
+                .and_then(|()| self.check_scheme_and_port(url))
         };
         match form {
             Ok(()) => Ok(Reach::Public),
@@ -195,6 +195,15 @@ impl Policy {
             }),
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Calling ourselves is never meant, but for a file that we gave a link to.
+    fn check_own(&self, url: &Url) -> Result<(), Refusal> {
+        let host = url.host_str().unwrap_or_default();
+        if self.own_hosts.iter().any(|own| own == host) && !is_file_link(url.path()) {
+            return Err(Refusal::Own);
+        }
+        Ok(())
     }
 
     fn check_scheme_and_port(&self, url: &Url) -> Result<(), Refusal> {
@@ -281,6 +290,27 @@ fn is_below(name: &str, upper: &str) -> bool {
         Some(rest) => rest.is_empty() || rest.ends_with('.'),
         None => false,
     }
+}
+
+/// Names as the URL parser leaves them.
+fn names(configured: &[String]) -> Vec<String> {
+    configured
+        .iter()
+        .map(|name| name.trim_matches('.').to_ascii_lowercase())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// Whether a path can be that of a link that we give: of a file that a task made, or of one that was uploaded. What was made is the usual
+/// input of what is made next.
+fn is_file_link(path: &str) -> bool {
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let is_link = matches!(
+        parts.as_slice(),
+        ["v1", "tasks", _, "files", _] | ["v1", "files", _, "content"]
+    );
+    is_link && parts.iter().all(|part| !part.is_empty())
 }
 
 fn contains(nets: &[IpNet], address: IpAddr) -> bool {

@@ -31,12 +31,14 @@ pub enum Refusal {
     },
     /// A host name that cannot be public: a single label, or below a reserved or refused name.
     Name,
+    /// The host of this installation itself, and no link of a file that it gives.
+    Own,
     /// A literal address that is not public.
     Literal {
         /// What it is, such as "a loopback address".
         what: &'static str,
     },
-    /// The name leads to at least one address that is not allowed.
+    /// The name leads to at least one address that is not allowed, or its connection to another one than had passed.
     Resolved,
     /// The name leads to more addresses than a sane name has.
     TooManyAddresses {
@@ -65,11 +67,29 @@ impl Refusal {
             Self::Credentials => "credentials",
             Self::Port { .. } => "port",
             Self::Name => "name",
+            Self::Own => "own",
             Self::Literal { .. } => "literal",
             Self::Resolved => "resolved",
             Self::TooManyAddresses { .. } => "too_many_addresses",
             Self::TooManyRedirects { .. } => "too_many_redirects",
             Self::Downgrade => "downgrade",
+        }
+    }
+
+    /// What kind of host it is that was refused, as far as that is known.
+    pub(super) fn host(&self) -> &'static str {
+        match self {
+            Self::Literal { what } => what,
+            Self::Name => "an internal name",
+            Self::Own => "this service itself",
+            Self::Resolved | Self::TooManyAddresses { .. } => "a name",
+            Self::TooLong { .. }
+            | Self::Malformed
+            | Self::Scheme { .. }
+            | Self::Credentials
+            | Self::Port { .. }
+            | Self::TooManyRedirects { .. }
+            | Self::Downgrade => "any",
         }
     }
 }
@@ -89,6 +109,7 @@ impl fmt::Display for Refusal {
                 write!(out, "port {port} is not allowed; use one of {allowed}")
             }
             Self::Name => out.write_str("the URL's host is an internal name; use a public host name such as example.com"),
+            Self::Own => out.write_str("the URL's host is this service itself, of which only the links of its files can be named"),
             Self::Literal { what } => {
                 write!(out, "the URL's host is {what}; only public addresses can be reached")
             }

@@ -39,12 +39,6 @@ pub(crate) enum ResolveError {
     Unresolved,
 }
 
-/// The resolver as the HTTP client asks it, for one reach.
-pub(crate) struct Connector {
-    pub(crate) resolver: Resolver,
-    pub(crate) reach: Reach,
-}
-
 // === impl Resolver ===
 
 impl Resolver {
@@ -160,19 +154,4 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
         })
         .collect();
     NameServerConfig::new(address.ip(), true, connections)
-}
-
-// === impl Connector ===
-
-impl reqwest::dns::Resolve for Connector {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let (resolver, reach) = (self.resolver.clone(), self.reach.clone());
-        Box::pin(async move {
-            let addresses = resolver.resolve(name.as_str(), &reach).await?;
-            // Port 0 stands for the port of the URL.
-            let sockets = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
-            let boxed: reqwest::dns::Addrs = Box::new(sockets);
-            Ok(boxed)
-        })
-    }
 }

@@ -3,7 +3,7 @@
 use upstream::{EgressConfig, Policy};
 
 /// Spellings of loopback and of the unspecified address.
-const LOOPBACK: &[&str] = &[
+pub(crate) const LOOPBACK: &[&str] = &[
     "http://127.0.0.1/",
     "https://127.0.0.1/",
     "https://127.1/",
@@ -26,14 +26,14 @@ const LOOPBACK: &[&str] = &[
     "https://127.0.0.1\\@evil.example",
 ];
 
-const CREDENTIALS: &[&str] = &[
+pub(crate) const CREDENTIALS: &[&str] = &[
     "https://127.0.0.1:80@evil.example/",
     "https://evil.example@127.0.0.1/",
     "https://user:pass@example.com/",
     "https://user@example.com/",
 ];
 
-const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     "https://localhost/",
     "https://LOCALHOST./",
     "https://api.localhost/",
@@ -48,7 +48,7 @@ const NAMES: &[&str] = &[
     "https://router.home.arpa/",
 ];
 
-const IPV6: &[&str] = &[
+pub(crate) const IPV6: &[&str] = &[
     "[::1]",
     "[::]",
     "[0:0:0:0:0:0:0:1]",
@@ -72,7 +72,7 @@ const IPV6: &[&str] = &[
     "[3fff::1]",
 ];
 
-const SPECIAL: &[&str] = &[
+pub(crate) const SPECIAL: &[&str] = &[
     "169.254.169.254",
     "2852039166",
     "0xa9fea9fe",
@@ -95,7 +95,7 @@ const SPECIAL: &[&str] = &[
     "255.255.255.255",
 ];
 
-const OTHER: &[(&str, &str)] = &[
+pub(crate) const OTHER: &[(&str, &str)] = &[
     ("https://example.com:22/", "port"),
     ("https://example.com:0/", "port"),
     ("https://example.com:65536/", "malformed"),

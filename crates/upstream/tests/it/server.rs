@@ -17,6 +17,10 @@ pub(crate) enum Step {
     Drip,
     /// Sends as much as the other side takes.
     Flood,
+    /// Says that the other side may go on, for ever.
+    Continue,
+    /// Sends a head without an end.
+    Heads,
     /// Says nothing more, and keeps the connection.
     Hang,
     /// Reads the next request on the same connection.
@@ -30,6 +34,7 @@ pub(crate) type Script = fn(&str, SocketAddr) -> Vec<Step>;
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     connects: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -37,21 +42,27 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on("127.0.0.1", script).await
+    }
+
+    /// On another address of this machine.
+    pub(crate) async fn start_on(ip: &str, script: Script) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let connects = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connects);
+        let [connects, requests] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (counter, heard) = (Arc::clone(&connects), Arc::clone(&requests));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::SeqCst);
-                open.spawn(serve(stream, script, addr));
+                open.spawn(serve(stream, (script, addr), Arc::clone(&heard)));
             }
         });
         Self {
             addr,
             connects,
+            requests,
             _tasks: tasks,
         }
     }
@@ -62,6 +73,11 @@ impl Server {
 
     pub(crate) fn connects(&self) -> usize {
         self.connects.load(Ordering::SeqCst)
+    }
+
+    /// How many requests it has read.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -79,13 +95,18 @@ pub(crate) fn open_ended(body: &str) -> Step {
     Step::Send(format!("HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n\r\n{body}").into_bytes())
 }
 
-async fn serve(mut stream: TcpStream, script: Script, addr: SocketAddr) {
+async fn serve(
+    mut stream: TcpStream,
+    (script, addr): (Script, SocketAddr),
+    heard: Arc<AtomicUsize>,
+) {
     let mut again = true;
     while again {
         again = false;
         let Some(request) = read_request(&mut stream).await else {
             return;
         };
+        heard.fetch_add(1, Ordering::SeqCst);
         for step in script(&request, addr) {
             again |= matches!(step, Step::Again);
             if act(&mut stream, step).await.is_err() {
@@ -105,6 +126,17 @@ async fn act(stream: &mut TcpStream, step: Step) -> std::io::Result<()> {
         Step::Flood => loop {
             stream.write_all(&[b'x'; 16_384]).await?;
         },
+        Step::Continue => loop {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        },
+        Step::Heads => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                stream
+                    .write_all(&[b"x-more: ", &[b'x'; 1_024][..], b"\r\n"].concat())
+                    .await?;
+            }
+        }
         Step::Hang => std::future::pending().await,
         Step::Again => Ok(()),
     }

@@ -75,10 +75,9 @@ impl Inputs {
     /// # Errors
     /// Why it is refused.
     pub(super) fn check(&self, param: &str, (url, urls): (&str, Urls<'_>)) -> Result<(), Problem> {
-        let policy = self.guard.policy();
         let checked = match urls {
-            Urls::Shown => policy.check_form(url),
-            Urls::Unfetched | Urls::Fetched(_) => policy.admit(url),
+            Urls::Shown => self.guard.check_form(url),
+            Urls::Unfetched | Urls::Fetched(_) => self.guard.admit(url),
         };
         checked
             .map(drop)

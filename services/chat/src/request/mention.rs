@@ -47,13 +47,16 @@ pub(super) fn of_image(
     let Ok([Some(url)]) = Pick(["url"]).read(image.get()) else {
         return Ok(None);
     };
-    let Some(word) =
-        string(url).filter(|url| PREFIXES.iter().any(|prefix| url.starts_with(prefix)))
-    else {
+    let Some(word) = string(url).filter(|url| is_file(url)) else {
         return Ok(None);
     };
     let param = format!("{path}.image_url.url");
     mention(text, (param, url), &word, Part::Image).map(Some)
+}
+
+/// Whether a text is meant to be the id of a file.
+pub(super) fn is_file(text: &str) -> bool {
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// The file that a `file` names.

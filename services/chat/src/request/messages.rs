@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Media, mention,
+    Media, elsewhere, mention,
     pick::{Pick, string},
 };
 
@@ -139,6 +139,10 @@ impl<'t> Messages<'t> {
                     if let Some(kind) = self.part(&path, kind, text) {
                         sizes.push((kind, size));
                         self.name_file(&path, kind, image, file);
+                        if !matches!(kind, PartKind::Text) {
+                            let urls = elsewhere::of_part(&path, part.get());
+                            self.media.urls.extend(urls);
+                        }
                     }
                 }
             }
