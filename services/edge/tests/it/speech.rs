@@ -44,8 +44,22 @@ impl Spoken {
             !house.world.submits.lock().unwrap().is_empty()
         })
         .await;
-        let submit = house.world.submits.lock().unwrap()[0].clone();
-        let listen = house.world.listens.lock().unwrap()[0].clone();
+        let submit = house
+            .world
+            .submits
+            .lock()
+            .unwrap()
+            .first()
+            .cloned()
+            .unwrap();
+        let listen = house
+            .world
+            .listens
+            .lock()
+            .unwrap()
+            .first()
+            .cloned()
+            .unwrap();
         assert_eq!(listen.task_id, submit.task_id);
         assert_eq!(listen.context.unwrap().account_id, house.account.to_vec());
         Self {
