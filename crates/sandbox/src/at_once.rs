@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error, Sandbox, answer, bill,
-    directive::Outcome,
+    directive::{Directive, Outcome},
     job::{Job, directive_of},
     kie::Asked,
     made::{self, Made},
@@ -53,12 +53,26 @@ pub(crate) fn is_refused(outcome: Outcome) -> bool {
 /// Does what is asked, as its directive says.
 pub(crate) async fn call(sandbox: &Sandbox, order: Order<'_>) -> End {
     let directive = directive_of(order.input, &sandbox.config.bounds());
+    let hangs = directive.outcome == Outcome::Hang;
+    Box::pin(run(sandbox, order, (&directive, hangs))).await
+}
+
+/// The same for an answer that is told while it is made: one that hangs may do so in the middle of it.
+pub(crate) async fn tell(sandbox: &Sandbox, order: Order<'_>) -> (End, Directive) {
+    let directive = directive_of(order.input, &sandbox.config.bounds());
+    let hangs = directive.outcome == Outcome::Hang && directive.after.is_none();
+    let end = Box::pin(run(sandbox, order, (&directive, hangs))).await;
+    (end, directive)
+}
+
+/// `hangs`: before there is an answer.
+async fn run(sandbox: &Sandbox, order: Order<'_>, (directive, hangs): (&Directive, bool)) -> End {
     let outcome = directive.outcome;
     if is_refused(outcome) {
         return End::Refused(outcome);
     }
     let seed = order.input.get("seed").and_then(Value::as_i64);
-    let job = Job::new(&directive, sandbox.config.default_delay, seed, order.made);
+    let job = Job::new(directive, sandbox.config.default_delay, seed, order.made);
     let row = bill::Job {
         id: job.encode(),
         provider: order.provider.to_owned(),
@@ -72,7 +86,7 @@ pub(crate) async fn call(sandbox: &Sandbox, order: Order<'_>) -> End {
         tracing::error!(%error, "the sandbox failed");
         return End::Refused(Outcome::Fail);
     }
-    if outcome == Outcome::Hang {
+    if hangs {
         return End::Broken(answer::hang(&sandbox.tasks).await);
     }
     tokio::time::sleep(Duration::from_millis(job.delay_millis.into())).await;

@@ -1,4 +1,4 @@
-//! ElevenLabs: a dialogue is said, and is the answer, once that has taken its time.
+//! ElevenLabs: a dialogue is said, and is the answer, once that has taken its time, or piece by piece.
 
 mod scribe;
 
@@ -19,7 +19,7 @@ pub(crate) use self::scribe::{Telling, transcript};
 use crate::{
     Sandbox, answer,
     at_once::{self, End, Order},
-    directive::Outcome,
+    directive::{Directive, Outcome},
     job::Job,
     made::{Kind, Sound},
     speech,
@@ -123,6 +123,14 @@ struct Wanted {
     output_format: Option<String>,
 }
 
+/// How a dialogue is answered.
+#[derive(Clone, Copy)]
+enum Told {
+    Whole,
+    /// As it is made.
+    InPieces,
+}
+
 /// A dialogue that was understood.
 struct Asked {
     kind: Kind,
@@ -141,6 +149,7 @@ enum Wrong {
 pub(crate) fn router() -> Router<Sandbox> {
     Router::new()
         .route("/elevenlabs/v1/text-to-dialogue", post(speak))
+        .route("/elevenlabs/v1/text-to-dialogue/stream", post(stream))
         .route("/elevenlabs/v1/speech-to-text", post(scribe::transcribe))
 }
 
@@ -150,10 +159,28 @@ async fn speak(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !has_key(&headers) {
+    say(&sandbox, &wanted, (&headers, &body), Told::Whole).await
+}
+
+async fn stream(
+    State(sandbox): State<Sandbox>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    say(&sandbox, &wanted, (&headers, &body), Told::InPieces).await
+}
+
+async fn say(
+    sandbox: &Sandbox,
+    wanted: &Wanted,
+    (headers, body): (&HeaderMap, &Bytes),
+    how: Told,
+) -> Response {
+    if !has_key(headers) {
         return refuse(NO_KEY);
     }
-    let (asked, input) = match read(&wanted, &body) {
+    let (asked, input) = match read(wanted, body) {
         Ok(read) => read,
         Err(Wrong::Known(problem)) => return refuse(problem),
         Err(Wrong::Field(words)) => return invalid(&words),
@@ -166,10 +193,14 @@ async fn speak(
         made: speech::made(asked.kind, asked.characters, speech::USUAL_SPEED),
         price: characters * CHARACTER,
     };
-    match at_once::call(&sandbox, order).await {
+    let (end, directive) = match how {
+        Told::Whole => (at_once::call(sandbox, order).await, Directive::default()),
+        Told::InPieces => at_once::tell(sandbox, order).await,
+    };
+    match end {
         End::Broken(answer) => answer,
         End::Refused(outcome) => refuse(problem(outcome)),
-        End::Made(job, times) => match speech::sound(&sandbox, &job).await {
+        End::Made(job, times) => match speech::told(sandbox, &job, &directive).await {
             Ok(sound) => told(sound, &job, characters * times),
             Err(error) => {
                 tracing::error!(%error, "the sandbox failed");

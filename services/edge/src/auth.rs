@@ -86,6 +86,15 @@ pub(crate) struct Identity {
 // === impl Scoped ===
 
 impl<N> Scoped<N> {
+    /// The same caller, for what goes on after the handler.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            identity: Arc::clone(&self.identity),
+            request_id: self.request_id.clone(),
+            need: PhantomData,
+        }
+    }
+
     /// What other services are told about the caller.
     pub(crate) fn context(&self) -> wire::Context {
         wire::Context {

@@ -185,6 +185,10 @@ pub struct Outputs {
     pub max_files: u64,
     /// Bytes of all of them. Default 0: not limited.
     pub max_total_bytes: u64,
+    /// Customers of this process who hear a sound while it is made; any more wait until it is there. 0: nobody hears one. Default 256.
+    pub listeners: usize,
+    /// Bytes that wait for one of them. Who is slower hears the rest from what is kept. Default 1 MiB.
+    pub listener_bytes: usize,
 }
 
 // === impl Config ===
@@ -372,6 +376,8 @@ impl Default for Outputs {
             max_bytes_per_task: 2 * 1024 * 1024 * 1024,
             max_files: 0,
             max_total_bytes: 0,
+            listeners: 256,
+            listener_bytes: 1024 * 1024,
         }
     }
 }

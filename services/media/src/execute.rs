@@ -215,7 +215,11 @@ async fn call(
         callback: callback.as_deref(),
     };
     let wait = longest_call(media, task, candidate.answers());
-    let started = adapter.start(&candidate.access, &order);
+    let ear = media.peers.listeners.ear(task);
+    let started = match &ear {
+        Some(ear) => adapter.start_aloud(&candidate.access, &order, ear),
+        None => adapter.start(&candidate.access, &order),
+    };
     let answered = ask_within(("submit", wait), route, started).await;
     if let Err(failure) = &answered {
         upstream::report(&route.provider, "submit", failure);

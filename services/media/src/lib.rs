@@ -23,6 +23,7 @@
 //! | `heard.rs` | whether a recording was longer than what is paid for, by who heard it |
 //! | `execute/before.rs` | who had a task before, or would not have it |
 //! | `execute/untaken.rs` | what becomes of a task that no provider has taken |
+//! | `listen.rs` | customers who hear a sound while it is made |
 //! | `late.rs` | looks at jobs that nobody waits for any more |
 //! | `stop.rs` | asks a provider to stop a job, for whoever wants it |
 //! | `pace.rs`, `pace/calls.rs` | when jobs are looked at, and how much each provider is asked; how many calls last at once |
@@ -66,6 +67,7 @@ mod lease;
 mod lengths;
 mod line;
 mod list;
+mod listen;
 mod look;
 mod measure;
 mod metrics;
@@ -136,6 +138,7 @@ pub use storage::{S3, StorageConfig, check_storage};
 
 use crate::{
     config::PassedAs,
+    listen::Listeners,
     metrics::Metrics,
     outputs::Outputs,
     pace::Pace,
@@ -271,7 +274,6 @@ impl Media {
             viewer: Viewer::new(&deps.public_url, deps.secrets.links().clone()),
             metrics: Metrics::register(registry),
             db: deps.db,
-            config: config.limits,
             catalogue: deps.models.catalogue,
             secrets: deps.secrets,
             guard,
@@ -284,7 +286,9 @@ impl Media {
                 live: deps.live,
                 tasks: deps.tasks,
                 pace,
+                listeners: Listeners::new(&config.limits.outputs),
             },
+            config: config.limits,
         }));
         media.forget_the_dead().await?;
         media.remember_jobs().await?;

@@ -54,7 +54,7 @@ pub(crate) use self::at_once::{has_made, shown_name};
 pub use self::declared::{Declared, Limits as DeclaredLimits, Mistakes};
 pub(crate) use self::form::ending;
 
-use crate::task::About;
+use crate::{listen::Ear, task::About};
 
 /// A provider's wire protocol.
 #[async_trait]
@@ -86,6 +86,16 @@ pub(crate) trait MediaProvider: Send + Sync {
 
     /// Submits a job, once. A failure says whether the provider may have taken it.
     async fn start(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure>;
+
+    /// The same for somebody who listens: a provider that sends a sound while it makes it has him hear it.
+    async fn start_aloud(
+        &self,
+        access: &Access,
+        order: &Order<'_>,
+        _ear: &Ear,
+    ) -> Result<Started, Failure> {
+        self.start(access, order).await
+    }
 
     /// Asks how a job stands.
     async fn check(&self, access: &Access, job: &str) -> Result<Progress, Failure>;

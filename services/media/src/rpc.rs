@@ -12,10 +12,10 @@ use proto::{
     common::v1::Quote,
     context_from_wire, id_from_wire,
     media::v1::{
-        CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, HearReply, HearRequest,
+        CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, HearReply, HearRequest, HeardPart,
         ListTasksReply, ListTasksRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
-        OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply, SubmitRequest,
-        TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
+        ListenRequest, OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply,
+        SubmitRequest, TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
     },
     mode_to_wire,
 };
@@ -24,13 +24,16 @@ use tracing::{Span, info_span};
 
 use crate::{
     Error, Media, callback, cancel,
+    files::Owner,
     list::{self, Filter},
+    listen::Wants,
     quote, read, store,
     submit::{self, Accepted, Submission},
     task::{Output, Task},
 };
 
 type Parts = Pin<Box<dyn Stream<Item = Result<OutputPart, Status>> + Send>>;
+type Heard = Pin<Box<dyn Stream<Item = Result<HeardPart, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl media_server::Media for Media {
@@ -172,6 +175,30 @@ impl media_server::Media for Media {
             .await
             .map_err(refuse)?;
         Ok(Response::new(HearReply {}))
+    }
+
+    type ListenStream = Heard;
+
+    async fn listen(&self, request: Request<ListenRequest>) -> Result<Response<Heard>, Status> {
+        let request = request.into_inner();
+        let caller = context_from_wire(request.context)?;
+        let task = id_from_wire(&request.task_id)?;
+        let wants = if request.samples {
+            Wants::Samples
+        } else {
+            Wants::File
+        };
+        let listeners = &self.peers.listeners;
+        let listening = listeners.listen(Owner::from(&caller), task, wants);
+        let heard = stream::unfold(listening, |listening| async move {
+            let mut listening = listening?;
+            let part = listening.next().await;
+            part.map(|part| (Ok(HeardPart { part: Some(part) }), Some(listening)))
+        });
+        // Who listens finds the rest in what is kept.
+        let tasks = self.peers.tasks.clone();
+        let heard = heard.take_until(async move { tasks.stopping().await });
+        Ok(Response::new(Box::pin(heard)))
     }
 
     type ReadOutputStream = Parts;

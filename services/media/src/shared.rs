@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 use upstream::GuardedClient;
 
 use crate::{
-    config::Limits, metrics::Metrics, outputs::Outputs, pace::Pace, providers::Providers,
-    uploads::Uploads, view::Viewer,
+    config::Limits, listen::Listeners, metrics::Metrics, outputs::Outputs, pace::Pace,
+    providers::Providers, uploads::Uploads, view::Viewer,
 };
 
 /// What every room of media needs.
@@ -53,4 +53,6 @@ pub(crate) struct Peers {
     pub(crate) tasks: Tasks,
     /// How much of the providers is asked, and when.
     pub(crate) pace: Pace,
+    /// Who listens.
+    pub(crate) listeners: Listeners,
 }

@@ -28,6 +28,7 @@ mod fal;
 mod fallback;
 mod faults;
 mod files;
+mod heard;
 mod idempotency;
 mod inputs;
 mod keys;

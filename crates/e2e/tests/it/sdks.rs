@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use testkit::Aio;
+use testkit::{Aio, Role};
 use tokio::process::Command;
 
 pub(crate) const PYTHON: &str = "python/bin/python";
@@ -43,6 +43,7 @@ async fn run(program: &str, script: &str) -> Result<()> {
         .env("AIO_KEY", &account.key)
         .env("AIO_POOR_KEY", &poor.key)
         .env("AIO_SLOW_KEY", slow["key"].as_str().context("no key")?)
+        .env("AIO_MEDIA", aio.replicas(Role::Media).to_string())
         .kill_on_drop(true)
         .output();
     let ran = tokio::time::timeout(testkit::PATIENCE, ran).await??;

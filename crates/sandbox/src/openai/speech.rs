@@ -78,10 +78,11 @@ pub(crate) async fn speak(
         made: asked.made,
         price: asked.price,
     };
-    match at_once::call(&sandbox, order).await {
+    let (end, directive) = at_once::tell(&sandbox, order).await;
+    match end {
         End::Broken(answer) => answer,
         End::Refused(outcome) => refuse(outcome),
-        End::Made(job, _) => match speech::sound(&sandbox, &job).await {
+        End::Made(job, _) => match speech::told(&sandbox, &job, &directive).await {
             Ok(sound) => at_once::named(sound, &job),
             Err(error) => {
                 tracing::error!(%error, "the sandbox failed");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::App;
 
 const ELEVENLABS: &str = "/elevenlabs/v1/text-to-dialogue";
+const STREAMED: &str = "/elevenlabs/v1/text-to-dialogue/stream?output_format=pcm_24000";
 const OPENAI: &str = "/openai/v1/audio/speech";
 const GEORGE: &str = "JBFqnCBsd6RMkjVDRZzb";
 /// Two seconds.
@@ -155,6 +156,55 @@ async fn refusals_are_said_in_the_words_of_each() {
         let body: Value = answer.json().await.unwrap();
         let said = body.pointer(told).and_then(Value::as_str);
         assert_eq!(said.unwrap_or("-"), expected, "{path} {outcome} {body}");
+    }
+}
+
+/// A request for samples, with this directive.
+fn samples(path: &str, directive: &str) -> Value {
+    let mut body = request(path, &format!("{TEXT} [sandbox {directive}]"));
+    if path.starts_with(OPENAI) {
+        body["response_format"] = json!("pcm");
+    }
+    body
+}
+
+/// All that comes of an answer, and whether it came to its end.
+async fn heard(mut answer: Response) -> (usize, bool) {
+    let mut bytes = 0;
+    loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => bytes += piece.len(),
+            Ok(None) => return (bytes, true),
+            Err(_) => return (bytes, false),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sound_is_told_in_ten_pieces_or_as_many_as_are_asked_for() {
+    let app = App::start().await;
+    for path in [STREAMED, OPENAI] {
+        // Two seconds of samples.
+        let whole = 2 * 48_000;
+        for (directive, bytes, ends) in [
+            ("chunk_delay=1ms", whole, true),
+            ("chunk_delay=0ms after=3 outcome=cut", whole / 10 * 3, false),
+            ("chunk_delay=0ms outcome=cut", whole / 2, false),
+            ("outcome=cut", whole / 2, false),
+        ] {
+            let answer = answered(&app, path, &samples(path, directive)).await;
+            assert_eq!(answer.headers()["content-type"], "audio/pcm");
+            let told = heard(answer).await;
+            assert_eq!(told, (bytes, ends), "{path} {directive}");
+        }
+        // So many come, and then nothing.
+        let body = samples(path, "outcome=hang after=2 chunk_delay=0ms");
+        let mut answer = answered(&app, path, &body).await;
+        let mut came = 0;
+        while came < whole / 5 {
+            came += answer.chunk().await.unwrap().unwrap().len();
+        }
+        assert_eq!(came, whole / 5);
     }
 }
 

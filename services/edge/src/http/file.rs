@@ -46,9 +46,9 @@ pub(super) enum Asked {
 }
 
 /// An output, or a file, whose head is known and whose bytes follow.
-struct Output {
-    head: OutputHead,
-    parts: Messages<OutputPart>,
+pub(super) struct Output {
+    pub(super) head: OutputHead,
+    pub(super) parts: Messages<OutputPart>,
 }
 
 /// Streams an output, or a range of it.
@@ -183,7 +183,7 @@ pub(super) async fn permitted<N: Need>(
 }
 
 /// Asks media for the bytes, and waits for their head.
-async fn read(app: &App, asked: Asked) -> Result<Output, ApiError> {
+pub(super) async fn read(app: &App, asked: Asked) -> Result<Output, ApiError> {
     let deadline = app.config.limits.deadlines.media;
     let Clients { media, files, .. } = &app.clients;
     let (answer, unknown_alike): (_, fn(tonic::Status) -> ApiError) = match asked {
@@ -292,11 +292,16 @@ fn unsatisfiable(size: u64) -> Response {
     response
 }
 
-/// What every answer about an output says. An output is a customer's file on our origin: it may not act as a page of ours.
+/// What every answer about an output says.
 fn set_headers(headers: &mut HeaderMap, etag: &str) {
     put(headers, "etag", etag);
+    put(headers, "accept-ranges", "bytes");
+    fence(headers);
+}
+
+/// An output is a customer's file on our origin: it may not act as a page of ours.
+pub(super) fn fence(headers: &mut HeaderMap) {
     for (name, value) in [
-        (header::ACCEPT_RANGES, "bytes"),
         (header::CACHE_CONTROL, "private"),
         (header::CONTENT_DISPOSITION, "inline"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -92,7 +92,7 @@ pub(crate) fn accepting(route: &'static str) -> MethodRouter<Gate> {
 
 /// Accepts a task for a route.
 pub(super) async fn submit(
-    app: &App,
+    app: &Arc<App>,
     caller: &Scoped<Inference>,
     route: &str,
     request: Request,
@@ -112,16 +112,26 @@ pub(super) async fn submit(
 
 /// Accepts a task, and answers in the shape that is wanted.
 pub(super) async fn accept(
-    app: &App,
+    app: &Arc<App>,
     caller: &Scoped<Inference>,
     paid: Paid,
     ready: Ready<'_>,
 ) -> Result<Response, ApiError> {
     let limits = &app.config.limits;
     let (shape, wait) = (ready.shape, paid.wait);
+    let task: TaskId = chassis::mint();
+    let heard = match &shape {
+        // Before anything can be heard.
+        Shape::Sound(asked) => app.listen(caller.context(), task, asked.form).await,
+        Shape::Task
+        | Shape::Pictures(_)
+        | Shape::Cover
+        | Shape::Lyrics(_)
+        | Shape::Transcript(_) => None,
+    };
     let request = SubmitRequest {
         context: Some(caller.context()),
-        task_id: chassis::mint::<ids::Task>().to_vec().into(),
+        task_id: task.to_vec().into(),
         route: ready.route.to_owned(),
         body: ready.body,
         idempotency_key: paid.idempotency_key,
@@ -138,7 +148,10 @@ pub(super) async fn accept(
         Shape::Task => accepted(app, caller, task, wait, OWN).await?,
         Shape::Cover => accepted(app, caller, task, wait, cover::ANSWERS).await?,
         Shape::Pictures(asked) => pictures(app, caller, task, &asked).await?,
-        Shape::Sound(asked) => sound(app, caller, task, &asked).await?,
+        Shape::Sound(asked) => {
+            let heard = heard.filter(|_| !reply.replayed);
+            speech::speak(app, caller, (task, &asked), heard).await?
+        }
         Shape::Lyrics(time) => timed_lyrics(app, caller, task, time).await?,
         Shape::Transcript(asked) => transcript(app, caller, task, &asked).await?,
     };
@@ -194,23 +207,6 @@ async fn pictures(
     let ended = ended.ok_or_else(|| images::not_yet(task))?;
     app.pictures(asked, (caller.context(), task), &ended.view)
         .await
-}
-
-/// The sound, once it is made.
-async fn sound(
-    app: &App,
-    caller: &Scoped<Inference>,
-    task: TaskId,
-    asked: &speech::Asked,
-) -> Result<Response, ApiError> {
-    let ended = task::ended_within(app, caller, task, asked.time).await;
-    let ended = ended.ok_or_else(|| speech::not_yet(task))?;
-    let place = speech::Place {
-        context: caller.context(),
-        task,
-        request_id: &caller.request_id,
-    };
-    app.sound(asked.form, place, &ended.view).await
 }
 
 /// The timed lyrics, once they are there.

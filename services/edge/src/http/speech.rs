@@ -1,7 +1,8 @@
-//! `POST /audio/speech` in OpenAI's shape: a request with an `input` is answered with the sound itself, once it is made, so that
+//! `POST /audio/speech` in OpenAI's shape: a request with an `input` is answered with the sound itself, while it is made or once it is, so that
 //! `audio.speech.create` of OpenAI's SDKs works. Behind it is a task like any other.
 
 mod answer;
+mod live;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +15,7 @@ use memchr::memmem;
 use proto::code;
 use serde_json::{Map, Value};
 
-pub(super) use self::answer::Place;
+pub(super) use self::live::speak;
 use crate::{
     error::ApiError,
     http::{ended::GRACE, fields::Fields},

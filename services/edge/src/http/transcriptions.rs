@@ -188,7 +188,7 @@ async fn send(
 
 /// What is said in a recording that has come.
 async fn transcribe(
-    app: &App,
+    app: &Arc<App>,
     caller: &Scoped<Inference>,
     paid: Paid,
     came: &Came,

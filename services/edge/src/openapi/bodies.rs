@@ -139,7 +139,7 @@ pub(super) struct ImageOptions {
     partial_images: Option<u32>,
 }
 
-/// A request of OpenAI's speech API: answered with the sound itself, once it is made.
+/// A request of OpenAI's speech API: answered with the sound itself, while it is made or once it is.
 #[derive(ToSchema)]
 pub(super) struct SpeechRequest {
     #[schema(example = "elevenlabs-v3")]

@@ -33,7 +33,7 @@ pub(super) fn other(catalogue: &Catalogue, shapes: &mut Shapes) -> RefOr<Schema>
     let models = catalogue.models().iter().filter(takes_others);
     let named: Vec<&str> = models.flat_map(names).collect();
     let mut object = ObjectBuilder::new().description(Some(
-        "A request of OpenAI's speech API: answered with the sound itself, once it is made.",
+        "A request of OpenAI's speech API: answered with the sound itself, while it is made or once it is.",
     ));
     for (field, schema) in shapes.fields_of::<SpeechRequest>() {
         object = if field == VARIANT {

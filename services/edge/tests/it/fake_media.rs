@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::TaskId;
 use futures::{StreamExt as _, stream};
 use proto::{Fault, code, common::v1 as common, media::v1 as media};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::fakes::{FakeMedia, OUTPUT, Streamed, quote};
@@ -172,6 +173,20 @@ impl media::media_server::Media for FakeMedia {
         Ok(Response::new(media::HearReply {}))
     }
 
+    type ListenStream = Streamed<media::HeardPart>;
+
+    async fn listen(
+        &self,
+        request: Request<media::ListenRequest>,
+    ) -> Result<Response<Self::ListenStream>, Status> {
+        self.0.listens.lock().unwrap().push(request.into_inner());
+        let sound = self.0.sounds.lock().unwrap().pop_front();
+        Ok(Response::new(match sound {
+            Some(sound) => Box::pin(ReceiverStream::new(sound)),
+            None => Box::pin(stream::empty()),
+        }))
+    }
+
     type ReadOutputStream = Streamed<media::OutputPart>;
 
     async fn read_output(
@@ -184,15 +199,18 @@ impl media::media_server::Media for FakeMedia {
             return Err(Fault::new(code::NOT_FOUND, "no such output").into());
         }
         let is_timed = task.view.as_ref().starts_with(br#"{"error":null"#);
-        let output = if is_timed { LYRICS } else { OUTPUT };
+        let usual = if is_timed { LYRICS } else { OUTPUT };
+        let told = self.0.output.lock().unwrap().clone();
+        let (content_type, output) = told.unwrap_or_else(|| ("image/png", usual.to_vec()));
         let size = u64::try_from(output.len()).unwrap();
-        let (start, end) = (request.start.unwrap_or(0), request.end.unwrap_or(size));
+        let end = request.end.unwrap_or(size).min(size);
+        let start = request.start.unwrap_or(0).min(end);
         let bytes = output
             .get(usize::try_from(start).unwrap()..usize::try_from(end).unwrap())
             .unwrap()
             .to_vec();
         let head = media::output_part::Part::Head(media::OutputHead {
-            content_type: "image/png".into(),
+            content_type: content_type.into(),
             bytes: size,
             sha256: "abc".into(),
             start,

@@ -58,6 +58,12 @@ pub(crate) struct World {
     /// What chat and media were asked to quote.
     pub(crate) chat_quotes: Mutex<Vec<chat::QuoteRequest>>,
     pub(crate) heard: Mutex<Vec<media::HearRequest>>,
+    /// What those hear who listen next; nothing when no test told it otherwise.
+    pub(crate) sounds: Mutex<VecDeque<mpsc::Receiver<Result<media::HeardPart, Status>>>>,
+    /// Who wanted to listen.
+    pub(crate) listens: Mutex<Vec<media::ListenRequest>>,
+    /// What kind every output is, and its bytes, where a test says so.
+    pub(crate) output: Mutex<Option<(&'static str, Vec<u8>)>>,
     pub(crate) media_quotes: Mutex<Vec<media::QuoteRequest>>,
     /// Every change of what an account pays.
     pub(crate) factors: Mutex<Vec<billing::SetPriceFactorRequest>>,

@@ -35,6 +35,7 @@ mod prices;
 mod redis;
 mod responses;
 mod shapes;
+mod speech;
 mod tasks;
 mod transcriptions;
 mod uploads;

@@ -1,4 +1,5 @@
-//! ElevenLabs (elevenlabs.io, v1, November 2026): one call says a dialogue, and answers with the sound itself.
+//! ElevenLabs (elevenlabs.io, v1, November 2026): one call says a dialogue, and answers with the sound itself, once it is made or, at another
+//! address, while it is.
 //!
 //! They set no limit of requests a minute, only of those at once, whose number is that of the account's plan.
 
@@ -17,8 +18,11 @@ use super::{
     at_once::{self, Heard},
     sound, transcript, wire,
 };
+use crate::listen::Ear;
 
 const SPEECH: &str = "v1/text-to-dialogue";
+/// Where the same is answered piece by piece.
+const STREAMED: &str = "v1/text-to-dialogue/stream";
 pub(super) const KEY: HeaderName = HeaderName::from_static("xi-api-key");
 /// The header with which they name a request, and that in which they say how many characters they bill.
 const REQUEST_ID: &str = "request-id";
@@ -55,8 +59,13 @@ impl ElevenLabs {
     }
 
     /// Has a dialogue said, and waits for it.
-    async fn speak(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
-        let Speech { url, body, rate } = Speech::of(access, order)?;
+    async fn speak(
+        &self,
+        access: &Access,
+        order: &Order<'_>,
+        ear: Option<&Ear>,
+    ) -> Result<Started, Failure> {
+        let Speech { url, body, rate } = Speech::of(access, order, ear)?;
         let headers = wire::with_json(wire::keyed(access, KEY, ""));
         let call = Call::submit(url, headers, Value::Object(body).to_string().into());
         let reply = match at_once::ask(&self.client, call, refusal::classify).await? {
@@ -65,7 +74,7 @@ impl ElevenLabs {
         };
         let id = at_once::id(reply.headers(), REQUEST_ID);
         let cost = cost(reply.headers());
-        let file = sound::file(reply, rate).await?;
+        let file = sound::file(reply, rate, ear).await?;
         Ok(at_once::given(&id, vec![file], cost))
     }
 }
@@ -85,8 +94,20 @@ impl MediaProvider for ElevenLabs {
         if transcript::is_asked(order) {
             scribe::transcribe(&self.client, access, order).await
         } else {
-            self.speak(access, order).await
+            self.speak(access, order, None).await
         }
+    }
+
+    async fn start_aloud(
+        &self,
+        access: &Access,
+        order: &Order<'_>,
+        ear: &Ear,
+    ) -> Result<Started, Failure> {
+        if transcript::is_asked(order) {
+            return self.start(access, order).await;
+        }
+        self.speak(access, order, Some(ear)).await
     }
 
     async fn check(&self, _: &Access, job: &str) -> Result<Progress, Failure> {
@@ -102,8 +123,8 @@ impl MediaProvider for ElevenLabs {
 // === impl Speech ===
 
 impl Speech {
-    fn of(access: &Access, order: &Order<'_>) -> Result<Self, Failure> {
-        let mut url = wire::place(&access.base_url, SPEECH)?;
+    /// `ear`: who listens. Only who would hear something has it told piece by piece.
+    fn of(access: &Access, order: &Order<'_>, ear: Option<&Ear>) -> Result<Self, Failure> {
         let mut body = order.parameters.clone();
         body.insert("model_id".to_owned(), order.model.into());
         if body.get(LANGUAGE).and_then(Value::as_str) == Some(ANY_LANGUAGE) {
@@ -111,10 +132,13 @@ impl Speech {
         }
         let format = body.remove(FORMAT);
         let format = format.as_ref().and_then(Value::as_str);
+        let rate = format.and_then(|format| format.strip_prefix(SAMPLES)?.parse().ok());
+        let is_heard = ear.is_some_and(|ear| ear.wants(sound::kind(rate)));
+        let place = if is_heard { STREAMED } else { SPEECH };
+        let mut url = wire::place(&access.base_url, place)?;
         if let Some(format) = format {
             url.query_pairs_mut().append_pair(FORMAT, format);
         }
-        let rate = format.and_then(|format| format.strip_prefix(SAMPLES)?.parse().ok());
         Ok(Self { url, body, rate })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     at_once::{self, Heard},
     refusal, sound, transcript, wire,
 };
+use crate::listen::Ear;
 
 const SPEECH: &str = "audio/speech";
 /// The format that is samples without a header, and how many of them are a second.
@@ -34,8 +35,13 @@ impl OpenAiAudio {
         Self { client }
     }
 
-    /// Has a text said, and waits for it. What they bill, they do not say.
-    async fn speak(&self, access: &Access, order: &Order<'_>) -> Result<Started, Failure> {
+    /// Has a text said, and waits for it. What they bill, they do not say. The sound comes while it is made, whoever asks.
+    async fn speak(
+        &self,
+        access: &Access,
+        order: &Order<'_>,
+        ear: Option<&Ear>,
+    ) -> Result<Started, Failure> {
         let url = wire::place(&access.base_url, SPEECH)?;
         let mut body = order.parameters.clone();
         body.insert("model".to_owned(), order.model.into());
@@ -49,7 +55,7 @@ impl OpenAiAudio {
             Heard::Failed(started) => return Ok(started),
         };
         let id = at_once::id(reply.headers(), at_once::REQUEST_ID);
-        let file = sound::file(reply, rate).await?;
+        let file = sound::file(reply, rate, ear).await?;
         Ok(at_once::given(&id, vec![file], None))
     }
 }
@@ -72,8 +78,20 @@ impl MediaProvider for OpenAiAudio {
         if transcript::is_asked(order) {
             transcribe::transcribe(&self.client, access, order).await
         } else {
-            self.speak(access, order).await
+            self.speak(access, order, None).await
         }
+    }
+
+    async fn start_aloud(
+        &self,
+        access: &Access,
+        order: &Order<'_>,
+        ear: &Ear,
+    ) -> Result<Started, Failure> {
+        if transcript::is_asked(order) {
+            return self.start(access, order).await;
+        }
+        self.speak(access, order, Some(ear)).await
     }
 
     async fn check(&self, _: &Access, job: &str) -> Result<Progress, Failure> {

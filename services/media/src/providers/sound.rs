@@ -1,11 +1,14 @@
 //! Sounds that are the body of an answer: read whole, and handed over as a file. Samples that come without a header are given that of a
-//! WAV file, so that what they are is told by their bytes, as of everything that is kept.
+//! WAV file, so that what they are is told by their bytes, as of everything that is kept. Who listens hears them as they come.
 
 use base64::{Engine as _, encoded_len, engine::general_purpose::STANDARD};
+use futures::StreamExt as _;
 use http::{HeaderMap, header::CONTENT_TYPE};
+use prost::bytes::{Bytes, BytesMut};
 use upstream::{Failure, Reply};
 
 use super::wire;
+use crate::listen::{Ear, Wants};
 
 /// What the file is called on its way to where it is kept: what it is, its bytes say.
 const ANY: &str = "application/octet-stream";
@@ -16,16 +19,24 @@ const SAMPLE: u32 = 2;
 /// Bytes of a WAV file's header behind the length that it begins with, up to the samples.
 const HEAD: u32 = 36;
 
-/// The sound in an answer, as a URL that is the file itself. `rate`: it is samples of 16 bits alone, so many a second, of one channel.
+/// The sound in an answer, as a URL that is the file itself. `rate`: it is samples of 16 bits alone, so many a second, of one channel. `ear`: who
+/// listens meanwhile.
 ///
 /// # Errors
 /// When it does not come whole, or is none.
-pub(super) async fn file(reply: Reply, rate: Option<u32>) -> Result<String, Failure> {
+pub(super) async fn file(
+    reply: Reply,
+    rate: Option<u32>,
+    ear: Option<&Ear>,
+) -> Result<String, Failure> {
     let wrong = || Failure::malformed("the answer to a submit has no sound");
     if is_words(reply.headers()) {
         return Err(wrong());
     }
-    let bytes = reply.bytes().await?;
+    let bytes = match ear.filter(|ear| ear.wants(kind(rate))) {
+        Some(ear) => aloud(reply, ear).await?,
+        None => reply.bytes().await?,
+    };
     if bytes.is_empty() {
         return Err(wrong());
     }
@@ -39,6 +50,26 @@ pub(super) async fn file(reply: Reply, rate: Option<u32>) -> Result<String, Fail
             Ok(url(&head, samples))
         }
     }
+}
+
+/// What a sound comes as, by the rate of its samples, if it is nothing else.
+pub(super) const fn kind(rate: Option<u32>) -> Wants {
+    match rate {
+        None => Wants::File,
+        Some(_) => Wants::Samples,
+    }
+}
+
+/// The whole sound, each piece of which is heard as it comes.
+async fn aloud(reply: Reply, ear: &Ear) -> Result<Bytes, Failure> {
+    let (mut body, mut whole) = (reply.into_body(), BytesMut::new());
+    let mut telling = ear.telling();
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        whole.extend_from_slice(&piece);
+        telling.tell(&whole, piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// A file of these two parts as a URL. It may be large: there is only one more of it than what came.

@@ -20,6 +20,7 @@ mod fallback;
 mod files;
 mod files_left;
 mod forged;
+mod heard;
 mod house;
 mod inputs;
 mod kie;

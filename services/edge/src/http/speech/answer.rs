@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use domain::TaskId;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use http::HeaderMap;
 use proto::{common::v1::Context, media::v1::ReadOutputRequest};
 use serde::Serialize;
@@ -25,9 +25,17 @@ use crate::{
 };
 
 /// What samples without a header are called: 24 000 a second, of 16 bits, one channel.
-const OF_SAMPLES: &str = "audio/pcm";
+pub(super) const OF_SAMPLES: &str = "audio/pcm";
 /// Bytes in which a file of samples says where they are.
 const HEAD: u64 = 4_096;
+
+/// What is said of a sound.
+pub(super) enum Said {
+    /// A piece of it.
+    Piece(Bytes),
+    /// All of it was said, and it has cost so much.
+    Paid(Box<RawValue>),
+}
 
 /// A piece of a sound, as OpenAI's events have it.
 #[derive(Serialize)]
@@ -39,10 +47,10 @@ struct Delta {
 
 /// The end of a sound, as OpenAI's events have it.
 #[derive(Serialize)]
-struct Done<'a> {
+struct Done {
     r#type: &'static str,
     usage: Usage,
-    credits_consumed: &'a RawValue,
+    credits_consumed: Box<RawValue>,
 }
 
 /// The tokens of a sound. Characters are what is counted, and no tokens.
@@ -54,15 +62,15 @@ struct Usage {
 }
 
 /// Whose sound it is.
-pub(in crate::http) struct Place<'a> {
-    pub(in crate::http) context: Context,
-    pub(in crate::http) task: TaskId,
-    pub(in crate::http) request_id: &'a str,
+pub(super) struct Place<'a> {
+    pub(super) context: Context,
+    pub(super) task: TaskId,
+    pub(super) request_id: &'a str,
 }
 
 impl App {
     /// The answer to a request in OpenAI's shape, whose task has ended as this view shows it: the sound.
-    pub(in crate::http) async fn sound(
+    pub(super) async fn sound(
         &self,
         form: Form,
         place: Place<'_>,
@@ -78,8 +86,10 @@ impl App {
         };
         let mut sound = sound.map_err(|_| not_yet(task))?;
         if form.delivery == Delivery::Events {
-            let broken = error::json(not_yet(task).fault(), place.request_id);
-            sound = events(sound, (credits.clone(), broken));
+            let pieces = sound.into_body().into_data_stream().map_ok(Said::Piece);
+            let paid = stream::once(future::ready(Ok(Said::Paid(credits.clone()))));
+            let said = pieces.map_err(move |_| not_yet(task)).chain(paid);
+            sound = events(said, place.request_id.to_owned());
         }
         put(sound.headers_mut(), "x-aio-cost-credits", credits.get());
         Ok(sound)
@@ -87,9 +97,17 @@ impl App {
 
     /// The samples in a file of them.
     async fn samples(&self, request: ReadOutputRequest) -> Result<Response, ApiError> {
-        let head = file::beginning(self, request.clone(), HEAD).await?;
-        let place = samples(&head).ok_or_else(ApiError::internal)?;
+        let place = self.place_of_samples(request.clone()).await?;
         file::part(self, request, place, OF_SAMPLES).await
+    }
+
+    /// Where in a file of them they are.
+    pub(super) async fn place_of_samples(
+        &self,
+        request: ReadOutputRequest,
+    ) -> Result<Range<u64>, ApiError> {
+        let head = file::beginning(self, request, HEAD).await?;
+        samples(&head).ok_or_else(ApiError::internal)
     }
 }
 
@@ -113,38 +131,40 @@ fn samples(head: &[u8]) -> Option<Range<u64>> {
 }
 
 /// A sound piece by piece, and then what it cost; an error event, where it breaks off.
-fn events(sound: Response, ends: (Box<RawValue>, Bytes)) -> Response {
-    let pieces = sound.into_body().into_data_stream();
-    let told = told(pieces, ends).map(Ok::<_, Infallible>);
+pub(super) fn events<S>(said: S, request_id: String) -> Response
+where
+    S: Stream<Item = Result<Said, ApiError>> + Send + 'static,
+{
+    let told = told(said.boxed(), request_id).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(told));
     sse::set_headers(response.headers_mut());
     response
 }
 
 /// The events of a sound.
-fn told<S, E>(pieces: S, (credits, broken): (Box<RawValue>, Bytes)) -> impl Stream<Item = Bytes>
+fn told<S>(said: S, request_id: String) -> impl Stream<Item = Bytes>
 where
-    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    S: Stream<Item = Result<Said, ApiError>> + Send + Unpin,
 {
-    stream::unfold(Some((pieces, credits, broken)), |state| async move {
-        let (mut pieces, credits, broken) = state?;
-        Some(match pieces.next().await {
-            Some(Ok(piece)) => {
+    stream::unfold(Some((said, request_id)), |state| async move {
+        let (mut said, request_id) = state?;
+        Some(match said.next().await? {
+            Ok(Said::Piece(piece)) => {
                 let delta = Delta {
                     r#type: "speech.audio.delta",
                     audio: STANDARD.encode(&piece),
                 };
-                (event(&delta), Some((pieces, credits, broken)))
+                (event(&delta), Some((said, request_id)))
             }
-            Some(Err(_)) => (framed(&broken), None),
-            None => {
+            Ok(Said::Paid(credits_consumed)) => {
                 let done = Done {
                     r#type: "speech.audio.done",
                     usage: Usage::default(),
-                    credits_consumed: &credits,
+                    credits_consumed,
                 };
                 (event(&done), None)
             }
+            Err(broken) => (framed(&error::json(broken.fault(), &request_id)), None),
         })
     })
 }
@@ -162,6 +182,8 @@ fn framed(data: &[u8]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use proto::code;
+
     use super::*;
 
     #[test]
@@ -198,11 +220,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_sound_is_told_piece_by_piece() {
-        let events = async |last: Result<Bytes, ()>| {
-            let pieces = stream::iter([Ok(Bytes::from_static(b"ab")), last]);
+        let events = async |last: Result<Bytes, ApiError>| {
             let credits: Box<RawValue> = serde_json::from_str("1.5").unwrap();
-            let ends = (credits, Bytes::from_static(b"{\"error\":{}}"));
-            let told: Vec<Bytes> = told(pieces, ends).collect().await;
+            let said = [
+                Ok(Said::Piece(Bytes::from_static(b"ab"))),
+                last.map(Said::Piece),
+                Ok(Said::Paid(credits)),
+            ];
+            let told = told(stream::iter(said), "req_1".to_owned());
+            let told: Vec<Bytes> = told.collect().await;
             String::from_utf8(told.concat()).unwrap()
         };
         assert_eq!(
@@ -211,9 +237,13 @@ mod tests {
              data: {\"type\":\"speech.audio.delta\",\"audio\":\"Yw==\"}\n\n\
              data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":0,\"output_tokens\":0,\"total_tokens\":0},\"credits_consumed\":1.5}\n\n"
         );
+        let broken = ApiError::new(code::TIMEOUT, "not yet");
+        let error = String::from_utf8(error::json(broken.fault(), "req_1").to_vec()).unwrap();
         assert_eq!(
-            events(Err(())).await,
-            "data: {\"type\":\"speech.audio.delta\",\"audio\":\"YWI=\"}\n\ndata: {\"error\":{}}\n\n"
+            events(Err(broken)).await,
+            format!(
+                "data: {{\"type\":\"speech.audio.delta\",\"audio\":\"YWI=\"}}\n\ndata: {error}\n\n"
+            )
         );
     }
 }
