@@ -88,6 +88,9 @@ const fn body(kind: EventType) -> &'static str {
         EventType::TaskCompleted => include_str!("samples/task.completed.json"),
         EventType::TaskFailed => include_str!("samples/task.failed.json"),
         EventType::BalanceLow => include_str!("samples/balance.low.json"),
+        EventType::OrderPaid => include_str!("samples/order.paid.json"),
+        EventType::RefundIssued => include_str!("samples/refund.issued.json"),
+        EventType::KeyCapReached => include_str!("samples/key.cap_reached.json"),
         EventType::WebhookExhausted => include_str!("samples/webhook.exhausted.json"),
         EventType::WebhookDisabled => include_str!("samples/webhook.disabled.json"),
     }
