@@ -22,12 +22,14 @@ use upstream::{Caps, EgressError, Redirects};
 
 use crate::{
     Error, Shared,
-    schedule::{self, Jitter, Next, Outcome},
+    schedule::{self, Heard, Jitter, Next, Outcome},
     secret::{opened, secret},
     sign::sign,
     store::{
-        delivery::{self, Claimed, Ended, Held, State},
-        endpoint,
+        self,
+        delivery::{self, Ended, Held, State},
+        due::Claimed,
+        endpoint, lane,
     },
 };
 
@@ -116,13 +118,21 @@ impl Attempt {
 
     /// Records its end. While the database is away this waits, and beyond the lease, as nobody can begin another attempt either:
     /// what has arrived must not be sent again only because nobody could write it down.
-    async fn end(&self, shared: &Shared, ended: Ended) -> Result<Held, Error> {
+    async fn end(&self, shared: &Shared, ended: Ended, heard: Heard) -> Result<Held, Error> {
+        let rules = shared.config.lane_rules();
         let mut backoff = shared.config.backoff();
         loop {
             let (row, now) = (ended.clone(), shared.db.now_micros());
-            let write = shared
-                .db
-                .write(move |connection| Box::pin(delivery::end(connection, row, now)));
+            let write = shared.db.write(move |connection| {
+                Box::pin(async move {
+                    let told = row.told(heard);
+                    let held = delivery::end(connection, row, now).await?;
+                    if held == Held::Yes {
+                        lane::ended(connection, told, rules, now).await?;
+                    }
+                    Ok(held)
+                })
+            });
             match write.await {
                 Err(Error::Db(failure))
                     if failure.is_retriable()
@@ -149,7 +159,7 @@ impl Prepared {
         let secret = signing(shared, &claimed).await?;
         let url = opened(shared, &delivery::url_place(claimed.id), &claimed.url)?;
         let event = claimed.event;
-        let place = crate::store::event::payload_place(event.id);
+        let place = store::event::payload_place(event.id);
         let body = shared.secrets.content().open(&place, &event.payload)?;
         let now = shared.db.now_micros();
         let headers = headers(&secret, event.id, now, &body)?;
@@ -189,14 +199,18 @@ impl Prepared {
     }
 }
 
-/// What signs a delivery: the secret of its endpoint, or that of the account's callbacks.
+/// What signs a delivery: the secret of its endpoint, or that of the account's callbacks. It came with the claim, unless there is none yet.
 async fn signing(shared: &Shared, claimed: &Claimed) -> Result<Secret, Error> {
-    let Some(id) = claimed.endpoint else {
-        return secret(shared, claimed.event.account, claimed.event.mode).await;
+    let (account, mode) = (claimed.event.account, claimed.event.mode);
+    let place = match claimed.endpoint {
+        Some(id) => endpoint::secret_place(id),
+        None => store::secret::place(account, mode),
     };
-    let sealed = endpoint::secret(shared.db.reader(), id);
-    let sealed = shared.db.read(sealed).await?.ok_or(Error::Removed)?;
-    opened(shared, &endpoint::secret_place(id), &sealed)
+    match &claimed.secret {
+        Some(sealed) => opened(shared, &place, sealed),
+        None if claimed.endpoint.is_some() => Err(Error::Removed),
+        None => secret(shared, account, mode).await,
+    }
 }
 
 /// The three headers of Standard Webhooks, and who sends what. The id is the event's, the time this attempt's.
@@ -292,7 +306,7 @@ impl Sent {
             },
             last_error: self.error.clone(),
         };
-        match attempt.end(shared, ended).await? {
+        match attempt.end(shared, ended, self.outcome.heard()).await? {
             Held::Yes => {
                 shared.metrics.ended(next);
                 self.log(next);

@@ -107,15 +107,6 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-// === impl Endpoint ===
-
-impl Endpoint {
-    /// Whether it is told events of this type.
-    pub(crate) fn wants(&self, kind: &str) -> bool {
-        self.events.is_empty() || self.events.iter().any(|wanted| wanted == kind)
-    }
-}
-
 async fn check_url(shared: &Shared, url: &str) -> Result<(), Error> {
     if let Err(refusal) = shared.client.check(url).await {
         shared.metrics.refused(refusal.reason());

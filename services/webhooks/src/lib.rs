@@ -7,7 +7,7 @@
 //! * an event is published once, whoever repeats it, and delivered at least once or parked as `dead`;
 //! * an attempt is recorded as `inflight`, with a lease, before its `POST`;
 //! * every attempt passes the egress guard, and a redirect is never followed;
-//! * an origin that hangs occupies its own few slots and no others, of all processes together;
+//! * an endpoint or an origin has its own few places, of all processes together; whoever takes long takes none from the others;
 //! * any number of processes work on the same tables: an attempt belongs to who claimed it last;
 //! * payloads, URLs and secrets are kept sealed, and are never logged.
 //!
@@ -19,8 +19,9 @@
 //! | `secret.rs` | the secret of an account and mode |
 //! | `deliver.rs` | one attempt: prepare, send, record |
 //! | `told.rs` | what operators see of it |
-//! | `worker.rs` | finds what is due, fairly, and starts attempts |
-//! | `sweep.rs` | ends leases that ran out |
+//! | `worker.rs` | starts what is due, in fast places or slow ones |
+//! | `turns.rs` | whose turn it is: pure |
+//! | `sweep.rs` | ends leases that ran out, finds who was forgotten |
 //! | `sign.rs` | the signature: pure |
 //! | `schedule.rs` | what follows an attempt: pure |
 //! | `store/` | the SQL, a file per table |
@@ -40,6 +41,7 @@ mod sign;
 mod store;
 mod sweep;
 mod told;
+mod turns;
 mod worker;
 
 use std::sync::Arc;
@@ -73,6 +75,7 @@ pub const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/0003_endpoint.sql"),
     ),
     Migration::both(4, "of_task", include_str!("../migrations/0004_of_task.sql")),
+    Migration::both(5, "lane", include_str!("../migrations/0005_lane.sql")),
 ];
 
 /// What the service is made of.
@@ -126,6 +129,7 @@ impl Webhooks {
             bell: Notify::new(),
         });
         sweep::end_all_leases(&shared).await?;
+        sweep::repair(&shared).await?;
         Worker::new(Arc::clone(&shared), deps.tasks.clone()).run();
         sweep::run(Arc::clone(&shared), &deps.tasks);
         Ok(Self { shared })

@@ -1,14 +1,20 @@
-//! Repairs what a dead process left: attempts whose lease ran out are due again. Takes no input, may run at any time
-//! and in several processes at once: it is one statement, and one look where there is nothing to mend. After the database was
+//! Repairs what a dead process left: attempts whose lease ran out are due again, and lanes that were not woken are. Takes no input, may
+//! run at any time and in several processes at once: it is one transaction, and one look where there is nothing to mend. After the database was
 //! away, those who live come first: they have answers in hand that could not be recorded meanwhile.
 
 use std::sync::Arc;
 
 use chassis::{Tasks, telemetry::causes};
 use tokio::time::Instant;
-use tracing::{info, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
-use crate::{Error, Shared, store::delivery};
+use crate::{
+    Error, Shared,
+    store::{delivery, lane},
+};
+
+/// Under this name one process at a time repairs.
+const REPAIR: &str = "webhooks.lanes";
 
 /// Sweeps now and then until told to stop.
 pub(crate) fn run(shared: Arc<Shared>, tasks: &Tasks) {
@@ -23,6 +29,7 @@ async fn sweep_on(shared: Arc<Shared>, stop: Tasks) {
         shared,
         steady: None,
         seen: Instant::now(),
+        repaired: Instant::now(),
     };
     while !stop.is_stopping() {
         if let Err(error) = sweeper.sweep().await {
@@ -42,6 +49,8 @@ struct Sweeper {
     steady: Option<Instant>,
     /// When it last did.
     seen: Instant,
+    /// When lanes were last repaired.
+    repaired: Instant,
 }
 
 // === impl Sweeper ===
@@ -62,8 +71,28 @@ impl Sweeper {
         if over && since.elapsed() >= lease {
             end_leases(shared, by).await?;
         }
+        if self.repaired.elapsed() >= shared.config.places.repair {
+            self.repaired = Instant::now();
+            if let Some(done) = shared.db.alone(REPAIR, || repair(shared)).await? {
+                done?;
+            }
+        }
         Ok(())
     }
+}
+
+/// Has those looked at who would be forgotten.
+pub(crate) async fn repair(shared: &Shared) -> Result<(), Error> {
+    let write = shared
+        .db
+        .write(|connection| Box::pin(lane::repair(connection)));
+    let count = write.await?;
+    if count > 0 {
+        debug!(count, "lanes are looked at again");
+        shared.metrics.repaired(count);
+        shared.bell.notify_one();
+    }
+    Ok(())
 }
 
 /// Ends every lease at the start of a process that has the database for itself: no attempt can be alive.
@@ -76,9 +105,15 @@ pub(crate) async fn end_all_leases(shared: &Shared) -> Result<(), Error> {
 
 async fn end_leases(shared: &Shared, by: i64) -> Result<(), Error> {
     let now = shared.db.now_micros();
-    let write = shared
-        .db
-        .write(move |connection| Box::pin(delivery::end_leases(connection, by, now)));
+    let write = shared.db.write(move |connection| {
+        Box::pin(async move {
+            let count = delivery::end_leases(connection, by, now).await?;
+            if count > 0 {
+                lane::repair(connection).await?;
+            }
+            Ok::<_, Error>(count)
+        })
+    });
     let count = write.await?;
     if count > 0 {
         info!(count, "deliveries left in flight are due again");

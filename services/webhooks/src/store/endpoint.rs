@@ -81,16 +81,27 @@ pub(crate) async fn list(
     read.collect()
 }
 
-/// The sealed secret of an endpoint. `None`: it was removed.
-pub(crate) async fn secret(
+/// Those of an account and mode that are told events of this type, the oldest first, each with its sealed URL.
+pub(crate) async fn wanting(
     reader: &AnyPool,
-    endpoint: EndpointId,
-) -> Result<Option<Vec<u8>>, Error> {
-    let found = sqlx::query_scalar("select secret from endpoint where id = $1")
-        .bind(endpoint.to_vec())
-        .fetch_optional(reader)
-        .await?;
-    Ok(found)
+    (account, mode): (AccountId, Mode),
+    kind: &str,
+) -> Result<Vec<(EndpointId, Vec<u8>)>, Error> {
+    // The list has the word if it is another without it.
+    let rows = sqlx::query(
+        "select id, url from endpoint where account_id = $1 and mode = $2
+             and (events = '' or replace(' ' || events || ' ', ' ' || $3 || ' ', '') <> ' ' || events || ' ')
+         order by id",
+    )
+    .bind(account.to_vec())
+    .bind(mode.as_str())
+    .bind(kind)
+    .fetch_all(reader)
+    .await?;
+    let read = rows
+        .iter()
+        .map(|row| Ok((id(row, "id")?, row.try_get("url")?)));
+    read.collect()
 }
 
 /// Removes an endpoint of an account and mode; says whether there was one.
