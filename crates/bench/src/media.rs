@@ -61,6 +61,7 @@ pub(crate) fn settings(upstream: SocketAddr) -> Vec<(&'static str, String)> {
         ),
         ("AIO_EGRESS__ALLOW", "127.0.0.1/32".to_owned()),
         // One customer's server takes all webhooks.
+        ("AIO_WEBHOOKS__LANE_CONCURRENCY", "256".to_owned()),
         ("AIO_WEBHOOKS__ORIGIN_CONCURRENCY", "256".to_owned()),
     ];
     told.into()

@@ -126,6 +126,7 @@ fn settings(upstream: SocketAddr, models: &TempDir) -> Vec<(&'static str, String
     vec![
         ("AIO_MODELS__DIRECTORY", models.path().display().to_string()),
         ("AIO_EGRESS__ALLOW", "127.0.0.1/32".to_owned()),
+        ("AIO_WEBHOOKS__LANE_CONCURRENCY", "256".to_owned()),
         ("AIO_WEBHOOKS__ORIGIN_CONCURRENCY", "256".to_owned()),
         ("AIO_PROVIDERS__SLOW__BASE_URL", place.clone()),
         (

@@ -21,10 +21,12 @@ create table lane (
     timeouts bigint not null,
     -- 1: they were so many that it has one place, among the slow.
     slow bigint not null,
+    -- 1: it or its origin had something in flight when it was looked at, and nothing of it has ended since. Others come first.
+    busy bigint not null,
     -- Why what is due is not started. 0: it is; 1: all places of the lane are taken; 2: all places of its origin.
     blocked bigint not null
 );
-create index lane_next on lane (slow, next_at, id) where next_at is not null;
+create index lane_next on lane (slow, busy, next_at, id) where next_at is not null;
 create index lane_held on lane (origin, next_at) where blocked = 2;
 
 drop index delivery_due;

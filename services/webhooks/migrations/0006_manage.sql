@@ -24,14 +24,13 @@ create index endpoint_disabled on endpoint (id) where disabled_at is not null;
 alter table callback_secret add column old_secret blob;
 alter table callback_secret add column old_until bigint not null default 0;
 
--- Whose it is, as its event says: deliveries are listed by owner, the newest first.
+-- Whose it is, as its event says: deliveries are listed by owner, the newest first. Null: written by an earlier version, and filled by
+-- the repair, many rows at a time: a table that is written to is not to stand still for it.
 alter table delivery add column account_id blob;
 alter table delivery add column mode text;
 -- How often it was sent again after its end.
 alter table delivery add column replays bigint not null default 0;
-update delivery set
-    account_id = (select event.account_id from event where event.id = delivery.event_id),
-    mode = (select event.mode from event where event.id = delivery.event_id);
+create index delivery_ownerless on delivery (id) where account_id is null;
 create index delivery_owner on delivery (account_id, mode, id);
 create index delivery_dead on delivery (account_id, mode, id) where state = 'dead';
 create index delivery_of_endpoint on delivery (endpoint_id) where state = 'due' and endpoint_id is not null;

@@ -6,6 +6,8 @@ use chassis::config::{Error, Settings, duration};
 use domain::Secret;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::store::lane;
+
 /// Limits of deliveries.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,12 +28,9 @@ pub struct Config {
     /// How much of an answer's body is read, in bytes. Default 64 KiB.
     #[serde(default = "default_response")]
     pub max_response_bytes: u64,
-    /// Attempts of each process in flight. Default 256.
-    #[serde(default = "default_concurrency")]
-    pub concurrency: usize,
-    /// Attempts in flight to one origin (scheme, host and port), of all processes together. Default 4.
-    #[serde(default = "default_origin_concurrency")]
-    pub origin_concurrency: u32,
+    /// How many attempts are in flight, and whose; in the same section.
+    #[serde(flatten)]
+    pub places: Places,
     /// Deliveries claimed at once, in one transaction. Default 256.
     #[serde(default = "default_batch")]
     pub batch: usize,
@@ -52,6 +51,37 @@ pub struct Config {
     /// Bytes of a message to webhooks, which carries an event's payload. Default 1 MiB.
     #[serde(default = "default_message")]
     pub max_message_bytes: usize,
+}
+
+/// How many attempts are in flight, and whose.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// Attempts of each process in flight, but for those that are slow. Default 256.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+    /// An attempt that takes longer gives its place back, and is one of the slow from then on. Default `"1s"`.
+    #[serde(default = "default_slow_after", with = "duration")]
+    pub slow_after: Duration,
+    /// Slow attempts of each process in flight; while there are as many, others keep their places however long they take. Half of them
+    /// at most are to endpoints and origins known to be slow. Each is an open connection. Default 4 096.
+    #[serde(default = "default_slow_concurrency")]
+    pub slow_concurrency: usize,
+    /// After so many attempts in a row without an answer in time, an endpoint or an origin is slow until it answers: it has one attempt
+    /// in flight, and never in a place of the others. Default 2.
+    #[serde(default = "default_slow_timeouts")]
+    pub slow_timeouts: u32,
+    /// Attempts in flight to one endpoint, or to the URLs that an account's requests in one mode name at one origin, of all processes
+    /// together. Default 4.
+    #[serde(default = "default_lane_concurrency")]
+    pub lane_concurrency: u32,
+    /// Attempts in flight to one origin (scheme, host and port), of all processes together. Default 8.
+    #[serde(default = "default_origin_concurrency")]
+    pub origin_concurrency: u32,
+    /// How often to look whether somebody who has something waiting would be forgotten, as after a crash of the database's disk or
+    /// while processes of an earlier version write. It is also done at the start. Default `"30s"`.
+    #[serde(default = "default_repair", with = "duration")]
+    pub repair: Duration,
 }
 
 /// What a customer may have: the section `limits.webhooks`.
@@ -130,16 +160,22 @@ impl Config {
         }
     }
 
+    /// What makes a lane slow, and whom an end wakes.
+    pub(crate) fn lane_rules(&self) -> lane::Rules {
+        lane::Rules {
+            slow_timeouts: i64::from(self.places.slow_timeouts),
+            woken: i64::from(self.places.origin_concurrency),
+        }
+    }
+
     /// Whether the settings can work together.
     fn check(&self) -> Result<(), Error> {
         let problem = if self.schedule.is_empty() {
             "webhooks.schedule must have at least one entry"
         } else if self.jitter_percent > 100 {
             "webhooks.jitter_percent must be at most 100"
-        } else if self.concurrency == 0 {
-            "webhooks.concurrency must be at least 1"
-        } else if self.origin_concurrency == 0 {
-            "webhooks.origin_concurrency must be at least 1"
+        } else if let Some(problem) = self.places.problem() {
+            problem
         } else if self.batch == 0 {
             "webhooks.batch must be at least 1"
         } else if self.lease <= self.timeout {
@@ -149,6 +185,42 @@ impl Config {
             return Ok(());
         };
         Err(Error::Setting(problem.to_owned()))
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    /// How many attempts each process may have in flight to those known to be slow.
+    pub(crate) fn known_slow(&self) -> usize {
+        (self.slow_concurrency / 2).max(1)
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        let nothing = [
+            (
+                self.concurrency == 0,
+                "webhooks.concurrency must be at least 1",
+            ),
+            (
+                self.slow_concurrency == 0,
+                "webhooks.slow_concurrency must be at least 1",
+            ),
+            (
+                self.slow_timeouts == 0,
+                "webhooks.slow_timeouts must be at least 1",
+            ),
+            (
+                self.lane_concurrency == 0,
+                "webhooks.lane_concurrency must be at least 1",
+            ),
+            (
+                self.origin_concurrency == 0,
+                "webhooks.origin_concurrency must be at least 1",
+            ),
+        ];
+        let wrong = nothing.into_iter().find(|(wrong, _)| *wrong);
+        wrong.map(|(_, problem)| problem)
     }
 }
 
@@ -239,8 +311,28 @@ const fn default_concurrency() -> usize {
     256
 }
 
-const fn default_origin_concurrency() -> u32 {
+const fn default_slow_after() -> Duration {
+    Duration::from_secs(1)
+}
+
+const fn default_slow_concurrency() -> usize {
+    4_096
+}
+
+const fn default_slow_timeouts() -> u32 {
+    2
+}
+
+const fn default_lane_concurrency() -> u32 {
     4
+}
+
+const fn default_origin_concurrency() -> u32 {
+    8
+}
+
+const fn default_repair() -> Duration {
+    Duration::from_secs(30)
 }
 
 const fn default_batch() -> usize {
@@ -286,6 +378,13 @@ mod tests {
         assert_eq!(total, Duration::from_secs(75 * 3_600 + 35 * 60 + 5));
         assert_eq!(config.jitter_percent, 20);
         assert_eq!(config.timeout, Duration::from_secs(15));
+        let places = config.places;
+        assert_eq!((places.concurrency, places.slow_concurrency), (256, 4_096));
+        assert_eq!((places.lane_concurrency, places.origin_concurrency), (4, 8));
+        assert_eq!(
+            (places.slow_after, places.slow_timeouts),
+            (Duration::from_secs(1), 2)
+        );
     }
 
     #[test]
@@ -295,7 +394,11 @@ mod tests {
             ("schedule = ['soon']", "soon"),
             ("jitter_percent = 101", "jitter_percent"),
             ("concurrency = 0", "webhooks.concurrency"),
-            ("origin_concurrency = 0", "origin_concurrency"),
+            ("slow_concurrency = 0", "webhooks.slow_concurrency"),
+            ("slow_timeouts = 0", "webhooks.slow_timeouts"),
+            ("slow_after = 'soon'", "soon"),
+            ("lane_concurrency = 0", "webhooks.lane_concurrency"),
+            ("origin_concurrency = 0", "webhooks.origin_concurrency"),
             ("batch = 0", "batch"),
             ("lease = '15s'", "lease"),
             ("retries = 3", "retries"),

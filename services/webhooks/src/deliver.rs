@@ -23,8 +23,9 @@ use crate::{
     schedule::{self, Jitter, Next, Outcome},
     sign::{Signed, signatures},
     store::{
-        attempt,
-        delivery::{Claimed, Ended, Held, State},
+        self, attempt,
+        delivery::{Ended, Held, State},
+        due::Claimed,
         endpoint::Reason,
     },
     target::Target,
@@ -99,7 +100,7 @@ impl Prepared {
     async fn prepare(shared: &Shared, attempt: Attempt, claimed: Claimed) -> Result<Self, Error> {
         let target = Target::of(shared, &claimed).await?;
         let event = claimed.event;
-        let place = crate::store::event::payload_place(event.id);
+        let place = store::event::payload_place(event.id);
         let body = shared.secrets.content().open(&place, &event.payload)?;
         let started_at = shared.db.now_micros();
         let headers = request_headers(&target, event.id, started_at, &body)?;
@@ -300,6 +301,7 @@ impl Sent {
                 last_error: self.error.clone(),
             },
             log,
+            heard: self.outcome.heard(),
             effect: self.effect(shared, next),
             next,
         }
@@ -313,7 +315,6 @@ impl Sent {
         let too_long = micros(shared.limits.disable_after);
         let before = shared.db.now_micros().saturating_sub(too_long);
         match next {
-            Next::Delivered if posted.failing_since.is_none() => Effect::None,
             Next::Delivered => Effect::Works,
             Next::Gone => Effect::Disables(Reason::Gone),
             Next::Retry(_) | Next::Exhausted => match posted.failing_since {

@@ -16,6 +16,7 @@ use crate::{
     store::{
         ended,
         endpoint::{self, Change, NewRow, Row},
+        lane,
     },
     whose::Whose,
 };
@@ -186,12 +187,12 @@ pub(crate) async fn update(
         .write(move |connection| {
             Box::pin(async move {
                 let found = endpoint::update(connection, id, change, now).await?;
-                if let Some(origin) = moved.filter(|_| found) {
-                    ended::moved(connection, id, origin).await?;
-                }
                 if disabled == Some(true) {
                     // The sweep parks what is more than that.
                     ended::park(connection, now, at_once).await?;
+                }
+                if let Some(origin) = moved.filter(|_| found) {
+                    lane::moved(connection, id, origin, now).await?;
                 }
                 Ok::<_, Error>(found)
             })
@@ -270,12 +271,6 @@ pub(crate) async fn find(shared: &Shared, whose: Whose, id: EndpointId) -> Resul
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// Whether it is told events of this type.
-    pub(crate) fn wants(&self, kind: &str) -> bool {
-        let all = self.events.is_empty();
-        self.disabled.is_none() && (all || self.events.iter().any(|wanted| wanted == kind))
-    }
-
     fn open(shared: &Shared, row: Row) -> Result<Self, Error> {
         let (id, place) = (row.id, endpoint::secret_place(row.id));
         let key = row.keys.signing_key.filter(|_| row.signature.by_key());

@@ -12,12 +12,14 @@ use tracing::warn;
 use crate::{
     Error, Shared,
     notice::{self, Note},
-    schedule::Next,
+    schedule::{Heard, Next},
     store::{
         attempt,
-        delivery::{self, Claimed, Ended, Held},
+        delivery::{self, Ended, Held},
+        due::Claimed,
         ended,
         endpoint::{self, Reason},
+        lane,
     },
 };
 
@@ -59,6 +61,8 @@ pub(crate) struct Left {
     pub(crate) ended: Ended,
     /// `None`: nothing was sent.
     pub(crate) log: Option<attempt::NewRow>,
+    /// What its lane is told.
+    pub(crate) heard: Heard,
     pub(crate) effect: Effect,
     pub(crate) next: Next,
 }
@@ -67,6 +71,7 @@ pub(crate) struct Left {
 struct Writes {
     ended: Ended,
     log: Option<attempt::NewRow>,
+    of_lane: (lane::Ended, lane::Rules),
     endpoint: Option<(EndpointId, Effect)>,
     /// What its owner, and the operator, are told of the delivery, and of the endpoint if this disables it.
     of_delivery: Vec<Note>,
@@ -154,12 +159,12 @@ impl Left {
 
     async fn writes(&self, shared: &Shared) -> Result<Writes, Error> {
         let of_delivery = match self.next {
-            Next::Exhausted => notice::exhausted(shared, self).await?,
+            Next::Exhausted => told(notice::exhausted(shared, self).await)?,
             Next::Delivered | Next::Retry(_) | Next::Gone => Vec::new(),
         };
         let of_endpoint = match (self.effect, self.attempt.endpoint) {
             (Effect::Disables(reason), Some(id)) => {
-                notice::disabled(shared, self, id, reason).await?
+                told(notice::disabled(shared, self, id, reason).await)?
             }
             (Effect::Disables(_) | Effect::None | Effect::Works | Effect::Fails, _) => Vec::new(),
         };
@@ -167,6 +172,7 @@ impl Left {
         Ok(Writes {
             ended: self.ended.clone(),
             log: self.log.clone(),
+            of_lane: (self.ended.told(self.heard), shared.config.lane_rules()),
             endpoint: self.attempt.endpoint.map(|id| (id, self.effect)),
             of_delivery,
             of_endpoint,
@@ -179,7 +185,8 @@ impl Left {
 // === impl Writes ===
 
 impl Writes {
-    /// Whether the attempt was still the last one, and whether its endpoint was disabled by it.
+    /// Whether the attempt was still the last one, and whether its endpoint was disabled by it. Lanes come last: whoever chooses what
+    /// begins holds lanes, and waits for deliveries.
     async fn run(self, connection: &mut AnyConnection) -> Result<(Held, bool), Error> {
         let (began, now) = self.times;
         if delivery::end(connection, self.ended, now).await? == Held::No {
@@ -188,28 +195,55 @@ impl Writes {
         if let Some(log) = self.log {
             attempt::insert(connection, log).await?;
         }
-        for note in self.of_delivery {
+        let disabled = match self.endpoint {
+            Some((id, effect)) => take_effect(connection, id, effect, (began, now)).await?,
+            None => false,
+        };
+        let mut notes = self.of_delivery;
+        if disabled {
+            ended::park(connection, now, self.at_once).await?;
+            notes.extend(self.of_endpoint);
+        }
+        for note in notes {
             notice::insert(connection, note).await?;
         }
-        let Some((id, effect)) = self.endpoint else {
-            return Ok((Held::Yes, false));
-        };
-        match effect {
-            Effect::None => {}
-            Effect::Works => endpoint::succeeded(connection, id).await?,
-            Effect::Fails => endpoint::failed(connection, id, began, now).await?,
-            Effect::Disables(reason) => {
-                endpoint::failed(connection, id, began, now).await?;
-                if !endpoint::disable(connection, id, reason, (began, now)).await? {
-                    return Ok((Held::Yes, false));
-                }
-                ended::park(connection, now, self.at_once).await?;
-                for note in self.of_endpoint {
-                    notice::insert(connection, note).await?;
-                }
-                return Ok((Held::Yes, true));
-            }
+        let (told, rules) = self.of_lane;
+        lane::ended(connection, told, rules, now).await?;
+        Ok((Held::Yes, disabled))
+    }
+}
+
+/// A notice that cannot be made, as when what is kept of another endpoint does not open, must not keep the end itself from being written.
+fn told(notes: Result<Vec<Note>, Error>) -> Result<Vec<Note>, Error> {
+    match notes {
+        Err(error) if !matches!(error, Error::Db(_)) => {
+            warn!(error = %causes(&error), "nobody is told of a delivery that was given up");
+            Ok(Vec::new())
         }
-        Ok((Held::Yes, false))
+        made => made,
+    }
+}
+
+/// Writes down what an attempt says of its endpoint; says whether the endpoint was disabled by it.
+async fn take_effect(
+    connection: &mut AnyConnection,
+    id: EndpointId,
+    effect: Effect,
+    (began, now): (i64, i64),
+) -> Result<bool, Error> {
+    match effect {
+        Effect::None => Ok(false),
+        Effect::Works => {
+            endpoint::succeeded(connection, id).await?;
+            Ok(false)
+        }
+        Effect::Fails => {
+            endpoint::failed(connection, id, began, now).await?;
+            Ok(false)
+        }
+        Effect::Disables(reason) => {
+            endpoint::failed(connection, id, began, now).await?;
+            endpoint::disable(connection, id, reason, (began, now)).await
+        }
     }
 }

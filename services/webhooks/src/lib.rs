@@ -7,7 +7,7 @@
 //! * an event is published once, whoever repeats it, and delivered at least once or parked as `dead`;
 //! * an attempt is recorded as `inflight`, with a lease, before its `POST`;
 //! * every attempt passes the egress guard, and a redirect is never followed;
-//! * an origin that hangs occupies its own few slots and no others, of all processes together;
+//! * an endpoint or an origin has its own few places, of all processes together; whoever takes long takes none from the others;
 //! * any number of processes work on the same tables: an attempt belongs to who claimed it last;
 //! * payloads, URLs and secrets are kept sealed, and are never logged.
 //!
@@ -24,8 +24,9 @@
 //! | `again.rs` | deliveries looked for, looked at and sent again |
 //! | `whose.rs` | whose things a call is about |
 //! | `told.rs` | what operators see of it |
-//! | `worker.rs` | finds what is due, fairly, and starts attempts |
-//! | `sweep.rs` | ends leases that ran out |
+//! | `worker.rs` | starts what is due, in fast places or slow ones |
+//! | `turns.rs` | whose turn it is: pure |
+//! | `sweep.rs` | ends leases that ran out, finds who was forgotten |
 //! | `sign.rs` | the signature: pure |
 //! | `schedule.rs` | what follows an attempt: pure |
 //! | `store/` | the SQL, a file per table |
@@ -52,12 +53,13 @@ mod store;
 mod sweep;
 mod target;
 mod told;
+mod turns;
 mod whose;
 mod worker;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
+use chassis::{Tasks, clock::micros, config::Settings, rpc::Channel, secrets::Secrets};
 use db::{Db, Migration};
 use prometheus_client::registry::Registry;
 use proto::webhooks::v1::{
@@ -144,6 +146,7 @@ impl Webhooks {
             bell: Notify::new(),
         });
         sweep::end_all_leases(&shared).await?;
+        sweep::repair(&shared).await?;
         Worker::new(Arc::clone(&shared), deps.tasks.clone()).run();
         sweep::run(Arc::clone(&shared), &deps.tasks);
         Ok(Self { shared })
@@ -163,5 +166,20 @@ impl Webhooks {
         let most = self.shared.config.max_message_bytes;
         Routes::new(WebhooksServer::new(rpc()).max_decoding_message_size(most))
             .add_service(ManageServer::new(rpc()).max_decoding_message_size(most))
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Until when a lane may wait on purpose that has something due: for an end, for room, or for its rate, of which the slowest is one in
+    /// a second. Microseconds UTC.
+    pub(crate) fn latest_look(&self) -> i64 {
+        let longest = self
+            .config
+            .sweep
+            .max(self.config.poll)
+            .max(Duration::from_secs(1));
+        self.db.now_micros().saturating_add(micros(longest))
     }
 }

@@ -21,13 +21,15 @@ pub(crate) struct Metrics {
     attempts: Family<OutcomeLabel, Counter>,
     seconds: Histogram,
     in_flight: Gauge,
+    slow: Gauge,
     refusals: Family<ReasonLabel, Counter>,
     swept: Counter,
     exhausted: Counter,
     disabled: Family<ReasonLabel, Counter>,
+    repaired: Counter,
 }
 
-/// Counted as in flight until it is dropped.
+/// Counted as in flight, or as slow, until it is dropped.
 pub(crate) struct InFlight(Gauge);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,10 +50,12 @@ impl Metrics {
             attempts: Family::default(),
             seconds: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
+            slow: Gauge::default(),
             refusals: Family::default(),
             swept: Counter::default(),
             exhausted: Counter::default(),
             disabled: Family::default(),
+            repaired: Counter::default(),
         };
         registry.register(
             "aio_webhooks_exhausted",
@@ -79,6 +83,11 @@ impl Metrics {
             metrics.in_flight.clone(),
         );
         registry.register(
+            "aio_webhooks_attempts_slow",
+            "Attempts in flight that take long, or are to somebody known for that",
+            metrics.slow.clone(),
+        );
+        registry.register(
             "aio_webhooks_egress_refusals",
             "Attempts that the egress guard refused, by reason",
             metrics.refusals.clone(),
@@ -87,6 +96,11 @@ impl Metrics {
             "aio_webhooks_leases_expired",
             "Attempts that a dead process left in flight",
             metrics.swept.clone(),
+        );
+        registry.register(
+            "aio_webhooks_lanes_repaired",
+            "Endpoints with something waiting that would have been forgotten, or looked at late",
+            metrics.repaired.clone(),
         );
         metrics
     }
@@ -105,6 +119,11 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
+    pub(crate) fn slow(&self) -> InFlight {
+        self.slow.inc();
+        InFlight(self.slow.clone())
+    }
+
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&ReasonLabel { reason }).inc();
     }
@@ -119,6 +138,10 @@ impl Metrics {
 
     pub(crate) fn swept(&self, count: u64) {
         self.swept.inc_by(count);
+    }
+
+    pub(crate) fn repaired(&self, count: u64) {
+        self.repaired.inc_by(count);
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
 use crate::{
-    Error, Shared, endpoint,
+    Error, Shared,
     left::{Attempt, Left},
     publish::{self, Event},
     store::{
@@ -101,11 +101,11 @@ async fn notes(
     kind: EventType,
     data: &Value,
 ) -> Result<Vec<Note>, Error> {
-    let registered = endpoint::list(shared, attempt.owner).await?;
-    let others = registered
+    let others = publish::wanting(shared, attempt.owner, kind.as_str()).await?;
+    let others = others
         .into_iter()
-        .filter(|to| Some(to.id) != attempt.endpoint && to.wants(kind.as_str()));
-    let others: Vec<_> = others.map(|to| (Some(to.id), to.url)).collect();
+        .filter(|(to, _)| *to != attempt.endpoint)
+        .collect();
     let alert = shared.config.alert_url.clone();
     let alert: Vec<(Option<EndpointId>, Secret)> =
         alert.into_iter().map(|url| (None, url)).collect();

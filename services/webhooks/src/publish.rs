@@ -8,10 +8,12 @@ use chassis::{
 use domain::{AccountId, EndpointId, EventId, Mode, Secret, TaskId};
 
 use crate::{
-    Error, Shared, endpoint,
+    Error, Shared,
+    secret::opened,
     store::{
-        delivery,
+        delivery, endpoint,
         event::{self, Inserted},
+        lane,
     },
 };
 
@@ -24,20 +26,19 @@ pub(crate) struct Event {
     pub(crate) task: Option<TaskId>,
     /// The word of a [`domain::EventType`].
     pub(crate) kind: String,
-    /// Whom to tell; its path or query may be a capability. `None`: the account's endpoints that take such events.
+    /// Whom to tell beside the account's endpoints that take such events; its path or query may be a capability.
     pub(crate) url: Option<Secret>,
     /// Sent byte for byte.
     pub(crate) payload: Bytes,
 }
 
 /// Keeps the event and its deliveries in one transaction; the first attempts follow at once. Answers only when all are on
-/// disk. What nobody wants to be told is not kept, and counts as
-/// known: there is nothing to do.
+/// disk. It goes to the URL that was named, and to the account's endpoints that take such events. What nobody wants to be told is
+/// not kept, and counts as known: there is nothing to do.
 pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserted, Error> {
-    let to = match event.url.take() {
-        Some(url) => vec![(None, url)],
-        None => wanting(shared, &event).await?,
-    };
+    let named = event.url.take().map(|url| (None, url));
+    let wanting = wanting(shared, (event.account, event.mode), &event.kind).await?;
+    let to = wanting.into_iter().chain(named);
     let (event, deliveries) = seal(shared, event, to)?;
     if deliveries.is_empty() {
         return Ok(Inserted::Known);
@@ -60,38 +61,46 @@ pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserte
     Ok(inserted)
 }
 
-/// The account's endpoints that are told such events.
-async fn wanting(
+/// The endpoints of an account and mode that are told such events.
+pub(crate) async fn wanting(
     shared: &Shared,
-    event: &Event,
+    owner: (AccountId, Mode),
+    kind: &str,
 ) -> Result<Vec<(Option<EndpointId>, Secret)>, Error> {
-    let registered = endpoint::list(shared, (event.account, event.mode)).await?;
-    let wanting = registered.into_iter().filter(|to| to.wants(&event.kind));
-    Ok(wanting.map(|to| (Some(to.id), to.url)).collect())
+    let wanting = endpoint::wanting(shared.db.reader(), owner, kind);
+    let wanting = shared.db.read(wanting).await?.into_iter();
+    let opened = wanting.map(|(id, url)| {
+        let url = opened(shared, &endpoint::url_place(id), &url)?;
+        Ok((Some(id), url))
+    });
+    opened.collect()
 }
 
 /// The rows of an event and of its deliveries.
 pub(crate) fn seal(
     shared: &Shared,
     event: Event,
-    to: Vec<(Option<EndpointId>, Secret)>,
+    to: impl IntoIterator<Item = (Option<EndpointId>, Secret)>,
 ) -> Result<(event::NewRow, Vec<delivery::NewRow>), Error> {
     let now = shared.db.now_micros();
     let first_wait = shared.config.schedule.first().copied().unwrap_or_default();
     let content = shared.secrets.content();
+    let owner = (event.account, event.mode);
     let deliveries = to.into_iter().map(|(endpoint, url)| {
-        let id = mint();
+        let (id, origin) = (mint(), origin(shared, &url));
         Ok(delivery::NewRow {
             id,
             event: event.id,
             endpoint,
             url: content.seal(&delivery::url_place(id), url.expose().as_bytes())?,
-            origin: origin(shared, &url),
+            lane: lane::key(endpoint, owner, &origin),
+            origin,
             created_at: now,
             due_at: now.saturating_add(micros(first_wait)),
         })
     });
-    let deliveries = deliveries.collect::<Result<Vec<_>, Error>>()?;
+    let mut deliveries = deliveries.collect::<Result<Vec<_>, Error>>()?;
+    deliveries.sort_by(|one, other| one.lane.cmp(&other.lane));
     let event = event::NewRow {
         id: event.id,
         account: event.account,

@@ -22,6 +22,17 @@ pub(crate) enum Outcome {
     Removed,
 }
 
+/// What an attempt says of who was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// They answered, whatever it was.
+    Answered,
+    /// No complete answer in time.
+    TimedOut,
+    /// Nobody was reached, or nobody was called.
+    Nothing,
+}
+
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -38,6 +49,19 @@ pub(crate) enum Next {
 /// How far a wait is moved, in thousandths of it: -200 is a fifth less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jitter(pub(crate) i32);
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What it says of who was called, whatever follows for this event.
+    pub(crate) fn heard(self) -> Heard {
+        match self {
+            Self::Answered { .. } => Heard::Answered,
+            Self::TimedOut => Heard::TimedOut,
+            Self::Failed | Self::Removed => Heard::Nothing,
+        }
+    }
+}
 
 // === impl Next ===
 

@@ -1,11 +1,14 @@
-//! All SQL of this service, a file per table. What is sealed comes in and goes out sealed: the keys are elsewhere.
+//! All SQL of this service, a file per table, and `due.rs` for what begins. What is sealed comes in and goes out sealed: the keys are elsewhere.
 
+mod array;
 pub(crate) mod attempt;
 pub(crate) mod delivery;
+pub(crate) mod due;
 pub(crate) mod ended;
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod found;
+pub(crate) mod lane;
 pub(crate) mod secret;
 
 use domain::{Id, Mode, ids::Kind};

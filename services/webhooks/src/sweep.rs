@@ -1,21 +1,23 @@
-//! Repairs what a dead process left: attempts whose lease ran out are due again. Parks what waits for endpoints that are disabled, and
-//! removes what ended long ago, a bounded number at a time. Takes no input, may run at any time
-//! and in several processes at once: it is one statement, and one look where there is nothing to mend. After the database was
+//! Repairs what a dead process left: attempts whose lease ran out are due again, and lanes that were not woken are. Parks what waits for
+//! endpoints that are disabled, and removes what ended long ago, a bounded number at a time. Takes no input, may run at any time and in
+//! several processes at once: each is one transaction, and one look where there is nothing to mend. After the database was
 //! away, those who live come first: they have answers in hand that could not be recorded meanwhile.
 
 use std::sync::Arc;
 
 use chassis::{Tasks, clock::micros, telemetry::causes};
 use tokio::time::Instant;
-use tracing::{info, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
 use crate::{
     Error, Shared,
-    store::{delivery, ended},
+    store::{delivery, ended, lane},
 };
 
 /// Transactions of one look that clear away, at most: what is more comes at the next one.
 const ROUNDS: u32 = 20;
+/// Under this name one process at a time repairs.
+const REPAIR: &str = "webhooks.lanes";
 
 /// Sweeps now and then until told to stop.
 pub(crate) fn run(shared: Arc<Shared>, tasks: &Tasks) {
@@ -30,12 +32,14 @@ async fn sweep_on(shared: Arc<Shared>, stop: Tasks) {
         shared,
         steady: None,
         seen: Instant::now(),
+        repaired: Instant::now(),
     };
     while !stop.is_stopping() {
         if let Err(error) = sweeper.sweep().await {
             sweeper.steady = None;
             warn!(error = %causes(&error), "cannot sweep deliveries");
         }
+        sweeper.tidy_up().await;
         tokio::select! {
             () = tokio::time::sleep(sweeper.shared.config.sweep) => {}
             () = stop.stopping() => {}
@@ -49,6 +53,8 @@ struct Sweeper {
     steady: Option<Instant>,
     /// When it last did.
     seen: Instant,
+    /// When lanes were last repaired.
+    repaired: Instant,
 }
 
 // === impl Sweeper ===
@@ -69,12 +75,33 @@ impl Sweeper {
         if over && since.elapsed() >= lease {
             end_leases(shared, by).await?;
         }
+        Ok(())
+    }
+
+    /// What can wait: clears away, and repairs now and then. What fails here is tried again at the next look, and keeps nobody from
+    /// ending leases.
+    async fn tidy_up(&mut self) {
         for _ in 0..ROUNDS {
-            if !clear(shared).await? {
-                break;
+            match clear(&self.shared).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!(error = %causes(&error), "cannot clear deliveries away");
+                    break;
+                }
             }
         }
-        Ok(())
+        if self.repaired.elapsed() < self.shared.config.places.repair {
+            return;
+        }
+        self.repaired = Instant::now();
+        let repaired = self.shared.db.alone(REPAIR, || repair(&self.shared)).await;
+        if let Err(error) = repaired
+            .map_err(Error::from)
+            .and_then(|done| done.unwrap_or(Ok(())))
+        {
+            warn!(error = %causes(&error), "cannot repair lanes");
+        }
     }
 }
 
@@ -101,6 +128,21 @@ async fn clear(shared: &Shared) -> Result<bool, Error> {
     Ok(parked.max(removed) >= u64::from(at_once))
 }
 
+/// Has those looked at who would be forgotten.
+pub(crate) async fn repair(shared: &Shared) -> Result<(), Error> {
+    let latest = shared.latest_look();
+    let write = shared
+        .db
+        .write(move |connection| Box::pin(lane::repair(connection, latest)));
+    let count = write.await?;
+    if count > 0 {
+        debug!(count, "lanes are looked at again");
+        shared.metrics.repaired(count);
+        shared.bell.notify_one();
+    }
+    Ok(())
+}
+
 /// Ends every lease at the start of a process that has the database for itself: no attempt can be alive.
 pub(crate) async fn end_all_leases(shared: &Shared) -> Result<(), Error> {
     if !shared.db.is_embedded() {
@@ -110,10 +152,16 @@ pub(crate) async fn end_all_leases(shared: &Shared) -> Result<(), Error> {
 }
 
 async fn end_leases(shared: &Shared, by: i64) -> Result<(), Error> {
-    let now = shared.db.now_micros();
-    let write = shared
-        .db
-        .write(move |connection| Box::pin(delivery::end_leases(connection, by, now)));
+    let (now, latest) = (shared.db.now_micros(), shared.latest_look());
+    let write = shared.db.write(move |connection| {
+        Box::pin(async move {
+            let count = delivery::end_leases(connection, by, now).await?;
+            if count > 0 {
+                lane::repair(connection, latest).await?;
+            }
+            Ok::<_, Error>(count)
+        })
+    });
     let count = write.await?;
     if count > 0 {
         info!(count, "deliveries left in flight are due again");

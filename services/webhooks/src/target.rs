@@ -8,7 +8,8 @@ use crate::{
     headers::Header,
     secret::{self, opened},
     store::{
-        delivery::{self, Claimed},
+        delivery,
+        due::Claimed,
         endpoint::{self, Row},
     },
 };

@@ -1,11 +1,9 @@
 //! Deliveries that have ended, or will not be attempted: sent again, parked, removed. Times are microseconds UTC.
-//!
-//! What becomes due here has no lane: the repair finds it one, as it does for what an earlier version wrote.
 
 use domain::{AccountId, DeliveryId, EndpointId};
 use sqlx::{AnyConnection, AnyPool};
 
-use super::Bound;
+use super::{Bound, id, lane};
 use crate::{Error, whose::Whose};
 
 /// What is said of a delivery whose endpoint is disabled.
@@ -23,23 +21,23 @@ pub(crate) struct Lost {
     pub(crate) limit: u32,
 }
 
-/// Makes a delivery due again that has ended, with its whole schedule before it; says whether it had.
+/// Makes a delivery due again that has ended, with its whole schedule before it; says whether it had. It counts as a claim, so that an
+/// attempt whose end comes late does not end it.
 pub(crate) async fn replay(
     connection: &mut AnyConnection,
     delivery: DeliveryId,
-    origin: Option<Vec<u8>>,
     now: i64,
 ) -> Result<bool, Error> {
     let done = sqlx::query(
-        "update delivery set state = 'due', attempts = 0, replays = replays + 1, due_at = $2, lease_until = 0,
-             ended_at = null, lane_id = null, origin = coalesce($3, origin)
+        "update delivery set state = 'due', attempts = 0, claims = claims + 1, replays = replays + 1, due_at = $2,
+             lease_until = 0, ended_at = null
          where id = $1 and state in ('delivered', 'dead')",
     )
     .bind(delivery.to_vec())
     .bind(now)
-    .bind(origin)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    lane::wake_those(connection, &[delivery], now).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -50,7 +48,7 @@ pub(crate) async fn recover(
     now: i64,
 ) -> Result<u64, Error> {
     let mut bound = Bound::default();
-    let now = bound.number(now);
+    let at = bound.number(now);
     let mut which = String::new();
     let mut and = |clause: &str, place: String| which += &format!(" and lost.{clause} {place}");
     if let Whose::Owner(account, mode) = lost.whose {
@@ -68,31 +66,20 @@ pub(crate) async fn recover(
     and("created_at <", bound.number(until));
     let limit = bound.number(i64::from(lost.limit));
     let sql = format!(
-        "update delivery set state = 'due', attempts = 0, replays = replays + 1, due_at = {now}, lease_until = 0,
-             ended_at = null, lane_id = null
+        "update delivery set state = 'due', attempts = 0, claims = claims + 1, replays = replays + 1, due_at = {at},
+             lease_until = 0, ended_at = null
          where state = 'dead' and id in (
              select lost.id from delivery lost left join endpoint on endpoint.id = lost.endpoint_id
              where lost.state = 'dead'{which}
                  and (lost.endpoint_id is null or (endpoint.id is not null and endpoint.disabled_at is null))
-             order by lost.id limit {limit})"
+             order by lost.id limit {limit})
+         returning id"
     );
-    Ok(bound.query(sql).execute(connection).await?.rows_affected())
-}
-
-/// Lets what waits for an endpoint share the bound of the origin that it has now.
-pub(crate) async fn moved(
-    connection: &mut AnyConnection,
-    endpoint: EndpointId,
-    origin: Vec<u8>,
-) -> Result<(), Error> {
-    sqlx::query(
-        "update delivery set origin = $2, lane_id = null where endpoint_id = $1 and state = 'due'",
-    )
-    .bind(endpoint.to_vec())
-    .bind(origin)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let rows = bound.query(sql).fetch_all(&mut *connection).await?;
+    let sent = rows.iter().map(|row| id(row, "id"));
+    let sent = sent.collect::<Result<Vec<DeliveryId>, _>>()?;
+    lane::wake_those(connection, &sent, now).await?;
+    Ok(u64::try_from(sent.len()).unwrap_or(u64::MAX))
 }
 
 /// Gives up what waits for endpoints that are disabled, so many at most; says how many. It can be sent again.

@@ -178,6 +178,29 @@ pub(crate) async fn page(
     rows.iter().map(read).collect()
 }
 
+/// Those of an account and mode that are told events of this type and enabled, the oldest first, each with its sealed URL.
+pub(crate) async fn wanting(
+    reader: &AnyPool,
+    (account, mode): (AccountId, Mode),
+    kind: &str,
+) -> Result<Vec<(EndpointId, Vec<u8>)>, Error> {
+    // The list has the word if it is another without it.
+    let rows = sqlx::query(
+        "select id, url from endpoint where account_id = $1 and mode = $2 and disabled_at is null
+             and (events = '' or replace(' ' || events || ' ', ' ' || $3 || ' ', '') <> ' ' || events || ' ')
+         order by id",
+    )
+    .bind(account.to_vec())
+    .bind(mode.as_str())
+    .bind(kind)
+    .fetch_all(reader)
+    .await?;
+    let read = rows
+        .iter()
+        .map(|row| Ok((id(row, "id")?, row.try_get("url")?)));
+    read.collect()
+}
+
 fn read(row: &AnyRow) -> Result<Row, Error> {
     let events: String = row.try_get("events")?;
     let signature: String = row.try_get("signature")?;

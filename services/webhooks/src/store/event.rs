@@ -65,18 +65,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Resul
     })
 }
 
-/// Reads what an attempt needs. Deliveries refer to events, so it is there.
-pub(crate) async fn to_send(
-    connection: &mut AnyConnection,
-    event: EventId,
-) -> Result<ToSend, Error> {
-    let row = sqlx::query("select account_id, mode, payload, trace from event where id = $1")
-        .bind(event.to_vec())
-        .fetch_one(connection)
-        .await?;
-    read(&row, event)
-}
-
+/// Reads what an attempt needs.
 pub(super) fn read(row: &AnyRow, event: EventId) -> Result<ToSend, Error> {
     Ok(ToSend {
         id: event,

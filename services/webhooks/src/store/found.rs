@@ -9,7 +9,7 @@ use crate::{Error, whose::Whose};
 /// Every column of a delivery that is shown.
 macro_rules! columns {
     () => {
-        "delivery.id, delivery.event_id, delivery.account_id, delivery.mode, event.type, event.task_id, delivery.endpoint_id,
+        "delivery.id, delivery.event_id, event.account_id, event.mode, event.type, event.task_id, delivery.endpoint_id,
          delivery.state, delivery.attempts, delivery.replays, delivery.last_status, delivery.last_error, delivery.created_at,
          delivery.due_at, delivery.ended_at"
     };

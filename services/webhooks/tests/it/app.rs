@@ -4,12 +4,12 @@ use std::{path::Path, time::Duration};
 
 use chassis::{Tasks, config::Settings, mint, rpc, secrets::Secrets};
 use db::{Db, Engine};
-use domain::{AccountId, EventId};
+use domain::{AccountId, EndpointId, EventId};
 use prometheus_client::registry::Registry;
 use proto::{
     common::v1::{Context, Mode},
     webhooks::v1::{
-        GetSecretRequest, PublishRequest, manage_client::ManageClient,
+        CreateEndpointRequest, GetSecretRequest, PublishRequest, manage_client::ManageClient,
         webhooks_client::WebhooksClient,
     },
 };
@@ -31,7 +31,7 @@ pub(crate) const FAST: &str = "schedule = ['0s', '20ms', '40ms', '60ms', '80ms']
 /// What outlives a process.
 pub(crate) struct Home {
     pub(crate) database: Database,
-    secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 /// One life of the service.
@@ -108,11 +108,23 @@ impl Home {
     }
 }
 
+/// Everything a test's endpoints may be at.
+pub(crate) const LOOPBACK: &str = "127.0.0.0/8";
+
 /// An app that may call loopback, and its home.
 pub(crate) async fn start(engine: Engine, webhooks: &str) -> (Home, App) {
     let home = Home::new(engine).await;
-    let app = home.start(webhooks, "127.0.0.1/32").await;
+    let app = home.start(webhooks, LOOPBACK).await;
     (home, app)
+}
+
+/// Three apps of one home that may call loopback.
+pub(crate) async fn three(home: &Home, webhooks: &str) -> [App; 3] {
+    [
+        home.start(webhooks, LOOPBACK).await,
+        home.start(webhooks, LOOPBACK).await,
+        home.start(webhooks, LOOPBACK).await,
+    ]
 }
 
 // === impl App ===
@@ -154,6 +166,43 @@ impl App {
             payload: event.payload.clone().into(),
         };
         self.client.clone().publish(request).await.map(drop)
+    }
+
+    /// Registers a URL for all events of the account's test mode.
+    pub(crate) async fn register(&self, account: AccountId, url: &str) -> EndpointId {
+        let context = Context {
+            account_id: account.to_vec().into(),
+            mode: Mode::Test.into(),
+            ..Context::default()
+        };
+        let request = CreateEndpointRequest {
+            context: Some(context),
+            url: url.to_owned(),
+            ..CreateEndpointRequest::default()
+        };
+        let made = self.manage.clone().create_endpoint(request).await.unwrap();
+        let made = made.into_inner().endpoint.unwrap();
+        EndpointId::from_slice(&made.endpoint_id).unwrap()
+    }
+
+    /// Changes rows behind the service's back.
+    pub(crate) async fn change(&self, sql: &'static str) {
+        let changed: Result<(), webhooks::Error> = self
+            .db
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(sql).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await;
+        changed.unwrap();
+    }
+
+    /// Asks the database for a number.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let asked = sqlx::query_scalar(sql).fetch_one(self.db.reader());
+        asked.await.unwrap()
     }
 
     /// Publishes an event of no task to whatever endpoints the account has.

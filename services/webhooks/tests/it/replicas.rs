@@ -7,20 +7,10 @@ use futures::future::join_all;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    app::{App, FAST, Home, event, until},
+    app::{FAST, Home, event, three, until},
     database::Database,
     sink::{Reply, Sink},
 };
-
-const ALLOW: &str = "127.0.0.1/32";
-
-async fn three(home: &Home, settings: &str) -> [App; 3] {
-    [
-        home.start(settings, ALLOW).await,
-        home.start(settings, ALLOW).await,
-        home.start(settings, ALLOW).await,
-    ]
-}
 
 fn ids(sinks: &[Sink]) -> Vec<http::HeaderValue> {
     let seen = sinks.iter().flat_map(Sink::seen);

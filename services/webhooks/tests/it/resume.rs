@@ -84,15 +84,82 @@ fn a_killed_process_goes_on_where_it_was(engine: Engine) {
     });
 }
 
+#[test]
+fn a_service_that_is_killed_again_and_again_loses_nothing_in_a_file() {
+    killed_again_and_again(Engine::Sqlite);
+}
+
+#[test]
+fn a_service_that_is_killed_again_and_again_loses_nothing_on_a_server() {
+    killed_again_and_again(Engine::Postgres);
+}
+
+fn killed_again_and_again(engine: Engine) {
+    const LIVES: usize = 6;
+    const EVENTS: usize = 40;
+    let outside = Runtime::new().unwrap();
+    let home = outside.block_on(Home::new(engine));
+    let mut sinks = Vec::new();
+    for _ in 0..4 {
+        sinks.push(outside.block_on(Sink::start(|before| {
+            // Now and then it fails, or hangs until the process is dead.
+            match before % 7 {
+                3 => Reply::Status(500),
+                5 => Reply::Hang,
+                _ => Reply::Status(200),
+            }
+        })));
+    }
+    let settings = format!("{FAST}\ntimeout = '1s'\nlease = '2s'");
+    let settings = settings.replace(
+        "'80ms'",
+        "'80ms', '100ms', '100ms', '100ms', '100ms', '100ms'",
+    );
+    let seen = || -> usize { sinks.iter().map(|sink| sink.seen().len()).sum() };
+    let mut events = Vec::new();
+    for _ in 0..LIVES {
+        let before = seen();
+        let life = Runtime::new().unwrap();
+        life.block_on(async {
+            let app = home.start(&settings, ALLOW).await;
+            for n in 0..EVENTS {
+                events.push(app.publish(&sinks[n % 4].url("/"), "{}").await.event);
+            }
+            // In the middle of it.
+            until("some attempts", async || {
+                (seen() > before + EVENTS / 2).then_some(())
+            })
+            .await;
+        });
+        life.shutdown_background();
+    }
+    outside.block_on(async {
+        let app = home.start(&settings, ALLOW).await;
+        for event in &events {
+            app.reaches(*event, "delivered").await;
+        }
+    });
+    let told: std::collections::HashSet<_> = sinks
+        .iter()
+        .flat_map(Sink::seen)
+        .map(|seen| seen.headers["webhook-id"].to_str().unwrap().to_owned())
+        .collect();
+    let lost: Vec<_> = events
+        .iter()
+        .filter(|event| !told.contains(&event.to_string()))
+        .collect();
+    assert_eq!(lost, Vec::<&domain::EventId>::new());
+}
+
 async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id(engine: Engine) {
     let sink = Sink::start(|before| match before {
         0 => Reply::Hang,
         _ => Reply::Status(200),
     })
     .await;
-    let begun = Instant::now();
     let settings = format!("{FAST}\ntimeout = '1s'\nlease = '3s'");
     let (_home, app) = start(engine, &settings).await;
+    let begun = Instant::now();
     // A process that has just started leaves those who live as long to record what they have in hand.
     until("the sweep begins", async || {
         (begun.elapsed() > Duration::from_secs(4)).then_some(())
@@ -101,17 +168,8 @@ async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id(engine: E
     let event = app.publish(&sink.url("/"), "{}").await;
     sink.saw(1).await;
     // As if the process that holds the lease had died some minutes ago.
-    let aged: Result<(), webhooks::Error> = app
-        .db
-        .write(|connection| {
-            Box::pin(async move {
-                let sql = "update delivery set lease_until = 1 where state = 'inflight'";
-                sqlx::query(sql).execute(connection).await?;
-                Ok(())
-            })
-        })
+    app.change("update delivery set lease_until = 1 where state = 'inflight'")
         .await;
-    aged.unwrap();
     app.reaches(event.event, "delivered").await;
     let seen = sink.seen();
     assert_eq!(seen.len(), 2);

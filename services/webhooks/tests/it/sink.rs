@@ -49,7 +49,7 @@ pub(crate) enum Reply {
     Hang,
 }
 
-type Script = dyn Fn(usize) -> Reply + Send + Sync;
+type Script = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
 
 /// The endpoint.
 #[derive(Clone)]
@@ -64,11 +64,26 @@ pub(crate) struct Sink {
 impl Sink {
     /// Starts an endpoint whose answer depends on how many requests came before.
     pub(crate) async fn start(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(
+            "127.0.0.1:0",
+            Arc::new(move |before, _: &Seen| script(before)),
+        )
+        .await
+    }
+
+    /// Starts endpoints at every loopback address ([`Sink::url_at`]): as many origins. The answer depends on what is asked.
+    pub(crate) async fn everywhere(
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::on("0.0.0.0:0", Arc::new(move |_, seen: &Seen| script(seen))).await
+    }
+
+    async fn on(address: &str, script: Arc<Script>) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let sink = Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
-            script: Arc::new(script),
+            script,
         };
         let router = Router::new().fallback(receive).with_state(sink.clone());
         Tasks::default().spawn_detached(Span::none(), async move {
@@ -79,6 +94,12 @@ impl Sink {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// A URL at the origin of this number, one of those that [`Sink::everywhere`] serves.
+    pub(crate) fn url_at(&self, origin: u16, path: &str) -> String {
+        let [high, low] = origin.to_be_bytes();
+        format!("http://127.1.{high}.{low}:{}{path}", self.address.port())
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -97,17 +118,18 @@ impl Sink {
 async fn receive(State(sink): State<Sink>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let one = Seen {
+        path: head.uri.to_string(),
+        headers: head.headers,
+        body,
+        at: Instant::now(),
+    };
     let before = {
         let mut seen = sink.seen.lock().unwrap();
-        seen.push(Seen {
-            path: head.uri.to_string(),
-            headers: head.headers,
-            body,
-            at: Instant::now(),
-        });
+        seen.push(one.clone());
         seen.len() - 1
     };
-    let answer = match (sink.script)(before) {
+    let answer = match (sink.script)(before, &one) {
         Reply::Status(status) => Response::builder().status(status),
         Reply::With(status, name, value) => Response::builder().status(status).header(name, value),
         Reply::Once(told, status) => {
