@@ -90,9 +90,9 @@ async fn a_lease_that_runs_out_brings_another_attempt_with_the_same_id(engine: E
         _ => Reply::Status(200),
     })
     .await;
-    let begun = Instant::now();
     let settings = format!("{FAST}\ntimeout = '1s'\nlease = '3s'");
     let (_home, app) = start(engine, &settings).await;
+    let begun = Instant::now();
     // A process that has just started leaves those who live as long to record what they have in hand.
     until("the sweep begins", async || {
         (begun.elapsed() > Duration::from_secs(4)).then_some(())
