@@ -20,6 +20,82 @@ fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
     value[name].as_str().with_context(|| format!("no {name}"))
 }
 
+/// An endpoint, and what it missed.
+struct There {
+    api: Api,
+    sink: Sink,
+    made: Value,
+    delivery: String,
+}
+
+impl There {
+    fn paths(&self) -> Result<(String, String)> {
+        let endpoint = format!("/webhooks/endpoints/{}", text(&self.made, "endpoint_id")?);
+        Ok((endpoint, format!("/webhooks/deliveries/{}", self.delivery)))
+    }
+
+    /// Lets it go on, and sends it what it missed, and that again by two secrets.
+    async fn go_on(&self) -> Result<()> {
+        let Self {
+            api,
+            sink,
+            made,
+            delivery,
+        } = self;
+        let (endpoint, path) = self.paths()?;
+        let replay = format!("{path}/replay");
+        sink.answer(Answer::Status(200));
+        let change = json!({ "disabled": false }).to_string();
+        let shown = api
+            .send(Method::PATCH, &endpoint, &[], change)
+            .await?
+            .data(200)?;
+        assert_eq!(shown["disabled"], false);
+        let since = json!({ "since": "2020-01-31T12:00:00Z" });
+        let recovered = api
+            .post(&format!("{endpoint}/recover"), &since)
+            .await?
+            .data(202)?;
+        assert_eq!(recovered, json!({ "recovered": 1, "more": false }));
+        let story = reaches(api, delivery, "delivered").await?;
+        assert_eq!(story["replays"], 1);
+        let received = sink.wait_for(2).await?;
+        let (first, again) = (&received[0], &received[1]);
+        assert_eq!(first.header("webhook-id"), again.header("webhook-id"));
+        assert_eq!(first.body, again.body);
+        assert_eq!(again.header("x-tenant"), "seven");
+
+        let rotated = api.post(
+            &format!("{endpoint}/rotate-secret"),
+            &json!({ "overlap": "1h" }),
+        );
+        let rotated = rotated.await?.data(200)?;
+        api.post(&replay, &json!({})).await?.data(202)?;
+        let last = sink.wait_for(3).await?.pop().context("nothing")?;
+        for secret in [text(made, "secret")?, text(&rotated, "secret")?] {
+            Webhook::new(secret)?.verify(&last.body, &last.headers)?;
+        }
+        reaches(api, delivery, "delivered").await?;
+        let id = text(made, "endpoint_id")?;
+        let path =
+            format!("/webhooks/deliveries?endpoint_id={id}&state=delivered&type=balance.low");
+        let listed = api.get(&path).await?.data(200)?;
+        assert_eq!(listed["items"][0]["delivery_id"], delivery.as_str());
+        Ok(())
+    }
+
+    /// What is another account's is not there.
+    async fn is_nobody_elses(&self, stranger: &Api) -> Result<()> {
+        let (endpoint, delivery) = self.paths()?;
+        for path in [&endpoint, &delivery] {
+            stranger.get(path).await?.error(404, "not_found")?;
+        }
+        let replay = stranger.post(&format!("{delivery}/replay"), &json!({}));
+        replay.await?.error(404, "not_found")?;
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn what_an_endpoint_missed_while_it_was_gone_is_sent_again() -> Result<()> {
     let aio = Aio::start().await?;
@@ -63,50 +139,14 @@ async fn what_an_endpoint_missed_while_it_was_gone_is_sent_again() -> Result<()>
         .await?
         .error(409, "endpoint_unavailable")?;
 
-    sink.answer(Answer::Status(200));
-    let change = json!({ "disabled": false }).to_string();
-    let shown = api
-        .send(Method::PATCH, &endpoint, &[], change)
-        .await?
-        .data(200)?;
-    assert_eq!(shown["disabled"], false);
-    let since = json!({ "since": "2020-01-31T12:00:00Z" });
-    let recovered = api
-        .post(&format!("{endpoint}/recover"), &since)
-        .await?
-        .data(202)?;
-    assert_eq!(recovered, json!({ "recovered": 1, "more": false }));
-    let story = reaches(&api, &delivery, "delivered").await?;
-    assert_eq!(story["replays"], 1);
-    let received = sink.wait_for(2).await?;
-    let (first, again) = (&received[0], &received[1]);
-    assert_eq!(first.header("webhook-id"), again.header("webhook-id"));
-    assert_eq!(first.body, again.body);
-    assert_eq!(again.header("x-tenant"), "seven");
-
-    let rotated = api.post(
-        &format!("{endpoint}/rotate-secret"),
-        &json!({ "overlap": "1h" }),
-    );
-    let rotated = rotated.await?.data(200)?;
-    api.post(&replay, &json!({})).await?.data(202)?;
-    let last = sink.wait_for(3).await?.pop().context("nothing")?;
-    for secret in [text(&made, "secret")?, text(&rotated, "secret")?] {
-        Webhook::new(secret)?.verify(&last.body, &last.headers)?;
-    }
-    let path = format!("/webhooks/deliveries?endpoint_id={id}&state=delivered&type=balance.low");
-    let listed = api.get(&path).await?.data(200)?;
-    assert_eq!(listed["items"][0]["delivery_id"], delivery.as_str());
-
-    // What is another account's is not there.
-    let stranger = aio.account(1).await?.api;
-    for path in [endpoint.clone(), format!("/webhooks/deliveries/{delivery}")] {
-        stranger.get(&path).await?.error(404, "not_found")?;
-    }
-    stranger
-        .post(&replay, &json!({}))
-        .await?
-        .error(404, "not_found")?;
+    let there = There {
+        api,
+        sink,
+        made,
+        delivery,
+    };
+    there.go_on().await?;
+    there.is_nobody_elses(&aio.account(1).await?.api).await?;
     aio.finish().await
 }
 

@@ -109,16 +109,10 @@ async fn no_header_of_ours_can_be_said_by_a_customer(engine: Engine) {
     }
 }
 
-async fn each_field_is_changed_alone(engine: Engine) {
-    let (_home, app) = start(engine, FAST).await;
-    let owner = Owner::new(&app);
-    let made = owner
-        .register("https://127.0.0.1/a", &["balance.low"])
-        .await;
-    let before = owner.get(&id(&made)).await.unwrap();
-    assert_eq!(Some(&before), made.endpoint.as_ref());
+/// One change of each field, and back.
+fn changes() -> [UpdateEndpointRequest; 9] {
     let none = UpdateEndpointRequest::default;
-    let changes = [
+    [
         UpdateEndpointRequest {
             url: Some("https://127.0.0.1/b".to_owned()),
             ..none()
@@ -152,8 +146,19 @@ async fn each_field_is_changed_alone(engine: Engine) {
             ..none()
         },
         none(),
-    ];
-    for change in changes {
+    ]
+}
+
+async fn each_field_is_changed_alone(engine: Engine) {
+    let (_home, app) = start(engine, FAST).await;
+    let owner = Owner::new(&app);
+    let made = owner
+        .register("https://127.0.0.1/a", &["balance.low"])
+        .await;
+    let before = owner.get(&id(&made)).await.unwrap();
+    assert_eq!(Some(&before), made.endpoint.as_ref());
+    let none = UpdateEndpointRequest::default;
+    for change in changes() {
         owner.update(&id(&made), change).await.unwrap();
     }
     let after = owner.get(&id(&made)).await.unwrap();

@@ -30,6 +30,43 @@ fn let_go_on() -> UpdateEndpointRequest {
     }
 }
 
+/// Checks that a disabled endpoint is sent nothing, new or again.
+async fn is_sent_nothing(owner: &Owner<'_>, endpoint: &[u8], parked: &[u8]) {
+    // Nothing new is made for it, and nothing is sent again.
+    let nobody = owner.tell().await;
+    assert!(owner.of(nobody).await.is_empty());
+    let refused = [
+        owner.replay(parked).await.err(),
+        owner.test(endpoint, "").await.err(),
+        owner
+            .recover(RecoverRequest {
+                endpoint_id: endpoint.to_vec().into(),
+                ..RecoverRequest::default()
+            })
+            .await
+            .err(),
+    ];
+    for fault in refused {
+        assert_eq!(fault.unwrap().code, code::ENDPOINT_UNAVAILABLE);
+    }
+    assert_eq!(
+        owner.recover(RecoverRequest::default()).await.unwrap(),
+        (0, false)
+    );
+}
+
+/// Checks that another endpoint was told that this one is gone.
+async fn is_told(other: &Sink, secret: &str, gone: &[u8]) {
+    let told = other.saw(1).await.pop().unwrap();
+    assert!(verifies(secret, &told));
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(told["type"], "webhook.disabled");
+    assert_eq!(told["data"]["reason"], "gone");
+    assert_eq!(told["data"]["last_status"], 410);
+    let named = domain::EndpointId::from_slice(gone).unwrap().to_string();
+    assert_eq!(told["data"]["endpoint_id"], named);
+}
+
 async fn an_endpoint_that_is_gone_is_disabled_and_what_waits_is_parked(engine: Engine) {
     let sink = Sink::start(|before| match before {
         0 => Reply::Status(500),
@@ -55,38 +92,8 @@ async fn an_endpoint_that_is_gone_is_disabled_and_what_waits_is_parked(engine: E
     assert_eq!(endpoint.disabled_reason, "gone");
     assert!(endpoint.disabled_at > 0);
 
-    let told = other.saw(1).await.pop().unwrap();
-    assert!(verifies(&watching.secret, &told));
-    let told: Value = serde_json::from_slice(&told.body).unwrap();
-    assert_eq!(told["type"], "webhook.disabled");
-    assert_eq!(told["data"]["reason"], "gone");
-    assert_eq!(told["data"]["last_status"], 410);
-    let named = domain::EndpointId::from_slice(&id(&made))
-        .unwrap()
-        .to_string();
-    assert_eq!(told["data"]["endpoint_id"], named);
-
-    // Nothing new is made for it, and nothing is sent again.
-    let nobody = owner.tell().await;
-    assert!(owner.of(nobody).await.is_empty());
-    let refused = [
-        owner.replay(&parked.delivery_id).await.err(),
-        owner.test(&id(&made), "").await.err(),
-        owner
-            .recover(RecoverRequest {
-                endpoint_id: id(&made).into(),
-                ..RecoverRequest::default()
-            })
-            .await
-            .err(),
-    ];
-    for fault in refused {
-        assert_eq!(fault.unwrap().code, code::ENDPOINT_UNAVAILABLE);
-    }
-    assert_eq!(
-        owner.recover(RecoverRequest::default()).await.unwrap(),
-        (0, false)
-    );
+    is_told(&other, &watching.secret, &id(&made)).await;
+    is_sent_nothing(&owner, &id(&made), &parked.delivery_id).await;
     assert_eq!(sink.seen().len(), 2);
 
     let endpoint = owner.update(&id(&made), let_go_on()).await.unwrap();

@@ -6,12 +6,13 @@ use std::sync::{
 };
 
 use db::Engine;
-use domain::{TaskId, ids};
+use domain::{EventId, TaskId, ids};
 use proto::{
     code,
     common::v1::Mode,
     webhooks::v1::{
-        CreateEndpointRequest, FindDeliveriesRequest, Header, PublishRequest, RecoverRequest,
+        CreateEndpointRequest, FindDeliveriesRequest, FoundDelivery, Header, PublishRequest,
+        RecoverRequest,
     },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
@@ -39,8 +40,11 @@ on_both_engines!(
 const ONCE: &str =
     "schedule = ['0s', '1h']\npoll = '5ms'\nsweep = '20ms'\njitter_percent = 0\ntimeout = '300ms'";
 
-async fn each_attempt_is_told_with_what_was_answered(engine: Engine) {
-    let answers = [
+/// What an endpoint answers; and then how the delivery stands, the status, the error, and what is kept of the answer.
+type Answered = (Reply, &'static str, u32, &'static str, &'static str);
+
+fn answers() -> [Answered; 11] {
+    [
         (Reply::Body(200, "thanks"), "delivered", 200, "", "thanks"),
         (Reply::Status(201), "delivered", 201, "", ""),
         (Reply::Status(204), "delivered", 204, "", ""),
@@ -70,9 +74,12 @@ async fn each_attempt_is_told_with_what_was_answered(engine: Engine) {
         (Reply::Status(502), "due", 502, "answered 502", ""),
         (Reply::Status(504), "due", 504, "answered 504", ""),
         (Reply::Hang, "due", 0, "no complete answer in time", ""),
-    ];
+    ]
+}
+
+async fn each_attempt_is_told_with_what_was_answered(engine: Engine) {
     let (_home, app) = start(engine, ONCE).await;
-    for (reply, state, status, error, response) in answers {
+    for (reply, state, status, error, response) in answers() {
         let told = reply.clone();
         let sink = Sink::start(move |_| told.clone()).await;
         let owner = Owner::new(&app);
@@ -264,6 +271,76 @@ async fn those_given_up_are_recovered_a_bounded_number_at_a_time(engine: Engine)
     }
 }
 
+/// Filters, and the events that they find.
+fn filters(
+    owner: &Owner<'_>,
+    (task, endpoint): (TaskId, Vec<u8>),
+    newest: &FoundDelivery,
+    [low, done, gone]: [EventId; 3],
+) -> Vec<(FindDeliveriesRequest, Vec<EventId>)> {
+    let none = FindDeliveriesRequest::default;
+    vec![
+        (none(), vec![low, done, gone]),
+        (
+            FindDeliveriesRequest {
+                task_id: task.to_vec().into(),
+                ..none()
+            },
+            vec![done, gone],
+        ),
+        (
+            FindDeliveriesRequest {
+                endpoint_id: endpoint.clone().into(),
+                ..none()
+            },
+            vec![low],
+        ),
+        (
+            FindDeliveriesRequest {
+                state: "dead".to_owned(),
+                ..none()
+            },
+            vec![gone],
+        ),
+        (
+            FindDeliveriesRequest {
+                r#type: "task.completed".to_owned(),
+                ..none()
+            },
+            vec![done],
+        ),
+        (
+            FindDeliveriesRequest {
+                since: newest.created_at,
+                ..none()
+            },
+            vec![low],
+        ),
+        (
+            FindDeliveriesRequest {
+                until: newest.created_at,
+                ..none()
+            },
+            vec![done, gone],
+        ),
+        (
+            FindDeliveriesRequest {
+                before: newest.delivery_id.clone(),
+                ..none()
+            },
+            vec![done, gone],
+        ),
+        (
+            FindDeliveriesRequest {
+                account_id: owner.account.to_vec().into(),
+                state: "due".to_owned(),
+                ..none()
+            },
+            vec![],
+        ),
+    ]
+}
+
 async fn deliveries_are_found_by_what_they_are(engine: Engine) {
     let good = Sink::start(|_| Reply::Status(200)).await;
     let bad = Sink::start(|_| Reply::Status(410)).await;
@@ -271,7 +348,7 @@ async fn deliveries_are_found_by_what_they_are(engine: Engine) {
     let owner = Owner::new(&app);
     let task: TaskId = chassis::mint::<ids::Task>();
     let publish = async |kind: &str, url: String| {
-        let event: domain::EventId = chassis::mint();
+        let event: EventId = chassis::mint();
         let request = PublishRequest {
             event_id: event.to_vec().into(),
             account_id: owner.account.to_vec().into(),
@@ -295,67 +372,7 @@ async fn deliveries_are_found_by_what_they_are(engine: Engine) {
         .await
         .delivery
         .unwrap();
-    let none = FindDeliveriesRequest::default;
-    for (filter, expected) in [
-        (none(), vec![low, done, gone]),
-        (
-            FindDeliveriesRequest {
-                task_id: task.to_vec().into(),
-                ..none()
-            },
-            vec![done, gone],
-        ),
-        (
-            FindDeliveriesRequest {
-                endpoint_id: id(&made).into(),
-                ..none()
-            },
-            vec![low],
-        ),
-        (
-            FindDeliveriesRequest {
-                state: "dead".to_owned(),
-                ..none()
-            },
-            vec![gone],
-        ),
-        (
-            FindDeliveriesRequest {
-                r#type: "task.completed".to_owned(),
-                ..none()
-            },
-            vec![done],
-        ),
-        (
-            FindDeliveriesRequest {
-                since: low_found.created_at,
-                ..none()
-            },
-            vec![low],
-        ),
-        (
-            FindDeliveriesRequest {
-                until: low_found.created_at,
-                ..none()
-            },
-            vec![done, gone],
-        ),
-        (
-            FindDeliveriesRequest {
-                before: low_found.delivery_id.clone(),
-                ..none()
-            },
-            vec![done, gone],
-        ),
-        (
-            FindDeliveriesRequest {
-                account_id: owner.account.to_vec().into(),
-                state: "due".to_owned(),
-                ..none()
-            },
-            vec![],
-        ),
-    ] {
+    for (filter, expected) in filters(&owner, (task, id(&made)), &low_found, [low, done, gone]) {
         let found = owner.find(filter.clone()).await;
         let events: Vec<Vec<u8>> = found.iter().map(|one| one.event_id.to_vec()).collect();
         let expected: Vec<Vec<u8>> = expected.iter().map(|event| event.to_vec()).collect();
