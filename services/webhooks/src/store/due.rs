@@ -203,10 +203,12 @@ async fn look(
             Ok(read)
         }
         Engine::Postgres => {
-            // Who is locked is being added to or told of an end, and rung for when that is committed.
+            // In the order in which everybody locks lanes. Whoever is faster is done when it commits; a lane that is always being added to
+            // has its turn like others.
             let locked = sqlx::query(
-                "select id from lane where slow = $2 and busy = $3 and next_at <= $1
-                 order by next_at, id limit $4 for update skip locked",
+                "select id from lane where id in (
+                     select id from lane where slow = $2 and busy = $3 and next_at <= $1 order by next_at, id limit $4)
+                 order by id for update",
             )
             .bind(now)
             .bind(slow)
