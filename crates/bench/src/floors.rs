@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 43] = [
+const FLOORS: [Floor; 48] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -83,6 +83,31 @@ const FLOORS: [Floor; 43] = [
         2_000.0,
     ),
     Floor::new("media_split", "errors", Better::Less, 0.0, 0.0),
+    Floor::new(
+        "webhooks",
+        "first_attempts_per_s",
+        Better::More,
+        1_000.0,
+        500.0,
+    ),
+    // From on disk to told, at half of that rate.
+    Floor::new(
+        "webhooks",
+        "first_attempt_p99_ms",
+        Better::Less,
+        1_000.0,
+        2_000.0,
+    ),
+    // The same while three of ten origins hang: what is promised, and the floor is no lower.
+    Floor::new(
+        "webhooks",
+        "hanging_p99_ms",
+        Better::Less,
+        10_000.0,
+        10_000.0,
+    ),
+    Floor::new("webhooks", "lost", Better::Less, 0.0, 0.0),
+    Floor::new("webhooks", "told_again", Better::Less, 0.0, 0.0),
     Floor::new("polls", "requests_per_s", Better::More, 20_000.0, 10_000.0),
     Floor::new("polls", "errors", Better::Less, 0.0, 0.0),
     // Each is answered although nobody is there who could ask a database about it.

@@ -9,6 +9,7 @@ use crate::{
     progress,
 };
 use anyhow::{Context, bail, ensure};
+use chassis::config::Settings;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -36,6 +37,14 @@ pub(crate) struct House {
     pub(crate) key: String,
     /// Where customers reach it.
     pub(crate) address: SocketAddr,
+    _site: Site,
+}
+
+/// `aio webhooks` alone, and what it stands on. Dropping it ends them and removes their data.
+pub(crate) struct Dispatcher {
+    role: Role,
+    postgres: Postgres,
+    _redis: Redis,
     _site: Site,
 }
 
@@ -139,6 +148,46 @@ impl House {
     }
 }
 
+// === impl Dispatcher ===
+
+impl Dispatcher {
+    /// Starts it. It may tell whoever is at a loopback address.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        progress("webhooks: starting PostgreSQL and aio webhooks");
+        let (postgres, redis) = (Postgres::start().await?, Redis::start().await?);
+        // Nobody calls a provider.
+        let mut site = Site::new(([127, 0, 0, 1], 9).into(), &redis)?;
+        site.tell("AIO_EGRESS__ALLOW", "127.0.0.0/8".to_owned());
+        site.migrate(&postgres).await?;
+        let database = ("AIO_DATABASE__URL", postgres.url("aio_webhooks")?);
+        let role = site.start("webhooks", &[database]).await?;
+        Ok(Self {
+            role,
+            postgres,
+            _redis: redis,
+            _site: site,
+        })
+    }
+
+    /// How those reach it who tell it events.
+    pub(crate) fn peers(&self) -> Settings {
+        let text = format!(
+            "[peers]\nwebhooks = 'http://{}'\n[peers.tokens]\nmedia = '{}'",
+            self.role.address,
+            token("media")
+        );
+        Settings::from_toml(&text)
+    }
+
+    pub(crate) fn role(&self) -> Watched {
+        Watched::new(self.role.name, self.role.process.pid())
+    }
+
+    pub(crate) fn engine(&self) -> &Watched {
+        &self.postgres.process
+    }
+}
+
 // === impl Site ===
 
 impl Site {
@@ -152,7 +201,7 @@ impl Site {
         }
         for role in ROLES {
             let name = format!("AIO_PEERS__TOKENS__{}", role.to_uppercase());
-            site.tell(&name, format!("token-of-{role}-that-everybody-knows"));
+            site.tell(&name, token(role));
         }
         for (name, value) in [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -225,6 +274,11 @@ impl Site {
         let read = |stream| fs::read_to_string(self.file(name, stream)).unwrap_or_default();
         format!("aio {name} said:\n{}{}", read("stdout"), read("stderr"))
     }
+}
+
+/// What a role shows when it calls.
+fn token(role: &str) -> String {
+    format!("token-of-{role}-that-everybody-knows")
 }
 
 /// The address in the line with which a role says that it serves.

@@ -19,6 +19,7 @@ mod figures;
 mod floors;
 mod gateway;
 mod hanging;
+mod hooks;
 mod house;
 mod ledger;
 mod load;
@@ -35,6 +36,7 @@ mod serve;
 mod split;
 mod studio;
 mod usage;
+mod webhooks;
 mod window;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -81,6 +83,8 @@ enum Name {
     Split,
     /// Tasks from submit to webhook, through `aio up` and through roles.
     Media,
+    /// Events from publish to their first attempt, and the same while endpoints hang.
+    Webhooks,
     /// Looks at a task, and the same while media is away.
     Polls,
     /// What a hundred thousand open tasks cost.
@@ -161,14 +165,7 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     if wanted(Name::Split) {
         report.add("split", split::split(length).await?);
     }
-    if wanted(Name::Media) {
-        report.add("media", media::in_one(length).await?);
-        report.add("media_split", media::split(length).await?);
-    }
-    if wanted(Name::Polls) {
-        report.add("polls", polls::in_one(length).await?);
-        report.add("polls_split", polls::split(length).await?);
-    }
+    tasks(length, wanted, &mut report).await?;
     if wanted(Name::Open) {
         report.add("open", open::open(length).await?);
     }
@@ -180,6 +177,26 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
         report.add("usage", usage::usage(length).await?);
     }
     Ok(report)
+}
+
+/// Runs those about tasks and what is told of them.
+async fn tasks(
+    length: Length,
+    wanted: impl Fn(Name) -> bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    if wanted(Name::Media) {
+        report.add("media", media::in_one(length).await?);
+        report.add("media_split", media::split(length).await?);
+    }
+    if wanted(Name::Webhooks) {
+        report.add("webhooks", webhooks::webhooks(length).await?);
+    }
+    if wanted(Name::Polls) {
+        report.add("polls", polls::in_one(length).await?);
+        report.add("polls_split", polls::split(length).await?);
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -133,7 +133,7 @@ impl Worker {
             self.start(claimed, begun, self.places.known_slow());
         }
         Ok(match taken.looked {
-            // Others are at all that is due, and ring for it.
+            // Another process was faster.
             0 => Found::Nothing(config.poll),
             _ => Found::Something,
         })

@@ -15,9 +15,6 @@ use crate::{
 /// Which part of the room is kept for lanes that have something in flight already: an eighth.
 const SECOND_TURNS: usize = 8;
 
-/// How long a lane has been due, in microseconds, before it is waited for if somebody else has it.
-const OVERDUE: i64 = 20_000;
-
 /// What a lane looks like; what follows says which lanes.
 macro_rules! lanes {
     ($which:literal) => {
@@ -110,7 +107,6 @@ pub(crate) async fn soonest(reader: &AnyPool, room: Room) -> Result<Option<i64>,
 pub(crate) async fn take(connection: &mut AnyConnection, ask: Ask) -> Result<Taken, Error> {
     let now = ask.lease.now;
     alone(connection).await?;
-    wait_for_the_first(connection, ask).await?;
     let (mut lanes, mut after) = (Vec::new(), Vec::new());
     for (slow, most) in [(0, ask.room.fast), (1, ask.room.slow)] {
         if most > 0 {
@@ -171,31 +167,6 @@ async fn alone(connection: &mut AnyConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits for the lane that has been due longest, if somebody writes to it whenever it is looked at: whoever is looked at only when nobody
-/// has it would never be. Nothing is held yet that others could wait for.
-async fn wait_for_the_first(connection: &mut AnyConnection, ask: Ask) -> Result<(), Error> {
-    if Engine::of(connection) == Engine::Sqlite {
-        return Ok(());
-    }
-    let overdue = ask.lease.now.saturating_sub(OVERDUE);
-    for (slow, room) in [(0_i64, ask.room.fast), (1, ask.room.slow)] {
-        for busy in [0_i64, 1] {
-            if room > 0 {
-                sqlx::query(
-                    "select next_at from lane where slow = $1 and busy = $2 and next_at <= $3
-                     order by next_at, id limit 1 for update",
-                )
-                .bind(slow)
-                .bind(busy)
-                .bind(overdue)
-                .fetch_all(&mut *connection)
-                .await?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The first `most` lanes that are due, of those that are slow or not and busy or not, with what is due of each.
 async fn look(
     connection: &mut AnyConnection,
@@ -225,10 +196,12 @@ async fn look(
             Ok(read)
         }
         Engine::Postgres => {
-            // Who is locked is being added to or told of an end, and rung for when that is committed.
+            // In the order in which everybody locks lanes. Whoever is faster is done when it commits; a lane that is always being added to
+            // has its turn like others.
             let locked = sqlx::query(
-                "select id from lane where slow = $2 and busy = $3 and next_at <= $1
-                 order by next_at, id limit $4 for update skip locked",
+                "select id from lane where id in (
+                     select id from lane where slow = $2 and busy = $3 and next_at <= $1 order by next_at, id limit $4)
+                 order by id for update",
             )
             .bind(now)
             .bind(slow)

@@ -20,6 +20,7 @@ on_both_engines!(
     an_attempt_that_takes_long_gives_its_place_back,
     an_event_goes_to_the_url_it_names_and_to_the_endpoints_that_want_it,
     a_lane_that_was_forgotten_is_found,
+    who_is_always_told_more_is_told_meanwhile,
 );
 
 /// What hangs until it has a permit, but for the first so many, which hang for ever.
@@ -204,6 +205,25 @@ async fn a_lane_that_was_forgotten_is_found(engine: Engine) {
     app.change("delete from lane").await;
     app.reaches(one, "delivered").await;
     assert_eq!(sink.seen().len(), 2);
+}
+
+/// Each publisher has the lane for itself until its event is on disk, and there always is one.
+async fn who_is_always_told_more_is_told_meanwhile(engine: Engine) {
+    const EACH: usize = 15;
+    let sink = Sink::start(|_| Reply::Status(200)).await;
+    let (_home, app) = start(engine, FAST).await;
+    let account = mint();
+    let publisher = || async {
+        for _ in 0..EACH {
+            tell(&app, account, &sink.url("/")).await;
+        }
+    };
+    futures::future::join_all((0..20).map(|_| publisher())).await;
+    let meanwhile = sink.seen().len();
+    // More than twice what it may have in flight.
+    assert!(meanwhile > 8, "{meanwhile} told meanwhile");
+    delivered(&app, 300).await;
+    assert_eq!(sink.seen().len(), 300);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
