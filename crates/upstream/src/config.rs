@@ -202,10 +202,16 @@ impl TryFrom<String> for ProxyAddress {
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse().ok());
         match (url.host_str(), port) {
-            (Some(host), Some(port)) if text == format!("{host}:{port}") && port > 0 => Ok(Self {
-                host: host.to_owned(),
-                port,
-            }),
+            (Some(host), Some(port)) if port > 0 => {
+                let plain = format!("{host}:{port}");
+                if !text.eq_ignore_ascii_case(&plain) {
+                    return Err(Self::ALLOWED);
+                }
+                Ok(Self {
+                    host: host.to_owned(),
+                    port,
+                })
+            }
             _ => Err(Self::ALLOWED),
         }
     }

@@ -17,6 +17,7 @@
 //! | `offer.rs` | the models a request names, and who is asked for them, by its wishes. Pure, but for whose turn it is |
 //! | `surface.rs` | the routes served here: chat, by three names, and embeddings |
 //! | `request.rs`, `request/` | the customer's JSON, read without a tree of it; all violations at once. Pure |
+//! | `urls.rs` | the URLs that its messages name: none may lead inside |
 //! | `edit.rs` | the provider's body: the customer's bytes with the fewest edits. Pure |
 //! | `bound.rs` | how many tokens a request can use at most, and what the balance affords. Pure |
 //! | `route.rs`, `candidate.rs`, `tiers.rs` | which providers can serve a model, with which credentials; whose turn it is |

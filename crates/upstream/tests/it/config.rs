@@ -22,6 +22,8 @@ fn what_is_printed_can_be_read_again() {
         "deny_hosts": ["example.com"],
         "nameservers": "127.0.0.1:53",
         "resolve_timeout": "1500ms",
+        "own_hosts": "api.example.com, www.example.com",
+        "proxy": "Smokescreen:4750",
     }))
     .unwrap();
     let allow: Vec<String> = egress.allow.iter().map(ToString::to_string).collect();
@@ -33,10 +35,19 @@ fn what_is_printed_can_be_read_again() {
     assert_eq!(egress.resolve_timeout, Duration::from_millis(1500));
     let printed = serde_json::to_value(&egress).unwrap();
     assert_eq!(printed["resolve_timeout"], "1500ms");
+    assert_eq!(printed["proxy"], "smokescreen:4750");
     assert_eq!(
         serde_json::from_value::<EgressConfig>(printed).unwrap(),
         egress
     );
+}
+
+#[test]
+fn a_proxy_may_be_an_address() {
+    for address in ["10.0.0.1:4750", "[fd00::1]:80"] {
+        let egress = serde_json::from_value::<EgressConfig>(json!({ "proxy": address })).unwrap();
+        assert_eq!(serde_json::to_value(&egress).unwrap()["proxy"], address);
+    }
 }
 
 #[test]
@@ -57,6 +68,16 @@ fn a_mistake_is_named_with_what_is_allowed() {
         ),
         (json!({"idle_timeout": "1m 30s"}), "is not a duration"),
         (json!({"idle_timeout": "0s"}), "more than zero"),
+        (json!({"proxy": "smokescreen"}), "write host:port"),
+        (
+            json!({"proxy": "http://smokescreen:4750"}),
+            "write host:port",
+        ),
+        (
+            json!({"proxy": "user:pass@smokescreen:4750"}),
+            "write host:port",
+        ),
+        (json!({"proxy": "smokescreen:0"}), "write host:port"),
         (json!({"alow": []}), "unknown field `alow`"),
     ] {
         let error = serde_json::from_value::<EgressConfig>(setting).unwrap_err();

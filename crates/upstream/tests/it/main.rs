@@ -1,6 +1,7 @@
 //! The behaviour of this room, against servers of our own on loopback.
 #![expect(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
+mod bounds;
 mod client;
 mod config;
 mod dns;
