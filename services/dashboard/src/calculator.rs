@@ -93,7 +93,7 @@ impl Calculator {
     pub(crate) fn lines(&self) -> Vec<Sum> {
         let lines = self.cost.as_ref().map(|cost| cost.lines.as_slice());
         let sum = |line: &domain::price::Line| Sum {
-            units: format!("{} × {}", line.units, line.class),
+            units: units(line.units, &line.class),
             each: Micros::new(line.unit_microcredits).to_string(),
             all: Micros::new(line.microcredits).to_string(),
         };
@@ -143,6 +143,15 @@ impl Calculator {
             Err(problems)
         };
         Self { fields, cost }
+    }
+}
+
+/// `5 seconds`, `1000 tokens of input`.
+fn units(count: u64, class: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    match TokenClass::ALL.into_iter().find(|of| of.as_str() == class) {
+        Some(of) => format!("{count} token{end} of {}", prices::class_name(of)),
+        None => format!("{count} {class}{end}"),
     }
 }
 

@@ -13,8 +13,10 @@ pub(crate) struct Heading {
     pub(crate) text: String,
 }
 
-/// What wide tables stand in: they are scrolled, and the page is not. Who has no mouse gets there by the keyboard.
-const SCROLLED: &str = "<div class=\"scroll\" role=\"region\" aria-label=\"Table\" tabindex=\"0\">";
+/// What wide tables stand in: they are scrolled, and the page is not. Who has no mouse gets there by the keyboard, and hears which it is.
+fn scrolled(number: usize) -> String {
+    format!("<div class=\"scroll\" role=\"region\" aria-label=\"Table {number}\" tabindex=\"0\">")
+}
 
 /// Markdown as HTML, and its headings. What is HTML in it already is shown as it is written, and never becomes a part of the page.
 pub(crate) fn render(text: &str) -> (String, Vec<Heading>) {
@@ -22,36 +24,29 @@ pub(crate) fn render(text: &str) -> (String, Vec<Heading>) {
     let mut events: Vec<Event<'_>> = parser.map(tamed).collect();
     let headings = name_headings(&mut events);
     let mut wrapped = Vec::with_capacity(events.len());
+    let mut tables: usize = 0;
     for event in events {
-        let (before, behind) = around(&event);
-        wrapped.extend(before.map(|html| Event::Html(html.into())));
-        let is_table = matches!(event, Event::Start(Tag::Table(_)));
-        wrapped.push(if is_table {
+        if matches!(event, Event::Start(Tag::Table(_))) {
+            tables = tables.saturating_add(1);
+            wrapped.push(Event::Html(scrolled(tables).into()));
             // Aligned columns would be inline styles.
-            Event::Start(Tag::Table(Vec::new()))
-        } else {
-            event
-        });
-        wrapped.extend(behind.map(|html| Event::Html(html.into())));
+            wrapped.push(Event::Start(Tag::Table(Vec::new())));
+            continue;
+        }
+        if matches!(event, Event::Start(Tag::CodeBlock(_))) {
+            wrapped.push(Event::Html("<div class=\"code\">".into()));
+        }
+        let is_wrapped = matches!(event, Event::End(TagEnd::Table | TagEnd::CodeBlock));
+        wrapped.push(event);
+        if is_wrapped {
+            wrapped.push(Event::Html("</div>\n".into()));
+        }
     }
     let mut out = String::with_capacity(text.len().saturating_mul(2));
     html::push_html(&mut out, wrapped.into_iter());
     // A block of code that is wider than the page is scrolled as well.
     let out = out.replace("<pre><code", "<pre tabindex=\"0\"><code");
     (out, headings)
-}
-
-/// What stands before an event, and behind it.
-fn around(event: &Event<'_>) -> (Option<&'static str>, Option<&'static str>) {
-    if matches!(event, Event::Start(Tag::Table(_))) {
-        (Some(SCROLLED), None)
-    } else if matches!(event, Event::Start(Tag::CodeBlock(_))) {
-        (Some("<div class=\"code\">"), None)
-    } else if matches!(event, Event::End(TagEnd::Table | TagEnd::CodeBlock)) {
-        (None, Some("</div>\n"))
-    } else {
-        (None, None)
-    }
 }
 
 /// The same, where HTML is text.
@@ -165,7 +160,7 @@ mod tests {
     fn a_table_is_scrolled_and_has_no_style() {
         let (html, _) = render("| a | b |\n| --: | :-: |\n| 1 | 2 |\n");
         assert!(
-            html.contains(SCROLLED) && !html.contains("style="),
+            html.contains(&scrolled(1)) && !html.contains("style="),
             "{html}"
         );
     }

@@ -124,16 +124,14 @@ impl<'m> PriceTable<'m> {
         let (tariff, rounding) = (&self.price.tariff, self.price.rounding);
         if let Some(per) = tariff.per() {
             notes.push(match tariff {
-                Tariff::Character { .. } => format!("Counted are the characters of {per}."),
+                Tariff::Character { .. } => format!("Times the characters of {per}."),
                 Tariff::Second { measured: true, .. } => {
-                    format!(
-                        "Counted are the seconds of what is made, at most {per}, which are held."
-                    )
+                    format!("Times the seconds of what is made: at most {per}, which are held.")
                 }
                 Tariff::Second { .. }
                 | Tariff::Image { .. }
                 | Tariff::Call { .. }
-                | Tariff::Token(_) => format!("{per} says how many there are."),
+                | Tariff::Token(_) => format!("Times {per}."),
             });
         }
         if rounding.minimum_microcredits > 0 {

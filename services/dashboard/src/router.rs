@@ -17,7 +17,7 @@ use crate::{
 type Row = (&'static str, fn() -> MethodRouter<Arc<Site>>);
 
 /// The table.
-const ROUTES: [Row; 14] = [
+const ROUTES: [Row; 15] = [
     ("/", || get(landing::html)),
     ("/index.md", || get(landing::markdown)),
     ("/models", || get(models::html)),
@@ -31,6 +31,7 @@ const ROUTES: [Row; 14] = [
     ("/docs.md", || get(docs::index_markdown)),
     ("/docs/{*name}", || get(docs::page)),
     ("/llms.txt", || get(texts::llms)),
+    ("/robots.txt", || get(texts::robots)),
     ("/assets/{name}", || get(texts::asset)),
 ];
 

@@ -39,6 +39,11 @@ pub(crate) async fn llms(State(site): State<Arc<Site>>) -> Page {
     })
 }
 
+/// Everything may be read by everybody.
+pub(crate) async fn robots() -> &'static str {
+    "User-agent: *\nAllow: /\n"
+}
+
 /// Style, script, mark.
 pub(crate) async fn asset(State(site): State<Arc<Site>>, uri: Uri, headers: HeaderMap) -> Response {
     let found = site.assets.get(uri.path(), &headers);

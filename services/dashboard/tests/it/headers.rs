@@ -31,6 +31,13 @@ async fn every_answer_has_a_policy_that_lets_nothing_else_run() {
 }
 
 #[tokio::test]
+async fn whoever_reads_for_others_is_let_in() {
+    let reply = Site::new().get("/robots.txt").await;
+    assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
+    assert!(reply.text().contains("Allow: /"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn what_is_no_page_is_404_and_says_so_in_one() {
     let site = Site::new();
     for path in [
