@@ -1,10 +1,10 @@
 //! The real program as child processes: started, killed, started again. Which shape it takes, `aio up` or a process for each
 //! role, is a matter of this room alone: a test that does not ask runs in all of them.
 
+mod alone;
 mod engines;
 mod house;
 mod instance;
-mod sandbox;
 mod shape;
 
 use std::{
@@ -23,9 +23,9 @@ use engines::{Access, Engines};
 use house::House;
 use instance::{Instance, Program};
 
+pub use alone::{Pages, Sandbox};
 pub use engines::Servers;
 pub use instance::Signal;
-pub use sandbox::Sandbox;
 pub use shape::{Role, Shape};
 
 /// How many times ports are chosen, as another program may take one between our look and the start.

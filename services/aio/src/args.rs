@@ -73,6 +73,8 @@ pub(crate) enum Role {
     /// Tell customers: gRPC on port 9104. Needs PostgreSQL. (On the command line: [`Command::Webhooks`] with nothing behind it.)
     #[command(skip)]
     Webhooks,
+    /// Serve the web pages: HTTP on port 8081. Needs no other role; the proxy in front sends it what is not the edge's.
+    Dashboard,
     /// Play the providers for test keys: HTTP on port 9105. Keeps its bill in the data directory.
     Sandbox,
 }
@@ -280,6 +282,7 @@ impl Role {
             Self::Media => rpc::Role::Media,
             Self::Billing => rpc::Role::Billing,
             Self::Webhooks => rpc::Role::Webhooks,
+            Self::Dashboard => rpc::Role::Dashboard,
             Self::Sandbox => rpc::Role::Sandbox,
         }
     }
@@ -292,6 +295,7 @@ impl Role {
             Self::Media => 9102,
             Self::Billing => 9103,
             Self::Webhooks => 9104,
+            Self::Dashboard => 8081,
             Self::Sandbox => 9105,
         }
     }

@@ -15,6 +15,7 @@ use chassis::{
     secrets::Secrets,
 };
 use chat::Chat;
+use dashboard::Dashboard;
 use db::{Db, Migration, Postgres};
 use edge::{Edge, Ready};
 use live::SharedLive;
@@ -166,6 +167,22 @@ impl Parts {
             tasks: self.front.clone(),
         };
         Edge::start(deps, registry).context("cannot start the edge")
+    }
+
+    /// The web pages. `public_url`: how customers reach the edge.
+    pub(crate) fn dashboard(
+        &self,
+        public_url: &str,
+        registry: &mut Registry,
+    ) -> anyhow::Result<Dashboard> {
+        let catalogue = Arc::clone(&self.models.catalogue);
+        let deps = dashboard::Deps {
+            settings: self.settings.clone(),
+            openapi: edge::openapi(&catalogue, public_url)?,
+            catalogue,
+            public_url: public_url.to_owned(),
+        };
+        Dashboard::start(deps, registry).context("cannot start the dashboard")
     }
 
     pub(crate) async fn billing(

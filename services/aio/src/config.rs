@@ -60,6 +60,7 @@ const LIMITS: &[&str] = &[
     "webhooks",
     "upstream",
     "outbox",
+    "dashboard",
 ];
 
 /// Bytes of a message between services beside the customer's body: who asks, and the key's list of models.
@@ -138,6 +139,7 @@ pub(crate) fn check_names(settings: &Settings) -> Result<(), chassis::config::Er
 /// Refuses settings of different services that contradict each other.
 pub(crate) fn check_agreement(settings: &Settings) -> anyhow::Result<()> {
     let bodies = edge::Config::read(settings)?.limits.bodies;
+    dashboard::Config::read(settings)?;
     let chat = chat::Config::read(settings)?;
     let billing = billing::Config::read(settings)?.limits;
     ensure!(

@@ -5,6 +5,7 @@ mod args;
 mod assemble;
 mod config;
 mod first_start;
+mod front;
 mod migrate;
 mod models;
 mod operator;

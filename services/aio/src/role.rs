@@ -126,6 +126,10 @@ impl Process {
                 let webhooks = parts.webhooks(registry).await?;
                 self.serve(listener, webhooks.routes())?;
             }
+            Role::Dashboard => {
+                let dashboard = parts.dashboard(&self.public_url()?, registry)?;
+                self.serve_http(listener, dashboard.router());
+            }
             Role::Sandbox => {
                 let lock = up::own(&parts.data_dir)?;
                 let public_url = self.config.public_url.clone();

@@ -20,7 +20,7 @@ use crate::{
     args::Role,
     assemble::{Parts, Places},
     config::{self, Config},
-    first_start,
+    first_start, front,
     process::{self, State, Word},
     say,
 };
@@ -60,16 +60,16 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     say::line("  sandbox   ready");
     let state = State::default();
     let mut registry = Registry::default();
+    let pages = parts.dashboard(&places.public_url, &mut registry)?;
     let starting = Box::pin(parts.start(&places, state.ready(), &mut registry));
     let Some(house) = word.or(&parts, starting).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let welcome = first_start::prepare(&house.billing, &places.public_url).await?;
     process::serve_admin(&parts, &config, &state, (admin, registry))?;
-    let router = house.edge.router();
     let served = http::serve(
         public,
-        router,
+        front::router(house.edge.router(), pages.router()),
         config.connections.clone(),
         parts.front.clone(),
     );

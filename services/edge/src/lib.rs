@@ -157,6 +157,14 @@ struct Gate {
     door: Door,
 }
 
+/// What the API says of itself, as `GET /openapi.json` serves it: for whoever shows it to people.
+///
+/// # Errors
+/// Never in practice; serde's signature has one.
+pub fn openapi(catalogue: &Catalogue, public_url: &str) -> Result<Bytes, Error> {
+    Ok(openapi::document(catalogue, Some(public_url))?)
+}
+
 // === impl Edge ===
 
 impl Edge {

@@ -360,7 +360,8 @@ async fn routes_and_methods_that_are_not_there_say_so() -> Result<()> {
     for path in [
         "/nonsense".to_owned(),
         format!("{base}/api/v2/models"),
-        format!("{base}/nonsense"),
+        // What does not stand below the API is for pages to say: `pages.rs`.
+        format!("{base}/v1/nonsense"),
     ] {
         let error = check(&api.get(&path).await?, 404, "unknown_route")?;
         assert!(

@@ -42,6 +42,7 @@ mod money;
 mod natives;
 mod orders;
 mod own_models;
+mod pages;
 mod provider;
 mod quote;
 mod receipts;

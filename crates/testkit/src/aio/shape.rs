@@ -28,6 +28,8 @@ pub enum Role {
     Webhooks,
     /// Accounts, keys, the ledger.
     Billing,
+    /// The web pages. Nobody calls them, so that they are started alone, where a test looks at them.
+    Dashboard,
 }
 
 /// The order in which roles stop: whoever calls others, before those. They start the other way round.
@@ -77,6 +79,7 @@ impl Role {
             Self::Sandbox => "sandbox",
             Self::Webhooks => "webhooks",
             Self::Billing => "billing",
+            Self::Dashboard => "dashboard",
         }
     }
 }

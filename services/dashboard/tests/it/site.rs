@@ -1,0 +1,121 @@
+//! A dashboard of the models that are compiled in, and a small document of an API.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use chassis::config::Settings;
+use dashboard::{Dashboard, Deps};
+use domain::Catalogue;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+/// How customers reach the API in these tests.
+pub(crate) const ORIGIN: &str = "https://api.example.com";
+
+/// The pages.
+pub(crate) struct Site {
+    router: Router,
+    pub(crate) catalogue: Arc<Catalogue>,
+}
+
+/// What was answered.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+// === impl Site ===
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// The same with settings.
+    pub(crate) fn with(settings: &str) -> Self {
+        let catalogue = Arc::new(Catalogue::built_in().unwrap());
+        let deps = Deps {
+            settings: Settings::from_toml(settings),
+            catalogue: Arc::clone(&catalogue),
+            public_url: ORIGIN.to_owned(),
+            openapi: openapi().into(),
+        };
+        let dashboard = Dashboard::start(deps, &mut Registry::default()).unwrap();
+        Self {
+            router: dashboard.router(),
+            catalogue,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path)).await
+    }
+
+    pub(crate) async fn send(&self, request: http::request::Builder) -> Reply {
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        Reply {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+
+    /// A page that is there, as text.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
+        reply.text()
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Two routes and two shapes, with every kind of thing that the reference reads.
+fn openapi() -> Vec<u8> {
+    let task = json!({"$ref": "#/components/schemas/Task"});
+    let data = json!({"type": "object", "properties": {"code": {"type": "integer"}, "data": task}});
+    let document = json!({
+        "info": {"description": "All of it."},
+        "tags": [{"name": "Tasks", "description": "Submit and look."}],
+        "paths": {
+            "/images/generations": {"post": {
+                "tags": ["Tasks"], "summary": "Submits", "description": "Needs a key.",
+                "parameters": [{"name": "Prefer", "in": "header", "description": "`wait=N` | more"}],
+                "requestBody": {"content": {"application/json": {"schema": {"oneOf": [
+                    {"$ref": "#/components/schemas/model.flux-2"},
+                ]}}}},
+                "responses": {"202": {"description": "Accepted.", "content": {"application/json": {"schema": data}}}},
+            }},
+            "/tasks/{id}": {"get": {
+                "tags": ["Tasks"], "summary": "Looks", "description": "Needs a key.",
+                "responses": {"200": {"description": "Done.", "content": {"application/json": {"schema": task}}}},
+            }},
+        },
+        "components": {"schemas": {
+            "Task": {"type": "object", "description": "A task.", "required": ["task_id"], "properties": {
+                "task_id": {"type": "string", "description": "Its id."},
+                "stage": {"oneOf": [{"$ref": "#/components/schemas/Stage"}, {"type": "null"}]},
+            }},
+            "Stage": {"type": "string", "enum": ["first", "text"]},
+            "model.flux-2": {"type": "object", "properties": {}},
+        }},
+    });
+    serde_json::to_vec(&document).unwrap()
+}
