@@ -38,7 +38,7 @@ create index event_created on event (created_at);
 create index delivery_ended on delivery (ended_at) where ended_at is not null;
 
 -- An attempt that has ended. One whose process died leaves none: nobody knows how it ended.
-create table attempt (
+create table delivery_attempt (
     delivery_id blob not null references delivery (id) on delete cascade,
     -- Counted from 1, over replays.
     number bigint not null,

@@ -1,4 +1,4 @@
-//! The table `attempt`: how each attempt of a delivery ended. Times are microseconds UTC.
+//! The table `delivery_attempt`: how each attempt of a delivery ended. Times are microseconds UTC.
 
 use domain::DeliveryId;
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
@@ -34,9 +34,9 @@ pub(crate) struct Row {
 /// Writes an attempt, in the transaction that records its delivery's end: the delivery's row is held, so numbers do not collide.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<(), Error> {
     sqlx::query(
-        "insert into attempt (delivery_id, number, replay, started_at, ended_at, status, error, response)
+        "insert into delivery_attempt (delivery_id, number, replay, started_at, ended_at, status, error, response)
          select delivery.id,
-             (select coalesce(max(number), 0) + 1 from attempt where delivery_id = delivery.id),
+             (select coalesce(max(number), 0) + 1 from delivery_attempt where delivery_id = delivery.id),
              delivery.replays, $2, $3, $4, $5, $6
          from delivery where delivery.id = $1",
     )
@@ -54,7 +54,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Resul
 /// The attempts of a delivery, in their order.
 pub(crate) async fn list(reader: &AnyPool, delivery: DeliveryId) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query(
-        "select number, replay, started_at, ended_at, status, error, response from attempt
+        "select number, replay, started_at, ended_at, status, error, response from delivery_attempt
          where delivery_id = $1 order by number",
     )
     .bind(delivery.to_vec())

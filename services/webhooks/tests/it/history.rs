@@ -420,7 +420,7 @@ async fn what_ended_long_ago_is_removed_with_its_attempts(engine: Engine) {
     }
     sink.saw(5).await;
     until("nothing is kept", async || {
-        let count = "select (select count(*) from attempt) + (select count(*) from delivery) + (select count(*) from event)";
+        let count = "select (select count(*) from delivery_attempt) + (select count(*) from delivery) + (select count(*) from event)";
         let left: i64 = sqlx::query_scalar(count).fetch_one(app.db.reader()).await.unwrap();
         (left == 0).then_some(())
     })
