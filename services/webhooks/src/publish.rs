@@ -24,7 +24,7 @@ pub(crate) struct Event {
     pub(crate) task: Option<TaskId>,
     /// The word of a [`domain::EventType`].
     pub(crate) kind: String,
-    /// Whom to tell; its path or query may be a capability. `None`: the account's endpoints that take such events.
+    /// Whom to tell besides the account's endpoints that take such events; its path or query may be a capability.
     pub(crate) url: Option<Secret>,
     /// Sent byte for byte.
     pub(crate) payload: Bytes,
@@ -34,10 +34,8 @@ pub(crate) struct Event {
 /// disk. What nobody wants to be told is not kept, and counts as
 /// known: there is nothing to do.
 pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserted, Error> {
-    let to = match event.url.take() {
-        Some(url) => vec![(None, url)],
-        None => wanting(shared, &event).await?,
-    };
+    let mut to = wanting(shared, &event).await?;
+    to.extend(event.url.take().map(|url| (None, url)));
     let (event, deliveries) = seal(shared, event, to)?;
     if deliveries.is_empty() {
         return Ok(Inserted::Known);
