@@ -52,15 +52,15 @@ pub(crate) struct Signer {
 #[derive(Clone, Debug)]
 pub(crate) enum Signature {
     /// As fal and Ideogram sign those about this job, in headers of these names (fal.ai/docs and developer.ideogram.ai, webhooks).
-    OfKey {
+    ByKey {
         signer: Signer,
         job: String,
         names: [&'static str; 4],
     },
     /// As Bria does, with a key that is made of its caller's own (docs.bria.ai, webhooks).
-    OfBria { key: Vec<u8> },
+    Bria { key: Vec<u8> },
     /// As Vidu does, with its caller's own key (platform.vidu.com/docs/callback-signature).
-    OfVidu { key: String },
+    Vidu { key: String },
 }
 
 // === impl Signer ===
@@ -84,7 +84,7 @@ impl Signer {
     }
 
     fn in_headers(&self, job: &str, names: [&'static str; 4]) -> Signature {
-        Signature::OfKey {
+        Signature::ByKey {
             signer: self.clone(),
             job: job.to_owned(),
             names,
@@ -106,14 +106,14 @@ impl Signer {
 impl Signature {
     /// Signatures of Bria's for whoever shows this key.
     pub(crate) fn for_bria(key: &str) -> Self {
-        Self::OfBria {
+        Self::Bria {
             key: mac(key.as_bytes(), BRIA),
         }
     }
 
     /// Signatures of Vidu's for whoever shows this key.
     pub(crate) fn for_vidu(key: &str) -> Self {
-        Self::OfVidu {
+        Self::Vidu {
             key: key.to_owned(),
         }
     }
@@ -121,11 +121,11 @@ impl Signature {
     /// The headers of a callback that is made now, to this path.
     pub(crate) fn headers(&self, path: &str, body: &[u8]) -> Vec<(HeaderName, String)> {
         let all: Vec<(&'static str, String)> = match self {
-            Self::OfKey { signer, job, names } => {
+            Self::ByKey { signer, job, names } => {
                 names.iter().copied().zip(signer.sign(job, body)).collect()
             }
-            Self::OfBria { key } => bria(key, body).into(),
-            Self::OfVidu { key } => vidu(key, path).into(),
+            Self::Bria { key } => bria(key, body).into(),
+            Self::Vidu { key } => vidu(key, path).into(),
         };
         let all = all.into_iter();
         all.map(|(name, value)| (HeaderName::from_static(name), value))
