@@ -46,7 +46,7 @@ impl Inside {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.ports[0]
+        *self.ports.first().unwrap()
     }
 
     /// Nobody has connected to any of them. The system completes a connection before it is accepted, so that none is overlooked.

@@ -258,7 +258,10 @@ fn redirecting(request: &str, addr: SocketAddr) -> Vec<Step> {
     let status = words.next().unwrap_or_default();
     let place = words.next().and_then(|number| number.parse::<usize>().ok());
     let (inside, place) = match place {
-        Some(place) => (words.next().unwrap_or_default(), PLACES[place].0),
+        Some(place) => {
+            let (place, _) = PLACES.get(place).unwrap();
+            (words.next().unwrap_or_default(), *place)
+        }
         None => ("", ""),
     };
     let location = place

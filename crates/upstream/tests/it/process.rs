@@ -99,11 +99,13 @@ fn tls_is_with_who_was_meant() {
     run("calls_of_who_does_not_trust_the_authority", &[]);
 }
 
+/// The name asked for in a handshake, the protocols offered there, and the head of the request that followed.
+type Heard = (String, Vec<String>, String);
+
 /// Where customers' callbacks go: with a certificate for `hook.example`.
 struct TlsServer {
     port: u16,
-    /// The name asked for in each handshake, the protocols offered there, and the head of the request that followed.
-    heard: Arc<Mutex<Vec<(String, Vec<String>, String)>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
     _tasks: JoinSet<()>,
 }
 
