@@ -105,7 +105,7 @@ impl Sweeper {
     }
 }
 
-/// Parks and removes, in one transaction; says whether there may be more.
+/// Parks, removes, and says of old rows whose they are, in one transaction; says whether there may be more.
 async fn clear(shared: &Shared) -> Result<bool, Error> {
     let (now, at_once) = (shared.db.now_micros(), shared.limits.at_once);
     let before = now.saturating_sub(micros(shared.limits.retention));
@@ -118,14 +118,15 @@ async fn clear(shared: &Shared) -> Result<bool, Error> {
         Box::pin(async move {
             let parked = ended::park(connection, now, at_once).await?;
             let removed = ended::remove(connection, before, at_once).await?;
-            Ok::<_, Error>((parked, removed))
+            let owned = ended::own(connection, at_once).await?;
+            Ok::<_, Error>((parked, removed, owned))
         })
     });
-    let (parked, removed) = clearing.await?;
+    let (parked, removed, owned) = clearing.await?;
     if parked + removed > 0 {
         info!(parked, removed, "deliveries were cleared away");
     }
-    Ok(parked.max(removed) >= u64::from(at_once))
+    Ok(parked.max(removed).max(owned) >= u64::from(at_once))
 }
 
 /// Has those looked at who would be forgotten.

@@ -65,11 +65,9 @@ impl There {
         assert_eq!(first.body, again.body);
         assert_eq!(again.header("x-tenant"), "seven");
 
-        let rotated = api.post(
-            &format!("{endpoint}/rotate-secret"),
-            &json!({ "overlap": "1h" }),
-        );
-        let rotated = rotated.await?.data(200)?;
+        let rotate = format!("{endpoint}/rotate-secret");
+        let overlap = json!({ "overlap": "1h" });
+        let rotated = api.post(&rotate, &overlap).await?.data(200)?;
         api.post(&replay, &json!({})).await?.data(202)?;
         let last = sink.wait_for(3).await?.pop().context("nothing")?;
         for secret in [text(made, "secret")?, text(&rotated, "secret")?] {
@@ -90,8 +88,9 @@ impl There {
         for path in [&endpoint, &delivery] {
             stranger.get(path).await?.error(404, "not_found")?;
         }
-        let replay = stranger.post(&format!("{delivery}/replay"), &json!({}));
-        replay.await?.error(404, "not_found")?;
+        let replay = format!("{delivery}/replay");
+        let refused = stranger.post(&replay, &json!({})).await?;
+        refused.error(404, "not_found")?;
         Ok(())
     }
 }

@@ -130,17 +130,32 @@ pub(crate) async fn remove(
     Ok(done.rows_affected())
 }
 
-/// Whether something waits for a disabled endpoint, or ended before then.
+/// Whether something waits for a disabled endpoint, ended before then, or has no owner yet.
 pub(crate) async fn any_to_clear(reader: &AnyPool, before: i64) -> Result<bool, Error> {
     let found: Option<i64> = sqlx::query_scalar(
         "select 1 where exists (select 1 from delivery where ended_at < $1)
              or exists (select 1 from event where created_at < $1
                         and not exists (select 1 from delivery where delivery.event_id = event.id))
              or exists (select 1 from endpoint join delivery on delivery.endpoint_id = endpoint.id
-                        where endpoint.disabled_at is not null and delivery.state = 'due')",
+                        where endpoint.disabled_at is not null and delivery.state = 'due')
+             or exists (select 1 from delivery where account_id is null)",
     )
     .bind(before)
     .fetch_optional(reader)
     .await?;
     Ok(found.is_some())
+}
+
+/// Writes down whose deliveries are that an earlier version wrote, so many at most; says how many those were.
+pub(crate) async fn own(connection: &mut AnyConnection, limit: u32) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "update delivery set
+             account_id = (select event.account_id from event where event.id = delivery.event_id),
+             mode = (select event.mode from event where event.id = delivery.event_id)
+         where id in (select id from delivery where account_id is null order by id limit $1)",
+    )
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
 }
