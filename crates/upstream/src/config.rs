@@ -86,11 +86,25 @@ pub struct EgressConfig {
     /// Name servers to ask (`address:port`) in place of the system's. Default: none.
     #[serde(deserialize_with = "format::list")]
     pub nameservers: Vec<SocketAddr>,
+    /// How long it may take.
+    #[serde(flatten)]
+    pub patience: Patience,
+    /// The most addresses a name may have. Default 16.
+    pub max_answers: usize,
+    /// How many redirects a download may follow, where its caller lets it. Default 3.
+    pub max_redirects: usize,
+    /// A second guard of the operator's: an HTTP proxy (`host:port`) that is asked to `CONNECT` to each address, once this one has passed
+    /// it. Default: none.
+    pub proxy: Option<ProxyAddress>,
+}
+
+/// How long the calls may take: settings of the section `egress` as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Patience {
     /// The longest wait for name servers. Default `"3s"`.
     #[serde(with = "duration::positive")]
     pub resolve_timeout: Duration,
-    /// The most addresses a name may have. Default 16.
-    pub max_answers: usize,
     /// Name resolution, TCP and TLS together. Default `"5s"`.
     #[serde(with = "duration::positive")]
     pub connect_timeout: Duration,
@@ -100,11 +114,6 @@ pub struct EgressConfig {
     /// The slowest that a body may come: so many bytes a second, over every `idle_timeout` that is spent waiting for it. 0: as slow as it
     /// likes. Default 1 024.
     pub min_bytes_per_second: u64,
-    /// How many redirects a download may follow, where its caller lets it. Default 3.
-    pub max_redirects: usize,
-    /// A second guard of the operator's: an HTTP proxy (`host:port`) that is asked to `CONNECT` to each address, once this one has passed
-    /// it. Default: none.
-    pub proxy: Option<ProxyAddress>,
 }
 
 /// Where a proxy of the operator's is: `host:port`.
@@ -158,13 +167,21 @@ impl Default for EgressConfig {
             ports: vec![443, 80],
             max_url_bytes: 2_048,
             nameservers: Vec::new(),
-            resolve_timeout: Duration::from_secs(3),
+            patience: Patience::default(),
             max_answers: 16,
+            max_redirects: 3,
+            proxy: None,
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            resolve_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
             min_bytes_per_second: 1_024,
-            max_redirects: 3,
-            proxy: None,
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The use case: one chat request. All the branching of it is in this file; that before it runs is in `keyed.rs` for one with an
-//! Idempotency-Key, and in `recall.rs` for one that asks the cache.
+//! The use case: one chat request, with all its branching; that before it runs is in `keyed.rs` (an Idempotency-Key) and `recall.rs` (the cache).
 //!
 //! ```text
 //! plan ─> hold ─> first answer ─┬─ whole ───> keep ─> charge ─> body

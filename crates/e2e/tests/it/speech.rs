@@ -187,7 +187,8 @@ async fn a_sound_costs_its_characters_and_a_credit_at_least() -> Result<()> {
         assert_eq!(task["consumed_microcredits"], cost, "{model}");
         // A sound that has begun to come before it was made says nothing of its cost.
         let told = reply.header("x-aio-cost-credits");
-        assert!(told.is_empty() || told == task["consumed_credits"].to_string());
+        let consumed = task["consumed_credits"].to_string();
+        assert!(told.is_empty() || told == consumed, "{told} of {consumed}");
         let receipt = receipt(&api, &task).await?;
         assert_eq!(receipt["charged_microcredits"], cost, "{receipt}");
         spent += cost;

@@ -96,7 +96,7 @@ impl Connector {
         via: Via,
         dial: Dial,
     ) -> Result<Self, Error> {
-        let within = config.connect_timeout;
+        let within = config.patience.connect_timeout;
         // What the operator vouches for may be where his second guard lets nobody.
         let proxy = match &via {
             Via::Guard(_) => config.proxy.clone(),

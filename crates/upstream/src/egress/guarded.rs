@@ -30,7 +30,7 @@ use super::resolve::{ResolveError, Resolver};
 use super::told::{Purpose, Told};
 use crate::Error;
 use crate::client::NAME;
-use crate::config::EgressConfig;
+use crate::config::{EgressConfig, Patience};
 
 /// The client. Cheap to clone; no connection is ever shared or reused.
 #[derive(Clone)]
@@ -330,11 +330,11 @@ impl GuardedClient {
             let value = request.headers_mut().entry(name);
             value.or_insert(HeaderValue::from_static(usual));
         }
-        let EgressConfig {
+        let Patience {
             connect_timeout,
             idle_timeout,
             ..
-        } = self.inner.config;
+        } = self.inner.config.patience;
         let patience = connect_timeout.saturating_add(idle_timeout);
         let until = deadline.min(Instant::now() + patience);
         timeout_at(until, client.request(request))
@@ -345,11 +345,11 @@ impl GuardedClient {
 
     /// The body of an answer, within the limits.
     pub(super) fn body(&self, incoming: Incoming, deadline: Instant) -> Body {
-        let EgressConfig {
+        let Patience {
             idle_timeout,
             min_bytes_per_second,
             ..
-        } = self.inner.config;
+        } = self.inner.config.patience;
         Body::new(
             incoming,
             Pace::new(idle_timeout, min_bytes_per_second),

@@ -46,7 +46,7 @@ impl Resolver {
         Self {
             dns: dns_client(config),
             policy,
-            timeout: config.resolve_timeout,
+            timeout: config.patience.resolve_timeout,
             max_answers: config.max_answers,
         }
     }
@@ -124,7 +124,7 @@ fn dns_client(config: &EgressConfig) -> Option<TokioResolver> {
     options.ndots = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    options.timeout = config.resolve_timeout;
+    options.timeout = config.patience.resolve_timeout;
     options.attempts = 1;
     // Answers are judged whenever they are used, so remembering them is safe; a name that was just mended must not stay broken.
     options.positive_max_ttl = Some(Duration::from_secs(60));

@@ -32,7 +32,7 @@ fn what_is_printed_can_be_read_again() {
         ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8", "192.168.7.7/32"]
     );
     assert_eq!(egress.ports, [443, 8443]);
-    assert_eq!(egress.resolve_timeout, Duration::from_millis(1500));
+    assert_eq!(egress.patience.resolve_timeout, Duration::from_millis(1500));
     let printed = serde_json::to_value(&egress).unwrap();
     assert_eq!(printed["resolve_timeout"], "1500ms");
     assert_eq!(printed["proxy"], "smokescreen:4750");
