@@ -75,6 +75,8 @@ pub struct EgressConfig {
     /// host of `server.public_url` is always among them. Default: none more.
     #[serde(deserialize_with = "format::list")]
     pub own_hosts: Vec<String>,
+    /// Whether those may be called as any other host, wherever they lead. Default `false`: not even where they lead into `allow`.
+    pub allow_own: bool,
     /// Schemes accepted outside `allow`. Default `["https"]`.
     #[serde(deserialize_with = "format::list")]
     pub schemes: Vec<Scheme>,
@@ -163,6 +165,7 @@ impl Default for EgressConfig {
             deny: Vec::new(),
             deny_hosts: Vec::new(),
             own_hosts: Vec::new(),
+            allow_own: false,
             schemes: vec![Scheme::Https],
             ports: vec![443, 80],
             max_url_bytes: 2_048,

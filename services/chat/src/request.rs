@@ -1,8 +1,8 @@
 //! The customer's JSON: what routing, price and the edits need, and all that is wrong with the rest of it. Pure.
 //!
 //! There is no tree of the request: a few members are found, everything else is skipped and later forwarded as it came.
-//! OpenAI's further parameters (`temperature`, `tools`, `response_format`, …) and unknown ones pass unchecked: the provider
-//! knows them better.
+//! OpenAI's further parameters (`temperature`, `tools`, `response_format`, …) and unknown ones pass unchecked, but for URLs in them:
+//! the provider knows them better.
 
 pub(crate) mod elsewhere;
 pub(crate) mod embeddings;
@@ -18,7 +18,7 @@ use domain::{Problem, Tags};
 use serde_json::{Value, value::RawValue};
 
 use self::{
-    elsewhere::Elsewhere,
+    elsewhere::{Elsewhere, Rest},
     mention::Mention,
     messages::Messages,
     pick::{Pick, PickAnd, Picked, span, string},
@@ -45,6 +45,8 @@ const NAMES: [&str; NAMES_LEN] = [
 ];
 /// The place of the messages among them.
 const MESSAGES: usize = 1;
+/// The place of what is for one provider.
+const EXTRA_BODY: usize = 8;
 /// How many those are.
 const NAMES_LEN: usize = 15;
 
@@ -84,7 +86,7 @@ pub(crate) struct Media {
     pub(crate) documents: u64,
     /// Files of ours that they name, in their order.
     pub(crate) files: Vec<Mention>,
-    /// URLs that they name, in their order.
+    /// URLs that they name, in their order, and behind them those of the rest of the request.
     pub(crate) urls: Vec<Elsewhere>,
 }
 
@@ -138,7 +140,8 @@ struct Reader(Vec<Problem>);
 /// Everything wrong with it, as far as no model need be known.
 pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
     let text = read_text(body)?;
-    let (picked, messages) = read(text)?;
+    let mut rest = Rest::default();
+    let (picked, messages) = read(text, &mut rest)?;
     let [
         model,
         raw_messages,
@@ -179,7 +182,7 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
         choices: reader.count("n", n, max_choices).unwrap_or(1),
         inputs: 0,
         text_bytes: body.len().saturating_sub(messages.media_bytes),
-        media: messages.media,
+        media: reader.media(messages.media, rest),
         thoughts: reader.thoughts(&picked),
         tags: reader.tags(user, metadata),
         routing: Routing {
@@ -197,17 +200,25 @@ pub(crate) fn parse(body: &[u8], max_choices: u64) -> Result<Request, Refusal> {
 
 /// The members, and the messages that were read in the same pass: of a long body, one pass less. Where they are not as they should be,
 /// they are only found, so that what is wrong can be said.
-fn read(text: &str) -> Result<(Picked<'_, NAMES_LEN>, Option<Messages<'_>>), Refusal> {
+fn read<'t>(
+    text: &'t str,
+    rest: &mut Rest,
+) -> Result<(Picked<'t, NAMES_LEN>, Option<Messages<'t>>), Refusal> {
     let at_once = PickAnd {
         pick: Pick(NAMES),
         place: MESSAGES,
         seed: Messages::of(text),
+        rest: |name: &str, raw: &RawValue| rest.look(name, raw),
     };
-    if let Ok(read) = at_once.read(text) {
-        return Ok(read);
+    if let Ok((picked, messages)) = at_once.read(text) {
+        rest.look_extra(&picked);
+        return Ok((picked, messages));
     }
-    let picked = Pick(NAMES).read(text);
-    let picked = picked.map_err(|error| not_json(text, &error))?;
+    *rest = Rest::default();
+    let again = Pick(NAMES).with_rest(|name: &str, raw: &RawValue| rest.look(name, raw));
+    let read = again.read(text);
+    let (picked, _) = read.map_err(|error| not_json(text, &error))?;
+    rest.look_extra(&picked);
     Ok((picked, None))
 }
 
@@ -278,6 +289,17 @@ fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
 }
 
+// === impl Rest ===
+
+impl Rest {
+    /// Looks at what is known and passed on as it came.
+    fn look_extra(&mut self, picked: &Picked<'_, NAMES_LEN>) {
+        if let Some(Some(raw)) = picked.get(EXTRA_BODY) {
+            self.look("extra_body", raw);
+        }
+    }
+}
+
 // === impl Spans ===
 
 impl Spans {
@@ -336,6 +358,17 @@ impl Reader {
         };
         self.0.append(&mut messages.problems);
         messages
+    }
+
+    /// What is no text, with the URLs that are named beside the messages.
+    fn media(&mut self, mut media: Media, rest: Rest) -> Media {
+        self.0.extend(rest.problems);
+        media.urls.extend(rest.urls);
+        if media.urls.len() > elsewhere::MOST {
+            let allowed = format!("name at most {} URLs", elsewhere::MOST);
+            self.0.push(Problem::invalid("messages", allowed));
+        }
+        media
     }
 
     /// Labels are few and short: they are read as values. What is no value, such as half a surrogate pair, is no label either.

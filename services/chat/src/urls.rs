@@ -1,4 +1,4 @@
-//! The URLs that the messages of a request name, looked at before anything is held, whoever answers it: a provider that fetches them
+//! The URLs that a request names, above all in its messages, looked at before anything is held, whoever answers it: a provider that fetches them
 //! itself may stand in the operator's own network. For test keys their form is enough; for live keys names are resolved as well, each host
 //! once.
 
@@ -14,7 +14,7 @@ use crate::{Service, plan::Plan, request::elsewhere::Elsewhere};
 /// So many problems are told; a request with more of them has one cause.
 const MAX_PROBLEMS: usize = 16;
 
-/// The URLs of one origin: any of them, as their hosts are one, and the fields that name them.
+/// The URLs of one origin: any of them, as what they may reach depends on their origin alone, and the fields that name them.
 type Origins<'p> = BTreeMap<String, (GuardedUrl, Vec<&'p str>)>;
 
 /// # Errors

@@ -18,7 +18,7 @@ pub struct Policy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     deny_hosts: Vec<String>,
-    /// The names of this installation, whose files alone may be named.
+    /// The names of this installation, whose files alone may be named; none where it may be called as any other.
     own_hosts: Vec<String>,
     /// The addresses of this machine's interfaces: calling ourselves is never meant.
     own: Vec<IpAddr>,
@@ -70,7 +70,11 @@ impl Policy {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             deny_hosts: names(&config.deny_hosts),
-            own_hosts: names(&config.own_hosts),
+            own_hosts: if config.allow_own {
+                Vec::new()
+            } else {
+                names(&config.own_hosts)
+            },
             own: own.iter().map(if_addrs::Interface::ip).collect(),
             schemes: config.schemes.clone(),
             ports: config.ports.clone(),
@@ -154,6 +158,10 @@ impl Policy {
     fn literal_reach(&self, address: IpAddr, url: &Url) -> Result<Reach, Refusal> {
         let allowed = Reach::Allowed { unless: None };
         if self.permits(address, &allowed) {
+            // At a loopback address is whoever has the port, not we alone.
+            if !address.to_canonical().is_loopback() {
+                self.check_own(url)?;
+            }
             return Ok(allowed);
         }
         self.public(address)
@@ -180,13 +188,14 @@ impl Policy {
                 Err(Refusal::Name)
             };
         }
+        // Before what `allow` may excuse, also so that all URLs of an origin have the same reach.
+        self.check_own(url)?;
         let internal =
             !name.contains('.') || RESERVED_NAMES.iter().any(|upper| is_below(name, upper));
         let form = if internal {
             Err(Refusal::Name)
         } else {
-            self.check_own(url)
-                .and_then(|()| self.check_scheme_and_port(url))
+            self.check_scheme_and_port(url)
         };
         match form {
             Ok(()) => Ok(Reach::Public),
@@ -302,13 +311,12 @@ fn names(configured: &[String]) -> Vec<String> {
 }
 
 /// Whether a path can be that of a link that we give: of a file that a task made, or of one that was uploaded. What was made is the usual
-/// input of what is made next.
+/// input of what is made next. What stands before it is the path of `server.public_url`, which a proxy may take away.
 fn is_file_link(path: &str) -> bool {
-    let path = path.strip_prefix("/api").unwrap_or(path);
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let is_link = matches!(
         parts.as_slice(),
-        ["v1", "tasks", _, "files", _] | ["v1", "files", _, "content"]
+        [.., "v1", "tasks", _, "files", _] | [.., "v1", "files", _, "content"]
     );
     is_link && parts.iter().all(|part| !part.is_empty())
 }

@@ -333,15 +333,18 @@ async fn a_redirect_leads_nowhere_that_a_url_does_not() {
 async fn an_installation_does_not_call_itself_but_for_files_that_it_gave() {
     let server = Server::start_on(PUBLIC, |_, _| vec![answer("200 OK", "", "file")]).await;
     let (watch, dns) = (Watch::default(), NameServer::start(zones).await);
-    let settings = |allow: &str| {
+    let settings = |allow: &str, allow_own: bool| {
         json!({
             "allow": allow,
+            "allow_own": allow_own,
             "own_hosts": "Hook.Example., 203.0.113.9,1.1.1.1",
             "schemes": "http,https",
             "nameservers": dns.addr.to_string(),
         })
     };
-    let client = watch.client(settings(""));
+    let client = watch.client(settings("", false));
+    // A range that is allowed does not make it another's.
+    let in_range = watch.client(settings(&format!("{PUBLIC},1.1.1.1"), false));
     for path in [
         "",
         "healthz",
@@ -351,24 +354,46 @@ async fn an_installation_does_not_call_itself_but_for_files_that_it_gave() {
         "v1/files/f",
     ] {
         for host in ["hook.example", "HOOK.example.", "1.1.1.1"] {
-            assert_eq!(
-                tried(&client, &format!("https://{host}/{path}")).await,
-                "own",
-                "{path}"
-            );
+            for client in [&client, &in_range] {
+                let url = format!("https://{host}/{path}");
+                assert_eq!(tried(client, &url).await, "own", "{path}");
+            }
         }
     }
-    for path in ["api/v1/tasks/t/files/0?sig=s", "v1/files/f/content?exp=1"] {
-        client
-            .admit(&format!("https://hook.example/{path}"))
-            .unwrap();
+    // Some are reached by a URL that has a path.
+    for path in [
+        "api/v1/tasks/t/files/0?sig=s",
+        "v1/files/f/content?exp=1",
+        "ai/api/v1/tasks/t/files/0?sig=s",
+        "ai/v/api/v1/files/f/content?exp=1",
+    ] {
+        for client in [&client, &in_range] {
+            let url = format!("https://hook.example/{path}");
+            client.admit(&url).unwrap();
+        }
     }
     client.admit("https://other.example/").unwrap();
     assert_eq!(watch.seen(), []);
-    // Where the operator allows it, it is as any other host.
-    let client = watch.client(settings(PUBLIC));
     let url = format!("http://hook.example:{}/", server.addr.port());
+    assert_eq!(tried(&in_range, &url).await, "own");
+    let link = format!("{url}v1/files/f/content");
+    assert_eq!(reason(fetch(&in_range, &link, &CAPS).await), "reached");
+    // Where the operator says so, it is as any other host.
+    let client = watch.client(settings(PUBLIC, true));
     assert_eq!(reason(fetch(&client, &url, &CAPS).await), "reached");
+}
+
+#[tokio::test]
+async fn at_a_loopback_address_that_is_allowed_are_others_than_the_installation() {
+    let (watch, dns) = (Watch::default(), NameServer::start(zones).await);
+    let client = watch.client(json!({
+        "allow": "127.0.0.0/8",
+        "own_hosts": "127.0.0.1,localhost",
+        "nameservers": dns.addr.to_string(),
+    }));
+    for url in ["http://127.0.0.1:9000/hook", "http://localhost:9000/hook"] {
+        client.admit(url).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
-//! What a part of a message names that is elsewhere: every URL in it, whatever the part is called and wherever in it the URL stands, so that
-//! a kind of part that providers learn tomorrow is looked at as well. Pure.
+//! What a request names that is elsewhere. Of a part of a message that is every URL in it, whatever the part is called and wherever in it
+//! the URL stands, so that a kind of part that providers learn tomorrow is looked at as well; of all else, what its name says is a URL, or
+//! the bytes of something and begins as a URL. Pure.
+//!
+//! What cannot be looked at to its end is refused: a provider may read it less strictly than this does.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, fmt::Write as _};
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use domain::Problem;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::mention;
 
-/// A URL of a message.
+/// A URL of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Elsewhere {
     /// The field that names it.
@@ -15,38 +20,253 @@ pub(crate) struct Elsewhere {
     pub(crate) url: String,
 }
 
+/// The most URLs of a request.
+pub(super) const MOST: usize = 256;
+/// The longest path of a field that names one, in bytes.
+const MAX_PATH: usize = 256;
+/// So many problems are told; a request with more of them has one cause.
+const MAX_PROBLEMS: usize = 16;
 /// How a member's name ends whose text is a URL, whatever it looks like.
 const NAMES: [&str; 4] = ["url", "urls", "uri", "uris"];
+/// The names of members whose texts are bytes, or the URL of them: what begins as one is one, whatever follows.
+const BYTES: [&str; 9] = [
+    "file_data",
+    "data",
+    "source",
+    "src",
+    "image",
+    "images",
+    "audio",
+    "video",
+    "file",
+];
+/// What no one fetches, whatever it looks like.
+const FILE_NAME: &str = "filename";
+/// The parts' members that are what the model reads.
+const TEXTS: [&str; 2] = ["text", "refusal"];
+/// The members of a request that describe to the model what it may write, with examples of it.
+const SCHEMAS: [&str; 2] = ["functions", "response_format"];
+/// What an earlier answer says that it was taken from.
+const CITED: &str = "annotations";
 /// What other texts begin with, if they are URLs that somebody might fetch: a scheme of so many letters.
 const SCHEME: std::ops::RangeInclusive<usize> = 2..=16;
+/// What is said of what cannot be looked at.
+const PLAIN: &str = "be plain JSON: no number beyond those of 64 bits, no half of a surrogate pair, and not nested deeper than 100 levels";
 
-/// The URLs in the text of a part, which stands at `path`.
-pub(super) fn of_part(path: &fmt::Arguments<'_>, part: &str) -> Vec<Elsewhere> {
-    let mut found = Vec::new();
-    let place = Place {
-        path: path.to_string(),
-        is_named: false,
-        found: &mut found,
-    };
-    // What is no JSON was refused before.
-    let _ = place.deserialize(&mut serde_json::Deserializer::from_str(part));
-    found
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A part that is not text: all of it.
+    Part,
+    /// A part that is text: what it has beside that.
+    Text,
+    /// A member of a message.
+    Message,
+    /// A member of the request.
+    Body,
 }
 
-/// A value, and where it stands.
-struct Place<'f> {
-    path: String,
-    /// Whether its name says that it is a URL.
-    is_named: bool,
-    found: &'f mut Vec<Elsewhere>,
+/// What is named beside the messages.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub(super) urls: Vec<Elsewhere>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Notes the URLs of a part, which stands at `path`.
+///
+/// # Errors
+/// What is wrong with a part of which not all can be looked at.
+pub(super) fn of_part(
+    urls: &mut Vec<Elsewhere>,
+    (scope, path): (Scope, &fmt::Arguments<'_>),
+    part: &RawValue,
+) -> Result<(), Problem> {
+    let look = Look::new(urls, (scope, path));
+    let read = look.read(Kind::of(scope, ""), part);
+    read.map_err(|allowed| Problem::invalid(path.to_string(), allowed))
+}
+
+/// Notes the URLs of a member of what stands at `path`.
+///
+/// # Errors
+/// What is wrong with a member of which not all can be looked at.
+pub(super) fn of_member(
+    urls: &mut Vec<Elsewhere>,
+    (scope, path): (Scope, &fmt::Arguments<'_>),
+    name: &str,
+    value: &RawValue,
+) -> Result<(), Problem> {
+    let is_skipped = match scope {
+        Scope::Message => name == CITED,
+        Scope::Body => SCHEMAS.contains(&name),
+        Scope::Part | Scope::Text => false,
+    };
+    let (first, kind) = (value.get().as_bytes().first(), Kind::of(scope, name));
+    let is_text = first == Some(&b'"');
+    let may_name = matches!(first, Some(b'{' | b'[')) || (is_text && kind != Kind::Never);
+    if is_skipped || !may_name {
+        return Ok(());
+    }
+    let mut look = Look::new(urls, (scope, path));
+    look.stack.push(Segment::Name(Cow::Borrowed(name)));
+    look.read(kind, value).map_err(|allowed| {
+        let dot = if path.as_str() == Some("") { "" } else { "." };
+        let name: String = name.chars().take(MAX_PATH / 4).collect();
+        Problem::invalid(format!("{path}{dot}{name}"), allowed)
+    })
+}
+
+/// What is found, and how far the reading is.
+struct Look<'u, 'de> {
+    urls: &'u mut Vec<Elsewhere>,
+    scope: Scope,
+    /// Where all of it stands.
+    path: &'u fmt::Arguments<'u>,
+    /// Where in it the value stands that is being read.
+    stack: Vec<Segment<'de>>,
+    /// What must be otherwise for the reading to go on.
+    allowed: Option<String>,
+}
+
+/// A step on the way to a value.
+enum Segment<'de> {
+    Name(Cow<'de, str>),
+    Index(usize),
+}
+
+/// What a member's name says of the texts in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// URLs.
+    Url,
+    /// Bytes, or URLs of them.
+    Bytes,
+    /// Nothing.
+    Any,
+    /// That they are no URLs.
+    Never,
+}
+
+/// A value.
+struct Place<'l, 'u, 'de> {
+    look: &'l mut Look<'u, 'de>,
+    kind: Kind,
 }
 
 /// The name of a member, without a copy where it can be had.
 struct Name;
 
+// === impl Rest ===
+
+impl Rest {
+    /// Looks at a member of the request.
+    pub(super) fn look(&mut self, name: &str, value: &RawValue) {
+        let place = (Scope::Body, &format_args!(""));
+        let looked = of_member(&mut self.urls, place, name, value);
+        if let Err(problem) = looked
+            && self.problems.len() < MAX_PROBLEMS
+        {
+            self.problems.push(problem);
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn of(scope: Scope, name: &str) -> Self {
+        if NAMES.iter().any(|end| ends_with(name, end)) {
+            Self::Url
+        } else if BYTES.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            Self::Bytes
+        } else if scope != Scope::Part || name.eq_ignore_ascii_case(FILE_NAME) {
+            Self::Never
+        } else {
+            Self::Any
+        }
+    }
+
+    /// Whether a text is a URL.
+    fn is_url(self, text: &str) -> bool {
+        match self {
+            Self::Never => false,
+            _ if mention::is_file(text) || is_data(text) => false,
+            Self::Url => true,
+            Self::Bytes => has_scheme(text),
+            // What has words behind it is a sentence that begins with a URL.
+            Self::Any => has_scheme(text) && !text.trim().contains(char::is_whitespace),
+        }
+    }
+}
+
+// === impl Look ===
+
+impl<'u, 'de> Look<'u, 'de> {
+    fn new(urls: &'u mut Vec<Elsewhere>, (scope, path): (Scope, &'u fmt::Arguments<'u>)) -> Self {
+        Self {
+            urls,
+            scope,
+            path,
+            stack: Vec::new(),
+            allowed: None,
+        }
+    }
+
+    /// Reads a value; the error says what it must be.
+    fn read(mut self, kind: Kind, value: &'de RawValue) -> Result<(), String> {
+        let place = Place {
+            look: &mut self,
+            kind,
+        };
+        let mut reader = serde_json::Deserializer::from_str(value.get());
+        let read = place.deserialize(&mut reader);
+        read.map_err(|_| self.allowed.unwrap_or_else(|| PLAIN.to_owned()))
+    }
+
+    /// Whether a member of the value that is being read is not looked into.
+    fn skips(&self, name: &str) -> bool {
+        match (self.scope, self.stack.as_slice()) {
+            (Scope::Text, []) => TEXTS.contains(&name),
+            (Scope::Body, [Segment::Name(list), Segment::Index(_)]) => {
+                list == "tools" && name == "function"
+            }
+            (Scope::Part | Scope::Text | Scope::Message | Scope::Body, _) => false,
+        }
+    }
+
+    fn note(&mut self, url: &str) -> Result<(), String> {
+        if self.urls.len() >= MOST {
+            return Err(format!("not name more URLs: a request may name {MOST}"));
+        }
+        let param = self.here().ok_or_else(|| {
+            format!("name URLs in fields whose paths are of at most {MAX_PATH} bytes")
+        })?;
+        let url = url.to_owned();
+        self.urls.push(Elsewhere { param, url });
+        Ok(())
+    }
+
+    /// The path of the value that is being read, unless it is too long.
+    fn here(&self) -> Option<String> {
+        let mut path = self.path.to_string();
+        for segment in &self.stack {
+            match segment {
+                Segment::Name(name) if path.len().saturating_add(name.len()) >= MAX_PATH => {
+                    return None;
+                }
+                Segment::Name(name) if path.is_empty() => path.push_str(name),
+                Segment::Name(name) => write!(path, ".{name}").ok()?,
+                Segment::Index(index) => write!(path, "[{index}]").ok()?,
+            }
+        }
+        (path.len() <= MAX_PATH).then_some(path)
+    }
+}
+
 // === impl Place ===
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for Place<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
@@ -54,44 +274,46 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if !mention::is_file(text) && !is_data(text) && (self.is_named || has_scheme(text)) {
-            self.found.push(Elsewhere {
-                param: self.path,
-                url: text.to_owned(),
-            });
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if !self.kind.is_url(text) {
+            return Ok(());
         }
-        Ok(())
+        self.look.note(text).map_err(|allowed| {
+            self.look.allowed = Some(allowed);
+            E::custom("it cannot be noted")
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(name) = members.next_key_seed(Name)? {
-            let lower = name.to_ascii_lowercase();
-            members.next_value_seed(Place {
-                path: format!("{}.{name}", self.path),
-                is_named: NAMES.iter().any(|end| lower.ends_with(end)),
-                found: &mut *self.found,
-            })?;
+            if self.look.skips(&name) {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let kind = Kind::of(self.look.scope, &name);
+            self.look.stack.push(Segment::Name(name));
+            let look = &mut *self.look;
+            members.next_value_seed(Place { look, kind })?;
+            self.look.stack.pop();
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let mut index = 0_usize;
+        let (mut index, kind) = (0_usize, self.kind);
         loop {
-            let item = Place {
-                path: format!("{}[{index}]", self.path),
-                is_named: self.is_named,
-                found: &mut *self.found,
-            };
-            if items.next_element_seed(item)?.is_none() {
+            self.look.stack.push(Segment::Index(index));
+            let look = &mut *self.look;
+            let item = items.next_element_seed(Place { look, kind })?;
+            self.look.stack.pop();
+            if item.is_none() {
                 return Ok(());
             }
             index = index.saturating_add(1);
@@ -145,6 +367,13 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
+/// Whether a name ends so, in letters of either case.
+fn ends_with(name: &str, end: &str) -> bool {
+    let start = name.len().checked_sub(end.len());
+    let last = start.and_then(|start| name.get(start..));
+    last.is_some_and(|last| last.eq_ignore_ascii_case(end))
+}
+
 /// Whether it brings its bytes itself.
 fn is_data(text: &str) -> bool {
     let scheme = text.get(..5);
@@ -174,6 +403,13 @@ fn has_scheme(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The URLs of a part; or the field that is wrong, and what it must be.
+    fn found(scope: Scope, part: &str) -> Result<Vec<Elsewhere>, Problem> {
+        let (mut urls, part) = (Vec::new(), serde_json::from_str(part).unwrap());
+        of_part(&mut urls, (scope, &format_args!("p")), part)?;
+        Ok(urls)
+    }
 
     #[test]
     fn urls_are_found_wherever_they_stand() {
@@ -209,7 +445,7 @@ mod tests {
                 "deep[0][0].Src",
             ),
         ] {
-            let found = of_part(&format_args!("p"), part);
+            let found = found(Scope::Part, part).unwrap();
             let params: Vec<_> = found.iter().map(|found| found.param.as_str()).collect();
             assert_eq!(params, [format!("p.{expected}")], "{part}");
         }
@@ -224,8 +460,60 @@ mod tests {
             r#"{"type":"file","file":{"filename":"C:\\a.pdf","file_data":"data:application/pdf;base64,AAAA"}}"#,
             r#"{"type":"file","file":{"filename":"note: this.pdf"}}"#,
             r#"{"type":"new","at":"12:30","url":null}"#,
+            r#"{"type":"file","file":{"filename":"https://a.example/1.pdf"}}"#,
+            r#"{"type":"thinking","thinking":"http://localhost:3000 gives 500"}"#,
+            r#"{"type":"tool_result","content":[{"type":"text","text":"https: a guide"}]}"#,
         ] {
-            assert_eq!(of_part(&format_args!("p"), part), [], "{part}");
+            assert_eq!(found(Scope::Part, part), Ok(Vec::new()), "{part}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_to_its_end_is_refused() {
+        let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+        for odd in ["1e999", r#""\ud800""#, deep.as_str()] {
+            let part = format!(
+                r#"{{"type":"image_url","a":{odd},"image_url":{{"url":"http://169.254.169.254/"}}}}"#
+            );
+            assert_eq!(
+                found(Scope::Part, &part),
+                Err(Problem::invalid("p", PLAIN)),
+                "{odd}"
+            );
+        }
+    }
+
+    #[test]
+    fn neither_many_urls_nor_long_names_take_room() {
+        let name = "x".repeat(65_536);
+        let part = |count, name: &str| {
+            let urls = vec![r#""""#; count].join(",");
+            format!(r#"{{"type":"x","{name}url":[{urls}]}}"#)
+        };
+        assert_eq!(found(Scope::Part, &part(MOST, "")).unwrap().len(), MOST);
+        for (part, says) in [
+            (part(MOST + 1, ""), "256"),
+            (part(1, &name), "256 bytes"),
+            (part(100_000, &name), "256 bytes"),
+        ] {
+            let problem = found(Scope::Part, &part).unwrap_err();
+            assert_eq!(problem.param, "p");
+            assert!(problem.message.contains(says), "{}", problem.message);
+        }
+        // No URL, and a path is made for none of them: as many copies of the name would be more than 60 GB.
+        let numbers = vec!["1"; 1_000_000].join(",");
+        let long = format!(r#"{{"type":"x","{name}":[{numbers}]}}"#);
+        assert_eq!(found(Scope::Part, &long), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn of_a_text_only_what_it_has_beside_it_is_looked_at() {
+        let part = r#"{"type":"text","text":"https://a.example/\ud800","x":"https://b.example/","more":{"file_url":"https://c.example/"}}"#;
+        let params: Vec<_> = found(Scope::Text, part)
+            .unwrap()
+            .into_iter()
+            .map(|found| found.param)
+            .collect();
+        assert_eq!(params, ["p.more.file_url"]);
     }
 }

@@ -7,8 +7,10 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Media, elsewhere, mention,
-    pick::{Pick, string},
+    Media,
+    elsewhere::{self, Scope},
+    mention,
+    pick::{Pick, Picked, string},
 };
 
 /// The roles of OpenAI's chat protocol.
@@ -44,12 +46,20 @@ pub(crate) struct Messages<'t> {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// A list whose elements are objects with these members, each handed to `take` with its index.
+/// A list whose elements are objects with these members; what is in each is handed to `take` with its index.
 pub(super) struct Each<const N: usize, F> {
     pub(super) pick: Pick<N>,
     /// The index of the element being read: where an error is.
     pub(super) at: usize,
     pub(super) take: F,
+}
+
+/// What is found in an element of a list.
+pub(super) enum Found<'n, 'de, const N: usize> {
+    /// A member that is not among the names; those come first.
+    Other(&'n str, &'de RawValue),
+    /// The members.
+    Picked(Picked<'de, N>),
 }
 
 // === impl Messages ===
@@ -80,13 +90,21 @@ impl<'t> Messages<'t> {
     }
 
     /// Takes the messages, one after another.
-    fn each<'de>(&mut self) -> Each<2, impl FnMut(usize, [Option<&'de RawValue>; 2])> {
+    fn each<'de>(&mut self) -> Each<2, impl FnMut(usize, Found<'_, 'de, 2>)> {
         Each {
             pick: Pick(["role", "content"]),
             at: 0,
-            take: |index: usize, [role, content]: [Option<&'de RawValue>; 2]| {
+            take: |index: usize, found: Found<'_, 'de, 2>| {
                 self.count = index.saturating_add(1);
-                self.message(&format_args!("messages[{index}]"), role, content);
+                let path = format_args!("messages[{index}]");
+                match found {
+                    Found::Other(name, raw) => {
+                        let urls = &mut self.media.urls;
+                        let looked = elsewhere::of_member(urls, (Scope::Message, &path), name, raw);
+                        self.note(looked);
+                    }
+                    Found::Picked([role, content]) => self.message(&path, role, content),
+                }
             },
         }
     }
@@ -133,22 +151,45 @@ impl<'t> Messages<'t> {
         for (index, part) in parts.into_iter().enumerate() {
             let size = part.get().len();
             let path = format_args!("{path}.content[{index}]");
-            match Pick(["type", "text", "image_url", "file"]).read(part.get()) {
+            let mut has_more = false;
+            let names = Pick(["type", "text", "image_url", "file"]);
+            let read = names.with_rest(|_: &str, _: &RawValue| has_more = true);
+            match read.read(part.get()) {
                 Err(_) => self.problem(&path.to_string(), ONE_OBJECT),
-                Ok([kind, text, image, file]) => {
+                Ok(([kind, text, image, file], _)) => {
                     if let Some(kind) = self.part(&path, kind, text) {
                         sizes.push((kind, size));
                         self.name_file(&path, kind, image, file);
-                        if !matches!(kind, PartKind::Text) {
-                            let urls = elsewhere::of_part(&path, part.get());
-                            self.media.urls.extend(urls);
-                        }
+                        has_more |= image.is_some() || file.is_some();
+                        self.look(&path, (kind, has_more), part);
                     }
                 }
             }
         }
         for (kind, size) in sizes {
             self.count_part(kind, size);
+        }
+    }
+
+    /// Notes the URLs of a part. Of a text it has to be read again only where there is more than that.
+    fn look(
+        &mut self,
+        path: &fmt::Arguments<'_>,
+        (kind, has_more): (PartKind, bool),
+        part: &RawValue,
+    ) {
+        let scope = match (kind, has_more) {
+            (PartKind::Text, false) => return,
+            (PartKind::Text, true) => Scope::Text,
+            (PartKind::Media | PartKind::Document | PartKind::Other, _) => Scope::Part,
+        };
+        let looked = elsewhere::of_part(&mut self.media.urls, (scope, path), part);
+        self.note(looked);
+    }
+
+    fn note(&mut self, looked: Result<(), Problem>) {
+        if let Err(problem) = looked {
+            self.push(problem);
         }
     }
 
@@ -263,7 +304,7 @@ impl<'de> DeserializeSeed<'de> for Messages<'_> {
 
 impl<'de, const N: usize, F> Each<N, F>
 where
-    F: FnMut(usize, [Option<&'de RawValue>; N]),
+    F: FnMut(usize, Found<'_, 'de, N>),
 {
     /// Reads a list; the error is the index of the element that is not such an object.
     pub(super) fn read(mut self, text: &'de str) -> Result<(), usize> {
@@ -274,7 +315,7 @@ where
 
 impl<'de, const N: usize, F> DeserializeSeed<'de> for &mut Each<N, F>
 where
-    F: FnMut(usize, [Option<&'de RawValue>; N]),
+    F: FnMut(usize, Found<'_, 'de, N>),
 {
     type Value = ();
 
@@ -285,7 +326,7 @@ where
 
 impl<'de, const N: usize, F> Visitor<'de> for &mut Each<N, F>
 where
-    F: FnMut(usize, [Option<&'de RawValue>; N]),
+    F: FnMut(usize, Found<'_, 'de, N>),
 {
     type Value = ();
 
@@ -294,10 +335,14 @@ where
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(picked) = list.next_element_seed(self.pick)? {
-            (self.take)(self.at, picked);
+        loop {
+            let (at, take) = (self.at, &mut self.take);
+            let rest = |name: &str, raw: &'de RawValue| take(at, Found::Other(name, raw));
+            let Some((picked, _)) = list.next_element_seed(self.pick.with_rest(rest))? else {
+                return Ok(());
+            };
+            (self.take)(self.at, Found::Picked(picked));
             self.at = self.at.saturating_add(1);
         }
-        Ok(())
     }
 }

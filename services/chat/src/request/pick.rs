@@ -15,19 +15,35 @@ pub(crate) struct Pick<const N: usize>(pub(crate) [&'static str; N]);
 pub(crate) type Picked<'a, const N: usize> = [Option<&'a RawValue>; N];
 
 /// The same, but for one member, by its place: that is read where it stands, in the same pass over the text.
-pub(crate) struct PickAnd<const N: usize, S> {
+pub(crate) struct PickAnd<const N: usize, S, R> {
     pub(crate) pick: Pick<N>,
     pub(crate) place: usize,
     /// What reads that member; it must read all of its value, or fail.
     pub(crate) seed: S,
+    /// Is shown each member that is not among the names, in their order.
+    pub(crate) rest: R,
 }
 
-/// One name: its place among those that are read.
+/// For those who look at no other members.
+pub(crate) fn unseen(_: &str, _: &RawValue) {}
+
+/// One name: its place among those that are read, or itself.
 struct Name<'n>(&'n [&'static str]);
 
 // === impl Pick ===
 
 impl<const N: usize> Pick<N> {
+    /// The same, and the other members are shown.
+    pub(crate) fn with_rest<R>(self, rest: R) -> PickAnd<N, PhantomData<IgnoredAny>, R> {
+        // No member has this place.
+        PickAnd {
+            pick: self,
+            place: N,
+            seed: PhantomData,
+            rest,
+        }
+    }
+
     /// Reads one JSON text.
     ///
     /// # Errors
@@ -56,20 +72,14 @@ impl<'de, const N: usize> Visitor<'de> for Pick<N> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-        // No member has this place.
-        let (place, seed) = (N, PhantomData::<IgnoredAny>);
-        let all = PickAnd {
-            pick: self,
-            place,
-            seed,
-        };
+        let all = self.with_rest(unseen);
         all.visit_map(members).map(|(picked, _)| picked)
     }
 }
 
 // === impl PickAnd ===
 
-impl<const N: usize, S> PickAnd<N, S> {
+impl<const N: usize, S, R> PickAnd<N, S, R> {
     /// Reads one JSON text; beside the others, what the one member was read as, if it is there.
     ///
     /// # Errors
@@ -80,6 +90,7 @@ impl<const N: usize, S> PickAnd<N, S> {
     ) -> Result<(Picked<'t, N>, Option<S::Value>), serde_json::Error>
     where
         S: DeserializeSeed<'t>,
+        R: FnMut(&str, &'t RawValue),
     {
         let mut reader = serde_json::Deserializer::from_str(text);
         let read = reader.deserialize_map(self)?;
@@ -88,27 +99,48 @@ impl<const N: usize, S> PickAnd<N, S> {
     }
 }
 
-impl<'de, const N: usize, S: DeserializeSeed<'de>> Visitor<'de> for PickAnd<N, S> {
+impl<'de, const N: usize, S, R> DeserializeSeed<'de> for PickAnd<N, S, R>
+where
+    S: DeserializeSeed<'de>,
+    R: FnMut(&str, &'de RawValue),
+{
+    type Value = (Picked<'de, N>, Option<S::Value>);
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize, S, R> Visitor<'de> for PickAnd<N, S, R>
+where
+    S: DeserializeSeed<'de>,
+    R: FnMut(&str, &'de RawValue),
+{
     type Value = (Picked<'de, N>, Option<S::Value>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self::Value, A::Error> {
         let twice = || A::Error::custom("a field is given twice");
         let (mut picked, mut seed, mut apart) = ([None; N], Some(self.seed), None);
-        while let Some(place) = members.next_key_seed(Name(&self.pick.0))? {
-            if place == Some(self.place) {
-                let seed = seed.take().ok_or_else(twice)?;
-                apart = Some(members.next_value_seed(seed)?);
-                continue;
-            }
-            let Some(slot) = place.and_then(|place| picked.get_mut(place)) else {
-                members.next_value::<IgnoredAny>()?;
-                continue;
+        while let Some(named) = members.next_key_seed(Name(&self.pick.0))? {
+            let place = match named {
+                Ok(place) if place == self.place => {
+                    let seed = seed.take().ok_or_else(twice)?;
+                    apart = Some(members.next_value_seed(seed)?);
+                    continue;
+                }
+                Ok(place) => place,
+                Err(other) => {
+                    (self.rest)(&other, members.next_value()?);
+                    continue;
+                }
             };
-            if slot.replace(members.next_value::<&RawValue>()?).is_some() {
+            let value = Some(members.next_value::<&RawValue>()?);
+            let slot = picked.get_mut(place);
+            if slot.is_some_and(|slot| std::mem::replace(slot, value).is_some()) {
                 return Err(twice());
             }
         }
@@ -118,23 +150,33 @@ impl<'de, const N: usize, S: DeserializeSeed<'de>> Visitor<'de> for PickAnd<N, S
 
 // === impl Name ===
 
+impl Name<'_> {
+    fn place(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|known| *known == name)
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
+    type Value = Result<usize, Cow<'de, str>>;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
         reader.deserialize_identifier(self)
     }
 }
 
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
+impl<'de> Visitor<'de> for Name<'_> {
+    type Value = Result<usize, Cow<'de, str>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(self.place(name).ok_or(Cow::Borrowed(name)))
+    }
+
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == name))
+        Ok(self.place(name).ok_or_else(|| Cow::Owned(name.to_owned())))
     }
 }
 
@@ -193,6 +235,7 @@ mod tests {
                 pick: PICK,
                 place: 1,
                 seed,
+                rest: unseen,
             }
             .read(text)
             .ok()?;
@@ -212,6 +255,15 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(read(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_other_members_are_shown() {
+        let mut seen = Vec::new();
+        let rest = |name: &str, raw: &RawValue| seen.push(format!("{name}={raw}"));
+        let text = r#"{"x":{"a":1},"a":2,"\u0079":[],"b":3,"x":4}"#;
+        PICK.with_rest(rest).read(text).unwrap();
+        assert_eq!(seen, [r#"x={"a":1}"#, "y=[]", "x=4"]);
     }
 
     #[test]

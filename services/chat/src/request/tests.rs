@@ -246,3 +246,54 @@ fn a_limit_in_other_words_goes_where_the_provider_knows_it() {
         }
     }
 }
+
+#[test]
+fn urls_are_found_beside_the_parts_that_are_not_text() {
+    let body = r#"{"model":"m","x":"https://a.example/","extra_body":{"google":{"fileUri":"https://b.example/"}},"metadata":{"url":"odd"},
+        "tools":[{"type":"mcp","server_url":"https://c.example/"},
+            {"type":"function","function":{"name":"f","parameters":{"examples":[{"url":"odd"}]}}}],
+        "response_format":{"example":{"url":"odd"}},
+        "messages":[{"role":"user","images":[{"url":"https://d.example/"},"https://d.example/"],
+            "content":[{"type":"text","text":"https://odd.example/"},{"type":"text","text":"t","image_url":{"url":"https://e.example/"}}]},
+            {"role":"assistant","annotations":[{"url":"odd"}],"content":"https://odd.example/"}]}"#;
+    let request = read(body);
+    let urls = request.media.urls.iter();
+    let params: Vec<_> = urls.map(|url| url.param.as_str()).collect();
+    assert_eq!(
+        params,
+        [
+            "messages[0].images[0].url",
+            "messages[0].images[1]",
+            "messages[0].content[1].image_url.url",
+            "tools[0].server_url",
+            "extra_body.google.fileUri",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_refused_by_its_name() {
+    let url = r#""image_url":{"url":"http://169.254.169.254/"}"#;
+    let part = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","a":1e999,{url}}}]}}]}}"#
+    );
+    assert!(
+        wrong(&part).starts_with("messages[0].content[0]: messages[0].content[0] must be plain")
+    );
+    let beside = format!(r#"{{"model":"m",{HI},"tools":[{{"a":"\ud800",{url}}}]}}"#);
+    assert!(wrong(&beside).starts_with("tools: tools must be plain"));
+    let message = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"hi","x":[1e999,{{{url}}}]}}]}}"#
+    );
+    assert!(wrong(&message).starts_with("messages[0].x: messages[0].x must be plain"));
+    let images = |count: usize| vec![r#"{"url":"https://a.example/"}"#; count].join(",");
+    let many = format!(
+        r#"{{"model":"m","images":[{}],"messages":[{{"role":"user","content":"hi","images":[{}]}}]}}"#,
+        images(200),
+        images(57)
+    );
+    assert_eq!(
+        wrong(&many),
+        "messages: messages must name at most 256 URLs"
+    );
+}

@@ -8,7 +8,11 @@ use serde::{
 };
 use serde_json::{Deserializer, value::RawValue};
 
-use super::{given, messages::Each, pick::Pick};
+use super::{
+    given,
+    messages::{Each, Found},
+    pick::Pick,
+};
 use crate::text::Text;
 
 /// Tokens around each message, its role among them, by OpenAI's own rule of counting.
@@ -40,7 +44,10 @@ impl<'a> Texts<'a> {
         let each = Each {
             pick: Pick(names),
             at: 0,
-            take: |_, [content, refusal, name, calls, call]: [Option<&'a RawValue>; 5]| {
+            take: |_, found: Found<'_, 'a, 5>| {
+                let Found::Picked([content, refusal, name, calls, call]) = found else {
+                    return;
+                };
                 texts.add_tokens(AROUND_MESSAGE);
                 texts.content(content);
                 texts.strings([refusal, name]);
