@@ -146,7 +146,7 @@ impl MediaProvider for Ideogram {
             Heard::Signed if signature::text(callback.headers, GENERATION) != callback.job => {
                 Heard::Forged
             }
-            heard => heard,
+            heard @ (Heard::Signed | Heard::Unsigned | Heard::Forged) => heard,
         }
     }
 }
