@@ -164,6 +164,10 @@ pub struct Deadlines {
     /// Media: looks, cancellations, the first byte of an output. Default `5s`.
     #[serde(with = "duration")]
     pub media: Duration,
+    /// Media: until it listens for a customer who would hear a sound while it is made. Each such request waits for it, and goes on without after
+    /// this. Default `1s`.
+    #[serde(with = "duration")]
+    pub listen: Duration,
     /// Chat: keeping a response, looking at one, deleting one. Default `5s`.
     #[serde(with = "duration")]
     pub responses: Duration,
@@ -261,6 +265,7 @@ impl Default for Deadlines {
             chat: Duration::from_secs(750),
             submit: Duration::from_secs(10),
             media: Duration::from_secs(5),
+            listen: Duration::from_secs(1),
             responses: Duration::from_secs(5),
             webhooks: Duration::from_secs(2),
         }
@@ -280,6 +285,7 @@ mod tests {
         assert_eq!(config.limits.key_cache.life, Duration::from_secs(5));
         assert_eq!(config.limits.rates.slot_life, Duration::from_secs(60));
         assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
+        assert_eq!(config.limits.deadlines.listen, Duration::from_secs(1));
         assert_eq!(config.server.public_url, None);
     }
 

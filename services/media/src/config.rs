@@ -185,9 +185,11 @@ pub struct Outputs {
     pub max_files: u64,
     /// Bytes of all of them. Default 0: not limited.
     pub max_total_bytes: u64,
-    /// Customers of this process who hear a sound while it is made; any more wait until it is there. 0: nobody hears one. Default 256.
+    /// Customers of this process who hear a sound while it is made, half of them at most of one account in a mode; any more wait until it is there.
+    /// 0: nobody hears one. Default 256.
     pub listeners: usize,
-    /// Bytes that wait for one of them. Who is slower hears the rest from what is kept. Default 1 MiB.
+    /// Bytes that wait for one of them, and for all as many as `listeners` have together, of which one account may have half as well. Who is slower
+    /// hears the rest from what is kept. Default 1 MiB.
     pub listener_bytes: usize,
 }
 

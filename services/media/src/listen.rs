@@ -2,11 +2,12 @@
 //! process is handed to him piece by piece as well.
 //!
 //! What is heard is no promise: the work goes on whoever listens and however it ends, and what counts is the file that is kept. So nothing waits for
-//! who listens, nothing of this is written down, and who is too slow hears no more of it.
+//! who listens, nothing of this is written down, and who is too slow hears no more of it. One account has half of the places, so that it never
+//! takes all of them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use domain::TaskId;
@@ -31,11 +32,25 @@ const SOUND: &str = "audio/";
 #[derive(Clone, Debug)]
 pub(crate) struct Listeners {
     /// How many there may be at once.
-    places: Arc<Semaphore>,
+    most: usize,
     /// Bytes that may wait for one of them.
     bytes: usize,
+    all: Arc<Share>,
+    shares: Shares,
     waiting: Waiting,
 }
+
+/// What some of those who listen have together. It is there as long as one of them is, or something waits for him.
+#[derive(Debug)]
+struct Share {
+    /// How many may be told something.
+    places: Arc<Semaphore>,
+    /// A permit is a byte that may wait.
+    bytes: Arc<Semaphore>,
+}
+
+/// Those of accounts for which somebody listens.
+type Shares = Arc<Mutex<HashMap<Owner, Weak<Share>>>>;
 
 /// Those who have not heard anything yet, by the task that they wait for.
 type Waiting = Arc<Mutex<HashMap<TaskId, Listener>>>;
@@ -60,19 +75,27 @@ struct Listener {
 /// The way to somebody who listens.
 #[derive(Debug)]
 struct Line {
-    pieces: mpsc::Sender<(Part, OwnedSemaphorePermit)>,
+    pieces: mpsc::Sender<(Part, Rooms)>,
     /// A permit is a byte that may wait.
     room: Arc<Semaphore>,
+    /// Given back once nothing more is told: who reads slowly keeps no place.
+    _places: [OwnedSemaphorePermit; 2],
+    /// His own share, and that of all.
+    shares: [Arc<Share>; 2],
 }
+
+/// What a piece takes while it waits: of who listens, and of both shares.
+type Rooms = [OwnedSemaphorePermit; 3];
 
 /// The ear of who listens.
 #[derive(Debug)]
 pub(crate) struct Listening {
     task: TaskId,
-    pieces: mpsc::Receiver<(Part, OwnedSemaphorePermit)>,
+    pieces: mpsc::Receiver<(Part, Rooms)>,
     room: Arc<Semaphore>,
     waiting: Waiting,
-    _place: OwnedSemaphorePermit,
+    /// Pieces that wait are of it.
+    _share: Arc<Share>,
 }
 
 /// Who listens to one attempt of a task, for the adapter that makes it.
@@ -106,22 +129,27 @@ enum Stage {
 
 impl Listeners {
     pub(crate) fn new(limits: &Outputs) -> Self {
-        let places = limits.listeners.min(Semaphore::MAX_PERMITS);
+        let (most, bytes) = (limits.listeners, limits.listener_bytes);
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            bytes: limits.listener_bytes.min(Semaphore::MAX_PERMITS),
+            most,
+            bytes: bytes.min(Semaphore::MAX_PERMITS),
+            all: Arc::new(Share::of(most, bytes)),
+            shares: Shares::default(),
             waiting: Waiting::default(),
         }
     }
 
-    /// Somebody wants to hear a task of his that is not there yet. `None`: too many do, or somebody listens to it already.
+    /// Somebody wants to hear a task of his that is not there yet. `None`: too many do, of all or of his account, or somebody listens to it already.
     pub(crate) fn listen(&self, owner: Owner, task: TaskId, wants: Wants) -> Option<Listening> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let share = self.share(owner);
+        let places = [share.place()?, self.all.place()?];
         let (sender, pieces) = mpsc::channel(MAX_PIECES);
         let room = Arc::new(Semaphore::new(self.bytes));
         let line = Line {
             pieces: sender,
             room: Arc::clone(&room),
+            _places: places,
+            shares: [Arc::clone(&share), Arc::clone(&self.all)],
         };
         match lock(&self.waiting).entry(task) {
             Entry::Occupied(_) => return None,
@@ -132,8 +160,20 @@ impl Listeners {
             pieces,
             room,
             waiting: Arc::clone(&self.waiting),
-            _place: place,
+            _share: share,
         })
+    }
+
+    /// The share of an account in a mode: half of what there is, and one place at least.
+    fn share(&self, owner: Owner) -> Arc<Share> {
+        let mut shares = lock(&self.shares);
+        if let Some(share) = shares.get(&owner).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Share::of(self.most.div_ceil(2), self.bytes));
+        shares.insert(owner, Arc::downgrade(&share));
+        share
     }
 
     /// Who listens to this attempt of a task, if somebody does whose task it is.
@@ -149,8 +189,25 @@ impl Listeners {
     }
 }
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<TaskId, Listener>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Share ===
+
+impl Share {
+    /// So many places, and so many bytes for each of them.
+    fn of(places: usize, bytes: usize) -> Self {
+        let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self {
+            places: permits(places),
+            bytes: permits(places.saturating_mul(bytes)),
+        }
+    }
+
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
 }
 
 // === impl Ear ===
@@ -233,11 +290,15 @@ impl Line {
             Part::Head(_) => 0,
             Part::Data(piece) => piece.len(),
         };
-        let Ok(bytes) = u32::try_from(bytes) else {
-            return false;
-        };
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        room.is_ok_and(|room| self.pieces.try_send((part, room)).is_ok())
+        let rooms = u32::try_from(bytes).ok().and_then(|bytes| self.take(bytes));
+        rooms.is_some_and(|rooms| self.pieces.try_send((part, rooms)).is_ok())
+    }
+
+    /// Room for so many bytes.
+    fn take(&self, bytes: u32) -> Option<Rooms> {
+        let take = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(bytes).ok();
+        let [own, all] = &self.shares;
+        Some([take(&self.room)?, take(&own.bytes)?, take(&all.bytes)?])
     }
 }
 
@@ -246,7 +307,7 @@ impl Line {
 impl Listening {
     /// What is heard next; `None`: nothing more.
     pub(crate) async fn next(&mut self) -> Option<Part> {
-        let (part, _room) = self.pieces.recv().await?;
+        let (part, _rooms) = self.pieces.recv().await?;
         Some(part)
     }
 }
@@ -392,5 +453,48 @@ mod tests {
         assert!(listen(chassis::mint()).is_none(), "all places are taken");
         drop((first, second));
         assert!(listen(one).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_account_leaves_half_of_the_places_to_others() {
+        let listeners = listeners(4, 10);
+        let (one, other) = (owner(), owner());
+        let listen = |owner| listeners.listen(owner, chassis::mint(), Wants::File);
+        let (first, second) = (listen(one).unwrap(), listen(one).unwrap());
+        assert!(listen(one).is_none(), "its share is taken");
+        let others = [listen(other).unwrap(), listen(other).unwrap()];
+        drop(first);
+        let third = listen(one).unwrap();
+        assert!(listen(one).is_none(), "its share is taken again");
+        drop((second, third, others));
+        let last = listen(owner()).unwrap();
+        assert_eq!(lock(&listeners.shares).len(), 1, "who is gone is forgotten");
+        drop(last);
+    }
+
+    #[tokio::test]
+    async fn who_hears_nothing_more_gives_his_place_back_and_keeps_what_waits() {
+        let listeners = listeners(1, MP3.len());
+        let (one, other) = (chassis::mint(), chassis::mint());
+        let slow = listeners.listen(owner(), one, Wants::File).unwrap();
+        let ear_of_one = ear(&listeners, one, Wants::File);
+        let mut telling = ear_of_one.telling();
+        tell(&mut telling, &[MP3]);
+        let listen = |task| listeners.listen(owner(), task, Wants::File);
+        assert!(listen(other).is_none(), "he is told more");
+        tell(&mut telling, &[b"too much"]);
+        let waits = listen(other).unwrap();
+        // The bytes for all wait for the slow one.
+        let ear_of_other = ear(&listeners, other, Wants::File);
+        let mut telling = ear_of_other.telling();
+        tell(&mut telling, &[MP3]);
+        assert!(matches!(telling.stage, Stage::Over));
+        assert!(heard(waits).await.1.is_empty());
+        assert_eq!(heard(slow).await.1, [MP3]);
+        let hears = listen(other).unwrap();
+        let mut telling = ear_of_other.telling();
+        tell(&mut telling, &[MP3]);
+        drop(telling);
+        assert_eq!(heard(hears).await.1, [MP3]);
     }
 }

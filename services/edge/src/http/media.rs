@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use chassis::rpc;
 use domain::{TaskId, ids};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use proto::{id_from_wire, media::v1::SubmitRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,11 +56,14 @@ pub(super) enum Shape {
     Transcript(transcriptions::Asked),
 }
 
-/// What the headers of a paid request say.
+/// What the head of a paid request says.
 pub(super) struct Paid {
     idempotency_key: String,
     max_cost: i64,
     wait: Option<Duration>,
+    /// Whether an answer without a length that breaks off looks otherwise than one that has come to its end. HTTP/1.0 ends both by closing the
+    /// connection (RFC 9112, 6.3).
+    sees_breaks: bool,
 }
 
 /// A request that has come.
@@ -98,7 +101,7 @@ pub(super) async fn submit(
     request: Request,
 ) -> Result<Response, ApiError> {
     let bodies = &app.config.limits.bodies;
-    let paid = Paid::of(app, request.headers())?;
+    let paid = Paid::of(app, &request)?;
     let body = body::read(request, bodies.media, bodies).await?;
     let shape = Shape::of(app, route, &body)?;
     let ready = Ready {
@@ -122,8 +125,11 @@ pub(super) async fn accept(
     let task: TaskId = chassis::mint();
     let heard = match &shape {
         // Before anything can be heard.
-        Shape::Sound(asked) => app.listen(caller.context(), task, asked.form).await,
-        Shape::Task
+        Shape::Sound(asked) if paid.sees_breaks => {
+            app.listen(caller.context(), task, asked.form).await
+        }
+        Shape::Sound(_)
+        | Shape::Task
         | Shape::Pictures(_)
         | Shape::Cover
         | Shape::Lyrics(_)
@@ -256,11 +262,13 @@ fn wait(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
 // === impl Paid ===
 
 impl Paid {
-    pub(super) fn of(app: &App, headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn of(app: &App, request: &Request) -> Result<Self, ApiError> {
+        let headers = request.headers();
         Ok(Self {
             idempotency_key: idempotency_key(headers)?,
             max_cost: max_cost(headers)?,
             wait: wait(headers, app.config.limits.streams.longest_wait),
+            sees_breaks: request.version() >= Version::HTTP_11,
         })
     }
 }

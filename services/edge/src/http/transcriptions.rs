@@ -84,7 +84,7 @@ pub(crate) async fn create(
     if !is_form(request.headers()) {
         return media::submit(&app, &caller, ROUTE, request).await;
     }
-    let paid = Paid::of(&app, request.headers())?;
+    let paid = Paid::of(&app, &request)?;
     let came = come(&app, &caller, request).await?;
     let answer = transcribe(&app, &caller, paid, &came).await;
     if is_over(&answer) {

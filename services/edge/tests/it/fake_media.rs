@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use domain::TaskId;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future, stream};
 use proto::{Fault, code, common::v1 as common, media::v1 as media};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -180,6 +180,9 @@ impl media::media_server::Media for FakeMedia {
         request: Request<media::ListenRequest>,
     ) -> Result<Response<Self::ListenStream>, Status> {
         self.0.listens.lock().unwrap().push(request.into_inner());
+        if self.0.is_deaf.load(Ordering::SeqCst) {
+            return future::pending().await;
+        }
         let sound = self.0.sounds.lock().unwrap().pop_front();
         Ok(Response::new(match sound {
             Some(sound) => Box::pin(ReceiverStream::new(sound)),

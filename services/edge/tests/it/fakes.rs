@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) heard: Mutex<Vec<media::HearRequest>>,
     /// What those hear who listen next; nothing when no test told it otherwise.
     pub(crate) sounds: Mutex<VecDeque<mpsc::Receiver<Result<media::HeardPart, Status>>>>,
+    /// Whether media never says that it listens.
+    pub(crate) is_deaf: AtomicBool,
     /// Who wanted to listen.
     pub(crate) listens: Mutex<Vec<media::ListenRequest>>,
     /// What kind every output is, and its bytes, where a test says so.

@@ -1,10 +1,12 @@
 //! `POST /audio/speech` in OpenAI's shape: a sound leaves while it is made, but for its last piece, and what arrives is the kept file or breaks off.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use domain::TaskId;
 use live::Terminal;
 use proto::media::v1::{HeardHead, HeardPart, heard_part::Part};
-use reqwest::Response;
+use reqwest::{Response, Version};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -28,13 +30,25 @@ struct Spoken {
 impl Spoken {
     /// Asks for a sound, with more in the request.
     async fn ask(more: &Value) -> Self {
-        let house = House::start().await;
+        let spoken = Self::ask_of(House::start().await, more, Version::HTTP_11).await;
+        let listens = spoken.house.world.listens.lock().unwrap();
+        let listen = listens.first().cloned().unwrap();
+        drop(listens);
+        let account = spoken.house.account.to_vec();
+        assert_eq!(listen.task_id, spoken.task.to_vec());
+        assert_eq!(listen.context.unwrap().account_id, account);
+        spoken
+    }
+
+    /// Asks this house for a sound, in this version of HTTP.
+    async fn ask_of(house: House, more: &Value, version: Version) -> Self {
         let (mouth, sound) = mpsc::channel(16);
         house.world.sounds.lock().unwrap().push_back(sound);
         let mut body = json!({ "model": "tts-1", "input": "Hi" });
         let members = body.as_object_mut().unwrap();
         members.extend(more.as_object().unwrap().clone());
         let request = house.post(SPEECH, &house.usual_key(), body.to_string());
+        let request = request.version(version);
         #[expect(
             clippy::disallowed_methods,
             reason = "a request of the test ends with it"
@@ -52,16 +66,6 @@ impl Spoken {
             .first()
             .cloned()
             .unwrap();
-        let listen = house
-            .world
-            .listens
-            .lock()
-            .unwrap()
-            .first()
-            .cloned()
-            .unwrap();
-        assert_eq!(listen.task_id, submit.task_id);
-        assert_eq!(listen.context.unwrap().account_id, house.account.to_vec());
         Self {
             task: TaskId::from_slice(&submit.task_id).unwrap(),
             house,
@@ -284,6 +288,48 @@ async fn where_nothing_has_left_the_answer_is_whole_or_an_error() {
         let error: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(error["error"]["code"], "upstream_failed");
     }
+}
+
+#[tokio::test]
+async fn who_would_not_see_a_sound_break_off_is_answered_once_it_is_made() {
+    for form in ["audio", "sse"] {
+        let more = json!({ "stream_format": form });
+        for fails in [true, false] {
+            let house = House::start().await;
+            let mut spoken = Spoken::ask_of(house, &more, Version::HTTP_10).await;
+            assert!(spoken.house.world.listens.lock().unwrap().is_empty());
+            if fails {
+                spoken.ends(&failed(), b"one two").await;
+            } else {
+                spoken.completes(b"one two").await;
+            }
+            let answer = (&mut spoken.answer).await.unwrap();
+            assert_eq!(answer.version(), Version::HTTP_10);
+            let status = answer.status();
+            let said = answer.text().await.unwrap();
+            if fails {
+                assert_eq!(status, 502, "{said}");
+                assert!(said.contains("upstream_failed"), "{said}");
+            } else if form == "audio" {
+                assert_eq!((status.as_u16(), said.as_str()), (200, "one two"));
+            } else {
+                assert!(said.contains("speech.audio.done"), "{said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_media_that_does_not_say_that_it_listens_is_not_waited_for() {
+    let settings = "[limits.deadlines]\nmedia = '1h'\nlisten = '20ms'";
+    let house = House::with(settings).await;
+    house.world.is_deaf.store(true, Ordering::SeqCst);
+    let mut spoken = Spoken::ask_of(house, &json!({}), Version::HTTP_11).await;
+    assert_eq!(spoken.house.world.listens.lock().unwrap().len(), 1);
+    spoken.completes(b"one two").await;
+    let answer = (&mut spoken.answer).await.unwrap();
+    assert_eq!(answer.headers()["content-length"], "7");
+    assert_eq!(answer.text().await.unwrap(), "one two");
 }
 
 #[tokio::test]

@@ -39,6 +39,13 @@ const SAMPLES: &str = "audio/pcm";
 /// What a maker says next of a sound; nobody says anything more once it is dropped.
 type Mouth = mpsc::Sender<io::Result<Bytes>>;
 
+/// What somebody wants to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    File,
+    Samples,
+}
+
 /// A maker that refuses a request with each of these statuses, and answers the next one with what is said by the mouth, as such a content.
 async fn maker(content_type: &'static str, refusals: &[u16]) -> (String, Mouth) {
     let (mouth, says) = mpsc::channel(16);
@@ -84,20 +91,20 @@ fn request(running: &Running, body: &Value) -> SubmitRequest {
     }
 }
 
-async fn listen(running: &Running, task: &Bytes, samples: bool) -> Streaming<HeardPart> {
+async fn listen(running: &Running, task: &Bytes, wants: Wants) -> Streaming<HeardPart> {
     let request = ListenRequest {
         context: Some(running.context()),
         task_id: task.clone(),
-        samples,
+        samples: wants == Wants::Samples,
     };
     let heard = running.client.clone().listen(request).await;
     heard.unwrap().into_inner()
 }
 
 /// A task that is listened to from its beginning.
-async fn asked(running: &Running, body: &Value, samples: bool) -> (TaskId, Streaming<HeardPart>) {
+async fn asked(running: &Running, body: &Value, wants: Wants) -> (TaskId, Streaming<HeardPart>) {
     let request = request(running, body);
-    let heard = listen(running, &request.task_id, samples).await;
+    let heard = listen(running, &request.task_id, wants).await;
     let reply = running.send(request).await.unwrap();
     (TaskId::from_slice(&reply.task_id).unwrap(), heard)
 }
@@ -107,18 +114,20 @@ async fn say(mouth: &Mouth, piece: &'static [u8]) {
 }
 
 async fn head(heard: &mut Streaming<HeardPart>) -> HeardHead {
-    match heard.message().await.unwrap().unwrap().part.unwrap() {
-        Part::Head(head) => head,
-        Part::Data(piece) => panic!("{piece:?} comes before the head"),
-    }
+    let head = match heard.message().await.unwrap().unwrap().part.unwrap() {
+        Part::Head(head) => Some(head),
+        Part::Data(_) => None,
+    };
+    head.unwrap()
 }
 
 /// The next piece; `None` at the end.
 async fn piece(heard: &mut Streaming<HeardPart>) -> Option<Bytes> {
-    match heard.message().await.unwrap()?.part.unwrap() {
+    let piece = match heard.message().await.unwrap()?.part.unwrap() {
         Part::Data(piece) => Some(piece),
-        Part::Head(head) => panic!("a second head: {head:?}"),
-    }
+        Part::Head(_) => None,
+    };
+    Some(piece.unwrap())
 }
 
 /// Nothing was heard, and nobody hung up.
@@ -131,7 +140,7 @@ async fn a_sound_is_heard_while_its_maker_says_it() {
     let (maker, mouth) = maker(MPEG, &[]).await;
     let sandboxed = before(&maker, "").await;
     let running = &sandboxed.running;
-    let (task, mut heard) = asked(running, &text("mp3"), false).await;
+    let (task, mut heard) = asked(running, &text("mp3"), Wants::File).await;
     say(&mouth, b"ID3\x04 one").await;
     let told = head(&mut heard).await;
     assert_eq!(told.content_type, MPEG);
@@ -157,7 +166,7 @@ async fn samples_are_heard_as_they_come_and_kept_as_a_file() {
     let (maker, mouth) = maker(SAMPLES, &[]).await;
     let sandboxed = before(&maker, "").await;
     let running = &sandboxed.running;
-    let (task, mut heard) = asked(running, &text("wav"), true).await;
+    let (task, mut heard) = asked(running, &text("wav"), Wants::Samples).await;
     say(&mouth, &[1]).await;
     assert_eq!(head(&mut heard).await.content_type, "");
     assert_eq!(piece(&mut heard).await.unwrap(), [1].as_slice());
@@ -173,20 +182,20 @@ async fn samples_are_heard_as_they_come_and_kept_as_a_file() {
 
 #[tokio::test]
 async fn who_wants_something_else_hears_nothing() {
-    for (kind, format, samples, said) in [
-        (MPEG, "mp3", true, b"ID3\x04 a sound".as_slice()),
-        (SAMPLES, "wav", false, &[0; 100]),
+    for (kind, format, wants, said) in [
+        (MPEG, "mp3", Wants::Samples, b"ID3\x04 a sound".as_slice()),
+        (SAMPLES, "wav", Wants::File, &[0; 100]),
         // They say that it is a sound, and it is a picture.
-        (MPEG, "mp3", false, crate::files::PNG),
+        (MPEG, "mp3", Wants::File, crate::files::PNG),
     ] {
         let (maker, mouth) = maker(kind, &[]).await;
         let sandboxed = before(&maker, "").await;
         let running = &sandboxed.running;
-        let (task, mut heard) = asked(running, &text(format), samples).await;
+        let (task, mut heard) = asked(running, &text(format), wants).await;
         say(&mouth, said).await;
         drop(mouth);
         running.reaches(task, "completed").await;
-        assert!(is_silent(&mut heard), "{format} {samples}");
+        assert!(is_silent(&mut heard), "{format} {wants:?}");
     }
 }
 
@@ -197,8 +206,8 @@ async fn another_account_hears_nothing() {
     let running = &sandboxed.running;
     let request = request(running, &text("mp3"));
     let stranger = running.stranger().live();
-    let mut first = listen(&stranger, &request.task_id, false).await;
-    let mut second = listen(running, &request.task_id, false).await;
+    let mut first = listen(&stranger, &request.task_id, Wants::File).await;
+    let mut second = listen(running, &request.task_id, Wants::File).await;
     assert_eq!(piece(&mut second).await, None, "one listens already");
     let task = TaskId::from_slice(&request.task_id).unwrap();
     running.send(request).await.unwrap();
@@ -213,7 +222,7 @@ async fn what_breaks_off_is_free_whoever_has_heard_it() {
     let (maker, mouth) = maker(MPEG, &[]).await;
     let sandboxed = before(&maker, "").await;
     let running = &sandboxed.running;
-    let (task, mut heard) = asked(running, &text("mp3"), false).await;
+    let (task, mut heard) = asked(running, &text("mp3"), Wants::File).await;
     say(&mouth, b"ID3\x04 half of").await;
     head(&mut heard).await;
     assert_eq!(piece(&mut heard).await.unwrap(), "ID3\x04 half of");
@@ -228,7 +237,7 @@ async fn the_attempt_that_is_heard_is_the_one_that_is_kept() {
     let (maker, mouth) = maker(MPEG, &[429]).await;
     let sandboxed = before(&maker, "").await;
     let running = &sandboxed.running;
-    let (task, mut heard) = asked(running, &text("mp3"), false).await;
+    let (task, mut heard) = asked(running, &text("mp3"), Wants::File).await;
     say(&mouth, b"ID3\x04 a sound").await;
     let told = head(&mut heard).await;
     drop(mouth);
@@ -245,7 +254,7 @@ async fn who_resells_a_dialogue_is_not_heard_and_takes_over() {
     let sandboxed = Sandboxed::live(built_in(), sections).await;
     let running = &sandboxed.running;
     let body = json!({ "model": "elevenlabs-v3", "dialogue": [{ "text": "Hi" }] });
-    let (task, mut heard) = asked(running, &body, false).await;
+    let (task, mut heard) = asked(running, &body, Wants::File).await;
     let view = running.reaches(task, "completed").await;
     assert_eq!(view["attempts"], 2, "{view}");
     assert!(is_silent(&mut heard));
@@ -257,10 +266,14 @@ async fn its_maker_says_a_dialogue_piece_by_piece_to_who_listens() {
     let running = &sandboxed.running;
     let said = "The quick brown fox jumps over [sandbox chunk_delay=1ms]";
     let price = 28_000 * i64::try_from(said.len()).unwrap();
-    for (format, samples) in [("mp3", false), ("opus", false), ("wav", true)] {
+    for (format, wants) in [
+        ("mp3", Wants::File),
+        ("opus", Wants::File),
+        ("wav", Wants::Samples),
+    ] {
         let line = json!([{ "text": said }]);
         let body = json!({ "model": "elevenlabs-v3", "dialogue": line, "response_format": format });
-        let (task, mut heard) = asked(running, &body, samples).await;
+        let (task, mut heard) = asked(running, &body, wants).await;
         head(&mut heard).await;
         let mut pieces = Vec::new();
         while let Some(piece) = piece(&mut heard).await {
@@ -269,7 +282,10 @@ async fn its_maker_says_a_dialogue_piece_by_piece_to_who_listens() {
         assert!(pieces.len() > 1, "{format}");
         running.reaches(task, "completed").await;
         let (_, kept) = read_with_head(running, task, None).await;
-        let kept = if samples { &kept[44..] } else { &kept[..] };
+        let kept = match wants {
+            Wants::Samples => &kept[44..],
+            Wants::File => &kept[..],
+        };
         assert!(pieces.concat() == kept, "{format}");
         sandboxed.settles(task, &[price]).await;
     }
@@ -281,7 +297,7 @@ async fn who_is_too_slow_or_one_too_many_keeps_nobody_waiting() {
         let (maker, mouth) = maker(MPEG, &[]).await;
         let sandboxed = before(&maker, settings).await;
         let running = &sandboxed.running;
-        let (task, mut heard) = asked(running, &text("mp3"), false).await;
+        let (task, mut heard) = asked(running, &text("mp3"), Wants::File).await;
         say(&mouth, b"ID3\x04 more than ten bytes").await;
         say(&mouth, b" and some").await;
         drop(mouth);
@@ -303,7 +319,7 @@ async fn a_process_that_stops_lets_go_of_who_listens() {
     let sandboxed = before(&maker, "").await;
     let running = &sandboxed.running;
     let request = request(running, &text("mp3"));
-    let mut heard = listen(running, &request.task_id, false).await;
+    let mut heard = listen(running, &request.task_id, Wants::File).await;
     running.dies().await;
     assert!(heard.message().await.unwrap().is_none());
 }

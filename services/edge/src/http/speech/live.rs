@@ -93,7 +93,7 @@ struct Tried {
 struct Broken;
 
 impl App {
-    /// Listens to a task that is not there yet. Without it the sound is answered once it is made.
+    /// Listens to a task that is not there yet, unless media takes too long. Without it the sound is answered once it is made.
     pub(in crate::http) async fn listen(
         &self,
         context: Context,
@@ -105,7 +105,7 @@ impl App {
             task_id: task.to_vec().into(),
             samples: form.content == Content::Samples,
         };
-        let request = rpc::request(request, self.config.limits.deadlines.media);
+        let request = rpc::request(request, self.config.limits.deadlines.listen);
         let answer = self.clients.media.clone().listen(request).await;
         let answer = answer.inspect_err(|error| tracing::debug!(%error, "cannot listen to a task"));
         Some(Heard(answer.ok()?.into_inner()))
