@@ -150,3 +150,25 @@ async fn a_malformed_message_of_a_peer_is_not_the_customers_fault() {
     let fault = Fault::from(app.send(request).await.err().unwrap());
     assert_eq!(fault.code, code::INTERNAL);
 }
+
+#[tokio::test]
+async fn a_url_that_leads_inside_is_refused_wherever_it_is_named_and_whatever_stands_before_it() {
+    let part = |before: &str| {
+        format!(
+            r#"{{"model":"gemini","messages":[{{"role":"user","content":[{{"type":"image_url",{before}"image_url":{{"url":"http://169.254.169.254/"}}}}]}}]}}"#
+        )
+    };
+    let tool = format!(
+        r#"{{"model":"gemini",{HI},"tools":[{{"type":"mcp","server_url":"https://10.0.0.1/"}}]}}"#
+    );
+    let url = "messages[0].content[0].image_url.url";
+    check(&part(""), code::FORBIDDEN_URL, Some(url), "is refused").await;
+    let server = Some("tools[0].server_url");
+    check(&tool, code::FORBIDDEN_URL, server, "is refused").await;
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    for odd in ["1e999", r#""\ud800""#, deep.as_str()] {
+        let body = part(&format!(r#""a":{odd},"#));
+        let place = Some("messages[0].content[0]");
+        check(&body, code::INVALID_PARAMETER, place, "must be plain JSON").await;
+    }
+}
