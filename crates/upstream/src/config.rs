@@ -71,12 +71,9 @@ pub struct EgressConfig {
     /// Host names that are refused together with everything below them. Default: none (the reserved names are always refused).
     #[serde(deserialize_with = "format::list")]
     pub deny_hosts: Vec<String>,
-    /// Host names of this installation itself, at which customers' URLs may name the links of files that it gives and nothing else. The
-    /// host of `server.public_url` is always among them. Default: none more.
-    #[serde(deserialize_with = "format::list")]
-    pub own_hosts: Vec<String>,
-    /// Whether those may be called as any other host, wherever they lead. Default `false`: not even where they lead into `allow`.
-    pub allow_own: bool,
+    /// What is this installation itself.
+    #[serde(flatten)]
+    pub own: Own,
     /// Schemes accepted outside `allow`. Default `["https"]`.
     #[serde(deserialize_with = "format::list")]
     pub schemes: Vec<Scheme>,
@@ -98,6 +95,18 @@ pub struct EgressConfig {
     /// A second guard of the operator's: an HTTP proxy (`host:port`) that is asked to `CONNECT` to each address, once this one has passed
     /// it. Default: none.
     pub proxy: Option<ProxyAddress>,
+}
+
+/// What customers' URLs may not lead to because it is ours: settings of the section `egress` as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Own {
+    /// Host names of this installation itself, at which customers' URLs may name the links of files that it gives and nothing else. The
+    /// host of `server.public_url` is always among them. Default: none more.
+    #[serde(deserialize_with = "format::list")]
+    pub own_hosts: Vec<String>,
+    /// Whether those may be called as any other host, wherever they lead. Default `false`: not even where they lead into `allow`.
+    pub allow_own: bool,
 }
 
 /// How long the calls may take: settings of the section `egress` as well.
@@ -164,8 +173,7 @@ impl Default for EgressConfig {
             allow: Vec::new(),
             deny: Vec::new(),
             deny_hosts: Vec::new(),
-            own_hosts: Vec::new(),
-            allow_own: false,
+            own: Own::default(),
             schemes: vec![Scheme::Https],
             ports: vec![443, 80],
             max_url_bytes: 2_048,

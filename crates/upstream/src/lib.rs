@@ -35,7 +35,7 @@ mod tls;
 pub use crate::bucket::bucket_client;
 pub use crate::client::{Call, ProviderClient, Reply, ReplyBody};
 pub use crate::config::{
-    EgressConfig, HttpVersions, Patience, ProxyAddress, Scheme, UpstreamConfig,
+    EgressConfig, HttpVersions, Own, Patience, ProxyAddress, Scheme, UpstreamConfig,
 };
 pub use crate::egress::{
     Answer, Caps, Cause, Dial, Download, EgressError, GuardedClient, GuardedUrl, Policy, Purpose,

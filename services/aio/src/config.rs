@@ -188,7 +188,7 @@ pub(crate) fn with_own_host(settings: &Settings) -> anyhow::Result<Settings> {
     let egress: EgressConfig = settings.section("egress")?;
     let url = server.public_url.and_then(|url| Url::parse(&url).ok());
     let host = url.as_ref().and_then(Url::host_str).map(str::to_owned);
-    let own: Vec<String> = host.into_iter().chain(egress.own_hosts).collect();
+    let own: Vec<String> = host.into_iter().chain(egress.own.own_hosts).collect();
     Ok(settings.clone().with("egress.own_hosts", &own.join(",")))
 }
 
@@ -260,6 +260,7 @@ mod tests {
             settings
                 .section::<EgressConfig>("egress")
                 .unwrap()
+                .own
                 .own_hosts
         };
         assert_eq!(own(""), [""; 0]);

@@ -70,10 +70,10 @@ impl Policy {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             deny_hosts: names(&config.deny_hosts),
-            own_hosts: if config.allow_own {
+            own_hosts: if config.own.allow_own {
                 Vec::new()
             } else {
-                names(&config.own_hosts)
+                names(&config.own.own_hosts)
             },
             own: own.iter().map(if_addrs::Interface::ip).collect(),
             schemes: config.schemes.clone(),
