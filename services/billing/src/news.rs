@@ -24,8 +24,10 @@ use tracing::warn;
 
 use crate::{Error, config::Config, ledger::BalanceId, store};
 
-/// The topic of the outbox.
-const TOPIC: &str = "alert";
+/// The topic of low balances. Processes of the version that told nothing else read all of it, and take everything in it for one.
+const LOW: &str = "alert";
+/// The topic of everything else, which those leave alone.
+const MONEY: &str = "money";
 /// How long webhooks may take to take an event over.
 const TAKE_OVER: Duration = Duration::from_secs(5);
 
@@ -45,12 +47,17 @@ fn low() -> String {
 
 /// The row that tells whose balance this is what has happened. `now` is in microseconds UTC.
 pub(crate) fn row(kind: EventType, whose: BalanceId, data: &impl Serialize, now: i64) -> NewRow {
+    let topic = if kind == EventType::BalanceLow {
+        LOW
+    } else {
+        MONEY
+    };
     let kind = kind.as_str();
     let body = json!({ "type": kind, "timestamp": rfc3339(now), "data": data });
     let payload = json!({ "mode": whose.mode.as_str(), "type": kind, "body": body });
     NewRow {
         id: mint::<ids::Event>().to_bytes(),
-        topic: TOPIC,
+        topic,
         subject: whose.account.to_bytes(),
         payload: payload.to_string().into_bytes(),
     }
@@ -70,7 +77,7 @@ pub(crate) async fn forget_the_dead(db: &Db) -> Result<(), Error> {
 
 /// Has webhooks tell what is noted, until told to stop.
 pub(crate) fn run(db: &Db, config: &Config, webhooks: Channel, tasks: &Tasks) -> Relay {
-    let relay = Relay::new(db.clone(), config.outbox.clone(), &[TOPIC]);
+    let relay = Relay::new(db.clone(), config.outbox.clone(), &[LOW, MONEY]);
     relay.run(tasks, &teller(webhooks));
     relay
 }

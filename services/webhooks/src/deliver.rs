@@ -16,8 +16,7 @@ use tracing::{Span, debug, info, warn};
 use upstream::{Caps, EgressError, Redirects};
 
 use crate::{
-    Error, Shared,
-    headers::{self, Header},
+    Error, Shared, headers,
     left::{Attempt, Effect, Left},
     redact,
     schedule::{self, Jitter, Next, Outcome},
@@ -121,8 +120,11 @@ impl Prepared {
             redirects: Redirects::Refuse,
         };
         let admitted = shared.client.policy().admit(self.target.url.expose());
+        let headers = self.target.headers.iter().map(|(_, value)| value.as_str());
+        let mut own = redact::of_headers(headers);
         let answer = match admitted.map_err(EgressError::Refused) {
             Ok(url) => {
+                own.extend(redact::of_url(url.as_url().path(), url.as_url().query()));
                 let post = shared.client.post(&url, self.headers, self.body, &caps);
                 post.await
             }
@@ -139,8 +141,7 @@ impl Prepared {
         };
         match answer {
             Ok(answer) => {
-                let headers = &self.target.headers;
-                let response = kept(shared, self.attempt, &answer.body, headers);
+                let response = kept(shared, self.attempt, &answer.body, &own);
                 let posted = Posted { response, ..posted };
                 Sent::answered(self.attempt, &answer, posted)
             }
@@ -155,9 +156,8 @@ impl Prepared {
 }
 
 /// How an answer's body begins, sealed. What cannot be sealed is not kept.
-fn kept(shared: &Shared, attempt: Attempt, body: &[u8], headers: &[Header]) -> Option<Vec<u8>> {
-    let own: Vec<String> = headers.iter().map(|(_, value)| value.clone()).collect();
-    let text = redact::response(body, shared.limits.kept_response_bytes, &own)?;
+fn kept(shared: &Shared, attempt: Attempt, body: &[u8], own: &[String]) -> Option<Vec<u8>> {
+    let text = redact::response(body, shared.limits.kept_response_bytes, own)?;
     let place = attempt::response_place(attempt.delivery);
     let sealed = shared.secrets.content().seal(&place, text.as_bytes());
     sealed.ok()

@@ -92,33 +92,49 @@ pub(crate) async fn create(
         .transpose()?;
     let seal_key =
         |key: &Secret| content.seal(&endpoint::secret_place(id), key.expose().as_bytes());
+    let created_at = shared.db.now_micros();
     let row = NewRow {
         id,
         account,
         mode,
         url: content.seal(&endpoint::url_place(id), said.url.as_bytes())?,
-        events: said.events,
+        events: said.events.clone(),
         headers: sealed_headers(shared, id, &said.headers)?,
         description: sealed_description(shared, id, &said.description)?,
         signature: said.signature,
         per_second: said.per_second.map(i64::from),
         secret: seal_key(&secret)?,
         signing_key: key.as_ref().map(seal_key).transpose()?,
-        created_at: shared.db.now_micros(),
+        created_at,
+    };
+    // Not read again once it is written: the secret is shown only here.
+    let made = Endpoint {
+        id,
+        owner: (account, mode),
+        url: Secret::new(said.url),
+        events: said.events,
+        header_names: said.headers.into_iter().map(|(name, _)| name).collect(),
+        per_second: said.per_second,
+        description: said.description,
+        signature: said.signature,
+        public_key: key.as_ref().map(public_key).transpose()?,
+        disabled: None,
+        old_until: 0,
+        created_at,
     };
     let most = shared.limits.max_endpoints;
-    let made = shared
+    let has_room = shared
         .db
         .write(move |connection| Box::pin(endpoint::insert(connection, row, i64::from(most))))
         .await?;
-    if !made {
+    if !has_room {
         let message = format!(
             "an account has at most {most} webhook endpoints in each mode; remove one that is not needed"
         );
         return Err(Fault::new(code::TOO_MANY_ENDPOINTS, message).into());
     }
     info!(endpoint.id = %id, account.id = %account, "an endpoint was registered");
-    Ok((get(shared, Whose::Owner(account, mode), id).await?, secret))
+    Ok((made, secret))
 }
 
 /// What an account has registered in a mode, the oldest first.
@@ -216,9 +232,11 @@ pub(crate) async fn rotate(
     id: EndpointId,
     overlap: Duration,
 ) -> Result<Rotated, Error> {
-    find(shared, whose, id).await?;
+    let scheme = find(shared, whose, id).await?.signature;
     let old_until = secret::until(shared, overlap)?;
     let (secret, key) = (secret::fresh(), secret::fresh_key()?);
+    // Nothing is read once it is written: what signs from then on is shown only here.
+    let public_key = scheme.by_key().then(|| public_key(&key)).transpose()?;
     let (content, place) = (shared.secrets.content(), endpoint::secret_place(id));
     let both = (
         content.seal(&place, secret.expose().as_bytes())?,
@@ -232,7 +250,6 @@ pub(crate) async fn rotate(
         return Err(whose.nothing(NOUN).into());
     }
     info!(endpoint.id = %id, "what signs for an endpoint was rotated");
-    let public_key = get(shared, whose, id).await?.public_key;
     Ok(Rotated {
         secret,
         public_key,
@@ -274,10 +291,7 @@ impl Endpoint {
     fn open(shared: &Shared, row: Row) -> Result<Self, Error> {
         let (id, place) = (row.id, endpoint::secret_place(row.id));
         let key = row.keys.signing_key.filter(|_| row.signature.by_key());
-        let public = |sealed: Vec<u8>| {
-            let key = opened(shared, &place, &sealed)?;
-            sign::public_key(&key).map_err(|_| Error::Damaged("an Ed25519 key is none"))
-        };
+        let public = |sealed: Vec<u8>| public_key(&opened(shared, &place, &sealed)?);
         let description = row.description.map(|sealed| {
             let place = endpoint::description_place(id);
             opened(shared, &place, &sealed).map(|text| text.expose().to_owned())
@@ -303,6 +317,11 @@ impl Endpoint {
             created_at: row.created_at,
         })
     }
+}
+
+/// The public half of what signs for an endpoint.
+fn public_key(key: &Secret) -> Result<String, Error> {
+    sign::public_key(key).map_err(|_| Error::Damaged("an Ed25519 key is none"))
 }
 
 /// The headers that were sealed for an endpoint.

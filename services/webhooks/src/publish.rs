@@ -33,11 +33,17 @@ pub(crate) struct Event {
 }
 
 /// Keeps the event and its deliveries in one transaction; the first attempts follow at once. Answers only when all are on
-/// disk. It goes to the URL that was named, and to the account's endpoints that take such events. What nobody wants to be told is
-/// not kept, and counts as known: there is nothing to do.
+/// disk. It goes to the URL that was named, and to the account's endpoints that take such events. Where one of those is that very URL, it
+/// goes to the endpoint alone: whoever registers a URL was shown a secret for it, and nobody verifies one URL by two. What nobody wants to be
+/// told is not kept, and counts as known: there is nothing to do.
 pub(crate) async fn publish(shared: &Shared, mut event: Event) -> Result<Inserted, Error> {
-    let named = event.url.take().map(|url| (None, url));
     let wanting = wanting(shared, (event.account, event.mode), &event.kind).await?;
+    let is_told = |url: &Secret| {
+        let mut urls = wanting.iter().map(|(_, known)| known.expose());
+        urls.any(|known| known == url.expose())
+    };
+    let named = event.url.take().filter(|url| !is_told(url));
+    let named = named.map(|url| (None, url));
     let to = wanting.into_iter().chain(named);
     let (event, deliveries) = seal(shared, event, to)?;
     if deliveries.is_empty() {

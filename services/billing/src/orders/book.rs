@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 
 use super::{
-    state::{Due, Facts, ReversalKind, Shown, due, refunds},
+    state::{Due, Facts, Look, ReversalKind, Shown, due, refunds},
     stripe::Seen,
-    told::{self, Happened},
+    told::{self, Happened, Refunded},
 };
 use crate::{
     Error,
@@ -173,7 +173,7 @@ async fn learn(
         .into_iter()
         .filter(|amount| *amount > Micros::ZERO)
         .collect();
-    let happened = happened(&due, &before, &facts).map_err(out_of_range)?;
+    let happened = happened(&due, (&before, &facts), &seen.look).map_err(out_of_range)?;
     let mut ops = Vec::new();
     for amount in &given {
         ops.push(transfer(order.id, order.bookings, order.balance(), *amount));
@@ -199,17 +199,30 @@ async fn learn(
 }
 
 /// What the customer is told of: the credit that is given, and money that goes back.
-fn happened(due: &Due, before: &Facts, now: &Facts) -> Result<Vec<Happened>, MoneyError> {
+fn happened(
+    due: &Due,
+    (before, now): (&Facts, &Facts),
+    look: &Look,
+) -> Result<Vec<Happened>, MoneyError> {
     let paid = (due.credit > Micros::ZERO).then_some(Happened {
         kind: EventType::OrderPaid,
         amount: now.received,
         credits: due.credit,
+        refund: None,
     });
     let refunds = refunds(before, now, due.booked.credited)?;
-    let refunds = refunds.into_iter().map(|(amount, credits)| Happened {
+    let refunds = refunds.into_iter().map(|refund| Happened {
         kind: EventType::RefundIssued,
-        amount,
-        credits,
+        amount: refund.amount,
+        credits: refund.credits,
+        refund: Some(Refunded {
+            refund_status: if look.pending.contains(&refund.id) {
+                "pending"
+            } else {
+                "succeeded"
+            },
+            refund_id: refund.id,
+        }),
     });
     Ok(paid.into_iter().chain(refunds).collect())
 }

@@ -4,7 +4,7 @@
 //! list of refunds for ever. So two looks at one payment are joined by keeping what is further (`Facts::learn`), and the order
 //! in which they come does not matter; nor does it matter how often. `due` then compares the facts with what is booked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Micros, MoneyError};
 
@@ -83,6 +83,19 @@ pub(crate) struct Look {
     pub(crate) received: Option<Received>,
     /// Its refunds and disputes, by Stripe's ids.
     pub(crate) reversals: BTreeMap<String, Reversal>,
+    /// The refunds that were ordered, and that nobody has carried out yet: they may still fail.
+    pub(crate) pending: BTreeSet<String>,
+}
+
+/// A refund that was not known before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refund {
+    /// Stripe's.
+    pub(crate) id: String,
+    /// Minor units.
+    pub(crate) amount: i64,
+    /// The credit that it takes back.
+    pub(crate) credits: Micros,
 }
 
 /// All that is known of an order's payment.
@@ -153,7 +166,7 @@ pub(crate) fn due(terms: &Terms, facts: &Facts, booked: Booked) -> Result<Due, M
     })
 }
 
-/// The refunds that are known `now` and were not `before`, with their money gone: minor units, and the credit of `credited` that each takes back,
+/// The refunds that are known `now` and were not `before`, with their money gone, and the credit of `credited` that each takes back,
 /// as if they had come one after another, in the order of their ids. They add up as [`due`] has them.
 ///
 /// # Errors
@@ -162,7 +175,7 @@ pub(crate) fn refunds(
     before: &Facts,
     now: &Facts,
     credited: Micros,
-) -> Result<Vec<(i64, Micros)>, MoneyError> {
+) -> Result<Vec<Refund>, MoneyError> {
     let is_new = |id: &String| {
         let known = before.reversals.get(id);
         known.is_none_or(|known| known.state < ReversalState::Taken)
@@ -177,7 +190,11 @@ pub(crate) fn refunds(
         let after = gone.saturating_add(refund.amount);
         let credits = share(credited, after, now.received)?;
         let credits = credits.minus(share(credited, gone, now.received)?)?;
-        refunds.push((refund.amount, credits));
+        refunds.push(Refund {
+            id: id.clone(),
+            amount: refund.amount,
+            credits,
+        });
         gone = after;
     }
     Ok(refunds)

@@ -2,7 +2,7 @@
 //! It answers what is; what that means, `state` says.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -164,6 +164,7 @@ impl Stripe {
                     progress: of_page,
                     received: None,
                     reversals: BTreeMap::new(),
+                    pending: BTreeSet::new(),
                 },
             });
         };
@@ -190,10 +191,19 @@ impl Stripe {
             amount: payment.amount_received,
             currency: payment.currency.to_ascii_lowercase(),
         });
-        let mut reversals = BTreeMap::new();
+        let (mut reversals, mut pending) = (BTreeMap::new(), BTreeSet::new());
         if received.is_some() {
-            self.list("refunds", id, refund, &mut reversals).await?;
-            self.list("disputes", id, dispute, &mut reversals).await?;
+            for item in self.list("refunds", id).await? {
+                let refund = refund(&item);
+                if refund.state == ReversalState::Taken && !is_carried_out(&item) {
+                    pending.insert(item.id.clone());
+                }
+                reversals.insert(item.id, refund);
+            }
+            for item in self.list("disputes", id).await? {
+                let dispute = dispute(&item);
+                reversals.insert(item.id, dispute);
+            }
         }
         let seen = Seen {
             order: order_of(payment.metadata.as_ref()),
@@ -202,6 +212,7 @@ impl Stripe {
                 progress: Progress::Open,
                 received,
                 reversals,
+                pending,
             },
         };
         let failed = matches!(
@@ -212,13 +223,8 @@ impl Stripe {
     }
 
     /// Reads all refunds or disputes of a payment.
-    async fn list(
-        &self,
-        what: &str,
-        payment: &str,
-        read: fn(&Item) -> Reversal,
-        into: &mut BTreeMap<String, Reversal>,
-    ) -> Result<(), Refusal> {
+    async fn list(&self, what: &str, payment: &str) -> Result<Vec<Item>, Refusal> {
+        let mut items: Vec<Item> = Vec::new();
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
             let mut query = vec![("payment_intent", payment), ("limit", PAGE)];
@@ -226,11 +232,12 @@ impl Stripe {
                 query.push(("starting_after", after));
             }
             let page: Listed = self.get(&[what], &query).await?;
-            into.extend(page.data.iter().map(|item| (item.id.clone(), read(item))));
-            match page.data.last() {
-                Some(last) if page.has_more => after = Some(last.id.clone()),
-                Some(_) | None => return Ok(()),
+            let is_last = !page.has_more || page.data.is_empty();
+            items.extend(page.data);
+            if is_last {
+                return Ok(items);
             }
+            after = items.last().map(|last| last.id.clone());
         }
         Err(Refusal::Answer("more refunds or disputes than we read"))
     }
@@ -309,6 +316,11 @@ fn refund(item: &Item) -> Reversal {
         amount: item.amount.max(0),
         state,
     }
+}
+
+/// Whether a refund is more than ordered.
+fn is_carried_out(refund: &Item) -> bool {
+    refund.status.as_deref() == Some("succeeded")
 }
 
 fn dispute(item: &Item) -> Reversal {

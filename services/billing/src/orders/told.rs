@@ -12,13 +12,23 @@ use crate::{
 };
 
 /// What has happened to an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Happened {
     pub(super) kind: EventType,
     /// What was paid or given back, in minor units.
     pub(super) amount: i64,
     /// The credit that was given for it; or that is taken back, at once or as soon as it is there.
     pub(super) credits: Micros,
+    pub(super) refund: Option<Refunded>,
+}
+
+/// Which refund it was, and how it stands: a part of the event's wire form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Refunded {
+    /// Stripe's.
+    pub(super) refund_id: String,
+    /// `succeeded`, or `pending`: it was ordered, and may still fail.
+    pub(super) refund_status: &'static str,
 }
 
 /// The wire form of an event's data.
@@ -31,6 +41,8 @@ struct Data<'a> {
     currency: &'a str,
     credits: Micros,
     microcredits: i64,
+    #[serde(flatten)]
+    refund: Option<&'a Refunded>,
     order: Order<'a>,
 }
 
@@ -82,13 +94,13 @@ pub(super) async fn note(
     let order = store::order::get(connection, order).await?;
     let order = order.ok_or(Error::Corrupt("an order is gone"))?;
     for one in happened {
-        let row = news::row(one.kind, order.balance(), &data(&order, *one), now);
+        let row = news::row(one.kind, order.balance(), &data(&order, one), now);
         outbox::enqueue(connection, row, now).await?;
     }
     Ok(())
 }
 
-fn data(order: &OrderRow, happened: Happened) -> Data<'_> {
+fn data<'a>(order: &'a OrderRow, happened: &'a Happened) -> Data<'a> {
     let balance = order.balance();
     Data {
         account_id: balance.account.to_string(),
@@ -98,6 +110,7 @@ fn data(order: &OrderRow, happened: Happened) -> Data<'_> {
         currency: &order.terms.currency,
         credits: happened.credits,
         microcredits: happened.credits.get(),
+        refund: happened.refund.as_ref(),
         order: Order {
             order_id: order.id.to_string(),
             object: "order",

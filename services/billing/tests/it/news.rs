@@ -22,7 +22,8 @@ on_both_engines!(
     each_refund_is_told_once_with_its_share,
     a_refund_that_is_known_first_is_told_behind_its_payment,
     a_cap_that_is_spent_is_told_once,
-    what_is_held_may_come_back_and_is_not_told,
+    what_is_held_may_come_back_and_is_told_once_it_is_spent,
+    what_older_processes_would_take_for_a_low_balance_they_do_not_see,
     a_new_day_and_another_cap_are_told_anew,
     processes_that_refuse_at_once_tell_it_once,
 );
@@ -32,7 +33,7 @@ const CREDIT: i64 = 1_000_000;
 /// What waits to be told to an account, the oldest first. (Nobody is there to be told.)
 pub(crate) async fn told(house: &House, balance: BalanceId) -> Vec<Value> {
     let rows = sqlx::query(
-        "select payload from outbox where topic = 'alert' and subject = $1 order by id",
+        "select payload from outbox where topic = 'money' and subject = $1 order by id",
     )
     .bind(balance.account.to_vec())
     .fetch_all(house.db.reader())
@@ -134,9 +135,22 @@ async fn each_refund_is_told_once_with_its_share(engine: Engine) {
     changed("evt_4").await;
     let refund = |amount: i64| ("refund.issued".to_owned(), amount, SMALL / 1_000 * amount);
     let told = told(&house, balance).await;
-    let [_, first, ..] = told.as_slice() else {
+    let [paid, first, ..] = told.as_slice() else {
         panic!("{told:?}");
     };
+    assert!(paid["data"].get("refund_id").is_none());
+    let refunds = told.iter().skip(1).map(|event| {
+        let word = |name: &str| event["data"][name].as_str().unwrap();
+        (word("refund_id"), word("refund_status"))
+    });
+    assert_eq!(
+        refunds.collect::<Vec<_>>(),
+        [
+            ("re_1", "succeeded"),
+            ("re_2", "pending"),
+            ("re_3", "succeeded")
+        ]
+    );
     let order = &first["data"]["order"];
     assert_eq!(order["status"], "partly_refunded");
     assert_eq!(order["reversed_credits"], 1, "what was left");
@@ -216,21 +230,27 @@ async fn look(house: &House) -> usize {
     house.billing.look_at_caps().await.unwrap()
 }
 
+/// The caps that are told once this is refused.
+async fn looked(house: &House, balance: BalanceId, key: KeyId, credits: i64) -> usize {
+    refused(house, balance, key, credits).await;
+    look(house).await
+}
+
 async fn a_cap_that_is_spent_is_told_once(engine: Engine) {
     let house = House::open(engine).await;
     let balance = house.account_with(100 * CREDIT).await;
     let key = key(&house, balance, None, Some(10)).await;
     spend(&house, balance, key, 9).await;
     assert_eq!(look(&house).await, 0, "nothing was refused");
-    refused(&house, balance, key, 11).await;
-    assert_eq!(look(&house).await, 0, "it never had room for that");
+    let noted = looked(&house, balance, key, 11).await;
+    assert_eq!(noted, 0, "it never had room for that");
     for _ in 0..20 {
         refused(&house, balance, key, 2).await;
     }
     let looks = join_all((0..4).map(|_| look(&house))).await;
     assert_eq!(looks.iter().sum::<usize>(), 1, "{looks:?}");
-    refused(&house, balance, key, 2).await;
-    assert_eq!(look(&house).await, 0, "it was told");
+    let noted = looked(&house, balance, key, 2).await;
+    assert_eq!(noted, 0, "it was told");
     let mut told = told(&house, balance).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0]["timestamp"].take().is_string());
@@ -240,8 +260,8 @@ async fn a_cap_that_is_spent_is_told_once(engine: Engine) {
 
 async fn another_process_knows(house: House, balance: BalanceId, key: KeyId) {
     let house = house.reopen().await;
-    refused(&house, balance, key, 3).await;
-    assert_eq!(look(&house).await, 0);
+    let noted = looked(&house, balance, key, 3).await;
+    assert_eq!(noted, 0);
     house.audit().await;
 }
 
@@ -265,17 +285,32 @@ fn nine_of_ten(balance: BalanceId, key: KeyId) -> Value {
     })
 }
 
-async fn what_is_held_may_come_back_and_is_not_told(engine: Engine) {
+async fn what_is_held_may_come_back_and_is_told_once_it_is_spent(engine: Engine) {
     let house = House::open(engine).await;
     let balance = house.account_with(100 * CREDIT).await;
     let key = key(&house, balance, None, Some(10)).await;
     let open = hold(&house, balance, key, 9).await.unwrap();
     refused(&house, balance, key, 2).await;
+    for _ in 0..3 {
+        assert_eq!(look(&house).await, 0, "it is only held");
+    }
+    house.settle(open, capture(CREDIT)).await.unwrap();
+    assert_eq!(look(&house).await, 0, "most of it came back");
+    let open = hold(&house, balance, key, 8).await.unwrap();
+    let noted = looked(&house, balance, key, 2).await;
+    assert_eq!(noted, 0);
+    house.settle(open, capture(8 * CREDIT)).await.unwrap();
+    assert_eq!(look(&house).await, 1, "nobody has asked since");
     assert_eq!(look(&house).await, 0);
-    house.settle(open, capture(9 * CREDIT)).await.unwrap();
-    assert_eq!(look(&house).await, 0, "nobody has asked since");
-    refused(&house, balance, key, 2).await;
-    assert_eq!(look(&house).await, 1);
+}
+
+/// The processes of the version before take what is in `alert` for low balances, whatever it is.
+async fn what_older_processes_would_take_for_a_low_balance_they_do_not_see(engine: Engine) {
+    let (house, shop, balance) = open(engine).await;
+    bought(&house, &shop, balance).await;
+    let older = "select count(*) from outbox where topic = 'alert'";
+    assert_eq!(count(&house, older).await, 0);
+    assert_eq!(told(&house, balance).await.len(), 1);
 }
 
 /// Takes the cap of a day away, and raises that in all.
@@ -296,8 +331,8 @@ async fn a_new_day_and_another_cap_are_told_anew(engine: Engine) {
     let balance = house.account_with(100 * CREDIT).await;
     let key = key(&house, balance, Some(10), Some(10)).await;
     spend(&house, balance, key, 10).await;
-    refused(&house, balance, key, 1).await;
-    assert_eq!(look(&house).await, 2, "both are spent");
+    let noted = looked(&house, balance, key, 1).await;
+    assert_eq!(noted, 2, "both are spent");
     for (days, told) in [
         // As if it had been told yesterday; the cap in all knows no days.
         ("update cap_told set span = span - 1 where cap = 'day'", 1),
@@ -305,13 +340,13 @@ async fn a_new_day_and_another_cap_are_told_anew(engine: Engine) {
         ("update cap_told set span = span + 2 where cap = 'day'", 0),
     ] {
         house.run(days).await.unwrap();
-        refused(&house, balance, key, 1).await;
-        assert_eq!(look(&house).await, told, "{days}");
+        let noted = looked(&house, balance, key, 1).await;
+        assert_eq!(noted, told, "{days}");
     }
     raise(&house, key, 12).await;
     spend(&house, balance, key, 2).await;
-    refused(&house, balance, key, 1).await;
-    assert_eq!(look(&house).await, 1);
+    let noted = looked(&house, balance, key, 1).await;
+    assert_eq!(noted, 1);
     let told = told(&house, balance).await;
     let caps: Vec<_> = told.iter().map(|event| &event["data"]["cap"]).collect();
     assert_eq!(caps, ["day", "total", "day", "total"]);

@@ -16,13 +16,14 @@ use proto::{
 use standardwebhooks::Webhook;
 
 use crate::{
-    app::{App, FAST, Home, start, until},
+    app::{App, FAST, Home, Published, event, start, until},
     database::on_both_engines,
     sink::{Reply, Sink},
 };
 
 on_both_engines!(
     an_event_is_told_to_every_endpoint_that_wants_it_each_with_its_own_secret,
+    a_url_that_is_registered_and_named_as_well_is_told_once_by_the_endpoint,
     another_account_or_mode_is_told_nothing_and_sees_nothing,
     an_endpoint_that_was_removed_is_told_nothing_more,
     a_forbidden_url_is_refused_and_never_connected,
@@ -143,6 +144,54 @@ async fn an_event_is_told_to_every_endpoint_that_wants_it_each_with_its_own_secr
             "a secret is kept in the clear"
         );
     }
+}
+
+async fn a_url_that_is_registered_and_named_as_well_is_told_once_by_the_endpoint(engine: Engine) {
+    let sink = Sink::start(|_| Reply::Status(200)).await;
+    let (_home, app) = start(engine, FAST).await;
+    let account = mint();
+    let url = sink.url("/hook");
+    let made = register(&app, account, &url, &[]).await.unwrap();
+    // One that takes no such events does not count.
+    let other = sink.url("/other");
+    register(&app, account, &other, &["order.paid"])
+        .await
+        .unwrap();
+    let mut told = Vec::new();
+    for url in [&url, &other] {
+        let published = Published {
+            account,
+            ..event(url)
+        };
+        app.publish_live(&published).await;
+        told.push(published.event.to_string());
+    }
+    let kept = app.number("select count(*) from delivery").await;
+    assert_eq!(kept, 3, "none of them twice");
+    let seen = sink.saw(3).await;
+    let callbacks = app.secret(account, Mode::Live).await;
+    let mut found: Vec<_> = seen
+        .iter()
+        .map(|at| {
+            let by = |secret: &str| {
+                let library = Webhook::new(secret).unwrap();
+                library.verify(&at.body, &at.headers).is_ok()
+            };
+            let number = told.iter().position(|id| at.headers["webhook-id"] == **id);
+            let by = (by(&made.secret), by(&callbacks));
+            (number.unwrap(), at.path.clone(), by)
+        })
+        .collect();
+    found.sort();
+    let (endpoint, callback) = ((true, false), (false, true));
+    assert_eq!(
+        found,
+        [
+            (0, "/hook".to_owned(), endpoint),
+            (1, "/hook".to_owned(), endpoint),
+            (1, "/other".to_owned(), callback),
+        ]
+    );
 }
 
 async fn another_account_or_mode_is_told_nothing_and_sees_nothing(engine: Engine) {

@@ -56,11 +56,14 @@ fn answers() -> [Answered; 11] {
             "",
         ),
         (
-            Reply::Body(400, "no whsec_MfKQ9r8GKYqrTw, no my-own-token"),
+            Reply::Body(
+                400,
+                "Cannot POST /canary: no whsec_MfKQ9r8GKYqrTw, no my-own-token",
+            ),
             "due",
             400,
             "answered 400",
-            "no whsec_[hidden], no [hidden]",
+            "Cannot POST [hidden]: no whsec_[hidden], no [hidden]",
         ),
         (Reply::Status(410), "dead", 410, "answered 410", ""),
         (

@@ -21,6 +21,7 @@ on_both_engines!(
     without_an_overlap_the_old_secret_verifies_nothing_more,
     the_secret_of_callbacks_is_rotated_in_the_same_way,
     an_endpoint_that_asks_for_it_is_signed_by_ed25519,
+    a_rotation_is_answered_though_the_endpoint_cannot_be_read,
 );
 
 const DAY: u64 = 86_400_000;
@@ -163,4 +164,24 @@ async fn an_endpoint_that_asks_for_it_is_signed_by_ed25519(engine: Engine) {
     assert!(endpoint.public_key.is_empty());
     owner.tell().await;
     assert_eq!(schemes(&sink.saw(3).await.pop().unwrap()), ["v1", "v1"]);
+}
+
+async fn a_rotation_is_answered_though_the_endpoint_cannot_be_read(engine: Engine) {
+    let sink = Sink::start(|_| Reply::Status(200)).await;
+    let (_home, app) = start(engine, FAST).await;
+    let owner = Owner::new(&app);
+    let request = CreateEndpointRequest {
+        url: sink.url("/"),
+        signature: "both".to_owned(),
+        ..CreateEndpointRequest::default()
+    };
+    let made = owner.create(request).await.unwrap();
+    let shown = owner.get(&id(&made)).await.unwrap();
+    assert_eq!(made.endpoint, Some(shown), "made as it is kept");
+    app.change("update endpoint set description = secret").await;
+    assert!(owner.get(&id(&made)).await.is_err());
+    let rotated = owner.rotate(&id(&made), 0).await.unwrap();
+    owner.tell().await;
+    let seen = sink.saw(1).await.pop().unwrap();
+    assert!(verifies(&rotated.secret, &seen) && verifies_by_key(&rotated.public_key, &seen));
 }

@@ -35,6 +35,7 @@ fn look(say: Say) -> Look {
         progress: Progress::Open,
         received: None,
         reversals: BTreeMap::new(),
+        pending: BTreeSet::new(),
     };
     let money = |amount, currency: &str| {
         Some(Received {
