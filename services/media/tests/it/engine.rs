@@ -201,8 +201,13 @@ async fn a_job_that_goes_on_after_a_lost_cancel_is_charged(engine: Engine) {
 
 async fn cancelling_and_completing_have_one_winner(engine: Engine) {
     // All at once, for which a provider has no room usually.
-    let settings = "api_key = 'k'\nlooks_per_second = 0";
-    let scene = Scene::with(engine, 300, settings).await;
+    let settings = "[providers.fal]\napi_key = 'k'\nlooks_per_second = 0";
+    let scene = Scene::changed(engine, 300, |house| {
+        house
+            .with_other("[providers.fal]\napi_key = 'k'", settings)
+            .in_no_hurry()
+    })
+    .await;
     let waves = match engine {
         Engine::Sqlite => 20,
         // A server is asked over a socket, and it is the same code.
