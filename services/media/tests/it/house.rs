@@ -184,6 +184,8 @@ impl House {
         self.with_other("lease = '3s'", "lease = '60s'")
             .with_other("first_byte_timeout = '2s'", "first_byte_timeout = '60s'")
             .with_other("call_timeout = '20s'", "call_timeout = '60s'")
+            .with_other("hold_timeout = '1s'", "hold_timeout = '30s'")
+            .with_other("accept_timeout = '10s'", "accept_timeout = '60s'")
             // Also that for writing.
             .with_other("acquire_timeout = '5s'", "acquire_timeout = '60s'")
     }
