@@ -10,12 +10,12 @@ random() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
 word() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
 for name in key_mac content_key link_key; do random > "$name"; done
-for role in edge chat media billing webhooks; do word > "token_$role"; done
-for service in owner billing chat media webhooks; do word > "password_$service"; done
+for role in edge chat media billing webhooks dashboard; do word > "token_$role"; done
+for service in owner billing chat media webhooks dashboard; do word > "password_$service"; done
 aio operator-key > operator_key
 
 printf 'postgres://aio:%s@postgres/aio' "$(cat password_owner)" > database_url_owner
-for service in billing chat media webhooks; do
+for service in billing chat media webhooks dashboard; do
     printf 'postgres://aio_%s:%s@postgres/aio' "$service" "$(cat "password_$service")" > "database_url_$service"
 done
 

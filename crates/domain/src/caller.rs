@@ -1,6 +1,6 @@
 //! Who asks, and for which of an account's two balances.
 
-use crate::{AccountId, KeyId, price::PriceFactor};
+use crate::{AccountId, KeyId, UserId, price::PriceFactor};
 
 /// Test and live are two balances of one account. What belongs to one does not exist for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub struct Caller {
     pub mode: Mode,
     /// The key that was presented; `None` on the operator's own socket.
     pub key: Option<KeyId>,
+    /// The person who asks through the dashboard, where no key is presented.
+    pub user: Option<UserId>,
     /// What the key may do.
     pub scopes: Vec<Scope>,
     /// The request this belongs to, for logs and errors.

@@ -54,6 +54,8 @@ kinds! {
     Endpoint EndpointId "ep"
     /// The delivery of one event to one endpoint.
     Delivery DeliveryId "dlv"
+    /// A person who signs in to the dashboard.
+    User UserId "usr"
 }
 
 // === impl Id ===

@@ -26,7 +26,7 @@ pub use catalogue::Catalogue;
 pub use event::EventType;
 pub use ids::{
     AccountId, DeliveryId, EndpointId, EventId, FileId, Id, KeyId, OperationId, OrderId,
-    RedeemCodeId, TaskId,
+    RedeemCodeId, TaskId, UserId,
 };
 pub use key::{ApiKey, KeyFormatError};
 pub use moment::Moment;

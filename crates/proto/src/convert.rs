@@ -72,10 +72,16 @@ pub fn context_from_wire(context: Option<wire::Context>) -> Result<Caller, WireE
     } else {
         Some(id_from_wire::<domain::ids::Key>(&context.key_id)?)
     };
+    let user = if context.user_id.is_empty() {
+        None
+    } else {
+        Some(id_from_wire::<domain::ids::User>(&context.user_id)?)
+    };
     Ok(Caller {
         account,
         mode: mode_from_wire(context.mode)?,
         key,
+        user,
         scopes: context
             .scopes
             .iter()
@@ -102,6 +108,10 @@ impl From<&Caller> for wire::Context {
                 .collect(),
             request_id: caller.request_id.clone(),
             price_factor: caller.price_factor.parts_per_million(),
+            user_id: caller
+                .user
+                .map(|user| user.to_vec().into())
+                .unwrap_or_default(),
         }
     }
 }

@@ -23,7 +23,7 @@ use engines::{Access, Engines};
 use house::House;
 use instance::{Instance, Program};
 
-pub use alone::{Pages, Sandbox};
+pub use alone::Sandbox;
 pub use engines::Servers;
 pub use instance::Signal;
 pub use shape::{Role, Shape};
@@ -167,6 +167,23 @@ impl Aio {
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
         self.house.launch(None).await
+    }
+
+    /// Where the web pages are: in `aio up` with the API, and else in a process that is started for the first who asks.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn pages(&mut self) -> Result<String> {
+        let Some(engines) = &self.engines else {
+            return Ok(self.base().to_owned());
+        };
+        if let Ok(pages) = self.house.one(Role::Dashboard, 1) {
+            return Ok(pages.base());
+        }
+        let instance = engines.instance(Role::Dashboard, 1)?;
+        let base = instance.base();
+        self.house.add(instance).await?;
+        Ok(base)
     }
 
     /// Sets an environment variable for the next start.

@@ -21,7 +21,7 @@ mod sink;
 mod wait;
 
 pub use account::Account;
-pub use aio::{Aio, FirstStart, Pages, Role, Sandbox, Servers, Shape, Signal};
+pub use aio::{Aio, FirstStart, Role, Sandbox, Servers, Shape, Signal};
 pub use api::{Api, Credits, Reply, micros};
 pub use binary::binary;
 pub use bucket::Bucket;

@@ -70,6 +70,8 @@ pub(crate) struct Peers {
 pub(crate) struct House {
     pub(crate) billing: Billing,
     pub(crate) edge: Edge,
+    /// `None`: only billing runs.
+    pub(crate) pages: Option<Dashboard>,
 }
 
 // === impl Parts ===
@@ -130,8 +132,15 @@ impl Parts {
             .await?;
         peers.chat = chat.channel();
         say::line("  chat      ready");
-        let edge = self.edge(peers, live, ready, registry)?;
-        Ok(House { billing, edge })
+        let edge = self.edge(peers.clone(), Arc::clone(&live), ready, registry)?;
+        let pages = self
+            .dashboard(&places.public_url, peers, live, registry)
+            .await?;
+        Ok(House {
+            billing,
+            edge,
+            pages: Some(pages),
+        })
     }
 
     /// Billing alone, for operator commands when nothing runs: the edge in front of it reaches nobody else.
@@ -144,7 +153,11 @@ impl Parts {
         };
         let live = self.live(registry).await?;
         let edge = self.edge(peers, live, ready, registry)?;
-        Ok(House { billing, edge })
+        Ok(House {
+            billing,
+            edge,
+            pages: None,
+        })
     }
 
     pub(crate) fn edge(
@@ -170,9 +183,11 @@ impl Parts {
     }
 
     /// The web pages. `public_url`: how customers reach the edge.
-    pub(crate) fn dashboard(
+    pub(crate) async fn dashboard(
         &self,
         public_url: &str,
+        peers: Peers,
+        live: SharedLive,
         registry: &mut Registry,
     ) -> anyhow::Result<Dashboard> {
         let catalogue = Arc::clone(&self.models.catalogue);
@@ -181,6 +196,18 @@ impl Parts {
             openapi: edge::openapi(&catalogue, public_url)?,
             catalogue,
             public_url: public_url.to_owned(),
+            db: self
+                .database(dashboard::SCHEMA, dashboard::MIGRATIONS, &self.front)
+                .await?,
+            secrets: self.secrets.clone(),
+            live,
+            channels: dashboard::Channels {
+                billing: peers.billing,
+                chat: peers.chat,
+                media: peers.media,
+                webhooks: peers.webhooks,
+            },
+            tasks: self.front.clone(),
         };
         Dashboard::start(deps, registry).context("cannot start the dashboard")
     }

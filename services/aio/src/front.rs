@@ -9,7 +9,8 @@ const PREFIXES: [&str; 2] = ["/api", "/v1"];
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Both behind one door.
-pub(crate) fn router(edge: Router, pages: Router) -> Router {
+pub(crate) fn router(edge: Router, pages: Option<Router>) -> Router {
+    let pages = pages.unwrap_or_default();
     let split = service_fn(move |request: Request| {
         let router = if is_edges(request.uri().path()) {
             edge.clone()

@@ -28,6 +28,7 @@ async fn all(settings: &Settings) -> anyhow::Result<ExitCode> {
         ("chat", chat::MIGRATIONS, [].as_slice()),
         ("media", media::MIGRATIONS, [].as_slice()),
         ("webhooks", webhooks::MIGRATIONS, [].as_slice()),
+        (dashboard::SCHEMA, dashboard::MIGRATIONS, [].as_slice()),
     ] {
         let schema = Schema {
             name,

@@ -9,7 +9,7 @@ use chassis::{
     http,
     rpc::{
         self, Channel, PeersConfig,
-        Role::{Billing, Chat, Edge, Media, Webhooks},
+        Role::{Billing, Chat, Dashboard, Edge, Media, Webhooks},
         Serving,
     },
 };
@@ -70,11 +70,11 @@ pub(crate) async fn role(
 /// Who may call a role.
 const fn callers(role: rpc::Role) -> &'static [rpc::Role] {
     match role {
-        Chat => &[Edge],
-        Media => &[Edge, Chat],
-        Billing => &[Edge, Chat, Media],
-        Webhooks => &[Edge, Media, Billing],
-        Edge | rpc::Role::Dashboard | rpc::Role::Sandbox => &[],
+        Chat => &[Edge, Dashboard],
+        Media => &[Edge, Chat, Dashboard],
+        Billing => &[Edge, Chat, Media, Dashboard],
+        Webhooks => &[Edge, Media, Billing, Dashboard],
+        Edge | Dashboard | rpc::Role::Sandbox => &[],
     }
 }
 
@@ -127,7 +127,10 @@ impl Process {
                 self.serve(listener, webhooks.routes())?;
             }
             Role::Dashboard => {
-                let dashboard = parts.dashboard(&self.public_url()?, registry)?;
+                let live = parts.live(registry).await?;
+                let dashboard = parts
+                    .dashboard(&self.public_url()?, self.reach()?, live, registry)
+                    .await?;
                 self.serve_http(listener, dashboard.router());
             }
             Role::Sandbox => {

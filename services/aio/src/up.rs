@@ -60,7 +60,6 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     say::line("  sandbox   ready");
     let state = State::default();
     let mut registry = Registry::default();
-    let pages = parts.dashboard(&places.public_url, &mut registry)?;
     let starting = Box::pin(parts.start(&places, state.ready(), &mut registry));
     let Some(house) = word.or(&parts, starting).await? else {
         return Ok(ExitCode::SUCCESS);
@@ -69,7 +68,7 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     process::serve_admin(&parts, &config, &state, (admin, registry))?;
     let served = http::serve(
         public,
-        front::router(house.edge.router(), pages.router()),
+        front::router(house.edge.router(), house.pages.map(|pages| pages.router())),
         config.connections.clone(),
         parts.front.clone(),
     );

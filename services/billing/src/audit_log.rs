@@ -23,7 +23,7 @@ pub(crate) const REASON: &str = "reason";
 /// Who changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// A key's id, or `operator`.
+    /// The id of a key or of a person at the dashboard, or `operator`.
     pub actor: String,
     /// The request that asks for it; empty: none.
     pub request: String,
@@ -182,9 +182,11 @@ impl By {
 impl From<&Caller> for By {
     fn from(caller: &Caller) -> Self {
         Self {
-            actor: caller
-                .key
-                .map_or_else(|| OPERATOR.to_owned(), |key| key.to_string()),
+            actor: match (caller.key, caller.user) {
+                (Some(key), _) => key.to_string(),
+                (None, Some(user)) => user.to_string(),
+                (None, None) => OPERATOR.to_owned(),
+            },
             request: caller.request_id.clone(),
         }
     }

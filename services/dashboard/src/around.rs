@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Nothing but our own style, script and pictures, no frame around us, no form that leads elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
+                      connect-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// Headers of every answer.

@@ -10,6 +10,33 @@ use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("../static/style.css");
 const SCRIPT: &str = include_str!("../static/app.js");
+/// Of the pages behind the door: what they share, and what each part has.
+const APP_STYLE: &str = concat!(
+    include_str!("../static/app/app.css"),
+    include_str!("../static/app/home.css"),
+    include_str!("../static/app/playground.css"),
+    include_str!("../static/app/keys.css"),
+    include_str!("../static/app/credits.css"),
+    include_str!("../static/app/usage.css"),
+    include_str!("../static/app/requests.css"),
+    include_str!("../static/app/tasks.css"),
+    include_str!("../static/app/webhooks.css"),
+    include_str!("../static/app/settings.css"),
+    include_str!("../static/app/operator.css"),
+);
+const APP_SCRIPT: &str = concat!(
+    include_str!("../static/app/app.js"),
+    include_str!("../static/app/home.js"),
+    include_str!("../static/app/playground.js"),
+    include_str!("../static/app/keys.js"),
+    include_str!("../static/app/credits.js"),
+    include_str!("../static/app/usage.js"),
+    include_str!("../static/app/requests.js"),
+    include_str!("../static/app/tasks.js"),
+    include_str!("../static/app/webhooks.js"),
+    include_str!("../static/app/settings.js"),
+    include_str!("../static/app/operator.js"),
+);
 const MARK: &str = include_str!("../static/mark.svg");
 
 /// Hex digits of a hash in a name.
@@ -18,11 +45,17 @@ const DIGITS: usize = 12;
 const HASHED: usize = DIGITS / 2;
 
 /// Everything that pages refer to.
+#[derive(Debug)]
 pub(crate) struct Assets {
-    all: [Asset; 3],
+    style: Asset,
+    script: Asset,
+    app_style: Asset,
+    app_script: Asset,
+    mark: Asset,
 }
 
 /// One file.
+#[derive(Debug)]
 struct Asset {
     path: String,
     content_type: &'static str,
@@ -58,23 +91,51 @@ impl Assets {
     /// # Errors
     /// As [`gzip`].
     pub(crate) fn new() -> io::Result<Self> {
+        let (css, js) = ("text/css; charset=utf-8", "text/javascript; charset=utf-8");
         Ok(Self {
-            all: [
-                Asset::of("style", "css", "text/css; charset=utf-8", STYLE)?,
-                Asset::of("app", "js", "text/javascript; charset=utf-8", SCRIPT)?,
-                Asset::of("mark", "svg", "image/svg+xml", MARK)?,
-            ],
+            style: Asset::of("style", "css", css, STYLE)?,
+            script: Asset::of("script", "js", js, SCRIPT)?,
+            app_style: Asset::of("app", "css", css, APP_STYLE)?,
+            app_script: Asset::of("app", "js", js, APP_SCRIPT)?,
+            mark: Asset::of("mark", "svg", "image/svg+xml", MARK)?,
         })
     }
 
-    /// Where style, script and mark are, in this order.
-    pub(crate) fn paths(&self) -> [&str; 3] {
-        self.all.each_ref().map(|asset| asset.path.as_str())
+    /// Where the style of all pages is.
+    pub(crate) fn style(&self) -> &str {
+        &self.style.path
+    }
+
+    /// Where the script of all pages is.
+    pub(crate) fn script(&self) -> &str {
+        &self.script.path
+    }
+
+    /// Where the style of the pages behind the door is.
+    pub(crate) fn app_style(&self) -> &str {
+        &self.app_style.path
+    }
+
+    /// Where their script is.
+    pub(crate) fn app_script(&self) -> &str {
+        &self.app_script.path
+    }
+
+    /// Where the mark is.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark.path
     }
 
     /// The file that has this path.
     pub(crate) fn get(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
-        let asset = self.all.iter().find(|asset| asset.path == path)?;
+        let all = [
+            &self.style,
+            &self.script,
+            &self.app_style,
+            &self.app_script,
+            &self.mark,
+        ];
+        let asset = all.into_iter().find(|asset| asset.path == path)?;
         let fixed = [
             (header::CONTENT_TYPE, asset.content_type),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),

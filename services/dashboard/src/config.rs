@@ -5,6 +5,9 @@ use std::time::Duration;
 use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// Limits of the pages.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +19,25 @@ pub struct Config {
     /// How long a browser or a proxy may show a page without asking again. Default `1m`.
     #[serde(with = "duration")]
     pub page_life: Duration,
+    /// How long other services may take to answer a page. Default `5s`.
+    #[serde(with = "duration")]
+    pub patience: Duration,
+    /// How long somebody stays signed in. Default `30d`.
+    #[serde(with = "duration")]
+    pub session_life: Duration,
+    /// And without looking at anything. Default `7d`.
+    #[serde(with = "duration")]
+    pub session_idle: Duration,
+    /// How exactly it is known when somebody last looked. Default `1m`.
+    #[serde(with = "duration")]
+    pub session_seen: Duration,
+    /// Characters of a password at least. Default 12.
+    pub password_characters: usize,
+    /// Passwords that are hashed at the same moment, at most: each takes 19 MiB. Default 2.
+    pub password_hashes: usize,
+    /// How long somebody who signs in waits for a place among them. Default `10s`.
+    #[serde(with = "duration")]
+    pub sign_in_patience: Duration,
 }
 
 // === impl Config ===
@@ -37,6 +59,13 @@ impl Default for Config {
             search_characters: 100,
             compared_models: 4,
             page_life: Duration::from_secs(60),
+            patience: Duration::from_secs(5),
+            session_life: Duration::from_secs(30 * DAY),
+            session_idle: Duration::from_secs(7 * DAY),
+            session_seen: Duration::from_secs(60),
+            password_characters: 12,
+            password_hashes: 2,
+            sign_in_patience: Duration::from_secs(10),
         }
     }
 }

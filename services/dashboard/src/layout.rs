@@ -33,15 +33,14 @@ pub(crate) struct Frame<'s> {
 impl<'s> Frame<'s> {
     /// The frame of a page.
     pub(crate) fn new(site: &'s Site, part: Part, title: &str, about: &str) -> Self {
-        let [style, script, mark] = site.assets.paths();
         Self {
             title: title.to_owned(),
             about: about.to_owned(),
             part,
             markdown: String::new(),
-            style,
-            script,
-            mark,
+            style: site.assets.style(),
+            script: site.assets.script(),
+            mark: site.assets.mark(),
         }
     }
 

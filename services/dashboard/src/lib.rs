@@ -1,6 +1,7 @@
-//! The dashboard: the web pages. So far those that anybody may read: what this is, the models with their prices, the docs.
+//! The dashboard: the web pages. Those that anybody may read: what this is, the models with their prices, the docs; and, behind the door,
+//! what customers and operators see of what is theirs.
 //!
-//! It keeps nothing and asks nobody. What a page says of a model, a price, a charge or an error comes from the catalogue, from the
+//! It keeps people and their sessions; all else it asks other services for, as whoever reads. What a public page says of a model, a price, a charge or an error comes from the catalogue, from the
 //! table of charges, from `docs/` and from the document that the API gives of itself; nothing of it is written down a second time.
 //! Every page is made on the server, works without its script, asks no other origin for anything, and is there as Markdown too.
 //!
@@ -12,36 +13,63 @@
 //! | `view.rs`, `rules.rs`, `prices.rs` | a model, its rules and its prices in words |
 //! | `calculator.rs`, `request.rs`, `examples.rs` | what a request costs, a request that can be sent, and it in four languages |
 //! | `docs.rs`, `markdown.rs`, `reference.rs` | the docs: which there are, how they become pages, the API's own document as one |
+//! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
+//! | `app.rs`, `app/` | the pages behind the door, a file for each part |
+//! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
+//! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
+mod app;
 mod around;
 mod assets;
 mod calculator;
 mod config;
 mod docs;
+mod error;
 mod examples;
 mod layout;
 mod markdown;
 mod metrics;
+mod origin;
 mod page;
 mod pages;
+mod peers;
+mod people;
 mod prices;
 mod reference;
+mod refused;
 mod request;
 mod router;
 mod rules;
+mod session;
+mod show;
+mod sign;
+mod store;
 mod view;
+mod who;
 
 use std::sync::Arc;
 
 use axum::Router;
 use bytes::Bytes;
-use chassis::{clock, config::Settings};
+use chassis::{Tasks, clock, config::Settings, secrets::Secrets};
+use db::{Db, Migration};
 use domain::{Catalogue, Moment, catalogue::Model};
 use prometheus_client::registry::Registry;
 
-use self::{assets::Assets, docs::Docs, metrics::Metrics};
-pub use self::{calculator::Calculator, config::Config};
+use live::SharedLive;
+
+use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
+pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
+
+/// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
+pub const SCHEMA: &str = "dashboard";
+/// What its schema is made of, oldest step first, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
+pub const MIGRATIONS: &[Migration] = &[Migration::both(
+    1,
+    "people",
+    include_str!("../migrations/0001_people.sql"),
+)];
 
 /// What the dashboard is made of.
 pub struct Deps {
@@ -54,20 +82,16 @@ pub struct Deps {
     /// What the API says of itself, as OpenAPI 3.1. It is handed over, and not asked for: the program that holds the dashboard holds the
     /// code of the edge as well, so that the docs are there, and right, while no edge is.
     pub openapi: Bytes,
-}
-
-/// Why the dashboard could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A setting has a wrong value.
-    #[error(transparent)]
-    Config(#[from] chassis::config::Error),
-    /// What the API says of itself is not JSON.
-    #[error("the OpenAPI document cannot be read")]
-    OpenApi(#[source] serde_json::Error),
-    /// Style or script cannot be packed.
-    #[error("cannot pack the style or the script")]
-    Assets(#[from] std::io::Error),
+    /// Its own database, made with [`MIGRATIONS`].
+    pub db: Db,
+    /// What sessions are known by, and what is sealed.
+    pub secrets: Secrets,
+    /// Limits that all processes keep together.
+    pub live: SharedLive,
+    /// The other services.
+    pub channels: Channels,
+    /// Where its work runs.
+    pub tasks: Tasks,
 }
 
 /// The dashboard.
@@ -84,6 +108,11 @@ struct Site {
     assets: Assets,
     metrics: Metrics,
     config: Config,
+    db: Db,
+    secrets: Secrets,
+    live: SharedLive,
+    peers: Peers,
+    passwords: Passwords,
 }
 
 // === impl Dashboard ===
@@ -95,11 +124,17 @@ impl Dashboard {
     /// When a setting has a wrong value, or the API's document is none.
     pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let openapi = serde_json::from_slice(&deps.openapi).map_err(Error::OpenApi)?;
+        let config = Config::read(&deps.settings)?;
         let site = Site {
+            peers: Peers::new(deps.channels, config.patience),
+            passwords: Passwords::new(config.password_hashes)?,
+            db: deps.db,
+            secrets: deps.secrets,
+            live: deps.live,
             docs: Docs::new(&openapi, &deps.public_url),
             assets: Assets::new()?,
             metrics: Metrics::register(registry),
-            config: Config::read(&deps.settings)?,
+            config,
             catalogue: deps.catalogue,
             public_url: deps.public_url,
         };

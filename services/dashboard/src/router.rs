@@ -4,19 +4,28 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 
 use crate::{
-    Site,
+    Site, app,
     around::around,
+    origin,
     pages::{compare, docs, landing, lost, model, models, pricing, texts},
+    refused, sign,
 };
 
 /// A path, and who answers it.
-type Row = (&'static str, fn() -> MethodRouter<Arc<Site>>);
+pub(crate) type Row = (&'static str, fn() -> MethodRouter<Arc<Site>>);
 
-/// The table.
+/// Signing up, in and out.
+const DOOR: [Row; 3] = [
+    ("/sign-up", || get(sign::up_page).post(sign::up)),
+    ("/sign-in", || get(sign::in_page).post(sign::r#in)),
+    ("/sign-out", || post(sign::out)),
+];
+
+/// What anybody may read.
 const ROUTES: [Row; 15] = [
     ("/", || get(landing::html)),
     ("/index.md", || get(landing::markdown)),
@@ -41,6 +50,19 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     for (path, serve) in ROUTES {
         router = router.route(path, serve());
     }
+    // Pages for one reader: of those who are signed in, or about to be.
+    let mut private = Router::new();
+    for (path, serve) in DOOR.iter().chain(app::ROUTES.into_iter().flatten()) {
+        private = private.route(path, serve());
+    }
+    let private = private
+        .layer(middleware::from_fn(origin::own_only))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&site),
+            refused::dressed,
+        ))
+        .layer(middleware::from_fn(sign::not_kept));
+    router = router.merge(private);
     router
         .fallback(lost::unknown)
         .method_not_allowed_fallback(lost::method)

@@ -180,6 +180,7 @@ impl Identity {
             account,
             mode,
             key,
+            user: None,
             scopes: scopes.clone(),
             request_id: String::new(),
             price_factor: PriceFactor::new(identity.price_factor).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use testkit::{Aio, Pages, Reply, micros};
+use testkit::{Aio, Reply, Shape, micros};
 
 fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
@@ -107,15 +107,13 @@ async fn the_reference_has_every_route_of_the_api() -> Result<()> {
 
 #[tokio::test]
 async fn the_role_serves_the_pages_alone() -> Result<()> {
-    let aio = Aio::embedded().await?;
-    let pages = Pages::start("https://api.example.com").await?;
+    let mut aio = Aio::private(Shape::Split).await?;
+    let (api, pages) = (aio.base().to_owned(), aio.pages().await?);
     let nobody = aio.api(None);
-    let start = nobody.get(&format!("{}/", pages.base())).await?;
+    let start = nobody.get(&format!("{pages}/")).await?;
     assert_eq!(start.status, 200);
-    assert!(text(&start).contains("curl https://api.example.com/api/v1/chat/completions"));
-    let other = nobody
-        .get(&format!("{}/api/v1/models", pages.base()))
-        .await?;
+    assert!(text(&start).contains(&format!("curl {api}/api/v1/chat/completions")));
+    let other = nobody.get(&format!("{pages}/api/v1/models")).await?;
     assert_eq!(other.status, 404, "the edge is elsewhere");
     aio.finish().await
 }

@@ -1,4 +1,4 @@
-//! One role alone: `aio sandbox`, for tests that must know where it is before anything else starts, and `aio dashboard`, which needs nobody.
+//! One role alone: `aio sandbox`, for tests that must know where it is before anything else starts.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,6 @@ use crate::{binary, servers::free_port};
 
 /// The simulated providers in a process of their own; it is killed when dropped.
 pub struct Sandbox(Alone);
-
-/// The web pages in a process of their own; it is killed when dropped.
-pub struct Pages(Alone);
 
 /// A role in a process of its own.
 struct Alone {
@@ -37,24 +34,6 @@ impl Sandbox {
     }
 
     /// Where it is: `http://127.0.0.1:PORT`.
-    pub fn base(&self) -> String {
-        self.0.instance.base()
-    }
-}
-
-// === impl Pages ===
-
-impl Pages {
-    /// Starts them; `public_url` is where they say that the API is.
-    ///
-    /// # Errors
-    /// When they do not get ready; says what they printed.
-    pub async fn start(public_url: &str) -> Result<Self> {
-        let more = [("AIO_SERVER__PUBLIC_URL", public_url.to_owned())];
-        Alone::start(Role::Dashboard, &more).await.map(Self)
-    }
-
-    /// Where they are: `http://127.0.0.1:PORT`.
     pub fn base(&self) -> String {
         self.0.instance.base()
     }

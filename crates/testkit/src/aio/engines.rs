@@ -14,7 +14,13 @@ use crate::servers::{Postgres, Rabbit, Redis, free_port};
 /// The password of every service's role on the server. Roles belong to the server, which other houses share.
 const PASSWORD: &str = "canary-of-the-database";
 /// The roles with a schema.
-const KEEPERS: [Role; 4] = [Role::Billing, Role::Chat, Role::Media, Role::Webhooks];
+const KEEPERS: [Role; 5] = [
+    Role::Billing,
+    Role::Chat,
+    Role::Media,
+    Role::Webhooks,
+    Role::Dashboard,
+];
 
 /// The servers of a house.
 pub struct Servers {
@@ -100,7 +106,8 @@ impl Engines {
     pub(super) fn plan(&self, shape: Shape) -> Result<(Vec<Instance>, BTreeMap<String, String>)> {
         let mut env = self.environment(shape);
         let mut instances: Vec<Instance> = Vec::new();
-        for role in STAGES.into_iter().flatten().copied() {
+        let roles = STAGES.into_iter().flatten().copied();
+        for role in roles.filter(|role| *role != Role::Dashboard) {
             let mut addresses = Vec::new();
             for number in 1..=shape.replicas(role) {
                 let instance = self.instance(role, number)?;
@@ -120,7 +127,7 @@ impl Engines {
         Ok((instances, env))
     }
 
-    fn instance(&self, role: Role, number: usize) -> Result<Instance> {
+    pub(super) fn instance(&self, role: Role, number: usize) -> Result<Instance> {
         let instance = Instance::new(Some(role), number, free_port()?);
         if !KEEPERS.contains(&role) {
             return Ok(instance);

@@ -41,6 +41,14 @@ impl House {
         }
     }
 
+    /// Starts one more.
+    pub(super) async fn add(&mut self, mut instance: Instance) -> Result<()> {
+        instance.launch(&self.program)?;
+        self.instances.push(instance);
+        let last = self.instances.last_mut().context("no process")?;
+        last.ready(&self.program).await
+    }
+
     /// Starts those that do what this role does, or all; each stage when the one that it calls is ready.
     pub(super) async fn launch(&mut self, role: Option<Role>) -> Result<()> {
         for stage in stages().into_iter().rev() {

@@ -28,12 +28,13 @@ pub enum Role {
     Webhooks,
     /// Accounts, keys, the ledger.
     Billing,
-    /// The web pages. Nobody calls them, so that they are started alone, where a test looks at them.
+    /// The web pages. Nobody calls them, so that they are started where a test looks at them ([`Aio::pages`](super::Aio::pages)).
     Dashboard,
 }
 
 /// The order in which roles stop: whoever calls others, before those. They start the other way round.
-pub(super) const STAGES: [&[Role]; 5] = [
+pub(super) const STAGES: [&[Role]; 6] = [
+    &[Role::Dashboard],
     &[Role::Edge],
     &[Role::Chat],
     &[Role::Media],
@@ -61,7 +62,7 @@ impl Shape {
     /// How many processes do what this role does.
     pub(super) const fn replicas(self, role: Role) -> usize {
         match (self, role) {
-            (Self::Embedded | Self::Split, _) | (Self::Split3, Role::Sandbox) => 1,
+            (Self::Embedded | Self::Split, _) | (Self::Split3, Role::Sandbox | Role::Dashboard) => 1,
             (Self::Split3, _) => 3,
         }
     }

@@ -93,6 +93,7 @@ mod tests {
             account: chassis::mint(),
             mode,
             key: None,
+            user: None,
             scopes: Vec::new(),
             request_id: String::new(),
             price_factor: PriceFactor::default(),

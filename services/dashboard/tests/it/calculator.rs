@@ -19,7 +19,7 @@ fn asked(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn every_model_has_a_price_by_default() {
-    let site = Site::new();
+    let site = Site::new().await;
     for model in site.catalogue.models() {
         let calculator = Calculator::of(model, &asked(&[]), Moment::default());
         assert!(
@@ -32,7 +32,7 @@ fn every_model_has_a_price_by_default() {
 
 #[test]
 fn every_row_of_every_table_comes_out_as_a_quote_has_it() {
-    let site = Site::new();
+    let site = Site::new().await;
     let (at, mut compared) = (Moment::default(), 0);
     for model in site.catalogue.models() {
         let price = model.price_at(at).unwrap();
@@ -83,7 +83,7 @@ fn every_row_of_every_table_comes_out_as_a_quote_has_it() {
 
 #[tokio::test]
 async fn a_film_costs_what_its_hold_is() {
-    let site = Site::new();
+    let site = Site::new().await;
     let model = site.catalogue.find("kling-3").unwrap();
     let sent = json!({"prompt": "a fox", "mode": "pro", "sound": true, "duration": 7});
     let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();
@@ -104,7 +104,7 @@ async fn a_film_costs_what_its_hold_is() {
 
 #[test]
 fn tokens_cost_what_a_charge_is() {
-    let site = Site::new();
+    let site = Site::new().await;
     let model = site.catalogue.find("gemini").unwrap();
     let fields = asked(&[("input", "12345"), ("cached", "1000"), ("output", "678")]);
     let usage = Usage {
@@ -125,7 +125,7 @@ fn tokens_cost_what_a_charge_is() {
 
 #[test]
 fn a_recording_costs_by_its_seconds_and_a_text_by_its_characters() {
-    let site = Site::new();
+    let site = Site::new().await;
     let model = site.catalogue.find("whisper-1").unwrap();
     let sent = json!({"file": "file_01h455vb4pex5vsknk084sn02q"});
     let resolved = model.resolve(sent.as_object().unwrap().clone()).unwrap();

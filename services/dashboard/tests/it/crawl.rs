@@ -48,7 +48,7 @@ fn is_html(text: &str) -> bool {
 
 #[tokio::test]
 async fn every_link_leads_to_a_page_and_every_anchor_to_a_place() {
-    let site = Site::new();
+    let site = Site::new().await;
     let pages = all(&site).await;
     let html = pages.iter().filter(|(_, text)| is_html(text));
     let html: BTreeMap<_, _> = html.collect();
@@ -77,7 +77,7 @@ async fn every_link_leads_to_a_page_and_every_anchor_to_a_place() {
 
 #[tokio::test]
 async fn no_page_has_a_style_or_a_script_of_its_own_or_asks_another_origin() {
-    let site = Site::new();
+    let site = Site::new().await;
     for (path, text) in all(&site).await {
         if !is_html(&text) {
             continue;
@@ -97,7 +97,7 @@ async fn no_page_has_a_style_or_a_script_of_its_own_or_asks_another_origin() {
 
 #[tokio::test]
 async fn every_page_is_there_as_markdown_and_the_list_for_programs_names_it() {
-    let site = Site::new();
+    let site = Site::new().await;
     let list = site.page("/llms.txt").await;
     for (path, text) in all(&site).await {
         if !is_html(&text) || path.contains('?') {
@@ -124,7 +124,7 @@ async fn every_page_is_there_as_markdown_and_the_list_for_programs_names_it() {
 
 #[tokio::test]
 async fn the_first_page_is_small_on_the_wire() {
-    let site = Site::new();
+    let site = Site::new().await;
     let packed = |path: &str| {
         let request = http::Request::get(path).header("accept-encoding", "gzip, br");
         site.send(request)

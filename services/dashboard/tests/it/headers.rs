@@ -6,7 +6,7 @@ use crate::site::Site;
 
 #[tokio::test]
 async fn every_answer_has_a_policy_that_lets_nothing_else_run() {
-    let site = Site::new();
+    let site = Site::new().await;
     for path in [
         "/",
         "/models",
@@ -32,14 +32,14 @@ async fn every_answer_has_a_policy_that_lets_nothing_else_run() {
 
 #[tokio::test]
 async fn whoever_reads_for_others_is_let_in() {
-    let reply = Site::new().get("/robots.txt").await;
+    let reply = Site::new().await.get("/robots.txt").await;
     assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
     assert!(reply.text().contains("Allow: /"), "{}", reply.text());
 }
 
 #[tokio::test]
 async fn what_is_no_page_is_404_and_says_so_in_one() {
-    let site = Site::new();
+    let site = Site::new().await;
     for path in [
         "/nowhere",
         "/models/no-such-model",
@@ -62,7 +62,7 @@ async fn what_is_no_page_is_404_and_says_so_in_one() {
 
 #[tokio::test]
 async fn style_and_script_are_kept_for_ever_and_pages_for_as_long_as_is_set() {
-    let site = Site::with("[limits.dashboard]\npage_life = '5m'");
+    let site = Site::with("[limits.dashboard]\npage_life = '5m'").await;
     let page = site.get("/").await;
     assert_eq!(page.header("cache-control"), "public, max-age=300");
     let text = page.text();

@@ -7,7 +7,7 @@ use crate::site::Site;
 
 #[tokio::test]
 async fn every_model_has_its_page_with_what_its_file_says() {
-    let site = Site::new();
+    let site = Site::new().await;
     let list = site.page("/models").await;
     for model in site.catalogue.models() {
         let path = format!("/models/{}", model.slug);
@@ -36,7 +36,7 @@ async fn every_model_has_its_page_with_what_its_file_says() {
 
 #[tokio::test]
 async fn another_name_leads_to_the_models_own() {
-    let site = Site::new();
+    let site = Site::new().await;
     let reply = site.get("/models/gemini-3-flash").await;
     assert_eq!(reply.status, StatusCode::PERMANENT_REDIRECT);
     assert_eq!(reply.header("location"), "/models/gemini");
@@ -44,7 +44,7 @@ async fn another_name_leads_to_the_models_own() {
 
 #[tokio::test]
 async fn the_list_is_filtered_by_category_and_by_words() {
-    let site = Site::new();
+    let site = Site::new().await;
     let shown = |page: &str| page.matches("name=\"m\"").count();
     let count = site.catalogue.models().len();
     assert_eq!(shown(&site.page("/models").await), count);
@@ -74,7 +74,7 @@ async fn the_list_is_filtered_by_category_and_by_words() {
 
 #[tokio::test]
 async fn what_is_searched_for_is_shown_as_text() {
-    let site = Site::new();
+    let site = Site::new().await;
     for path in [
         "/models?q=%3Cscript%3Ealert(1)%3C/script%3E%22",
         "/models?category=%22%3E%3Cscript%3E",
@@ -96,7 +96,7 @@ async fn what_is_searched_for_is_shown_as_text() {
 
 #[tokio::test]
 async fn four_models_are_compared_and_the_fifth_is_left_out() {
-    let site = Site::new();
+    let site = Site::new().await;
     let page = site
         .page("/models/compare?m=kling-3&m=veo-3-1&m=wan-2-6&m=vidu-q3&m=hailuo-2-3&m=nothing")
         .await;

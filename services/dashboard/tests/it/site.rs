@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Router, body::Body};
-use chassis::config::Settings;
-use dashboard::{Dashboard, Deps};
+use chassis::{Tasks, config::Settings, rpc, secrets::Secrets};
+use dashboard::{Channels, Dashboard, Deps};
+use db::Db;
 use domain::Catalogue;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use live::memory::MemoryLive;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -19,6 +21,7 @@ pub(crate) const ORIGIN: &str = "https://api.example.com";
 pub(crate) struct Site {
     router: Router,
     pub(crate) catalogue: Arc<Catalogue>,
+    _home: tempfile::TempDir,
 }
 
 /// What was answered.
@@ -31,23 +34,38 @@ pub(crate) struct Reply {
 // === impl Site ===
 
 impl Site {
-    pub(crate) fn new() -> Self {
-        Self::with("")
+    pub(crate) async fn new() -> Self {
+        Self::with("").await
     }
 
     /// The same with settings.
-    pub(crate) fn with(settings: &str) -> Self {
+    pub(crate) async fn with(settings: &str) -> Self {
+        let (home, tasks) = (tempfile::tempdir().unwrap(), Tasks::default());
+        let path = home.path().join("dashboard.db");
+        let limits = db::Limits::default();
+        let db = Db::open(&path, dashboard::MIGRATIONS, &limits, &tasks).await;
         let catalogue = Arc::new(Catalogue::built_in().unwrap());
         let deps = Deps {
             settings: Settings::from_toml(settings),
             catalogue: Arc::clone(&catalogue),
             public_url: ORIGIN.to_owned(),
             openapi: openapi().into(),
+            db: db.unwrap(),
+            secrets: Secrets::random(),
+            live: Arc::new(MemoryLive::new(&live::memory::Limits::default())),
+            channels: Channels {
+                billing: rpc::nobody(),
+                chat: rpc::nobody(),
+                media: rpc::nobody(),
+                webhooks: rpc::nobody(),
+            },
+            tasks,
         };
         let dashboard = Dashboard::start(deps, &mut Registry::default()).unwrap();
         Self {
             router: dashboard.router(),
             catalogue,
+            _home: home,
         }
     }
 

@@ -476,6 +476,7 @@ fn caller(mode: Mode) -> Caller {
         account: mint::<domain::ids::Account>(),
         mode,
         key: None,
+        user: None,
         scopes: vec![Scope::Inference, Scope::Read],
         request_id: "req_test".to_owned(),
         price_factor: domain::PriceFactor::ONE,

@@ -1,0 +1,6 @@
+//! `/operator`: what operators see and do.
+
+use crate::router::Row;
+
+/// Its URLs.
+pub(crate) const ROUTES: &[Row] = &[];

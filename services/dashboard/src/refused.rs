@@ -1,0 +1,182 @@
+//! Why a page is not shown, as a page: what another service refused, by the table of faults, or what failed here.
+
+use std::{sync::Arc, time::Duration};
+
+use askama::Template;
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use chassis::telemetry::causes;
+use http::StatusCode;
+use proto::{Fault, Violation, WireError};
+use tracing::error;
+
+use crate::{
+    Site,
+    error::Error,
+    layout::{Frame, Part},
+    page::Page,
+};
+
+/// What a handler of a page that is behind the door answers.
+pub(crate) type Answer = Result<Response, Refused>;
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// Nobody is signed in: where to come back to.
+    SignIn(String),
+    /// Something was refused, by us or by another service. Boxed, because it travels through many results that are mostly good.
+    Told(Box<Refusal>),
+}
+
+/// What was refused, for a page of its own or for a form that says so beside its fields. Also what a refusal is on its way through the
+/// layer that knows how pages look ([`dressed`]).
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// The published code, if another service refused.
+    pub(crate) code: Option<&'static str>,
+    /// One friendly, exact sentence.
+    pub(crate) message: String,
+    /// The field at fault, if one is.
+    pub(crate) param: Option<String>,
+    /// Everything wrong, when more than one thing is.
+    pub(crate) violations: Vec<Violation>,
+    /// How long to wait before trying again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+#[derive(Template)]
+#[template(path = "lost.html")]
+struct Html<'s> {
+    frame: Frame<'s>,
+    status: u16,
+    told: &'s str,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// A refusal of ours: a status, and one sentence for the reader.
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::Told(Box::new(Refusal {
+            status,
+            code: None,
+            message: message.into(),
+            param: None,
+            violations: Vec::new(),
+            retry_after: None,
+        }))
+    }
+
+    /// The same of one field.
+    pub(crate) fn of(mut self, param: &str) -> Self {
+        if let Self::Told(refusal) = &mut self {
+            refusal.param = Some(param.to_owned());
+        }
+        self
+    }
+
+    /// Whatever is not there, or is another's.
+    pub(crate) fn not_found() -> Self {
+        let told = "It may have gone, or belong to another account or to the other mode.";
+        Self::new(StatusCode::NOT_FOUND, told)
+    }
+
+    /// Something of ours does not hold together.
+    pub(crate) fn internal() -> Self {
+        let told = "We are at fault, and it has been logged. Please try again.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, told)
+    }
+
+    /// What was refused, for a form that says so beside its fields.
+    ///
+    /// # Errors
+    /// When it is not the form's: nobody is signed in, or we failed.
+    pub(crate) fn told(self) -> Result<Refusal, Self> {
+        match self {
+            Self::Told(refusal) if refusal.status.is_client_error() => Ok(*refusal),
+            other => Err(other),
+        }
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Told(Box::new(Refusal {
+            status: fault.code.http_status(),
+            code: Some(fault.code.word),
+            message: fault.message,
+            param: fault.param,
+            violations: fault.violations,
+            retry_after: fault.retry_after,
+        }))
+    }
+}
+
+impl From<tonic::Status> for Refused {
+    fn from(status: tonic::Status) -> Self {
+        Fault::from(status).into()
+    }
+}
+
+impl From<WireError> for Refused {
+    fn from(error: WireError) -> Self {
+        error!(%error, "another service sent what it should not");
+        Self::internal()
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        error!(error = %causes(&error), "a page cannot be made");
+        Self::internal()
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::SignIn(back) => {
+                let query = form_urlencoded::Serializer::new(String::new())
+                    .append_pair("next", &back)
+                    .finish();
+                Redirect::to(&format!("/sign-in?{query}")).into_response()
+            }
+            Self::Told(refusal) => {
+                let mut response = refusal.status.into_response();
+                response.extensions_mut().insert(*refusal);
+                response
+            }
+        }
+    }
+}
+
+/// The layer: makes a page of a refusal.
+pub(crate) async fn dressed(
+    State(site): State<Arc<Site>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let Some(refusal) = response.extensions().get::<Refusal>() else {
+        return response;
+    };
+    let title = match refusal.status {
+        StatusCode::NOT_FOUND => "There is no such page",
+        StatusCode::FORBIDDEN => "This is not yours to do",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "This is not there at the moment"
+        }
+        _ => "That did not work",
+    };
+    let page = Html {
+        frame: Frame::new(&site, Part::Start, title, title),
+        status: refusal.status.as_u16(),
+        told: &refusal.message,
+    };
+    Page::html(&page).with(refusal.status).into_response()
+}
