@@ -50,7 +50,8 @@ async fn a_lost_session_is_made_anew() {
     let db = house.db.clone();
     assert_eq!(db.alone("tidy", async || 1).await.unwrap(), Some(1));
     let ended: i64 = sqlx::query_scalar(
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        // And waits until they are gone.
+        "select count(*) filter (where pg_terminate_backend(pid, 10000)) from pg_stat_activity
          where datname = current_database() and pid <> pg_backend_pid()",
     )
     .fetch_one(&mut house.server().look().await)

@@ -122,7 +122,13 @@ async fn an_endpoint_that_hangs_holds_up_nobody_else() -> Result<()> {
 
 #[tokio::test]
 async fn an_undelivered_callback_is_delivered_after_a_restart() -> Result<()> {
-    let mut aio = Aio::with(&[SOON]).await?;
+    // A process that starts waits for as long as a lease lasts before it takes what another may still be at.
+    let short = [
+        ("AIO_WEBHOOKS__TIMEOUT", "4s"),
+        ("AIO_WEBHOOKS__LEASE", "6s"),
+        ("AIO_WEBHOOKS__SWEEP", "1s"),
+    ];
+    let mut aio = Aio::with(&[&short[..], &[SOON]].concat()).await?;
     let api = aio.account(100).await?.api;
     let sink = Sink::start(Answer::Hang).await?;
     let id = api
