@@ -12,7 +12,10 @@ mod table;
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{Redirect, Response},
+};
 use bytes::Bytes;
 use domain::Catalogue;
 use http::StatusCode;
@@ -123,6 +126,11 @@ fn components(shapes: Shapes) -> ComponentsBuilder {
 /// `GET /openapi.json`.
 pub(crate) async fn get(State(app): State<Arc<App>>) -> Response {
     json(StatusCode::OK, app.prepared.openapi.clone())
+}
+
+/// `GET /docs`: the pages of the dashboard, which stand on the same public origin, show the document to people.
+pub(crate) async fn pages() -> Redirect {
+    Redirect::to("/docs/api")
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ static ROUTES: &[Route] = &[
     row(Method::GET, "/openapi.json", Access::Public, || {
         get(openapi::get)
     }),
+    row(Method::GET, "/docs", Access::Public, || get(openapi::pages)),
     row(Method::GET, "/tasks", READ, || get(task::list)),
     row(Method::GET, "/tasks/{id}", READ, || get(task::get)),
     row(Method::POST, "/tasks/{id}/cancel", INFERENCE, || {

@@ -235,6 +235,7 @@ fn responses(
             ("206", ResponseBuilder::new().content(BYTES, binary())),
             ("304", ResponseBuilder::new()),
         ],
+        Gives::Elsewhere => vec![("303", ResponseBuilder::new())],
     };
     let failure = if doc.path.starts_with("/messages") {
         shapes::of::<AnthropicError>(shapes)

@@ -74,6 +74,8 @@ pub(super) enum Gives {
     Events,
     /// A file.
     Bytes,
+    /// Where to read on.
+    Elsewhere,
 }
 
 /// What is given in the place of a task, to who asks as one asks OpenAI.
@@ -365,6 +367,7 @@ fn models() -> Vec<Doc> {
         .query(const { &[Query("model", "Of this model.")] })
         .gives(Gives::Page("200", shapes::of::<voices::Voice<'_>>)),
         row(Method::GET, "/openapi.json", "This document").gives(Gives::Bare("200", anything)),
+        row(Method::GET, "/docs", "This document as pages").gives(Gives::Elsewhere),
         row(
             Method::POST,
             "/quote",

@@ -71,6 +71,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/models", ""),
     ("GET", "/models/{*id}", ""),
     ("GET", "/openapi.json", ""),
+    ("GET", "/docs", ""),
     ("GET", "/tasks", ""),
     ("GET", "/tasks/{id}", ""),
     ("POST", "/tasks/{id}/cancel", ""),
