@@ -248,7 +248,8 @@ async fn answers_anybody(house: &House, route: &Route) -> bool {
     for prefix in prefixes {
         let path = format!("{prefix}{}", route.path);
         let asked = house.request(route.method.clone(), &path);
-        assert_eq!(asked.send().await.unwrap().status(), 200, "{path}");
+        let wanted = if route.path == "/docs" { 303 } else { 200 };
+        assert_eq!(asked.send().await.unwrap().status(), wanted, "{path}");
     }
     true
 }

@@ -127,7 +127,11 @@ impl House {
             secrets,
             registry,
             account: chassis::mint(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             made: AtomicU16::new(0),
             tasks,
         }
