@@ -13,8 +13,11 @@ pub(super) const SUITE: &str = "e2e";
 
 /// Rooms of the black-box suite that three processes of each role are not asked again: what a wire, a model or an SDK is told does
 /// not depend on how many there are, and one process for each role has answered.
-const ASKED_ONCE: [&str; 21] = [
+const ASKED_ONCE: [&str; 32] = [
+    "browser::",
+    "callback_url::",
     "capabilities::",
+    "charges::",
     "chat_outcomes::",
     "claude::",
     "clear::",
@@ -23,14 +26,22 @@ const ASKED_ONCE: [&str; 21] = [
     "embeddings::",
     "errors::",
     "faces::",
+    "fal::",
+    "heard::",
+    "inputs::",
     "messages::",
     "models::",
     "natives::",
     "own_models::",
     "pages::",
+    "pages_",
+    "provider::",
     "quote::",
     "rebinding::",
+    "receipts::",
+    "responses::",
     "sdks::",
+    "songs::",
     "speech::",
     "tools::",
     "transcriptions::",
