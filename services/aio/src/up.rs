@@ -69,7 +69,10 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     process::serve_admin(&parts, &config, &state, (admin, registry))?;
     let served = http::serve(
         public,
-        front::router(house.edge.router(), house.pages.as_ref().map(Dashboard::router)),
+        front::router(
+            house.edge.router(),
+            house.pages.as_ref().map(Dashboard::router),
+        ),
         config.connections.clone(),
         parts.front.clone(),
     );

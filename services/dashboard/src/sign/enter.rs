@@ -275,7 +275,11 @@ mod tests {
             (SignUp::Closed, false, false),
         ] {
             assert_eq!(allowed(policy, None).is_ok(), alone, "{policy:?}");
-            assert_eq!(allowed(policy, Some(&invite)).is_ok(), invited, "{policy:?}");
+            assert_eq!(
+                allowed(policy, Some(&invite)).is_ok(),
+                invited,
+                "{policy:?}"
+            );
         }
     }
 }

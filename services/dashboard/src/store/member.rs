@@ -90,7 +90,13 @@ pub(crate) async fn unopened(
     .bind(most)
     .fetch_all(reader)
     .await?;
-    let read = |row| Ok((id(row, "account_id")?, row.try_get("name")?, id(row, "person_id")?));
+    let read = |row| {
+        Ok((
+            id(row, "account_id")?,
+            row.try_get("name")?,
+            id(row, "person_id")?,
+        ))
+    };
     rows.iter().map(read).collect()
 }
 
@@ -209,7 +215,10 @@ pub(crate) async fn of_account(reader: &AnyPool, account: AccountId) -> Result<V
 }
 
 /// Forgets an account with all that is known of it here, and the people who may use no other, but for operators.
-pub(crate) async fn forget(connection: &mut AnyConnection, account: AccountId) -> Result<(), Error> {
+pub(crate) async fn forget(
+    connection: &mut AnyConnection,
+    account: AccountId,
+) -> Result<(), Error> {
     // First those whom nothing is left for: what is deleted behind it says no more who they were.
     let alone = "select person_id from membership as here where account_id = $1 and not exists (
              select 1 from membership as other where other.person_id = here.person_id and other.account_id <> $1)";

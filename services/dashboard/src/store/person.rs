@@ -62,11 +62,10 @@ pub(crate) async fn by_id(reader: &AnyPool, person: UserId) -> Result<Option<Kno
 
 /// The first operator, if there is one.
 pub(crate) async fn operator(reader: &AnyPool) -> Result<Option<UserId>, Error> {
-    let row = sqlx::query(
-        "select id from person where operator = 1 order by created_at, id limit 1",
-    )
-    .fetch_optional(reader)
-    .await?;
+    let row =
+        sqlx::query("select id from person where operator = 1 order by created_at, id limit 1")
+            .fetch_optional(reader)
+            .await?;
     row.map(|row| id(&row, "id")).transpose()
 }
 

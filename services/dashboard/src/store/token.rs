@@ -159,11 +159,7 @@ pub(crate) async fn invite(
 }
 
 /// The invitation of a link, if it is still good.
-pub(crate) async fn invited(
-    reader: &AnyPool,
-    mac: Mac,
-    now: i64,
-) -> Result<Option<Invite>, Error> {
+pub(crate) async fn invited(reader: &AnyPool, mac: Mac, now: i64) -> Result<Option<Invite>, Error> {
     let row = sqlx::query(
         "select id, account_id, email, role, ends_at from invite where mac = $1 and ends_at > $2",
     )

@@ -129,7 +129,10 @@ async fn kept<N>(site: &Site, member: &Member<N>) -> [(&'static str, String); 2]
             let kept = reply.into_inner();
             (span(kept.outputs), span(kept.files))
         }
-        Err(_) => ("not known at the moment".to_owned(), "not known at the moment".to_owned()),
+        Err(_) => (
+            "not known at the moment".to_owned(),
+            "not known at the moment".to_owned(),
+        ),
     };
     [("What tasks make", outputs), ("What you upload", files)]
 }
@@ -187,14 +190,19 @@ async fn alerted(
     below: &str,
 ) -> Result<&'static str, Refused> {
     let wrong = || {
-        let told = "Write a number of credits above 0, with six decimal places at most; or nothing.";
+        let told =
+            "Write a number of credits above 0, with six decimal places at most; or nothing.";
         sign::field("below", told)
     };
     let below = if below.is_empty() {
         None
     } else {
         let amount = Micros::parse_credits(below).map_err(|_| wrong())?.get();
-        Some(Some(amount).filter(|amount| *amount > 0).ok_or_else(wrong)?)
+        Some(
+            Some(amount)
+                .filter(|amount| *amount > 0)
+                .ok_or_else(wrong)?,
+        )
     };
     let request = SetAlertRequest {
         context: Some(member.context()),

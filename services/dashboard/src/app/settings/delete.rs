@@ -122,11 +122,7 @@ async fn revoke_keys(site: &Site, member: &Member<Owns>) -> Result<(), Refused> 
 }
 
 /// Deletes where the account's events of one mode go.
-async fn forget_endpoints(
-    site: &Site,
-    member: &Member<Owns>,
-    mode: Mode,
-) -> Result<(), Refused> {
+async fn forget_endpoints(site: &Site, member: &Member<Owns>, mode: Mode) -> Result<(), Refused> {
     let mut context = member.context();
     context.mode = mode_to_wire(mode).into();
     let whose = Whose {

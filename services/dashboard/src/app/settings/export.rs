@@ -118,7 +118,9 @@ impl Operations {
         let reply = self.site.peers.usage.clone().list_operations(asked).await?;
         let rows = reply.into_inner().operations;
         let more = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let last = rows.last().filter(|row| more && row.created_at >= self.since);
+        let last = rows
+            .last()
+            .filter(|row| more && row.created_at >= self.since);
         match last {
             Some(last) => self.before = last.operation_id.clone(),
             None => {

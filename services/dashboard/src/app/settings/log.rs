@@ -185,7 +185,9 @@ fn told(what: &str, subject: &str, names: &HashMap<UserId, String>) -> String {
         "member.join" => format!("Joined as {subject}"),
         "member.role" => format!("Made {subject} {rest}"),
         "member.remove" => format!("Removed {subject}"),
-        "account.rename" => format!("Called the account {person} {rest}").trim_end().to_owned(),
+        "account.rename" => format!("Called the account {person} {rest}")
+            .trim_end()
+            .to_owned(),
         "account.export" => "Exported the account".to_owned(),
         other => other.to_owned(),
     }

@@ -25,8 +25,7 @@ use crate::{
     show::Time,
     sign::{self, enter::ends, invited},
     store::{
-        act, member,
-        session as sessions,
+        act, member, session as sessions,
         token::{self, Invite},
     },
     who::{Member, Owns},
@@ -292,11 +291,7 @@ pub(super) async fn leave(State(site): State<Arc<Site>>, member: Member) -> Answ
 }
 
 /// Lets somebody use the account no more, and signs them out of it.
-async fn removed(
-    site: &Site,
-    whose: (AccountId, UserId),
-    by: UserId,
-) -> Result<Change, Error> {
+async fn removed(site: &Site, whose: (AccountId, UserId), by: UserId) -> Result<Change, Error> {
     let (account, person) = whose;
     let now = site.db.now_micros();
     let write = site.db.write(move |connection| {

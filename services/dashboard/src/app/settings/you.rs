@@ -248,9 +248,9 @@ pub(super) async fn end_sessions(
 ) -> Answer {
     let (person, here) = (member.person.id, member.session);
     if said.session.is_empty() {
-        let write = site.db.write(move |connection| {
-            Box::pin(sessions::end_all(connection, person, Some(here)))
-        });
+        let write = site
+            .db
+            .write(move |connection| Box::pin(sessions::end_all(connection, person, Some(here))));
         write.await?;
         return Ok(done(PART, "others"));
     }
