@@ -79,13 +79,20 @@ struct Html<'s> {
     least: usize,
 }
 
-/// `GET /sign-in`.
-pub(crate) async fn in_page(State(site): State<Arc<Site>>, Query(wanted): Query<Wanted>) -> Page {
+/// `GET /sign-in`. Whoever is in already goes on.
+pub(crate) async fn in_page(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Answer {
+    if session::find(&site, &headers).await?.is_some() {
+        return Ok(Redirect::to(own_path(&wanted.next)).into_response());
+    }
     let said = Comer {
         next: wanted.next,
         ..Comer::default()
     };
-    show_in(&site, &said, None)
+    Ok(show_in(&site, &said, None).into_response())
 }
 
 /// `POST /sign-in`.

@@ -1,14 +1,10 @@
 //! Who comes in: signing up, in and out, sessions, limits, operators' links, members, letters, and an account's end.
 
-use std::sync::{Arc, Mutex};
+mod letters;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Aio, Browser, WebPage, eventually};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-};
 
 use crate::say::chat;
 
@@ -43,15 +39,11 @@ async fn people_come_in_by_what_they_know_and_as_often_as_is_good() -> Result<()
         ("AIO_LIMITS__DOOR__NETWORK_PER_MINUTE", "1000"),
         ("AIO_LIMITS__DOOR__SIGN_UPS_PER_HOUR", "0"),
         ("AIO_LIMITS__DOOR__SIGN_UPS_PER_DAY", "8"),
-        ("AIO_ACCOUNTS__BONUS", "7"),
     ])
     .await?;
     let mut ann = aio.browser().await?;
     let page = ann.sign_up("Ann", "Ann@example.com", PASSWORD).await?;
     assert_eq!(page.path, "/home");
-    ann.post("/mode", &[("mode", "live"), ("back", "/home")])
-        .await?;
-    assert!(ann.get("/home").await?.has("7"), "the welcome is there");
     strangers_learn_nothing(&mut aio).await?;
     nobody_goes_on_as_somebody_else(&mut ann).await?;
     sessions_are_ended(&mut aio, &mut ann).await?;
@@ -263,6 +255,7 @@ async fn owners_say_who_may_use_an_account_and_when_it_ends() -> Result<()> {
     );
     roles_are_kept(&mut ann, &mut bob).await?;
     eve_is_invited_too(&mut ann, &mut eve).await?;
+    whoever_leaves_is_forgotten(&mut ann, &mut aio.browser().await?).await?;
     the_account_ends(&mut aio, &mut ann, &mut bob).await?;
     assert!(is_in(&mut eve).await?, "she has an account of her own");
     aio.finish().await
@@ -348,6 +341,25 @@ async fn eve_is_invited_too(ann: &mut Browser, eve: &mut Browser) -> Result<()> 
     Ok(())
 }
 
+async fn whoever_leaves_is_forgotten(ann: &mut Browser, dan: &mut Browser) -> Result<()> {
+    for _ in 0..2 {
+        let invite = [("email", "dan@example.com"), ("role", "member")];
+        let page = ann.post("/settings/members/invite", &invite).await?;
+        let secret = token(&page.text)?.to_owned();
+        let fields = [
+            ("name", "Dan"),
+            ("email", "dan@example.com"),
+            ("password", PASSWORD),
+            ("invite", &secret),
+        ];
+        let page = dan.post("/sign-up", &fields).await?;
+        assert_eq!(page.path, "/home", "he may come again: {page}");
+        dan.post("/settings/members/leave", &[]).await?;
+        assert!(!is_in(dan).await?);
+    }
+    Ok(())
+}
+
 async fn the_account_ends(aio: &mut Aio, ann: &mut Browser, bob: &mut Browser) -> Result<()> {
     let page = ann.get("/settings/account").await?;
     let account = page
@@ -411,123 +423,4 @@ async fn the_account_ends(aio: &mut Aio, ann: &mut Browser, bob: &mut Browser) -
     })
     .await?;
     Ok(())
-}
-
-#[tokio::test]
-async fn letters_confirm_addresses_and_set_passwords_anew() -> Result<()> {
-    let (url, letters) = mail_server().await?;
-    let mut aio = Aio::with(&[
-        ("AIO_SMTP__URL", &url),
-        ("AIO_SMTP__FROM", "API in One <no-reply@example.com>"),
-    ])
-    .await?;
-    let mut ann = aio.browser().await?;
-    ann.sign_up("Ann", "ann@example.com", PASSWORD).await?;
-    assert!(ann.get("/settings").await?.has("not confirmed"));
-    let letter = next(&letters, 1).await?;
-    assert!(letter.contains("To: ann@example.com"), "{letter}");
-    let link = token(&letter)?.to_owned();
-    let mut web = aio.browser().await?;
-    assert_eq!(
-        web.get(&format!("/confirm?token={link}")).await?.status,
-        200
-    );
-    assert!(
-        ann.get("/settings").await?.has("not confirmed"),
-        "to look is not to confirm"
-    );
-    web.post("/confirm", &[("token", &link)]).await?;
-    assert!(!ann.get("/settings").await?.has("not confirmed"));
-    assert_eq!(web.post("/confirm", &[("token", &link)]).await?.status, 410);
-    // Nobody sees whether an address is somebody's, and strangers get no letter.
-    let strangers = web
-        .post("/forgot", &[("email", "nobody@example.com")])
-        .await?;
-    let anns = web.post("/forgot", &[("email", "Ann@example.com")]).await?;
-    assert_eq!(strangers.shown(), anns.shown());
-    let letter = next(&letters, 2).await?;
-    assert!(letter.contains("To: ann@example.com"), "{letter}");
-    let link = token(&letter)?.to_owned();
-    let fields = [("token", link.as_str()), ("password", "short")];
-    assert_eq!(
-        web.post("/reset", &fields).await?.status,
-        400,
-        "the link is still good"
-    );
-    let fields = [("token", link.as_str()), ("password", OTHER)];
-    assert_eq!(web.post("/reset", &fields).await?.path, "/home");
-    assert!(is_in(&mut web).await? && !is_in(&mut ann).await?);
-    assert_eq!(web.post("/reset", &fields).await?.status, 410);
-    ann.sign_in("ann@example.com", OTHER).await?;
-    assert_eq!(letters.lock().map_or(0, |all| all.len()), 2);
-    aio.finish().await
-}
-
-type Letters = Arc<Mutex<Vec<String>>>;
-
-/// The letter that comes as this one, counted from 1.
-async fn next(letters: &Letters, number: usize) -> Result<String> {
-    eventually("a letter", async || {
-        let all = letters.lock().map(|all| all.clone()).unwrap_or_default();
-        Ok(all.get(number - 1).cloned())
-    })
-    .await
-}
-
-/// A mail server that takes every letter, and where it is.
-async fn mail_server() -> Result<(String, Letters)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("smtp://{}", listener.local_addr()?);
-    let letters = Letters::default();
-    let taken = Arc::clone(&letters);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let taken = Arc::clone(&taken);
-            tokio::spawn(async move { take(stream, &taken).await });
-        }
-    });
-    Ok((url, letters))
-}
-
-/// Enough of RFC 5321 for one sender.
-async fn take(stream: TcpStream, letters: &Letters) -> Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 here\r\n").await?;
-    let mut line = String::new();
-    while stream.read_line(&mut line).await? > 0 {
-        let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
-        match verb.as_str() {
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                let letter = letter(&mut stream).await?;
-                if let Ok(mut all) = letters.lock() {
-                    all.push(letter);
-                }
-                stream.write_all(b"250 taken\r\n").await?;
-            }
-            "QUIT" => {
-                stream.write_all(b"221 bye\r\n").await?;
-                return Ok(());
-            }
-            _ => stream.write_all(b"250 well\r\n").await?,
-        }
-        line.clear();
-    }
-    Ok(())
-}
-
-/// A letter up to its end, its lines as they were before they were encoded (RFC 2045, 6.7).
-async fn letter(stream: &mut BufReader<TcpStream>) -> Result<String> {
-    let mut text = String::new();
-    loop {
-        let mut line = String::new();
-        ensure!(
-            stream.read_line(&mut line).await? > 0,
-            "a letter breaks off"
-        );
-        if line == ".\r\n" {
-            return Ok(text.replace("=\r\n", "").replace("=3D", "="));
-        }
-        text.push_str(&line);
-    }
 }

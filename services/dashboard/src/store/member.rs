@@ -248,3 +248,30 @@ pub(crate) async fn name(reader: &AnyPool, account: AccountId) -> Result<String,
         .await?;
     row.map_or_else(|| Ok(String::new()), |row| Ok(row.try_get("name")?))
 }
+
+/// Forgets somebody who may use no account any more, unless they are an operator: else they could neither come in nor sign up again.
+pub(crate) async fn forget_alone(
+    connection: &mut AnyConnection,
+    person: UserId,
+) -> Result<(), Error> {
+    let done = sqlx::query(
+        "delete from person where id = $1 and operator = 0
+         and not exists (select 1 from membership where membership.person_id = $1)",
+    )
+    .bind(person.to_vec())
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    for sql in [
+        "delete from session where person_id = $1",
+        "delete from email_token where person_id = $1",
+    ] {
+        sqlx::query(sql)
+            .bind(person.to_vec())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

@@ -300,6 +300,7 @@ async fn removed(site: &Site, whose: (AccountId, UserId), by: UserId) -> Result<
                 Change::Done => {
                     member::leave(connection, whose).await?;
                     sessions::end_at(connection, person, account).await?;
+                    member::forget_alone(connection, person).await?;
                     let what = ("member.remove", person.to_string());
                     act::note(connection, (account, by), what, now).await?;
                     Ok::<_, Error>(Change::Done)
