@@ -362,7 +362,7 @@ impl Aio {
         let mut words = arguments.to_vec();
         let mut open = Vec::new();
         // What is computed from files alone takes no address.
-        let offline = arguments.first() == Some(&"receipt");
+        let offline = arguments.first() == Some(&"receipt") || arguments.contains(&"sign-in-link");
         if self.shape != Shape::Embedded && !offline {
             words.extend(["--url", base.as_str()]);
             if !self.house.runs() {

@@ -73,7 +73,7 @@ pub(crate) enum Role {
     /// Tell customers: gRPC on port 9104. Needs PostgreSQL. (On the command line: [`Command::Webhooks`] with nothing behind it.)
     #[command(skip)]
     Webhooks,
-    /// Serve the web pages: HTTP on port 8081. Needs no other role; the proxy in front sends it what is not the edge's.
+    /// Serve the web pages: HTTP on port 8081. Needs PostgreSQL, Redis and the other roles; the proxy in front sends it what is not the edge's.
     Dashboard,
     /// Play the providers for test keys: HTTP on port 9105. Keeps its bill in the data directory.
     Sandbox,
@@ -183,6 +183,13 @@ pub(crate) enum Accounts {
         reset: bool,
         #[command(flatten)]
         reach: Reach,
+    },
+    /// Print a link to the dashboard that is good once: it lets an operator in. It is made of the installation's secrets, whether
+    /// anything runs or not.
+    SignInLink {
+        /// Instead, lets whoever has signed up with this address set a new password.
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
     },
     /// Who changed what: the newest changes of accounts, keys, codes and credits.
     Log {

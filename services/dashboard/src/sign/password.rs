@@ -1,6 +1,6 @@
 //! Passwords: argon2id with OWASP's figures, computed away from where pages are made.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use argon2::{
     Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash,
@@ -10,6 +10,9 @@ use rand::Rng as _;
 use tokio::{sync::Semaphore, task, time};
 
 use crate::{Site, error::Error, refused::Refused};
+
+/// Characters of a password that differ, at least.
+const DIFFERENT: usize = 5;
 
 /// What it takes to look at passwords.
 pub(crate) struct Passwords {
@@ -42,12 +45,16 @@ impl Passwords {
 /// The hash of a new password.
 ///
 /// # Errors
-/// When it is too short or too long.
-pub(super) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Refused> {
+/// When it is too short, too long, or the same few characters again and again.
+pub(crate) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Refused> {
     let (least, most) = (site.config.password_characters, 1024);
     let count = password.chars().count();
     if !(least..=most).contains(&count) {
         let told = format!("A password has {least} to {most} characters.");
+        return Err(Refused::new(StatusCode::BAD_REQUEST, told).of("password"));
+    }
+    if is_plain(password) {
+        let told = "A password of so few different characters is guessed at once. Take a sentence.";
         return Err(Refused::new(StatusCode::BAD_REQUEST, told).of("password"));
     }
     let password = password.to_owned();
@@ -58,17 +65,23 @@ pub(super) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Ref
     Ok(hashed.await??)
 }
 
+/// Whether a text has fewer than [`DIFFERENT`] characters that differ.
+fn is_plain(password: &str) -> bool {
+    let different: HashSet<char> = password.chars().collect();
+    different.len() < DIFFERENT
+}
+
 /// Whether a password is the one that was hashed. It takes as long where there is none.
 ///
 /// # Errors
 /// When it cannot be computed.
-pub(super) async fn verify(
+pub(crate) async fn verify(
     site: &Arc<Site>,
     password: &str,
     hash: Option<String>,
 ) -> Result<bool, Refused> {
     let (password, known) = (password.to_owned(), hash.is_some());
-    let hash = hash.unwrap_or_else(|| site.passwords.nobody.clone());
+    let hash = hash.unwrap_or_else(|| site.door.passwords.nobody.clone());
     let verified = away(site, move || {
         let hash = PasswordHash::new(&hash).map_err(|_| Error::Damaged("a password's hash"))?;
         Ok::<_, Error>(
@@ -93,10 +106,28 @@ async fn away<T: Send + 'static>(
     };
     let place = time::timeout(
         site.config.sign_in_patience,
-        site.passwords.places.acquire(),
+        site.door.passwords.places.acquire(),
     );
     let _place = place.await.map_err(|_| busy())?.map_err(|_| busy())?;
     task::spawn_blocking(work)
         .await
         .map_err(|_| Refused::internal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_few_characters_are_no_password() {
+        for (password, plain) in [
+            ("aaaaaaaaaaaaaaaa", true),
+            ("121212121212", true),
+            ("abcdabcdabcd", true),
+            ("a sentence is good", false),
+            ("\u{1f98a}\u{1f984}\u{1f99c}\u{1f988}\u{1f989}", false),
+        ] {
+            assert_eq!(is_plain(password), plain, "{password}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod calculator;
 mod crawl;
+mod door;
 mod headers;
 mod models;
 mod site;

@@ -74,7 +74,11 @@ impl Site {
     }
 
     pub(crate) async fn send(&self, request: http::request::Builder) -> Reply {
-        let request = request.body(Body::empty()).unwrap();
+        self.answer(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// The answer to a request with a body.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Reply {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         Reply {
