@@ -38,6 +38,8 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+    /// Who sells, in lines for invoices: name, address, tax number. Default: the installation's URL.
+    pub invoice_from: String,
 }
 
 // === impl Config ===
@@ -66,6 +68,7 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+            invoice_from: String::new(),
         }
     }
 }

@@ -45,6 +45,8 @@ mod natives;
 mod orders;
 mod own_models;
 mod pages;
+mod pages_credits;
+mod pages_keys;
 mod provider;
 mod quote;
 mod rebinding;

@@ -27,6 +27,7 @@ mod lots;
 mod machine;
 mod memory;
 mod model;
+mod movements;
 mod money;
 mod news;
 mod orders;
