@@ -1,10 +1,9 @@
 //! `/credits`: credit bought and redeemed in a browser, and a ledger whose running balance adds up.
 
 use anyhow::{Context as _, Result, ensure};
-use domain::Micros;
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Aio, Browser, Sandbox, WebPage, eventually};
+use testkit::{Aio, Browser, Sandbox, WebPage, eventually, micros};
 
 const PASSWORD: &str = "correct horse battery";
 /// What signs the simulated Stripe's events.
@@ -76,7 +75,7 @@ fn lines(page: &WebPage) -> Result<Vec<(i64, i64)>> {
     let number = |cell: &str| -> Result<i64> {
         let text = cell.split('<').next().unwrap_or_default();
         let text = text.replace([',', '+'], "").replace('−', "-");
-        Ok(Micros::parse_credits(&text)?.get())
+        micros(&serde_json::from_str(&text)?)
     };
     table
         .split("</tr>")

@@ -59,6 +59,7 @@ pub(crate) async fn advance(
     if moved.rows_affected() != 1 {
         return Ok(());
     }
+    // (Not `max(n)`: SQLite would read every row of the balance for it.)
     sqlx::query(
         "insert into movement (account, mode, n, entry, balance)
          select entry.account, entry.mode,
@@ -68,8 +69,9 @@ pub(crate) async fn advance(
                     + sum(entry.amount) over (partition by entry.account, entry.mode order by entry.seq)
          from entry left join movement as last
               on last.account = entry.account and last.mode = entry.mode
-                 and last.n = (select max(n) from movement
-                               where movement.account = entry.account and movement.mode = entry.mode)
+                 and last.n = (select n from movement
+                               where movement.account = entry.account and movement.mode = entry.mode
+                               order by n desc limit 1)
          where entry.seq > $1 and entry.seq <= $2 and entry.account > $3",
     )
     .bind(from)
