@@ -83,7 +83,8 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     lists(&mut web, "rotating").await?;
 
     strangers_see_nothing(&mut aio, &path).await?;
-    web.post("/mode", &[("mode", "live"), ("back", "/keys")]).await?;
+    let page = web.post("/mode", &[("mode", "live"), ("back", "/keys")]).await?;
+    assert!(page.has("Live keys need providers"), "{page}");
     assert_eq!(web.get(&path).await?.status, 404, "it is a test key");
     web.post("/mode", &[("mode", "test"), ("back", "/keys")]).await?;
 

@@ -15,8 +15,14 @@ use axum::{
 use bytes::Bytes;
 use domain::{KeyId, Mode};
 use live::Notice;
-use proto::billing::v1::{Key, ListKeysRequest, RevokeKeyRequest};
+use proto::{
+    Fault,
+    billing::v1::{Key, ListKeysRequest, RevokeKeyRequest},
+    chat::v1::QuoteRequest,
+    code,
+};
 use serde::Deserialize;
+use serde_json::json;
 use tracing::warn;
 
 use self::{
@@ -64,6 +70,8 @@ struct List<'s> {
     keys: Vec<KeyView>,
     revoked: Vec<KeyView>,
     pager: Pager,
+    /// Why the model of the first example is not there for live keys, if it is not.
+    unserved: Option<String>,
 }
 
 /// The form of a new key, or that of one that is there.
@@ -110,7 +118,12 @@ async fn list(
         revoked: true,
         ..of(&member)
     };
-    let (alive, gone) = tokio::try_join!(ask(&site, alive), ask(&site, gone))?;
+    let (alive, gone, unserved) = tokio::join!(
+        ask(&site, alive),
+        ask(&site, gone),
+        unserved(&site, &member)
+    );
+    let (alive, gone) = (alive?, gone?);
     let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let more = alive.len() > most;
     let mut keys = views(alive)?;
@@ -127,6 +140,7 @@ async fn list(
         },
         keys,
         revoked: views(gone)?,
+        unserved,
     };
     Ok(Page::html(&html).into_response())
 }
@@ -251,6 +265,25 @@ async fn revoke(
     site.peers.keys.clone().revoke_key(ask).await?;
     tell(&site, id).await;
     Ok(Redirect::to("/keys?said=revoked").into_response())
+}
+
+/// Live keys need providers, and those their credentials: whether the model of the first example has any, and else what chat says of that.
+async fn unserved(site: &Site, member: &Member) -> Option<String> {
+    let model = form::example(&site.catalogue, &[])?;
+    if member.view().mode != Mode::Live {
+        return None;
+    }
+    let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] });
+    let request = QuoteRequest {
+        context: Some(member.context()),
+        body: body.to_string().into(),
+        route: "chat/completions".to_owned(),
+        ..QuoteRequest::default()
+    };
+    let ask = site.peers.ask(request);
+    let refused = site.peers.chat.clone().quote(ask).await.err()?;
+    let fault = Fault::from(refused);
+    (fault.code == code::NO_PROVIDER).then_some(fault.message)
 }
 
 /// Has billing change a key into what the form says.

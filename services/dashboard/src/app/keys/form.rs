@@ -265,25 +265,31 @@ impl Fields {
         let may = |scope: Scope| {
             scopes.is_empty() || scopes.iter().any(|word| word == scope.as_str())
         };
-        let chats = site.catalogue.models().iter().filter(|model| {
-            model.category == Category::Chat && (models.is_empty() || models.contains(&model.slug))
-        });
-        // The default of the docs, where it is allowed.
-        let chat = chats
-            .clone()
-            .find(|model| model.slug == "gemini")
-            .or_else(|| chats.clone().next());
+        let chat = example(&site.catalogue, models);
         let auth = format!("-H \"Authorization: Bearer {key}\"");
         match chat.filter(|_| may(Scope::Inference)) {
             Some(model) => format!(
                 "curl {base}/chat/completions \\\n  {auth} \\\n  -H \"Content-Type: application/json\" \\\n  \
                  -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'",
-                model.slug
+                model
             ),
             None if may(Scope::Read) => format!("curl {base}/credits \\\n  {auth}"),
             None => format!("curl {base}/models \\\n  {auth}"),
         }
     }
+}
+
+/// The chat model of examples, of those that are allowed: that of the docs, where it is one of them. No list allows all.
+pub(super) fn example<'c>(catalogue: &'c Catalogue, allowed: &[String]) -> Option<&'c str> {
+    let all = catalogue.models().iter();
+    let mut chats = all
+        .filter(|model| model.category == Category::Chat)
+        .map(|model| model.slug.as_str())
+        .filter(|slug| allowed.is_empty() || allowed.iter().any(|one| one == slug));
+    chats
+        .clone()
+        .find(|slug| *slug == "gemini")
+        .or_else(|| chats.next())
 }
 
 /// The day of a moment, as browsers write it; of 0, none.
