@@ -127,10 +127,7 @@ pub(crate) async fn movements(
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<Movement>, Error> {
-    let page = (
-        before.unwrap_or(i64::MAX),
-        i64::from(limit.clamp(1, 1_000)),
-    );
+    let page = (before.unwrap_or(i64::MAX), i64::from(limit.clamp(1, 1_000)));
     let rows: Result<Vec<MovementRow>, Error> = db
         .read(async {
             let mut connection = db.reader().acquire().await?;
@@ -236,7 +233,13 @@ mod tests {
             ("top_up", BY_ORDER, "ord_1", 5, Kind::Order),
             ("adjustment", BY_ORDER, "ord_1", -5, Kind::Refund),
             ("top_up", BY_CODE, "code_1", 5, Kind::Code),
-            ("adjustment", EXPIRY, "what was left of it", -5, Kind::Expiry),
+            (
+                "adjustment",
+                EXPIRY,
+                "what was left of it",
+                -5,
+                Kind::Expiry,
+            ),
             ("top_up", OPERATOR, OPENING, 5, Kind::Welcome),
             ("top_up", "usr_1", RESET, 5, Kind::Reset),
             ("adjustment", "usr_1", RESET, -5, Kind::Reset),

@@ -32,7 +32,9 @@ impl Shop {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let endpoints = format!("{stripe}/v1/webhook_endpoints");
         let someone = aio.api(Some("sk_anything"));
-        let pointed = someone.send(Method::POST, &endpoints, &headers, form).await?;
+        let pointed = someone
+            .send(Method::POST, &endpoints, &headers, form)
+            .await?;
         ensure!(pointed.status == 200, "{pointed}");
         let mut web = aio.browser().await?;
         web.sign_up("Ann", "ann@example.com", PASSWORD).await?;
@@ -128,10 +130,16 @@ async fn credit_is_bought_redeemed_and_accounted_for() -> Result<()> {
     }
 
     let code = shop.new_code().await?;
-    let wrong = shop.web.post("/credits/redeem", &[("code", "AIO-1")]).await?;
+    let wrong = shop
+        .web
+        .post("/credits/redeem", &[("code", "AIO-1")])
+        .await?;
     assert!(wrong.status == 400 && wrong.has("Redeem a code"), "{wrong}");
     let fields = [("code", code.as_str())];
-    for words in ["The code is redeemed.", "You had redeemed this code before."] {
+    for words in [
+        "The code is redeemed.",
+        "You had redeemed this code before.",
+    ] {
         let page = shop.web.post("/credits/redeem", &fields).await?;
         assert!(page.has(words), "{words}: {page}");
     }
@@ -156,7 +164,9 @@ async fn a_mixed_history_adds_up(shop: &mut Shop) -> Result<()> {
         assert_eq!(api.post("/chat/completions", &chat).await?.status, 200);
     }
     for prompt in ["a fox", "a hare [sandbox outcome=fail]"] {
-        let id = api.image(&json!({ "model": "z-image", "prompt": prompt })).await?;
+        let id = api
+            .image(&json!({ "model": "z-image", "prompt": prompt }))
+            .await?;
         api.ended(&id).await?;
     }
     let slow = json!({ "model": "z-image", "prompt": "a snail [sandbox outcome=hang]" });
@@ -172,13 +182,16 @@ async fn a_mixed_history_adds_up(shop: &mut Shop) -> Result<()> {
     assert_eq!(before.first().map(|line| line.1), Some(credits.posted));
     let page = shop.web.post("/credits/reset", &[]).await?;
     assert!(page.has("back at its default"), "{page}");
-    let page = shop.says("/credits/ledger", "Reset of the test balance").await?;
+    let page = shop
+        .says("/credits/ledger", "Reset of the test balance")
+        .await?;
     let after = lines(&page)?;
     adds_up(&after);
     assert_eq!((after.len(), after[0].1), (6, 10_000_000_000));
     let page = shop.web.post("/credits/alert", &[("below", "500")]).await?;
     assert_eq!(page.field("below").as_deref(), Some("500"), "{page}");
-    api.post(&format!("/tasks/{slow}/cancel"), &json!({})).await?;
+    api.post(&format!("/tasks/{slow}/cancel"), &json!({}))
+        .await?;
     Ok(())
 }
 

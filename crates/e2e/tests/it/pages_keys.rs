@@ -8,7 +8,10 @@ const PASSWORD: &str = "correct horse battery";
 
 /// The key that a page shows this once.
 fn shown_key(page: &WebPage) -> Result<String> {
-    assert!(page.has("This is the only time that it is shown."), "{page}");
+    assert!(
+        page.has("This is the only time that it is shown."),
+        "{page}"
+    );
     let words = page.shown();
     let mut words = words.split(' ');
     let key = words.find(|word| word.starts_with("aio_test_"));
@@ -67,7 +70,10 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     let path = page.link("website").context("no link to the key")?;
     let typed = [("name", "web"), ("caps.day", "0.000001")];
     let page = web.post(&path, &typed).await?;
-    assert!(page.has("The key is changed.") && page.has("cap reached"), "{page}");
+    assert!(
+        page.has("The key is changed.") && page.has("cap reached"),
+        "{page}"
+    );
     assert!(page.has("of 0.000001 today") && !page.has("requests a minute"));
     assert_eq!(says_hello(&old).await?, 402);
     web.post(&path, &[("name", "web")]).await?;
@@ -83,13 +89,19 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     lists(&mut web, "rotating").await?;
 
     strangers_see_nothing(&mut aio, &path).await?;
-    let page = web.post("/mode", &[("mode", "live"), ("back", "/keys")]).await?;
+    let page = web
+        .post("/mode", &[("mode", "live"), ("back", "/keys")])
+        .await?;
     assert!(page.has("Live keys need providers"), "{page}");
     assert_eq!(web.get(&path).await?.status, 404, "it is a test key");
-    web.post("/mode", &[("mode", "test"), ("back", "/keys")]).await?;
+    web.post("/mode", &[("mode", "test"), ("back", "/keys")])
+        .await?;
 
     let page = web.post(&format!("{path}/revoke"), &[]).await?;
-    assert!(page.has("The key is revoked.") && page.has("Revoked keys"), "{page}");
+    assert!(
+        page.has("The key is revoked.") && page.has("Revoked keys"),
+        "{page}"
+    );
     assert_eq!(web.get(&path).await?.status, 404);
     for key in [&old, &new] {
         key.everywhere("a revoked key opens nothing", async || {
@@ -108,7 +120,9 @@ async fn strangers_see_nothing(aio: &mut Aio, path: &str) -> Result<()> {
     other.sign_up("Bob", "bob@example.com", PASSWORD).await?;
     assert_eq!(other.get(path).await?.status, 404);
     for act in ["", "/rotate", "/revoke"] {
-        let page = other.post(&format!("{path}{act}"), &[("name", "mine")]).await?;
+        let page = other
+            .post(&format!("{path}{act}"), &[("name", "mine")])
+            .await?;
         assert_eq!(page.status, 404, "{act}: {page}");
     }
     Ok(())

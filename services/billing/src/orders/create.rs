@@ -72,10 +72,7 @@ impl Orders {
                 replayed: true,
             });
         }
-        match stripe
-            .open_page(&order, &self.ways(&order, &wanted))
-            .await
-        {
+        match stripe.open_page(&order, &self.ways(&order, &wanted)).await {
             Ok(page) => {
                 let order = self.with_page(order, page.session, page.url).await?;
                 info!(order.id = %order.id, pack = order.pack, "opened an order");

@@ -193,12 +193,12 @@ pub(crate) async fn list(
     };
     let sql = format!("{LIST} and {filter} limit $4");
     let rows = sqlx::query(AssertSqlSafe(sql))
-    .bind(account.to_vec())
-    .bind(mode.map(Mode::as_str).unwrap_or_default())
-    .bind(bound)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+        .bind(account.to_vec())
+        .bind(mode.map(Mode::as_str).unwrap_or_default())
+        .bind(bound)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     rows.iter()
         .map(|row| {
             let has_budget = row.try_get::<Option<i64>, _>("spent_total")?.is_some();

@@ -238,12 +238,7 @@ fn to(said: &str) -> Answer {
 }
 
 /// The first page again, with what was wrong.
-async fn again(
-    site: &Site,
-    member: &Member<Manages>,
-    refusal: &Refusal,
-    wrong: Wrong,
-) -> Answer {
+async fn again(site: &Site, member: &Member<Manages>, refusal: &Refusal, wrong: Wrong) -> Answer {
     let page = first(site, member, wrong, None).await?;
     Ok(page.with(refusal.status).into_response())
 }
@@ -282,12 +277,24 @@ async fn balance<N>(site: &Site, member: &Member<N>) -> Result<Balance, Refused>
         context: Some(member.context()),
     };
     let ask = site.peers.ask(request);
-    Ok(site.peers.billing.clone().get_balance(ask).await?.into_inner())
+    Ok(site
+        .peers
+        .billing
+        .clone()
+        .get_balance(ask)
+        .await?
+        .into_inner())
 }
 
 async fn packs(site: &Site) -> Result<ListPacksReply, Refused> {
     let ask = site.peers.ask(ListPacksRequest {});
-    Ok(site.peers.orders.clone().list_packs(ask).await?.into_inner())
+    Ok(site
+        .peers
+        .orders
+        .clone()
+        .list_packs(ask)
+        .await?
+        .into_inner())
 }
 
 // === impl Purse ===

@@ -152,11 +152,7 @@ async fn blank(State(site): State<Arc<Site>>, member: Member<Manages>) -> Answer
 }
 
 /// `POST /keys`: the answer is the only one that shows the key.
-async fn create(
-    State(site): State<Arc<Site>>,
-    member: Member<Manages>,
-    body: Bytes,
-) -> Answer {
+async fn create(State(site): State<Arc<Site>>, member: Member<Manages>, body: Bytes) -> Answer {
     let fields = Fields::parse(&body);
     let made = match fields.create(&site) {
         Ok(request) => {
@@ -357,12 +353,7 @@ fn wrong(
     Ok(page.with(status).into_response())
 }
 
-fn editing(
-    site: &Site,
-    member: &Member<Manages>,
-    form: Form<'_>,
-    key: Option<KeyView>,
-) -> Page {
+fn editing(site: &Site, member: &Member<Manages>, form: Form<'_>, key: Option<KeyView>) -> Page {
     let title = match (&key, member.view().mode) {
         (Some(key), _) => key.name.clone(),
         (None, Mode::Test) => "New test key".to_owned(),

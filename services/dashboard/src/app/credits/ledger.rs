@@ -165,7 +165,10 @@ impl Line {
         };
         let note = match movement.written_off {
             0 => String::new(),
-            lost => format!("late: {} credits of it were written off", show::credits(lost)),
+            lost => format!(
+                "late: {} credits of it were written off",
+                show::credits(lost)
+            ),
         };
         let sign = if came { "+" } else { "" };
         Ok(Self {

@@ -332,7 +332,11 @@ impl Standing {
                 "",
                 "The payment is on its way. The credit comes with it, which takes some days for some ways to pay.",
             )),
-            "paid" => billed(state("paid", "good", "It is paid, and its credit is yours.")),
+            "paid" => billed(state(
+                "paid",
+                "good",
+                "It is paid, and its credit is yours.",
+            )),
             "partly_refunded" => billed(state(
                 "partly refunded",
                 "",

@@ -262,9 +262,8 @@ impl Fields {
     pub(crate) fn curl(&self, site: &Site, key: &str) -> String {
         let base = site.base_url();
         let (scopes, models) = (self.all("scopes"), self.all("models"));
-        let may = |scope: Scope| {
-            scopes.is_empty() || scopes.iter().any(|word| word == scope.as_str())
-        };
+        let may =
+            |scope: Scope| scopes.is_empty() || scopes.iter().any(|word| word == scope.as_str());
         let chat = example(&site.catalogue, models);
         let auth = format!("-H \"Authorization: Bearer {key}\"");
         match chat.filter(|_| may(Scope::Inference)) {
@@ -454,7 +453,10 @@ mod tests {
         let end = fields.expires_at(0, &mut wrong);
         assert_eq!(clock::rfc3339(end).get(..19), Some("2027-01-31T23:59:59"));
         // The day of a moment that is set already is that moment.
-        assert_eq!(fields.expires_at(end - 5_000_000, &mut wrong), end - 5_000_000);
+        assert_eq!(
+            fields.expires_at(end - 5_000_000, &mut wrong),
+            end - 5_000_000
+        );
         assert!(wrong.0.is_empty());
     }
 
