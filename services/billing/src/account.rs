@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// Who books what nobody asked for.
-const ACTOR: &str = "operator";
+pub(crate) const ACTOR: &str = "operator";
+/// Why an account's first credit is booked, in the ledger.
+pub(crate) const OPENING: &str = "opening credit";
 
 /// Whether an account may ask for anything new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +289,7 @@ fn opening_credit(balance: BalanceId, amount: Micros) -> Op {
             balance,
             amount,
             actor: ACTOR.to_owned(),
-            reason: "opening credit".to_owned(),
+            reason: OPENING.to_owned(),
         },
     }
 }

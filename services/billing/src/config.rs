@@ -104,6 +104,11 @@ pub struct Jobs {
     pub project_again: Duration,
     /// Endings summed up in one transaction. Default 256.
     pub project_batch: u32,
+    /// How often to take up entries into what customers read of their balance. Default 1 s.
+    #[serde(with = "duration")]
+    pub movements_every: Duration,
+    /// Entries taken up in one transaction. Default 512.
+    pub movements_batch: u32,
     /// How often to seal the entries that have come. Default 10 s.
     #[serde(with = "duration")]
     pub seal_every: Duration,
@@ -199,6 +204,8 @@ impl Default for Jobs {
             project_every: Duration::from_millis(500),
             project_again: Duration::from_millis(50),
             project_batch: 256,
+            movements_every: Duration::from_secs(1),
+            movements_batch: 512,
             seal_every: Duration::from_secs(10),
             lots_every: Duration::from_secs(10),
             lot_grace: Duration::from_secs(60),

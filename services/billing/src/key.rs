@@ -81,6 +81,8 @@ pub(crate) struct Shown {
     pub(crate) row: KeyRow,
     /// If it has had a cap.
     pub(crate) budget: Option<Budget>,
+    /// When the last of its operations that have ended was asked for, microseconds UTC.
+    pub(crate) last_used_at: Option<i64>,
     /// When it was looked at, microseconds UTC.
     pub(crate) now: i64,
 }

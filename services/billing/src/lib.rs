@@ -6,7 +6,8 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
 //! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
-//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, `alert` notes who
+//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `movements` numbers what moved each
+//! balance, `lots` looks after credit that expires, `alert` notes who
 //! runs low and `caps` whose key has spent what it may, `news` has webhooks tell what is noted, and `seal` chains the entries.
 //!
 //! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
@@ -29,6 +30,7 @@ mod lane;
 pub mod ledger;
 mod lots;
 mod metrics;
+mod movements;
 mod news;
 mod orders;
 mod prices;
@@ -52,10 +54,13 @@ pub use hold::{Held, HoldRequest, Life};
 pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use ledger::Caps;
+pub use movements::{Kind as MovementKind, Movement};
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
 pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
-pub use store::{AccountRow, AuditLogRow, LotRow, OperationRow, Page, PriceListRow, TagId};
+pub use store::{
+    AccountRow, AuditLogRow, LotRow, OpenHoldRow, OperationRow, Page, PriceListRow, TagId,
+};
 pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
@@ -76,6 +81,7 @@ use crate::{
     ledger::{Balance, BalanceId},
     lots::Lots,
     metrics::Metrics,
+    movements::Movements,
     project::Projection,
 };
 
@@ -151,6 +157,12 @@ pub const MIGRATIONS: &[Migration] = &[
         "cap_told",
         include_str!("../migrations/0015_cap_told.sql"),
     ),
+    Migration {
+        version: 16,
+        name: "movement",
+        sqlite: include_str!("../migrations/0016_movement.sql"),
+        postgres: include_str!("../migrations/postgres/0016_movement.sql"),
+    },
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -189,6 +201,7 @@ pub struct Billing {
     ledger: Ledger,
     projection: Arc<Projection>,
     lots: Arc<Lots>,
+    movements: Arc<Movements>,
     orders: Orders,
     operator: AccountId,
 }
@@ -219,6 +232,8 @@ impl Billing {
         seal::run(&db, &config.limits, &tasks);
         let lots = Arc::new(Lots::new(&db, &ledger));
         lots::run(Arc::clone(&lots), &config.limits, &tasks);
+        let movements = Arc::new(Movements::new(&db, &config.limits));
+        movements::run(Arc::clone(&movements), &config.limits, &tasks);
         news::forget_the_dead(&db).await?;
         let relay = news::run(&db, &config, webhooks, &tasks);
         alert::run(&db, &config.limits, relay.clone(), &tasks);
@@ -239,6 +254,7 @@ impl Billing {
             ledger,
             projection,
             lots,
+            movements,
             orders,
             operator,
         })
@@ -463,6 +479,39 @@ impl Billing {
     /// When the database failed or the ledger is away.
     pub async fn look_after_lots(&self, now: i64) -> Result<bool, Error> {
         self.lots.tick(now).await
+    }
+
+    /// Takes up the entries that have come into what customers read of their balance. The service does this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn take_up_movements(&self) -> Result<(), Error> {
+        self.movements.tick().await
+    }
+
+    /// What moved a balance, the newest first: those before a number, or the newest.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn movements(
+        &self,
+        balance: BalanceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Movement>, Error> {
+        movements::movements(&self.db, balance, before, limit).await
+    }
+
+    /// Holds of a balance that are open, the newest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn open_holds(
+        &self,
+        balance: BalanceId,
+        limit: u32,
+    ) -> Result<Vec<OpenHoldRow>, Error> {
+        movements::open_holds(&self.db, balance, limit).await
     }
 
     /// Credit of a balance that expires, the soonest first.

@@ -33,6 +33,7 @@ mod webhook;
 
 pub use config::{Codes as CodesConfig, Config as OrdersConfig, Pack, Stripe as StripeConfig};
 pub use error::Refusal as OrderRefusal;
+pub(crate) use {book::BY_ORDER, redeem::BY_CODE, reset::RESET};
 
 use std::sync::Arc;
 

@@ -213,7 +213,7 @@ impl From<Statement> for wire::Balance {
 }
 
 /// An id, where none is empty.
-fn optional<K: ids::Kind>(bytes: &[u8]) -> Result<Option<Id<K>>, Status> {
+pub(crate) fn optional<K: ids::Kind>(bytes: &[u8]) -> Result<Option<Id<K>>, Status> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -14,6 +14,7 @@ pub(crate) mod horizon;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod lot;
+pub(crate) mod movement;
 pub(crate) mod operation;
 pub(crate) mod order;
 pub(crate) mod price_list;
@@ -23,6 +24,7 @@ pub(crate) mod seal;
 pub(crate) mod tag;
 pub(crate) mod usage;
 
+pub use ledger::OpenHoldRow;
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
 pub use row::{AccountRow, AuditLogRow, PriceListRow};

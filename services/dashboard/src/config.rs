@@ -40,6 +40,8 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+    /// Who sells, in lines for invoices: name, address, tax number. Default: the installation's URL.
+    pub invoice_from: String,
     /// Who may come in, and how often. From sections of their own.
     #[serde(skip)]
     pub door: Door,
@@ -186,6 +188,7 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+            invoice_from: String::new(),
             door: Door::default(),
         }
     }

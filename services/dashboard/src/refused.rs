@@ -80,6 +80,14 @@ impl Refused {
         self
     }
 
+    /// The same of several.
+    pub(crate) fn all(mut self, violations: Vec<Violation>) -> Self {
+        if let Self::Told(refusal) = &mut self {
+            refusal.violations = violations;
+        }
+        self
+    }
+
     /// Whatever is not there, or is another's.
     pub(crate) fn not_found() -> Self {
         let told = "It may have gone, or belong to another account or to the other mode.";

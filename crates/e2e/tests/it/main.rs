@@ -46,6 +46,8 @@ mod orders;
 mod own_models;
 mod pages;
 mod pages_door;
+mod pages_credits;
+mod pages_keys;
 mod provider;
 mod quote;
 mod rebinding;

@@ -1,23 +1,24 @@
 //! Use case: list an account's keys.
 
 use db::Db;
-use domain::{AccountId, KeyId, Mode};
+use domain::{AccountId, Mode};
 
 use super::{Asker, Shown};
-use crate::{Error, store};
+use crate::{
+    Error,
+    store::{self, key::Those},
+};
 
 /// Which keys are asked for.
 pub(crate) struct Page {
     /// Whose: what an operator says.
     pub(crate) account: Option<AccountId>,
-    /// The last of the page before.
-    pub(crate) after: Option<KeyId>,
+    pub(crate) those: Those,
     /// Keys wanted.
     pub(crate) limit: u32,
 }
 
-/// Lists the keys that were not revoked, in the order they were made: a customer's own, or both modes' of the account that an
-/// operator names.
+/// Lists keys: a customer's own, or both modes' of the account that an operator names.
 ///
 /// # Errors
 /// When there is no such account, or the database failed.
@@ -32,13 +33,18 @@ pub(crate) async fn list_keys(db: &Db, asker: &Asker, page: Page) -> Result<Vec<
         .read(async {
             let mut connection = db.reader().acquire().await?;
             let keys =
-                store::key::list(&mut connection, (account, mode), page.after, limit).await?;
+                store::key::list(&mut connection, (account, mode), page.those, limit).await?;
             if keys.is_empty() && !store::account::exists(&mut connection, account).await? {
                 return Err(Error::NotFound("account"));
             }
             Ok(keys)
         })
         .await;
-    let shown = |(row, budget)| Shown { row, budget, now };
+    let shown = |row: store::key::ListedRow| Shown {
+        row: row.key,
+        budget: row.budget,
+        last_used_at: row.last_used_at,
+        now,
+    };
     Ok(found?.into_iter().map(shown).collect())
 }

@@ -16,7 +16,12 @@ use super::{
     rotate::{Rotation, rotate_key},
     update::{CapsChange, Change, KeyChange, update_key},
 };
-use crate::{Billing, Error, ledger::Caps, rpc::by_from_wire};
+use crate::{
+    Billing, Error,
+    ledger::Caps,
+    rpc::{by_from_wire, optional},
+    store::key::Those,
+};
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -47,10 +52,15 @@ impl wire::keys_server::Keys for Billing {
             Asker::Operator(_) => Some(id_from_wire(&request.account_id)?),
             Asker::Customer(_) => None,
         };
-        let after = Some(request.after).filter(|after| !after.is_empty());
+        let (only, after) = (optional(&request.key_id)?, optional(&request.after)?);
+        let those = match (only, request.revoked) {
+            (Some(key), _) => Those::Only(key),
+            (None, false) => Those::Alive(after),
+            (None, true) => Those::Revoked(after),
+        };
         let page = Page {
             account,
-            after: after.map(|after| id_from_wire(&after)).transpose()?,
+            those,
             limit: request.limit,
         };
         let keys = list_keys(&self.db, &asker, page).await?;
@@ -190,7 +200,13 @@ impl From<Caps> for wire::Caps {
 }
 
 impl From<Shown> for wire::Key {
-    fn from(Shown { row, budget, now }: Shown) -> Self {
+    fn from(shown: Shown) -> Self {
+        let Shown {
+            row,
+            budget,
+            last_used_at,
+            now,
+        } = shown;
         let previous = row.previous.filter(|previous| previous.until > now);
         Self {
             key_id: row.id.to_vec().into(),
@@ -218,6 +234,8 @@ impl From<Shown> for wire::Key {
                     spent_total: budget.spent_total.get(),
                 }
             }),
+            last_used_at: last_used_at.unwrap_or_default(),
+            revoked_at: row.revoked_at.unwrap_or_default(),
         }
     }
 }

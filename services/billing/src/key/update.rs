@@ -82,7 +82,13 @@ pub(crate) async fn update_key(
                     audit_log::note(connection, &asker.by(), noted, now).await?;
                 }
                 let budget = store::budget::get(connection, id).await?;
-                Ok::<_, Error>(Shown { row, budget, now })
+                let last_used_at = store::key::last_use(connection, &row).await?;
+                Ok::<_, Error>(Shown {
+                    row,
+                    budget,
+                    last_used_at,
+                    now,
+                })
             })
         })
         .await?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Who books, in the ledger.
-const ACTOR: &str = "stripe";
+pub(crate) const BY_ORDER: &str = "stripe";
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,13 +233,14 @@ fn transfer(order: OrderId, number: i64, balance: BalanceId, amount: Micros) -> 
         transfer: Transfer {
             balance,
             amount,
-            actor: ACTOR.to_owned(),
+            actor: BY_ORDER.to_owned(),
             reason: order.to_string(),
         },
     }
 }
 
-fn transfer_id(order: OrderId, number: i64) -> OperationId {
+/// The id of an order's transfer; number 0 gave its credit.
+pub(crate) fn transfer_id(order: OrderId, number: i64) -> OperationId {
     derived(&[b"order", &order.to_bytes(), &number.to_be_bytes()])
 }
 

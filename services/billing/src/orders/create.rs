@@ -6,7 +6,7 @@ use tracing::{info, instrument};
 
 use super::{
     Orders,
-    book::derived,
+    book::{derived, transfer_id},
     config::Pack,
     error::Refusal,
     state::{Booked, Progress, Shown, Terms},
@@ -30,6 +30,8 @@ pub(crate) struct NewOrder {
     pub(crate) request_key: String,
     /// Where the customer's browser comes from, without a slash at the end.
     pub(crate) origin: String,
+    /// The path there that it goes back to, with [`ORDER_ID`] in it; empty: the first page.
+    pub(crate) back: String,
 }
 
 /// The answer to a request for an order.
@@ -70,10 +72,7 @@ impl Orders {
                 replayed: true,
             });
         }
-        match stripe
-            .open_page(&order, &self.ways(&order, &wanted.origin))
-            .await
-        {
+        match stripe.open_page(&order, &self.ways(&order, &wanted)).await {
             Ok(page) => {
                 let order = self.with_page(order, page.session, page.url).await?;
                 info!(order.id = %order.id, pack = order.pack, "opened an order");
@@ -107,6 +106,19 @@ impl Orders {
         found?
             .filter(|order| order.account == caller.account && caller.mode == Mode::Live)
             .ok_or(Error::NotFound("order"))
+    }
+
+    /// When an order's credit was booked, in microseconds UTC, if it was.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub(crate) async fn paid_at(&self, id: OrderId) -> Result<Option<i64>, Error> {
+        let db = &self.inner.db;
+        db.read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::order::booked_at(&mut connection, transfer_id(id, 0)).await
+        })
+        .await
     }
 
     /// A page of an account's orders, the newest first.
@@ -211,15 +223,22 @@ impl Orders {
             .await
     }
 
-    fn ways(&self, order: &OrderRow, origin: &str) -> Ways {
+    fn ways(&self, order: &OrderRow, wanted: &NewOrder) -> Ways {
         let config = &self.inner.config.orders;
-        let way = |configured: &Option<String>| match configured {
-            Some(url) => url.replace(ORDER_ID, &order.id.to_string()),
-            None => format!("{origin}/?order={}", order.id),
+        let NewOrder { origin, back, .. } = wanted;
+        let way = |configured: &Option<String>, own: String| {
+            let url = configured.as_ref().unwrap_or(&own);
+            url.replace(ORDER_ID, &order.id.to_string())
+        };
+        let [paid, turned] = if back.is_empty() {
+            [(); 2].map(|()| format!("{origin}/?order={ORDER_ID}"))
+        } else {
+            // The page is told which of the two it was.
+            [format!("{origin}{back}?paid=1"), format!("{origin}{back}")]
         };
         Ways {
-            success: way(&config.success_url),
-            cancel: way(&config.cancel_url),
+            success: way(&config.success_url, paid),
+            cancel: way(&config.cancel_url, turned),
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     store,
 };
 
+/// Who books, in the ledger.
+pub(crate) const BY_CODE: &str = "redeem_code";
+
 /// What became of a code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Redeemed {
@@ -96,7 +99,7 @@ async fn redeem(
         transfer: Transfer {
             balance: id,
             amount: code.credits,
-            actor: "redeem_code".to_owned(),
+            actor: BY_CODE.to_owned(),
             reason: code.id.to_string(),
         },
     };

@@ -14,6 +14,9 @@ use crate::{
     store,
 };
 
+/// Why it is booked, in the ledger.
+pub(crate) const RESET: &str = "the test balance is reset";
+
 impl Orders {
     /// Puts the account's play money back to the default, by an entry for the difference, and says which balance that is.
     ///
@@ -59,7 +62,7 @@ async fn reset(
             balance: id,
             amount,
             actor: by.actor.clone(),
-            reason: "the test balance is reset".to_owned(),
+            reason: RESET.to_owned(),
         },
     };
     book::apply(connection, &[op], now).await?;

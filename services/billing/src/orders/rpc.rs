@@ -26,6 +26,7 @@ impl wire::orders_server::Orders for Orders {
         });
         Ok(Response::new(wire::ListPacksReply {
             packs: packs.collect(),
+            sold: self.stripe().is_ok(),
         }))
     }
 
@@ -39,6 +40,7 @@ impl wire::orders_server::Orders for Orders {
             pack: request.pack,
             request_key: request.request_key,
             origin: request.origin,
+            back: request.back,
         };
         let ordered = self.create(&caller, wanted).await?;
         Ok(Response::new(wire::CreateOrderReply {
@@ -51,7 +53,11 @@ impl wire::orders_server::Orders for Orders {
         let request = request.into_inner();
         let caller = context_from_wire(request.context)?;
         let order = self.get(&caller, id_from_wire(&request.order_id)?).await?;
-        Ok(Response::new(order_to_wire(order)))
+        let paid_at = self.paid_at(order.id).await?.unwrap_or_default();
+        Ok(Response::new(wire::Order {
+            paid_at,
+            ..order_to_wire(order)
+        }))
     }
 
     async fn list_orders(
@@ -163,6 +169,7 @@ fn order_to_wire(order: OrderRow) -> wire::Order {
         owed: order.booked.owed.get(),
         created_at: order.created_at,
         updated_at: order.updated_at,
+        paid_at: 0,
     }
 }
 

@@ -5,7 +5,7 @@ use proto::{billing::v1 as wire, id_from_wire};
 use tonic::{Request, Response, Status};
 
 use super::{Reply, balance_from_wire, malformed};
-use crate::{Billing, Group, OperationRow, Page, Span, Sum, TagId};
+use crate::{Billing, Group, Movement, OpenHoldRow, OperationRow, Page, Span, Sum, TagId};
 
 #[tonic::async_trait]
 impl wire::usage_server::Usage for Billing {
@@ -41,6 +41,31 @@ impl wire::usage_server::Usage for Billing {
         Ok(Response::new(wire::GetReceiptReply {
             operation: Some(operation_to_wire(operation)),
             receipt: receipt.into_bytes().into(),
+        }))
+    }
+
+    async fn list_movements(
+        &self,
+        request: Request<wire::ListMovementsRequest>,
+    ) -> Reply<wire::ListMovementsReply> {
+        let request = request.into_inner();
+        let balance = balance_from_wire(request.context)?;
+        let before = Some(request.before).filter(|before| *before > 0);
+        let movements = self.movements(balance, before, request.limit).await?;
+        Ok(Response::new(wire::ListMovementsReply {
+            movements: movements.into_iter().map(movement_to_wire).collect(),
+        }))
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<wire::ListHoldsRequest>,
+    ) -> Reply<wire::ListHoldsReply> {
+        let request = request.into_inner();
+        let balance = balance_from_wire(request.context)?;
+        let holds = self.open_holds(balance, request.limit).await?;
+        Ok(Response::new(wire::ListHoldsReply {
+            holds: holds.into_iter().map(hold_to_wire).collect(),
         }))
     }
 }
@@ -110,6 +135,34 @@ fn operation_to_wire(row: OperationRow) -> wire::Operation {
         price_version: row.price_version,
         created_at: row.created_at,
         ended_at: row.ended_at,
+    }
+}
+
+fn movement_to_wire(movement: Movement) -> wire::Movement {
+    let Movement { kind, subject, row } = movement;
+    wire::Movement {
+        number: row.number,
+        cause: row.cause.to_vec().into(),
+        kind: kind.as_str().to_owned(),
+        amount: row.amount.get(),
+        balance: row.balance.get(),
+        created_at: row.created_at,
+        subject,
+        route: row.asked.route,
+        model: row.asked.model,
+        key_id: key_to_wire(row.asked.key),
+        written_off: row.asked.written_off.get(),
+    }
+}
+
+fn hold_to_wire(row: OpenHoldRow) -> wire::OpenHold {
+    wire::OpenHold {
+        hold_id: row.id.to_vec().into(),
+        media: row.expires_at.is_none(),
+        key_id: key_to_wire(row.key),
+        granted: row.granted.get(),
+        created_at: row.created_at,
+        expires_at: row.expires_at.unwrap_or_default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use db::Engine;
 use domain::{AccountId, KeyId, Mode};
-use sqlx::{AnyConnection, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::{
     budget,
@@ -17,6 +17,18 @@ macro_rules! columns {
          api_key.expires_at, api_key.revoked_at, api_key.previous_mac, api_key.previous_last_four, api_key.previous_until"
     };
 }
+
+/// Keys as they are listed, of an account and of one mode or both.
+const LIST: &str = concat!(
+    "select ",
+    columns!(),
+    ", cap_day, cap_month, cap_total, spent_day, spent_month, spent_total, held, day, month,
+       (select operation.created_at from operation
+        where operation.account = api_key.account and operation.mode = api_key.mode and operation.key = api_key.id
+        order by operation.id desc limit 1) as last_used_at
+     from api_key left join budget on budget.key = api_key.id
+     where api_key.account = $1 and ($2 = '' or api_key.mode = $2)"
+);
 
 pub(crate) async fn insert(connection: &mut AnyConnection, key: &KeyRow) -> Result<(), Error> {
     sqlx::query(
@@ -125,34 +137,76 @@ pub(crate) async fn lock(
     row.as_ref().map(read).transpose()
 }
 
-/// A page of the keys of an account, of one mode or both, that were not revoked, in the order of their ids, each with what it may
-/// spend.
+/// Which keys of an account a page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Those {
+    /// Not revoked, in the order of their ids, behind this one.
+    Alive(Option<KeyId>),
+    /// Revoked, the newest first, before this one.
+    Revoked(Option<KeyId>),
+    /// This one.
+    Only(KeyId),
+}
+
+/// A key as it is listed: with what it may spend, and when the last of its operations that have ended was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedRow {
+    pub(crate) key: KeyRow,
+    pub(crate) budget: Option<Budget>,
+    /// Microseconds UTC.
+    pub(crate) last_used_at: Option<i64>,
+}
+
+/// When the last of a key's operations that have ended was asked for.
+pub(crate) async fn last_use(
+    connection: &mut AnyConnection,
+    key: &KeyRow,
+) -> Result<Option<i64>, Error> {
+    let last = sqlx::query_scalar(
+        "select created_at from operation where account = $1 and mode = $2 and key = $3 order by id desc limit 1",
+    )
+    .bind(key.account.to_vec())
+    .bind(key.mode.as_str())
+    .bind(key.id.to_vec());
+    Ok(last.fetch_optional(connection).await?)
+}
+
+/// A page of the keys of an account, of one mode or both.
 pub(crate) async fn list(
     connection: &mut AnyConnection,
     (account, mode): (AccountId, Option<Mode>),
-    after: Option<KeyId>,
+    those: Those,
     limit: i64,
-) -> Result<Vec<(KeyRow, Option<Budget>)>, Error> {
-    let rows = sqlx::query(concat!(
-        "select ",
-        columns!(),
-        ", cap_day, cap_month, cap_total, spent_day, spent_month, spent_total, held, day, month
-         from api_key left join budget on budget.key = api_key.id
-         where api_key.account = $1 and ($2 = '' or api_key.mode = $2) and api_key.id > $3 and api_key.revoked_at is null
-         order by api_key.id limit $4"
-    ))
-    .bind(account.to_vec())
-    .bind(mode.map(Mode::as_str).unwrap_or_default())
-    // No id is shorter than an empty one.
-    .bind(after.map(KeyId::to_vec).unwrap_or_default())
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+) -> Result<Vec<ListedRow>, Error> {
+    // No id is shorter than an empty one, and none is greater than this.
+    let greatest = || vec![u8::MAX; 16];
+    let (filter, bound) = match those {
+        Those::Alive(after) => (
+            "api_key.id > $3 and api_key.revoked_at is null order by api_key.id",
+            after.map(KeyId::to_vec).unwrap_or_default(),
+        ),
+        Those::Revoked(before) => (
+            "api_key.id < $3 and api_key.revoked_at is not null order by api_key.id desc",
+            before.map_or_else(greatest, KeyId::to_vec),
+        ),
+        Those::Only(id) => ("api_key.id = $3 order by api_key.id", id.to_vec()),
+    };
+    let sql = format!("{LIST} and {filter} limit $4");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(account.to_vec())
+        .bind(mode.map(Mode::as_str).unwrap_or_default())
+        .bind(bound)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     rows.iter()
         .map(|row| {
             let has_budget = row.try_get::<Option<i64>, _>("spent_total")?.is_some();
-            let budget = has_budget.then(|| budget::read(row)).transpose()?;
-            Ok((read(row)?, budget))
+            Ok(ListedRow {
+                key: read(row)?,
+                budget: has_budget.then(|| budget::read(row)).transpose()?,
+                last_used_at: row.try_get("last_used_at")?,
+            })
         })
         .collect()
 }

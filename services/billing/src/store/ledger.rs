@@ -11,7 +11,7 @@ mod sqlite;
 use std::collections::HashSet;
 
 use db::Engine;
-use domain::{KeyId, OperationId};
+use domain::{KeyId, Micros, OperationId};
 use rusqlite::Connection;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
@@ -20,6 +20,21 @@ use crate::{
     Error,
     ledger::{Balance, BalanceId, Decision, Op, decide},
 };
+
+/// An open row of `hold`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenHoldRow {
+    /// Its id, and the operation's.
+    pub id: OperationId,
+    /// By which key, if by one.
+    pub key: Option<KeyId>,
+    /// Set aside.
+    pub granted: Micros,
+    /// Microseconds UTC.
+    pub created_at: i64,
+    /// When it ends by itself, in microseconds UTC; `None`: only with its task.
+    pub expires_at: Option<i64>,
+}
 
 /// What a batch names.
 #[derive(Default)]
@@ -102,6 +117,38 @@ pub(crate) async fn open_holds(connection: &mut AnyConnection) -> Result<i64, Er
             .fetch_one(connection)
             .await?,
     )
+}
+
+/// Open holds of a balance, the newest first. They are found among all that are open: there is no other index of holds, which would
+/// cost every hold.
+pub(crate) async fn open_holds_of(
+    connection: &mut AnyConnection,
+    id: BalanceId,
+    limit: i64,
+) -> Result<Vec<OpenHoldRow>, Error> {
+    let rows = sqlx::query(
+        "with mine as materialized (
+             select id, coalesce(key, $4) as key, granted, created_at, expires_at from hold
+             where state = 'open' and account = $1 and mode = $2
+         )
+         select id, key, granted, created_at, expires_at from mine order by id desc limit $3",
+    )
+    .bind(id.account.to_vec())
+    .bind(id.mode.as_str())
+    .bind(limit)
+    .bind(Vec::new())
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &AnyRow| {
+        Ok(OpenHoldRow {
+            id: row::id(row, "id")?,
+            key: row::optional_id(row, "key")?,
+            granted: row::micros(row, "granted")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// One balance, if there is one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use db::Engine;
-use domain::{AccountId, Micros, Mode, OrderId};
+use domain::{AccountId, Micros, Mode, OperationId, OrderId};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::{ledger, row};
@@ -118,6 +118,16 @@ pub(crate) async fn get(
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// When a transfer was booked, if it was.
+pub(crate) async fn booked_at(
+    connection: &mut AnyConnection,
+    transfer: OperationId,
+) -> Result<Option<i64>, Error> {
+    let booked =
+        sqlx::query_scalar("select created_at from transfer where id = $1").bind(transfer.to_vec());
+    Ok(booked.fetch_optional(connection).await?)
 }
 
 /// The order that a payment is for, if that is known.

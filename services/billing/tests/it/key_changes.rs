@@ -54,6 +54,7 @@ async fn a_list_has_pages_and_no_revoked_keys(engine: Engine) {
         context,
         limit,
         after: after.to_vec().into(),
+        ..wire::ListKeysRequest::default()
     };
     assert_eq!(
         page(request(None, &expected[1], 1)).await,
@@ -73,6 +74,16 @@ async fn a_list_has_pages_and_no_revoked_keys(engine: Engine) {
     };
     client(&house).revoke_key(ask(revoke)).await.unwrap();
     assert_eq!(ids(&list(&house, owner).await), expected[1..]);
+    // It is listed among those that were revoked, and alone; not to others.
+    let mut gone = request(None, &[], 10);
+    gone.revoked = true;
+    let mut only = request(customer(owner, Mode::Test, &["manage"]), &[], 10);
+    only.key_id = made[0].key_id.clone();
+    for request in [gone, only.clone()] {
+        assert_eq!(page(request).await, [expected[0].clone()]);
+    }
+    only.context = customer(owner, Mode::Live, &["manage"]);
+    assert!(page(only).await.is_empty());
     let nobody = wire::ListKeysRequest {
         account_id: AccountId::to_vec(chassis::mint()).into(),
         ..request(None, &[], 10)

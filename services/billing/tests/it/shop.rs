@@ -268,6 +268,7 @@ impl House {
             pack: pack.to_owned(),
             request_key: key.to_owned(),
             origin: "https://api.example".to_owned(),
+            back: String::new(),
         };
         let reply = told(self.orders().create_order(ask(request)).await)?;
         Ok(reply.order.unwrap())

@@ -117,6 +117,7 @@ pub(crate) async fn create(
         pack: pack.unwrap_or_default(),
         request_key,
         origin,
+        back: String::new(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.orders);
     let reply = app.clients.orders.clone().create_order(request).await?;

@@ -26,6 +26,7 @@ fn order(id: &[u8]) -> wire::Order {
         owed: 0,
         created_at: 1_500_000,
         updated_at: 1_500_000,
+        paid_at: 0,
     }
 }
 
@@ -62,7 +63,10 @@ impl wire::orders_server::Orders for FakeOrders {
             price: 1_000,
             currency: "usd".into(),
         };
-        Ok(Response::new(wire::ListPacksReply { packs: vec![pack] }))
+        Ok(Response::new(wire::ListPacksReply {
+            packs: vec![pack],
+            sold: true,
+        }))
     }
 
     async fn create_order(

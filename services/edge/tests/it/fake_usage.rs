@@ -69,4 +69,18 @@ impl billing::usage_server::Usage for FakeUsage {
             receipt: r#"{"total_microcredits":1000}"#.into(),
         }))
     }
+
+    async fn list_movements(
+        &self,
+        _: Request<billing::ListMovementsRequest>,
+    ) -> Result<Response<billing::ListMovementsReply>, Status> {
+        Ok(Response::new(billing::ListMovementsReply::default()))
+    }
+
+    async fn list_holds(
+        &self,
+        _: Request<billing::ListHoldsRequest>,
+    ) -> Result<Response<billing::ListHoldsReply>, Status> {
+        Ok(Response::new(billing::ListHoldsReply::default()))
+    }
 }
