@@ -22,6 +22,8 @@ pub struct Config {
     /// How long other services may take to answer a page. Default `5s`.
     #[serde(with = "duration")]
     pub patience: Duration,
+    /// What home, usage and requests show.
+    pub usage: Usage,
     /// How long somebody stays signed in. Default `30d`.
     #[serde(with = "duration")]
     pub session_life: Duration,
@@ -38,6 +40,21 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+}
+
+/// The section `limits.dashboard.usage`: what home, usage and requests show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// How long other services may take to answer a part of the home page, which stands without it. Default `2s`.
+    #[serde(with = "duration")]
+    pub home_patience: Duration,
+    /// Days of usage that are shown at once, at most. Default 366.
+    pub days: u32,
+    /// Rows of usage that a page shows, at most; the file has all. Default 500.
+    pub rows: usize,
+    /// Requests on a page, at most 999. Default 50.
+    pub page: u32,
 }
 
 // === impl Config ===
@@ -60,12 +77,25 @@ impl Default for Config {
             compared_models: 4,
             page_life: Duration::from_secs(60),
             patience: Duration::from_secs(5),
+            usage: Usage::default(),
             session_life: Duration::from_secs(30 * DAY),
             session_idle: Duration::from_secs(7 * DAY),
             session_seen: Duration::from_secs(60),
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Usage {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            home_patience: Duration::from_secs(2),
+            days: 366,
+            rows: 500,
+            page: 50,
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
+//! | `chart.rs`, `days.rs` | charts as SVG, and UTC days |
 //! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
@@ -23,7 +24,9 @@ mod app;
 mod around;
 mod assets;
 mod calculator;
+mod chart;
 mod config;
+mod days;
 mod docs;
 mod error;
 mod examples;

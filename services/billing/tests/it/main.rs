@@ -28,6 +28,7 @@ mod machine;
 mod memory;
 mod model;
 mod money;
+mod narrowed;
 mod news;
 mod orders;
 mod payments;
