@@ -23,14 +23,7 @@ use tokio::time::{Instant, sleep};
 /// 32 bytes in base64 that everybody knows.
 const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// The roles that are known to others by a token, whether they run or not.
-const ROLES: [&str; 6] = [
-    "edge",
-    "chat",
-    "billing",
-    "media",
-    "webhooks",
-    "dashboard",
-];
+const ROLES: [&str; 6] = ["edge", "chat", "billing", "media", "webhooks", "dashboard"];
 
 /// Running roles and what they stand on. Dropping it ends them and removes their data.
 pub(crate) struct House {

@@ -88,6 +88,8 @@ fn span(round: i64) -> Span {
         first,
         last: LAST_DAY,
         tag: None,
+        model: None,
+        key: None,
     }
 }
 
@@ -111,6 +113,9 @@ fn wanted(round: i64, count: i64) -> anyhow::Result<Vec<Page>> {
         model,
         key,
         tag: None,
+        outcome: None,
+        since: 0,
+        until: 0,
         limit: 50,
     });
     Ok(pages.to_vec())

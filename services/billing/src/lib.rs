@@ -163,6 +163,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0016_movement.sql"),
         postgres: include_str!("../migrations/postgres/0016_movement.sql"),
     },
+    Migration::both(
+        18,
+        "operation_outcome",
+        include_str!("../migrations/0018_operation_outcome.sql"),
+    ),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.

@@ -29,7 +29,7 @@ pub enum Group {
 }
 
 /// Whose usage, and of which days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Whose.
     pub balance: BalanceId,
@@ -39,6 +39,10 @@ pub struct Span {
     pub last: i64,
     /// Only that of operations with this label.
     pub tag: Option<TagId>,
+    /// Only that of this model.
+    pub model: Option<String>,
+    /// Only that of this key.
+    pub key: Option<KeyId>,
 }
 
 /// What one group used.

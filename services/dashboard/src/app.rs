@@ -4,10 +4,12 @@
 pub(crate) mod credits;
 pub(crate) mod home;
 pub(crate) mod keys;
+pub(crate) mod named;
 pub(crate) mod operator;
 pub(crate) mod playground;
 pub(crate) mod requests;
 pub(crate) mod settings;
+pub(crate) mod switch;
 pub(crate) mod tasks;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
@@ -22,8 +24,9 @@ use crate::{
 };
 
 /// The URLs of all parts.
-pub(crate) const ROUTES: [&[Row]; 10] = [
+pub(crate) const ROUTES: [&[Row]; 11] = [
     home::ROUTES,
+    switch::ROUTES,
     playground::ROUTES,
     keys::ROUTES,
     credits::ROUTES,

@@ -24,6 +24,8 @@ pub struct Config {
     /// How long other services may take to answer a page. Default `5s`.
     #[serde(with = "duration")]
     pub patience: Duration,
+    /// What home, usage and requests show.
+    pub usage: Usage,
     /// How long somebody stays signed in. Default `30d`.
     #[serde(with = "duration")]
     pub session_life: Duration,
@@ -151,6 +153,21 @@ struct Server {
     trusted_proxies: Vec<IpNet>,
 }
 
+/// The section `limits.dashboard.usage`: what home, usage and requests show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// How long other services may take to answer a part of the home page, which stands without it. Default `2s`.
+    #[serde(with = "duration")]
+    pub home_patience: Duration,
+    /// Days of usage that are shown at once, at most. Default 366.
+    pub days: u32,
+    /// Rows of usage that a page shows, at most; the file has all. Default 500.
+    pub rows: usize,
+    /// Requests on a page, at most 999. Default 50.
+    pub page: u32,
+}
+
 // === impl Config ===
 
 impl Config {
@@ -182,6 +199,7 @@ impl Default for Config {
             compared_models: 4,
             page_life: Duration::from_secs(60),
             patience: Duration::from_secs(5),
+            usage: Usage::default(),
             session_life: Duration::from_secs(30 * DAY),
             session_idle: Duration::from_secs(7 * DAY),
             session_seen: Duration::from_secs(60),
@@ -233,6 +251,18 @@ impl Default for Smtp {
             from: None,
             timeout: Duration::from_secs(10),
             at_once: 4,
+        }
+    }
+}
+
+impl Default for Usage {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            home_patience: Duration::from_secs(2),
+            days: 366,
+            rows: 500,
+            page: 50,
         }
     }
 }

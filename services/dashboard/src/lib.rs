@@ -17,6 +17,7 @@
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
 //! | `mail.rs`, `sweep.rs` | letters, and what ends by itself |
+//! | `chart.rs`, `days.rs` | charts as SVG, and UTC days |
 //! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
@@ -24,7 +25,9 @@ mod app;
 mod around;
 mod assets;
 mod calculator;
+mod chart;
 mod config;
+mod days;
 mod docs;
 mod error;
 mod examples;

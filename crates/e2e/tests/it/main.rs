@@ -48,6 +48,7 @@ mod pages;
 mod pages_door;
 mod pages_credits;
 mod pages_keys;
+mod pages_usage;
 mod provider;
 mod quote;
 mod rebinding;

@@ -74,11 +74,14 @@ fn span_from_wire(request: wire::GetUsageRequest) -> Result<(Span, Vec<Group>), 
     let groups = request.group_by.iter();
     let groups = groups.map(|word| Group::parse(word).ok_or_else(malformed));
     let groups = groups.collect::<Result<Vec<_>, _>>()?;
+    let key = Some(request.key_id).filter(|key| !key.is_empty());
     let span = Span {
         balance: balance_from_wire(request.context)?,
         first: request.first_day,
         last: request.last_day,
         tag: tag_from_wire(request.tag),
+        model: Some(request.model).filter(|model| !model.is_empty()),
+        key: key.map(|id| id_from_wire(&id)).transpose()?,
     };
     Ok((span, groups))
 }
@@ -109,6 +112,9 @@ fn page_from_wire(request: wire::ListOperationsRequest) -> Result<Page, Status> 
         model: Some(request.model).filter(|model| !model.is_empty()),
         key: key.map(|id| id_from_wire(&id)).transpose()?,
         tag: tag_from_wire(request.tag),
+        outcome: Some(request.outcome).filter(|outcome| !outcome.is_empty()),
+        since: request.since,
+        until: request.until,
         limit: i64::from(request.limit),
     })
 }

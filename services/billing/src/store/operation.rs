@@ -60,6 +60,12 @@ pub struct Page {
     pub key: Option<KeyId>,
     /// Only those with this label.
     pub tag: Option<TagId>,
+    /// Only those whose hold ended so: `captured`, `released`, `expired` or `late`.
+    pub outcome: Option<String>,
+    /// Only those begun from then on, in microseconds UTC; 0: whenever.
+    pub since: i64,
+    /// Only those begun before then; 0: whenever.
+    pub until: i64,
     /// Rows wanted.
     pub limit: i64,
 }
@@ -69,19 +75,8 @@ pub(crate) async fn page(
     connection: &mut AnyConnection,
     page: &Page,
 ) -> Result<Vec<OperationRow>, Error> {
-    // Ids begin with the time they were made.
-    let before = page
-        .before
-        .map_or_else(|| vec![u8::MAX; 16], |id| id.to_vec());
-    let filters = [
-        page.model.is_some().then_some("model = "),
-        page.key.is_some().then_some("key = "),
-        page.tag.is_some().then_some("operation_tag.tag = "),
-    ];
-    let filters: String = (5..)
-        .zip(filters.into_iter().flatten())
-        .map(|(place, filter)| format!(" and {filter}${place}"))
-        .collect();
+    let (since, before) = bounds(page);
+    let filters = filters(page);
     // With a label, its own index has the page in order.
     let (from, page_id, whose) = match page.tag {
         None => ("operation", "id", "account = $1 and mode = $2"),
@@ -93,13 +88,14 @@ pub(crate) async fn page(
     };
     let columns = COLUMNS.replace("account, mode", "operation.account, operation.mode");
     let sql = format!(
-        "select {columns} from {from} where {whose} and {page_id} < $3{filters} order by {page_id} desc limit $4"
+        "select {columns} from {from} where {whose} and {page_id} < $3 and {page_id} >= $5{filters} order by {page_id} desc limit $4"
     );
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(page.balance.account.to_vec())
         .bind(page.balance.mode.as_str())
         .bind(before)
-        .bind(page.limit);
+        .bind(page.limit)
+        .bind(since);
     if let Some(model) = &page.model {
         query = query.bind(model.clone());
     }
@@ -109,8 +105,53 @@ pub(crate) async fn page(
     if let Some(tag) = page.tag {
         query = query.bind(tag.to_vec());
     }
+    if let Some(outcome) = &page.outcome {
+        query = query.bind(outcome.clone());
+    }
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(read).collect()
+}
+
+/// Between which ids a page lies: from the first on, and before the second. Ids begin with the time they were made, in milliseconds.
+fn bounds(page: &Page) -> (Vec<u8>, Vec<u8>) {
+    let at = |micros: i64| {
+        let millis = micros.div_euclid(1_000).max(0).to_be_bytes();
+        let mut id = millis.get(2..).unwrap_or_default().to_vec();
+        id.resize(16, 0);
+        id
+    };
+    let until = (page.until > 0).then(|| at(page.until));
+    let before = page.before.map(OperationId::to_vec);
+    let ends = until.into_iter().chain(before).min();
+    (at(page.since), ends.unwrap_or_else(|| vec![u8::MAX; 16]))
+}
+
+/// What else a page's rows must be, with places from 6 on.
+fn filters(page: &Page) -> String {
+    // What did not end by a capture has an index of its own, and is little: other indexes would lead through all that did.
+    let is_rare = page
+        .outcome
+        .as_ref()
+        .is_some_and(|outcome| outcome != "captured");
+    let [model, key, outcome] = if is_rare {
+        [
+            "coalesce(model, '') = ",
+            "coalesce(key, key) = ",
+            "outcome <> 'captured' and outcome = ",
+        ]
+    } else {
+        ["model = ", "key = ", "outcome = "]
+    };
+    let filters = [
+        page.model.is_some().then_some(model),
+        page.key.is_some().then_some(key),
+        page.tag.is_some().then_some("operation_tag.tag = "),
+        page.outcome.is_some().then_some(outcome),
+    ];
+    (6..)
+        .zip(filters.into_iter().flatten())
+        .map(|(place, filter)| format!(" and {filter}${place}"))
+        .collect()
 }
 
 /// One operation of this balance, and its receipt.

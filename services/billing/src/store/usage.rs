@@ -35,17 +35,14 @@ pub(crate) async fn sums(
         let names = names.join(", ");
         format!("group by {names} order by {names}")
     };
-    let places = if groups.contains(&Group::Key) { 5 } else { 6 };
-    let (table, tagged) = match span.tag {
-        None => ("usage_day", String::new()),
-        Some(_) => ("usage_tag_day", format!("and tag = ${places}")),
-    };
+    let place = if groups.contains(&Group::Key) { 5 } else { 6 };
+    let (table, filters) = narrowed(span, place);
     let sql = format!(
         "select {day} as day, {key} as key, {model} as model, {route} as route,
                 cast(sum(operations) as bigint) as operations, cast(sum(free) as bigint) as free,
                 cast(sum(charged) as bigint) as charged, cast(sum(input_tokens) as bigint) as input_tokens,
                 cast(sum(output_tokens) as bigint) as output_tokens
-         from {table} where account = $1 and mode = $2 and day >= $3 and day <= $4 {tagged} {grouped} limit {most}"
+         from {table} where account = $1 and mode = $2 and day >= $3 and day <= $4{filters} {grouped} limit {most}"
     );
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .bind(span.balance.account.to_vec())
@@ -57,6 +54,12 @@ pub(crate) async fn sums(
     }
     if let Some(tag) = span.tag {
         query = query.bind(tag.to_vec());
+    }
+    if let Some(model) = &span.model {
+        query = query.bind(model.clone());
+    }
+    if let Some(key) = span.key {
+        query = query.bind(key.to_vec());
     }
     let rows = query.fetch_all(connection).await?;
     rows.iter()
@@ -74,4 +77,21 @@ pub(crate) async fn sums(
             })
         })
         .collect()
+}
+
+/// The table that a span's sums are in, and what its rows must be: in the order label, model, key, with places from this one on.
+fn narrowed(span: &Span, place: usize) -> (&'static str, String) {
+    let filters = [
+        span.tag.is_some().then_some("tag"),
+        span.model.is_some().then_some("model"),
+        span.key.is_some().then_some("key"),
+    ];
+    let filters = (place..)
+        .zip(filters.into_iter().flatten())
+        .map(|(place, column)| format!(" and {column} = ${place}"));
+    let table = match span.tag {
+        None => "usage_day",
+        Some(_) => "usage_tag_day",
+    };
+    (table, filters.collect())
 }

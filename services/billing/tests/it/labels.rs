@@ -62,9 +62,11 @@ async fn what_has_a_label_is_found_by_it(engine: Engine) {
             first: 0,
             last: 1_000_000,
             tag,
+            model: None,
+            key: None,
         };
         for groups in [&[][..], &Group::ALL[..]] {
-            let sums = house.billing.usage(span, groups).await.unwrap();
+            let sums = house.billing.usage(span.clone(), groups).await.unwrap();
             let sums = sums.iter().map(|sum| sum.charged.get());
             assert_eq!(sums.reduce(|sum, more| sum + more), charged, "{groups:?}");
         }
@@ -75,6 +77,9 @@ async fn what_has_a_label_is_found_by_it(engine: Engine) {
                 model,
                 key,
                 tag,
+                outcome: None,
+                since: 0,
+                until: 0,
                 limit,
             };
             let rows = house.billing.operations(page).await.unwrap();

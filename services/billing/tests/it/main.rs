@@ -29,6 +29,7 @@ mod memory;
 mod model;
 mod money;
 mod movements;
+mod narrowed;
 mod news;
 mod orders;
 mod payments;

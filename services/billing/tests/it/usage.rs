@@ -29,12 +29,14 @@ async fn sums(house: &House, balance: BalanceId, groups: &[Group]) -> Vec<Sum> {
         first: 0,
         last: 1_000_000,
         tag: None,
+        model: None,
+        key: None,
     };
     house.billing.usage(span, groups).await.unwrap()
 }
 
 /// Settles with a receipt as chat writes it.
-async fn settle_as(
+pub(crate) async fn settle_as(
     house: &House,
     hold: OperationId,
     payer: BalanceId,
@@ -75,6 +77,9 @@ async fn page(house: &House, balance: BalanceId) -> Vec<billing::OperationRow> {
         model: None,
         key: None,
         tag: None,
+        outcome: None,
+        since: 0,
+        until: 0,
         limit: 100,
     };
     house.billing.operations(page).await.unwrap()
@@ -250,6 +255,9 @@ async fn pages_come_newest_first_and_by_model_and_key(engine: Engine) {
             model: model.map(str::to_owned),
             key,
             tag: None,
+            outcome: None,
+            since: 0,
+            until: 0,
             limit,
         };
         let rows = house.billing.operations(page).await.unwrap();

@@ -129,6 +129,7 @@ pub(crate) async fn usage(
         last_day: unix_day(wanted.to),
         group_by: wanted.groups.clone(),
         tag: wanted.tag.map(tag_to_wire),
+        ..GetUsageRequest::default()
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let mut usage = app.clients.usage.clone();
@@ -167,6 +168,7 @@ pub(crate) async fn operations(
         key_id: key.map(KeyId::to_vec).unwrap_or_default().into(),
         limit: page.limit,
         tag: tag.map(tag_to_wire),
+        ..ListOperationsRequest::default()
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let mut usage = app.clients.usage.clone();
