@@ -38,6 +38,38 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+    /// The playground.
+    pub playground: PlaygroundLimits,
+    /// The API on the pages' own origin.
+    pub relay: RelayLimits,
+}
+
+/// Limits of the playground.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlaygroundLimits {
+    /// How long the key lives that a page of it calls the API with; it gets another one while it is open. Default `15m`.
+    #[serde(with = "duration")]
+    pub key_life: Duration,
+    /// Bytes of a request that is shown as code. Default 256 KiB.
+    pub code_bytes: usize,
+}
+
+/// Limits of relaying the API to edges.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayLimits {
+    /// Requests that are relayed at the same moment, streams included; more are refused. Default 1000.
+    pub at_once: usize,
+    /// How long connecting to an edge may take. Default `2s`.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long an edge may take until its answer begins: some wait for what is made. Default `30m`.
+    #[serde(with = "duration")]
+    pub patience: Duration,
+    /// How long a connection is kept that nobody uses. Default `15s`.
+    #[serde(with = "duration")]
+    pub idle: Duration,
 }
 
 // === impl Config ===
@@ -66,6 +98,30 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+            playground: PlaygroundLimits::default(),
+            relay: RelayLimits::default(),
+        }
+    }
+}
+
+impl Default for PlaygroundLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            key_life: Duration::from_secs(15 * 60),
+            code_bytes: 256 * 1024,
+        }
+    }
+}
+
+impl Default for RelayLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            at_once: 1000,
+            connect_timeout: Duration::from_secs(2),
+            patience: Duration::from_secs(30 * 60),
+            idle: Duration::from_secs(15),
         }
     }
 }

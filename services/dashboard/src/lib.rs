@@ -16,6 +16,7 @@
 //! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
+//! | `relay.rs` | the API on the pages' own origin, where they are a process of their own |
 //! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
@@ -38,6 +39,7 @@ mod people;
 mod prices;
 mod reference;
 mod refused;
+mod relay;
 mod request;
 mod router;
 mod rules;
@@ -59,17 +61,20 @@ use prometheus_client::registry::Registry;
 
 use live::SharedLive;
 
-use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
+use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, relay::Relay, sign::Passwords};
 pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
 
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
 pub const SCHEMA: &str = "dashboard";
 /// What its schema is made of, oldest step first, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
-pub const MIGRATIONS: &[Migration] = &[Migration::both(
-    1,
-    "people",
-    include_str!("../migrations/0001_people.sql"),
-)];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::both(1, "people", include_str!("../migrations/0001_people.sql")),
+    Migration::both(
+        2,
+        "playground",
+        include_str!("../migrations/0002_playground.sql"),
+    ),
+];
 
 /// What the dashboard is made of.
 pub struct Deps {
@@ -113,6 +118,8 @@ struct Site {
     live: SharedLive,
     peers: Peers,
     passwords: Passwords,
+    /// `None`: something else serves the API on this origin.
+    relay: Option<Relay>,
 }
 
 // === impl Dashboard ===
@@ -125,7 +132,10 @@ impl Dashboard {
     pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let openapi = serde_json::from_slice(&deps.openapi).map_err(Error::OpenApi)?;
         let config = Config::read(&deps.settings)?;
+        let edge = deps.channels.edge.as_deref();
+        let relay = edge.map(|edge| Relay::new(edge, &config.relay));
         let site = Site {
+            relay: relay.transpose()?,
             peers: Peers::new(deps.channels, config.patience),
             passwords: Passwords::new(config.password_hashes)?,
             db: deps.db,

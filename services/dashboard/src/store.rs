@@ -1,6 +1,7 @@
 //! All SQL of the dashboard, a function per statement. Times are microseconds UTC.
 
 pub(crate) mod person;
+pub(crate) mod playground;
 pub(crate) mod session;
 
 use domain::{Id, Mode, ids::Kind};

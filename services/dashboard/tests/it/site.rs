@@ -58,6 +58,7 @@ impl Site {
                 chat: rpc::nobody(),
                 media: rpc::nobody(),
                 webhooks: rpc::nobody(),
+                edge: None,
             },
             tasks,
         };
