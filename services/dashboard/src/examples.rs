@@ -46,6 +46,8 @@ const LYRICS_ROUTE: &str = "audio/music/timestamped-lyrics";
 const TRANSCRIPTIONS_ROUTE: &str = "audio/transcriptions";
 /// That of those which are answered with the sound, where there is an `input`.
 const SPEECH_ROUTE: &str = "audio/speech";
+/// That whose answer is in Suno's words.
+const COVER_ROUTE: &str = "audio/music/cover/generate";
 /// What is asked of chat models in examples.
 const QUESTION: &str = "Why is the sky blue?";
 
@@ -111,7 +113,7 @@ fn curl(asked: &Asked<'_>) -> String {
     };
     let then = if asked.answer == Answer::ByTask {
         format!(
-            "\n\n# answers 202 with a task_id; then, until its status is completed or failed:\n\
+            "\n\n# answers 202 with the task's id; then, until its status is completed or failed:\n\
              curl {base_url}/tasks/TASK_ID -H \"Authorization: Bearer $AIO_KEY\""
         )
     } else {
@@ -166,6 +168,7 @@ fn lines(body: &Map<String, Value>, line: impl Fn(&str, &Value) -> String) -> St
 
 fn python(asked: &Asked<'_>) -> String {
     let (route, base_url, body) = (asked.route, asked.base_url, &asked.pretty);
+    let id = asked.id();
     // JSON as a text, so that its words are not taken for Python's; a raw one, so that its backslashes stay.
     let head = format!(
         "# pip install requests\nimport os, time, requests\n\n\
@@ -179,7 +182,7 @@ fn python(asked: &Asked<'_>) -> String {
         Answer::AtOnce | Answer::Stream => "print(answer.json())".to_owned(),
         Answer::File => "open(\"speech\", \"wb\").write(answer.content)".to_owned(),
         Answer::ByTask => format!(
-            "task = answer.json()[\"data\"]\n\
+            "task = {{\"task_id\": answer.json()[\"data\"][\"{id}\"], \"status\": \"queued\"}}\n\
              while task[\"status\"] not in (\"completed\", \"failed\"):\n    time.sleep(2)\n    \
              task = api.get(f\"{base_url}/tasks/{{task['task_id']}}\").json()[\"data\"]\n\
              print(task[\"response\"] or task[\"error\"])"
@@ -190,6 +193,7 @@ fn python(asked: &Asked<'_>) -> String {
 
 fn node(asked: &Asked<'_>) -> String {
     let (route, base_url, body) = (asked.route, asked.base_url, &asked.pretty);
+    let id = asked.id();
     let import = if asked.answer == Answer::File {
         "import { writeFile } from \"node:fs/promises\";\n\n"
     } else {
@@ -207,7 +211,7 @@ fn node(asked: &Asked<'_>) -> String {
             "await writeFile(\"speech\", Buffer.from(await answer.arrayBuffer()));".to_owned()
         }
         Answer::ByTask => format!(
-            "let task = (await answer.json()).data;\n\
+            "let task = {{ task_id: (await answer.json()).data.{id}, status: \"queued\" }};\n\
              while (![\"completed\", \"failed\"].includes(task.status)) {{\n  \
              await new Promise((wake) => setTimeout(wake, 2000));\n  \
              task = (await (await fetch(`{base_url}/tasks/${{task.task_id}}`, {{ headers }})).json()).data;\n}}\n\
@@ -244,6 +248,19 @@ fn java(asked: &Asked<'_>) -> String {
          var answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.{handler});\n\
          {print}{then}"
     )
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// What the id of the task is called in the answer.
+    fn id(&self) -> &'static str {
+        if self.route == COVER_ROUTE {
+            "taskId"
+        } else {
+            "task_id"
+        }
+    }
 }
 
 // === impl Answer ===

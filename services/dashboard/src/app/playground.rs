@@ -222,17 +222,13 @@ fn measures(model: &Model, calculator: &Calculator) -> Vec<calculator::Field> {
         .collect()
 }
 
-/// `For 1000 tokens of input, 500 tokens of output`.
+/// `tokens of input: 1000 · tokens of output: 500`.
 fn measured(measures: &[calculator::Field]) -> String {
     let some = measures.iter().filter(|field| !field.is("0"));
     let said: Vec<String> = some
-        .map(|field| format!("{} {}", field.value, field.label))
+        .map(|field| format!("{}: {}", field.label, field.value))
         .collect();
-    if said.is_empty() {
-        String::new()
-    } else {
-        format!("For {}", said.join(", "))
-    }
+    said.join(" · ")
 }
 
 // === impl Shape ===

@@ -1,4 +1,4 @@
-// The playground: calls the API with a key that lives for minutes and is kept nowhere but here. Without it the form says the price.
+// The playground: a request made of the form, its price as the form changes, what comes of it in place. Without it the form says the price.
 (() => {
   const root = document.getElementById("playground");
   if (!root || root.dataset.may !== "true") return;
@@ -9,95 +9,7 @@
   const [price, afford, problem] = ["price", "afford", "error"].map($);
   const [status, progress, output, facts, cost] = ["status", "progress", "output", "facts", "cost"].map($);
   const prompt = $("prompt");
-
-  /** Why something did not work, for the reader. */
-  class Told extends Error {
-    constructor(message, more = {}) {
-      super(message);
-      Object.assign(this, more);
-    }
-  }
-
-  const element = (name, attributes = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (value !== undefined && value !== null) made.setAttribute(key, value);
-    }
-    made.append(...children);
-    return made;
-  };
-  const pause = (milliseconds) => new Promise((wake) => setTimeout(wake, milliseconds));
-  const plural = (count, word) => `${count} ${word}${count === "1" ? "" : "s"}`;
-  /** Micro-credits as credits, exact. */
-  const amount = (micros) => {
-    const whole = Math.floor(micros / 1e6).toString().replace(/\B(?=(\d{3})+$)/g, ",");
-    const rest = String(micros % 1e6).padStart(6, "0").replace(/0+$/, "");
-    return rest ? `${whole}.${rest}` : whole;
-  };
-  const credits = (micros) => plural(amount(micros), "credit");
-  const seconds = (milliseconds) => (milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`);
-  const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-
-  // --- the API
-
-  let key = null;
-  let asking = null;
-  const currentKey = async () => {
-    // A minute before its end it may end on the way.
-    if (key && key.until > Date.now() + 60_000) return key.text;
-    asking ??= (async () => {
-      const response = await fetch("/playground/key", { method: "POST" });
-      if (response.redirected) throw new Told("You are signed out: open the page again to sign in.");
-      if (!response.ok) throw new Told("No key for this page could be made. Open the page again.");
-      const made = await response.json();
-      key = { text: made.key, until: Date.now() + made.expires_in * 1000 };
-    })().finally(() => { asking = null; });
-    await asking;
-    return key.text;
-  };
-
-  const call = async (path, options = {}, again = true) => {
-    const headers = new Headers(options.headers);
-    headers.set("authorization", `Bearer ${await currentKey()}`);
-    const response = await fetch(`/api/v1${path}`, { ...options, headers });
-    if (response.status === 401 && again) {
-      // Newer pages of the same reader have taken its place.
-      key = null;
-      return call(path, options, false);
-    }
-    return response;
-  };
-  const send = (path, body, signal) =>
-    call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
-
-  const refusal = async (response) => {
-    try {
-      const { error } = await response.json();
-      return new Told(error.message, { ...error, message: error.message, status: response.status });
-    } catch {
-      return new Told(`The API cannot be reached here (${response.status}).`, { status: response.status });
-    }
-  };
-
-  /** The data of each server-sent event. */
-  async function* events(response) {
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        text += value;
-        for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-          const lines = text.slice(0, end).split("\n").filter((line) => line.startsWith("data:"));
-          text = text.slice(end + 2);
-          if (lines.length) yield lines.map((line) => line.slice(5).replace(/^ /, "")).join("\n");
-        }
-      }
-    } finally {
-      reader.cancel().catch(() => {});
-    }
-  }
+  const { Told, element, plural, amount, credits, seconds, size, call, send, refusal, events, pre, figure } = playgroundApi;
 
   // --- the form
 
@@ -184,6 +96,8 @@
     problem.hidden = true;
   };
 
+  const SANDBOX = "In test mode the sandbox answers, without a provider.";
+  const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
   /** Says what went wrong: at its field if it has one. */
   const fail = (error) => {
     const violations = error.violations?.length ? error.violations : [{ param: error.param ?? "", message: error.message }];
@@ -199,8 +113,8 @@
       }
     }
     first?.focus();
-    if (error.code === "no_provider") rest.push("In test mode the sandbox answers, without a provider.");
-    problem.replaceChildren(rest.join(" "));
+    if (error.code === "no_provider") rest.push(SANDBOX);
+    problem.replaceChildren(rest.map(sentence).join(" "));
     if (error.status === 402) problem.append(" ", element("a", { href: "/credits" }, "Credits"));
     problem.hidden = rest.length === 0;
     status.textContent = "It did not run.";
@@ -223,7 +137,7 @@
       if (mine.signal.aborted) return;
       price.textContent = "–";
       const first = error.violations?.[0]?.message ?? error.message;
-      afford.textContent = error.code === "no_provider" ? `${first} In test mode the sandbox answers.` : first;
+      afford.textContent = error.code === "no_provider" ? `${sentence(first)} ${SANDBOX}` : first;
     }
   };
   let coded = "";
@@ -287,41 +201,7 @@
     fact("links", ...said);
   };
 
-  /** Our own files come from wherever this page is from. */
-  const here = (link) => {
-    const url = new URL(link, location.href);
-    return /^\/(api\/)?v1\//.test(url.pathname) ? url.pathname + url.search : link;
-  };
-  const text = async (link) => {
-    const said = await (await fetch(link)).text();
-    try {
-      const parsed = JSON.parse(said);
-      return typeof parsed.text === "string" ? parsed.text : JSON.stringify(parsed, null, 2);
-    } catch {
-      return said;
-    }
-  };
-  const pre = (said) => element("pre", { class: "pg-text", tabindex: "0" }, said);
-  const figure = async (file) => {
-    const link = here(file.url);
-    const [group] = file.content_type.split("/");
-    const what = file.title ?? prompt?.value.slice(0, 120) ?? model;
-    const measures = { width: file.width, height: file.height };
-    const media = {
-      image: () => element("img", { src: link, alt: what, ...measures }),
-      video: () => element("video", { src: link, controls: "", playsinline: "", "aria-label": what, ...measures }),
-      audio: () => element("audio", { src: link, controls: "", "aria-label": what }),
-    }[group];
-    const shown = element("figure", {});
-    if (file.image_url) shown.append(element("img", { class: "pg-sleeve", src: here(file.image_url), alt: "" }));
-    if (file.title) shown.append(element("b", {}, file.title));
-    shown.append(media ? media() : pre(await text(link)));
-    if (file.lyrics) shown.append(element("details", {}, element("summary", {}, "Lyrics"), pre(file.lyrics)));
-    const said = [file.content_type, file.width && `${file.width} × ${file.height}`, file.duration_seconds && seconds(file.duration_seconds * 1000), size(file.bytes)];
-    shown.append(element("figcaption", { class: "soft" }, said.filter(Boolean).join(" · "), " · ", element("a", { href: link, target: "_blank", rel: "noopener" }, "Open")));
-    return shown;
-  };
-
+  const pause = (milliseconds) => new Promise((wake) => setTimeout(wake, milliseconds));
   const STAGES = { text: "the words are there", first: "the first song is there", complete: "complete" };
   const show = (task) => {
     const ahead = task.queue_position ? `, ${plural(String(task.queue_position), "job")} before it` : "";
@@ -363,11 +243,11 @@
     fact("took", seconds(Date.parse(task.completed_at) - Date.parse(task.created_at)));
     links(task.task_id, true);
     if (task.status === "failed") {
-      const free = task.consumed_microcredits === 0 ? " Nothing was charged." : "";
-      status.textContent = task.error?.code === "cancelled" ? `Cancelled.${free}` : `Failed: ${task.error?.message ?? "no reason is known"}${free}`;
+      status.textContent = task.error?.code === "cancelled" ? "Cancelled." : `Failed: ${task.error?.message ?? "no reason is known."}`;
       return;
     }
-    output.replaceChildren(...(await Promise.all(task.output.map(figure))));
+    const about = prompt?.value.slice(0, 120) || model;
+    output.replaceChildren(...(await Promise.all(task.output.map((file) => figure(file, about)))));
     status.textContent = "Done.";
   };
 
@@ -413,6 +293,14 @@
     status.textContent = "Done.";
     account(response, answer.usage, answer.credits_consumed, performance.now() - began);
   };
+  /** What something cost that does not say so itself, once its receipt is there: a moment behind the charge. */
+  const receipt = async (operation) => {
+    for (let wait = 1000; wait < 10_000; wait *= 2) {
+      await pause(wait);
+      const response = await call(`/operations/${operation}/receipt`);
+      if (response.ok) return cost.replaceChildren(credits((await response.json()).data.charged_microcredits));
+    }
+  };
   /** What an answer that came at once cost. */
   const account = (response, usage, consumed, took) => {
     facts.hidden = false;
@@ -422,7 +310,9 @@
     fact("took", seconds(took));
     const [provider, operation] = ["x-aio-provider", "x-aio-operation-id"].map((name) => response.headers.get(name));
     if (provider) fact("provider", provider);
-    if (operation) links(operation, false);
+    if (!operation) return;
+    links(operation, false);
+    if (cost.textContent === "–") receipt(operation).catch(() => {});
   };
 
   // --- conversation
@@ -467,7 +357,8 @@
       if (!response.ok) throw await refusal(response);
       if ((response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
         for await (const data of events(response)) {
-          if (data === "[DONE]") break;
+          // To the end: who leaves before it looks like somebody who stops it.
+          if (data === "[DONE]") continue;
           const part = JSON.parse(data);
           if (part.error) throw new Told(part.error.message, part.error);
           hear(part);

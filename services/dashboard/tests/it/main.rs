@@ -8,4 +8,5 @@ mod calculator;
 mod crawl;
 mod headers;
 mod models;
+mod playground;
 mod site;
