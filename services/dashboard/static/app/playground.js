@@ -137,7 +137,8 @@
       if (mine.signal.aborted) return;
       price.textContent = "–";
       const first = error.violations?.[0]?.message ?? error.message;
-      afford.textContent = error.code === "no_provider" ? `${sentence(first)} ${SANDBOX}` : first;
+      // What was just said of a run needs not be said twice.
+      afford.textContent = !problem.hidden ? "" : error.code === "no_provider" ? `${sentence(first)} ${SANDBOX}` : first;
     }
   };
   let coded = "";
@@ -490,4 +491,6 @@
   form.querySelectorAll(".pg-upload, .pg-add, .pg-drop").forEach((one) => { one.hidden = false; });
   room();
   code().catch(() => {});
+  // Whether anybody serves the model for money is worth knowing before anything is written.
+  if (root.dataset.mode === "live") changed();
 })();
