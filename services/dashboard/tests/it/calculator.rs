@@ -17,8 +17,8 @@ fn asked(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
     fields.iter().map(own).collect()
 }
 
-#[test]
-fn every_model_has_a_price_by_default() {
+#[tokio::test]
+async fn every_model_has_a_price_by_default() {
     let site = Site::new().await;
     for model in site.catalogue.models() {
         let calculator = Calculator::of(model, &asked(&[]), Moment::default());
@@ -30,8 +30,8 @@ fn every_model_has_a_price_by_default() {
     }
 }
 
-#[test]
-fn every_row_of_every_table_comes_out_as_a_quote_has_it() {
+#[tokio::test]
+async fn every_row_of_every_table_comes_out_as_a_quote_has_it() {
     let site = Site::new().await;
     let (at, mut compared) = (Moment::default(), 0);
     for model in site.catalogue.models() {
@@ -102,8 +102,8 @@ async fn a_film_costs_what_its_hold_is() {
     assert!(refused.contains("duration must be"), "{refused}");
 }
 
-#[test]
-fn tokens_cost_what_a_charge_is() {
+#[tokio::test]
+async fn tokens_cost_what_a_charge_is() {
     let site = Site::new().await;
     let model = site.catalogue.find("gemini").unwrap();
     let fields = asked(&[("input", "12345"), ("cached", "1000"), ("output", "678")]);
@@ -123,8 +123,8 @@ fn tokens_cost_what_a_charge_is() {
     }
 }
 
-#[test]
-fn a_recording_costs_by_its_seconds_and_a_text_by_its_characters() {
+#[tokio::test]
+async fn a_recording_costs_by_its_seconds_and_a_text_by_its_characters() {
     let site = Site::new().await;
     let model = site.catalogue.find("whisper-1").unwrap();
     let sent = json!({"file": "file_01h455vb4pex5vsknk084sn02q"});
