@@ -294,8 +294,7 @@ mod tests {
     #[test]
     fn a_chat_is_written_with_the_words_of_each_language() {
         let messages = json!([{"role": "user", "content": "it's"}]);
-        let body =
-            json!({"model": "gemini", "messages": messages, "stream": true, "tools": null});
+        let body = json!({"model": "gemini", "messages": messages, "stream": true, "tools": null});
         for (code, parts) in codes("gemini", &body).iter().zip([
             ["curl -N ", r"it'\''s"],
             ["    stream=True,\n    tools=None,", "for chunk in answer:"],

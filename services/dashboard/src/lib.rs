@@ -61,7 +61,9 @@ use prometheus_client::registry::Registry;
 
 use live::SharedLive;
 
-use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, relay::Relay, sign::Passwords};
+use self::{
+    assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, relay::Relay, sign::Passwords,
+};
 pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
 
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].

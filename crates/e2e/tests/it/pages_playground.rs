@@ -92,7 +92,10 @@ async fn a_form_has_every_parameter_and_its_page_calls_the_api_by_itself() -> Re
 
     // Another site gets none.
     let (cookie, url) = (web.cookie(), format!("{}/playground/key", web.base()));
-    let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", "cross-site")];
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("sec-fetch-site", "cross-site"),
+    ];
     let refused = api.open(Method::POST, &url, &headers, "").await?;
     assert_eq!(refused.status(), 403);
 
@@ -102,10 +105,7 @@ async fn a_form_has_every_parameter_and_its_page_calls_the_api_by_itself() -> Re
     let codes: Value = serde_json::from_str(&codes.text)?;
     let languages = codes.as_array().context("no codes")?.iter();
     let languages: Vec<_> = languages.map(|code| code["language"].as_str()).collect();
-    assert_eq!(
-        languages,
-        ["curl", "Python", "Node", "Java"].map(Some)
-    );
+    assert_eq!(languages, ["curl", "Python", "Node", "Java"].map(Some));
     assert!(text(&codes[0], "code")?.contains(r"it'\''s a fox"));
 
     relayed(&aio, web.base(), &third).await?;
@@ -130,7 +130,8 @@ async fn relayed(aio: &Aio, pages: &str, key: &Value) -> Result<()> {
         Ok((credits.open_holds == 0).then_some(()))
     })
     .await?;
-    let quote = json!({"route": "images/generations", "body": {"model": "z-image", "prompt": "a fox"}});
+    let quote =
+        json!({"route": "images/generations", "body": {"model": "z-image", "prompt": "a fox"}});
     let quoted = api.post(&format!("{pages}/v1/quote"), &quote).await?;
     assert_eq!(quoted.data(200)?["max_credits"], json!(1));
     let lost = api.get(&format!("{pages}/api/v1/nowhere")).await?;

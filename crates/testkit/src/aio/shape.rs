@@ -62,7 +62,9 @@ impl Shape {
     /// How many processes do what this role does.
     pub(super) const fn replicas(self, role: Role) -> usize {
         match (self, role) {
-            (Self::Embedded | Self::Split, _) | (Self::Split3, Role::Sandbox | Role::Dashboard) => 1,
+            (Self::Embedded | Self::Split, _) | (Self::Split3, Role::Sandbox | Role::Dashboard) => {
+                1
+            }
             (Self::Split3, _) => 3,
         }
     }

@@ -75,10 +75,16 @@ mod tests {
         let short = json!({"a": [true, null], "b": "it's"});
         let python = written(&short, 4, Words::Python);
         assert_eq!(python, r#"{"a": [True, None], "b": "it's"}"#);
-        assert_eq!(written(&short, 4, Words::Json), r#"{"a": [true, null], "b": "it's"}"#);
+        assert_eq!(
+            written(&short, 4, Words::Json),
+            r#"{"a": [true, null], "b": "it's"}"#
+        );
         let long = json!([{"content": "x".repeat(LINE), "last": true}]);
         let text = written(&long, 4, Words::Python);
-        let (first, last) = ("[\n        {\n            \"content\": \"xxx", "            \"last\": True,\n        },\n    ]");
+        let (first, last) = (
+            "[\n        {\n            \"content\": \"xxx",
+            "            \"last\": True,\n        },\n    ]",
+        );
         assert!(text.starts_with(first) && text.ends_with(last), "{text}");
     }
 }

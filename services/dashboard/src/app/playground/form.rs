@@ -340,7 +340,10 @@ mod tests {
 
     fn form(slug: &str, asked: &[(&str, &str)], test: bool) -> Form {
         let catalogue = Catalogue::built_in().unwrap();
-        let model = catalogue.find(slug).unwrap();
+        form_of(catalogue.find(slug).unwrap(), asked, test)
+    }
+
+    fn form_of(model: &Model, asked: &[(&str, &str)], test: bool) -> Form {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let beginning = Beginning {
             example: &crate::examples::body(model),
@@ -372,7 +375,7 @@ mod tests {
     fn every_model_has_at_most_one_main_text_and_ids_are_not_given_twice() {
         let catalogue = Catalogue::built_in().unwrap();
         for model in catalogue.models() {
-            let form = form(&model.slug, &[], true);
+            let form = form_of(model, &[], true);
             let html: String = form
                 .first
                 .iter()

@@ -63,9 +63,9 @@ async fn current(
             Ok(key) => return Ok(key),
             // Somebody revoked it.
             Err(refused) if refused.is(StatusCode::NOT_FOUND) => {
-                let write = site.db.write(move |connection| {
-                    Box::pin(playground::delete(connection, whose, id))
-                });
+                let write = site
+                    .db
+                    .write(move |connection| Box::pin(playground::delete(connection, whose, id)));
                 write.await?;
             }
             Err(refused) => return Err(refused),
