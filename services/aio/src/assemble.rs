@@ -64,6 +64,8 @@ pub(crate) struct Peers {
     pub(crate) chat: Channel,
     pub(crate) media: Channel,
     pub(crate) webhooks: Channel,
+    /// Where edges are, for who relays the API to them.
+    pub(crate) edge: Option<String>,
 }
 
 /// The services of `aio up` that others talk to.
@@ -206,6 +208,7 @@ impl Parts {
                 chat: peers.chat,
                 media: peers.media,
                 webhooks: peers.webhooks,
+                edge: peers.edge,
             },
             tasks: self.front.clone(),
         };
@@ -367,6 +370,7 @@ impl Peers {
             chat: rpc::nobody(),
             media: rpc::nobody(),
             webhooks: rpc::nobody(),
+            edge: None,
         }
     }
 }

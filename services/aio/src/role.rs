@@ -128,8 +128,12 @@ impl Process {
             }
             Role::Dashboard => {
                 let live = parts.live(registry).await?;
+                let peers = Peers {
+                    edge: self.edge_url(),
+                    ..self.reach()?
+                };
                 let dashboard = parts
-                    .dashboard(&self.public_url()?, self.reach()?, live, registry)
+                    .dashboard(&self.public_url()?, peers, live, registry)
                     .await?;
                 first_start::invite_operator(&dashboard).await?;
                 self.serve_http(listener, dashboard.router());
@@ -161,6 +165,7 @@ impl Process {
             chat: self.way_to(Chat)?,
             media: self.way_to(Media)?,
             webhooks: self.way_to(Webhooks)?,
+            edge: None,
         })
     }
 
@@ -204,6 +209,11 @@ impl Process {
 
     fn sandbox_url(&self) -> Option<String> {
         let url = self.peers.sandbox.trim();
+        (!url.is_empty()).then(|| url.to_owned())
+    }
+
+    fn edge_url(&self) -> Option<String> {
+        let url = self.peers.edge.trim();
         (!url.is_empty()).then(|| url.to_owned())
     }
 }

@@ -27,6 +27,7 @@ const APP_STYLE: &str = concat!(
 const APP_SCRIPT: &str = concat!(
     include_str!("../static/app/app.js"),
     include_str!("../static/app/home.js"),
+    include_str!("../static/app/playground/api.js"),
     include_str!("../static/app/playground.js"),
     include_str!("../static/app/keys.js"),
     include_str!("../static/app/credits.js"),

@@ -9,6 +9,9 @@ pub enum Error {
     /// What the API says of itself is not JSON.
     #[error("the OpenAPI document cannot be read")]
     OpenApi(#[source] serde_json::Error),
+    /// The edge has no such address.
+    #[error("peers.edge must be http://host:port, several with commas between, or empty")]
+    EdgeAddress,
     /// Style or script cannot be packed.
     #[error("cannot pack the style or the script")]
     Assets(#[from] std::io::Error),

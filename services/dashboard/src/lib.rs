@@ -18,6 +18,7 @@
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
 //! | `mail.rs`, `sweep.rs` | letters, and what ends by itself |
 //! | `chart.rs`, `days.rs` | charts as SVG, and UTC days |
+//! | `relay.rs` | the API on the pages' own origin, where they are a process of their own |
 //! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
@@ -43,6 +44,7 @@ mod people;
 mod prices;
 mod reference;
 mod refused;
+mod relay;
 mod request;
 mod router;
 mod rules;
@@ -71,6 +73,7 @@ use self::{
     mail::Mail,
     metrics::Metrics,
     peers::Peers,
+    relay::Relay,
     sign::{Door, Passwords},
 };
 pub use self::{
@@ -84,11 +87,14 @@ pub use self::{
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
 pub const SCHEMA: &str = "dashboard";
 /// What its schema is made of, oldest step first, for [`Db::open`], [`Db::connect`] and [`db::migrate`].
-pub const MIGRATIONS: &[Migration] = &[Migration::both(
-    1,
-    "people",
-    include_str!("../migrations/0001_people.sql"),
-)];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::both(1, "people", include_str!("../migrations/0001_people.sql")),
+    Migration::both(
+        2,
+        "playground",
+        include_str!("../migrations/0002_playground.sql"),
+    ),
+];
 
 /// What the dashboard is made of.
 pub struct Deps {
@@ -132,6 +138,8 @@ struct Site {
     live: SharedLive,
     peers: Peers,
     door: Door,
+    /// `None`: something else serves the API on this origin.
+    relay: Option<Relay>,
 }
 
 // === impl Dashboard ===
@@ -144,10 +152,13 @@ impl Dashboard {
     pub fn start(deps: Deps, registry: &mut Registry) -> Result<Self, Error> {
         let openapi = serde_json::from_slice(&deps.openapi).map_err(Error::OpenApi)?;
         let config = Config::read(&deps.settings)?;
+        let edge = deps.channels.edge.as_deref();
+        let relay = edge.map(|edge| Relay::new(edge, &config.relay));
         let site = Site {
+            relay: relay.transpose()?,
             peers: Peers::new(deps.channels, config.patience),
             door: Door {
-                passwords: Passwords::new(config.password_hashes)?,
+                passwords: Passwords::new(config.passwords.at_once)?,
                 mail: Mail::new(&config.door.smtp, deps.tasks.clone())?,
             },
             db: deps.db,

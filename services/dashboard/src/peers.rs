@@ -29,6 +29,9 @@ pub struct Channels {
     pub media: Channel,
     /// Endpoints and deliveries.
     pub webhooks: Channel,
+    /// Where edges listen, if the API is relayed to them: `http://host:port`, several with commas between. `None`: something else
+    /// serves it on the pages' own origin.
+    pub edge: Option<String>,
 }
 
 /// Whom to call. A call takes a caller of its own: cloning one costs next to nothing.
@@ -59,6 +62,7 @@ impl Peers {
             chat,
             media,
             webhooks,
+            edge: _,
         } = channels;
         let most = LARGEST_ANSWER;
         Self {

@@ -116,6 +116,11 @@ impl Refused {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, told)
     }
 
+    /// Whether it is this status.
+    pub(crate) fn is(&self, status: StatusCode) -> bool {
+        matches!(self, Self::Told(refusal) if refusal.status == status)
+    }
+
     /// What was refused, for a form that says so beside its fields.
     ///
     /// # Errors

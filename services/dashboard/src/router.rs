@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     around::around,
     origin,
     pages::{compare, docs, landing, lost, model, models, pricing, texts},
-    refused,
+    refused, relay,
     sign::{self, enter, first, invited, reset},
 };
 
@@ -110,9 +110,15 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         ))
         .layer(middleware::from_fn(sign::not_kept));
     router = router.merge(private);
-    router
+    let mut router = router
         .fallback(lost::unknown)
         .method_not_allowed_fallback(lost::method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&site), around))
-        .with_state(site)
+        .layer(middleware::from_fn_with_state(Arc::clone(&site), around));
+    if site.relay.is_some() {
+        // Outside of what is around pages: an answer of the API has its own headers, and is not collected to be packed.
+        for path in ["/api/{*rest}", "/v1/{*rest}"] {
+            router = router.route(path, any(relay::relay));
+        }
+    }
+    router.with_state(site)
 }

@@ -45,7 +45,7 @@ pub(crate) async fn open(
     let secret = secret();
     let before = presented(site, headers).map(|secret| mac(site, secret));
     let now = site.db.now_micros();
-    let life = site.config.session_life;
+    let life = site.config.sessions.life;
     let row = NewRow {
         mac: mac(site, &secret),
         id: chassis::mint::<SessionKind>(),
@@ -78,7 +78,7 @@ pub(crate) fn secret() -> String {
 
 /// Since when somebody must have looked at something for a session to go on.
 pub(crate) fn idle_since(site: &Site, now: i64) -> i64 {
-    now.saturating_sub(micros(site.config.session_idle))
+    now.saturating_sub(micros(site.config.sessions.idle))
 }
 
 /// The browser and its system, in words of ours: what a browser says of itself is longer, and anybody's.
@@ -131,7 +131,7 @@ pub(crate) async fn find(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option
     let alive = found.filter(|found| found.ends_at > now && found.seen_at > idle_since);
     let Some(found) = alive else { return Ok(None) };
     // Not at every page: that would be a write for each look.
-    if found.seen_at < now.saturating_sub(micros(site.config.session_seen)) {
+    if found.seen_at < now.saturating_sub(micros(site.config.sessions.seen)) {
         let write = site
             .db
             .write(move |connection| Box::pin(session::seen(connection, mac, now)));

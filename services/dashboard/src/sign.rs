@@ -229,7 +229,7 @@ fn show_in(site: &Site, said: &Comer, wrong: Option<&Refusal>) -> Page {
         next: &said.next,
         invite: "",
         wrong,
-        least: site.config.password_characters,
+        least: site.config.passwords.characters,
     })
 }
 

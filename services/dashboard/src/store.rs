@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod member;
 pub(crate) mod person;
+pub(crate) mod playground;
 pub(crate) mod session;
 pub(crate) mod sign_up;
 pub(crate) mod token;

@@ -45,6 +45,8 @@ pub struct PeersConfig {
     pub webhooks: String,
     /// Where the sandbox is. It is called like a provider, not by gRPC.
     pub sandbox: String,
+    /// Where the edge is, for the dashboard, which relays the API to it by HTTP. Empty: it does not.
+    pub edge: String,
     /// What each role shows when it calls: at least 32 visible characters. A process needs its own, and those of the
     /// roles that may call it. None by default.
     pub tokens: BTreeMap<Role, Secret>,
@@ -170,6 +172,7 @@ impl Default for PeersConfig {
             media: here(9102),
             webhooks: here(9104),
             sandbox: here(9105),
+            edge: here(8080),
             tokens: BTreeMap::new(),
             client: ClientLimits::default(),
             server: ServerLimits::default(),

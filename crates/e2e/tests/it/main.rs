@@ -49,6 +49,7 @@ mod pages_door;
 mod pages_credits;
 mod pages_keys;
 mod pages_usage;
+mod pages_playground;
 mod provider;
 mod quote;
 mod rebinding;

@@ -116,6 +116,8 @@ impl Engines {
             }
             let name = role.as_str().to_uppercase();
             let (name, addresses) = if role == Role::Edge {
+                // The pages relay the API to all of them.
+                env.insert("AIO_PEERS__EDGE".to_owned(), addresses.join(","));
                 // Links are made of one address, whichever edge answers.
                 let first = addresses.swap_remove(0);
                 ("AIO_SERVER__PUBLIC_URL".to_owned(), first)

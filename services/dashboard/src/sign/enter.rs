@@ -247,7 +247,7 @@ fn show(site: &Site, said: &Newcomer, wrong: Option<&Refusal>) -> Page {
         next: &said.next,
         invite: &said.invite,
         wrong,
-        least: site.config.password_characters,
+        least: site.config.passwords.characters,
     })
 }
 

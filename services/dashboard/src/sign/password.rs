@@ -47,7 +47,7 @@ impl Passwords {
 /// # Errors
 /// When it is too short, too long, or the same few characters again and again.
 pub(crate) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Refused> {
-    let (least, most) = (site.config.password_characters, 1024);
+    let (least, most) = (site.config.passwords.characters, 1024);
     let count = password.chars().count();
     if !(least..=most).contains(&count) {
         let told = format!("A password has {least} to {most} characters.");
@@ -105,7 +105,7 @@ async fn away<T: Send + 'static>(
         )
     };
     let place = time::timeout(
-        site.config.sign_in_patience,
+        site.config.passwords.patience,
         site.door.passwords.places.acquire(),
     );
     let _place = place.await.map_err(|_| busy())?.map_err(|_| busy())?;

@@ -72,7 +72,7 @@ impl Plain<'_> {
             button: self.button,
             links: self.links,
             wrong,
-            least: site.config.password_characters,
+            least: site.config.passwords.characters,
         })
     }
 }

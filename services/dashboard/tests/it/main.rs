@@ -9,4 +9,5 @@ mod crawl;
 mod door;
 mod headers;
 mod models;
+mod playground;
 mod site;

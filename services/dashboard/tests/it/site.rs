@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Router, body::Body};
-use chassis::{Tasks, config::Settings, rpc, secrets::Secrets};
+use chassis::{Tasks, clock, config::Settings, mint, rpc, secrets::Secrets};
 use dashboard::{Channels, Dashboard, Deps};
 use db::Db;
-use domain::Catalogue;
+use domain::{
+    Catalogue,
+    ids::{Account, User},
+};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use live::memory::MemoryLive;
@@ -21,6 +24,8 @@ pub(crate) const ORIGIN: &str = "https://api.example.com";
 pub(crate) struct Site {
     router: Router,
     pub(crate) catalogue: Arc<Catalogue>,
+    db: Db,
+    secrets: Secrets,
     _home: tempfile::TempDir,
 }
 
@@ -44,20 +49,23 @@ impl Site {
         let path = home.path().join("dashboard.db");
         let limits = db::Limits::default();
         let db = Db::open(&path, dashboard::MIGRATIONS, &limits, &tasks).await;
+        let db = db.unwrap();
+        let secrets = Secrets::random();
         let catalogue = Arc::new(Catalogue::built_in().unwrap());
         let deps = Deps {
             settings: Settings::from_toml(settings),
             catalogue: Arc::clone(&catalogue),
             public_url: ORIGIN.to_owned(),
             openapi: openapi().into(),
-            db: db.unwrap(),
-            secrets: Secrets::random(),
+            db: db.clone(),
+            secrets: secrets.clone(),
             live: Arc::new(MemoryLive::new(&live::memory::Limits::default())),
             channels: Channels {
                 billing: rpc::nobody(),
                 chat: rpc::nobody(),
                 media: rpc::nobody(),
                 webhooks: rpc::nobody(),
+                edge: None,
             },
             tasks,
         };
@@ -65,8 +73,56 @@ impl Site {
         Self {
             router: dashboard.router(),
             catalogue,
+            db,
+            secrets,
             _home: home,
         }
+    }
+
+    /// The cookie of somebody who is signed in, and looks at the test mode of an account as this.
+    pub(crate) async fn signed_in(&self, role: &str) -> String {
+        let secret = format!("the secret of a {role}");
+        let mac = self.secrets.key_mac();
+        let mac = mac.mac(&format!("dashboard/session/{secret}")).to_vec();
+        let (person, account) = (mint::<User>().to_vec(), mint::<Account>().to_vec());
+        let role = role.to_owned();
+        let write = self.db.write(move |connection| {
+            Box::pin(async move {
+                let now = clock::now_micros();
+                sqlx::query(
+                    "insert into person (id, email, name, operator, created_at) values ($1, $2, 'Ann', 0, $3)",
+                )
+                .bind(person.clone())
+                .bind(format!("{role}@example.com"))
+                .bind(now)
+                .execute(&mut *connection)
+                .await?;
+                sqlx::query(
+                    "insert into membership (account_id, person_id, role, created_at) values ($1, $2, $3, $4)",
+                )
+                .bind(account.clone())
+                .bind(person.clone())
+                .bind(role)
+                .bind(now)
+                .execute(&mut *connection)
+                .await?;
+                sqlx::query(
+                    "insert into session (mac, person_id, account_id, mode, created_at, seen_at, ends_at)
+                     values ($1, $2, $3, 'test', $4, $4, $5)",
+                )
+                .bind(mac)
+                .bind(person)
+                .bind(account)
+                .bind(now)
+                .bind(i64::MAX)
+                .execute(&mut *connection)
+                .await?;
+                Ok::<(), dashboard::Error>(())
+            })
+        });
+        write.await.unwrap();
+        // The name where pages are read over TLS.
+        format!("__Host-aio={secret}")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

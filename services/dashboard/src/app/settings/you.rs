@@ -98,7 +98,7 @@ async fn show(
         mail: site.door.mail.is_there(),
         sessions: listed.into_iter().map(|row| listing(row, member)).collect(),
         wrong: wrong.as_ref(),
-        least: site.config.password_characters,
+        least: site.config.passwords.characters,
     };
     Ok(answered(Page::html(&html), wrong.as_ref()))
 }

@@ -1,0 +1,135 @@
+//! Limits of parts of the pages: sections below `limits.dashboard`.
+
+use std::time::Duration;
+
+use chassis::config::duration;
+use serde::Deserialize;
+
+use super::DAY;
+
+/// The section `limits.dashboard.sessions`: how long browsers stay signed in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// How long somebody stays signed in. Default `30d`.
+    #[serde(with = "duration")]
+    pub life: Duration,
+    /// And without looking at anything. Default `7d`.
+    #[serde(with = "duration")]
+    pub idle: Duration,
+    /// How exactly it is known when somebody last looked. Default `1m`.
+    #[serde(with = "duration")]
+    pub seen: Duration,
+}
+
+/// The section `limits.dashboard.passwords`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordLimits {
+    /// Characters of a password at least. Default 12.
+    pub characters: usize,
+    /// Passwords that are hashed at the same moment, at most: each takes 19 MiB. Default 2.
+    pub at_once: usize,
+    /// How long somebody who signs in waits for a place among them. Default `10s`.
+    #[serde(with = "duration")]
+    pub patience: Duration,
+}
+
+/// The section `limits.dashboard.usage`: what home, usage and requests show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// How long other services may take to answer a part of the home page, which stands without it. Default `2s`.
+    #[serde(with = "duration")]
+    pub home_patience: Duration,
+    /// Days of usage that are shown at once, at most. Default 366.
+    pub days: u32,
+    /// Rows of usage that a page shows, at most; the file has all. Default 500.
+    pub rows: usize,
+    /// Requests on a page, at most 999. Default 50.
+    pub page: u32,
+}
+
+/// Limits of the playground.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlaygroundLimits {
+    /// How long the key lives that a page of it calls the API with; it gets another one while it is open. Default `15m`.
+    #[serde(with = "duration")]
+    pub key_life: Duration,
+    /// Bytes of a request that is shown as code. Default 256 KiB.
+    pub code_bytes: usize,
+}
+
+/// Limits of relaying the API to edges.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayLimits {
+    /// Requests that are relayed at the same moment, streams included; more are refused. Default 1000.
+    pub at_once: usize,
+    /// How long connecting to an edge may take. Default `2s`.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long an edge may take until its answer begins: some wait for what is made. Default `30m`.
+    #[serde(with = "duration")]
+    pub patience: Duration,
+    /// How long a connection is kept that nobody uses. Default `15s`.
+    #[serde(with = "duration")]
+    pub idle: Duration,
+}
+
+impl Default for Sessions {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            life: Duration::from_secs(30 * DAY),
+            idle: Duration::from_secs(7 * DAY),
+            seen: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for PasswordLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            characters: 12,
+            at_once: 2,
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Usage {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            home_patience: Duration::from_secs(2),
+            days: 366,
+            rows: 500,
+            page: 50,
+        }
+    }
+}
+
+impl Default for PlaygroundLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            key_life: Duration::from_secs(15 * 60),
+            code_bytes: 256 * 1024,
+        }
+    }
+}
+
+impl Default for RelayLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            at_once: 1000,
+            connect_timeout: Duration::from_secs(2),
+            patience: Duration::from_secs(30 * 60),
+            idle: Duration::from_secs(15),
+        }
+    }
+}
