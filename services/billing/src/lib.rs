@@ -6,7 +6,7 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
 //! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
-//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `lots` looks after credit that expires, `alert` notes who
+//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`) and operators do (`overview`), `lots` looks after credit that expires, `alert` notes who
 //! runs low and `caps` whose key has spent what it may, `news` has webhooks tell what is noted, and `seal` chains the entries.
 //!
 //! Any number of processes may serve any account of one PostgreSQL database: the balances' row locks keep them in turn.
@@ -31,6 +31,7 @@ mod lots;
 mod metrics;
 mod news;
 mod orders;
+mod overview;
 mod prices;
 mod project;
 mod resend;
@@ -53,9 +54,13 @@ pub use key::{CreatedKey, NewKey};
 pub use lane::Ledger;
 pub use ledger::Caps;
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
+pub use overview::{Overview, rpc::OperatorsRpc};
 pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
-pub use store::{AccountRow, AuditLogRow, LotRow, OperationRow, Page, PriceListRow, TagId};
+pub use store::{
+    AccountRow, AuditLogRow, BalanceSum, LotRow, OperationRow, Page, PriceListRow, ServedSum,
+    SoldSum, TagId,
+};
 pub use usage::{Group, Span, Sum};
 
 use std::sync::Arc;
@@ -66,7 +71,7 @@ use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,
-    orders_caller, orders_server::OrdersServer, prices_caller, prices_server::PricesServer,
+    operators_caller, operators_server::OperatorsServer, orders_caller, orders_server::OrdersServer, prices_caller, prices_server::PricesServer,
     usage_caller, usage_server::UsageServer,
 };
 use tonic::service::Routes;
@@ -151,6 +156,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "cap_told",
         include_str!("../migrations/0015_cap_told.sql"),
     ),
+    Migration::both(18, "served", include_str!("../migrations/0018_served.sql")),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
@@ -251,6 +257,7 @@ impl Billing {
             .add_service(self.orders_server())
             .add_service(self.prices_server())
             .add_service(self.usage_server())
+            .add_service(OperatorsServer::new(OperatorsRpc(self.clone())))
             .prepare()
     }
 
@@ -262,6 +269,7 @@ impl Billing {
             .with(orders_caller::here(self.orders.clone()))
             .with(prices_caller::here(PricesRpc(self.clone())))
             .with(usage_caller::here(self.clone()))
+            .with(operators_caller::here(OperatorsRpc(self.clone())))
     }
 
     /// The service about what was used.

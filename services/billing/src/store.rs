@@ -16,6 +16,7 @@ pub(crate) mod ledger;
 pub(crate) mod lot;
 pub(crate) mod operation;
 pub(crate) mod order;
+pub(crate) mod overview;
 pub(crate) mod price_list;
 pub(crate) mod projection;
 mod row;
@@ -25,6 +26,7 @@ pub(crate) mod usage;
 
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
+pub use overview::{BalanceSum, ServedSum, SoldSum};
 pub use row::{AccountRow, AuditLogRow, PriceListRow};
 pub(crate) use row::{KeyRow, PreviousSecret, mode_of};
 pub use tag::TagId;

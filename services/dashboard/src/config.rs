@@ -38,6 +38,11 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+    /// Rows of a page of the operator's lists. Default 50.
+    pub operator_rows: u32,
+    /// How long an audit of the ledger may take that an operator asks for. Default `30m`.
+    #[serde(with = "duration")]
+    pub audit_patience: Duration,
 }
 
 // === impl Config ===
@@ -66,6 +71,8 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+            operator_rows: 50,
+            audit_patience: Duration::from_secs(30 * 60),
         }
     }
 }

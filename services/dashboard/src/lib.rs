@@ -59,7 +59,7 @@ use prometheus_client::registry::Registry;
 
 use live::SharedLive;
 
-use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
+use self::{app::operator::Desk, assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
 pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
 
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
@@ -113,6 +113,7 @@ struct Site {
     live: SharedLive,
     peers: Peers,
     passwords: Passwords,
+    desk: Desk,
 }
 
 // === impl Dashboard ===
@@ -128,6 +129,7 @@ impl Dashboard {
         let site = Site {
             peers: Peers::new(deps.channels, config.patience),
             passwords: Passwords::new(config.password_hashes)?,
+            desk: Desk::new(&deps.settings, deps.tasks)?,
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,

@@ -1,5 +1,6 @@
 //! All SQL of the dashboard, a function per statement. Times are microseconds UTC.
 
+pub(crate) mod desk;
 pub(crate) mod person;
 pub(crate) mod session;
 
