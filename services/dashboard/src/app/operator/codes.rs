@@ -226,7 +226,7 @@ fn number(name: &str, text: &str) -> Result<u32, Refused> {
 
 impl Wanted {
     /// Whether codes of this mode are wanted.
-    fn is_of(&self, mode: &Mode) -> bool {
+    fn is_of(&self, mode: Mode) -> bool {
         self.mode == mode.as_str()
     }
 }
