@@ -30,6 +30,7 @@ mod model;
 mod money;
 mod news;
 mod orders;
+mod overview;
 mod payments;
 mod place;
 mod prices;
