@@ -116,7 +116,10 @@ fn check(settings: &Settings) -> ExitCode {
 /// Says what is set.
 fn print(settings: &Settings) -> anyhow::Result<ExitCode> {
     for shown in settings.shown()? {
-        say::line(format!("{} = {}  # {}", shown.name, shown.value, shown.place));
+        say::line(format!(
+            "{} = {}  # {}",
+            shown.name, shown.value, shown.place
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -71,8 +71,9 @@ use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,
-    operators_caller, operators_server::OperatorsServer, orders_caller, orders_server::OrdersServer, prices_caller, prices_server::PricesServer,
-    usage_caller, usage_server::UsageServer,
+    operators_caller, operators_server::OperatorsServer, orders_caller,
+    orders_server::OrdersServer, prices_caller, prices_server::PricesServer, usage_caller,
+    usage_server::UsageServer,
 };
 use tonic::service::Routes;
 

@@ -38,9 +38,17 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
-    /// Rows of a page of the operator's lists. Default 50.
-    pub operator_rows: u32,
-    /// How long an audit of the ledger may take that an operator asks for. Default `30m`.
+    /// What operators see.
+    pub operator: OperatorLimits,
+}
+
+/// Limits of the operator's pages: the section `limits.dashboard.operator`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperatorLimits {
+    /// Rows of a page of a list. Default 50.
+    pub rows: u32,
+    /// How long an audit of the ledger may take. Default `30m`.
     #[serde(with = "duration")]
     pub audit_patience: Duration,
 }
@@ -71,7 +79,16 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
-            operator_rows: 50,
+            operator: OperatorLimits::default(),
+        }
+    }
+}
+
+impl Default for OperatorLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            rows: 50,
             audit_patience: Duration::from_secs(30 * 60),
         }
     }

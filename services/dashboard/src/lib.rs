@@ -59,8 +59,16 @@ use prometheus_client::registry::Registry;
 
 use live::SharedLive;
 
-use self::{app::operator::Desk, assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
-pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
+use self::{
+    app::operator::Desk, assets::Assets, docs::Docs, metrics::Metrics, peers::Peers,
+    sign::Passwords,
+};
+pub use self::{
+    calculator::Calculator,
+    config::{Config, OperatorLimits},
+    error::Error,
+    peers::Channels,
+};
 
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
 pub const SCHEMA: &str = "dashboard";
@@ -129,7 +137,7 @@ impl Dashboard {
         let site = Site {
             peers: Peers::new(deps.channels, config.patience),
             passwords: Passwords::new(config.password_hashes)?,
-            desk: Desk::new(&deps.settings, deps.tasks)?,
+            desk: Desk::new(&deps.settings, deps.tasks.clone())?,
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,

@@ -9,9 +9,7 @@ use proto::{
         orders_caller::OrdersCaller, prices_caller::PricesCaller, usage_caller::UsageCaller,
     },
     chat::v1::{self as chat, chat_caller::ChatCaller},
-    media::v1::{
-        self as media, files_client::FilesClient, media_caller::MediaCaller,
-    },
+    media::v1::{self as media, files_client::FilesClient, media_caller::MediaCaller},
     webhooks::v1::{manage_caller::ManageCaller, webhooks_caller::WebhooksCaller},
 };
 

@@ -76,11 +76,19 @@ fn configured(media: &Media) -> Vec<Configured> {
     let names: BTreeSet<&str> = providers_of(&media.catalogue).collect();
     let known = names.into_iter().filter_map(|name| {
         let accesses = media.accesses.accesses(Mode::Live, name);
-        let host = accesses.first()?.base_url.host_str().unwrap_or("").to_owned();
+        let host = accesses
+            .first()?
+            .base_url
+            .host_str()
+            .unwrap_or("")
+            .to_owned();
         Some(Configured {
             provider: name.to_owned(),
             host,
-            credentials: accesses.iter().filter(|access| access.key.is_some()).count(),
+            credentials: accesses
+                .iter()
+                .filter(|access| access.key.is_some())
+                .count(),
         })
     });
     known.collect()

@@ -85,7 +85,10 @@ async fn operators_see_and_do_and_nobody_else_does() -> Result<()> {
     assert!(settings.has("providers.bfl.api_key ••••••"), "{settings}");
     assert!(settings.has("webhooks.alert_url"), "{settings}");
     let providers = open(&mut olga, "/operator/providers").await?;
-    assert!(providers.has("bfl configured 1 credential api.bfl.ai"), "{providers}");
+    assert!(
+        providers.has("bfl configured 1 credential api.bfl.ai"),
+        "{providers}"
+    );
     eventually("work that ended is summed up", async || {
         let seen = open(&mut olga, "/operator").await?;
         let both = seen.has("gemini test 1") && seen.has("z-image test 1");
@@ -99,9 +102,17 @@ async fn operators_see_and_do_and_nobody_else_does() -> Result<()> {
     let found = open(&mut olga, "/operator/tasks?status=completed&model=z-image").await?;
     assert!(found.text.contains(&task), "{found}");
     let page = open(&mut olga, &format!("/operator/tasks/{task}")).await?;
-    assert!(page.has("completed") && !page.text.contains("a fox"), "{page}");
-    let ended = olga.post(&format!("/operator/tasks/{task}/stop"), &[]).await?;
-    assert!(ended.status == 409 && ended.has("the task has ended"), "{ended}");
+    assert!(
+        page.has("completed") && !page.text.contains("a fox"),
+        "{page}"
+    );
+    let ended = olga
+        .post(&format!("/operator/tasks/{task}/stop"), &[])
+        .await?;
+    assert!(
+        ended.status == 409 && ended.has("the task has ended"),
+        "{ended}"
+    );
     codes_are_shown_once(&mut olga).await?;
     aio.finish().await
 }
@@ -181,13 +192,27 @@ async fn credit_is_given_once(olga: &mut Browser, customer: &testkit::Account) -
     let person = person.and_then(|rest| rest.split('<').next());
     let person = format!("usr_{}", person.context("no person")?);
     let page = open(olga, &path).await?;
-    assert!(page.has("credits.add") && page.text.contains(&person), "{page}");
+    assert!(
+        page.has("credits.add") && page.text.contains(&person),
+        "{page}"
+    );
     let log = open(olga, "/operator/log").await?;
-    assert!(log.has("they waited") && log.text.contains(&person), "{log}");
+    assert!(
+        log.has("they waited") && log.text.contains(&person),
+        "{log}"
+    );
     // What cannot be is said beside the form.
-    let fields = [("credits", "-1000"), ("mode", "test"), ("reason", "x"), ("once", &once)];
+    let fields = [
+        ("credits", "-1000"),
+        ("mode", "test"),
+        ("reason", "x"),
+        ("once", &once),
+    ];
     let page = olga.post(&format!("{path}/credits"), &fields).await?;
-    assert!(page.status >= 400 && page.text.contains("role=\"alert\""), "{page}");
+    assert!(
+        page.status >= 400 && page.text.contains("role=\"alert\""),
+        "{page}"
+    );
     Ok(())
 }
 
@@ -198,7 +223,8 @@ async fn a_stopped_account_holds_nothing(
 ) -> Result<()> {
     let path = format!("/operator/accounts/{}", customer.id);
     let set = async |olga: &mut Browser, frozen: &str| {
-        olga.post(&format!("{path}/standing"), &[("frozen", frozen)]).await
+        olga.post(&format!("{path}/standing"), &[("frozen", frozen)])
+            .await
     };
     let page = set(olga, "true").await?;
     assert!(page.has("stopped"), "{page}");
@@ -208,12 +234,16 @@ async fn a_stopped_account_holds_nothing(
     assert!(page.has("in good standing"), "{page}");
     let served = customer.api.post("/chat/completions", chat).await?;
     assert_eq!(served.status, 200, "{served}");
-    let page = olga.post(&format!("{path}/factor"), &[("factor", "0.5")]).await?;
+    let page = olga
+        .post(&format!("{path}/factor"), &[("factor", "0.5")])
+        .await?;
     assert!(page.has("pays 0.5 of each price"), "{page}");
     let fields = [("outputs", "3"), ("files", "")];
     let page = olga.post(&format!("{path}/retention"), &fields).await?;
     assert_eq!(page.field("outputs").as_deref(), Some("3"), "{page}");
-    let wrong = olga.post(&format!("{path}/factor"), &[("factor", "0")]).await?;
+    let wrong = olga
+        .post(&format!("{path}/factor"), &[("factor", "0")])
+        .await?;
     assert!(wrong.status == 400 && wrong.has("above 0"), "{wrong}");
     Ok(())
 }
@@ -251,7 +281,9 @@ async fn codes_are_shown_once(olga: &mut Browser) -> Result<()> {
         Some(format!("code_{}", value.split('"').next()?))
     });
     let id = id.context("no code can be revoked")?;
-    let page = olga.post("/operator/codes/revoke", &[("code", &id)]).await?;
+    let page = olga
+        .post("/operator/codes/revoke", &[("code", &id)])
+        .await?;
     assert!(page.has("The code is revoked."), "{page}");
     Ok(())
 }

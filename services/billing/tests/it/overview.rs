@@ -8,9 +8,7 @@ use db::Engine;
 use domain::{AccountId, OperationId, catalogue::version_of};
 use proto::{
     Fault,
-    billing::v1::{
-        self as wire, operators_client::OperatorsClient, prices_client::PricesClient,
-    },
+    billing::v1::{self as wire, operators_client::OperatorsClient, prices_client::PricesClient},
 };
 use tonic::Request;
 
@@ -155,7 +153,9 @@ async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {
             account_id: id.to_vec().into(),
         };
         let account = client(&house).get_account(ask(request)).await;
-        account.map(tonic::Response::into_inner).map_err(Fault::from)
+        account
+            .map(tonic::Response::into_inner)
+            .map_err(Fault::from)
     };
     assert_eq!(one(made[1]).await.unwrap().name, "beta_x");
     let nobody = one(chassis::mint()).await.unwrap_err();

@@ -242,7 +242,10 @@ mod tests {
             assert_eq!(duration(micros), text);
         }
         assert_eq!(age(5, 9), "0 s", "a clock may be behind another");
-        assert_eq!((share(1, 8), share(0, 0)), ("12.5 %".into(), "0.0 %".into()));
+        assert_eq!(
+            (share(1, 8), share(0, 0)),
+            ("12.5 %".into(), "0.0 %".into())
+        );
     }
 
     #[test]

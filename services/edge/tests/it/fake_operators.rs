@@ -6,7 +6,8 @@ use bytes::Bytes;
 use domain::TaskId;
 use proto::media::v1::{
     FindTasksReply, FindTasksRequest, GetOverviewRequest, GetRetentionRequest, Overview,
-    RequeueTaskRequest, Retention, SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
+    RequeueTaskRequest, Retention, SetRetentionRequest, ShowTaskRequest, ShownTask,
+    StopTaskRequest, operators_server,
 };
 use tonic::{Request, Response, Status};
 

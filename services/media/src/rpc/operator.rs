@@ -6,8 +6,8 @@ use proto::{
     id_from_wire,
     media::v1::{
         self as wire, FindTasksReply, FindTasksRequest, GetOverviewRequest, GetRetentionRequest,
-        RequeueTaskRequest,
-        SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
+        RequeueTaskRequest, SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest,
+        operators_server,
     },
 };
 use serde_json::Value;

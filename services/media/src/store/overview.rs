@@ -6,7 +6,8 @@ use sqlx::{AnyPool, Row as _};
 use crate::Error;
 
 /// Tasks that wait to be submitted; the index `task_operator` has those of each state together, the oldest first.
-pub(crate) const QUEUED: &str = "select created_at as at from task where state = 'queued' order by id";
+pub(crate) const QUEUED: &str =
+    "select created_at as at from task where state = 'queued' order by id";
 /// Tasks that are being submitted.
 pub(crate) const STARTING: &str =
     "select created_at as at from task where state = 'starting' order by id";

@@ -24,8 +24,7 @@ use proto::{
 use serde::Deserialize;
 
 use super::{
-    Cell, PART, Table, Tabs, accounts, answered, id_of, log, maybe_id, moment,
-    providers::mode_word,
+    Cell, PART, Table, Tabs, accounts, answered, id_of, log, maybe_id, moment, providers::mode_word,
 };
 use crate::{
     Site,
@@ -48,7 +47,10 @@ const SAID: [(&str, &str); 5] = [
     ("standing", "The account's standing is set."),
     ("factor", "The price factor is set."),
     ("retention", "How long files are kept is set."),
-    ("revoked", "The key is revoked: it opens nothing within five seconds."),
+    (
+        "revoked",
+        "The key is revoked: it opens nothing within five seconds.",
+    ),
 ];
 
 /// What a link to the page says.
@@ -67,18 +69,24 @@ struct Html<'s> {
     id: AccountId,
     made: Time,
     balances: Table,
+    forms: Forms,
+    keys: Table,
+    people: Table,
+    log: Table,
+    pager: Pager,
+    wrong: Option<&'s Refusal>,
+}
+
+/// What the forms say before anybody writes in them.
+struct Forms {
     frozen: bool,
     factor: String,
     /// Days; empty: as long as everybody's. `None`: media does not answer.
     retention: Option<(String, String)>,
     /// The id under which credit is booked once, however often the form is sent.
     once: OperationId,
-    keys: Table,
-    live_keys: Vec<(KeyId, String)>,
-    people: Table,
-    log: Table,
-    pager: Pager,
-    wrong: Option<&'s Refusal>,
+    /// Those that can be revoked, with their names.
+    keys: Vec<(KeyId, String)>,
 }
 
 /// What is shown of an account.
@@ -126,11 +134,15 @@ async fn show(
         id,
         made: Time::of(known.account.created_at),
         balances: balances(&known.balances),
-        frozen: known.balances.iter().any(|balance| balance.frozen),
-        factor: price_factor_from_wire(known.account.price_factor)?.to_string(),
-        retention: known.retention.map(|said| (days(said.outputs), days(said.files))),
-        once: chassis::mint(),
-        live_keys: live_keys.collect(),
+        forms: Forms {
+            frozen: known.balances.iter().any(|balance| balance.frozen),
+            factor: price_factor_from_wire(known.account.price_factor)?.to_string(),
+            retention: known
+                .retention
+                .map(|said| (days(said.outputs), days(said.files))),
+            once: chassis::mint(),
+            keys: live_keys.collect(),
+        },
         keys: keys(&known.keys),
         people: people(&known.people),
         pager: log::pager(site, &path, &entries, before.is_some()),
@@ -208,7 +220,11 @@ fn of(member: &Member<Operates>, account: AccountId, mode: Mode) -> Context {
 fn balances(balances: &[Balance]) -> Table {
     let row = |balance: &Balance| {
         let soonest = balance.expiring.first().map(|lot| {
-            format!("{} by {}", show::credits(lot.left), Time::of(lot.expires_at).text)
+            format!(
+                "{} by {}",
+                show::credits(lot.left),
+                Time::of(lot.expires_at).text
+            )
         });
         vec![
             Cell::text(mode_word(balance.mode)),
@@ -250,9 +266,7 @@ fn keys(keys: &[Key]) -> Table {
             moment(key.expires_at),
         ]
     };
-    let columns = [
-        "Key", "Mode", "May", "Models", "Caps", "Made", "Expires",
-    ];
+    let columns = ["Key", "Mode", "May", "Models", "Caps", "Made", "Expires"];
     Table::new("Keys", &columns)
         .or("It has no keys.")
         .with(keys.iter().map(row))

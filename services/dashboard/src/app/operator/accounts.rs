@@ -62,8 +62,7 @@ pub(crate) async fn page(
     } else {
         named(&site, q, before).await?
     };
-    let full =
-        u32::try_from(accounts.len()).is_ok_and(|count| count >= site.config.operator_rows);
+    let full = u32::try_from(accounts.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = accounts.last().filter(|_| full && !q.contains('@'));
     let last = last.and_then(|account| AccountId::from_slice(&account.account_id));
     let path = "/operator/accounts";
@@ -92,7 +91,7 @@ async fn named(
 ) -> Result<Vec<Account>, Refused> {
     let request = FindAccountsRequest {
         name: name.to_owned(),
-        limit: site.config.operator_rows,
+        limit: site.config.operator.rows,
         before: bytes(before).into(),
     };
     let mut billing = site.peers.operators.billing.clone();

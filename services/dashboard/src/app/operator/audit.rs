@@ -100,7 +100,7 @@ pub(crate) async fn run(State(site): State<Arc<Site>>, member: Member<Operates>)
 
 async fn replay(site: Arc<Site>, turn: Turn) {
     let mut billing = site.peers.billing.clone();
-    let request = rpc::request(AuditRequest {}, site.config.audit_patience);
+    let request = rpc::request(AuditRequest {}, site.config.operator.audit_patience);
     turn.end(answered("billing", billing.audit(request)).await);
 }
 

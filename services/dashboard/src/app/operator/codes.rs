@@ -150,20 +150,24 @@ async fn show(
 ) -> Answer {
     let before = maybe_id::<ids::Code>(&asked.before)?;
     let request = ListRedeemCodesRequest {
-        limit: site.config.operator_rows,
+        limit: site.config.operator.rows,
         before: bytes(before).into(),
     };
     let mut orders = site.peers.orders.clone();
     let codes = orders.list_redeem_codes(site.peers.ask(request)).await?;
     let codes = codes.into_inner().codes;
-    let full = u32::try_from(codes.len()).is_ok_and(|count| count >= site.config.operator_rows);
+    let full = u32::try_from(codes.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = codes.last().filter(|_| full);
     let last = last.and_then(|code| RedeemCodeId::from_slice(&code.code_id));
     let said = (asked.said == "revoked").then_some("The code is revoked.");
     let open = codes.iter().filter(|code| is_open(code));
     let open = open.filter_map(|code| {
         let id = RedeemCodeId::from_slice(&code.code_id)?;
-        let name = format!("…{}, {} credits", code.last_four, show::credits(code.credits));
+        let name = format!(
+            "…{}, {} credits",
+            code.last_four,
+            show::credits(code.credits)
+        );
         Some((id.to_string(), name))
     });
     let columns = [

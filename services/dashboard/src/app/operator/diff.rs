@@ -96,8 +96,7 @@ fn shortest<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<Line<'t>> {
                 (row, column) = (below, beside);
             }
             (Some(one), other)
-                if other.is_none()
-                    || at(&common, below, column) >= at(&common, row, beside) =>
+                if other.is_none() || at(&common, below, column) >= at(&common, row, beside) =>
             {
                 lines.push(Line::Out(one));
                 row = below;

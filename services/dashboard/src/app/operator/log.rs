@@ -65,7 +65,7 @@ pub(super) async fn entries(
     let request = ListAuditLogRequest {
         context: None,
         account_id: bytes(account).into(),
-        limit: site.config.operator_rows,
+        limit: site.config.operator.rows,
         before: bytes(before).into(),
     };
     let mut billing = site.peers.billing.clone();
@@ -75,7 +75,7 @@ pub(super) async fn entries(
 
 /// Links to the pages before and behind.
 pub(super) fn pager(site: &Site, path: &str, entries: &[AuditLogEntry], later: bool) -> Pager {
-    let full = u32::try_from(entries.len()).is_ok_and(|count| count >= site.config.operator_rows);
+    let full = u32::try_from(entries.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = entries.last().filter(|_| full);
     let last = last.and_then(|entry| EventId::from_slice(&entry.entry_id));
     Pager {

@@ -56,7 +56,9 @@ pub(crate) async fn list(State(site): State<Arc<Site>>, member: Member<Operates>
             Cell::code(&model.slug).to(href),
             Cell::text(view.category_name()),
             life(model),
-            Cell::text(duration(i64::from(model.deadline_seconds).saturating_mul(super::SECOND))),
+            Cell::text(duration(
+                i64::from(model.deadline_seconds).saturating_mul(super::SECOND),
+            )),
             Cell::text(providers.collect::<Vec<_>>().join(", ")),
             Cell::text(view.from()),
         ]

@@ -1,5 +1,7 @@
 //! `/operator`: the house as a whole.
 
+mod tables;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
@@ -7,7 +9,6 @@ use axum::{
     extract::{Query, State},
     response::IntoResponse as _,
 };
-use domain::charge::Ending;
 use proto::{
     billing::v1::{self as billing, ServedSum, SoldSum},
     chat::v1::{GetHealthRequest, Health},
@@ -16,11 +17,8 @@ use proto::{
 };
 use serde::Deserialize;
 
-use super::{
-    Cell, DAY, PART, Stat, Table, Tabs, age, answered, now,
-    providers::{is_failure, mode_word},
-    share,
-};
+use self::tables::{earned, endings, models};
+use super::{Cell, DAY, PART, Stat, Table, Tabs, age, answered, now, providers::mode_word};
 use crate::{
     Site,
     app::Frame,
@@ -155,10 +153,19 @@ async fn hear(site: &Site, now: i64, days: i64) -> Heard {
 impl Heard {
     fn versions(&self) -> [(&'static str, Option<&str>); 4] {
         [
-            ("billing", self.billing.as_ref().map(|seen| seen.version.as_str())),
+            (
+                "billing",
+                self.billing.as_ref().map(|seen| seen.version.as_str()),
+            ),
             ("chat", self.chat.as_ref().map(|seen| seen.version.as_str())),
-            ("media", self.media.as_ref().map(|seen| seen.version.as_str())),
-            ("webhooks", self.webhooks.as_ref().map(|seen| seen.version.as_str())),
+            (
+                "media",
+                self.media.as_ref().map(|seen| seen.version.as_str()),
+            ),
+            (
+                "webhooks",
+                self.webhooks.as_ref().map(|seen| seen.version.as_str()),
+            ),
         ]
     }
 
@@ -221,9 +228,8 @@ impl Heard {
         };
         let of = self.by_provider();
         let of: Vec<&Earned> = of.values().filter(|of| of.known > 0).collect();
-        let sum = |pick: fn(&Earned) -> i64| {
-            of.iter().map(|of| pick(of)).fold(0, i64::saturating_add)
-        };
+        let sum =
+            |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
         let (known, runs) = (sum(|of| of.known), sum(|of| of.runs));
         let (cost, margin) = if of.is_empty() {
             let none = "no provider told what it bills";
@@ -352,105 +358,6 @@ fn money(minor: i64, currency: &str) -> String {
         show::count(whole),
         currency.to_uppercase()
     )
-}
-
-fn earned(all: &BTreeMap<String, Earned>) -> Table {
-    let row = |(name, of): (&String, &Earned)| {
-        let (cost, margin) = if of.known == 0 {
-            (Cell::text("unknown"), Cell::text("unknown"))
-        } else {
-            let cost = Cell::text(show::credits(of.cost));
-            let margin = show::credits(of.charged.saturating_sub(of.cost));
-            let known = format!("{} of {} runs", of.known, of.runs);
-            (cost.over(known), Cell::text(margin))
-        };
-        let name = match name.as_str() {
-            "" => Cell::text("nobody was asked"),
-            name => Cell::code(name),
-        };
-        vec![
-            name,
-            Cell::text(show::count(of.operations)),
-            Cell::text(show::credits(of.charged)),
-            cost,
-            margin,
-        ]
-    };
-    let columns = ["Provider", "#Operations", "#Charged", "#Cost", "#Margin"];
-    Table::new("Earned by provider", &columns)
-        .or("No live key was used.")
-        .with(all.iter().map(row))
-}
-
-/// How work ended: the most frequent first, in both modes.
-fn endings(sums: &[ServedSum]) -> Table {
-    let mut all: BTreeMap<(i32, &str, &str), (i64, i64)> = BTreeMap::new();
-    let mut of_mode: BTreeMap<i32, i64> = BTreeMap::new();
-    for sum in sums {
-        let row = all.entry((sum.mode, &sum.class, &sum.outcome)).or_default();
-        row.0 = row.0.saturating_add(sum.operations);
-        row.1 = row.1.saturating_add(sum.charged);
-        let whole = of_mode.entry(sum.mode).or_default();
-        *whole = whole.saturating_add(sum.operations);
-    }
-    let mut all: Vec<_> = all.into_iter().collect();
-    all.sort_by_key(|((mode, ..), (count, _))| std::cmp::Reverse((*mode, *count)));
-    let row = |((mode, class, outcome), (count, charged)): ((i32, &str, &str), (i64, i64))| {
-        let what = Ending::parse(class).map_or("no receipt says", Ending::what);
-        let class = if class.is_empty() { "–" } else { class };
-        let whole = of_mode.get(&mode).copied().unwrap_or_default();
-        vec![
-            Cell::code(class).over(what),
-            Cell::text(mode_word(mode)),
-            Cell::text(outcome),
-            Cell::text(show::count(count)),
-            Cell::text(share(count, whole)),
-            Cell::text(show::credits(charged)),
-        ]
-    };
-    let columns = [
-        "How it ended",
-        "Mode",
-        "Hold",
-        "#Operations",
-        "#Share",
-        "#Charged",
-    ];
-    Table::new("How operations ended", &columns)
-        .or("Nothing has ended.")
-        .with(all.into_iter().map(row))
-}
-
-/// What was used, the most first.
-fn models(sums: &[ServedSum]) -> Table {
-    let mut all: BTreeMap<(i32, &str), (i64, i64, i64)> = BTreeMap::new();
-    for sum in sums {
-        let row = all.entry((sum.mode, &sum.model)).or_default();
-        row.0 = row.0.saturating_add(sum.operations);
-        row.1 = row.1.saturating_add(sum.charged);
-        if is_failure(sum) {
-            row.2 = row.2.saturating_add(sum.operations);
-        }
-    }
-    let mut all: Vec<_> = all.into_iter().collect();
-    all.sort_by_key(|((mode, _), (count, ..))| std::cmp::Reverse((*mode, *count)));
-    let row = |((mode, model), (count, charged, failed)): ((i32, &str), (i64, i64, i64))| {
-        let name = match model {
-            "" => Cell::text("no receipt says"),
-            model => Cell::code(model).to(format!("/operator/models/{model}")),
-        };
-        vec![
-            name,
-            Cell::text(mode_word(mode)),
-            Cell::text(show::count(count)),
-            Cell::text(show::credits(charged)),
-            Cell::text(share(failed, count)),
-        ]
-    };
-    let columns = ["Model", "Mode", "#Operations", "#Charged", "#Failed"];
-    Table::new("Models", &columns)
-        .or("Nothing was used.")
-        .with(all.into_iter().map(row))
 }
 
 #[cfg(test)]

@@ -98,7 +98,11 @@ pub(crate) async fn page(
         table: kept(&lists, current),
         coming: coming(&site),
         from: &asked.from,
-        to: if asked.to.is_empty() { current } else { &asked.to },
+        to: if asked.to.is_empty() {
+            current
+        } else {
+            &asked.to
+        },
         lists: lists
             .into_iter()
             .map(|list| (list.version, Time::of(list.created_at)))
@@ -143,7 +147,12 @@ fn kept(lists: &[KeptPriceList], current: &str) -> Table {
             changes,
         ]
     };
-    let columns = ["Version", "First charged by", "State", "Against the one before"];
+    let columns = [
+        "Version",
+        "First charged by",
+        "State",
+        "Against the one before",
+    ];
     Table::new("Price lists", &columns)
         .or("No list was charged by yet.")
         .with(lists.iter().zip(before).map(row))
@@ -162,10 +171,8 @@ fn coming(site: &Site) -> Table {
             Some(vec![
                 Cell::code(&slug).to(format!("/operator/models/{slug}")),
                 Cell::time(from.micros()),
-                Cell::text(rows.collect::<Vec<_>>().join("; ")).over(format!(
-                    "credits per {}",
-                    table.unit()
-                )),
+                Cell::text(rows.collect::<Vec<_>>().join("; "))
+                    .over(format!("credits per {}", table.unit())),
             ])
         });
         later.collect::<Vec<_>>()

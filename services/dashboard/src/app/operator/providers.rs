@@ -150,9 +150,7 @@ fn provider((name, of): (&str, Provider)) -> Vec<Cell> {
         }
         (false, 0) => Cell::badge("good", "configured").over("asks for no credential"),
         (false, 1) => Cell::badge("good", "configured").over("1 credential"),
-        (false, count) => {
-            Cell::badge("good", "configured").over(format!("{count} credentials"))
-        }
+        (false, count) => Cell::badge("good", "configured").over(format!("{count} credentials")),
     };
     let joined = |words: Vec<String>| words.join(", ");
     vec![
@@ -173,9 +171,8 @@ fn breakers(credentials: &[Credential]) -> Table {
             "closed" => Cell::badge("good", "asked"),
             "half_open" => Cell::badge("bad", "one request tries"),
             "open" => Cell::badge("bad", "left alone").over(format!("for {wait} more")),
-            "limited" => Cell::badge("bad", "asked last").over(format!(
-                "it asked us to slow down, for {wait} more"
-            )),
+            "limited" => Cell::badge("bad", "asked last")
+                .over(format!("it asked us to slow down, for {wait} more")),
             other => Cell::badge("", other),
         };
         vec![
@@ -185,7 +182,12 @@ fn breakers(credentials: &[Credential]) -> Table {
             Cell::text(show::count(credential.open)),
         ]
     };
-    let columns = ["Credential", "State", "#Failures in a row", "#Open requests"];
+    let columns = [
+        "Credential",
+        "State",
+        "#Failures in a row",
+        "#Open requests",
+    ];
     Table::new("Credentials of chat", &columns)
         .or("No provider of chat is configured for live keys.")
         .with(credentials.iter().map(row))
@@ -214,7 +216,9 @@ fn runs(sums: &[RunSum]) -> Table {
         let [all, well, failed, refused, unknown] = counts;
         let ended = well.saturating_add(failed).saturating_add(refused);
         let mut cells = vec![Cell::code(provider), Cell::text(mode_word(mode))];
-        cells.extend([all, well, failed, refused, unknown].map(|count| Cell::text(show::count(count))));
+        cells.extend(
+            [all, well, failed, refused, unknown].map(|count| Cell::text(show::count(count))),
+        );
         cells.push(Cell::text(share(well, ended)));
         cells
     };

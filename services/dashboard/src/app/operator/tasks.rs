@@ -81,17 +81,23 @@ struct Html<'s> {
     frame: Frame<'s>,
     tabs: Tabs,
     id: TaskId,
-    state: String,
-    is_open: bool,
-    facts: Vec<(&'static str, String)>,
-    account: String,
-    timeline: Vec<(String, String)>,
-    runs: Table,
-    done: Table,
-    files: Table,
+    story: Story,
     /// `None`: webhooks does not answer.
     deliveries: Option<Table>,
     wrong: Option<&'s Refusal>,
+}
+
+/// What became of a task, in words.
+struct Story {
+    state: String,
+    is_open: bool,
+    account: String,
+    facts: Vec<(&'static str, String)>,
+    timeline: Vec<(String, String)>,
+    runs: Table,
+    /// What operators did.
+    done: Table,
+    files: Table,
 }
 
 /// The list.
@@ -103,7 +109,7 @@ pub(crate) async fn list(
     let before = maybe_id::<ids::Task>(&asked.before)?;
     let account = maybe_id::<ids::Account>(&asked.account)?;
     let request = FindTasksRequest {
-        limit: site.config.operator_rows,
+        limit: site.config.operator.rows,
         before: bytes(before).into(),
         status: asked.status.clone(),
         model: asked.model.trim().to_owned(),
@@ -117,8 +123,11 @@ pub(crate) async fn list(
     let mut media = site.peers.media.clone();
     let request = ListUnknownAttemptsRequest { limit: UNKNOWN };
     let unknown = media.list_unknown_attempts(site.peers.ask(request)).await?;
-    let full = u32::try_from(tasks.len()).is_ok_and(|count| count >= site.config.operator_rows);
-    let last = tasks.last().filter(|_| full).map(|task| text(task, "task_id"));
+    let full = u32::try_from(tasks.len()).is_ok_and(|count| count >= site.config.operator.rows);
+    let last = tasks
+        .last()
+        .filter(|_| full)
+        .map(|task| text(task, "task_id"));
     let link = |before: &str| {
         let query = [
             ("status", asked.status.as_str()),
@@ -241,40 +250,7 @@ async fn show(
         frame: Frame::new(site, member, PART, "A task").saying(said),
         tabs: Tabs(PATH),
         id,
-        state: text(&story, "state"),
-        is_open: story.get("completed_at").is_none_or(Value::is_null),
-        facts: facts(&story),
-        account: text(&story, "account_id"),
-        timeline: rows(&story, "timeline")
-            .map(|moment| (at(moment, "at"), text(moment, "what")))
-            .collect(),
-        runs: table(
-            &story,
-            "runs",
-            (
-                &["Run", "Provider", "Outcome", "Submitted", "Asked to stop"],
-                &["number", "provider", "outcome", "submitted_at", "stop"],
-            ),
-        )
-        .or("No provider was asked yet."),
-        done: table(
-            &story,
-            "interventions",
-            (
-                &["When", "What", "Who", "By which request"],
-                &["at", "action", "by", "request_id"],
-            ),
-        )
-        .or("No operator has touched it."),
-        files: table(
-            &story,
-            "files",
-            (
-                &["File", "Type", "#Bytes", "Kept until"],
-                &["number", "content_type", "bytes", "expires_at"],
-            ),
-        )
-        .or("It has made no files."),
+        story: Story::of(&story),
         deliveries: told.map(|told| deliveries(&told.deliveries)),
         wrong,
     };
@@ -332,8 +308,14 @@ fn facts(story: &Value) -> Vec<(&'static str, String)> {
         ("Progress", text(story, "progress")),
         ("Error", text(story, "error_code")),
         ("Hold", text(story, "hold")),
-        ("Held, credits", credits("held_microcredits").unwrap_or_default()),
-        ("Charged, credits", credits("consumed_microcredits").unwrap_or_default()),
+        (
+            "Held, credits",
+            credits("held_microcredits").unwrap_or_default(),
+        ),
+        (
+            "Charged, credits",
+            credits("consumed_microcredits").unwrap_or_default(),
+        ),
         ("Made", at(story, "created_at")),
         ("Deadline", at(story, "deadline_at")),
         ("Ended", at(story, "completed_at")),
@@ -410,6 +392,50 @@ fn at(value: &Value, name: &str) -> String {
     text.get(..19).unwrap_or(&text).replace('T', " ")
 }
 
+// === impl Story ===
+
+impl Story {
+    /// Reads what media tells.
+    fn of(story: &Value) -> Self {
+        Self {
+            state: text(story, "state"),
+            is_open: story.get("completed_at").is_none_or(Value::is_null),
+            facts: facts(story),
+            account: text(story, "account_id"),
+            timeline: rows(story, "timeline")
+                .map(|moment| (at(moment, "at"), text(moment, "what")))
+                .collect(),
+            runs: table(
+                story,
+                "runs",
+                (
+                    &["Run", "Provider", "Outcome", "Submitted", "Asked to stop"],
+                    &["number", "provider", "outcome", "submitted_at", "stop"],
+                ),
+            )
+            .or("No provider was asked yet."),
+            done: table(
+                story,
+                "interventions",
+                (
+                    &["When", "What", "Who", "By which request"],
+                    &["at", "action", "by", "request_id"],
+                ),
+            )
+            .or("No operator has touched it."),
+            files: table(
+                story,
+                "files",
+                (
+                    &["File", "Type", "#Bytes", "Kept until"],
+                    &["number", "content_type", "bytes", "expires_at"],
+                ),
+            )
+            .or("It has made no files."),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -431,8 +457,15 @@ mod tests {
             assert_eq!(text(&task, name), words);
         }
         assert_eq!(at(&task, "at"), "2026-11-30 02:14:05");
-        let table = table(&task, "runs", (&["Run", "When"], &["number", "submitted_at"]));
-        let cells: Vec<_> = table.rows[0].iter().map(|cell| cell.text.as_str()).collect();
+        let table = table(
+            &task,
+            "runs",
+            (&["Run", "When"], &["number", "submitted_at"]),
+        );
+        let cells: Vec<_> = table.rows[0]
+            .iter()
+            .map(|cell| cell.text.as_str())
+            .collect();
         assert_eq!(cells, ["1", "2026-11-30 02:14:05"]);
     }
 }

@@ -174,7 +174,7 @@ async fn show(site: &Site, member: &Member<Operates>, asked: &Asked, more: More<
     let account = maybe_id::<ids::Account>(&asked.account)?;
     let request = FindDeliveriesRequest {
         whose: Some(everybody(member)),
-        limit: site.config.operator_rows,
+        limit: site.config.operator.rows,
         before: bytes(before).into(),
         state: "dead".to_owned(),
         account_id: bytes(account).into(),
@@ -186,13 +186,20 @@ async fn show(site: &Site, member: &Member<Operates>, asked: &Asked, more: More<
         counted.get_overview(site.peers.ask(GetOverviewRequest {})),
     );
     let (found, seen) = (found?.into_inner().deliveries, seen?.into_inner());
-    let full = u32::try_from(found.len()).is_ok_and(|count| count >= site.config.operator_rows);
+    let full = u32::try_from(found.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = found.last().filter(|_| full);
     let last = last.and_then(|found| DeliveryId::from_slice(&found.delivery_id));
     let link = |before: &str| href(PATH, &[("account", &asked.account), ("before", before)]);
     let now = now();
     let dead = seen.dead.is_some_and(|waits| waits.count > 0);
-    let columns = ["Delivery", "Event", "Why", "#Attempts", "Given up", "Account"];
+    let columns = [
+        "Delivery",
+        "Event",
+        "Why",
+        "#Attempts",
+        "Given up",
+        "Account",
+    ];
     let html = Html {
         frame: Frame::new(site, member, PART, "Webhook operations"),
         tabs: Tabs(PATH),
@@ -287,7 +294,14 @@ async fn show_one(
     let found = story.delivery.unwrap_or_default();
     let said = (said == "again").then_some("It is sent again, with the same id.");
     let answers = story.attempts.iter().filter(|one| !one.response.is_empty());
-    let columns = ["Attempt", "#Replay", "Began", "#Took, ms", "#Status", "Why it failed"];
+    let columns = [
+        "Attempt",
+        "#Replay",
+        "Began",
+        "#Took, ms",
+        "#Status",
+        "Why it failed",
+    ];
     let html = One {
         frame: Frame::new(site, member, PART, "A delivery").saying(said),
         tabs: Tabs(PATH),
@@ -348,14 +362,24 @@ fn facts(found: &FoundDelivery) -> Vec<(&'static str, String)> {
     };
     let all = [
         ("Event", found.r#type.clone()),
-        ("Id that is sent", event.map(|id| id.to_string()).unwrap_or_default()),
+        (
+            "Id that is sent",
+            event.map(|id| id.to_string()).unwrap_or_default(),
+        ),
         ("Mode", mode_word(found.mode).to_owned()),
         ("Attempts", found.attempts.to_string()),
         ("Sent anew", found.replays.to_string()),
         ("Last status", status),
         ("Last error", found.last_error.clone()),
         ("Made", time(found.created_at)),
-        ("Next attempt", if found.state == "due" { time(found.due_at) } else { String::new() }),
+        (
+            "Next attempt",
+            if found.state == "due" {
+                time(found.due_at)
+            } else {
+                String::new()
+            },
+        ),
         ("Ended", time(found.ended_at)),
     ];
     all.into_iter()
