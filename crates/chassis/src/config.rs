@@ -14,10 +14,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 pub mod duration;
 mod providers;
+mod shown;
 
 /// What a setting that is a secret is read as.
 pub use domain::Secret;
 pub use providers::{Access, Providers};
+pub use shown::Shown;
 
 /// How the name of a setting's variable begins.
 const PREFIX: &str = "AIO_";

@@ -2,6 +2,7 @@
 //! sweeps that run alone, and the outbox with its relay. No table of any service is known here, but the outbox.
 
 mod alone;
+mod backlog;
 mod clock;
 mod config;
 mod engine;
@@ -12,6 +13,7 @@ mod reader;
 mod relay;
 mod sqlite;
 
+pub use backlog::Backlog;
 pub use config::{Config, Limits, Migrated, Postgres, Schema};
 pub use engine::{Engine, Migration};
 pub use error::Error;

@@ -3,7 +3,7 @@
 use chassis::telemetry::traceparent;
 use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
-use crate::{Engine, Error, Migration};
+use crate::{Backlog, Engine, Error, Migration};
 
 /// The outbox's table, in the database of each service that has something to tell. A service's own schema starts at 2.
 pub const MIGRATION: Migration = Migration {
@@ -121,6 +121,14 @@ pub(crate) async fn any_due(pool: &AnyPool, topic: &str, now: i64) -> Result<boo
     .fetch_optional(pool)
     .await?;
     Ok(found.is_some())
+}
+
+/// What is yet to be told.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn backlog(pool: &AnyPool) -> Result<Backlog, Error> {
+    Backlog::count(pool, "select created_at as at from outbox").await
 }
 
 /// Forgets a row that was told.

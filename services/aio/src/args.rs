@@ -107,6 +107,8 @@ pub(crate) enum Operator {
 pub(crate) enum Config {
     /// Read it, the models and the providers that files describe, start nothing, and say all that is wrong; exit 0 only if nothing is.
     Check,
+    /// Print what is set and where, secrets masked; all else has its default.
+    Print,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -46,8 +46,10 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse().with_environment();
     let settings = args.settings()?;
-    if let Some(Command::Config(args::Config::Check)) = args.command {
-        return Ok(check(&settings));
+    match args.command {
+        Some(Command::Config(args::Config::Check)) => return Ok(check(&settings)),
+        Some(Command::Config(args::Config::Print)) => return print(&settings),
+        _ => {}
     }
     config::check_names(&settings)?;
     let runtime = start_runtime()?;
@@ -71,6 +73,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(args::Config::Check) => Ok(check(&settings)),
+        Command::Config(args::Config::Print) => print(&settings),
         Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;
@@ -108,6 +111,17 @@ fn check(settings: &Settings) -> ExitCode {
         say::failure(&anyhow::anyhow!(mistake));
     }
     ExitCode::FAILURE
+}
+
+/// Says what is set.
+fn print(settings: &Settings) -> anyhow::Result<ExitCode> {
+    for shown in settings.shown()? {
+        say::line(format!(
+            "{} = {}  # {}",
+            shown.name, shown.value, shown.place
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The runtime of whatever serves. What is woken waits for its turn behind what was woken before, and does not run at once: so requests

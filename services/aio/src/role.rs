@@ -104,7 +104,7 @@ impl Process {
                 let chat = parts
                     .chat(&self.reach()?, self.sandbox_url(), registry)
                     .await?;
-                self.serve(listener, Routes::new(chat.rpc_server()))?;
+                self.serve(listener, chat.routes())?;
             }
             Role::Media => {
                 let places = Places {

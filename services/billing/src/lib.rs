@@ -6,7 +6,7 @@
 //! The map: `rpc` (wire) calls the use cases `authenticate`, `hold`, `settle`, `balance`, `credits`, `account`, `audit`, `usage`, and
 //! those about keys below `key`; `audit_log` keeps who changed what; operations on the ledger go through `lane` (batches, one commit each) to `store::ledger` (load, decide, write), and what
 //! happens is decided by the pure `ledger`. `sweep` ends chat holds that nobody settled. `resend` sends again what was cut off.
-//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`), `movements` numbers what moved each
+//! Behind the ledger (`job`), `project` sums up what customers look at (`usage`) and operators do (`overview`), `movements` numbers what moved each
 //! balance, `lots` looks after credit that expires, `alert` notes who
 //! runs low and `caps` whose key has spent what it may, `news` has webhooks tell what is noted, and `seal` chains the entries.
 //!
@@ -33,6 +33,7 @@ mod metrics;
 mod movements;
 mod news;
 mod orders;
+mod overview;
 mod prices;
 mod project;
 mod resend;
@@ -56,10 +57,12 @@ pub use lane::Ledger;
 pub use ledger::Caps;
 pub use movements::{Kind as MovementKind, Movement};
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
+pub use overview::{Overview, rpc::OperatorsRpc};
 pub use prices::rpc::PricesRpc;
 pub use settle::{Outcome, SettleRequest};
 pub use store::{
-    AccountRow, AuditLogRow, LotRow, OpenHoldRow, OperationRow, Page, PriceListRow, TagId,
+    AccountRow, AuditLogRow, BalanceSum, LotRow, OpenHoldRow, OperationRow, Page, PriceListRow,
+    ServedSum, SoldSum, TagId,
 };
 pub use usage::{Group, Span, Sum};
 
@@ -71,8 +74,9 @@ use domain::{AccountId, KeyId, Micros, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,
-    orders_caller, orders_server::OrdersServer, prices_caller, prices_server::PricesServer,
-    usage_caller, usage_server::UsageServer,
+    operators_caller, operators_server::OperatorsServer, orders_caller,
+    orders_server::OrdersServer, prices_caller, prices_server::PricesServer, usage_caller,
+    usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -163,6 +167,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0016_movement.sql"),
         postgres: include_str!("../migrations/postgres/0016_movement.sql"),
     },
+    Migration::both(17, "served", include_str!("../migrations/0017_served.sql")),
     Migration::both(
         18,
         "operation_outcome",
@@ -272,6 +277,7 @@ impl Billing {
             .add_service(self.orders_server())
             .add_service(self.prices_server())
             .add_service(self.usage_server())
+            .add_service(OperatorsServer::new(OperatorsRpc(self.clone())))
             .prepare()
     }
 
@@ -283,6 +289,7 @@ impl Billing {
             .with(orders_caller::here(self.orders.clone()))
             .with(prices_caller::here(PricesRpc(self.clone())))
             .with(usage_caller::here(self.clone()))
+            .with(operators_caller::here(OperatorsRpc(self.clone())))
     }
 
     /// The service about what was used.

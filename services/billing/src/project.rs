@@ -24,12 +24,14 @@ use crate::{
     store::{
         OperationRow, TagId,
         horizon::Horizon,
-        projection::{Bucket, Ending, Explained, Sums, file, postgres},
+        projection::{Bucket, Ending, Explained, Served, ServedSums, Sums, file, postgres},
     },
 };
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
+/// And of an hour.
+const HOUR: i64 = 3_600_000_000;
 
 /// What sums of days need of a receipt. Whatever else it holds is kept as it came.
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +40,7 @@ struct Receipt {
     route: String,
     model: String,
     provider: String,
+    class: String,
     usage: Tokens,
     tags: Tags,
 }
@@ -149,6 +152,7 @@ impl Projection {
                     if first {
                         postgres::write(connection, &rows).await?;
                         postgres::add(connection, &sums(&known, &rows)?).await?;
+                        postgres::serve(connection, &served(&known, &rows)?).await?;
                         postgres::label(connection, &rows).await?;
                     }
                     Ok(first)
@@ -172,6 +176,7 @@ fn in_file(connection: &Connection, upto: i64, limit: i64) -> Result<usize, Erro
     file::advance(connection, to)?;
     file::write(connection, &rows)?;
     file::add(connection, &sums(&known, &rows)?)?;
+    file::serve(connection, &served(&known, &rows)?)?;
     file::label(connection, &rows)?;
     Ok(count)
 }
@@ -235,6 +240,7 @@ fn explain(ending: Ending) -> Explained {
             ..ending.operation
         },
         tags: receipt.tags.iter().map(|tag| TagId::from(&tag)).collect(),
+        class: receipt.class,
     }
 }
 
@@ -256,6 +262,46 @@ fn sums<'a>(
     }
     sums.retain(|_, sums| *sums != Sums::default());
     Ok(sums)
+}
+
+/// What operations add to the sums of their hours, of everybody together. `known`: as for [`sums`].
+fn served<'a>(
+    known: &'a [OperationRow],
+    rows: &'a [Explained],
+) -> Result<BTreeMap<Served<'a>, ServedSums>, Error> {
+    let known = known.iter().map(|row| (row, "", -1));
+    let rows = rows
+        .iter()
+        .map(|row| (&row.operation, row.class.as_str(), 1));
+    let mut served: BTreeMap<Served<'a>, ServedSums> = BTreeMap::new();
+    for (row, class, sign) in known.chain(rows) {
+        let of = Served {
+            hour: row.ended_at.div_euclid(HOUR),
+            mode: row.balance.mode.as_str(),
+            model: &row.model,
+            provider: &row.provider,
+            outcome: &row.outcome,
+            class,
+        };
+        let sum = served.entry(of).or_default();
+        for (to, by) in [
+            (&mut sum.operations, 1),
+            (&mut sum.charged, row.charged.get()),
+            (&mut sum.written_off, row.written_off.get()),
+        ] {
+            add(to, by, sign)?;
+        }
+    }
+    served.retain(|_, sums| *sums != ServedSums::default());
+    Ok(served)
+}
+
+/// Adds so much, `sign` times.
+fn add(to: &mut i64, by: i64, sign: i64) -> Result<(), Error> {
+    let by = by.checked_mul(sign);
+    let changed = by.and_then(|by| to.checked_add(by));
+    *to = changed.ok_or(Error::Corrupt("a sum of usage does not fit"))?;
+    Ok(())
 }
 
 fn tokens(classes: [u64; 3]) -> i64 {
@@ -286,9 +332,7 @@ fn change<'a>(
         (&mut sum.input_tokens, row.input_tokens),
         (&mut sum.output_tokens, row.output_tokens),
     ] {
-        let by = by.checked_mul(sign);
-        let changed = by.and_then(|by| to.checked_add(by));
-        *to = changed.ok_or(Error::Corrupt("a sum of usage does not fit"))?;
+        add(to, by, sign)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use upstream::Failure;
 
 use crate::{
     config::BreakerLimits,
-    health::{Change, Health, News, Pass},
+    health::{Change, Health, News, Pass, Standing},
     metrics::{Credential, Metrics},
 };
 
@@ -56,6 +56,11 @@ impl Breaker {
     /// How long it must wait at least, where it could not.
     pub(crate) fn look(&self) -> Result<(), Duration> {
         self.lock().look(Instant::now(), &self.limits)
+    }
+
+    /// Whose it is, and how it stands.
+    pub(crate) fn standing(&self) -> (&Credential, Standing) {
+        (&self.credential, self.lock().standing(Instant::now()))
     }
 
     /// Whether the provider asked us to slow down, and its moment has not come.

@@ -77,6 +77,11 @@ impl Bulkhead {
         self.own.is_full() || self.whole.is_full()
     }
 
+    /// How many requests are open with its credential.
+    pub(crate) fn open(&self) -> u64 {
+        self.own.open.load(Ordering::Relaxed)
+    }
+
     /// A place, if there is one.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Berth> {
         if !self.own.take() {

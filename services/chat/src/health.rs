@@ -62,6 +62,17 @@ pub(crate) enum Change {
     Closed,
 }
 
+/// How a credential stands, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// `closed`, `half_open`, `open` or `limited`.
+    pub(crate) state: &'static str,
+    /// Failures in a row, of one that is closed.
+    pub(crate) failures: u32,
+    /// How long until it is asked again; zero: it is asked.
+    pub(crate) wait: Duration,
+}
+
 /// How a credential stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -156,6 +167,30 @@ impl Health {
             State::Closed => 0,
             State::HalfOpen { .. } => 1,
             State::Open { .. } => 2,
+        }
+    }
+
+    /// How it stands.
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        let (state, until) = match self.state {
+            State::Open {
+                then: Then::All,
+                until,
+            } if until > now => ("limited", until),
+            State::Closed
+            | State::Open {
+                then: Then::All, ..
+            } => ("closed", now),
+            State::HalfOpen { .. } => ("half_open", now),
+            State::Open {
+                then: Then::Probe,
+                until,
+            } => ("open", until),
+        };
+        Standing {
+            state,
+            failures: self.failures,
+            wait: until.saturating_duration_since(now),
         }
     }
 

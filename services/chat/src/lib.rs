@@ -104,7 +104,9 @@ use chassis::{Tasks, config::Settings, rpc::Channel, secrets::Secrets};
 use db::{Db, Migration};
 use domain::Catalogue;
 use prometheus_client::registry::Registry;
-use proto::chat::v1::{chat_caller, chat_server::ChatServer};
+use proto::chat::v1::{
+    chat_caller, chat_server::ChatServer, operators_caller, operators_server::OperatorsServer,
+};
 use upstream::{GuardedClient, ProviderClient, Purpose};
 
 use crate::{
@@ -241,8 +243,18 @@ impl Chat {
 
     /// A way to it within this process.
     pub fn channel(&self) -> Channel {
-        let here = chat_caller::here(Rpc::new(Arc::clone(&self.service)));
-        chassis::rpc::in_process(self.rpc_server()).with(here)
+        let here = || Rpc::new(Arc::clone(&self.service));
+        chassis::rpc::in_process(self.routes())
+            .with(chat_caller::here(here()))
+            .with(operators_caller::here(here()))
+    }
+
+    /// Everything that others call, to be wrapped for calls in this process or over the network.
+    pub fn routes(&self) -> tonic::service::Routes {
+        let rpc = Rpc::new(Arc::clone(&self.service));
+        tonic::service::Routes::new(self.rpc_server())
+            .add_service(OperatorsServer::new(rpc))
+            .prepare()
     }
 
     /// The server side of `aio.chat.v1.Chat`, to be wrapped by `chassis::rpc::in_process` or put on a listener.

@@ -6,7 +6,11 @@
 //! Each live credential has one breaker, which all models share. The sandbox has none: it fails because a customer asked it to, and
 //! the next customer's test has nothing to do with that.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use chassis::config::{Access, Providers, Settings};
 use domain::{
@@ -21,6 +25,7 @@ use crate::{
     budget::Budget,
     bulkhead::{Bulkhead, Room},
     candidate::Candidate,
+    health::Standing,
     metrics::{Credential, Metrics},
     providers::{Adapter, Adapters, Endpoint, Unusable},
     request::Wanted,
@@ -56,6 +61,9 @@ struct ModelRoutes {
     /// Its providers, whether configured or not.
     providers: Vec<String>,
 }
+
+/// A credential by provider and place, and how it stands.
+pub(crate) type Seen = ((String, u32), Standing);
 
 /// What those who look after candidates are made of.
 pub(crate) struct Care<'a> {
@@ -130,6 +138,22 @@ impl Routes {
             .map(|model| Ok((model.slug.clone(), builder.model(model)?)))
             .collect::<Result<_, Error>>()?;
         Ok(Self { models })
+    }
+
+    /// One candidate of each credential of live keys, by provider and by the credential's place.
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = (Seen, &Candidate)> {
+        let candidates = self.models.values().flat_map(|routes| {
+            let serving: &Serving = &routes.live;
+            serving.iter()
+        });
+        let seen = candidates.filter_map(|candidate| {
+            let (credential, standing) = candidate.breaker.as_ref()?.standing();
+            let place = (credential.provider.clone(), credential.credential);
+            Some((place, (standing, candidate)))
+        });
+        let seen: BTreeMap<_, _> = seen.collect();
+        seen.into_iter()
+            .map(|(place, (standing, candidate))| ((place, standing), candidate))
     }
 
     /// Who can serve this model; never nobody.

@@ -1,5 +1,7 @@
 //! `aio.chat.v1.Chat`: wire to domain, call, domain to wire. No decisions.
 
+mod operator;
+
 use std::sync::Arc;
 
 use chassis::{clock::now_micros, mint, rpc::Line};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 pub use self::{
     door::{Door, DoorLimits, Lives, SignUp, Smtp},
-    parts::{PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage},
+    parts::{OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage},
 };
 use self::door::{Pages, Server};
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub relay: RelayLimits,
     /// Who sells, in lines for invoices: name, address, tax number. Default: the installation's URL.
     pub invoice_from: String,
+    /// What operators see.
+    pub operator: OperatorLimits,
     /// Who may come in, and how often. From sections of their own.
     #[serde(skip)]
     pub door: Door,
@@ -86,6 +88,7 @@ impl Default for Config {
             relay: RelayLimits::default(),
             invoice_from: String::new(),
             door: Door::default(),
+            operator: OperatorLimits::default(),
         }
     }
 }

@@ -68,6 +68,7 @@ use prometheus_client::registry::Registry;
 use live::SharedLive;
 
 use self::{
+    app::operator::Desk,
     assets::Assets,
     docs::Docs,
     mail::Mail,
@@ -78,7 +79,7 @@ use self::{
 };
 pub use self::{
     calculator::Calculator,
-    config::Config,
+    config::{Config, OperatorLimits},
     error::Error,
     peers::Channels,
     router::{Path, Readers, paths},
@@ -138,6 +139,7 @@ struct Site {
     live: SharedLive,
     peers: Peers,
     door: Door,
+    desk: Desk,
     /// `None`: something else serves the API on this origin.
     relay: Option<Relay>,
 }
@@ -161,6 +163,7 @@ impl Dashboard {
                 passwords: Passwords::new(config.passwords.at_once)?,
                 mail: Mail::new(&config.door.smtp, deps.tasks.clone())?,
             },
+            desk: Desk::new(&deps.settings, deps.tasks.clone())?,
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,

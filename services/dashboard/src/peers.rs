@@ -5,13 +5,11 @@ use std::time::Duration;
 use chassis::rpc::{self, Channel};
 use proto::{
     billing::v1::{
-        billing_caller::BillingCaller, keys_caller::KeysCaller, orders_caller::OrdersCaller,
-        prices_caller::PricesCaller, usage_caller::UsageCaller,
+        self as billing, billing_caller::BillingCaller, keys_caller::KeysCaller,
+        orders_caller::OrdersCaller, prices_caller::PricesCaller, usage_caller::UsageCaller,
     },
-    chat::v1::chat_caller::ChatCaller,
-    media::v1::{
-        files_client::FilesClient, media_caller::MediaCaller, operators_caller::OperatorsCaller,
-    },
+    chat::v1::{self as chat, chat_caller::ChatCaller},
+    media::v1::{self as media, files_client::FilesClient, media_caller::MediaCaller},
     webhooks::v1::{manage_caller::ManageCaller, webhooks_caller::WebhooksCaller},
 };
 
@@ -34,6 +32,14 @@ pub struct Channels {
     pub edge: Option<String>,
 }
 
+/// Whom operators call.
+#[derive(Debug)]
+pub(crate) struct Operators {
+    pub(crate) billing: billing::operators_caller::OperatorsCaller,
+    pub(crate) chat: chat::operators_caller::OperatorsCaller,
+    pub(crate) media: media::operators_caller::OperatorsCaller,
+}
+
 /// Whom to call. A call takes a caller of its own: cloning one costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -45,7 +51,7 @@ pub(crate) struct Peers {
     pub(crate) chat: ChatCaller,
     pub(crate) media: MediaCaller,
     pub(crate) files: FilesClient<Channel>,
-    pub(crate) operators: OperatorsCaller,
+    pub(crate) operators: Operators,
     pub(crate) webhooks: WebhooksCaller,
     pub(crate) manage: ManageCaller,
     /// How long one of them may take to answer.
@@ -65,6 +71,14 @@ impl Peers {
             edge: _,
         } = channels;
         let most = LARGEST_ANSWER;
+        let operators = Operators {
+            billing: billing::operators_caller::OperatorsCaller::new(billing.clone())
+                .max_decoding_message_size(most),
+            chat: chat::operators_caller::OperatorsCaller::new(chat.clone())
+                .max_decoding_message_size(most),
+            media: media::operators_caller::OperatorsCaller::new(media.clone())
+                .max_decoding_message_size(most),
+        };
         Self {
             keys: KeysCaller::new(billing.clone()).max_decoding_message_size(most),
             usage: UsageCaller::new(billing.clone()).max_decoding_message_size(most),
@@ -73,7 +87,7 @@ impl Peers {
             billing: BillingCaller::new(billing).max_decoding_message_size(most),
             chat: ChatCaller::new(chat).max_decoding_message_size(most),
             files: FilesClient::new(media.clone()).max_decoding_message_size(most),
-            operators: OperatorsCaller::new(media.clone()).max_decoding_message_size(most),
+            operators,
             media: MediaCaller::new(media).max_decoding_message_size(most),
             manage: ManageCaller::new(webhooks.clone()).max_decoding_message_size(most),
             webhooks: WebhooksCaller::new(webhooks).max_decoding_message_size(most),

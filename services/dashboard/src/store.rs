@@ -2,6 +2,7 @@
 
 pub(crate) mod act;
 pub(crate) mod member;
+pub(crate) mod desk;
 pub(crate) mod person;
 pub(crate) mod playground;
 pub(crate) mod session;

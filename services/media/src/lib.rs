@@ -75,6 +75,7 @@ mod moves;
 mod operator;
 mod origin;
 mod outputs;
+mod overview;
 mod pace;
 mod places;
 mod providers;

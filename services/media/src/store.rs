@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod open;
 pub(crate) mod operator;
 pub(crate) mod output;
+pub(crate) mod overview;
 pub(crate) mod retention;
 pub(crate) mod task;
 pub(crate) mod upload;

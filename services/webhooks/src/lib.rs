@@ -23,6 +23,7 @@
 //! | `sample.rs` | a sample event for an endpoint |
 //! | `again.rs` | deliveries looked for, looked at and sent again |
 //! | `whose.rs` | whose things a call is about |
+//! | `overview.rs` | what operators see of all of them together |
 //! | `told.rs` | what operators see of it |
 //! | `worker.rs` | starts what is due, in fast places or slow ones |
 //! | `turns.rs` | whose turn it is: pure |
@@ -42,6 +43,7 @@ mod headers;
 mod left;
 mod metrics;
 mod notice;
+mod overview;
 mod publish;
 mod redact;
 mod rpc;
@@ -93,6 +95,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::both(4, "of_task", include_str!("../migrations/0004_of_task.sql")),
     Migration::both(5, "lane", include_str!("../migrations/0005_lane.sql")),
     Migration::both(6, "manage", include_str!("../migrations/0006_manage.sql")),
+    Migration::both(
+        8,
+        "newest_dead",
+        include_str!("../migrations/0008_newest_dead.sql"),
+    ),
 ];
 
 /// What the service is made of.

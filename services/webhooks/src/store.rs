@@ -9,6 +9,7 @@ pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod found;
 pub(crate) mod lane;
+pub(crate) mod overview;
 pub(crate) mod secret;
 
 use domain::{Id, Mode, ids::Kind};

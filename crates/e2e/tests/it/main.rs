@@ -50,6 +50,7 @@ mod pages_credits;
 mod pages_keys;
 mod pages_usage;
 mod pages_playground;
+mod pages_operator;
 mod provider;
 mod quote;
 mod rebinding;

@@ -87,6 +87,38 @@ pub(crate) async fn list(
     rows.iter().map(read).collect()
 }
 
+/// Those whose names are like a pattern in lower case, the newest first.
+pub(crate) async fn find(
+    connection: &mut AnyConnection,
+    pattern: &str,
+    before: Option<AccountId>,
+    limit: i64,
+) -> Result<Vec<AccountRow>, Error> {
+    let before = before.map_or_else(|| vec![u8::MAX; 16], AccountId::to_vec);
+    let rows = sqlx::query(
+        "select id, name, created_at, price_factor from account
+         where id < $1 and lower(name) like $2 escape '\\' order by id desc limit $3",
+    )
+    .bind(before)
+    .bind(pattern.to_owned())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// One of them.
+pub(crate) async fn get(
+    connection: &mut AnyConnection,
+    id: AccountId,
+) -> Result<Option<AccountRow>, Error> {
+    let row = sqlx::query("select id, name, created_at, price_factor from account where id = $1")
+        .bind(id.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// What an account pays of a price. `None`: there is no such account.
 pub(crate) async fn price_factor(
     connection: &mut AnyConnection,

@@ -1,6 +1,6 @@
 //! Price lists, by their version.
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::row::PriceListRow;
 use crate::Error;
@@ -19,6 +19,21 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// The newest: version, and when it was kept first.
+pub(crate) async fn page(
+    connection: &mut AnyConnection,
+    limit: i64,
+) -> Result<Vec<(String, i64)>, Error> {
+    let rows = sqlx::query(
+        "select version, created_at from price_list order by created_at desc, version limit $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &AnyRow| Ok((row.try_get("version")?, row.try_get("created_at")?));
+    rows.iter().map(read).collect()
 }
 
 pub(crate) async fn get(

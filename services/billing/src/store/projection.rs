@@ -35,11 +35,33 @@ pub(crate) struct Ending {
     pub(crate) operation: OperationRow,
 }
 
-/// An operation, and its labels.
+/// An operation, its labels, and how the work ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Explained {
     pub(crate) operation: OperationRow,
     pub(crate) tags: Vec<TagId>,
+    /// A word of the receipt; empty if it has none.
+    pub(crate) class: String,
+}
+
+/// A row of `served_hour`, but for its sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Served<'a> {
+    /// Hours since 1970.
+    pub(crate) hour: i64,
+    pub(crate) mode: &'static str,
+    pub(crate) model: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) outcome: &'a str,
+    pub(crate) class: &'a str,
+}
+
+/// What is added to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServedSums {
+    pub(crate) operations: i64,
+    pub(crate) charged: i64,
+    pub(crate) written_off: i64,
 }
 
 /// Whose, when and with what: a row of `usage_day`, or of `usage_tag_day` if it is of a label, but for its sums.

@@ -32,6 +32,7 @@ mod movements;
 mod narrowed;
 mod news;
 mod orders;
+mod overview;
 mod payments;
 mod place;
 mod prices;

@@ -324,3 +324,32 @@ proptest! {
         prop_assert!(health.enter(now, &limits).is_ok());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn operators_are_told_how_it_stands() {
+    let limits = limits();
+    let mut health = Health::new();
+    let told = |health: &Health| {
+        let Standing {
+            state,
+            failures,
+            wait,
+        } = health.standing(Instant::now());
+        (state, failures, wait)
+    };
+    assert_eq!(told(&health), ("closed", 0, Duration::ZERO));
+    health.hear((Pass::Usual, News::Failed), Instant::now(), &limits);
+    assert_eq!(told(&health), ("closed", 1, Duration::ZERO));
+    health.hear((Pass::Usual, News::Failed), Instant::now(), &limits);
+    assert_eq!(told(&health), ("open", 0, limits.pause));
+    tokio::time::advance(limits.pause).await;
+    let probe = health.enter(Instant::now(), &limits).unwrap();
+    assert_eq!(told(&health), ("half_open", 0, Duration::ZERO));
+    health.hear((probe, News::Good), Instant::now(), &limits);
+    let asked = Duration::from_secs(3);
+    let slower = News::TooFast(Some(asked));
+    health.hear((Pass::Usual, slower), Instant::now(), &limits);
+    assert_eq!(told(&health), ("limited", 0, asked));
+    tokio::time::advance(asked).await;
+    assert_eq!(told(&health), ("closed", 0, Duration::ZERO));
+}

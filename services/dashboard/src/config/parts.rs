@@ -78,6 +78,27 @@ pub struct RelayLimits {
     pub idle: Duration,
 }
 
+/// Limits of the operator's pages: the section `limits.dashboard.operator`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperatorLimits {
+    /// Rows of a page of a list. Default 50.
+    pub rows: u32,
+    /// How long an audit of the ledger may take. Default `30m`.
+    #[serde(with = "duration")]
+    pub audit_patience: Duration,
+}
+
+impl Default for OperatorLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            rows: 50,
+            audit_patience: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
 impl Default for Sessions {
     /// The defaults that the fields document.
     fn default() -> Self {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use domain::TaskId;
 use proto::media::v1::{
-    FindTasksReply, FindTasksRequest, GetRetentionRequest, RequeueTaskRequest, Retention,
-    SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
+    FindTasksReply, FindTasksRequest, GetOverviewRequest, GetRetentionRequest, Overview,
+    RequeueTaskRequest, Retention, SetRetentionRequest, ShowTaskRequest, ShownTask,
+    StopTaskRequest, operators_server,
 };
 use tonic::{Request, Response, Status};
 
@@ -90,5 +91,12 @@ impl operators_server::Operators for FakeOperators {
         let said = request.retention.unwrap_or_default();
         self.asked().retentions.push(request);
         Ok(Response::new(said))
+    }
+
+    async fn get_overview(
+        &self,
+        _: Request<GetOverviewRequest>,
+    ) -> Result<Response<Overview>, Status> {
+        Ok(Response::new(Overview::default()))
     }
 }

@@ -226,4 +226,11 @@ impl webhooks::manage_server::Manage for FakeWebhooks {
         let secret = "whsec_c2VjcmV0".into();
         Ok(Response::new(webhooks::AlertSecret { secret }))
     }
+
+    async fn get_overview(
+        &self,
+        _: Request<webhooks::GetOverviewRequest>,
+    ) -> Result<Response<webhooks::Overview>, Status> {
+        Ok(Response::new(webhooks::Overview::default()))
+    }
 }

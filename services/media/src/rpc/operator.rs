@@ -1,11 +1,13 @@
 //! What operators ask for: wire to domain, one call, domain to wire. No decisions.
 
+use db::Backlog;
 use proto::{
     common::v1::Actor,
     id_from_wire,
     media::v1::{
-        self as wire, FindTasksReply, FindTasksRequest, GetRetentionRequest, RequeueTaskRequest,
-        SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest, operators_server,
+        self as wire, FindTasksReply, FindTasksRequest, GetOverviewRequest, GetRetentionRequest,
+        RequeueTaskRequest, SetRetentionRequest, ShowTaskRequest, ShownTask, StopTaskRequest,
+        operators_server,
     },
 };
 use serde_json::Value;
@@ -16,7 +18,10 @@ use super::{panicked, refuse};
 use crate::{
     Error, Media,
     operator::{self, By, Doubt, Filter},
+    overview::{self, Configured, Overview},
+    providers::Cost,
     retention::{self, Retention},
+    store::overview::RunSum,
 };
 
 #[tonic::async_trait]
@@ -102,6 +107,63 @@ impl operators_server::Operators for Media {
             .await
             .map_err(refuse)?;
         Ok(Response::new(said.into()))
+    }
+
+    async fn get_overview(
+        &self,
+        request: Request<GetOverviewRequest>,
+    ) -> Result<Response<wire::Overview>, Status> {
+        let since = request.into_inner().since;
+        let seen = overview::overview(self, since).await.map_err(refuse)?;
+        Ok(Response::new(seen.into()))
+    }
+}
+
+impl From<Overview> for wire::Overview {
+    fn from(seen: Overview) -> Self {
+        let backlog = |waiting: Backlog| {
+            Some(proto::common::v1::Backlog {
+                count: waiting.count,
+                more: waiting.more,
+                oldest: waiting.oldest,
+            })
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            queued: backlog(seen.queued),
+            processing: backlog(seen.processing),
+            unknown: backlog(seen.unknown),
+            outbox: backlog(seen.outbox),
+            runs: seen.runs.into_iter().map(Into::into).collect(),
+            cut: seen.cut,
+            providers: seen.providers.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<RunSum> for wire::RunSum {
+    fn from(sum: RunSum) -> Self {
+        let cost = Cost {
+            micro_usd: sum.micro_usd,
+        };
+        Self {
+            mode: proto::mode_to_wire(sum.mode).into(),
+            provider: sum.provider,
+            outcome: sum.outcome,
+            runs: sum.runs,
+            known: sum.known,
+            cost: cost.in_micros().get(),
+        }
+    }
+}
+
+impl From<Configured> for wire::ConfiguredProvider {
+    fn from(configured: Configured) -> Self {
+        Self {
+            provider: configured.provider,
+            host: configured.host,
+            credentials: u32::try_from(configured.credentials).unwrap_or(u32::MAX),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use proto::{
     Fault, code,
     common::v1::Actor,
     media::v1::{
-        FindTasksRequest, RequeueTaskRequest, ShowTaskRequest, ShownTask, StopTaskRequest,
+        FindTasksRequest, GetOverviewRequest, Overview, RequeueTaskRequest, ShowTaskRequest,
+        ShownTask, StopTaskRequest,
     },
 };
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ on_both_engines! {
     a_task_is_found_shown_and_ended,
     a_task_that_a_provider_may_have_is_put_back_by_force_alone_and_charged_once,
     what_has_ended_or_never_was_is_left_alone,
+    what_waits_and_how_providers_did_is_told,
 }
 
 const FOX: i64 = 5_000_000;
@@ -209,4 +211,36 @@ async fn what_has_ended_or_never_was_is_left_alone(engine: Engine) {
         show(&running, task).await.unwrap()["interventions"],
         json!([])
     );
+}
+
+async fn what_waits_and_how_providers_did_is_told(engine: Engine) {
+    let house = House::new(engine, vec![]).await;
+    let running = house.start().await;
+    let task = running_task(&house, &running).await;
+    let overview = async |since| {
+        let request = GetOverviewRequest { since };
+        let seen = running.operators.clone().get_overview(request).await;
+        seen.unwrap().into_inner()
+    };
+    let seen = overview(0).await;
+    let processing = seen.processing.unwrap();
+    assert_eq!((processing.count, processing.more), (1, false));
+    assert!(processing.oldest > 0);
+    assert_eq!(seen.queued.unwrap().count + seen.unknown.unwrap().count, 0);
+    let runs = |seen: &Overview| {
+        let runs = seen.runs.iter();
+        runs.map(|sum| (sum.provider.clone(), sum.outcome.clone(), sum.runs))
+            .collect::<Vec<_>>()
+    };
+    let one = |outcome: &str| vec![("bfl".to_owned(), outcome.to_owned(), 1)];
+    assert_eq!(runs(&seen), one("accepted"));
+    assert!(!seen.cut);
+    house.provider.finish();
+    running.reaches(task, "completed").await;
+    let seen = overview(0).await;
+    assert_eq!(seen.processing.unwrap().count, 0);
+    assert_eq!(runs(&seen), one("succeeded"));
+    // Of tasks made later there are no runs.
+    let later = chassis::clock::now_micros() + 3_600_000_000;
+    assert_eq!(runs(&overview(later).await), []);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use db::Backlog;
 use domain::{Id, ids::Kind};
 use proto::{
     Fault, code, context_from_wire, id_from_wire, mode_to_wire,
@@ -15,7 +16,7 @@ use crate::{
     again::{self, Story, Wanted},
     endpoint::{self, Changed, Endpoint, Said},
     headers::Header,
-    notice, sample,
+    notice, overview, sample,
     secret::{self, Rotated},
     sign::Scheme,
     store::{
@@ -226,6 +227,29 @@ impl manage_server::Manage for Rpc {
             secret: secret.expose().to_owned(),
         }))
     }
+
+    async fn get_overview(
+        &self,
+        _request: Request<wire::GetOverviewRequest>,
+    ) -> Result<Response<wire::Overview>, Status> {
+        let seen = overview::overview(&self.shared).await?;
+        Ok(Response::new(wire::Overview {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            due: backlog(seen.due),
+            inflight: backlog(seen.inflight),
+            dead: backlog(seen.dead),
+            disabled: backlog(seen.disabled),
+            alerts: seen.alerts,
+        }))
+    }
+}
+
+fn backlog(waiting: Backlog) -> Option<proto::common::v1::Backlog> {
+    Some(proto::common::v1::Backlog {
+        count: waiting.count,
+        more: waiting.more,
+        oldest: waiting.oldest,
+    })
 }
 
 /// Whose things are meant. Nobody means everybody's by saying nothing.

@@ -11,8 +11,8 @@ use proto::{
     code,
     common::v1::Mode,
     webhooks::v1::{
-        CreateEndpointRequest, FindDeliveriesRequest, FoundDelivery, Header, PublishRequest,
-        RecoverRequest,
+        CreateEndpointRequest, FindDeliveriesRequest, FoundDelivery, GetOverviewRequest, Header,
+        PublishRequest, RecoverRequest,
     },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
@@ -252,6 +252,12 @@ async fn those_given_up_are_recovered_a_bounded_number_at_a_time(engine: Engine)
         events.push(event);
     }
     let newest = owner.of(events[2]).await.pop().unwrap().created_at;
+    let seen = app.manage.clone().get_overview(GetOverviewRequest {}).await;
+    let seen = seen.unwrap().into_inner();
+    let dead = seen.dead.unwrap();
+    assert_eq!((dead.count, dead.more, seen.alerts), (3, false, false));
+    assert!(dead.oldest > 0 && dead.oldest <= newest);
+    assert_eq!(seen.due.unwrap().count + seen.inflight.unwrap().count, 0);
     works.store(1, Ordering::Relaxed);
     let since = |since, until| RecoverRequest {
         since,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::KeyId;
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 
-use super::{Bucket, ENDINGS, Ending, Explained, JOB, Sums, others};
+use super::{Bucket, ENDINGS, Ending, Explained, JOB, Served, ServedSums, Sums, others};
 use crate::{
     Error,
     store::{
@@ -43,6 +43,13 @@ const ADD_TO_LABEL: &str =
      on conflict (account, mode, tag, day, key, model, route) do update set
        operations = operations + excluded.operations, free = free + excluded.free, charged = charged + excluded.charged,
        input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens";
+
+const ADD_TO_HOUR: &str =
+    "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+     on conflict (hour, mode, model, provider, outcome, class) do update set
+       operations = operations + excluded.operations, charged = charged + excluded.charged,
+       written_off = written_off + excluded.written_off";
 
 const LABEL: &str = "insert into operation_tag (account, mode, tag, operation) values (?1, ?2, ?3, ?4) on conflict do nothing";
 
@@ -131,6 +138,29 @@ pub(crate) fn add(connection: &Connection, sums: &BTreeMap<Bucket<'_>, Sums>) ->
                 run(&mut to_label, &values.collect::<Vec<_>>())?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Adds to the sums of hours.
+pub(crate) fn serve(
+    connection: &Connection,
+    sums: &BTreeMap<Served<'_>, ServedSums>,
+) -> Result<(), Error> {
+    let mut statement = prepared(connection, ADD_TO_HOUR)?;
+    for (of, sums) in sums {
+        let values = [
+            Value::Int(of.hour),
+            Value::Text(of.mode),
+            Value::Text(of.model),
+            Value::Text(of.provider),
+            Value::Text(of.outcome),
+            Value::Text(of.class),
+            Value::Int(sums.operations),
+            Value::Int(sums.charged),
+            Value::Int(sums.written_off),
+        ];
+        run(&mut statement, &values)?;
     }
     Ok(())
 }

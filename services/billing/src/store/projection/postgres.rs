@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::KeyId;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Bucket, ENDINGS, Ending, Explained, JOB, Sums, others};
+use super::{Bucket, ENDINGS, Ending, Explained, JOB, Served, ServedSums, Sums, others};
 use crate::{
     Error,
     ledger::BalanceId,
@@ -191,6 +191,38 @@ async fn add_to(
             .bind(sums.output_tokens);
     }
     query.execute(connection).await?;
+    Ok(())
+}
+
+/// Adds to the sums of hours.
+pub(crate) async fn serve(
+    connection: &mut AnyConnection,
+    sums: &BTreeMap<Served<'_>, ServedSums>,
+) -> Result<(), Error> {
+    let sums: Vec<_> = sums.iter().collect();
+    for sums in portions(&sums) {
+        let sql = format!(
+            "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off)
+             values {} on conflict (hour, mode, model, provider, outcome, class) do update set
+               operations = served_hour.operations + excluded.operations, charged = served_hour.charged + excluded.charged,
+               written_off = served_hour.written_off + excluded.written_off",
+            rows(sums.len(), 9)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (of, sums) in sums {
+            query = query
+                .bind(of.hour)
+                .bind(of.mode)
+                .bind(of.model.to_owned())
+                .bind(of.provider.to_owned())
+                .bind(of.outcome.to_owned())
+                .bind(of.class.to_owned())
+                .bind(sums.operations)
+                .bind(sums.charged)
+                .bind(sums.written_off);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,183 @@
+//! What operators see of everybody together: balances, work that has ended, accounts and price lists.
+
+use std::time::Duration;
+
+use billing::{By, HoldRequest, Life, Outcome, SettleRequest, Standing};
+use chassis::rpc;
+use db::Engine;
+use domain::{AccountId, OperationId, catalogue::version_of};
+use proto::{
+    Fault,
+    billing::v1::{self as wire, operators_client::OperatorsClient, prices_client::PricesClient},
+};
+use tonic::Request;
+
+use crate::{
+    house::{House, capture, media, on_both_engines},
+    usage::catch_up,
+};
+
+on_both_engines!(
+    everybody_is_summed_up_and_what_comes_late_moves,
+    accounts_are_found_by_what_their_names_contain,
+    price_lists_are_told_the_newest_first,
+);
+
+fn client(house: &House) -> OperatorsClient<rpc::Channel> {
+    OperatorsClient::new(rpc::in_process(house.billing.routes()))
+}
+
+fn ask<M>(message: M) -> Request<M> {
+    rpc::request(message, Duration::from_secs(5))
+}
+
+async fn overview(house: &House, since: i64) -> wire::Overview {
+    let request = wire::GetOverviewRequest { since };
+    let seen = client(house).get_overview(ask(request)).await;
+    seen.unwrap().into_inner()
+}
+
+/// Settles with a receipt that says how the work ended.
+async fn settle_as(house: &House, hold: OperationId, outcome: Outcome, class: &str) {
+    let request = SettleRequest {
+        hold,
+        outcome,
+        payer: None,
+        receipt: format!(r#"{{"model":"flux-2","provider":"bfl","class":"{class}"}}"#),
+    };
+    house.billing.ledger().settle(request).await.unwrap();
+}
+
+/// How work ended: class, outcome, how many, and what they were charged.
+fn endings(seen: &wire::Overview) -> Vec<(&str, &str, i64, i64)> {
+    let of = seen.served.iter().map(|sum| {
+        (
+            sum.class.as_str(),
+            sum.outcome.as_str(),
+            sum.operations,
+            sum.charged,
+        )
+    });
+    of.collect()
+}
+
+async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
+    let house = House::open(engine).await;
+    let (alice, bob) = (
+        house.account_with(1_000).await,
+        house.account_with(500).await,
+    );
+    let ids: [OperationId; 4] = std::array::from_fn(|_| chassis::mint());
+    for (id, whose) in [(ids[0], alice), (ids[1], bob), (ids[2], bob)] {
+        house.hold(id, whose, 50).await.unwrap();
+    }
+    let request = HoldRequest {
+        life: Life::Chat(Duration::from_millis(1)),
+        ..media(ids[3], alice, 60)
+    };
+    house.billing.ledger().hold(request).await.unwrap();
+    settle_as(&house, ids[0], capture(10), "completed").await;
+    settle_as(&house, ids[1], Outcome::Release, "overloaded").await;
+    let now = house.db.now_micros();
+    house.billing.sweep(now + 3_600_000_000).await.unwrap();
+    catch_up(&house, 3).await;
+    let standing = Standing::Frozen;
+    house
+        .billing
+        .set_standing(bob.account, standing, By::operator())
+        .await
+        .unwrap();
+
+    let seen = overview(&house, now - 3_600_000_000).await;
+    let live = &seen.balances[0];
+    assert_eq!(
+        (live.posted, live.held, live.open_holds, live.frozen),
+        (1_490, 50, 1, 1)
+    );
+    assert!(seen.oldest_hold > 0 && seen.oldest_hold <= now, "{seen:?}");
+    assert_eq!(
+        endings(&seen),
+        [
+            ("", "expired", 1, 0),
+            ("completed", "captured", 1, 10),
+            ("overloaded", "released", 1, 0)
+        ]
+    );
+    assert_eq!(seen.sold, []);
+
+    // What had expired was done after all.
+    settle_as(&house, ids[3], capture(60), "completed").await;
+    catch_up(&house, 4).await;
+    let seen = overview(&house, now - 3_600_000_000).await;
+    assert_eq!(
+        endings(&seen),
+        [
+            ("completed", "captured", 1, 10),
+            ("completed", "late", 1, 60),
+            ("overloaded", "released", 1, 0)
+        ]
+    );
+    // From a later hour on there is nothing, and the sums stay equal to the operations.
+    assert_eq!(endings(&overview(&house, now + 7_200_000_000).await), []);
+    house.audit().await;
+}
+
+async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {
+    let house = House::open(engine).await;
+    let mut made = Vec::new();
+    for name in ["Alpha 50%", "beta_x", "ALPHA two"] {
+        let account = house.billing.create_account(name, None, By::operator());
+        made.push(account.await.unwrap().id);
+    }
+    let find = async |name: &str, limit, before: Option<AccountId>| {
+        let request = wire::FindAccountsRequest {
+            name: name.to_owned(),
+            limit,
+            before: before.map(AccountId::to_vec).unwrap_or_default().into(),
+        };
+        let found = client(&house).find_accounts(ask(request)).await.unwrap();
+        let names = found.into_inner().accounts.into_iter();
+        names.map(|account| account.name).collect::<Vec<_>>()
+    };
+    assert_eq!(find("alpha", 9, None).await, ["ALPHA two", "Alpha 50%"]);
+    assert_eq!(find("alpha", 1, None).await, ["ALPHA two"]);
+    assert_eq!(find("alpha", 9, Some(made[2])).await, ["Alpha 50%"]);
+    // What patterns mean is meant as it stands.
+    assert_eq!(find("0%", 9, None).await, ["Alpha 50%"]);
+    assert_eq!(find("a_x", 9, None).await, ["beta_x"]);
+    assert_eq!(find("a%x", 9, None).await, [""; 0]);
+    assert!(find("", 9, None).await.len() >= 3);
+
+    let one = async |id: AccountId| {
+        let request = wire::GetAccountRequest {
+            account_id: id.to_vec().into(),
+        };
+        let account = client(&house).get_account(ask(request)).await;
+        account
+            .map(tonic::Response::into_inner)
+            .map_err(Fault::from)
+    };
+    assert_eq!(one(made[1]).await.unwrap().name, "beta_x");
+    let nobody = one(chassis::mint()).await.unwrap_err();
+    assert_eq!(nobody.code, proto::code::NOT_FOUND);
+}
+
+async fn price_lists_are_told_the_newest_first(engine: Engine) {
+    let house = House::open(engine).await;
+    for body in ["#: a.toml\nx = 1\n", "#: a.toml\nx = 2\n"] {
+        let request = wire::KeepPriceListRequest {
+            version: version_of(body),
+            body: body.to_owned(),
+        };
+        let mut prices = PricesClient::new(rpc::in_process(house.billing.routes()));
+        prices.keep_price_list(ask(request)).await.unwrap();
+    }
+    let request = wire::ListPriceListsRequest { limit: 9 };
+    let lists = client(&house).list_price_lists(ask(request)).await.unwrap();
+    let lists = lists.into_inner().lists;
+    let versions: Vec<_> = lists.iter().map(|list| list.version.as_str()).collect();
+    let newest = version_of("#: a.toml\nx = 2\n");
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[0], newest);
+    assert!(lists[0].created_at > lists[1].created_at);
+}

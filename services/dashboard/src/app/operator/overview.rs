@@ -1,0 +1,436 @@
+//! `/operator`: the house as a whole.
+
+mod tables;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::IntoResponse as _,
+};
+use proto::{
+    billing::v1::{self as billing, ServedSum, SoldSum},
+    chat::v1::{GetHealthRequest, Health},
+    media::v1::{self as media, RunSum},
+    webhooks::v1::{self as webhooks},
+};
+use serde::Deserialize;
+
+use self::tables::{earned, endings, models};
+use super::{Cell, DAY, PART, Stat, Table, Tabs, age, answered, now, providers::mode_word};
+use crate::{
+    Site,
+    app::Frame,
+    page::Page,
+    refused::Answer,
+    show,
+    who::{Member, Operates},
+};
+
+/// How far back the page looks: the word in its links, in words, and in days.
+const SPANS: [(&str, &str, i64); 3] = [
+    ("day", "24 hours", 1),
+    ("week", "7 days", 7),
+    ("month", "30 days", 30),
+];
+
+/// An open hold that is older than this is looked at, in microseconds: tasks may take hours, and no longer.
+const OLD_HOLD: i64 = DAY;
+
+/// What a link to the page says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    span: String,
+}
+
+/// A list of figures, for a template.
+type Stats = Vec<Stat>;
+
+#[derive(Template)]
+#[template(path = "app/operator/overview.html")]
+struct Html<'s> {
+    frame: Frame<'s>,
+    tabs: Tabs,
+    spans: Vec<(String, &'static str, bool)>,
+    /// Services that do not answer: what is said here is without them.
+    silent: Vec<&'static str>,
+    services: Table,
+    money: Stats,
+    work: Stats,
+    balances: Table,
+    earned: Table,
+    endings: Table,
+    models: Table,
+}
+
+/// What the services say; `None`: one does not answer.
+struct Heard {
+    now: i64,
+    billing: Option<billing::Overview>,
+    media: Option<media::Overview>,
+    webhooks: Option<webhooks::Overview>,
+    chat: Option<Health>,
+}
+
+/// What is earned and spent at a provider, of live keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Earned {
+    operations: i64,
+    /// Micro-credits, as what follows.
+    charged: i64,
+    runs: i64,
+    /// Runs whose cost is known, and that.
+    known: i64,
+    cost: i64,
+}
+
+/// The page.
+pub(crate) async fn page(
+    State(site): State<Arc<Site>>,
+    member: Member<Operates>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let span = SPANS.iter().find(|(word, ..)| *word == asked.span);
+    let (span, _, days) = *span.unwrap_or(&SPANS[0]);
+    let heard = hear(&site, now(), days).await;
+    let served = heard.served();
+    let link = |(word, name, _): (&'static str, &'static str, i64)| {
+        (format!("/operator?span={word}"), name, word == span)
+    };
+    let html = Html {
+        frame: Frame::new(&site, &member, PART, "Operator"),
+        tabs: Tabs("/operator"),
+        spans: SPANS.into_iter().map(link).collect(),
+        silent: heard.silent(),
+        services: heard.services(),
+        money: heard.money(),
+        work: heard.work(),
+        balances: heard.balances(),
+        earned: earned(&heard.by_provider()),
+        endings: endings(served),
+        models: models(served),
+    };
+    Ok(Page::html(&html).into_response())
+}
+
+async fn hear(site: &Site, now: i64, days: i64) -> Heard {
+    let since = now.saturating_sub(days.saturating_mul(DAY));
+    let peers = &site.peers;
+    let (mut money, mut work, mut chat, mut told) = (
+        peers.operators.billing.clone(),
+        peers.operators.media.clone(),
+        peers.operators.chat.clone(),
+        peers.manage.clone(),
+    );
+    let (billing, media, webhooks, chat) = tokio::join!(
+        answered(
+            "billing",
+            money.get_overview(peers.ask(billing::GetOverviewRequest { since }))
+        ),
+        answered(
+            "media",
+            work.get_overview(peers.ask(media::GetOverviewRequest { since }))
+        ),
+        answered(
+            "webhooks",
+            told.get_overview(peers.ask(webhooks::GetOverviewRequest {}))
+        ),
+        answered("chat", chat.get_health(peers.ask(GetHealthRequest {}))),
+    );
+    Heard {
+        now,
+        billing,
+        media,
+        webhooks,
+        chat,
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    fn versions(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            (
+                "billing",
+                self.billing.as_ref().map(|seen| seen.version.as_str()),
+            ),
+            ("chat", self.chat.as_ref().map(|seen| seen.version.as_str())),
+            (
+                "media",
+                self.media.as_ref().map(|seen| seen.version.as_str()),
+            ),
+            (
+                "webhooks",
+                self.webhooks.as_ref().map(|seen| seen.version.as_str()),
+            ),
+        ]
+    }
+
+    fn silent(&self) -> Vec<&'static str> {
+        let versions = self.versions().into_iter();
+        versions
+            .filter_map(|(name, version)| version.is_none().then_some(name))
+            .collect()
+    }
+
+    fn services(&self) -> Table {
+        let own = ("dashboard", Some(env!("CARGO_PKG_VERSION")));
+        let row = |(name, version): (&'static str, Option<&str>)| {
+            let state = match version {
+                Some(_) => Cell::badge("good", "answers"),
+                None => Cell::badge("bad", "does not answer"),
+            };
+            vec![
+                Cell::text(name),
+                state,
+                Cell::text(version.unwrap_or("unknown")),
+            ]
+        };
+        Table::new("Services", &["Service", "State", "Version"])
+            .with(self.versions().into_iter().chain([own]).map(row))
+    }
+
+    fn served(&self) -> &[ServedSum] {
+        self.billing.as_ref().map_or(&[], |seen| &seen.served)
+    }
+
+    fn runs(&self) -> &[RunSum] {
+        self.media.as_ref().map_or(&[], |seen| &seen.runs)
+    }
+
+    /// What is earned and spent at each provider.
+    fn by_provider(&self) -> BTreeMap<String, Earned> {
+        let mut all: BTreeMap<String, Earned> = BTreeMap::new();
+        for sum in self.served().iter().filter(|sum| is_live(sum.mode)) {
+            let of = all.entry(sum.provider.clone()).or_default();
+            of.operations = of.operations.saturating_add(sum.operations);
+            of.charged = of.charged.saturating_add(sum.charged);
+        }
+        for sum in self.runs().iter().filter(|sum| is_live(sum.mode)) {
+            let of = all.entry(sum.provider.clone()).or_default();
+            of.runs = of.runs.saturating_add(sum.runs);
+            of.known = of.known.saturating_add(sum.known);
+            of.cost = of.cost.saturating_add(sum.cost);
+        }
+        all
+    }
+
+    fn money(&self) -> Stats {
+        let Some(seen) = &self.billing else {
+            return Vec::new();
+        };
+        let live = |pick: fn(&ServedSum) -> i64| {
+            let sums = seen.served.iter().filter(|sum| is_live(sum.mode));
+            sums.map(pick).fold(0, i64::saturating_add)
+        };
+        let of = self.by_provider();
+        let of: Vec<&Earned> = of.values().filter(|of| of.known > 0).collect();
+        let sum =
+            |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
+        let (known, runs) = (sum(|of| of.known), sum(|of| of.runs));
+        let (cost, margin) = if of.is_empty() {
+            let none = "no provider told what it bills";
+            (
+                Stat::new("Provider cost", "unknown", none),
+                Stat::new("Margin", "unknown", none),
+            )
+        } else {
+            let margin = sum(|of| of.charged).saturating_sub(sum(|of| of.cost));
+            let note = format!("credits; known of {known} of {runs} runs of those who tell");
+            (
+                Stat::new("Provider cost", show::credits(sum(|of| of.cost)), note),
+                Stat::new(
+                    "Margin",
+                    show::credits(margin),
+                    "where the cost is known; at most this",
+                )
+                .bad_if(margin < 0),
+            )
+        };
+        let lost = live(|sum| sum.written_off);
+        let mut stats = vec![Stat::new(
+            "Charged",
+            show::credits(live(|sum| sum.charged)),
+            "live credits",
+        )];
+        stats.extend(sold(&seen.sold));
+        stats.extend([
+            cost,
+            margin,
+            Stat::new("Written off", show::credits(lost), "live credits, our loss")
+                .bad_if(lost > 0),
+        ]);
+        stats
+    }
+
+    fn work(&self) -> Stats {
+        let now = self.now;
+        let mut stats = Vec::new();
+        if let Some(seen) = &self.billing {
+            let open = seen.balances.iter().map(|sum| sum.open_holds);
+            let open = open.fold(0, i64::saturating_add);
+            let oldest = seen.oldest_hold;
+            let note = match oldest {
+                0 => "none".to_owned(),
+                oldest => format!("the oldest since {}", age(now, oldest)),
+            };
+            let old = oldest > 0 && now.saturating_sub(oldest) > OLD_HOLD;
+            stats.push(Stat::new("Open holds", show::count(open), note).bad_if(old));
+            stats.push(Stat::backlog("To be told by billing", seen.outbox, now));
+        }
+        if let Some(seen) = &self.media {
+            let unknown = seen.unknown.is_some_and(|waits| waits.count > 0);
+            stats.extend([
+                Stat::backlog("Tasks queued", seen.queued, now),
+                Stat::backlog("Tasks processing", seen.processing, now),
+                Stat::backlog("Submits of unknown outcome", seen.unknown, now).bad_if(unknown),
+                Stat::backlog("To be told by media", seen.outbox, now),
+            ]);
+        }
+        if let Some(seen) = &self.webhooks {
+            let dead = seen.dead.is_some_and(|waits| waits.count > 0);
+            stats.extend([
+                Stat::backlog("Deliveries waiting", seen.due, now),
+                Stat::backlog("Deliveries given up", seen.dead, now).bad_if(dead),
+                Stat::backlog("Endpoints disabled", seen.disabled, now),
+            ]);
+        }
+        stats
+    }
+
+    fn balances(&self) -> Table {
+        let sums = self.billing.as_ref().map_or(&[][..], |seen| &seen.balances);
+        let row = |sum: &billing::BalanceSum| {
+            vec![
+                Cell::text(mode_word(sum.mode)),
+                Cell::text(show::credits(sum.posted)),
+                Cell::text(show::credits(sum.held)),
+                Cell::text(show::count(sum.open_holds)),
+                Cell::text(show::count(sum.accounts)),
+                Cell::text(show::count(sum.frozen)),
+            ]
+        };
+        let columns = [
+            "Mode",
+            "#Owed to customers",
+            "#Held of it",
+            "#Open holds",
+            "#Accounts",
+            "#Stopped",
+        ];
+        Table::new("Balances", &columns).with(sums.iter().map(row))
+    }
+}
+
+fn is_live(mode: i32) -> bool {
+    mode_word(mode) == "live"
+}
+
+fn sold(sums: &[SoldSum]) -> Stats {
+    let stat = |sum: &SoldSum| {
+        let credited = sum.credited.saturating_sub(sum.reversed);
+        Stat::new(
+            "Sold",
+            money(sum.received.saturating_sub(sum.refunded), &sum.currency),
+            format!(
+                "{} credits in {} orders",
+                show::credits(credited),
+                show::count(sum.orders)
+            ),
+        )
+    };
+    if sums.is_empty() {
+        return vec![Stat::new("Sold", "nothing", "no order was paid")];
+    }
+    sums.iter().map(stat).collect()
+}
+
+/// Minor units of a currency, of which a hundred are one: `12.34 EUR`.
+fn money(minor: i64, currency: &str) -> String {
+    let sign = if minor < 0 { "−" } else { "" };
+    let minor = minor.unsigned_abs();
+    let (whole, rest) = (minor / 100, minor % 100);
+    format!(
+        "{sign}{}.{rest:02} {}",
+        show::count(whole),
+        currency.to_uppercase()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Mode;
+    use proto::mode_to_wire;
+
+    use super::*;
+
+    fn served(mode: Mode, provider: &str, charged: i64) -> ServedSum {
+        ServedSum {
+            mode: mode_to_wire(mode).into(),
+            provider: provider.to_owned(),
+            class: "completed".to_owned(),
+            operations: 2,
+            charged,
+            ..ServedSum::default()
+        }
+    }
+
+    fn heard(served: Vec<ServedSum>, runs: Vec<RunSum>) -> Heard {
+        Heard {
+            now: 0,
+            billing: Some(billing::Overview {
+                served,
+                ..billing::Overview::default()
+            }),
+            media: Some(media::Overview {
+                runs,
+                ..media::Overview::default()
+            }),
+            webhooks: None,
+            chat: None,
+        }
+    }
+
+    fn value<'s>(stats: &'s [Stat], name: &str) -> &'s str {
+        let found = stats.iter().find(|stat| stat.name == name);
+        found.map_or("", |stat| &stat.value)
+    }
+
+    #[test]
+    fn a_margin_is_said_only_where_the_cost_is_known_and_of_live_keys() {
+        let sums = vec![
+            served(Mode::Live, "bfl", 10_000_000),
+            served(Mode::Live, "gemini", 5_000_000),
+            served(Mode::Test, "bfl", 99_000_000),
+        ];
+        let told = heard(sums.clone(), Vec::new()).money();
+        assert_eq!(value(&told, "Charged"), "15");
+        assert_eq!(value(&told, "Margin"), "unknown");
+        let run = |mode, known, cost| RunSum {
+            mode: mode_to_wire(mode).into(),
+            provider: "bfl".to_owned(),
+            runs: 3,
+            known,
+            cost,
+            ..RunSum::default()
+        };
+        let runs = vec![run(Mode::Live, 2, 4_000_000), run(Mode::Test, 3, 7_000_000)];
+        let told = heard(sums, runs).money();
+        assert_eq!(value(&told, "Provider cost"), "4");
+        assert_eq!(value(&told, "Margin"), "6", "of bfl alone");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named() {
+        assert_eq!(heard(Vec::new(), Vec::new()).silent(), ["chat", "webhooks"]);
+    }
+
+    #[test]
+    fn money_has_two_digits_behind_the_point() {
+        assert_eq!(money(123_405, "eur"), "1,234.05 EUR");
+        assert_eq!(money(-7, "usd"), "−0.07 USD");
+    }
+}
