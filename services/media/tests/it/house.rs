@@ -388,6 +388,16 @@ impl Running {
         Ok(views.iter().map(id_of).collect())
     }
 
+    /// Whom it was tried with.
+    pub(crate) async fn runs(&self, task: TaskId) -> Result<Vec<wire::Run>, Fault> {
+        let request = wire::GetTaskRequest {
+            context: Some((&self.caller).into()),
+            task_id: task.to_vec().into(),
+        };
+        let listed = self.client.clone().list_runs(request).await;
+        Ok(listed.map_err(Fault::from)?.into_inner().runs)
+    }
+
     pub(crate) async fn cancel(&self, task: TaskId) -> Result<Value, Fault> {
         let request = wire::CancelTaskRequest {
             context: Some((&self.caller).into()),

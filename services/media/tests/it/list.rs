@@ -1,7 +1,7 @@
 //! Pages of a customer's tasks: the newest first, by how they stand, by model and by time; nobody else's.
 
 use db::Engine;
-use proto::media::v1::ListTasksRequest;
+use proto::{Kind, media::v1::ListTasksRequest};
 use serde_json::json;
 
 use crate::{database::on_both_engines, fakes::Submit, house::House};
@@ -62,7 +62,7 @@ async fn only_what_is_asked_for_is_listed(engine: Engine) {
     let of = async |status: &str, model: &str| {
         let asked = ListTasksRequest {
             status: status.to_owned(),
-            model: model.to_owned(),
+            models: model.split_whitespace().map(str::to_owned).collect(),
             ..page(9)
         };
         running.list(asked).await
@@ -73,6 +73,19 @@ async fn only_what_is_asked_for_is_listed(engine: Engine) {
     assert_eq!(of("failed", "flux-2").await.unwrap(), ids(&[failed]));
     assert_eq!(of("queued", "").await.unwrap(), ids(&[]));
     assert_eq!(of("", "flux-1").await.unwrap(), ids(&[]));
+    let either = "flux-1 flux-2 flux-2";
+    assert_eq!(of("", either).await.unwrap(), ids(&[open, done, failed]));
+    assert_eq!(of("failed", either).await.unwrap(), ids(&[failed]));
+    let runs = running.runs(failed).await.unwrap();
+    let [run] = runs.as_slice() else {
+        panic!("{runs:?}")
+    };
+    assert_eq!((run.number, run.outcome.as_str()), (1, "refused"));
+    assert!(!run.provider.is_empty() && run.submitted_at > 0);
+    let runs = running.runs(open).await.unwrap();
+    assert_eq!(runs[0].outcome, "accepted");
+    let strangers = running.stranger().runs(open).await.unwrap_err();
+    assert_eq!(strangers.kind(), Kind::NotFound);
 }
 
 async fn what_is_refused_is_in_no_list(engine: Engine) {
