@@ -38,6 +38,24 @@ pub struct Config {
     /// How long somebody who signs in waits for a place among them. Default `10s`.
     #[serde(with = "duration")]
     pub sign_in_patience: Duration,
+    /// Of the pages of tasks and webhooks; in the same section.
+    #[serde(flatten)]
+    pub work: Work,
+}
+
+/// Limits of the pages of tasks and webhooks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Work {
+    /// Tasks of a page. Default 24.
+    pub tasks_per_page: u32,
+    /// Deliveries of a page. Default 50.
+    pub deliveries_per_page: u32,
+    /// How long a page that follows a task waits for a change before it asks again. Default `10s`.
+    #[serde(with = "duration")]
+    pub follow: Duration,
+    /// Bytes of a text that a task has made, or that was posted, which its page shows. Default 64 KiB.
+    pub shown_text: u32,
 }
 
 // === impl Config ===
@@ -66,6 +84,19 @@ impl Default for Config {
             password_characters: 12,
             password_hashes: 2,
             sign_in_patience: Duration::from_secs(10),
+            work: Work::default(),
+        }
+    }
+}
+
+impl Default for Work {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            tasks_per_page: 24,
+            deliveries_per_page: 50,
+            follow: Duration::from_secs(10),
+            shown_text: 64 * 1024,
         }
     }
 }

@@ -111,6 +111,7 @@ struct Site {
     db: Db,
     secrets: Secrets,
     live: SharedLive,
+    tasks: Tasks,
     peers: Peers,
     passwords: Passwords,
 }
@@ -131,6 +132,7 @@ impl Dashboard {
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,
+            tasks: deps.tasks,
             docs: Docs::new(&openapi, &deps.public_url),
             assets: Assets::new()?,
             metrics: Metrics::register(registry),

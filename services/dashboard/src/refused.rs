@@ -10,7 +10,7 @@ use axum::{
 };
 use chassis::telemetry::causes;
 use http::StatusCode;
-use proto::{Fault, Violation, WireError};
+use proto::{Fault, Kind, Violation, WireError};
 use tracing::error;
 
 use crate::{
@@ -84,6 +84,15 @@ impl Refused {
     pub(crate) fn not_found() -> Self {
         let told = "It may have gone, or belong to another account or to the other mode.";
         Self::new(StatusCode::NOT_FOUND, told)
+    }
+
+    /// What another service refused, where every way of not finding something is the same.
+    pub(crate) fn unknown_alike(status: tonic::Status) -> Self {
+        let fault = Fault::from(status);
+        if fault.kind() == Kind::NotFound {
+            return Self::not_found();
+        }
+        fault.into()
     }
 
     /// Something of ours does not hold together.
