@@ -45,6 +45,7 @@ mod natives;
 mod orders;
 mod own_models;
 mod pages;
+mod pages_work;
 mod provider;
 mod quote;
 mod rebinding;

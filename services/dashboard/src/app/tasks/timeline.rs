@@ -16,7 +16,7 @@ use crate::show::Time;
 pub(super) struct Step {
     /// `None`: it is going on.
     pub(super) at: Option<Time>,
-    /// How long after the task was made: `+1.4 s`; of the first, and of what is going on, nothing.
+    /// How long after the task was made: `+1.4 s`; of the first the time of day, of what is going on nothing.
     pub(super) after: String,
     pub(super) what: String,
     /// More of it; empty: nothing.
@@ -53,15 +53,27 @@ pub(super) fn of(story: &Story) -> Vec<Step> {
     steps.extend(told(story));
     // Stable: what has one moment stays in the order of above.
     steps.sort_by_key(|(at, _)| at.unwrap_or(i64::MAX));
-    let placed = steps.into_iter().map(|(at, step)| Step {
-        after: at
-            .filter(|at| *at > made)
-            .map(|at| format!("+{}", seconds(at.saturating_sub(made))))
-            .unwrap_or_default(),
-        at: at.map(Time::of),
-        ..step
-    });
+    let placed = steps
+        .into_iter()
+        .enumerate()
+        .map(|(place, (at, step))| Step {
+            after: at.map(|at| after(place, at, made)).unwrap_or_default(),
+            at: at.map(Time::of),
+            ..step
+        });
     placed.collect()
+}
+
+/// When something was, seen from the making of the task: what came first was that.
+fn after(place: usize, at: i64, made: i64) -> String {
+    match place {
+        0 => {
+            let time = Time::of(at).text;
+            let (_, time) = time.split_once(' ').unwrap_or_default();
+            format!("{time} UTC")
+        }
+        _ => format!("+{}", seconds(at.saturating_sub(made))),
+    }
 }
 
 /// So many microseconds: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 1 min`.
@@ -227,6 +239,14 @@ mod tests {
         ] {
             assert_eq!(seconds(micros), text);
         }
+    }
+
+    #[test]
+    fn the_first_has_a_time_of_day_and_the_others_what_came_before_them() {
+        let made = 1_780_000_000_000_000;
+        assert_eq!(after(0, made, made), "20:26 UTC");
+        assert_eq!(after(1, made, made), "+0.0 s");
+        assert_eq!(after(3, made + 2_600_000, made), "+2.6 s");
     }
 
     #[test]
