@@ -109,7 +109,7 @@ async fn a_picture(web: &mut Browser, api: &Api) -> Result<String> {
 async fn tasks_are_seen_followed_and_cancelled_by_their_own_account_in_their_own_mode() -> Result<()>
 {
     let mut aio = Aio::start().await?;
-    let (mut web, api) = somebody(&mut aio, "Ann Tasks").await?;
+    let (mut web, api) = somebody(&mut aio, "Ann").await?;
     assert!(web.get("/tasks").await?.has("No tasks yet"));
     let done = a_picture(&mut web, &api).await?;
 
@@ -138,7 +138,7 @@ async fn tasks_are_seen_followed_and_cancelled_by_their_own_account_in_their_own
         "{again}"
     );
 
-    let (mut other, _) = somebody(&mut aio, "Bob Tasks").await?;
+    let (mut other, _) = somebody(&mut aio, "Bob").await?;
     let unknown = other.get("/tasks/task_01h455vb4pex5vsknk084sn02q").await?;
     assert_eq!(unknown.status, 404);
     for path in [&done, &format!("{failed}/state")] {
@@ -212,7 +212,7 @@ async fn comes_back(web: &mut Browser, endpoint: &str, sink: &Sink) -> Result<()
 #[tokio::test]
 async fn an_endpoint_is_added_told_looked_at_rotated_and_mended() -> Result<()> {
     let mut aio = Aio::start().await?;
-    let (mut web, api) = somebody(&mut aio, "Ann Hooks").await?;
+    let (mut web, api) = somebody(&mut aio, "Ann").await?;
     assert!(web.get("/webhooks").await?.has("No endpoints yet"));
     let wrong = web
         .post(
@@ -273,7 +273,7 @@ async fn an_endpoint_is_added_told_looked_at_rotated_and_mended() -> Result<()> 
     says(&mut web, &delivery, "sent anew 1 ×").await?;
     comes_back(&mut web, &endpoint, &sink).await?;
 
-    let (mut other, _) = somebody(&mut aio, "Bob Hooks").await?;
+    let (mut other, _) = somebody(&mut aio, "Bob").await?;
     for path in [&endpoint, &delivery, &format!("{delivery}/state")] {
         assert_eq!(other.get(path).await?.status, 404, "{path}");
     }

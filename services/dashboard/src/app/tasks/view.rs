@@ -195,9 +195,7 @@ impl Task {
 
     /// What it is made from, where that is words; at most so many characters.
     fn words(&self, most: usize) -> String {
-        let found = WORDS
-            .iter()
-            .find_map(|name| self.request.get(*name)?.as_str());
+        let found = WORDS.iter().find_map(|name| said(self.request.get(*name)?));
         let words = found.unwrap_or_default();
         let mut shown: String = words.chars().take(most).collect();
         if shown.len() < words.len() {
@@ -216,6 +214,12 @@ impl Task {
             }
         }
     }
+}
+
+/// A text, or the first of what several say.
+fn said(value: &Value) -> Option<&str> {
+    let first = || value.as_array()?.first()?.get("text")?.as_str();
+    value.as_str().or_else(first)
 }
 
 /// An amount with its noun.
@@ -422,6 +426,12 @@ mod tests {
         assert_eq!(made_from("füchse"), "füch…");
         assert_eq!(made_from("füch"), "füch");
         assert_eq!(task(&json!({"request": {}})).words(4), "");
+        let spoken = [
+            json!({"text": "Hello", "voice": "Sarah"}),
+            json!({"text": "Hi"}),
+        ];
+        let spoken = task(&json!({"request": {"dialogue": spoken}}));
+        assert_eq!(spoken.words(9), "Hello");
     }
 
     #[test]

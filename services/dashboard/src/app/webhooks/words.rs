@@ -86,6 +86,13 @@ fn named<K: Kind>(bytes: &[u8]) -> Result<Option<String>, Refused> {
     Ok(Some(id.to_string()))
 }
 
+/// A moment with its second, in microseconds UTC.
+fn to_the_second(micros: i64) -> Time {
+    let iso = Time::of(micros).iso;
+    let text = iso.get(..19).unwrap_or(&iso).replace('T', " ");
+    Time { iso, text }
+}
+
 /// How an attempt went.
 fn last(status: u32, error: String) -> String {
     match (status, error.is_empty()) {
@@ -202,9 +209,10 @@ impl Delivery {
 // === impl Attempt ===
 
 impl Attempt {
-    /// What is said of it.
-    pub(super) fn outcome(&self) -> String {
-        last(self.status, self.error.clone())
+    /// What is said of it beside its status.
+    pub(super) fn why(&self) -> &str {
+        let is_said = self.error == last(self.status, String::new());
+        if is_said { "" } else { &self.error }
     }
 }
 
@@ -214,7 +222,7 @@ impl From<wire::Attempt> for Attempt {
         Self {
             number: attempt.number,
             replay: attempt.replay,
-            started: Time::of(attempt.started_at),
+            started: to_the_second(attempt.started_at),
             took: took / 1_000,
             status: attempt.status,
             error: attempt.error,
@@ -236,4 +244,64 @@ pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, Refused> {
 /// The id of a task, if it is one.
 pub(super) fn task_id(text: &str) -> Option<TaskId> {
     TaskId::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(status: u32, error: &str) -> Attempt {
+        Attempt::from(wire::Attempt {
+            number: 1,
+            started_at: 1_780_000_000_000_000,
+            ended_at: 1_780_000_000_056_999,
+            status,
+            error: error.to_owned(),
+            ..wire::Attempt::default()
+        })
+    }
+
+    #[test]
+    fn an_attempt_says_nothing_twice() {
+        for (status, error, why) in [
+            (200, "", ""),
+            (500, "answered 500", ""),
+            (200, "the answer broke off", "the answer broke off"),
+            (
+                0,
+                "no complete answer in time",
+                "no complete answer in time",
+            ),
+        ] {
+            assert_eq!(attempt(status, error).why(), why);
+        }
+        let (took, started) = (attempt(200, "").took, attempt(200, "").started);
+        assert_eq!((took, started.text.as_str()), (56, "2026-05-28 20:26:40"));
+    }
+
+    #[test]
+    fn a_delivery_says_how_it_stands() {
+        let delivery = |state: &str, due_at| {
+            let found = wire::FoundDelivery {
+                delivery_id: DeliveryId::NIL.to_vec().into(),
+                event_id: EventId::NIL.to_vec().into(),
+                state: state.to_owned(),
+                due_at,
+                ..wire::FoundDelivery::default()
+            };
+            Delivery::found(found).unwrap()
+        };
+        for (state, name, has_ended, is_soon) in [
+            ("due", "Waiting", false, true),
+            ("inflight", "Being sent", false, true),
+            ("delivered", "Delivered", true, false),
+            ("dead", "Given up", true, false),
+        ] {
+            let found = delivery(state, 7);
+            assert_eq!((found.name(), found.has_ended()), (name, has_ended));
+            assert_eq!(found.is_soon(8), is_soon, "{state}");
+            assert_eq!(found.last, "no attempt has ended");
+        }
+        assert!(!delivery("due", 8).is_soon(8));
+    }
 }
