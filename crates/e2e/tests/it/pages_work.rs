@@ -132,7 +132,8 @@ async fn tasks_are_seen_followed_and_cancelled_by_their_own_account_in_their_own
         page.has("The task is cancelled.") && page.has("State Cancelled"),
         "{page}"
     );
-    let again = web.post(&format!("{hanging}/cancel"), &[]).await?;
+    assert!(page.has("Attempt 1: fal which was stopped"), "{page}");
+    let again = web.post(&format!("{failed}/cancel"), &[]).await?;
     assert!(
         again.status == 409 && again.has("the task has ended"),
         "{again}"

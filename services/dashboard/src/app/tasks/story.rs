@@ -9,7 +9,7 @@ use proto::{
 
 use super::{
     timeline::{self, Step},
-    view::{Medium, Output, Task},
+    view::{Failure, Medium, Output, State, Task},
 };
 use crate::{
     Site,
@@ -151,6 +151,12 @@ impl Story {
         // Whether anybody is told, webhooks knows a moment later.
         let is_fresh = now.saturating_sub(ended) < i64::from(UNDER_WAY) * 1_000;
         (is_unbooked || is_telling || is_fresh).then_some(UNDER_WAY)
+    }
+
+    /// Why it failed, where nobody wanted that.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        let failure = self.task.error.as_ref();
+        failure.filter(|_| self.task.state() == State::Failed)
     }
 
     /// When it fails, if it has not ended before.

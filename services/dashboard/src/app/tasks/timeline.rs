@@ -39,7 +39,7 @@ pub(super) fn of(story: &Story) -> Vec<Step> {
     )];
     steps.push(held(story));
     for run in &story.runs {
-        steps.push(tried(run, task.has_ended()));
+        steps.push(tried(run, task.state()));
     }
     if let Some(started) = task.started_at {
         let detail = "a provider has taken it".to_owned();
@@ -123,14 +123,17 @@ fn held(story: &Story) -> Timed {
     step(Some(at), "Held", detail)
 }
 
-fn tried(run: &Run, has_ended: bool) -> Timed {
+fn tried(run: &Run, state: State) -> Timed {
+    let has_ended = !matches!(state, State::Waiting | State::Running);
     let why = match run.reason.as_str() {
         "" => String::new(),
         word => format!(": {}", reason(word)),
     };
+    let was_stopped = state == State::Cancelled && run.reason.is_empty();
     let (detail, mark) = match (run.outcome.as_str(), has_ended) {
         ("refused", _) => (format!("which did not take it{why}"), ""),
         ("succeeded", _) => ("which made it".to_owned(), ""),
+        ("failed", _) if was_stopped => ("which was stopped".to_owned(), ""),
         ("failed", _) => (format!("which did not make it{why}"), ""),
         ("accepted", false) => ("which has taken it".to_owned(), ""),
         ("accepted", true) => ("which had taken it".to_owned(), ""),
@@ -251,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_attempt_says_what_became_of_it() {
-        let run = |outcome: &str, reason: &str, has_ended| {
+        let run = |outcome: &str, reason: &str, state| {
             let run = Run {
                 number: 2,
                 provider: "fal".to_owned(),
@@ -259,31 +262,38 @@ mod tests {
                 reason: reason.to_owned(),
                 submitted_at: 7,
             };
-            let (at, step) = tried(&run, has_ended);
+            let (at, step) = tried(&run, state);
             assert_eq!((at, step.what.as_str()), (Some(7), "Attempt 2: fal"));
             (step.detail, step.mark)
         };
-        for (outcome, why, has_ended, detail, mark) in [
+        for (outcome, why, state, detail, mark) in [
             (
                 "refused",
                 "rate_limited",
-                false,
+                State::Running,
                 "which did not take it: rate limited",
                 "",
             ),
-            ("failed", "", true, "which did not make it", ""),
-            ("accepted", "", false, "which has taken it", ""),
-            ("succeeded", "", true, "which made it", ""),
-            ("unknown", "", false, "which has not answered yet", ""),
+            ("failed", "", State::Failed, "which did not make it", ""),
+            ("accepted", "", State::Running, "which has taken it", ""),
+            ("failed", "", State::Cancelled, "which was stopped", ""),
+            ("succeeded", "", State::Completed, "which made it", ""),
             (
                 "unknown",
                 "",
-                true,
+                State::Running,
+                "which has not answered yet",
+                "",
+            ),
+            (
+                "unknown",
+                "",
+                State::Failed,
                 "which never said whether it took it",
                 "bad",
             ),
         ] {
-            assert_eq!(run(outcome, why, has_ended), (detail.to_owned(), mark));
+            assert_eq!(run(outcome, why, state), (detail.to_owned(), mark));
         }
     }
 }

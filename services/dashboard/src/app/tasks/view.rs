@@ -186,7 +186,7 @@ impl Task {
             Value::Object(_) | Value::Array(_) => {
                 serde_json::to_string_pretty(value).unwrap_or_default()
             }
-            other => plain(other),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => plain(value),
         };
         let all = self.request.iter();
         all.map(|(name, value)| (name.as_str(), shown(value)))

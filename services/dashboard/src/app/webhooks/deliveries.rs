@@ -150,7 +150,7 @@ pub(super) async fn list(
             first: (!wanted.before.is_empty()).then(|| wanted.before("")),
             older: last.map(|last| wanted.before(&last.id)),
         },
-        recovered: wanted.count.map(|sent| recovered(sent, wanted.more)),
+        recovered: wanted.recovered(),
         deliveries,
         wanted: &wanted,
     };
@@ -241,19 +241,6 @@ pub(super) async fn recover(
     Ok(Redirect::to(&next).into_response())
 }
 
-/// What a recovery has done, in words.
-fn recovered(sent: u32, is_more: bool) -> String {
-    match (sent, is_more) {
-        (0, _) => "Nothing was given up since then.".to_owned(),
-        (1, false) => "1 delivery is sent again.".to_owned(),
-        (sent, false) => format!("{} deliveries are sent again.", count(sent)),
-        (sent, true) => format!(
-            "{} deliveries are sent again, and there are more: recover again.",
-            count(sent)
-        ),
-    }
-}
-
 // === impl Wanted ===
 
 impl Wanted {
@@ -304,6 +291,22 @@ impl Wanted {
         format!("{PART}/deliveries?{}", query.finish())
     }
 
+    /// What was just sent again, in words.
+    fn recovered(&self) -> Option<String> {
+        let sent = self.count?;
+        let deliveries = match sent {
+            0 => return Some("Nothing was given up since then.".to_owned()),
+            1 => "1 delivery is".to_owned(),
+            sent => format!("{} deliveries are", count(sent)),
+        };
+        let rest = if self.more {
+            ", and there are more: recover again"
+        } else {
+            ""
+        };
+        Some(format!("{deliveries} sent again{rest}."))
+    }
+
     /// Whether anything is left out of the list.
     fn is_narrow(&self) -> bool {
         let said = [
@@ -350,10 +353,24 @@ mod tests {
 
     #[test]
     fn a_recovery_says_what_it_did() {
-        assert_eq!(recovered(0, false), "Nothing was given up since then.");
-        assert_eq!(recovered(1, false), "1 delivery is sent again.");
-        assert_eq!(recovered(2, false), "2 deliveries are sent again.");
-        assert!(recovered(1_000, true).starts_with("1,000 deliveries are sent again, and"));
+        for (count, more, told) in [
+            (None, false, None),
+            (Some(0), false, Some("Nothing was given up since then.")),
+            (Some(1), false, Some("1 delivery is sent again.")),
+            (Some(2), false, Some("2 deliveries are sent again.")),
+            (
+                Some(1_000),
+                true,
+                Some("1,000 deliveries are sent again, and there are more: recover again."),
+            ),
+        ] {
+            let wanted = Wanted {
+                count,
+                more,
+                ..Wanted::default()
+            };
+            assert_eq!(wanted.recovered().as_deref(), told);
+        }
     }
 
     #[test]
