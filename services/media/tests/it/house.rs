@@ -81,7 +81,7 @@ pub(crate) struct Running {
     pub(crate) operators: OperatorsClient<rpc::Channel>,
     /// Its way to the database.
     pub(crate) db: Db,
-    caller: Caller,
+    pub(crate) caller: Caller,
     /// Work that was never told to stop just ends with the test, as if killed.
     pub(crate) tasks: Tasks,
 }
@@ -386,16 +386,6 @@ impl Running {
             view["task_id"].as_str().unwrap().to_owned()
         };
         Ok(views.iter().map(id_of).collect())
-    }
-
-    /// Whom it was tried with.
-    pub(crate) async fn runs(&self, task: TaskId) -> Result<Vec<wire::Run>, Fault> {
-        let request = wire::GetTaskRequest {
-            context: Some((&self.caller).into()),
-            task_id: task.to_vec().into(),
-        };
-        let listed = self.client.clone().list_runs(request).await;
-        Ok(listed.map_err(Fault::from)?.into_inner().runs)
     }
 
     pub(crate) async fn cancel(&self, task: TaskId) -> Result<Value, Fault> {
