@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use flate2::Compression;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use crate::{
@@ -17,14 +17,27 @@ use crate::{
     assets::{gzip, takes_gzip},
 };
 
-/// Nothing but our own style, script and pictures, no frame around us, no form that leads elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
-                      connect-src 'self'; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
+/// Nothing but our own style, script and pictures, and what tasks have made, from where the API is; no frame around us, no form that leads
+/// elsewhere.
+fn policy(public_url: &str) -> String {
+    let files = origin(public_url);
+    format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' blob:{files}; media-src 'self' blob:{files}; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
 
-/// Headers of every answer.
-const HEADERS: [(&str, &str); 6] = [
-    ("content-security-policy", POLICY),
+/// A source of the policy, with a space before it; empty: the URL names none.
+fn origin(url: &str) -> String {
+    let uri: Uri = url.parse().unwrap_or_default();
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) => format!(" {scheme}://{authority}"),
+        (Some(_) | None, Some(_) | None) => String::new(),
+    }
+}
+
+/// Headers of every answer, beside the policy.
+const HEADERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
@@ -55,6 +68,8 @@ pub(crate) async fn around(
         response
     };
     let headers = response.headers_mut();
+    let policy = HeaderValue::from_str(&policy(&site.public_url));
+    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
     for (name, value) in HEADERS {
         headers.insert(
             HeaderName::from_static(name),
@@ -98,5 +113,25 @@ async fn packed(response: Response) -> Response {
             Response::from_parts(head, Body::from(packed))
         }
         Err(_) => Response::from_parts(head, Body::from(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_come_from_here_and_from_where_the_api_is() {
+        for (url, files) in [
+            ("https://api.example.com", " https://api.example.com"),
+            ("http://127.0.0.1:8080/below", " http://127.0.0.1:8080"),
+            ("", ""),
+            ("/", ""),
+        ] {
+            assert_eq!(origin(url), files);
+        }
+        let policy = policy("https://api.example.com");
+        assert!(policy.contains("img-src 'self' blob: https://api.example.com; media-src"));
+        assert!(policy.contains("script-src 'self';"));
     }
 }

@@ -10,7 +10,10 @@ use serde::Deserialize;
 
 pub use self::{
     door::{Door, DoorLimits, Lives, SignUp, Smtp},
-    parts::{OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage},
+    parts::{
+        ModelsLimits, OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage,
+        Work,
+    },
 };
 use self::door::{Pages, Server};
 
@@ -21,10 +24,8 @@ const DAY: u64 = 24 * 60 * 60;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Characters of a search that are looked at; what comes behind them is not. Default 100.
-    pub search_characters: usize,
-    /// Models that are compared with one another at most. Default 4.
-    pub compared_models: usize,
+    /// The pages of models.
+    pub models: ModelsLimits,
     /// How long a browser or a proxy may show a page without asking again. Default `1m`.
     #[serde(with = "duration")]
     pub page_life: Duration,
@@ -37,6 +38,8 @@ pub struct Config {
     pub passwords: PasswordLimits,
     /// What home, usage and requests show.
     pub usage: Usage,
+    /// What the pages of tasks and webhooks show.
+    pub work: Work,
     /// The playground.
     pub playground: PlaygroundLimits,
     /// The API on the pages' own origin.
@@ -77,13 +80,13 @@ impl Default for Config {
     /// The defaults that the fields document.
     fn default() -> Self {
         Self {
-            search_characters: 100,
-            compared_models: 4,
+            models: ModelsLimits::default(),
             page_life: Duration::from_secs(60),
             patience: Duration::from_secs(5),
             sessions: Sessions::default(),
             passwords: PasswordLimits::default(),
             usage: Usage::default(),
+            work: Work::default(),
             playground: PlaygroundLimits::default(),
             relay: RelayLimits::default(),
             invoice_from: String::new(),

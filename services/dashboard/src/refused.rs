@@ -10,7 +10,7 @@ use axum::{
 };
 use chassis::telemetry::causes;
 use http::{StatusCode, header};
-use proto::{Fault, Violation, WireError};
+use proto::{Fault, Kind, Violation, WireError};
 use tracing::error;
 
 use crate::{
@@ -108,6 +108,15 @@ impl Refused {
             refusal.retry_after = Some(Duration::from_secs(seconds));
         }
         refused
+    }
+
+    /// What another service refused, where every way of not finding something is the same.
+    pub(crate) fn unknown_alike(status: tonic::Status) -> Self {
+        let fault = Fault::from(status);
+        if fault.kind() == Kind::NotFound {
+            return Self::not_found();
+        }
+        fault.into()
     }
 
     /// Something of ours does not hold together.

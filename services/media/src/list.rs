@@ -25,8 +25,8 @@ pub(crate) struct Filter {
     pub(crate) before: Option<TaskId>,
     /// How they stand, in a customer's word; empty: however.
     pub(crate) status: String,
-    /// The model's slug; empty: whichever.
-    pub(crate) model: String,
+    /// The models' slugs; none: whichever.
+    pub(crate) models: Vec<String>,
     /// When they were made, in microseconds UTC: from then on, and before then; 0: whenever.
     pub(crate) created: (i64, i64),
 }
@@ -37,31 +37,37 @@ pub(crate) async fn list(
     caller: &Caller,
     filter: &Filter,
 ) -> Result<Vec<(Task, Vec<Output>)>, Error> {
-    let page = table::Page {
-        account: caller.account,
-        mode: caller.mode,
-        range: range(filter),
-        model: Some(&filter.model).filter(|model| !model.is_empty()),
-        limit: filter.limit.clamp(1, LONGEST_PAGE),
-    };
+    let limit = filter.limit.clamp(1, LONGEST_PAGE);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let (pool, sealer) = (media.db.reader(), media.secrets.content());
-    let mut tasks = if filter.status.is_empty() {
-        media
-            .db
-            .read(table::page(pool, &page, None, sealer))
-            .await?
-    } else {
-        let mut found = Vec::new();
-        for state in states(&filter.status)? {
-            let of_state = table::page(pool, &page, Some(state), sealer);
-            found.extend(media.db.read(of_state).await?);
-        }
-        found
+    let states = match filter.status.as_str() {
+        "" => vec![None],
+        status => states(status)?.into_iter().map(Some).collect(),
     };
-    tasks.sort_unstable_by_key(|task| Reverse(task.id));
-    // One that moved on between two looks is in both.
-    tasks.dedup_by_key(|task| task.id);
-    tasks.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
+    let models: Vec<Option<&String>> = match filter.models.as_slice() {
+        [] => vec![None],
+        models => models.iter().map(Some).collect(),
+    };
+    let mut tasks = Vec::new();
+    // Each state of each model is a walk along an index.
+    for model in models {
+        let page = table::Page {
+            account: caller.account,
+            mode: caller.mode,
+            range: range(filter),
+            model,
+            limit,
+        };
+        for state in &states {
+            let some = table::page(pool, &page, *state, sealer);
+            tasks.extend(media.db.read(some).await?);
+        }
+        tasks.sort_unstable_by_key(|task: &Task| Reverse(task.id));
+        // One that moved on between two looks is in both.
+        tasks.dedup_by_key(|task| task.id);
+        // No more is in memory than is answered, and once as much for each state.
+        tasks.truncate(most);
+    }
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
     let mut outputs = media.db.read(output::of_tasks(pool, &ids, sealer)).await?;
     let now = media.db.now_micros();

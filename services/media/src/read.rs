@@ -4,7 +4,8 @@ use domain::{Caller, TaskId};
 use proto::{Fault, code};
 
 use crate::{
-    Error, Media, store,
+    Error, Media,
+    store::{self, attempt::Run},
     task::{Output, Task},
 };
 
@@ -26,6 +27,13 @@ pub(crate) async fn get(
         .ok_or_else(|| not_found(id))?;
     let outputs = outputs(media, id).await?;
     Ok((task, outputs))
+}
+
+/// Whom a task was tried with so far, in order.
+pub(crate) async fn runs(media: &Media, caller: &Caller, id: TaskId) -> Result<Vec<Run>, Error> {
+    get(media, caller, id).await?;
+    let runs = store::attempt::of_task(media.db.reader(), id);
+    media.db.read(runs).await
 }
 
 /// One file of a task. Without a caller, a signed link was the permission.

@@ -13,9 +13,10 @@ use proto::{
     context_from_wire, id_from_wire,
     media::v1::{
         CancelTaskRequest, DeleteOutputRequest, GetTaskRequest, HearReply, HearRequest, HeardPart,
-        ListTasksReply, ListTasksRequest, ListUnknownAttemptsReply, ListUnknownAttemptsRequest,
-        ListenRequest, OutputHead, OutputPart, QuoteRequest, ReadOutputRequest, SubmitReply,
-        SubmitRequest, TaskSnapshot, UnknownAttempt, media_server, output_part::Part,
+        ListRunsReply, ListTasksReply, ListTasksRequest, ListUnknownAttemptsReply,
+        ListUnknownAttemptsRequest, ListenRequest, OutputHead, OutputPart, QuoteRequest,
+        ReadOutputRequest, Run, SubmitReply, SubmitRequest, TaskSnapshot, UnknownAttempt,
+        media_server, output_part::Part,
     },
     mode_to_wire,
 };
@@ -108,6 +109,28 @@ impl media_server::Media for Media {
         self.to_wire(&task, &outputs).map(Response::new)
     }
 
+    async fn list_runs(
+        &self,
+        request: Request<GetTaskRequest>,
+    ) -> Result<Response<ListRunsReply>, Status> {
+        let request = request.into_inner();
+        let (caller, id) = (
+            context_from_wire(request.context)?,
+            id_from_wire(&request.task_id)?,
+        );
+        let runs = read::runs(self, &caller, id).await.map_err(refuse)?;
+        let runs = runs.into_iter().map(|run| Run {
+            number: u32::try_from(run.number).unwrap_or(u32::MAX),
+            provider: run.provider,
+            outcome: run.outcome,
+            reason: run.reason,
+            submitted_at: run.submitted_at,
+        });
+        Ok(Response::new(ListRunsReply {
+            runs: runs.collect(),
+        }))
+    }
+
     async fn list_tasks(
         &self,
         request: Request<ListTasksRequest>,
@@ -119,7 +142,7 @@ impl media_server::Media for Media {
             limit: request.limit,
             before: before.map(|before| id_from_wire(before)).transpose()?,
             status: request.status,
-            model: request.model,
+            models: request.models,
             created: (request.created_from, request.created_until),
         };
         let tasks = list::list(self, &caller, &filter).await.map_err(refuse)?;

@@ -1,6 +1,6 @@
 //! Use cases: look for deliveries, look at one, send again what has ended.
 
-use domain::{AccountId, DeliveryId, EndpointId};
+use domain::{AccountId, DeliveryId, EndpointId, EventId};
 use proto::{Fault, code};
 use tracing::info;
 
@@ -10,7 +10,7 @@ use crate::{
     store::{
         attempt,
         ended::{self, Lost},
-        endpoint,
+        endpoint, event,
         found::{self, Filter, Found},
     },
     whose::Whose,
@@ -22,6 +22,8 @@ const NOUN: &str = "webhook delivery";
 /// A delivery, and how each of its attempts went, with the beginning of the answer.
 pub(crate) struct Story {
     pub(crate) delivery: Found,
+    /// What is sent; empty: it is not for who asks.
+    pub(crate) payload: Vec<u8>,
     pub(crate) attempts: Vec<(attempt::Row, Option<String>)>,
 }
 
@@ -53,6 +55,10 @@ pub(crate) async fn find(
 /// When there is none, the database failed, or what is kept does not open.
 pub(crate) async fn story(shared: &Shared, whose: Whose, id: DeliveryId) -> Result<Story, Error> {
     let delivery = of(shared, whose, id).await?;
+    let payload = match whose {
+        Whose::Owner(..) => payload(shared, delivery.event).await?,
+        Whose::Everybody => Vec::new(),
+    };
     let rows = attempt::list(shared.db.reader(), id);
     let rows = shared.db.read(rows).await?.into_iter();
     let place = attempt::response_place(id);
@@ -65,6 +71,7 @@ pub(crate) async fn story(shared: &Shared, whose: Whose, id: DeliveryId) -> Resu
     });
     Ok(Story {
         delivery,
+        payload,
         attempts: attempts.collect::<Result<_, Error>>()?,
     })
 }
@@ -124,6 +131,15 @@ pub(crate) async fn recover(
     }
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     Ok((count, count >= limit))
+}
+
+/// What an event says, opened.
+async fn payload(shared: &Shared, event: EventId) -> Result<Vec<u8>, Error> {
+    let sealed = event::payload(shared.db.reader(), event);
+    let sealed = shared.db.read(sealed).await?;
+    let sealed = sealed.ok_or(Error::Damaged("a delivery has no event"))?;
+    let content = shared.secrets.content();
+    Ok(content.open(&event::payload_place(event), &sealed)?)
 }
 
 async fn of(shared: &Shared, whose: Whose, id: DeliveryId) -> Result<Found, Error> {

@@ -95,6 +95,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::both(4, "of_task", include_str!("../migrations/0004_of_task.sql")),
     Migration::both(5, "lane", include_str!("../migrations/0005_lane.sql")),
     Migration::both(6, "manage", include_str!("../migrations/0006_manage.sql")),
+    Migration::both(7, "filters", include_str!("../migrations/0007_filters.sql")),
     Migration::both(
         8,
         "newest_dead",

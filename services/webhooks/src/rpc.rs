@@ -95,6 +95,7 @@ impl From<Told> for wire::Delivery {
             created_at: told.created_at,
             due_at: told.due_at,
             ended_at: told.ended_at.unwrap_or(0),
+            delivery_id: told.id.to_vec().into(),
         }
     }
 }

@@ -51,6 +51,7 @@ mod pages_keys;
 mod pages_usage;
 mod pages_playground;
 mod pages_operator;
+mod pages_work;
 mod provider;
 mod quote;
 mod rebinding;

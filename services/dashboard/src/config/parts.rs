@@ -78,6 +78,53 @@ pub struct RelayLimits {
     pub idle: Duration,
 }
 
+/// The section `limits.dashboard.models`: the pages of models.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelsLimits {
+    /// Characters of a search that are looked at; what comes behind them is not. Default 100.
+    pub search_characters: usize,
+    /// Models that are compared with one another at most. Default 4.
+    pub compared: usize,
+}
+
+/// The section `limits.dashboard.work`: the pages of tasks and webhooks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Work {
+    /// Tasks of a page. Default 24.
+    pub tasks_per_page: u32,
+    /// Deliveries of a page. Default 50.
+    pub deliveries_per_page: u32,
+    /// How long a page that follows a task waits for a change before it asks again. Default `10s`.
+    #[serde(with = "duration")]
+    pub follow: Duration,
+    /// Bytes of a text that a task has made, or that was posted, which its page shows. Default 64 KiB.
+    pub shown_text: u32,
+}
+
+impl Default for ModelsLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            search_characters: 100,
+            compared: 4,
+        }
+    }
+}
+
+impl Default for Work {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            tasks_per_page: 24,
+            deliveries_per_page: 50,
+            follow: Duration::from_secs(10),
+            shown_text: 64 * 1024,
+        }
+    }
+}
+
 /// Limits of the operator's pages: the section `limits.dashboard.operator`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

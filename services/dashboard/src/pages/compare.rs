@@ -61,7 +61,7 @@ pub(crate) async fn markdown(State(site): State<Arc<Site>>, uri: Uri) -> Page {
 
 impl<'s> Compare<'s> {
     fn of(site: &'s Site, uri: &Uri) -> Self {
-        let (at, most) = (now(), site.config.compared_models);
+        let (at, most) = (now(), site.config.models.compared);
         let asked = asked(uri);
         let (mut models, mut left_out): (Vec<View<'s>>, Vec<String>) = (Vec::new(), Vec::new());
         for (_, name) in asked.iter().filter(|(key, _)| key == "m") {
@@ -70,7 +70,7 @@ impl<'s> Compare<'s> {
                 Some(view) if models.iter().any(|known| known.slug() == view.slug()) => {}
                 Some(view) if models.len() < most => models.push(view),
                 Some(_) | None => {
-                    let shown = name.chars().take(site.config.search_characters);
+                    let shown = name.chars().take(site.config.models.search_characters);
                     left_out.push(shown.collect());
                 }
             }

@@ -62,7 +62,7 @@ impl<'s> Models<'s> {
     fn of(site: &'s Site, uri: &Uri) -> Self {
         let asked = asked(uri);
         let search = one(&asked, "q").chars();
-        let search: String = search.take(site.config.search_characters).collect();
+        let search: String = search.take(site.config.models.search_characters).collect();
         let category = one(&asked, "category").to_owned();
         let at = now();
         let all = site.catalogue.models();
@@ -78,7 +78,7 @@ impl<'s> Models<'s> {
             shown: all.iter().filter(is_shown).copied().collect(),
             categories: categories.filter(|(.., count)| *count > 0).collect(),
             count: all.len(),
-            most_compared: site.config.compared_models,
+            most_compared: site.config.models.compared,
             search,
             category,
         }

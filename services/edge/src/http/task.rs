@@ -70,7 +70,10 @@ pub(crate) async fn list(
         limit: page.limit,
         before: page.behind(),
         status: status.unwrap_or_default(),
-        model: canonical(&app, model),
+        models: model
+            .map(|model| canonical(&app, Some(model)))
+            .into_iter()
+            .collect(),
         created_from: created_from.unwrap_or_default(),
         created_until: created_until.unwrap_or_default(),
     };

@@ -125,6 +125,15 @@ impl media::media_server::Media for FakeMedia {
             .map(Response::new)
     }
 
+    async fn list_runs(
+        &self,
+        request: Request<media::GetTaskRequest>,
+    ) -> Result<Response<media::ListRunsReply>, Status> {
+        let request = request.into_inner();
+        self.owned(&request.task_id, request.context)?;
+        Ok(Response::new(media::ListRunsReply::default()))
+    }
+
     async fn list_tasks(
         &self,
         request: Request<media::ListTasksRequest>,

@@ -44,6 +44,7 @@ impl webhooks::webhooks_server::Webhooks for FakeWebhooks {
         _: Request<webhooks::ListDeliveriesRequest>,
     ) -> Result<Response<webhooks::ListDeliveriesReply>, Status> {
         let delivery = webhooks::Delivery {
+            delivery_id: vec![6; 16].into(),
             event_id: vec![7; 16].into(),
             r#type: "task.failed".to_owned(),
             state: "due".to_owned(),
@@ -104,6 +105,7 @@ fn story() -> webhooks::DeliveryStory {
             error: "answered 503".to_owned(),
             response: "later".to_owned(),
         }],
+        payload: bytes::Bytes::new(),
     }
 }
 

@@ -225,9 +225,10 @@ async fn a_list_has_the_newest_tasks_and_leads_on() {
     };
     assert_eq!((first.limit, first.before.len()), (20, 0));
     assert_eq!(
-        (second.limit, second.status.as_str(), second.model.as_str()),
-        (2, "processing", "gemini")
+        (second.limit, second.status.as_str(), &second.models),
+        (2, "processing", &vec!["gemini".to_owned()])
     );
+    assert!(first.models.is_empty());
     assert_eq!(third.before, TaskId::parse(cursor).unwrap().to_vec());
     assert_eq!(
         (third.created_from, third.created_until),

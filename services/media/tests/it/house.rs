@@ -81,7 +81,7 @@ pub(crate) struct Running {
     pub(crate) operators: OperatorsClient<rpc::Channel>,
     /// Its way to the database.
     pub(crate) db: Db,
-    caller: Caller,
+    pub(crate) caller: Caller,
     /// Work that was never told to stop just ends with the test, as if killed.
     pub(crate) tasks: Tasks,
 }

@@ -1,10 +1,18 @@
 //! Pages of a customer's tasks: the newest first, by how they stand, by model and by time; nobody else's.
 
 use db::Engine;
-use proto::media::v1::ListTasksRequest;
+use domain::TaskId;
+use proto::{
+    Fault, Kind,
+    media::v1::{GetTaskRequest, ListTasksRequest, Run},
+};
 use serde_json::json;
 
-use crate::{database::on_both_engines, fakes::Submit, house::House};
+use crate::{
+    database::on_both_engines,
+    fakes::Submit,
+    house::{House, Running},
+};
 
 on_both_engines!(
     pages_lead_from_the_newest_task_to_the_oldest,
@@ -18,6 +26,16 @@ fn page(limit: u32) -> ListTasksRequest {
         limit,
         ..ListTasksRequest::default()
     }
+}
+
+/// Whom a task was tried with.
+async fn runs(running: &Running, task: TaskId) -> Result<Vec<Run>, Fault> {
+    let request = GetTaskRequest {
+        context: Some((&running.caller).into()),
+        task_id: task.to_vec().into(),
+    };
+    let listed = running.client.clone().list_runs(request).await;
+    Ok(listed.map_err(Fault::from)?.into_inner().runs)
 }
 
 async fn pages_lead_from_the_newest_task_to_the_oldest(engine: Engine) {
@@ -37,7 +55,7 @@ async fn pages_lead_from_the_newest_task_to_the_oldest(engine: Engine) {
         let listed = running.list(asked).await.unwrap();
         assert!(listed.len() <= 2, "{listed:?}");
         let Some(last) = listed.last() else { break };
-        before = domain::TaskId::parse(last).unwrap().to_vec().into();
+        before = TaskId::parse(last).unwrap().to_vec().into();
         seen.extend(listed);
     }
     assert_eq!(seen, newest_first);
@@ -58,11 +76,11 @@ async fn only_what_is_asked_for_is_listed(engine: Engine) {
     house.provider.answer_polls("Pending");
     let open = running.accepted().await;
     running.reaches(open, "processing").await;
-    let ids = |tasks: &[domain::TaskId]| tasks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let ids = |tasks: &[TaskId]| tasks.iter().map(ToString::to_string).collect::<Vec<_>>();
     let of = async |status: &str, model: &str| {
         let asked = ListTasksRequest {
             status: status.to_owned(),
-            model: model.to_owned(),
+            models: model.split_whitespace().map(str::to_owned).collect(),
             ..page(9)
         };
         running.list(asked).await
@@ -73,6 +91,19 @@ async fn only_what_is_asked_for_is_listed(engine: Engine) {
     assert_eq!(of("failed", "flux-2").await.unwrap(), ids(&[failed]));
     assert_eq!(of("queued", "").await.unwrap(), ids(&[]));
     assert_eq!(of("", "flux-1").await.unwrap(), ids(&[]));
+    let either = "flux-1 flux-2 flux-2";
+    assert_eq!(of("", either).await.unwrap(), ids(&[open, done, failed]));
+    assert_eq!(of("failed", either).await.unwrap(), ids(&[failed]));
+    let tried = runs(&running, failed).await.unwrap();
+    let [run] = tried.as_slice() else {
+        panic!("{tried:?}")
+    };
+    assert_eq!((run.number, run.outcome.as_str()), (1, "refused"));
+    assert!(!run.provider.is_empty() && run.submitted_at > 0);
+    let tried = runs(&running, open).await.unwrap();
+    assert_eq!(tried[0].outcome, "accepted");
+    let strangers = runs(&running.stranger(), open).await.unwrap_err();
+    assert_eq!(strangers.kind(), Kind::NotFound);
 }
 
 async fn what_is_refused_is_in_no_list(engine: Engine) {

@@ -370,6 +370,7 @@ impl From<Story> for wire::DeliveryStory {
             attempts: attempts
                 .map(|(row, response)| told(row, response))
                 .collect(),
+            payload: story.payload.into(),
         }
     }
 }

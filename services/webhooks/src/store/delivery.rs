@@ -46,8 +46,9 @@ pub(crate) enum State {
     Dead,
 }
 
-/// What operators see of a delivery: a row type.
+/// What is told of a delivery of a task: a row type.
 pub(crate) struct Told {
+    pub(crate) id: DeliveryId,
     pub(crate) event: EventId,
     /// The type of the event.
     pub(crate) kind: String,
@@ -146,7 +147,7 @@ pub(crate) async fn end(
 /// What became of the latest events of a task, the oldest first.
 pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result<Vec<Told>, Error> {
     let rows = sqlx::query(
-        "select event.id as event_id, event.type, delivery.endpoint_id, delivery.state, delivery.attempts, delivery.last_status,
+        "select delivery.id, event.id as event_id, event.type, delivery.endpoint_id, delivery.state, delivery.attempts, delivery.last_status,
                 delivery.last_error, delivery.created_at, delivery.due_at, delivery.ended_at
          from event join delivery on delivery.event_id = event.id
          where event.task_id = $1 order by delivery.created_at desc, delivery.id desc limit $2",
@@ -158,6 +159,7 @@ pub(crate) async fn of_task(reader: &AnyPool, task: TaskId, most: i64) -> Result
     let told = |row: &AnyRow| {
         let status: Option<i64> = row.try_get("last_status")?;
         Ok(Told {
+            id: id(row, "id")?,
             event: id(row, "event_id")?,
             kind: row.try_get("type")?,
             endpoint: endpoint_of(row)?,

@@ -92,6 +92,15 @@ pub(crate) async fn about(
     row.map(read).transpose()
 }
 
+/// What an event says, sealed. `None`: it is not there.
+pub(crate) async fn payload(reader: &AnyPool, event: EventId) -> Result<Option<Vec<u8>>, Error> {
+    let payload = sqlx::query_scalar("select payload from event where id = $1")
+        .bind(event.to_vec())
+        .fetch_optional(reader)
+        .await?;
+    Ok(payload)
+}
+
 /// The place a payload is sealed for.
 pub(crate) fn payload_place(event: EventId) -> Vec<u8> {
     format!("event/{event}/payload").into_bytes()

@@ -6,9 +6,6 @@ use sqlx::{AnyPool, Row as _, any::AnyRow};
 use super::{Bound, id, mode};
 use crate::{Error, whose::Whose};
 
-/// The state of what was given up.
-const DEAD: &str = "dead";
-
 /// Every column of a delivery that is shown.
 macro_rules! columns {
     () => {
@@ -17,6 +14,15 @@ macro_rules! columns {
          delivery.due_at, delivery.ended_at"
     };
 }
+
+/// Whose deliveries are.
+const OWNER: (&str, &str) = ("delivery.account_id =", "delivery.mode =");
+/// Whose deliveries are of a task or an endpoint that is named: said so that SQLite, which knows nothing of how many rows there are, does
+/// not walk along all that their owner has.
+const NAMED_OWNER: (&str, &str) = (
+    "case when true then delivery.account_id end =",
+    "case when true then delivery.mode end =",
+);
 
 /// What deliveries must be; `None`: whatever they are.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +70,12 @@ pub(crate) async fn find(
     whose: Whose,
     filter: Filter,
 ) -> Result<Vec<Found>, Error> {
+    let (sql, bound) = statement(whose, filter);
+    let rows = bound.query(sql).fetch_all(reader).await?;
+    rows.iter().map(read).collect()
+}
+
+fn statement(whose: Whose, filter: Filter) -> (String, Bound) {
     let mut bound = Bound::default();
     let mut sql = concat!(
         "select ",
@@ -73,8 +85,10 @@ pub(crate) async fn find(
     .to_owned();
     let mut and = |clause: &str, place: String| sql += &format!(" and {clause} {place}");
     if let Whose::Owner(account, mode) = whose {
-        and("delivery.account_id =", bound.bytes(account.to_vec()));
-        and("delivery.mode =", bound.text(mode.as_str().to_owned()));
+        let is_named = filter.task.is_some() || filter.endpoint.is_some();
+        let (of_account, in_mode) = if is_named { NAMED_OWNER } else { OWNER };
+        and(of_account, bound.bytes(account.to_vec()));
+        and(in_mode, bound.text(mode.as_str().to_owned()));
     }
     if let Some(account) = filter.account {
         and("delivery.account_id =", bound.bytes(account.to_vec()));
@@ -86,12 +100,7 @@ pub(crate) async fn find(
         and("delivery.endpoint_id =", bound.bytes(endpoint.to_vec()));
     }
     if let Some(state) = filter.state {
-        // As it stands, so that the index of those given up serves everybody's.
-        let state = match state.as_str() {
-            DEAD => format!("'{DEAD}'"),
-            _ => bound.text(state),
-        };
-        and("delivery.state =", state);
+        and(in_state(&state), bound.text(state));
     }
     if let Some(kind) = filter.kind {
         and("event.type =", bound.text(kind));
@@ -107,8 +116,17 @@ pub(crate) async fn find(
     }
     let limit = bound.number(i64::from(filter.limit));
     sql += &format!(" order by delivery.id desc limit {limit}");
-    let rows = bound.query(sql).fetch_all(reader).await?;
-    rows.iter().map(read).collect()
+    (sql, bound)
+}
+
+/// That a delivery is in a state, which follows: also in the words of the index that has such ones alone. A value that is bound does not
+/// tell SQLite that it may use that.
+fn in_state(state: &str) -> &'static str {
+    match state {
+        "dead" => "delivery.state = 'dead' and delivery.state =",
+        "due" | "inflight" => "delivery.state in ('due', 'inflight') and delivery.state =",
+        _ => "delivery.state =",
+    }
 }
 
 /// One of them.
@@ -144,4 +162,67 @@ fn read(row: &AnyRow) -> Result<Found, Error> {
         due_at: row.try_get("due_at")?,
         ended_at: row.try_get("ended_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::{Tasks, config::Settings};
+    use db::Db;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_owners_look_for_is_found_by_an_index_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = Settings::from_toml("").section("database").unwrap();
+        let file = directory.path().join("webhooks.db");
+        let db = Db::open(&file, crate::MIGRATIONS, &limits, &Tasks::default()).await;
+        let db = db.unwrap();
+        let looks = |task, endpoint, state: &str| Filter {
+            task,
+            endpoint,
+            state: Some(state.to_owned()).filter(|state| !state.is_empty()),
+            ..Filter::default()
+        };
+        let (task, endpoint) = (Some(TaskId::NIL), Some(EndpointId::NIL));
+        for (filter, index) in [
+            (looks(None, None, ""), "delivery USING INDEX delivery_owner"),
+            (
+                looks(None, None, "delivered"),
+                "delivery USING INDEX delivery_owner",
+            ),
+            (
+                looks(None, None, "dead"),
+                "delivery USING INDEX delivery_dead",
+            ),
+            (
+                looks(None, None, "due"),
+                "delivery USING INDEX delivery_open",
+            ),
+            (
+                looks(None, None, "inflight"),
+                "delivery USING INDEX delivery_open",
+            ),
+            (
+                looks(None, endpoint, ""),
+                "delivery USING INDEX delivery_endpoint",
+            ),
+            (
+                looks(None, endpoint, "dead"),
+                "delivery USING INDEX delivery_endpoint",
+            ),
+            (looks(task, None, ""), "event USING INDEX event_task"),
+        ] {
+            let whose = Whose::Owner(AccountId::NIL, Mode::Test);
+            let told = format!("{filter:?}");
+            let (sql, bound) = statement(whose, filter);
+            let explain = bound.query(format!("explain query plan {sql}"));
+            let rows = explain.fetch_all(db.reader()).await.unwrap();
+            let first: &str = rows[0].get("detail");
+            assert!(
+                first.starts_with(&format!("SEARCH {index} (")),
+                "{told}: {first}"
+            );
+        }
+    }
 }

@@ -11,7 +11,8 @@ use proto::{
     code,
     common::v1::Mode,
     webhooks::v1::{
-        CreateEndpointRequest, FindDeliveriesRequest, FoundDelivery, GetOverviewRequest, Header,
+        CreateEndpointRequest, DeliveryRequest, FindDeliveriesRequest, FoundDelivery,
+        GetOverviewRequest, Header,
         PublishRequest, RecoverRequest,
     },
 };
@@ -20,7 +21,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
 use crate::{
     app::{FAST, Home, start, until},
     database::on_both_engines,
-    manage::{Owner, id, verifies},
+    manage::{Owner, everybody, id, verifies},
     sink::{Reply, Sink},
 };
 
@@ -115,6 +116,14 @@ async fn each_attempt_is_told_with_what_was_answered(engine: Engine) {
             "{reply:?}"
         );
         assert_eq!(attempt.response, response);
+        assert_eq!(story.payload, format!("{{\"event\":\"{event}\"}}"));
+        let request = DeliveryRequest {
+            whose: everybody(),
+            delivery_id: delivery.delivery_id.clone(),
+        };
+        let operators = app.manage.clone().get_delivery(request).await.unwrap();
+        let payload = operators.into_inner().payload;
+        assert!(payload.is_empty(), "operators read no content");
         assert!(attempt.ended_at >= attempt.started_at && attempt.started_at > 0);
         if status == 0 {
             assert!(attempt.ended_at - attempt.started_at >= 290_000);
