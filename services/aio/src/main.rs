@@ -6,6 +6,7 @@ mod assemble;
 mod config;
 mod first_start;
 mod front;
+mod health;
 mod migrate;
 mod models;
 mod operator;
@@ -49,6 +50,9 @@ fn run() -> anyhow::Result<ExitCode> {
     if let Some(Command::Config(args::Config::Check)) = args.command {
         return Ok(check(&settings));
     }
+    if let Some(Command::Health) = args.command {
+        return health::health(&settings);
+    }
     config::check_names(&settings)?;
     let runtime = start_runtime()?;
     let command = args.command.clone().unwrap_or(Command::Up);
@@ -71,6 +75,7 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(args::Config::Check) => Ok(check(&settings)),
+        Command::Health => health::health(&settings),
         Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;
