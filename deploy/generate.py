@@ -108,11 +108,13 @@ def lost(metric):
 
 
 BAD = [(1, "red")]
+# Whichever process did it.
+LATEST_AUDIT = "max(aio_billing_audit_broken and on (instance) (aio_billing_audit_timestamp_seconds == on () group_left () max(aio_billing_audit_timestamp_seconds)))"
 
 MONEY = dashboard(
     "aio-money", "aio: money", "Is the ledger right, is a hold stuck, what do we lose.",
     ("The books",
-     stat("Promises broken", "none", "max(aio_billing_audit_broken)", "At the last audit. Anything but 0: run aio ledger audit.", BAD),
+     stat("Promises broken", "none", LATEST_AUDIT, "At the last audit. Anything but 0: run aio ledger audit.", BAD),
      stat("Last audit", "s", "time() - (max(aio_billing_audit_timestamp_seconds) > 0)", "How long ago it ended.", [(7200, "orange"), (14400, "red")]),
      stat("Oldest hold", "s", "max(aio_billing_hold_oldest_seconds)", "A chat's ends within 15 minutes, a task's soon after its deadline.", [(2700, "orange"), (3600, "red")]),
      stat("Open holds", "none", "max(aio_billing_holds_open)"),
