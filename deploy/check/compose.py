@@ -1,9 +1,12 @@
-"""Looks at docker-compose.yml for what no schema knows, and for what its two readers read in different ways."""
+"""Looks at docker-compose.yml for what no schema knows, and for what its two readers read in different ways: `compose.py RENDERED`, the file as docker-compose
+1.29 reads it, which must be one by the specification that Compose v2 goes by as well."""
 
 import pathlib
 import re
 import sys
 
+import compose_spec
+import compose_spec
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -17,6 +20,7 @@ def main():
     services = yaml.safe_load(text)["services"]
     made = (ROOT / "deploy/compose/secrets.sh").read_text()
     wrong = []
+    compose_spec.PyCompose.from_yaml(pathlib.Path(sys.argv[1]).read_text()).validate()
     # 1.29 does not look into the default of a variable for another one.
     wrong += [f"a variable within the default of another: {found}" for found in re.findall(r"\$\{[^}]*\$\{", text)]
     for name, service in services.items():
