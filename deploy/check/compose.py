@@ -1,11 +1,10 @@
-"""Looks at docker-compose.yml for what no schema knows, and for what its two readers read in different ways: `compose.py RENDERED`, the file as docker-compose
-1.29 reads it, which must be one by the specification that Compose v2 goes by as well."""
+"""Looks at docker-compose.yml for what no schema knows, and for what its two readers read in different ways: `compose.py RENDERED`, the
+file as docker-compose 1.29 reads it, which must be one by the specification that Compose v2 goes by."""
 
 import pathlib
 import re
 import sys
 
-import compose_spec
 import compose_spec
 import yaml
 

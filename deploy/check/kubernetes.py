@@ -111,13 +111,13 @@ def network(manifests):
     allowed = {role: set() for role in ROLES}
     for role in ROLES:
         for rule in policies[role]["spec"].get("ingress", []):
-            if [port["port"] for port in rule["ports"]] != [ports[role]]:
+            if [port["port"] for port in rule.get("ports", [])] != [ports[role]]:
                 yield f"NetworkPolicy/{role}: only port {ports[role]} is to be open"
             allowed[role] |= set(components(rule["from"]))
         if role in callers() and allowed[role] != callers()[role]:
             yield f"NetworkPolicy/{role}: lets in {sorted(allowed[role])}, the program {sorted(callers()[role])}"
     for role in ROLES:
-        called = {(name, port["port"]) for rule in policies[role]["spec"].get("egress", []) for name in components(rule["to"]) for port in rule["ports"]}
+        called = {(name, port["port"]) for rule in policies[role]["spec"].get("egress", []) for name in components(rule["to"]) for port in rule.get("ports", [])}
         wanted = {(peer, ports[peer]) for peer, who in callers().items() if role in who}
         if called != wanted:
             yield f"NetworkPolicy/{role}: calls {sorted(called)}, the program {sorted(wanted)}"
