@@ -47,23 +47,32 @@ trap finish EXIT
 # need PROGRAM PACKAGE
 need() { command -v "$1" >/dev/null || apt-get -qq install --yes --no-install-recommends "$2" >/dev/null; }
 
-# A tree of Debian with these packages, and nothing of it running.
-tree() {
-    local name=$1
-    shift
-    [ -e "$keep/$name.tar" ] && return
-    say "making $name of Debian's packages"
-    mkdir "$work/$name"
-    debootstrap --variant=minbase --include="ca-certificates" "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/$name" > "$work/$name.log"
-    if [ $# -gt 0 ]; then
-        printf '#!/bin/sh\nexit 101\n' > "$work/$name/usr/sbin/policy-rc.d"
-        chmod +x "$work/$name/usr/sbin/policy-rc.d"
-        chroot "$work/$name" sh -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $*" >> "$work/$name.log" 2>&1
-    fi
-    rm -rf "$work/$name"/var/cache/apt/archives/*.deb "$work/$name"/var/lib/apt/lists/*
-    tar --create --file "$keep/$name.tar.new" --directory "$work/$name" --exclude=./dev/* .
-    mv "$keep/$name.tar.new" "$keep/$name.tar"
-    rm -rf "${work:?}/$name"
+# The smallest Debian there is, with the certificates that the program needs.
+runtime() {
+    [ -e "$keep/runtime.tar" ] && return
+    say "making a tree of Debian's packages"
+    debootstrap --variant=minbase --include=ca-certificates "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/tree" > "$work/tree.log"
+    kept runtime
+}
+
+# The same with the stores, none of them running.
+stores() {
+    [ -e "$keep/stores.tar" ] && return
+    say "adding the stores to it"
+    [ -d "$work/tree" ] || { mkdir "$work/tree" && tar --extract --file "$keep/runtime.tar" --directory "$work/tree"; }
+    cp --archive --remove-destination /dev/null /dev/zero /dev/random /dev/urandom "$work/tree/dev/"
+    printf '#!/bin/sh\nexit 101\n' > "$work/tree/usr/sbin/policy-rc.d"
+    chmod +x "$work/tree/usr/sbin/policy-rc.d"
+    chroot "$work/tree" sh -c "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $*" >> "$work/tree.log" 2>&1
+    rm -rf "$work/tree"/var/lib/apt/lists/*
+    kept stores
+}
+
+# kept NAME: the tree as it is now, for this run and later ones.
+kept() {
+    rm -f "$work/tree"/var/cache/apt/archives/*.deb
+    tar --create --file "$keep/$1.tar.new" --directory "$work/tree" --exclude=./dev/* .
+    mv "$keep/$1.tar.new" "$keep/$1.tar"
 }
 
 # An image of a tree, with what the official one of that name starts.
@@ -77,8 +86,8 @@ image() {
 }
 
 images() {
-    tree runtime
-    tree stores postgresql-15 rabbitmq-server redis-server
+    runtime
+    stores postgresql-15 rabbitmq-server redis-server
     docker import "$keep/runtime.tar" stand-in-runtime >/dev/null
     docker import "$keep/stores.tar" stand-in-stores >/dev/null
     mkdir -p "$work/built/out/usr/local/bin" "$work/built/places"/{data,outputs}
