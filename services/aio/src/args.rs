@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Receipts.
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Ask the process that runs beside this one, at `server.admin_listen`, whether it serves; exit 0 only if it does. For container
+    /// platforms, in an image that has nothing else to ask with.
+    Health,
     /// Print a new key for AIO_BOOTSTRAP_KEY: the operator's, from the first start of billing on.
     OperatorKey,
     #[command(flatten)]

@@ -6,6 +6,7 @@ mod assemble;
 mod config;
 mod first_start;
 mod front;
+mod health;
 mod migrate;
 mod models;
 mod operator;
@@ -51,6 +52,9 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Config(args::Config::Print)) => return print(&settings),
         _ => {}
     }
+    if let Some(Command::Health) = args.command {
+        return health::health(&settings);
+    }
     config::check_names(&settings)?;
     let runtime = start_runtime()?;
     let command = args.command.clone().unwrap_or(Command::Up);
@@ -74,6 +78,7 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Config(args::Config::Check) => Ok(check(&settings)),
         Command::Config(args::Config::Print) => print(&settings),
+        Command::Health => health::health(&settings),
         Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;

@@ -7,6 +7,7 @@ use sqlx::Connection as _;
 use crate::{
     Error,
     config::Limits,
+    lane::Ledger,
     seal,
     store::audit::{CHECKS, FIGURES, STUCK, ask, patience},
 };
@@ -31,11 +32,19 @@ pub enum Verdict {
     Broken,
 }
 
-/// Checks everything.
+/// Checks everything, and notes in the metrics what came of it.
 ///
 /// # Errors
 /// When the database failed.
-pub(crate) async fn audit(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
+pub(crate) async fn audit(db: &Db, ledger: &Ledger) -> Result<Vec<Check>, Error> {
+    let checks = look(db, &ledger.limits).await?;
+    let broken = checks.iter().filter(|check| check.holds == Verdict::Broken);
+    let now = db.now_micros();
+    ledger.metrics.audited.ended(broken.count(), now);
+    Ok(checks)
+}
+
+async fn look(db: &Db, limits: &Limits) -> Result<Vec<Check>, Error> {
     let mut connection = db.reader().acquire().await?;
     // One transaction, so that every question sees the same moment.
     let begin = match db.engine() {

@@ -118,6 +118,9 @@ pub struct Jobs {
     /// How long after its moment expired credit is taken back: no batch of the ledger may take longer. Default 1 min.
     #[serde(with = "duration")]
     pub lot_grace: Duration,
+    /// How often to look how old the oldest open hold is, which reads all that are open. Default 30 s.
+    #[serde(with = "duration")]
+    pub age_every: Duration,
     /// How often to look for balances that have fallen below what their customers named; and how long after a hold was refused for a key's
     /// cap to look whether that is to be told. Default 2 s.
     #[serde(with = "duration")]
@@ -209,6 +212,7 @@ impl Default for Jobs {
             seal_every: Duration::from_secs(10),
             lots_every: Duration::from_secs(10),
             lot_grace: Duration::from_secs(60),
+            age_every: Duration::from_secs(30),
             alert_every: Duration::from_secs(2),
         }
     }

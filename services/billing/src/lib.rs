@@ -432,7 +432,7 @@ impl Billing {
     /// # Errors
     /// When the database failed.
     pub async fn audit(&self) -> Result<Vec<Check>, Error> {
-        audit::audit(&self.db, &self.config.limits).await
+        audit::audit(&self.db, &self.ledger).await
     }
 
     /// Stops an account, or lets it go on: while it is stopped nothing new is held, in either mode; what is held ends as ever.

@@ -1,5 +1,7 @@
 //! Periodic repair: ends chat holds whose request never came back. Safe to run at any time, anywhere; of many processes one does
-//! it. And periodic counting: how many holds are open is asked of the database, as each process sees only its own.
+//! it. And periodic counting: how many holds are open, and how old the oldest is, is asked of the database, as each process sees only its own.
+
+use std::time::Instant;
 
 use chassis::{Tasks, telemetry::causes};
 use db::Db;
@@ -22,7 +24,15 @@ pub(crate) fn run(db: &Db, ledger: &Ledger, tasks: &Tasks) {
 }
 
 async fn sweep_on(db: Db, ledger: Ledger, stop: Tasks) {
+    let mut aged: Option<Instant> = None;
     while !stop.is_stopping() {
+        let every = ledger.limits.jobs.age_every;
+        if aged.is_none_or(|last| last.elapsed() >= every) {
+            aged = Some(Instant::now());
+            if let Err(error) = look_how_old(&db, &ledger).await {
+                warn!(error = %causes(&error), "cannot look how old the oldest hold is");
+            }
+        }
         if let Err(error) = step(&db, &ledger).await {
             warn!(error = %causes(&error), "cannot sweep holds");
         }
@@ -43,10 +53,11 @@ async fn step(db: &Db, ledger: &Ledger) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends chat holds past their moment, counts what is open, and says how many ended.
+/// Ends chat holds past their moment, looks what is open, and says how many ended.
 pub(crate) async fn sweep(db: &Db, ledger: &Ledger, now: i64) -> Result<u64, Error> {
     let expired = expire(db, ledger, now).await?;
     count_open(db, ledger).await?;
+    look_how_old(db, ledger).await?;
     Ok(expired)
 }
 
@@ -60,6 +71,19 @@ pub(crate) async fn count_open(db: &Db, ledger: &Ledger) -> Result<(), Error> {
         .await;
     let open = counted?;
     ledger.metrics.open_holds.set(open);
+    Ok(())
+}
+
+/// Sets the metric of the oldest open hold to what the database says.
+async fn look_how_old(db: &Db, ledger: &Ledger) -> Result<(), Error> {
+    let looked: Result<Option<i64>, Error> = db
+        .read(async {
+            let mut connection = db.reader().acquire().await?;
+            store::ledger::oldest_hold(&mut connection).await
+        })
+        .await;
+    let age = looked?.map_or(0, |opened| db.now_micros().saturating_sub(opened).max(0));
+    ledger.metrics.oldest_hold.set(age / 1_000_000);
     Ok(())
 }
 

@@ -151,6 +151,15 @@ pub(crate) async fn open_holds_of(
     rows.iter().map(read).collect()
 }
 
+/// When the oldest of them was opened, in microseconds since 1970.
+pub(crate) async fn oldest_hold(connection: &mut AnyConnection) -> Result<Option<i64>, Error> {
+    Ok(
+        sqlx::query_scalar("select min(created_at) from hold where state = 'open'")
+            .fetch_one(connection)
+            .await?,
+    )
+}
+
 /// One balance, if there is one.
 pub(crate) async fn balance(
     connection: &mut AnyConnection,

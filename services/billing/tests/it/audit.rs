@@ -29,7 +29,16 @@ async fn noticed(engine: Engine, sql: &str) -> Vec<&'static str> {
     house.place.tamper(&house.db, sql).await;
     let checks = house.billing.audit().await.unwrap();
     let broken = checks.iter().filter(|check| check.holds == Verdict::Broken);
-    broken.map(|check| check.name).collect()
+    let broken: Vec<_> = broken.map(|check| check.name).collect();
+    assert_eq!(
+        house.metric("aio_billing_audit_broken"),
+        format!("aio_billing_audit_broken {}", broken.len())
+    );
+    assert_ne!(
+        house.metric("aio_billing_audit_timestamp_seconds"),
+        "aio_billing_audit_timestamp_seconds 0"
+    );
+    broken
 }
 
 async fn a_changed_balance_is_noticed(engine: Engine) {

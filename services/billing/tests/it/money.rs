@@ -132,6 +132,18 @@ async fn chat_holds_expire_and_media_holds_do_not(engine: Engine) {
     );
     assert_eq!(code(house.settle(chat, capture(30)).await), "hold_conflict");
     house.audit().await;
+    let an_hour_ago = "update hold set created_at = created_at - 3600000000 where state = 'open'";
+    house.place.tamper(&house.db, an_hour_ago).await;
+    house.billing.sweep(later).await.unwrap();
+    let age = house.metric("aio_billing_hold_oldest_seconds ");
+    let age: i64 = age.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((3_600..3_700).contains(&age), "{age}");
+    house.settle(task, capture(20)).await.unwrap();
+    house.billing.sweep(later).await.unwrap();
+    assert_eq!(
+        house.metric("aio_billing_hold_oldest_seconds "),
+        "aio_billing_hold_oldest_seconds 0"
+    );
 }
 
 async fn a_chat_hold_must_end_in_time(engine: Engine) {
