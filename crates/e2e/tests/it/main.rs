@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod browser;
 mod bucket;
 mod cached;
 mod callback_url;
@@ -45,6 +46,7 @@ mod natives;
 mod orders;
 mod own_models;
 mod pages;
+mod pages_leaks;
 mod provider;
 mod quote;
 mod rebinding;
@@ -57,6 +59,7 @@ mod speech;
 mod stages;
 mod start;
 mod stop;
+mod tenant;
 mod tools;
 mod traces;
 mod transcriptions;
