@@ -139,6 +139,7 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
         name: "bench".to_owned(),
         test_credits: None,
         by: None,
+        ..CreateAccountRequest::default()
     };
     let account = billing
         .create_account(Request::new(request))

@@ -1,14 +1,21 @@
 //! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::{Router, extract::Request};
+use axum::{Router, extract::Request, http::HeaderMap};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
+use ipnet::IpNet;
 use serde::Deserialize;
 use socket2::SockRef;
 use tokio::{
@@ -29,6 +36,28 @@ const MAX_STREAMS: u32 = 100;
 /// The client's address, among a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// The client's address: what a trusted proxy says of it, nearest first, or the peer itself.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let peer = peer.to_canonical();
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let mut nearest = peer;
+    for value in headers.get_all("x-forwarded-for").iter().rev() {
+        for hop in value.to_str().unwrap_or_default().rsplit(',') {
+            let Ok(address) = hop.trim().parse::<IpAddr>() else {
+                return nearest;
+            };
+            nearest = address.to_canonical();
+            if !is_trusted(&nearest) {
+                return nearest;
+            }
+        }
+    }
+    nearest
+}
 
 /// Limits of a listener.
 #[derive(Clone, Debug, Deserialize)]
@@ -223,6 +252,26 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let check = |peer: &str, forwarded: &[&str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            let found = client_address(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found, expected.parse::<IpAddr>().unwrap());
+        };
+        check("1.1.1.1", &["2.2.2.2"], "1.1.1.1");
+        check("10.0.0.1", &["2.2.2.2"], "2.2.2.2");
+        check("::ffff:10.0.0.1", &["2.2.2.2"], "2.2.2.2");
+        check("10.0.0.1", &["6.6.6.6, 2.2.2.2, 10.0.0.2"], "2.2.2.2");
+        check("10.0.0.1", &["6.6.6.6", "2.2.2.2"], "2.2.2.2");
+        check("10.0.0.1", &["nonsense"], "10.0.0.1");
+        check("10.0.0.1", &[], "10.0.0.1");
+    }
 
     async fn start(limits: Limits) -> (SocketAddr, Tasks) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

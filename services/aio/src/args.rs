@@ -184,6 +184,13 @@ pub(crate) enum Accounts {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Print a link to the dashboard that is good once: it lets an operator in. It is made of the installation's secrets, whether
+    /// anything runs or not.
+    SignInLink {
+        /// Instead, lets whoever has signed up with this address set a new password.
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
+    },
     /// Who changed what: the newest changes of accounts, keys, codes and credits.
     Log {
         /// Only those of this account: acct_…

@@ -36,6 +36,8 @@ const SECTIONS: &[&str] = &[
     "limits",
     "secrets",
     "accounts",
+    "dashboard",
+    "smtp",
     "orders",
     "webhooks",
     "telemetry",
@@ -61,6 +63,7 @@ const LIMITS: &[&str] = &[
     "upstream",
     "outbox",
     "dashboard",
+    "door",
 ];
 
 /// Bytes of a message between services beside the customer's body: who asks, and the key's list of models.
@@ -76,7 +79,7 @@ pub(crate) struct Config {
     /// How customers reach us, when it is not `http://` and the address above: in links, webhooks and the docs.
     #[serde(default)]
     pub(crate) public_url: Option<String>,
-    /// Proxies in front of us: the edge reads them.
+    /// Proxies in front of us: the edge and the dashboard read them.
     #[serde(default)]
     #[expect(
         dead_code,

@@ -1,10 +1,16 @@
 //! The first start: the operator's key, an account to play with, and a line to paste.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use billing::{Billing, By, Caps, NewKey};
+use chassis::{config::Settings, secrets::Secrets};
+use dashboard::Dashboard;
 use domain::{Mode, Scope};
 
-use crate::config;
+use crate::{
+    args::{Args, Role},
+    config::{self, Config},
+    say,
+};
 
 /// Makes the value of `AIO_BOOTSTRAP_KEY` the operator's key, if there is one and it is the first.
 pub(crate) async fn bootstrap(billing: &Billing) -> anyhow::Result<()> {
@@ -43,6 +49,52 @@ pub(crate) async fn prepare(billing: &Billing, url: &str) -> anyhow::Result<Vec<
         })
         .await?;
     Ok(welcome(url, key.key.expose()))
+}
+
+/// Says how to sign in to the dashboard as an operator, until one has.
+pub(crate) async fn invite_operator(pages: &Dashboard) -> anyhow::Result<()> {
+    let Some(link) = pages.first_link().await? else {
+        return Ok(());
+    };
+    for line in [
+        "Sign in to the dashboard as its operator; this works once, within a day:",
+        "",
+        &format!("  {link}"),
+        "",
+    ] {
+        say::line(line);
+    }
+    Ok(())
+}
+
+/// A link that lets an operator in, or whoever has this address set a new password.
+pub(crate) fn sign_in_link(
+    args: &Args,
+    settings: &Settings,
+    email: &str,
+) -> anyhow::Result<String> {
+    let (server, told): (Config, _) = (settings.section("server")?, settings.section("secrets")?);
+    let secrets = match Secrets::configured(&told) {
+        Ok(secrets) => secrets,
+        // Those of `aio up` are in its data directory.
+        Err(missing) => {
+            let place = args.data_dir();
+            ensure!(
+                place.is_dir(),
+                "{missing}; and nothing is at {}: name the data directory by --data-dir",
+                place.display()
+            );
+            Secrets::load_or_create(&place, &told)?
+        }
+    };
+    let url = server.public_url(server.listen(Role::Edge.port()));
+    let life = dashboard::Config::read(settings)?
+        .door
+        .limits
+        .lives
+        .sign_in_link;
+    let email = email.trim().to_lowercase();
+    Ok(dashboard::sign_in_link(&secrets, &url, &email, life))
 }
 
 fn welcome(url: &str, key: &str) -> Vec<String> {

@@ -15,7 +15,10 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use self::door::Door;
-use crate::args::{Accounts, Args, Credits, Ledger, Operator, Reach};
+use crate::{
+    args::{Accounts, Args, Credits, Ledger, Operator, Reach},
+    first_start,
+};
 
 /// One call of an admin route, and how to show its answer.
 struct Call {
@@ -42,6 +45,11 @@ pub(crate) async fn run(
     settings: &Settings,
     command: Operator,
 ) -> anyhow::Result<ExitCode> {
+    if let Operator::Accounts(Accounts::SignInLink { email }) = &command {
+        let email = email.as_deref().unwrap_or_default();
+        crate::say::line(first_start::sign_in_link(args, settings, email)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let audit = matches!(command, Operator::Ledger(Ledger::Audit(_)));
     let call = call(command)?;
     let door = Door::open(&args.data_dir(), settings, &call).await?;
@@ -77,6 +85,8 @@ fn call(command: Operator) -> anyhow::Result<Call> {
 
 fn accounts(command: Accounts) -> anyhow::Result<Call> {
     match command {
+        // It asks nobody: `run` has seen to it.
+        Accounts::SignInLink { .. } => bail!("a sign-in link is made here"),
         Accounts::List(reach) => Ok(get("/admin/accounts", reach, print::accounts)),
         Accounts::Freeze { account, reach } => Ok(act(&account, "freeze", reach)),
         Accounts::Unfreeze { account, reach } => Ok(act(&account, "unfreeze", reach)),

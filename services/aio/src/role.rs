@@ -131,6 +131,7 @@ impl Process {
                 let dashboard = parts
                     .dashboard(&self.public_url()?, self.reach()?, live, registry)
                     .await?;
+                first_start::invite_operator(&dashboard).await?;
                 self.serve_http(listener, dashboard.router());
             }
             Role::Sandbox => {

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
 use chassis::{Tasks, config::Settings, http};
+use dashboard::Dashboard;
 use prometheus_client::registry::Registry;
 use rustix::fs::Mode;
 use tokio::net::UnixListener;
@@ -68,7 +69,7 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     process::serve_admin(&parts, &config, &state, (admin, registry))?;
     let served = http::serve(
         public,
-        front::router(house.edge.router(), house.pages.map(|pages| pages.router())),
+        front::router(house.edge.router(), house.pages.as_ref().map(Dashboard::router)),
         config.connections.clone(),
         parts.front.clone(),
     );
@@ -80,6 +81,9 @@ pub(crate) async fn up(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
     )?;
     for text in welcome {
         say::line(text);
+    }
+    if let Some(pages) = &house.pages {
+        first_start::invite_operator(pages).await?;
     }
     let ready = format!("ready  {url}  (API {url}/api/v1)", url = places.public_url);
     process::run(&parts, &config, &state, (&mut word, &ready)).await?;

@@ -29,6 +29,17 @@ pub enum Standing {
     Frozen,
 }
 
+/// An account that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewAccount {
+    /// Its id, from whoever may ask twice; `None`: a new one.
+    pub id: Option<AccountId>,
+    /// What people call it.
+    pub name: String,
+    /// Play money in test mode; `None`: as much as is configured.
+    pub test_credits: Option<Micros>,
+}
+
 /// What a new account starts with, by whom, and when.
 #[derive(Clone, Debug)]
 struct Opening {
@@ -38,19 +49,20 @@ struct Opening {
     now: i64,
 }
 
-/// Makes an account with its two balances and its opening credit, in one transaction.
+/// Makes an account with its two balances and its opening credit, in one transaction. One whose id is there already gets nothing again.
 ///
 /// # Errors
 /// When the name or the credit is not allowed, or the database failed.
 pub(crate) async fn create_account(
     db: &Db,
     config: &Config,
-    name: &str,
-    test_credits: Option<Micros>,
+    new: NewAccount,
     by: By,
 ) -> Result<AccountRow, Error> {
-    let name = checked_text("name", name, &config.limits)?;
-    let test = test_credits.unwrap_or_else(|| config.accounts.test_amount());
+    let name = checked_text("name", &new.name, &config.limits)?;
+    let test = new
+        .test_credits
+        .unwrap_or_else(|| config.accounts.test_amount());
     if test < Micros::ZERO {
         return Err(Error::invalid("test_credits", "not be negative"));
     }
@@ -60,7 +72,8 @@ pub(crate) async fn create_account(
         by,
         now: db.now_micros(),
     };
-    db.write(move |connection| Box::pin(open_account(connection, name, opening)))
+    let named = (new.id.unwrap_or_else(chassis::mint), name);
+    db.write(move |connection| Box::pin(open_account(connection, named, opening)))
         .await
 }
 
@@ -132,7 +145,8 @@ pub(crate) async fn operator_account(db: &Db, config: &Config) -> Result<Account
                 if let Some(operator) = store::account::operator(connection).await? {
                     return Ok(operator.account);
                 }
-                let account = open_account(connection, ACTOR.to_owned(), opening).await?;
+                let named = (chassis::mint(), ACTOR.to_owned());
+                let account = open_account(connection, named, opening).await?;
                 store::account::insert_operator(connection, account.id).await?;
                 info!(account.id = %account.id, "made the operator's account");
                 Ok(account.id)
@@ -224,16 +238,19 @@ pub(crate) fn checked_text(
 
 async fn open_account(
     connection: &mut AnyConnection,
-    name: String,
+    (id, name): (AccountId, String),
     opening: Opening,
 ) -> Result<AccountRow, Error> {
     let account = AccountRow {
-        id: chassis::mint(),
+        id,
         name,
         created_at: opening.now,
         price_factor: PriceFactor::ONE,
     };
-    store::account::insert(connection, &account).await?;
+    if !store::account::insert(connection, &account).await? {
+        let known = store::account::get(connection, id).await?;
+        return known.ok_or(Error::Corrupt("an account is there and is not"));
+    }
     let mut ops = Vec::new();
     for (mode, amount) in [(Mode::Test, opening.test), (Mode::Live, opening.live)] {
         let balance = BalanceId {

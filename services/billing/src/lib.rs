@@ -41,7 +41,7 @@ mod store;
 mod sweep;
 mod usage;
 
-pub use account::Standing;
+pub use account::{NewAccount, Standing};
 pub use audit::{Check, Verdict, verdict};
 pub use audit_log::By;
 pub use authenticate::Identity;
@@ -344,7 +344,20 @@ impl Billing {
         test_credits: Option<Micros>,
         by: By,
     ) -> Result<AccountRow, Error> {
-        account::create_account(&self.db, &self.config, name, test_credits, by).await
+        let new = NewAccount {
+            id: None,
+            name: name.to_owned(),
+            test_credits,
+        };
+        self.open_account(new, by).await
+    }
+
+    /// The same; of an id that is there already, it gives nothing again and answers with the account.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_account(&self, new: NewAccount, by: By) -> Result<AccountRow, Error> {
+        account::create_account(&self.db, &self.config, new, by).await
     }
 
     /// Lists accounts in the order they were made.

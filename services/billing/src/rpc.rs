@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     AuditLogRow, Billing,
-    account::Standing,
+    account::{NewAccount, Standing},
     alert::set_alert,
     audit::{Verdict, verdict},
     audit_log::{self, By},
@@ -87,9 +87,14 @@ impl wire::billing_server::Billing for Billing {
         request: Request<wire::CreateAccountRequest>,
     ) -> Reply<wire::Account> {
         let request = request.into_inner();
-        let test_credits = request.test_credits.map(Micros::new);
-        let by = by_from_wire(request.by);
-        let account = self.create_account(&request.name, test_credits, by).await?;
+        let named = !request.account_id.is_empty();
+        let id = named.then(|| id_from_wire(&request.account_id));
+        let new = NewAccount {
+            id: id.transpose()?,
+            name: request.name,
+            test_credits: request.test_credits.map(Micros::new),
+        };
+        let account = self.open_account(new, by_from_wire(request.by)).await?;
         Ok(Response::new(account_to_wire(account)))
     }
 
@@ -102,7 +107,13 @@ impl wire::billing_server::Billing for Billing {
         let after = after.map(|after| id_from_wire(&after)).transpose()?;
         let accounts = self.list_accounts(after, request.limit).await?;
         Ok(Response::new(wire::ListAccountsReply {
-            accounts: accounts.into_iter().map(account_to_wire).collect(),
+            accounts: accounts
+                .into_iter()
+                .map(|account| wire::Account {
+                    operator: account.id == self.operator(),
+                    ..account_to_wire(account)
+                })
+                .collect(),
         }))
     }
 
@@ -293,6 +304,7 @@ pub(crate) fn account_to_wire(account: crate::AccountRow) -> wire::Account {
         name: account.name,
         created_at: account.created_at,
         price_factor: account.price_factor.parts_per_million(),
+        operator: false,
     }
 }
 

@@ -18,8 +18,11 @@ create unique index person_email on person (email);
 create table workspace (
     account_id blob primary key,
     name text not null,
-    created_at bigint not null
+    created_at bigint not null,
+    -- When billing said that it has the account. Null: that is still to be asked for, by the id that is here.
+    opened_at bigint
 );
+create index workspace_unopened on workspace (created_at) where opened_at is null;
 
 -- Who may use an account, and how much of it.
 create table membership (
@@ -36,10 +39,14 @@ create index membership_person on membership (person_id, created_at);
 create table session (
     -- A keyed MAC of what the cookie says.
     mac blob primary key,
+    -- What it is called in the list of somebody's sessions.
+    id blob not null,
     person_id blob not null,
     -- What is looked at.
     account_id blob not null,
     mode text not null,
+    -- The browser and its system, in a few words.
+    device text not null,
     created_at bigint not null,
     -- When it was last used, to about a minute.
     seen_at bigint not null,
@@ -48,3 +55,59 @@ create table session (
 );
 create index session_person on session (person_id);
 create index session_end on session (ends_at);
+create index session_seen on session (seen_at);
+
+-- What a link does once: confirm an address, set a new password. And links that operators made and that were used, so that they are not again.
+create table email_token (
+    -- A keyed MAC of what the link says.
+    mac blob primary key,
+    -- 'confirm', 'reset' or 'used'.
+    purpose text not null,
+    -- Null: nobody's.
+    person_id blob,
+    -- The address to confirm; empty: none.
+    email text not null,
+    ends_at bigint not null
+);
+create index email_token_person on email_token (person_id);
+create index email_token_end on email_token (ends_at);
+
+-- Who is asked to use an account.
+create table invite (
+    -- A keyed MAC of what the link says.
+    mac blob primary key,
+    id blob not null,
+    account_id blob not null,
+    email text not null,
+    role text not null,
+    created_at bigint not null,
+    ends_at bigint not null
+);
+create unique index invite_id on invite (id);
+create unique index invite_email on invite (account_id, email);
+create index invite_end on invite (ends_at);
+
+-- What people did here: the part of an account's audit log that billing does not see.
+create table act (
+    id blob primary key,
+    account_id blob not null,
+    person_id blob not null,
+    -- Such as 'member.invite'.
+    what text not null,
+    -- To whom or what; empty: to themselves.
+    subject text not null,
+    created_at bigint not null
+);
+create index act_account on act (account_id, id);
+create index act_created on act (created_at);
+
+-- How many signed up out of a network within an hour or a day.
+create table sign_up_count (
+    -- A keyed MAC of the network.
+    network blob not null,
+    -- Microseconds UTC: when the hour or the day ends.
+    ends_at bigint not null,
+    count bigint not null,
+    primary key (network, ends_at)
+);
+create index sign_up_count_end on sign_up_count (ends_at);

@@ -18,6 +18,9 @@ pub enum Error {
     /// A row is not as it was written.
     #[error("{0} in the database cannot be read")]
     Damaged(&'static str),
+    /// `smtp.url` is none, or `smtp.from` is missing or no address.
+    #[error("smtp.{0}")]
+    Smtp(&'static str),
     /// A password cannot be hashed.
     #[error("a password cannot be hashed")]
     Hash,

@@ -16,6 +16,7 @@
 //! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
+//! | `mail.rs`, `sweep.rs` | letters, and what ends by itself |
 //! | `store.rs` | all SQL |
 //! | `assets.rs`, `layout.rs` | style, script and mark; what stands around every page |
 
@@ -28,6 +29,7 @@ mod docs;
 mod error;
 mod examples;
 mod layout;
+mod mail;
 mod markdown;
 mod metrics;
 mod origin;
@@ -45,10 +47,11 @@ mod session;
 mod show;
 mod sign;
 mod store;
+mod sweep;
 mod view;
 mod who;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
@@ -59,8 +62,21 @@ use prometheus_client::registry::Registry;
 
 use live::SharedLive;
 
-use self::{assets::Assets, docs::Docs, metrics::Metrics, peers::Peers, sign::Passwords};
-pub use self::{calculator::Calculator, config::Config, error::Error, peers::Channels};
+use self::{
+    assets::Assets,
+    docs::Docs,
+    mail::Mail,
+    metrics::Metrics,
+    peers::Peers,
+    sign::{Door, Passwords},
+};
+pub use self::{
+    calculator::Calculator,
+    config::Config,
+    error::Error,
+    peers::Channels,
+    router::{Path, Readers, paths},
+};
 
 /// The schema of the dashboard on a server: its name, for [`db::Postgres`] and [`db::Schema`].
 pub const SCHEMA: &str = "dashboard";
@@ -112,7 +128,7 @@ struct Site {
     secrets: Secrets,
     live: SharedLive,
     peers: Peers,
-    passwords: Passwords,
+    door: Door,
 }
 
 // === impl Dashboard ===
@@ -127,7 +143,10 @@ impl Dashboard {
         let config = Config::read(&deps.settings)?;
         let site = Site {
             peers: Peers::new(deps.channels, config.patience),
-            passwords: Passwords::new(config.password_hashes)?,
+            door: Door {
+                passwords: Passwords::new(config.password_hashes)?,
+                mail: Mail::new(&config.door.smtp, deps.tasks.clone())?,
+            },
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,
@@ -138,15 +157,40 @@ impl Dashboard {
             catalogue: deps.catalogue,
             public_url: deps.public_url,
         };
-        Ok(Self {
-            site: Arc::new(site),
-        })
+        let site = Arc::new(site);
+        sweep::start(&site, &deps.tasks);
+        Ok(Self { site })
+    }
+
+    /// A link that lets an operator in, unless one has come in before: what a first start prints.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn first_link(&self) -> Result<Option<String>, Error> {
+        let site = &self.site;
+        let known = store::person::operator(site.db.reader());
+        if site.db.read(known).await?.is_some() {
+            return Ok(None);
+        }
+        let life = site.config.door.limits.lives.sign_in_link;
+        Ok(Some(sign_in_link(
+            &site.secrets,
+            &site.public_url,
+            "",
+            life,
+        )))
     }
 
     /// Every page.
     pub fn router(&self) -> Router {
         router::router(Arc::clone(&self.site))
     }
+}
+
+/// A link that is good once, for `life`: it lets an operator in, or whoever has this address set a new password. It is made of the
+/// installation's secrets alone, whether anything runs or not.
+pub fn sign_in_link(secrets: &Secrets, public_url: &str, email: &str, life: Duration) -> String {
+    sign::first::link(secrets, public_url, email, life)
 }
 
 impl std::fmt::Debug for Dashboard {

@@ -1,6 +1,23 @@
 //! People, and what they may do in an account. Pure.
 
-use domain::{AccountId, Mode, Scope, UserId};
+use domain::{AccountId, Id, Mode, Scope, UserId, ids::Kind};
+
+/// A browser that is signed in, as its person's list names it.
+pub(crate) type SessionId = Id<SessionKind>;
+/// An invitation, as the list of an account names it.
+pub(crate) type InviteId = Id<InviteKind>;
+/// What somebody did here.
+pub(crate) type ActId = Id<ActKind>;
+
+/// Names sessions.
+#[derive(Debug)]
+pub(crate) enum SessionKind {}
+/// Names invitations.
+#[derive(Debug)]
+pub(crate) enum InviteKind {}
+/// Names acts.
+#[derive(Debug)]
+pub(crate) enum ActKind {}
 
 /// How much of an account somebody may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +53,20 @@ pub(crate) struct View {
     pub(crate) role: Role,
 }
 
+// === impl Kind ===
+
+impl Kind for SessionKind {
+    const PREFIX: &'static str = "ses";
+}
+
+impl Kind for InviteKind {
+    const PREFIX: &'static str = "inv";
+}
+
+impl Kind for ActKind {
+    const PREFIX: &'static str = "act";
+}
+
 // === impl Role ===
 
 impl Role {
@@ -53,6 +84,15 @@ impl Role {
         [Self::Viewer, Self::Member, Self::Owner]
             .into_iter()
             .find(|role| role.as_str() == word)
+    }
+
+    /// The same for people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "Viewer",
+            Self::Member => "Member",
+            Self::Owner => "Owner",
+        }
     }
 
     /// What other services are told that somebody may do. Nobody hands out more than they have, so that keys made here have these at

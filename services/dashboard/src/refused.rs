@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use chassis::telemetry::causes;
-use http::StatusCode;
+use http::{StatusCode, header};
 use proto::{Fault, Violation, WireError};
 use tracing::error;
 
@@ -86,6 +86,22 @@ impl Refused {
         Self::new(StatusCode::NOT_FOUND, told)
     }
 
+    /// Too many came, or this one came too often.
+    pub(crate) fn later(retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs().saturating_add(1);
+        let wait = match seconds {
+            0..=90 => format!("{seconds} seconds"),
+            91..=5_400 => format!("{} minutes", seconds.div_ceil(60)),
+            _ => format!("{} hours", seconds.div_ceil(3_600)),
+        };
+        let told = format!("That was tried too often. Please try again in {wait}.");
+        let mut refused = Self::new(StatusCode::TOO_MANY_REQUESTS, told);
+        if let Self::Told(refusal) = &mut refused {
+            refusal.retry_after = Some(Duration::from_secs(seconds));
+        }
+        refused
+    }
+
     /// Something of ours does not hold together.
     pub(crate) fn internal() -> Self {
         let told = "We are at fault, and it has been logged. Please try again.";
@@ -101,6 +117,22 @@ impl Refused {
             Self::Told(refusal) if refusal.status.is_client_error() => Ok(*refusal),
             other => Err(other),
         }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// An answer that says so, with how long to wait.
+    pub(crate) fn on(&self, page: impl IntoResponse) -> Response {
+        let mut response = page.into_response();
+        *response.status_mut() = self.status;
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs().max(1);
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -147,7 +179,7 @@ impl IntoResponse for Refused {
                 Redirect::to(&format!("/sign-in?{query}")).into_response()
             }
             Self::Told(refusal) => {
-                let mut response = refusal.status.into_response();
+                let mut response = refusal.on(refusal.status.into_response());
                 response.extensions_mut().insert(*refusal);
                 response
             }
@@ -178,5 +210,5 @@ pub(crate) async fn dressed(
         status: refusal.status.as_u16(),
         told: &refusal.message,
     };
-    Page::html(&page).with(refusal.status).into_response()
+    refusal.on(Page::html(&page))
 }

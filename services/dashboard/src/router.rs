@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{MethodRouter, get, post},
 };
 
@@ -12,18 +14,55 @@ use crate::{
     around::around,
     origin,
     pages::{compare, docs, landing, lost, model, models, pricing, texts},
-    refused, sign,
+    refused,
+    sign::{self, enter, first, invited, reset},
 };
 
 /// A path, and who answers it.
 pub(crate) type Row = (&'static str, fn() -> MethodRouter<Arc<Site>>);
 
 /// Signing up, in and out.
-const DOOR: [Row; 3] = [
-    ("/sign-up", || get(sign::up_page).post(sign::up)),
+const DOOR: [Row; 8] = [
+    ("/sign-up", || get(enter::page).post(enter::up)),
     ("/sign-in", || get(sign::in_page).post(sign::r#in)),
+    ("/sign-in/first", || get(first::page).post(first::r#in)),
     ("/sign-out", || post(sign::out)),
+    ("/forgot", || get(reset::forgot_page).post(reset::forgot)),
+    ("/reset", || get(reset::page).post(reset::reset)),
+    ("/confirm", || get(reset::confirm_page).post(reset::confirm)),
+    ("/invite", || get(invited::page).post(invited::accept)),
 ];
+
+/// Who may read a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Anybody, the same for all.
+    Anybody,
+    /// Anybody: it is at the door.
+    Door,
+    /// Those who are signed in.
+    Members,
+}
+
+/// A path of the table, as axum writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Such as `/keys/{id}`.
+    pub path: &'static str,
+    /// Who may read it.
+    pub readers: Readers,
+}
+
+/// Every path of the table: what is not there is no page. For tests that must miss none.
+pub fn paths() -> impl Iterator<Item = Path> {
+    let named = |readers| move |(path, _): &Row| Path { path, readers };
+    let public = ROUTES.iter().map(named(Readers::Anybody));
+    let door = DOOR.iter().map(named(Readers::Door));
+    let members = app::ROUTES.into_iter().flatten();
+    public
+        .chain(door)
+        .chain(members.map(named(Readers::Members)))
+}
 
 /// What anybody may read.
 const ROUTES: [Row; 15] = [
@@ -52,8 +91,16 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     }
     // Pages for one reader: of those who are signed in, or about to be.
     let mut private = Router::new();
-    for (path, serve) in DOOR.iter().chain(app::ROUTES.into_iter().flatten()) {
-        private = private.route(path, serve());
+    let form_bytes = site.config.door.limits.form_bytes;
+    for (path, serve) in DOOR.iter().chain(app::settings::ROUTES) {
+        let small = DefaultBodyLimit::max(form_bytes);
+        private = private.route(path, serve().layer(small));
+    }
+    for (path, serve) in app::ROUTES.into_iter().flatten() {
+        // The forms of settings are as small as those at the door: they are above.
+        if !path.starts_with("/settings") {
+            private = private.route(path, serve());
+        }
     }
     let private = private
         .layer(middleware::from_fn(origin::own_only))

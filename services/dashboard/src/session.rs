@@ -11,8 +11,11 @@ use rand::Rng as _;
 use crate::{
     Site,
     error::Error,
-    people::Person,
-    store::session::{self, Mac, NewRow},
+    people::{Person, SessionKind},
+    store::{
+        act,
+        session::{self, Mac, NewRow},
+    },
 };
 
 /// The cookie where pages are read over TLS: browsers take this name only from us, and only so.
@@ -27,33 +30,90 @@ pub(crate) struct Session {
     pub(crate) person: Person,
 }
 
-/// Signs a browser in, and says what it is to keep: a value of `set-cookie`.
+/// Signs a browser in by a new secret, and says what it is to keep: a value of `set-cookie`. Whatever it said it was before, it is no
+/// more: nobody's session goes on as somebody else's. `how`: for the audit log.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn open(
     site: &Arc<Site>,
+    headers: &HeaderMap,
     person: UserId,
     (account, mode): (AccountId, Mode),
+    how: &'static str,
 ) -> Result<HeaderValue, Error> {
-    let mut secret = [0; 32];
-    rand::rng().fill_bytes(&mut secret);
-    let secret = BASE64.encode(secret);
+    let secret = secret();
+    let before = presented(site, headers).map(|secret| mac(site, secret));
     let now = site.db.now_micros();
     let life = site.config.session_life;
     let row = NewRow {
         mac: mac(site, &secret),
+        id: chassis::mint::<SessionKind>(),
         person,
         account,
         mode,
+        device: device(headers),
         now,
         ends_at: now.saturating_add(micros(life)),
     };
-    let write = site
-        .db
-        .write(move |connection| Box::pin(session::insert(connection, row)));
+    let write = site.db.write(move |connection| {
+        Box::pin(async move {
+            if let Some(before) = before {
+                session::delete(connection, before).await?;
+            }
+            session::insert(connection, row).await?;
+            act::note(connection, (account, person), (how, String::new()), now).await
+        })
+    });
     write.await?;
     cookie(site, &secret, life.as_secs())
+}
+
+/// 256 random bits that fit into a cookie and a link.
+pub(crate) fn secret() -> String {
+    let mut secret = [0; 32];
+    rand::rng().fill_bytes(&mut secret);
+    BASE64.encode(secret)
+}
+
+/// Since when somebody must have looked at something for a session to go on.
+pub(crate) fn idle_since(site: &Site, now: i64) -> i64 {
+    now.saturating_sub(micros(site.config.session_idle))
+}
+
+/// The browser and its system, in words of ours: what a browser says of itself is longer, and anybody's.
+fn device(headers: &HeaderMap) -> String {
+    let said = headers.get(header::USER_AGENT);
+    let said = said
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let first = |words: &[(&str, &'static str)]| {
+        let found = words.iter().find(|(word, _)| said.contains(word));
+        found.map(|(_, name)| *name)
+    };
+    // Browsers name those that they want to be taken for: the rarer ones first.
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = first(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "Another program".to_owned(),
+    }
 }
 
 /// Who a browser says it is, if it may still say so.
@@ -67,9 +127,8 @@ pub(crate) async fn find(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option
     let mac = mac(site, secret);
     let found = site.db.read(session::find(site.db.reader(), mac)).await?;
     let now = site.db.now_micros();
-    let idle = micros(site.config.session_idle);
-    let alive =
-        found.filter(|found| found.ends_at > now && found.seen_at > now.saturating_sub(idle));
+    let idle_since = idle_since(site, now);
+    let alive = found.filter(|found| found.ends_at > now && found.seen_at > idle_since);
     let Some(found) = alive else { return Ok(None) };
     // Not at every page: that would be a write for each look.
     if found.seen_at < now.saturating_sub(micros(site.config.session_seen)) {
@@ -137,4 +196,33 @@ fn cookie(site: &Site, secret: &str, seconds: u64) -> Result<HeaderValue, Error>
     let text =
         format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).map_err(|_| Error::Damaged("a cookie"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_told_in_few_words() {
+        for (said, told) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140 Safari/537.36 Edg/140",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1",
+                "Safari on iPhone",
+            ),
+            ("curl/8.5.0", "curl"),
+            ("<script>", "Another program"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::USER_AGENT, HeaderValue::from_static(said));
+            assert_eq!(device(&headers), told);
+        }
+    }
 }

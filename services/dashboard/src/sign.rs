@@ -1,6 +1,13 @@
-//! Signing up, in and out.
+//! Signing up, in and out: the door.
 
-mod password;
+pub(crate) mod enter;
+pub(crate) mod first;
+pub(crate) mod invited;
+pub(crate) mod limits;
+pub(crate) mod opened;
+pub(crate) mod password;
+pub(crate) mod plain;
+pub(crate) mod reset;
 
 pub(crate) use password::Passwords;
 
@@ -14,22 +21,27 @@ use axum::{
 };
 use domain::{AccountId, Mode, UserId};
 use http::{HeaderMap, StatusCode, header};
-use proto::billing::v1::CreateAccountRequest;
 use serde::Deserialize;
 
+use self::limits::Network;
 use crate::{
     Site,
     layout::{Frame, Part},
+    mail::Mail,
     page::Page,
-    people::Role,
     refused::{Answer, Refusal, Refused},
     session,
-    store::person::{self, NewRow},
-    who::request_id,
+    store::{member, person},
 };
 
 /// Where somebody goes who has signed in and wanted to go nowhere else.
 const HOME: &str = "/home";
+
+/// What the door needs.
+pub(crate) struct Door {
+    pub(crate) passwords: Passwords,
+    pub(crate) mail: Mail,
+}
 
 /// What a link to these pages says.
 #[derive(Debug, Default, Deserialize)]
@@ -37,24 +49,16 @@ const HOME: &str = "/home";
 pub(crate) struct Wanted {
     /// Where to go then.
     next: String,
-}
-
-/// What the form of `/sign-up` says.
-#[derive(Deserialize)]
-pub(crate) struct Newcomer {
-    name: String,
-    email: String,
-    password: String,
-    #[serde(default)]
-    next: String,
+    /// Of an invitation.
+    invite: String,
 }
 
 /// What the form of `/sign-in` says.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Comer {
     email: String,
     password: String,
-    #[serde(default)]
     next: String,
 }
 
@@ -65,56 +69,37 @@ struct Html<'s> {
     frame: Frame<'s>,
     /// Whether somebody new is asked for a name.
     new: bool,
+    /// Whether anybody may come in this way.
+    may: bool,
     name: &'s str,
     email: &'s str,
     next: &'s str,
+    invite: &'s str,
     wrong: Option<&'s Refusal>,
     least: usize,
-}
-
-/// `GET /sign-up`.
-pub(crate) async fn up_page(State(site): State<Arc<Site>>, Query(wanted): Query<Wanted>) -> Page {
-    let said = Newcomer {
-        name: String::new(),
-        email: String::new(),
-        password: String::new(),
-        next: wanted.next,
-    };
-    show_up(&site, &said, None)
 }
 
 /// `GET /sign-in`.
 pub(crate) async fn in_page(State(site): State<Arc<Site>>, Query(wanted): Query<Wanted>) -> Page {
     let said = Comer {
-        email: String::new(),
-        password: String::new(),
         next: wanted.next,
+        ..Comer::default()
     };
     show_in(&site, &said, None)
 }
 
-/// `POST /sign-up`.
-pub(crate) async fn up(State(site): State<Arc<Site>>, Form(said): Form<Newcomer>) -> Answer {
-    match enter(&site, &said).await {
-        Ok((person, account)) => signed_in(&site, person, account, &said.next).await,
-        Err(refused) => {
-            let wrong = refused.told()?;
-            Ok(show_up(&site, &said, Some(&wrong))
-                .with(wrong.status)
-                .into_response())
-        }
-    }
-}
-
 /// `POST /sign-in`.
-pub(crate) async fn r#in(State(site): State<Arc<Site>>, Form(said): Form<Comer>) -> Answer {
-    match recognise(&site, &said).await {
-        Ok((person, account)) => signed_in(&site, person, account, &said.next).await,
+pub(crate) async fn r#in(
+    State(site): State<Arc<Site>>,
+    network: Network,
+    headers: HeaderMap,
+    Form(said): Form<Comer>,
+) -> Answer {
+    match recognise(&site, &network, &said).await {
+        Ok(who) => signed_in(&site, &headers, who, ("person.sign_in", &said.next)).await,
         Err(refused) => {
             let wrong = refused.told()?;
-            Ok(show_in(&site, &said, Some(&wrong))
-                .with(wrong.status)
-                .into_response())
+            Ok(wrong.on(show_in(&site, &said, Some(&wrong))))
         }
     }
 }
@@ -125,93 +110,55 @@ pub(crate) async fn out(State(site): State<Arc<Site>>, headers: HeaderMap) -> An
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
 }
 
-/// Writes a newcomer down, with an account of their own.
-async fn enter(site: &Arc<Site>, said: &Newcomer) -> Result<(UserId, AccountId), Refused> {
-    let email = address(&said.email)?;
-    let name = called(&said.name)?;
-    let hash = password::hash(site, &said.password).await?;
-    if site
-        .db
-        .read(person::by_email(site.db.reader(), &email))
-        .await?
-        .is_some()
-    {
-        return Err(taken());
-    }
-    let id: UserId = chassis::mint();
-    let request = CreateAccountRequest {
-        name: name.clone(),
-        test_credits: None,
-        by: Some(proto::common::v1::Actor {
-            name: id.to_string(),
-            request_id: request_id(),
-        }),
-    };
-    let reply = site
-        .peers
-        .billing
-        .clone()
-        .create_account(site.peers.ask(request))
-        .await?;
-    let account: AccountId = proto::id_from_wire(&reply.into_inner().account_id)?;
-    let now = site.db.now_micros();
-    let row = NewRow {
-        id,
-        email,
-        name: name.clone(),
-        password: Some(hash),
-        operator: false,
-        created_at: now,
-    };
-    let write = site.db.write(move |connection| {
-        Box::pin(async move {
-            if !person::insert(connection, row).await? {
-                return Ok::<_, crate::Error>(false);
-            }
-            person::name_workspace(connection, account, &name, now).await?;
-            person::join(connection, (account, id), Role::Owner, now).await?;
-            Ok(true)
-        })
-    });
-    // Somebody was faster with the same address: the account has nobody, and nothing.
-    if write.await? {
-        Ok((id, account))
-    } else {
-        Err(taken())
-    }
-}
-
 /// Finds out who signs in.
-async fn recognise(site: &Arc<Site>, said: &Comer) -> Result<(UserId, AccountId), Refused> {
+async fn recognise(
+    site: &Arc<Site>,
+    network: &Network,
+    said: &Comer,
+) -> Result<(UserId, AccountId), Refused> {
     let wrong = || {
         Refused::new(
             StatusCode::UNAUTHORIZED,
             "This address and this password do not belong together.",
         )
     };
+    network.admit(site).await?;
     let email = address(&said.email).map_err(|_| wrong())?;
-    let known = site
-        .db
-        .read(person::by_email(site.db.reader(), &email))
-        .await?;
+    limits::try_address(site, &email).await?;
+    let known = person::by_email(site.db.reader(), &email);
+    let known = site.db.read(known).await?;
     let hash = known.as_ref().and_then(|known| known.password.clone());
     // Checked even where there is nobody, so that the time it takes does not tell.
     let right = password::verify(site, &said.password, hash).await?;
     let known = known.filter(|_| right).ok_or_else(wrong)?;
-    let accounts = site
-        .db
-        .read(person::accounts(site.db.reader(), known.id))
-        .await?;
-    let told = "You may not use any account at present. Ask whoever invited you.";
-    let (account, _) = accounts
-        .into_iter()
-        .next()
-        .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, told))?;
+    limits::succeeded(site, &email).await;
+    let account = account_of(site, known.id).await?;
     Ok((known.id, account))
 }
 
-async fn signed_in(site: &Arc<Site>, person: UserId, account: AccountId, next: &str) -> Answer {
-    let cookie = session::open(site, person, (account, Mode::Test)).await?;
+/// The account that somebody looks at first, opened at billing if that is still to be done.
+///
+/// # Errors
+/// When they may use none.
+async fn account_of(site: &Arc<Site>, person: UserId) -> Result<AccountId, Refused> {
+    let accounts = member::of_person(site.db.reader(), person);
+    let first = site.db.read(accounts).await?.into_iter().next();
+    let told = "You may not use any account at present. Ask whoever invited you.";
+    let first = first.ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, told))?;
+    if !first.opened {
+        opened::open(site, (first.account, first.name), person).await?;
+    }
+    Ok(first.account)
+}
+
+/// The answer to whoever is let in. `how`: for the audit log.
+pub(crate) async fn signed_in(
+    site: &Arc<Site>,
+    headers: &HeaderMap,
+    (person, account): (UserId, AccountId),
+    (how, next): (&'static str, &str),
+) -> Answer {
+    let cookie = session::open(site, headers, person, (account, Mode::Test), how).await?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(own_path(next))).into_response())
 }
 
@@ -223,7 +170,7 @@ pub(crate) fn own_path(next: &str) -> &str {
 }
 
 /// An address in lower case. Whether it is somebody's, only a letter to it tells.
-fn address(text: &str) -> Result<String, Refused> {
+pub(crate) fn address(text: &str) -> Result<String, Refused> {
     let text = text.trim().to_lowercase();
     let good = text.len() <= 254
         && text.split_once('@').is_some_and(|(local, host)| {
@@ -246,7 +193,7 @@ fn address(text: &str) -> Result<String, Refused> {
 }
 
 /// What somebody is called.
-fn called(text: &str) -> Result<String, Refused> {
+pub(crate) fn called(text: &str) -> Result<String, Refused> {
     let text = text.trim();
     if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
@@ -255,33 +202,8 @@ fn called(text: &str) -> Result<String, Refused> {
 }
 
 /// One field is wrong.
-fn field(param: &str, told: &str) -> Refused {
+pub(crate) fn field(param: &str, told: &str) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, told).of(param)
-}
-
-fn taken() -> Refused {
-    field(
-        "email",
-        "Somebody has signed up with this address already. Sign in, or use another one.",
-    )
-}
-
-fn show_up(site: &Site, said: &Newcomer, wrong: Option<&Refusal>) -> Page {
-    let frame = Frame::new(
-        site,
-        Part::Start,
-        "Sign up",
-        "An account, and credit to try everything with.",
-    );
-    Page::html(&Html {
-        frame,
-        new: true,
-        name: &said.name,
-        email: &said.email,
-        next: &said.next,
-        wrong,
-        least: site.config.password_characters,
-    })
 }
 
 fn show_in(site: &Site, said: &Comer, wrong: Option<&Refusal>) -> Page {
@@ -294,9 +216,11 @@ fn show_in(site: &Site, said: &Comer, wrong: Option<&Refusal>) -> Page {
     Page::html(&Html {
         frame,
         new: false,
+        may: true,
         name: "",
         email: &said.email,
         next: &said.next,
+        invite: "",
         wrong,
         least: site.config.password_characters,
     })

@@ -1,7 +1,11 @@
 //! All SQL of the dashboard, a function per statement. Times are microseconds UTC.
 
+pub(crate) mod act;
+pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod session;
+pub(crate) mod sign_up;
+pub(crate) mod token;
 
 use domain::{Id, Mode, ids::Kind};
 use sqlx::{Row as _, any::AnyRow};

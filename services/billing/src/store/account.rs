@@ -14,17 +14,32 @@ pub(crate) struct OperatorRow {
     pub(crate) bootstrap_key: Option<KeyId>,
 }
 
+/// Writes one down, unless its id is there already; says whether it was new.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     account: &AccountRow,
-) -> Result<(), Error> {
-    sqlx::query("insert into account (id, name, created_at) values ($1, $2, $3)")
-        .bind(account.id.to_vec())
-        .bind(account.name.clone())
-        .bind(account.created_at)
-        .execute(connection)
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "insert into account (id, name, created_at) values ($1, $2, $3) on conflict (id) do nothing",
+    )
+    .bind(account.id.to_vec())
+    .bind(account.name.clone())
+    .bind(account.created_at)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// One account.
+pub(crate) async fn get(
+    connection: &mut AnyConnection,
+    id: AccountId,
+) -> Result<Option<AccountRow>, Error> {
+    let row = sqlx::query("select id, name, created_at, price_factor from account where id = $1")
+        .bind(id.to_vec())
+        .fetch_optional(connection)
         .await?;
-    Ok(())
+    row.as_ref().map(read).transpose()
 }
 
 pub(crate) async fn exists(connection: &mut AnyConnection, id: AccountId) -> Result<bool, Error> {

@@ -1,15 +1,16 @@
 //! Accounts, their opening credit, and the operator's key.
 
-use billing::{By, ledger::BalanceId};
+use billing::{By, NewAccount, ledger::BalanceId};
 use chassis::secrets::Secrets;
 use db::Engine;
-use domain::{ApiKey, Micros, Mode, Secret};
+use domain::{AccountId, ApiKey, Micros, Mode, Secret};
 
 use crate::house::{House, code, on_both_engines};
 
 on_both_engines!(
     a_new_account_has_play_money_and_no_live_credit,
     opening_credit_is_configured_and_can_be_named,
+    an_account_that_is_asked_for_again_gets_nothing_again,
     what_is_wrong_with_an_account_is_said,
     accounts_are_listed_page_by_page,
     the_bootstrap_key_is_taken_once,
@@ -148,4 +149,25 @@ async fn only_the_mac_of_a_key_is_kept(engine: Engine) {
     assert_eq!(row.0, house.secrets.key_mac().mac(key.expose()));
     assert_ne!(row.0, Secrets::random().key_mac().mac(key.expose()));
     assert!(key.expose().ends_with(&row.1) && row.1.len() == 4);
+}
+
+async fn an_account_that_is_asked_for_again_gets_nothing_again(engine: Engine) {
+    let house = House::with(engine, "[accounts]\nbonus = 2").await;
+    let id: AccountId = chassis::mint();
+    for name in ["a", "b"] {
+        let new = NewAccount {
+            id: Some(id),
+            name: name.to_owned(),
+            test_credits: None,
+        };
+        let account = house.billing.open_account(new, By::operator()).await;
+        let account = account.unwrap();
+        assert_eq!((account.id, account.name.as_str()), (id, "a"));
+    }
+    let live = BalanceId {
+        account: id,
+        mode: Mode::Live,
+    };
+    assert_eq!(house.figures(live).await.0, 2_000_000);
+    house.audit().await;
 }

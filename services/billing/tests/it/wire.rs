@@ -81,6 +81,7 @@ async fn a_whole_life_over_the_wire(engine: Engine) {
         name: "acme".to_owned(),
         test_credits: Some(5),
         by: None,
+        account_id: Default::default(),
     };
     let account = client
         .create_account(ask(named))

@@ -43,7 +43,7 @@ impl Passwords {
 ///
 /// # Errors
 /// When it is too short or too long.
-pub(super) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Refused> {
+pub(crate) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Refused> {
     let (least, most) = (site.config.password_characters, 1024);
     let count = password.chars().count();
     if !(least..=most).contains(&count) {
@@ -62,13 +62,13 @@ pub(super) async fn hash(site: &Arc<Site>, password: &str) -> Result<String, Ref
 ///
 /// # Errors
 /// When it cannot be computed.
-pub(super) async fn verify(
+pub(crate) async fn verify(
     site: &Arc<Site>,
     password: &str,
     hash: Option<String>,
 ) -> Result<bool, Refused> {
     let (password, known) = (password.to_owned(), hash.is_some());
-    let hash = hash.unwrap_or_else(|| site.passwords.nobody.clone());
+    let hash = hash.unwrap_or_else(|| site.door.passwords.nobody.clone());
     let verified = away(site, move || {
         let hash = PasswordHash::new(&hash).map_err(|_| Error::Damaged("a password's hash"))?;
         Ok::<_, Error>(
@@ -93,7 +93,7 @@ async fn away<T: Send + 'static>(
     };
     let place = time::timeout(
         site.config.sign_in_patience,
-        site.passwords.places.acquire(),
+        site.door.passwords.places.acquire(),
     );
     let _place = place.await.map_err(|_| busy())?.map_err(|_| busy())?;
     task::spawn_blocking(work)

@@ -1,10 +1,10 @@
-//! The tables `person`, `workspace` and `membership`.
+//! The table `person`.
 
-use domain::{AccountId, UserId};
-use sqlx::{AnyConnection, AnyPool, Row as _};
+use domain::UserId;
+use sqlx::{AnyConnection, AnyPool, Row as _, any::AnyRow};
 
 use super::id;
-use crate::{error::Error, people::Role};
+use crate::error::Error;
 
 /// Somebody new: a row type.
 pub(crate) struct NewRow {
@@ -19,6 +19,7 @@ pub(crate) struct NewRow {
 }
 
 /// What signing in needs to know: a row type.
+#[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) id: UserId,
     pub(crate) password: Option<String>,
@@ -47,67 +48,100 @@ pub(crate) async fn by_email(reader: &AnyPool, email: &str) -> Result<Option<Kno
         .bind(email.to_owned())
         .fetch_optional(reader)
         .await?;
-    let known = |row| {
-        Ok(Known {
-            id: id(&row, "id")?,
-            password: row.try_get("password")?,
-        })
-    };
-    row.map(known).transpose()
+    row.as_ref().map(known).transpose()
 }
 
-/// Gives an account its name here.
-pub(crate) async fn name_workspace(
-    connection: &mut AnyConnection,
-    account: AccountId,
-    name: &str,
-    now: i64,
-) -> Result<(), Error> {
-    sqlx::query(
-        "insert into workspace (account_id, name, created_at) values ($1, $2, $3)
-         on conflict (account_id) do update set name = excluded.name",
+/// Somebody by their id.
+pub(crate) async fn by_id(reader: &AnyPool, person: UserId) -> Result<Option<Known>, Error> {
+    let row = sqlx::query("select id, password from person where id = $1")
+        .bind(person.to_vec())
+        .fetch_optional(reader)
+        .await?;
+    row.as_ref().map(known).transpose()
+}
+
+/// The first operator, if there is one.
+pub(crate) async fn operator(reader: &AnyPool) -> Result<Option<UserId>, Error> {
+    let row = sqlx::query(
+        "select id from person where operator = 1 order by created_at, id limit 1",
     )
-    .bind(account.to_vec())
-    .bind(name.to_owned())
-    .bind(now)
-    .execute(connection)
+    .fetch_optional(reader)
     .await?;
-    Ok(())
+    row.map(|row| id(&row, "id")).transpose()
 }
 
-/// Lets somebody use an account, or changes how much of it.
-pub(crate) async fn join(
+/// Gives somebody another name.
+pub(crate) async fn rename(
     connection: &mut AnyConnection,
-    (account, person): (AccountId, UserId),
-    role: Role,
-    now: i64,
-) -> Result<(), Error> {
-    sqlx::query(
-        "insert into membership (account_id, person_id, role, created_at) values ($1, $2, $3, $4)
-         on conflict (account_id, person_id) do update set role = excluded.role",
-    )
-    .bind(account.to_vec())
-    .bind(person.to_vec())
-    .bind(role.as_str())
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The accounts that somebody may use, with their names, the first one first.
-pub(crate) async fn accounts(
-    reader: &AnyPool,
     person: UserId,
-) -> Result<Vec<(AccountId, String)>, Error> {
-    let rows = sqlx::query(
-        "select membership.account_id, coalesce(workspace.name, '') as name
-         from membership left join workspace on workspace.account_id = membership.account_id
-         where membership.person_id = $1 order by membership.created_at, membership.account_id",
+    name: String,
+) -> Result<(), Error> {
+    sqlx::query("update person set name = $2 where id = $1")
+        .bind(person.to_vec())
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives somebody another address, unless it is taken; says whether it was free. It is not confirmed then.
+pub(crate) async fn readdress(
+    connection: &mut AnyConnection,
+    person: UserId,
+    email: &str,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "update person set email = $2, confirmed_at = null where id = $1
+         and not exists (select 1 from person as other where other.email = $2 and other.id <> $1)",
     )
     .bind(person.to_vec())
-    .fetch_all(reader)
+    .bind(email.to_owned())
+    .execute(connection)
     .await?;
-    let read = |row| Ok((id(row, "account_id")?, row.try_get("name")?));
-    rows.iter().map(read).collect()
+    Ok(done.rows_affected() > 0)
+}
+
+/// Notes that an address is somebody's, if it still is.
+pub(crate) async fn confirm(
+    connection: &mut AnyConnection,
+    (person, email): (UserId, String),
+    now: i64,
+) -> Result<bool, Error> {
+    let done = sqlx::query("update person set confirmed_at = $3 where id = $1 and email = $2")
+        .bind(person.to_vec())
+        .bind(email)
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Gives somebody another password, as a PHC string writes it.
+pub(crate) async fn set_password(
+    connection: &mut AnyConnection,
+    person: UserId,
+    password: String,
+) -> Result<(), Error> {
+    sqlx::query("update person set password = $2 where id = $1")
+        .bind(person.to_vec())
+        .bind(password)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn known(row: &AnyRow) -> Result<Known, Error> {
+    Ok(Known {
+        id: id(row, "id")?,
+        password: row.try_get("password")?,
+    })
+}
+
+/// Forgets somebody who was just written down.
+pub(crate) async fn delete(connection: &mut AnyConnection, person: UserId) -> Result<(), Error> {
+    sqlx::query("delete from person where id = $1")
+        .bind(person.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, AnyPool, Row as _};
 use super::{id, mode};
 use crate::{
     error::Error,
-    people::{Person, Role, View},
+    people::{Person, Role, SessionId, View},
 };
 
 /// What a browser's cookie is known by.
@@ -15,11 +15,24 @@ pub(crate) type Mac = [u8; 32];
 /// A new one: a row type.
 pub(crate) struct NewRow {
     pub(crate) mac: Mac,
+    pub(crate) id: SessionId,
     pub(crate) person: UserId,
     pub(crate) account: AccountId,
     pub(crate) mode: Mode,
+    /// The browser, in a few words.
+    pub(crate) device: String,
     pub(crate) now: i64,
     pub(crate) ends_at: i64,
+}
+
+/// One of somebody's sessions: a row type.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) mac: Mac,
+    pub(crate) id: SessionId,
+    pub(crate) device: String,
+    pub(crate) created_at: i64,
+    pub(crate) seen_at: i64,
 }
 
 /// A session that was found: a row type.
@@ -32,13 +45,15 @@ pub(crate) struct Found {
 /// Writes one down.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: NewRow) -> Result<(), Error> {
     sqlx::query(
-        "insert into session (mac, person_id, account_id, mode, created_at, seen_at, ends_at)
-         values ($1, $2, $3, $4, $5, $5, $6)",
+        "insert into session (mac, id, person_id, account_id, mode, device, created_at, seen_at, ends_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
     )
     .bind(row.mac.to_vec())
+    .bind(row.id.to_vec())
     .bind(row.person.to_vec())
     .bind(row.account.to_vec())
     .bind(row.mode.as_str())
+    .bind(row.device)
     .bind(row.now)
     .bind(row.ends_at)
     .execute(connection)
@@ -115,6 +130,80 @@ pub(crate) async fn look_at(
 pub(crate) async fn delete(connection: &mut AnyConnection, mac: Mac) -> Result<(), Error> {
     sqlx::query("delete from session where mac = $1")
         .bind(mac.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Somebody's sessions that have not ended, the one used last first, at most `most`.
+pub(crate) async fn of_person(
+    reader: &AnyPool,
+    person: UserId,
+    (now, idle_since): (i64, i64),
+    most: i64,
+) -> Result<Vec<Listed>, Error> {
+    let rows = sqlx::query(
+        "select mac, id, device, created_at, seen_at from session
+         where person_id = $1 and ends_at > $2 and seen_at > $3 order by seen_at desc, mac limit $4",
+    )
+    .bind(person.to_vec())
+    .bind(now)
+    .bind(idle_since)
+    .bind(most)
+    .fetch_all(reader)
+    .await?;
+    let read = |row| {
+        let mac: Vec<u8> = sqlx::Row::try_get(row, "mac")?;
+        Ok(Listed {
+            mac: Mac::try_from(mac).map_err(|_| Error::Damaged("a session"))?,
+            id: id(row, "id")?,
+            device: row.try_get("device")?,
+            created_at: row.try_get("created_at")?,
+            seen_at: row.try_get("seen_at")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Ends one of somebody's sessions; says whether there was one.
+pub(crate) async fn end(
+    connection: &mut AnyConnection,
+    person: UserId,
+    session: SessionId,
+) -> Result<bool, Error> {
+    let done = sqlx::query("delete from session where person_id = $1 and id = $2")
+        .bind(person.to_vec())
+        .bind(session.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Ends all of somebody's sessions, or all but this one.
+pub(crate) async fn end_all(
+    connection: &mut AnyConnection,
+    person: UserId,
+    but: Option<Mac>,
+) -> Result<(), Error> {
+    // No MAC is empty.
+    let but = but.map(|mac| mac.to_vec()).unwrap_or_default();
+    sqlx::query("delete from session where person_id = $1 and mac <> $2")
+        .bind(person.to_vec())
+        .bind(but)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends those of somebody that look at an account.
+pub(crate) async fn end_at(
+    connection: &mut AnyConnection,
+    person: UserId,
+    account: AccountId,
+) -> Result<(), Error> {
+    sqlx::query("delete from session where person_id = $1 and account_id = $2")
+        .bind(person.to_vec())
+        .bind(account.to_vec())
         .execute(connection)
         .await?;
     Ok(())

@@ -132,6 +132,7 @@ pub(crate) async fn create_account(
         name: name.unwrap_or_default(),
         test_credits,
         by: Some(caller.by()),
+        account_id: bytes::Bytes::new(),
     };
     let request = rpc::request(request, app.config.limits.deadlines.billing);
     let account = app

@@ -182,6 +182,7 @@ impl billing::billing_server::Billing for FakeBilling {
             name: request.into_inner().name,
             created_at: 0,
             price_factor: 1_000_000,
+            operator: false,
         }))
     }
 
@@ -195,6 +196,7 @@ impl billing::billing_server::Billing for FakeBilling {
             name: "one".into(),
             created_at: 1_500_000,
             price_factor: 1_000_000,
+            operator: false,
         };
         let accounts = (0..limit).map(|_| account.clone()).collect();
         Ok(Response::new(billing::ListAccountsReply { accounts }))
@@ -290,6 +292,7 @@ impl billing::prices_server::Prices for FakeBilling {
             name: "one".into(),
             created_at: 1_500_000,
             price_factor: request.price_factor,
+            operator: false,
         };
         self.0.factors.lock().unwrap().push(request);
         Ok(Response::new(account))
