@@ -26,10 +26,16 @@ const CREDITS: u64 = 100_000_000;
 const REQUESTS_PER_MINUTE: u64 = 60_000_000;
 const CONCURRENCY: u64 = 20_000;
 
-/// A client with the operator's key.
+/// A client with a key: the operator's, unless it is told another.
 pub(crate) struct Admin {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
+    key: String,
+}
+
+/// What the envelope of an answer holds.
+fn data(mut answer: Value) -> Value {
+    answer.get_mut("data").map(Value::take).unwrap_or_default()
 }
 
 // === impl Admin ===
@@ -38,7 +44,11 @@ impl Admin {
     /// For the gateway at `address`.
     pub(crate) fn new(address: SocketAddr) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, address }
+        Self {
+            client,
+            address,
+            key: ADMIN_KEY.to_owned(),
+        }
     }
 
     /// Waits until the program can serve, then makes an account with credits and a key that may spend them.
@@ -60,7 +70,8 @@ impl Admin {
         Ok(text(&key, "key")?.to_owned())
     }
 
-    async fn wait_until_ready(&self, process: &mut Process) -> anyhow::Result<()> {
+    /// Waits until the program can serve.
+    pub(crate) async fn wait_until_ready(&self, process: &mut Process) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
         loop {
             // While nobody listens yet the request fails, which is no reason to stop waiting.
@@ -76,16 +87,38 @@ impl Admin {
         }
     }
 
+    /// The same client with another key.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self {
+            client: self.client.clone(),
+            address: self.address,
+            key,
+        }
+    }
+
     /// Posts to an admin route and returns the answer's `data`.
-    async fn post(&self, route: &str, body: Value) -> anyhow::Result<Value> {
-        let path = format!("/api/v1/admin/{route}");
+    pub(crate) async fn post(&self, route: &str, body: Value) -> anyhow::Result<Value> {
+        Ok(data(self.ask(&format!("admin/{route}"), body).await?))
+    }
+
+    /// Gets from any route of the API and returns the answer's `data`.
+    pub(crate) async fn get(&self, route: &str) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/{route}");
+        let (status, body) = self.send(Method::GET, &path, Bytes::new()).await?;
+        let said = String::from_utf8_lossy(&body);
+        ensure!(status.is_success(), "GET {path}: {status} {said}");
+        Ok(data(serde_json::from_slice(&body)?))
+    }
+
+    /// Posts to any route of the API and returns the answer.
+    pub(crate) async fn ask(&self, route: &str, body: Value) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/{route}");
         let (status, body) = self
             .send(Method::POST, &path, body.to_string().into())
             .await?;
         let said = String::from_utf8_lossy(&body);
         ensure!(status.is_success(), "POST {path}: {status} {said}");
-        let mut answer: Value = serde_json::from_slice(&body)?;
-        Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn send(
@@ -97,7 +130,7 @@ impl Admin {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
-            .header("authorization", format!("Bearer {ADMIN_KEY}"))
+            .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", "application/json")
             .body(Full::new(body))?;
         let response = self.client.request(request).await?;

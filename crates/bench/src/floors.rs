@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 48] = [
+const FLOORS: [Floor; 50] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -144,6 +144,21 @@ const FLOORS: [Floor; 48] = [
     ),
     Floor::new("usage", "usage_p99_us", Better::Less, 100_000.0, 200_000.0),
     Floor::new("usage", "page_p99_us", Better::Less, 50_000.0, 200_000.0),
+    // What is promised of the web pages; the floors are no lower.
+    Floor::new(
+        "pages",
+        "worst_page_p99_us",
+        Better::Less,
+        50_000.0,
+        50_000.0,
+    ),
+    Floor::new(
+        "pages",
+        "first_page_bytes",
+        Better::Less,
+        100_000.0,
+        100_000.0,
+    ),
 ];
 
 /// The floor of a figure, if it has one.

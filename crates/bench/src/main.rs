@@ -26,6 +26,7 @@ mod load;
 mod media;
 mod mock;
 mod open;
+mod pages;
 mod peers;
 mod phases;
 mod polls;
@@ -93,6 +94,8 @@ enum Name {
     Ledger,
     /// What was used, out of ten million operations of one account.
     Usage,
+    /// Every web page of an account with as many, and a million tasks.
+    Pages,
 }
 
 /// How much time a benchmark takes.
@@ -175,6 +178,9 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     }
     if wanted(Name::Usage) {
         report.add("usage", usage::usage(length).await?);
+    }
+    if wanted(Name::Pages) {
+        report.add("pages", pages::pages(length).await?);
     }
     Ok(report)
 }

@@ -88,7 +88,15 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn embedded() -> Result<Self> {
-        Self::open(Shape::Embedded, Access::Shared, &[]).await
+        Self::embedded_with(&[]).await
+    }
+
+    /// The same, with more environment variables.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn embedded_with(env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(Shape::Embedded, Access::Shared, env).await
     }
 
     /// Starts it in this shape on servers of its own, which [`Aio::servers`] gives to kill and to wipe.

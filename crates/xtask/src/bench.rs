@@ -10,7 +10,7 @@ const UNBILLED: &str = "unbilled";
 /// What to measure, and how to print it.
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Which benchmarks to run (`chat`, `unbilled`, `hanging`, `split`, `media`, `webhooks`, `polls`, `open`, `ledger`, `usage`); all of them when none is named.
+    /// Which benchmarks to run (`chat`, `unbilled`, `hanging`, `split`, `media`, `webhooks`, `polls`, `open`, `ledger`, `usage`, `pages`); all of them when none is named.
     names: Vec<String>,
     /// Short phases: for a look, not for a claim.
     #[arg(long)]
@@ -48,15 +48,17 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
         "--package",
         "bench",
     ])?;
-    // What makes the database of `usage`.
-    cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "billing",
-        "--example",
-        "operations",
-    ])?;
+    // What makes the databases of `usage` and `pages`.
+    for (package, example) in [("billing", "operations"), ("media", "tasks")] {
+        cargo(&[
+            "build",
+            "--release",
+            "--package",
+            package,
+            "--example",
+            example,
+        ])?;
+    }
     let flags = [("--quick", choice.quick), ("--json", choice.json)];
     let flags = flags.into_iter().filter(|(_, on)| *on);
     let flags = flags.map(|(flag, _)| flag.to_owned());

@@ -76,6 +76,11 @@ impl Connection {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }
 
+    /// The bytes of the last answer, with its head.
+    pub(crate) fn received(&self) -> usize {
+        self.buffer.len()
+    }
+
     async fn read(&mut self) -> io::Result<()> {
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod browser;
 mod bucket;
 mod cached;
 mod callback_url;
@@ -45,12 +46,13 @@ mod natives;
 mod orders;
 mod own_models;
 mod pages;
-mod pages_door;
 mod pages_credits;
+mod pages_door;
 mod pages_keys;
-mod pages_usage;
-mod pages_playground;
+mod pages_leaks;
 mod pages_operator;
+mod pages_playground;
+mod pages_usage;
 mod pages_work;
 mod provider;
 mod quote;
@@ -64,6 +66,7 @@ mod speech;
 mod stages;
 mod start;
 mod stop;
+mod tenant;
 mod tools;
 mod traces;
 mod transcriptions;

@@ -13,13 +13,18 @@ pub(crate) const NODE: &str = "node";
 
 /// Where the SDKs are.
 pub(crate) fn installed() -> Result<PathBuf> {
+    place("sdk")
+}
+
+/// Where `cargo xtask test` has put what a folder of scripts needs, and the scripts.
+pub(crate) fn place(name: &str) -> Result<PathBuf> {
     // Beside `debug`, where the program is.
     let program = testkit::binary()?;
     let target = program.ancestors().nth(2).context("no target folder")?;
-    let place = target.join("sdk");
+    let place = target.join(name);
     ensure!(
         place.join("installed").exists(),
-        "the SDKs are not in {}: `cargo xtask test` installs them",
+        "{} is not there: `cargo xtask test` makes it",
         place.display()
     );
     Ok(place)

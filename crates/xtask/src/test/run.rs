@@ -48,6 +48,9 @@ const ASKED_ONCE: [&str; 32] = [
     "verifying::",
 ];
 
+/// Those that one process alone is asked: what a browser makes of a page does not depend on who sent it.
+const ASKED_EMBEDDED: [&str; 1] = ["browser::"];
+
 /// The program that runs the tests.
 #[derive(Clone, Copy)]
 pub(super) enum Runner {
@@ -124,6 +127,7 @@ impl Runner {
         let words = words.iter().chain(which).map(ToString::to_string);
         // Who asks for tests gets those.
         let skipped = match shape {
+            Shape::Split if extra.is_empty() => skip(&ASKED_EMBEDDED),
             Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
             Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
         };
@@ -286,13 +290,13 @@ mod tests {
     fn three_processes_are_not_asked_what_one_has_answered() {
         for runner in [Runner::Nextest, Runner::CargoTest] {
             let words = |shape| runner.arguments(shape, &[]).join(" ");
-            assert!(words(Shape::Split3).contains("-- --skip capabilities:: --skip"));
-            assert!(!words(Shape::Split).contains("--skip"));
+            assert!(words(Shape::Split3).contains("-- --skip browser:: --skip capabilities:: --skip"));
+            assert!(words(Shape::Split).ends_with("-- --skip browser::"));
             assert!(!words(Shape::Embedded).contains("--skip"));
         }
         // A room that was renamed would be asked again, and nobody would notice.
         let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
-        for room in ASKED_ONCE {
+        for room in ASKED_ONCE.iter().chain(&ASKED_EMBEDDED) {
             let file = format!("{rooms}/{}.rs", room.trim_end_matches("::"));
             assert!(std::path::Path::new(&file).is_file(), "{file}");
         }

@@ -1,0 +1,77 @@
+//! The pages in a real browser: Debian's Chromium, driven by the scripts of `crates/e2e/browser`, each of which tells one story and fails
+//! for whatever a page says to the console, too. `cargo xtask test` installs the browser, and what drives it into `target/browser`.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::{
+    sdks::{NODE, place},
+    tenant::{PASSWORD, Town},
+};
+
+/// How long a story may take: that of every page looks at a hundred of them, twice each.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// Has a script told before these pages, with more of what it needs to know.
+async fn told(town: &mut Town, script: &str, more: &[(&str, String)]) -> Result<()> {
+    let scripts: PathBuf = place("browser")?.join("scripts");
+    let pages = town.aio.pages().await?;
+    let ran = Command::new(NODE)
+        .arg(scripts.join(script))
+        .env("AIO_PAGES", pages)
+        .env("AIO_PASSWORD", PASSWORD)
+        .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
+        .kill_on_drop(true)
+        .output();
+    let ran = tokio::time::timeout(PATIENCE, ran).await;
+    let ran = ran.with_context(|| format!("{script} does not end"))??;
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(ran.status.success(), "{script}: {said}");
+    Ok(())
+}
+
+/// The only thing a newcomer is told beforehand is the address.
+#[tokio::test]
+async fn a_newcomer_finds_the_way() -> Result<()> {
+    let mut town = Town::embedded().await?;
+    let more = [
+        ("AIO_STRIPE", town.stripe.clone()),
+        ("AIO_HOOK", town.sink.url("/hook")),
+    ];
+    told(&mut town, "newcomer.mjs", &more).await?;
+    town.aio.finish().await
+}
+
+#[tokio::test]
+async fn no_page_keeps_anybody_out() -> Result<()> {
+    let mut town = Town::embedded().await?;
+    let tenant = town.settle("ann").await?;
+    town.live_through(&tenant, "ann").await?;
+    let operator = town.operator().await?;
+    let routes = dashboard::paths().into_iter();
+    let routes: Vec<&str> = routes.map(|(_, path)| path).collect();
+    let more = [
+        ("AIO_ROUTES", json!(routes).to_string()),
+        ("AIO_COOKIE", tenant.web.cookie()),
+        ("AIO_OPERATOR_COOKIE", operator.cookie()),
+    ];
+    told(&mut town, "barriers.mjs", &more).await?;
+    town.aio.finish().await
+}
+
+#[tokio::test]
+async fn a_keyboard_is_enough() -> Result<()> {
+    let mut town = Town::embedded().await?;
+    told(&mut town, "keyboard.mjs", &[]).await?;
+    town.aio.finish().await
+}
+
+#[tokio::test]
+async fn nothing_needs_a_script_but_the_playground() -> Result<()> {
+    let mut town = Town::embedded().await?;
+    told(&mut town, "plain.mjs", &[]).await?;
+    town.aio.finish().await
+}

@@ -1,0 +1,172 @@
+//! Somebody who has something of everything that pages show, all of it named by words that stand nowhere else; and the program with what
+//! such a life needs: a simulated Stripe, and an endpoint that is told what happens.
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{Aio, Answer, Api, Browser, Sandbox, Sink, eventually};
+
+/// What people here sign in by.
+pub(crate) const PASSWORD: &str = "a sentence that nobody guesses";
+/// What signs the simulated Stripe's events.
+const SECRET: &str = "whsec_sandbox";
+/// Credit that a tenant is given, of both kinds.
+const CREDIT: i64 = 5_000;
+
+/// The program.
+pub(crate) struct Town {
+    pub(crate) aio: Aio,
+    /// Where the simulated Stripe is.
+    pub(crate) stripe: String,
+    /// Who is told what happens.
+    pub(crate) sink: Sink,
+    _sandbox: Sandbox,
+}
+
+/// Somebody with an account.
+pub(crate) struct Tenant {
+    pub(crate) web: Browser,
+    pub(crate) email: String,
+    pub(crate) account: String,
+    /// With a key that may do everything in test mode.
+    pub(crate) test: Api,
+    /// And in live mode.
+    pub(crate) live: Api,
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str> {
+    value[name].as_str().with_context(|| format!("no {name}"))
+}
+
+// === impl Town ===
+
+impl Town {
+    /// Starts `aio up`.
+    pub(crate) async fn embedded() -> Result<Self> {
+        let (sandbox, sink) = Self::around().await?;
+        let stripe = format!("{}/stripe", sandbox.base());
+        let aio = Aio::embedded_with(&settings(&stripe)).await?;
+        Self::open(aio, stripe, (sandbox, sink)).await
+    }
+
+    /// Starts it in the shape of this run.
+    pub(crate) async fn of_this_run() -> Result<Self> {
+        let (sandbox, sink) = Self::around().await?;
+        let stripe = format!("{}/stripe", sandbox.base());
+        let aio = Aio::with(&settings(&stripe)).await?;
+        Self::open(aio, stripe, (sandbox, sink)).await
+    }
+
+    async fn around() -> Result<(Sandbox, Sink)> {
+        Ok((
+            Sandbox::start().await?,
+            Sink::start(Answer::Status(200)).await?,
+        ))
+    }
+
+    async fn open(aio: Aio, stripe: String, (sandbox, sink): (Sandbox, Sink)) -> Result<Self> {
+        // Its events come here.
+        let form = format!("url={}/api/v1/payments/stripe/webhook", aio.base());
+        let url = format!("{stripe}/v1/webhook_endpoints");
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let someone = aio.api(Some("sk_anything"));
+        let made = someone.send(Method::POST, &url, &headers, form).await?;
+        ensure!(made.json()?["secret"] == SECRET, "{made}");
+        Ok(Self {
+            aio,
+            stripe,
+            sink,
+            _sandbox: sandbox,
+        })
+    }
+
+    /// Signs somebody up, whose name and address begin with `word`.
+    pub(crate) async fn settle(&mut self, word: &str) -> Result<Tenant> {
+        let (name, email) = (format!("{word} somebody"), format!("{word}@example.com"));
+        let mut web = self.aio.browser().await?;
+        web.sign_up(&name, &email, PASSWORD).await?;
+        let admin = self.aio.admin();
+        let accounts = admin.get("/admin/accounts?limit=100").await?.data(200)?;
+        let accounts = accounts["items"].as_array().context("no accounts")?;
+        let own = accounts.iter().find(|account| account["name"] == name);
+        let account = text(own.context("no account of that name")?, "account_id")?.to_owned();
+        let mut keys = Vec::new();
+        for mode in ["test", "live"] {
+            let path = format!("/admin/accounts/{account}/credits");
+            let credits = json!({ "credits": CREDIT, "mode": mode, "reason": "a gift" });
+            admin.post(&path, &credits).await?.data(200)?;
+            let path = format!("/admin/accounts/{account}/keys");
+            let scopes = ["inference", "read", "manage"];
+            let key = json!({ "name": format!("{word}-{mode} key"), "mode": mode, "scopes": scopes });
+            let key = admin.post(&path, &key).await?.data(201)?;
+            keys.push(self.aio.api(Some(text(&key, "key")?)));
+        }
+        let (Some(live), Some(test)) = (keys.pop(), keys.pop()) else {
+            anyhow::bail!("no keys");
+        };
+        Ok(Tenant {
+            web,
+            email,
+            account,
+            test,
+            live,
+        })
+    }
+
+    /// Lets somebody do something of everything: in each mode, what is made there names it.
+    pub(crate) async fn live_through(&self, tenant: &Tenant, word: &str) -> Result<()> {
+        for (mode, api) in [("test", &tenant.test), ("live", &tenant.live)] {
+            let endpoint = json!({
+                "url": self.sink.url(&format!("/{word}-{mode}")),
+                "description": format!("{word}-{mode} endpoint"),
+            });
+            api.post("/webhooks/endpoints", &endpoint)
+                .await?
+                .data(201)?;
+        }
+        let pack = json!({ "pack": "small" });
+        tenant.live.post("/orders", &pack).await?.data(201)?;
+        let named = format!("{word}-test prompt");
+        let chat = json!({ "model": "gemini", "messages": [{ "role": "user", "content": named }] });
+        let said = tenant.test.post("/chat/completions", &chat).await?;
+        ensure!(said.status == 200, "{said}");
+        let made = [
+            ("/images/generations", json!({ "model": "z-image", "prompt": named })),
+            (
+                "/images/generations",
+                json!({ "model": "z-image", "prompt": format!("{named} [sandbox outcome=fail]") }),
+            ),
+            (
+                "/videos/generations",
+                json!({ "model": "hailuo-2-3", "prompt": named }),
+            ),
+            (
+                "/audio/music",
+                json!({ "gpt_description_prompt": format!("{named} [sandbox delay=10ms]") }),
+            ),
+        ];
+        for (route, body) in made {
+            let task = tenant.test.post(route, &body).await?.data(202)?;
+            tenant.test.ended(text(&task, "task_id")?).await?;
+        }
+        let hangs = json!({ "model": "z-image", "prompt": format!("{named} [sandbox outcome=hang]") });
+        tenant.test.image(&hangs).await?;
+        eventually("five operations are summed up", async || {
+            let listed = tenant.test.get("/operations").await?.data(200)?;
+            let count = listed["items"].as_array().map_or(0, Vec::len);
+            Ok((count >= 5).then_some(()))
+        })
+        .await?;
+        // Of what happens to tasks and of a test of it.
+        self.sink.wait_for(3).await?;
+        Ok(())
+    }
+}
+
+fn settings(stripe: &str) -> [(&str, &str); 3] {
+    [
+        ("AIO_ORDERS__STRIPE__BASE_URL", stripe),
+        ("STRIPE_API_KEY", "canary-of-the-payments"),
+        ("STRIPE_WEBHOOK_SECRET", SECRET),
+    ]
+}
