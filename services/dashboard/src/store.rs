@@ -5,6 +5,8 @@ pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod session;
 pub(crate) mod sign_up;
+#[cfg(test)]
+mod tests;
 pub(crate) mod token;
 
 use domain::{Id, Mode, ids::Kind};
