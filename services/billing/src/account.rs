@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use tracing::{info, warn};
 
 use crate::{
-    Error,
+    Billing, Error,
     audit_log::{self, Action, By, Change},
     config::{Config, Limits},
     error::StartError,
@@ -51,11 +51,41 @@ struct Opening {
     now: i64,
 }
 
+// === impl Billing ===
+
+impl Billing {
+    /// Makes an account; without `test_credits` it gets the configured play money.
+    ///
+    /// # Errors
+    /// When the name or the credit is not allowed, or the database failed.
+    pub async fn create_account(
+        &self,
+        name: &str,
+        test_credits: Option<Micros>,
+        by: By,
+    ) -> Result<AccountRow, Error> {
+        let new = NewAccount {
+            id: None,
+            name: name.to_owned(),
+            test_credits,
+        };
+        self.open_account(new, by).await
+    }
+
+    /// The same; of an id that is there already, it gives nothing again and answers with the account.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_account(&self, new: NewAccount, by: By) -> Result<AccountRow, Error> {
+        create_account(&self.db, &self.config, new, by).await
+    }
+}
+
 /// Makes an account with its two balances and its opening credit, in one transaction. One whose id is there already gets nothing again.
 ///
 /// # Errors
 /// When the name or the credit is not allowed, or the database failed.
-pub(crate) async fn create_account(
+async fn create_account(
     db: &Db,
     config: &Config,
     new: NewAccount,

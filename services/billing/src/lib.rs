@@ -362,32 +362,6 @@ impl Billing {
         balance::balance(&self.db, id).await
     }
 
-    /// Makes an account; without `test_credits` it gets the configured play money.
-    ///
-    /// # Errors
-    /// When the name or the credit is not allowed, or the database failed.
-    pub async fn create_account(
-        &self,
-        name: &str,
-        test_credits: Option<Micros>,
-        by: By,
-    ) -> Result<AccountRow, Error> {
-        let new = NewAccount {
-            id: None,
-            name: name.to_owned(),
-            test_credits,
-        };
-        self.open_account(new, by).await
-    }
-
-    /// The same; of an id that is there already, it gives nothing again and answers with the account.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn open_account(&self, new: NewAccount, by: By) -> Result<AccountRow, Error> {
-        account::create_account(&self.db, &self.config, new, by).await
-    }
-
     /// Lists accounts in the order they were made.
     ///
     /// # Errors

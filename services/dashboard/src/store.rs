@@ -7,6 +7,8 @@ pub(crate) mod person;
 pub(crate) mod playground;
 pub(crate) mod session;
 pub(crate) mod sign_up;
+#[cfg(test)]
+mod tests;
 pub(crate) mod token;
 
 use domain::{Id, Mode, ids::Kind};

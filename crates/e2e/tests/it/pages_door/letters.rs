@@ -7,13 +7,14 @@ use testkit::{Aio, eventually};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 
 use super::{OTHER, PASSWORD, is_in, token};
 
 #[tokio::test]
 async fn letters_confirm_addresses_and_set_passwords_anew() -> Result<()> {
-    let (url, letters) = mail_server().await?;
+    let (url, letters, _serving) = mail_server().await?;
     let mut aio = Aio::with(&[
         ("AIO_SMTP__URL", &url),
         ("AIO_SMTP__FROM", "API in One <no-reply@example.com>"),
@@ -72,19 +73,21 @@ async fn next(letters: &Letters, number: usize) -> Result<String> {
     .await
 }
 
-/// A mail server that takes every letter, and where it is.
-async fn mail_server() -> Result<(String, Letters)> {
+/// A mail server that takes every letter: where it is, what it took, and its work, which ends when this is dropped.
+async fn mail_server() -> Result<(String, Letters, JoinSet<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("smtp://{}", listener.local_addr()?);
     let letters = Letters::default();
     let taken = Arc::clone(&letters);
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut senders = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             let taken = Arc::clone(&taken);
-            tokio::spawn(async move { take(stream, &taken).await });
+            senders.spawn(async move { take(stream, &taken).await });
         }
     });
-    Ok((url, letters))
+    Ok((url, letters, serving))
 }
 
 /// Enough of RFC 5321 for one sender.

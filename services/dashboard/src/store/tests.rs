@@ -1,0 +1,194 @@
+//! Every statement at least once, on a file.
+
+use chassis::Tasks;
+use db::Db;
+use domain::{AccountId, Mode, UserId};
+
+use super::{act, member, person, session, sign_up, token};
+use crate::{
+    Error, MIGRATIONS,
+    people::{InviteKind, Role, SessionKind},
+};
+
+/// Runs one piece of work in a transaction.
+macro_rules! write {
+    ($db:expr, $connection:ident => $work:expr) => {
+        $db.write(move |$connection| Box::pin(async move { Ok::<_, Error>($work) }))
+            .await
+            .unwrap()
+    };
+}
+
+async fn open() -> (Db, tempfile::TempDir) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("dashboard.db");
+    let db = Db::open(&path, MIGRATIONS, &db::Limits::default(), &Tasks::default());
+    (db.await.unwrap(), home)
+}
+
+/// Somebody with an account of their own.
+async fn somebody(db: &Db, email: &str) -> (UserId, AccountId) {
+    let (id, account): (UserId, AccountId) = (chassis::mint(), chassis::mint());
+    let row = person::NewRow {
+        id,
+        email: email.to_owned(),
+        name: "Ann".to_owned(),
+        password: Some("$x".to_owned()),
+        operator: false,
+        created_at: 1,
+    };
+    write!(db, c => {
+        assert!(person::insert(c, row).await?);
+        member::name_workspace(c, account, "Ann's", (1, None)).await?;
+        member::join(c, (account, id), Role::Owner, 1).await?;
+    });
+    (id, account)
+}
+
+fn browser(person: UserId, account: AccountId, mac: u8) -> session::NewRow {
+    session::NewRow {
+        mac: [mac; 32],
+        id: chassis::mint::<SessionKind>(),
+        person,
+        account,
+        mode: Mode::Test,
+        device: "Firefox on Linux".to_owned(),
+        now: 10,
+        ends_at: 100,
+    }
+}
+
+#[tokio::test]
+async fn people_sessions_and_links_come_and_go() {
+    let (db, _home) = open().await;
+    let (ann, account) = somebody(&db, "ann@example.com").await;
+    let reader = db.reader();
+    let unopened = member::unopened(reader, 2, 10).await.unwrap();
+    assert_eq!(unopened, [(account, "Ann's".to_owned(), ann)]);
+    for mac in [1, 2, 3] {
+        write!(db, c => session::insert(c, browser(ann, account, mac)).await?);
+    }
+    write!(db, c => {
+        member::opened(c, account, 2).await?;
+        session::seen(c, [2; 32], 20).await?;
+        assert!(session::look_at(c, [2; 32], (account, Mode::Live)).await?);
+        assert!(!session::look_at(c, [2; 32], (chassis::mint(), Mode::Live)).await?);
+    });
+    assert!(member::unopened(reader, 2, 10).await.unwrap().is_empty());
+    let listed = session::of_person(reader, ann, (50, 5), 10).await.unwrap();
+    let macs: Vec<u8> = listed.iter().map(|row| row.mac[0]).collect();
+    assert_eq!(macs, [2, 1, 3], "the one used last first");
+    let last = listed[2].id;
+    write!(db, c => {
+        assert!(!session::end(c, chassis::mint(), last).await?, "another's");
+        assert!(session::end(c, ann, last).await?);
+        session::end_all(c, ann, Some([2; 32])).await?;
+    });
+    assert!(session::find(reader, [1; 32]).await.unwrap().is_none());
+    let found = session::find(reader, [2; 32]).await.unwrap().unwrap();
+    assert_eq!(found.person.view.mode, Mode::Live);
+    assert_eq!(write!(db, c => session::clear(c, 101, 0, 10).await?), 1);
+    let row = |mac: u8| token::NewRow {
+        mac: [mac; 32],
+        purpose: token::Purpose::Reset,
+        person: ann,
+        email: "ann@example.com".to_owned(),
+        ends_at: 100,
+    };
+    let reset = |mac: u8| ([mac; 32], token::Purpose::Reset);
+    write!(db, c => {
+        token::insert(c, row(1)).await?;
+        token::insert(c, row(2)).await?;
+        assert!(token::take(c, reset(1), 50).await?.is_none(), "the later one is good");
+        assert!(token::take(c, reset(2), 100).await?.is_none(), "its time is over");
+    });
+    assert_eq!(token::find(reader, reset(2), 50).await.unwrap(), Some(ann));
+    write!(db, c => {
+        let taken = token::take(c, reset(2), 50).await?;
+        assert_eq!(taken, Some((ann, "ann@example.com".to_owned())));
+        assert!(token::take(c, reset(2), 50).await?.is_none());
+        assert!(token::spend(c, [9; 32], 100).await? && !token::spend(c, [9; 32], 100).await?);
+        assert!(person::confirm(c, (ann, "ann@example.com".to_owned()), 5).await?);
+        assert!(!person::confirm(c, (ann, "other@example.com".to_owned()), 5).await?);
+        person::rename(c, ann, "Anna".to_owned()).await?;
+        person::set_password(c, ann, "$y".to_owned()).await?;
+        assert_eq!(token::clear(c, 100).await?, 1);
+    });
+    somebody(&db, "bob@example.com").await;
+    write!(db, c => {
+        assert!(!person::readdress(c, ann, "bob@example.com").await?);
+        assert!(person::readdress(c, ann, "anna@example.com").await?);
+    });
+    let known = person::by_email(reader, "anna@example.com").await.unwrap();
+    assert_eq!(known.unwrap().password.as_deref(), Some("$y"));
+    assert!(person::operator(reader).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn accounts_have_owners_and_forget_whoever_has_no_other() {
+    let (db, _home) = open().await;
+    let (ann, account) = somebody(&db, "ann@example.com").await;
+    let (bob, bobs) = somebody(&db, "bob@example.com").await;
+    let reader = db.reader();
+    let invite = |email: &str| token::Invite {
+        id: chassis::mint::<InviteKind>(),
+        account,
+        email: email.to_owned(),
+        role: Role::Member,
+        ends_at: 100,
+    };
+    let (first, second) = (invite("bob@example.com"), invite("bob@example.com"));
+    write!(db, c => {
+        token::invite(c, [1; 32], first, 1).await?;
+        token::invite(c, [2; 32], second, 1).await?;
+        assert!(token::take_invite(c, ([1; 32], "bob@example.com"), 2).await?.is_none());
+        assert!(token::take_invite(c, ([2; 32], "eve@example.com"), 2).await?.is_none());
+    });
+    let open = token::invites(reader, account, 2).await.unwrap();
+    let id = open[0].id;
+    assert!(token::invited(reader, [2; 32], 2).await.unwrap().is_some());
+    write!(db, c => {
+        assert!(token::uninvite(c, bobs, id).await?.is_none(), "another's");
+        let taken = token::take_invite(c, ([2; 32], "bob@example.com"), 2).await?;
+        member::join(c, (account, bob), taken.unwrap().role, 2).await?;
+        assert_eq!(member::lock_owners(c, account).await?, 1);
+        assert_eq!(member::role(c, (account, bob)).await?, Some(Role::Member));
+        act::note(c, (account, bob), ("member.join", "member".to_owned()), 2).await?;
+        member::rename(c, account, "Acme").await?;
+    });
+    let used = member::of_person(reader, bob).await.unwrap();
+    let names: Vec<&str> = used.iter().map(|used| used.name.as_str()).collect();
+    assert_eq!(names, ["Ann's", "Acme"]);
+    assert_eq!(member::of_account(reader, account).await.unwrap().len(), 2);
+    let acts = act::of_account(reader, account, None, 10).await.unwrap();
+    assert_eq!((acts.len(), acts[0].what.as_str()), (1, "member.join"));
+    let older = act::of_account(reader, account, Some(acts[0].id), 10).await;
+    assert!(older.unwrap().is_empty());
+    // Bob has an account of his own and stays; Ann goes with hers.
+    write!(db, c => member::forget(c, account).await?);
+    assert!(person::by_id(reader, ann).await.unwrap().is_none());
+    assert!(person::by_id(reader, bob).await.unwrap().is_some());
+    assert_eq!(member::name(reader, account).await.unwrap(), "");
+    write!(db, c => {
+        member::forget_alone(c, bob).await?;
+        assert!(member::leave(c, (bobs, bob)).await?);
+        session::end_at(c, bob, bobs).await?;
+        member::forget_alone(c, bob).await?;
+        assert_eq!(act::clear(c, i64::MAX, 10).await?, 0);
+    });
+    assert!(person::by_id(reader, bob).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn sign_ups_are_counted_to_their_most() {
+    let (db, _home) = open().await;
+    let counted = write!(db, c => {
+        let mut counted = Vec::new();
+        for network in [1_u8, 1, 1, 2] {
+            counted.push(sign_up::count(c, [network; 32], 100, 2).await?);
+        }
+        counted
+    });
+    assert_eq!(counted, [true, true, false, true]);
+    assert_eq!(write!(db, c => sign_up::clear(c, 100).await?), 2);
+}
