@@ -269,8 +269,7 @@ impl Fields {
         match chat.filter(|_| may(Scope::Inference)) {
             Some(model) => format!(
                 "curl {base}/chat/completions \\\n  {auth} \\\n  -H \"Content-Type: application/json\" \\\n  \
-                 -d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'",
-                model
+                 -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
             ),
             None if may(Scope::Read) => format!("curl {base}/credits \\\n  {auth}"),
             None => format!("curl {base}/models \\\n  {auth}"),
