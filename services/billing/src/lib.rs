@@ -151,11 +151,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "cap_told",
         include_str!("../migrations/0015_cap_told.sql"),
     ),
-    Migration::both(
-        18,
-        "operation_outcome",
-        include_str!("../migrations/0018_operation_outcome.sql"),
-    ),
+    Migration::both(18, "ended", include_str!("../migrations/0018_ended.sql")),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
