@@ -168,11 +168,7 @@ pub const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../migrations/postgres/0016_movement.sql"),
     },
     Migration::both(17, "served", include_str!("../migrations/0017_served.sql")),
-    Migration::both(
-        18,
-        "operation_outcome",
-        include_str!("../migrations/0018_operation_outcome.sql"),
-    ),
+    Migration::both(18, "ended", include_str!("../migrations/0018_ended.sql")),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.

@@ -15,7 +15,7 @@ pub(crate) const GREY: usize = COLOURS;
 const SIZES: [(&str, i64, i64); 2] = [("wide", 960, 280), ("narrow", 340, 240)];
 /// What is left free above, at the right and below the bars, for ends of names and for the days.
 const ABOVE: i64 = 12;
-const RIGHT: i64 = 12;
+const RIGHT: i64 = 22;
 const BELOW: i64 = 28;
 /// How wide a figure and a day's name are at most, to be on the safe side.
 const DIGIT: i64 = 8;

@@ -168,7 +168,7 @@ impl Dashboard {
             db: deps.db,
             secrets: deps.secrets,
             live: deps.live,
-            tasks: deps.tasks,
+            tasks: deps.tasks.clone(),
             docs: Docs::new(&openapi, &deps.public_url),
             assets: Assets::new()?,
             metrics: Metrics::register(registry),

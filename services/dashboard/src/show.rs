@@ -16,6 +16,15 @@ pub(crate) fn credits(micros: i64) -> String {
     format!("{sign}{}{rest}", grouped(digits))
 }
 
+/// The same as a large figure, for `{{ text|safe }}`: what is below one credit stands smaller.
+pub(crate) fn figure(micros: i64) -> String {
+    let text = credits(micros);
+    match text.split_once('.') {
+        Some((whole, rest)) => format!("{whole}<small>.{rest}</small>"),
+        None => text,
+    }
+}
+
 /// A count with its digits in groups.
 pub(crate) fn count(count: impl fmt::Display) -> String {
     grouped(&count.to_string())
@@ -83,6 +92,8 @@ mod tests {
             assert_eq!(credits(micros), text);
         }
         assert_eq!(count(1_000), "1,000");
+        assert_eq!(figure(-1_500_000), "−1<small>.5</small>");
+        assert_eq!(figure(2_000_000), "2");
     }
 
     #[test]

@@ -14,7 +14,10 @@ const PASSWORD: &str = "a sentence is good";
 /// A key of whoever signed up under this name, by what operators may do.
 async fn key_of(aio: &Aio, name: &str) -> Result<Api> {
     let operator = aio.admin();
-    let accounts = operator.get("/admin/accounts?limit=1000").await?.data(200)?;
+    let accounts = operator
+        .get("/admin/accounts?limit=1000")
+        .await?
+        .data(200)?;
     let accounts = accounts["items"].as_array().context("no list")?;
     let own = accounts.iter().find(|account| account["name"] == name);
     let id = own.context("no account")?["account_id"].as_str();
@@ -27,34 +30,44 @@ async fn key_of(aio: &Aio, name: &str) -> Result<Api> {
 
 /// Credits as pages write them.
 fn credits(micros: i64) -> String {
-    let text = domain::Micros::new(micros).to_string();
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 {
-            grouped.push(',');
+    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
+    let digits = whole.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
         }
-        grouped.push(digit);
+        text.push(digit);
     }
-    format!("{grouped}{rest}")
+    if rest > 0 {
+        text.push_str(format!(".{rest:06}").trim_end_matches('0'));
+    }
+    text
 }
 
 fn has(page: &WebPage, words: &str) -> Result<()> {
-    ensure!(page.status == 200 && page.has(words), "no {words:?}: {page}");
+    ensure!(
+        page.status == 200 && page.has(words),
+        "no {words:?}: {page}"
+    );
     Ok(())
 }
 
 /// Two chats, an image, and two that fail: what all of it cost.
 async fn work(api: &Api) -> Result<i64> {
     let mut consumed = 0;
-    for text in ["Hello [sandbox tokens=20 delay=0ms]", "Hello [sandbox tokens=7 delay=0ms]"] {
+    for text in [
+        "Hello [sandbox tokens=20 delay=0ms]",
+        "Hello [sandbox tokens=7 delay=0ms]",
+    ] {
         let mut body = chat(text);
         body["user"] = json!("ann");
         let reply = api.post("/chat/completions", &body).await?;
         consumed += micros(&reply.json()?["credits_consumed"])?;
     }
-    let failed = api.post("/chat/completions", &chat("Hello [sandbox outcome=fail delay=0ms]"));
-    ensure!(failed.await?.status >= 400, "a chat that was to fail did not");
+    let fails = chat("Hello [sandbox outcome=fail delay=0ms]");
+    let failed = api.post("/chat/completions", &fails).await?;
+    ensure!(failed.status >= 400, "a chat that was to fail did not");
     for (prompt, cost) in [
         ("a fox [sandbox delay=10ms]", IMAGE),
         ("a fox [sandbox outcome=fail delay=10ms]", 0),
@@ -70,8 +83,15 @@ async fn work(api: &Api) -> Result<i64> {
 async fn pages_tell_what_the_api_tells() -> Result<()> {
     let mut aio = Aio::start().await?;
     let mut web = aio.browser().await?;
-    let home = web.sign_up("Usage Ann", "ann@usage.example", PASSWORD).await?;
-    for words in ["First steps", "Nothing spent yet", "No requests yet", "Webhooks Answers"] {
+    let home = web
+        .sign_up("Usage Ann", "ann@usage.example", PASSWORD)
+        .await?;
+    for words in [
+        "First steps",
+        "Nothing spent yet",
+        "No requests yet",
+        "Webhooks Answers",
+    ] {
         has(&home, words)?;
     }
     let api = key_of(&aio, "Usage Ann").await?;
@@ -99,10 +119,13 @@ async fn pages_tell_what_the_api_tells() -> Result<()> {
     let id = listed[0]["operation_id"].as_str().context("no id")?;
     let path = format!("/requests/{id}");
     let mut other = aio.browser().await?;
-    other.sign_up("Usage Bob", "bob@usage.example", PASSWORD).await?;
+    other
+        .sign_up("Usage Bob", "bob@usage.example", PASSWORD)
+        .await?;
     assert_eq!(other.get(&path).await?.status, 404);
     has(&other.get("/requests").await?, "No requests yet")?;
-    web.post("/mode", &[("mode", "live"), ("back", "/usage")]).await?;
+    web.post("/mode", &[("mode", "live"), ("back", "/usage")])
+        .await?;
     assert_eq!(web.get(&path).await?.status, 404);
     has(&web.get("/usage").await?, "Nothing was used here")?;
     for path in [path.as_str(), "/home", "/usage", "/usage.csv", "/requests"] {
@@ -114,7 +137,10 @@ async fn pages_tell_what_the_api_tells() -> Result<()> {
 /// The page, its file, and `GET /usage`.
 async fn usage(web: &mut Browser, api: &Api, consumed: i64) -> Result<()> {
     let page = web.get("/usage").await?;
-    has(&page, &format!("Spent {} credits Requests 5", credits(consumed)))?;
+    has(
+        &page,
+        &format!("Spent {} credits Requests 5", credits(consumed)),
+    )?;
     let told = api.get("/usage?group_by=day,model").await?.data(200)?;
     let told = told["items"].as_array().context("no list")?;
     let file = web.get("/usage.csv").await?;
@@ -128,7 +154,7 @@ async fn usage(web: &mut Browser, api: &Api, consumed: i64) -> Result<()> {
         let number = |name: &str| item[name].as_i64().unwrap_or_default();
         let (day, model) = (item["day"].as_str(), item["model"].as_str());
         let (day, model) = (day.unwrap_or_default(), model.unwrap_or_default());
-        let cost = domain::Micros::new(number("microcredits"));
+        let cost = credits(number("microcredits"));
         let cells = [
             number("operations"),
             number("free_operations"),
@@ -136,15 +162,25 @@ async fn usage(web: &mut Browser, api: &Api, consumed: i64) -> Result<()> {
             number("output_tokens"),
         ];
         let [all, free, input, output] = cells;
-        assert_eq!(*row, format!("{day},{model},{all},{free},{cost},{input},{output}"));
+        assert_eq!(
+            *row,
+            format!("{day},{model},{all},{free},{cost},{input},{output}")
+        );
         let shown = format!("{day} {model} {all} {free} {input} {output} {cost}");
         has(&page, &shown)?;
     }
     // A key's name is no formula, a label narrows, and what is wrong is said.
     let file = web.get("/usage.csv?by=key&label=user%3Dann").await?;
     ensure!(file.text.contains(",\"'=shop\",2,0,"), "{}", file.text);
-    has(&web.get("/usage?model=flux-2").await?, "Spent 5 credits Requests 2")?;
-    for path in ["/usage?from=never", "/usage.csv?from=never", "/requests?key=shop"] {
+    has(
+        &web.get("/usage?model=flux-2").await?,
+        "Spent 5 credits Requests 2",
+    )?;
+    for path in [
+        "/usage?from=never",
+        "/usage.csv?from=never",
+        "/requests?key=shop",
+    ] {
         assert_eq!(web.get(path).await?.status, 400, "{path}");
     }
     Ok(())
@@ -161,13 +197,22 @@ async fn requests(web: &mut Browser, listed: &[Value]) -> Result<()> {
         ("?to=2024-10-04", 0),
     ] {
         let page = web.get(&format!("/requests{query}")).await?;
-        assert_eq!(page.text.matches("<th scope=\"row\"><a ").count(), count, "{query}");
+        assert_eq!(
+            page.text.matches("<th scope=\"row\"><a ").count(),
+            count,
+            "{query}"
+        );
     }
     for operation in listed {
         let id = operation["operation_id"].as_str().context("no id")?;
-        let charged = operation["charged_microcredits"].as_i64().unwrap_or_default();
+        let charged = operation["charged_microcredits"]
+            .as_i64()
+            .unwrap_or_default();
         let page = web.get(&format!("/requests/{id}")).await?;
-        has(&page, &format!(") {} Checked here: it adds up.", credits(charged)))?;
+        has(
+            &page,
+            &format!(") {} Checked here: it adds up.", credits(charged)),
+        )?;
         if operation["model"] == "flux-2" {
             let task = id.replacen("op_", "task_", 1);
             assert_eq!(page.link("Open its task"), Some(format!("/tasks/{task}")));

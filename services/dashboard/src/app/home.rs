@@ -44,7 +44,7 @@ struct Html<'s> {
     services: Vec<Service>,
 }
 
-/// The balance.
+/// The balance: figures as [`show::figure`] writes them.
 struct Money {
     available: String,
     held: String,
@@ -59,6 +59,7 @@ struct Money {
 /// What was spent.
 struct Spent {
     chart: Bars,
+    /// As [`show::figure`] writes it.
     total: String,
     line: String,
     /// Operations since yesterday, and those of them that cost nothing.
@@ -130,8 +131,8 @@ fn money(balance: Balance, usage: Option<&[UsageRow]>) -> Money {
     });
     let expiring = balance.expiring.first();
     Money {
-        available: show::credits(available),
-        held: show::credits(balance.held),
+        available: show::figure(available),
+        held: show::figure(balance.held),
         holds: match balance.open_holds {
             1 => "by 1 request that runs".to_owned(),
             holds => format!("by {} requests that run", show::count(holds)),
@@ -178,7 +179,7 @@ fn spent(catalogue: &Catalogue, rows: &[UsageRow], today: i64) -> Spent {
     Spent {
         chart: Bars::by_day("spent", "Credits spent by day", first, &series)
             .with_table(first, &series),
-        total: show::credits(total),
+        total: show::figure(total),
         line: chart::spark(&all),
         lately,
         free,
@@ -292,7 +293,7 @@ mod tests {
             row(70, "flux-2", 7_000_000, 3),
         ];
         let spent = spent(&catalogue, &rows, 100);
-        assert_eq!(spent.total, "6.5");
+        assert_eq!(spent.total, "6<small>.5</small>");
         assert_eq!(
             (spent.lately, spent.free, spent.share().as_str()),
             (9, 1, "11.1 %")

@@ -180,10 +180,9 @@ async fn know(site: &Site, member: &Member<Operates>, id: AccountId) -> Result<K
     };
     let keys = async {
         let request = ListKeysRequest {
-            context: None,
             account_id: id.to_vec().into(),
             limit: u32::from(MOST),
-            after: Vec::new().into(),
+            ..ListKeysRequest::default()
         };
         let mut keys = peers.keys.clone();
         let keys = keys.list_keys(peers.ask(request)).await;

@@ -2,7 +2,7 @@
 
 use domain::{
     Catalogue, Micros, PriceFactor, TokenClass,
-    charge::{Charge, Kind},
+    charge::{Charge, Ending, Kind},
     receipt::{Attempts, Receipt, recompute},
 };
 use proto::billing::v1::{GetPriceListRequest, Operation};
@@ -54,6 +54,8 @@ pub(super) struct Call {
     pub(super) provider: String,
     pub(super) model: String,
     pub(super) outcome: String,
+    /// What that means; empty: it says so itself.
+    pub(super) why: &'static str,
 }
 
 /// Indented JSON; empty: it is none.
@@ -188,9 +190,11 @@ impl Told {
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let receipt = &self.receipt;
         let applied = &receipt.applied;
-        let since = applied.effective_from.map(|from| from.to_string());
+        let since = applied
+            .effective_from
+            .map(|from| show::Time::of(from.micros()).text);
         let mut facts = vec![
-            ("Priced at", applied.priced_at.to_string()),
+            ("Priced at", show::Time::of(applied.priced_at.micros()).text),
             (
                 "Price in force since",
                 since.unwrap_or_else(|| "the beginning".to_owned()),
@@ -236,6 +240,7 @@ impl Told {
                 .clone()
                 .unwrap_or_else(|| self.receipt.model.clone()),
             outcome: call.outcome.clone(),
+            why: Ending::parse(&call.outcome).map_or("", Ending::what),
         };
         calls.map(call).collect()
     }
@@ -269,7 +274,6 @@ async fn list(site: &Site, version: &str) -> Result<Option<Catalogue>, Refused> 
 mod tests {
     use domain::{
         Moment, Tags, Usage,
-        charge::Ending,
         price::Applied,
         receipt::{Subject, token_usage},
     };

@@ -77,6 +77,11 @@ pub(super) fn series(sums: &[Sum]) -> Vec<Series> {
 // === impl Sum ===
 
 impl Sum {
+    /// What it cost, as a large figure: [`show::figure`].
+    pub(super) fn figure(&self) -> String {
+        show::figure(self.charged)
+    }
+
     /// What it cost, in words.
     pub(super) fn credits(&self) -> String {
         show::credits(self.charged)
