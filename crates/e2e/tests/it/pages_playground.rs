@@ -11,7 +11,7 @@ const PASSWORD: &str = "a lighthouse at dawn";
 async fn key(web: &mut Browser) -> Result<Value> {
     let made = web.post("/playground/key", &[]).await?;
     ensure!(made.status == 200, "no key: {made}");
-    assert_eq!(made.header("cache-control"), "no-store");
+    assert!(made.header("cache-control").contains("no-store"));
     Ok(serde_json::from_str(&made.text)?)
 }
 

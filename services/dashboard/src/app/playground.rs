@@ -231,6 +231,19 @@ fn measured(measures: &[calculator::Field]) -> String {
     said.join(" · ")
 }
 
+// === impl Html ===
+
+impl Html<'_> {
+    /// What the sandbox looks for its directives in.
+    fn steered_by(&self) -> &'static str {
+        match (self.shape, self.view.category()) {
+            (Shape::Chat, _) => "message",
+            (Shape::Task, "tool" | "transcription") => "address or the name of a file",
+            (Shape::Task | Shape::Embedding, _) => "text",
+        }
+    }
+}
+
 // === impl Shape ===
 
 impl Shape {
