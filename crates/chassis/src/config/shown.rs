@@ -26,6 +26,11 @@ const OPEN: [&str; 2] = ["limits.", "models."];
 /// Addresses whose path is a secret as well.
 const WHOLE: [&str; 1] = ["webhooks.alert_url"];
 
+/// Where settings come from.
+const FILE: &str = "the file";
+const ENVIRONMENT: &str = "the environment";
+const ELSEWHERE: &str = "the environment or the command line";
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -33,8 +38,8 @@ pub struct Shown {
     pub name: String,
     /// Its value as TOML writes it, without what is secret.
     pub value: String,
-    /// Where it was set: a file, or the environment.
-    pub place: String,
+    /// Where it was set, in words.
+    pub place: &'static str,
 }
 
 // === impl Settings ===
@@ -63,18 +68,23 @@ fn walk(figment: &Figment, name: String, value: &Value, shown: &mut Vec<Shown>) 
         }
         return;
     }
-    let place = figment.find_metadata(&name);
-    let place = place.map(|place| match &place.source {
-        Some(source) => format!("{}, {source}", place.name),
-        None => place.name.to_string(),
-    });
+    // An empty text is none: compose files write those, and so do we.
+    if value.as_str() == Some("") {
+        return;
+    }
+    let place = figment.find_metadata(&name).map(|place| &*place.name);
     shown.push(Shown {
         value: if is_secret(&name) {
             MASK.to_owned()
         } else {
             written(&name, value)
         },
-        place: place.unwrap_or_default(),
+        place: match place {
+            Some(name) if name.contains("TOML") => FILE,
+            Some(name) if name.contains("environment") => ENVIRONMENT,
+            // A customary name of a credential, a file that a variable names, or an argument.
+            _ => ELSEWHERE,
+        },
         name,
     });
 }
@@ -181,6 +191,9 @@ mod tests {
              [limits.key_cache]
              life = '1m'",
         );
+        let settings = settings
+            .with("egress.own_hosts", "")
+            .with("server.public_url", "http://a");
         let shown = settings.shown().unwrap();
         let value = |name: &str| {
             let found = shown.iter().find(|shown| shown.name == name);
@@ -201,10 +214,18 @@ mod tests {
             ),
             ("storage.s3.session_token", MASK),
             ("limits.chat.max_tokens", "7"),
+            ("server.public_url", "\"http://a\""),
             ("limits.key_cache.life", "\"1m\""),
         ] {
             assert_eq!(value(name), Some(expected), "{name}");
         }
+        assert_eq!(value("egress.own_hosts"), None);
+        let place = |name: &str| {
+            let found = shown.iter().find(|shown| shown.name == name);
+            found.map(|shown| shown.place)
+        };
+        assert_eq!(place("server.listen"), Some(FILE));
+        assert_eq!(place("server.public_url"), Some(ELSEWHERE));
         let all = format!("{shown:?}");
         assert!(!all.contains("hush") && !all.contains("12345678"), "{all}");
         assert!(shown.is_sorted_by(|one, other| one.name < other.name));

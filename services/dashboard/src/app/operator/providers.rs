@@ -25,6 +25,9 @@ use crate::{
     who::{Member, Operates},
 };
 
+/// Models that are named of a provider.
+const MOST_NAMES: usize = 6;
+
 #[derive(Template)]
 #[template(path = "app/operator/providers.html")]
 struct Html<'s> {
@@ -135,7 +138,10 @@ fn configured(
         "#Models",
         "Which",
     ];
-    Table::new("Providers", &columns).with(all.into_iter().map(provider))
+    // Those that live keys reach come first.
+    let (reached, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(_, of)| !of.hosts.is_empty());
+    Table::new("Providers", &columns).with(reached.into_iter().chain(others).map(provider))
 }
 
 fn provider((name, of): (&str, Provider)) -> Vec<Cell> {
@@ -159,8 +165,17 @@ fn provider((name, of): (&str, Provider)) -> Vec<Cell> {
         Cell::text(joined(of.hosts.into_iter().collect())),
         Cell::text(of.by.into_iter().collect::<Vec<_>>().join(", ")),
         Cell::text(of.models.len().to_string()),
-        Cell::text(joined(of.models.into_iter().collect())),
+        Cell::text(few(&of.models)),
     ]
+}
+
+/// Names, the first of many.
+fn few(names: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = names.iter().take(MOST_NAMES).map(String::as_str).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn breakers(credentials: &[Credential]) -> Table {

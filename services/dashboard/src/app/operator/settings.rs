@@ -30,7 +30,7 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, member: Member<Operates>
         vec![
             Cell::code(&shown.name),
             Cell::code(&shown.value),
-            Cell::text(&shown.place),
+            Cell::text(shown.place),
         ]
     };
     let table = Table::new("Settings", &["Setting", "Value", "Where it was set"])
