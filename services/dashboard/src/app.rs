@@ -78,7 +78,7 @@ impl<'s> Frame<'s> {
             part,
             person: &member.person,
             said: None,
-            assets: &site.assets,
+            assets: &site.texts.assets,
         }
     }
 

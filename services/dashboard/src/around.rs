@@ -88,7 +88,7 @@ pub(crate) async fn around(
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     let route = path.as_ref().map(MatchedPath::as_str);
-    site.metrics.answered(route, status, began.elapsed());
+    site.wire.metrics.answered(route, status, began.elapsed());
     response
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 
+use self::door::{Pages, Server};
 pub use self::{
-    door::{Door, DoorLimits, Lives, SignUp, Smtp},
+    door::{Door, SignUp, Smtp},
     parts::{
-        ModelsLimits, OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage,
-        Work,
+        ModelsLimits, OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions,
+        Usage, Work,
     },
 };
-use self::door::{Pages, Server};
 
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;

@@ -38,9 +38,9 @@ impl<'s> Frame<'s> {
             about: about.to_owned(),
             part,
             markdown: String::new(),
-            style: site.assets.style(),
-            script: site.assets.script(),
-            mark: site.assets.mark(),
+            style: site.texts.assets.style(),
+            script: site.texts.assets.script(),
+            mark: site.texts.assets.mark(),
         }
     }
 

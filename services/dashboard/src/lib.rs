@@ -130,9 +130,8 @@ pub struct Dashboard {
 struct Site {
     catalogue: Arc<Catalogue>,
     public_url: String,
-    docs: Docs,
-    assets: Assets,
-    metrics: Metrics,
+    texts: Texts,
+    wire: Wire,
     config: Config,
     db: Db,
     secrets: Secrets,
@@ -141,6 +140,17 @@ struct Site {
     peers: Peers,
     door: Door,
     desk: Desk,
+}
+
+/// What was written before anybody asked.
+struct Texts {
+    docs: Docs,
+    assets: Assets,
+}
+
+/// What stands between pages and those who read them.
+struct Wire {
+    metrics: Metrics,
     /// `None`: something else serves the API on this origin.
     relay: Option<Relay>,
 }
@@ -158,7 +168,10 @@ impl Dashboard {
         let edge = deps.channels.edge.as_deref();
         let relay = edge.map(|edge| Relay::new(edge, &config.relay));
         let site = Site {
-            relay: relay.transpose()?,
+            wire: Wire {
+                metrics: Metrics::register(registry),
+                relay: relay.transpose()?,
+            },
             peers: Peers::new(deps.channels, config.patience),
             door: Door {
                 passwords: Passwords::new(config.passwords.at_once)?,
@@ -169,9 +182,10 @@ impl Dashboard {
             secrets: deps.secrets,
             live: deps.live,
             tasks: deps.tasks.clone(),
-            docs: Docs::new(&openapi, &deps.public_url),
-            assets: Assets::new()?,
-            metrics: Metrics::register(registry),
+            texts: Texts {
+                docs: Docs::new(&openapi, &deps.public_url),
+                assets: Assets::new()?,
+            },
             config,
             catalogue: deps.catalogue,
             public_url: deps.public_url,

@@ -64,12 +64,14 @@ pub(crate) struct Relay {
 /// The layer's handler: everything below `/api` and `/v1`.
 pub(crate) async fn relay(State(site): State<Arc<Site>>, request: Request) -> Response {
     let began = Instant::now();
-    let response = match &site.relay {
+    let response = match &site.wire.relay {
         Some(relay) => relay.pass(request).await,
         None => refused(code::UNKNOWN_ROUTE),
     };
     let status = response.status();
-    site.metrics.answered(Some(ROUTE), status, began.elapsed());
+    site.wire
+        .metrics
+        .answered(Some(ROUTE), status, began.elapsed());
     response
 }
 

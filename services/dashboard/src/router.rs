@@ -114,7 +114,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         .fallback(lost::unknown)
         .method_not_allowed_fallback(lost::method)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), around));
-    if site.relay.is_some() {
+    if site.wire.relay.is_some() {
         // Outside of what is around pages: an answer of the API has its own headers, and is not collected to be packed.
         for path in ["/api/{*rest}", "/v1/{*rest}"] {
             router = router.route(path, any(relay::relay));

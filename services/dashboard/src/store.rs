@@ -1,8 +1,8 @@
 //! All SQL of the dashboard, a function per statement. Times are microseconds UTC.
 
 pub(crate) mod act;
-pub(crate) mod member;
 pub(crate) mod desk;
+pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod playground;
 pub(crate) mod session;

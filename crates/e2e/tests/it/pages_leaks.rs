@@ -83,8 +83,13 @@ async fn look_at(web: &mut Browser, mode: &str) -> Result<()> {
 async fn nobody(town: &mut Town, routes: &Routes, tenant: &Tenant, seen: &Seen) -> Result<()> {
     let mut web = town.aio.browser().await?;
     for route in routes.iter() {
-        let known = seen.pages.keys().find(|path| routes.of(path) == Some(route));
-        let path = known.cloned().unwrap_or_else(|| Routes::filled(route, &tenant.account));
+        let known = seen
+            .pages
+            .keys()
+            .find(|path| routes.of(path) == Some(route));
+        let path = known
+            .cloned()
+            .unwrap_or_else(|| Routes::filled(route, &tenant.account));
         for page in [web.get(&path).await?, web.post(&path, &[]).await?] {
             tells_nothing(&page, tenant).context(route)?;
             ensure!(PUBLIC.contains(&route) || is_door(&page), "open: {page}");
@@ -193,6 +198,10 @@ async fn no_page_tells_what_is_anothers() -> Result<()> {
     a_stranger(&mut stranger, &routes, &tenant, &seen).await?;
     a_customer(&mut stranger, &routes, &tenant).await?;
     the_other_mode(&mut tenant, test, live).await?;
-    assert_eq!(json!(possessions(&tenant).await?), json!(has), "nothing was done to it");
+    assert_eq!(
+        json!(possessions(&tenant).await?),
+        json!(has),
+        "nothing was done to it"
+    );
     town.aio.finish().await
 }

@@ -43,19 +43,21 @@ struct Html<'s> {
 /// The contents.
 pub(crate) async fn index(State(site): State<Arc<Site>>) -> Page {
     let frame = Frame::new(&site, Part::Docs, "Docs", ABOUT).with_markdown("/docs.md");
-    let docs = &site.docs;
+    let docs = &site.texts.docs;
     Page::html(&Index { frame, docs })
 }
 
 /// The same as Markdown.
 pub(crate) async fn index_markdown(State(site): State<Arc<Site>>) -> Page {
-    Page::markdown(&IndexMarkdown { docs: &site.docs })
+    Page::markdown(&IndexMarkdown {
+        docs: &site.texts.docs,
+    })
 }
 
 /// One page, or the same as Markdown.
 pub(crate) async fn page(State(site): State<Arc<Site>>, Path(path): Path<String>) -> Response {
     let (form, path) = Form::of(&path);
-    let Some(doc) = site.docs.get(path) else {
+    let Some(doc) = site.texts.docs.get(path) else {
         return lost::page(&site).into_response();
     };
     match form {
@@ -63,7 +65,7 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, Path(path): Path<String>
         Form::Html => {
             let frame = Frame::new(&site, Part::Docs, &doc.title, &doc.about);
             let frame = frame.with_markdown(format!("/docs/{path}.md"));
-            let docs = &site.docs;
+            let docs = &site.texts.docs;
             Page::html(&Html { frame, docs, doc })
         }
     }

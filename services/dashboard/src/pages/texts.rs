@@ -34,7 +34,7 @@ pub(crate) async fn llms(State(site): State<Arc<Site>>) -> Page {
     Page::markdown(&Llms {
         base_url: site.base_url(),
         origin: &site.public_url,
-        docs: &site.docs,
+        docs: &site.texts.docs,
         models: models.iter().map(|model| View::new(model, at)).collect(),
     })
 }
@@ -46,7 +46,7 @@ pub(crate) async fn robots() -> &'static str {
 
 /// Style, script, mark.
 pub(crate) async fn asset(State(site): State<Arc<Site>>, uri: Uri, headers: HeaderMap) -> Response {
-    let found = site.assets.get(uri.path(), &headers);
+    let found = site.texts.assets.get(uri.path(), &headers);
     found.unwrap_or_else(|| lost::page(&site).into_response())
 }
 

@@ -12,8 +12,7 @@ use proto::{
     common::v1::Mode,
     webhooks::v1::{
         CreateEndpointRequest, DeliveryRequest, FindDeliveriesRequest, FoundDelivery,
-        GetOverviewRequest, Header,
-        PublishRequest, RecoverRequest,
+        GetOverviewRequest, Header, PublishRequest, RecoverRequest,
     },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};

@@ -123,7 +123,13 @@ async fn kept<N>(site: &Site, member: &Member<N>) -> [(&'static str, String); 2]
         account_id: member.view().account.to_vec().into(),
     };
     let asked = site.peers.ask(request);
-    let reply = site.peers.operators.media.clone().get_retention(asked).await;
+    let reply = site
+        .peers
+        .operators
+        .media
+        .clone()
+        .get_retention(asked)
+        .await;
     let (outputs, files) = match reply {
         Ok(reply) => {
             let kept = reply.into_inner();
