@@ -22,8 +22,9 @@ macro_rules! write {
 async fn open() -> (Db, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dashboard.db");
-    let db = Db::open(&path, MIGRATIONS, &db::Limits::default(), &Tasks::default());
-    (db.await.unwrap(), home)
+    let (limits, tasks) = (db::Limits::default(), Tasks::default());
+    let db = Db::open(&path, MIGRATIONS, &limits, &tasks).await;
+    (db.unwrap(), home)
 }
 
 /// Somebody with an account of their own.
