@@ -72,7 +72,7 @@ use std::sync::Arc;
 
 use chassis::{Tasks, config::Settings, rpc::Channel, secrets::KeyMac};
 use db::Db;
-use domain::{AccountId, KeyId, Micros, OperationId, Secret};
+use domain::{AccountId, KeyId, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,

@@ -92,28 +92,29 @@ impl Way {
         let Ok(_place) = self.places.acquire().await else {
             return;
         };
-        let Ok(to) = letter.to.parse() else {
-            warn!("an address that somebody signed up with takes no letter");
+        let Some(message) = self.written(letter) else {
+            warn!("a letter cannot be written: an address takes none");
             return;
         };
+        let sent = self.server.send(message).await;
+        // What the server says may name the reader.
+        let failed = sent
+            .err()
+            .map(|error| (error.is_timeout(), error.is_permanent()));
+        match failed {
+            None => info!("sent a letter"),
+            Some((timed_out, refused)) => warn!(timed_out, refused, "cannot send a letter"),
+        }
+    }
+
+    fn written(&self, letter: Letter) -> Option<Message> {
         let message = Message::builder()
             .from(self.from.clone())
-            .to(to)
+            .to(letter.to.parse().ok()?)
             .subject(letter.subject)
             .header(ContentType::TEXT_PLAIN)
             .body(letter.text);
-        match message {
-            Ok(message) => match self.server.send(message).await {
-                Ok(_) => info!("sent a letter"),
-                // What the server says may name the reader.
-                Err(error) => warn!(
-                    timed_out = error.is_timeout(),
-                    refused = error.is_permanent(),
-                    "cannot send a letter"
-                ),
-            },
-            Err(_) => warn!("a letter cannot be written"),
-        }
+        message.ok()
     }
 }
 

@@ -166,7 +166,7 @@ async fn tries_are_counted(aio: &mut Aio) -> Result<()> {
 
 async fn links_of_operators_work_once(aio: &mut Aio, ann: &mut Browser) -> Result<()> {
     let link = async |more: &[&str]| -> Result<String> {
-        let words = [&["accounts", "sign-in-link"], more].concat();
+        let words = [&["accounts", "sign-in-link"][..], more].concat();
         let output = aio.command(&words).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(token(&text)?.to_owned())
@@ -230,7 +230,7 @@ async fn owners_say_who_may_use_an_account_and_when_it_ends() -> Result<()> {
         ("name", "Bob"),
         ("email", "bobby@example.com"),
         ("password", PASSWORD),
-        ("invite", &secret),
+        ("invite", secret.as_str()),
     ];
     assert_eq!(bob.post("/sign-up", &fields).await?.status, 400);
     let page = bob.get(&format!("/sign-up?invite={secret}")).await?;
@@ -239,7 +239,7 @@ async fn owners_say_who_may_use_an_account_and_when_it_ends() -> Result<()> {
         ("name", "Bob"),
         ("email", "bob@example.com"),
         ("password", PASSWORD),
-        ("invite", &secret),
+        ("invite", secret.as_str()),
     ];
     let page = bob.post("/sign-up", &fields).await?;
     assert_eq!(page.path, "/home", "{page}");
@@ -350,7 +350,7 @@ async fn whoever_leaves_is_forgotten(ann: &mut Browser, dan: &mut Browser) -> Re
             ("name", "Dan"),
             ("email", "dan@example.com"),
             ("password", PASSWORD),
-            ("invite", &secret),
+            ("invite", secret.as_str()),
         ];
         let page = dan.post("/sign-up", &fields).await?;
         assert_eq!(page.path, "/home", "he may come again: {page}");

@@ -107,18 +107,6 @@ pub(crate) async fn find(
     rows.iter().map(read).collect()
 }
 
-/// One of them.
-pub(crate) async fn get(
-    connection: &mut AnyConnection,
-    id: AccountId,
-) -> Result<Option<AccountRow>, Error> {
-    let row = sqlx::query("select id, name, created_at, price_factor from account where id = $1")
-        .bind(id.to_vec())
-        .fetch_optional(connection)
-        .await?;
-    row.as_ref().map(read).transpose()
-}
-
 /// What an account pays of a price. `None`: there is no such account.
 pub(crate) async fn price_factor(
     connection: &mut AnyConnection,

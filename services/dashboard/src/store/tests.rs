@@ -22,8 +22,9 @@ macro_rules! write {
 async fn open() -> (Db, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("dashboard.db");
-    let db = Db::open(&path, MIGRATIONS, &db::Limits::default(), &Tasks::default());
-    (db.await.unwrap(), home)
+    let (limits, tasks) = (db::Limits::default(), Tasks::default());
+    let db = Db::open(&path, MIGRATIONS, &limits, &tasks).await;
+    (db.unwrap(), home)
 }
 
 /// Somebody with an account of their own.
@@ -59,7 +60,7 @@ fn browser(person: UserId, account: AccountId, mac: u8) -> session::NewRow {
 }
 
 #[tokio::test]
-async fn people_sessions_and_links_come_and_go() {
+async fn browsers_are_signed_in_and_out() {
     let (db, _home) = open().await;
     let (ann, account) = somebody(&db, "ann@example.com").await;
     let reader = db.reader();
@@ -88,7 +89,14 @@ async fn people_sessions_and_links_come_and_go() {
     let found = session::find(reader, [2; 32]).await.unwrap().unwrap();
     assert_eq!(found.person.view.mode, Mode::Live);
     assert_eq!(write!(db, c => session::clear(c, 101, 0, 10).await?), 1);
-    let row = |mac: u8| token::NewRow {
+}
+
+#[tokio::test]
+async fn links_work_once_and_for_a_time() {
+    let (db, _home) = open().await;
+    let (ann, _) = somebody(&db, "ann@example.com").await;
+    let reader = db.reader();
+    let row = move |mac: u8| token::NewRow {
         mac: [mac; 32],
         purpose: token::Purpose::Reset,
         person: ann,

@@ -147,7 +147,7 @@ async fn kept<N>(site: &Site, member: &Member<N>) -> [(&'static str, String); 2]
 fn span(seconds: u64) -> String {
     match seconds {
         0 => "as long as everybody's here".to_owned(),
-        _ if seconds % DAY == 0 => {
+        _ if seconds.is_multiple_of(DAY) => {
             let days = seconds / DAY;
             format!("{days} day{}", if days == 1 { "" } else { "s" })
         }

@@ -104,7 +104,7 @@ async fn people(
     let more = rows.len() > usize::from(ROWS);
     rows.truncate(usize::from(ROWS));
     let last: Option<ActId> = rows.last().map(|row| row.id);
-    let pager = pager("people", before.is_some(), last.filter(|_| more));
+    let pager = pager("people", before, last.filter(|_| more));
     let listed = rows.into_iter().map(|row| PersonRow {
         at: Time::of(row.created_at),
         who: if row.name.is_empty() {
@@ -137,7 +137,7 @@ async fn things(
     rows.truncate(usize::from(ROWS));
     let last = rows.last().filter(|_| more);
     let last: Option<EventId> = last.map(|row| id_from_wire(&row.entry_id)).transpose()?;
-    let pager = pager("things", before.is_some(), last);
+    let pager = pager("things", before, last);
     let listed = rows.into_iter().map(|row| thing(row, names));
     Ok((listed.collect(), pager))
 }
@@ -161,9 +161,10 @@ fn asked<K: domain::ids::Kind>(text: &str) -> Result<Option<Id<K>>, Refused> {
     Id::parse(text).map(Some).ok_or_else(Refused::not_found)
 }
 
-fn pager<K: domain::ids::Kind>(list: &str, later: bool, last: Option<Id<K>>) -> Pager {
+/// The links below a list that began before one id and ends with another, if there is more.
+fn pager<K: domain::ids::Kind>(list: &str, before: Option<Id<K>>, last: Option<Id<K>>) -> Pager {
     Pager {
-        first: later.then(|| PAGE.to_owned()),
+        first: before.map(|_| PAGE.to_owned()),
         older: last.map(|last| format!("{PAGE}?{list}={last}#{list}")),
     }
 }

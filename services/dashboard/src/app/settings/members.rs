@@ -261,7 +261,7 @@ pub(super) async fn set_role(
                     act::note(connection, (whose.0, by), ("member.role", subject), now).await?;
                     Ok::<_, Error>(Change::Done)
                 }
-                other => Ok(other),
+                left @ (Change::Nobody | Change::LastOwner) => Ok(left),
             }
         })
     });
@@ -286,7 +286,7 @@ pub(super) async fn leave(State(site): State<Arc<Site>>, member: Member) -> Answ
     let (account, person) = (member.view().account, member.person.id);
     match removed(&site, (account, person), person).await? {
         Change::Done => Ok(Redirect::to("/sign-in").into_response()),
-        changed => answer(&site, &member, changed, "").await,
+        left @ (Change::Nobody | Change::LastOwner) => answer(&site, &member, left, "").await,
     }
 }
 
@@ -305,7 +305,7 @@ async fn removed(site: &Site, whose: (AccountId, UserId), by: UserId) -> Result<
                     act::note(connection, (account, by), what, now).await?;
                     Ok::<_, Error>(Change::Done)
                 }
-                other => Ok(other),
+                left @ (Change::Nobody | Change::LastOwner) => Ok(left),
             }
         })
     });
