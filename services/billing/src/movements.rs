@@ -196,7 +196,12 @@ impl Movement {
         let kind = Kind::of(&row.kind, (&row.actor, &row.reason), row.amount);
         let subject = match kind {
             Kind::Order | Kind::Refund | Kind::Code => std::mem::take(&mut row.reason),
-            _ => String::new(),
+            Kind::Charge
+            | Kind::Welcome
+            | Kind::Grant
+            | Kind::Adjustment
+            | Kind::Reset
+            | Kind::Expiry => String::new(),
         };
         Self { kind, subject, row }
     }
