@@ -362,56 +362,6 @@ impl Billing {
         self.projection.catch_up().await
     }
 
-    /// Counts what credit that expires was used for, and takes back what has expired by `now`, unless something that was charged by then
-    /// cannot be counted yet: says whether it did. The service does this by itself, again and again.
-    ///
-    /// # Errors
-    /// When the database failed or the ledger is away.
-    pub async fn look_after_lots(&self, now: i64) -> Result<bool, Error> {
-        self.lots.tick(now).await
-    }
-
-    /// Takes up the entries that have come into what customers read of their balance. The service does this by itself, again and again.
-    ///
-    /// # Errors
-    /// When the database failed.
-    pub async fn take_up_movements(&self) -> Result<(), Error> {
-        self.movements.tick().await
-    }
-
-    /// What moved a balance, the newest first: those before a number, or the newest.
-    ///
-    /// # Errors
-    /// When the database failed.
-    pub async fn movements(
-        &self,
-        balance: BalanceId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<Movement>, Error> {
-        movements::movements(&self.db, balance, before, limit).await
-    }
-
-    /// Holds of a balance that are open, the newest first.
-    ///
-    /// # Errors
-    /// When the database failed.
-    pub async fn open_holds(
-        &self,
-        balance: BalanceId,
-        limit: u32,
-    ) -> Result<Vec<OpenHoldRow>, Error> {
-        movements::open_holds(&self.db, balance, limit).await
-    }
-
-    /// Credit of a balance that expires, the soonest first.
-    ///
-    /// # Errors
-    /// When the database failed.
-    pub async fn expiring(&self, id: BalanceId) -> Result<Vec<LotRow>, Error> {
-        balance::expiring(&self.db, id).await
-    }
-
     /// Notes which balances have fallen below what their customers named, and says how many; they are told then. The service does
     /// this by itself, again and again.
     ///

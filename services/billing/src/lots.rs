@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::{
-    Error,
+    Billing, Error, balance,
     config::Limits,
     job::Job,
     lane::Ledger,
@@ -209,6 +209,27 @@ impl Lots {
             + 'static,
     {
         self.db.write(work).await
+    }
+}
+
+// === impl Billing ===
+
+impl Billing {
+    /// Counts what credit that expires was used for, and takes back what has expired by `now`, unless something that was charged by then
+    /// cannot be counted yet: says whether it did. The service does this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed or the ledger is away.
+    pub async fn look_after_lots(&self, now: i64) -> Result<bool, Error> {
+        self.lots.tick(now).await
+    }
+
+    /// Credit of a balance that expires, the soonest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn expiring(&self, id: BalanceId) -> Result<Vec<LotRow>, Error> {
+        balance::expiring(&self.db, id).await
     }
 }
 

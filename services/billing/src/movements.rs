@@ -9,7 +9,7 @@ use domain::{Micros, OperationId};
 use tokio::sync::Mutex;
 
 use crate::{
-    Error,
+    Billing, Error, OpenHoldRow,
     account::{ACTOR as OPERATOR, OPENING},
     config::Limits,
     job::Job,
@@ -145,13 +145,50 @@ pub(crate) async fn open_holds(
     db: &Db,
     balance: BalanceId,
     limit: u32,
-) -> Result<Vec<store::OpenHoldRow>, Error> {
+) -> Result<Vec<OpenHoldRow>, Error> {
     db.read(async {
         let mut connection = db.reader().acquire().await?;
         let limit = i64::from(limit.clamp(1, 1_000));
         store::ledger::open_holds_of(&mut connection, balance, limit).await
     })
     .await
+}
+
+// === impl Billing ===
+
+impl Billing {
+    /// Takes up the entries that have come into what customers read of their balance. The service does this by itself, again and again.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn take_up_movements(&self) -> Result<(), Error> {
+        self.movements.tick().await
+    }
+
+    /// What moved a balance, the newest first: those before a number, or the newest.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn movements(
+        &self,
+        balance: BalanceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Movement>, Error> {
+        movements(&self.db, balance, before, limit).await
+    }
+
+    /// Holds of a balance that are open, the newest first.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub async fn open_holds(
+        &self,
+        balance: BalanceId,
+        limit: u32,
+    ) -> Result<Vec<OpenHoldRow>, Error> {
+        open_holds(&self.db, balance, limit).await
+    }
 }
 
 // === impl Kind ===
@@ -196,7 +233,12 @@ impl Movement {
         let kind = Kind::of(&row.kind, (&row.actor, &row.reason), row.amount);
         let subject = match kind {
             Kind::Order | Kind::Refund | Kind::Code => std::mem::take(&mut row.reason),
-            _ => String::new(),
+            Kind::Charge
+            | Kind::Welcome
+            | Kind::Grant
+            | Kind::Adjustment
+            | Kind::Reset
+            | Kind::Expiry => String::new(),
         };
         Self { kind, subject, row }
     }
