@@ -142,7 +142,7 @@ async fn page(
         example: &example,
         asked: &asked,
         priced: &priced,
-        test: frame.is_test(),
+        mode: member.view().mode,
     };
     let (usual_output, most_output) = model
         .chat

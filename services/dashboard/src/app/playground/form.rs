@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use domain::catalogue::{Category, Medium, Model, Param, ParamType};
+use domain::{
+    Mode,
+    catalogue::{Category, Medium, Model, Param, ParamType},
+};
 use serde_json::{Map, Value};
 
 use crate::view::plain;
@@ -83,8 +86,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) asked: &'a BTreeMap<String, String>,
     /// Names that the price depends on.
     pub(crate) priced: &'a [&'a str],
-    /// Whether files of nobody are good enough: nothing is fetched.
-    pub(crate) test: bool,
+    /// Files of nobody are good enough for tests: nothing is fetched.
+    pub(crate) mode: Mode,
 }
 
 // === impl Form ===
@@ -134,14 +137,16 @@ fn main(model: &Model) -> Option<&str> {
 impl Field {
     fn of(param: &Param, beginning: &Beginning<'_>, main: Option<&str>) -> Self {
         let example = beginning.example.get(&param.name);
-        let is_theirs = matches!(
-            param.of,
-            ParamType::Url | ParamType::Urls { .. } | ParamType::Sound { .. } | ParamType::Task(_)
-        );
         // An example's file is nobody's, and so is its task.
         let usable = match &param.of {
-            ParamType::Url | ParamType::Urls { .. } => beginning.test,
-            _ => !is_theirs,
+            ParamType::Url | ParamType::Urls { .. } => beginning.mode == Mode::Test,
+            ParamType::Sound { .. } | ParamType::Task(_) => false,
+            ParamType::Text { .. }
+            | ParamType::Choice { .. }
+            | ParamType::Integer { .. }
+            | ParamType::Number { .. }
+            | ParamType::Boolean
+            | ParamType::Items { .. } => true,
         };
         let asked = beginning.asked.get(&param.name).cloned();
         let shown = asked.or_else(|| example.filter(|_| usable).map(text));
@@ -338,18 +343,18 @@ mod tests {
 
     use super::*;
 
-    fn form(slug: &str, asked: &[(&str, &str)], test: bool) -> Form {
+    fn form(slug: &str, asked: &[(&str, &str)], mode: Mode) -> Form {
         let catalogue = Catalogue::built_in().unwrap();
-        form_of(catalogue.find(slug).unwrap(), asked, test)
+        form_of(catalogue.find(slug).unwrap(), asked, mode)
     }
 
-    fn form_of(model: &Model, asked: &[(&str, &str)], test: bool) -> Form {
+    fn form_of(model: &Model, asked: &[(&str, &str)], mode: Mode) -> Form {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let beginning = Beginning {
             example: &crate::examples::body(model),
             asked: &asked.iter().map(own).collect(),
             priced: &["resolution"],
-            test,
+            mode,
         };
         Form::of(model, &beginning)
     }
@@ -360,7 +365,7 @@ mod tests {
 
     #[test]
     fn what_must_be_there_stands_in_front() {
-        let form = form("flux-2", &[("resolution", "2K")], true);
+        let form = form("flux-2", &[("resolution", "2K")], Mode::Test);
         assert_eq!(names(&form.first), ["prompt", "resolution"]);
         let [prompt, resolution] = form.first.as_slice() else {
             panic!("{:?}", form.first);
@@ -375,7 +380,7 @@ mod tests {
     fn every_model_has_at_most_one_main_text_and_ids_are_not_given_twice() {
         let catalogue = Catalogue::built_in().unwrap();
         for model in catalogue.models() {
-            let form = form_of(model, &[], true);
+            let form = form_of(model, &[], Mode::Test);
             let html: String = form
                 .first
                 .iter()
@@ -396,14 +401,14 @@ mod tests {
 
     #[test]
     fn files_of_nobody_are_for_tests_alone() {
-        let value = |test| form("bg-remover", &[], test).first[0].value.clone();
-        assert!(value(true).starts_with("https://example.com"));
-        assert_eq!(value(false), "");
+        let value = |mode| form("bg-remover", &[], mode).first[0].value.clone();
+        assert!(value(Mode::Test).starts_with("https://example.com"));
+        assert_eq!(value(Mode::Live), "");
     }
 
     #[test]
     fn a_list_of_objects_has_a_row_to_begin_with_and_one_to_make_more_of() {
-        let form = form("elevenlabs-v3", &[], true);
+        let form = form("elevenlabs-v3", &[], Mode::Test);
         let Control::Items { most, rows, blank } = &form.first[0].control else {
             panic!("{:?}", form.first);
         };
