@@ -157,7 +157,7 @@ pub const MIGRATIONS: &[Migration] = &[
         "cap_told",
         include_str!("../migrations/0015_cap_told.sql"),
     ),
-    Migration::both(18, "served", include_str!("../migrations/0018_served.sql")),
+    Migration::both(17, "served", include_str!("../migrations/0017_served.sql")),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.
