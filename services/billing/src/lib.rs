@@ -58,13 +58,11 @@ pub use lane::Ledger;
 pub use ledger::Caps;
 pub use movements::{Kind as MovementKind, Movement};
 pub use orders::{CodesConfig, OrderRefusal, Orders, OrdersConfig, Pack, StripeConfig};
-pub use overview::{Overview, rpc::OperatorsRpc};
 pub use prices::rpc::PricesRpc;
 pub use schema::{APPEND_ONLY, MIGRATIONS};
 pub use settle::{Outcome, SettleRequest};
 pub use store::{
-    AccountRow, AuditLogRow, BalanceSum, LotRow, OpenHoldRow, OperationRow, Page, PriceListRow,
-    ServedSum, SoldSum, TagId,
+    AccountRow, AuditLogRow, LotRow, OpenHoldRow, OperationRow, Page, PriceListRow, TagId,
 };
 pub use usage::{Group, Span, Sum};
 
@@ -76,9 +74,8 @@ use domain::{AccountId, KeyId, OperationId, Secret};
 use prometheus_client::registry::Registry;
 use proto::billing::v1::{
     billing_caller, billing_server::BillingServer, keys_caller, keys_server::KeysServer,
-    operators_caller, operators_server::OperatorsServer, orders_caller,
-    orders_server::OrdersServer, prices_caller, prices_server::PricesServer, usage_caller,
-    usage_server::UsageServer,
+    operators_caller, orders_caller, orders_server::OrdersServer, prices_caller,
+    prices_server::PricesServer, usage_caller, usage_server::UsageServer,
 };
 use tonic::service::Routes;
 
@@ -181,7 +178,7 @@ impl Billing {
             .add_service(self.orders_server())
             .add_service(self.prices_server())
             .add_service(self.usage_server())
-            .add_service(OperatorsServer::new(OperatorsRpc(self.clone())))
+            .add_service(self.operators_server())
             .prepare()
     }
 
@@ -193,7 +190,7 @@ impl Billing {
             .with(orders_caller::here(self.orders.clone()))
             .with(prices_caller::here(PricesRpc(self.clone())))
             .with(usage_caller::here(self.clone()))
-            .with(operators_caller::here(OperatorsRpc(self.clone())))
+            .with(operators_caller::here(self.clone()))
     }
 
     /// The service about what was used.

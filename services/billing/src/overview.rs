@@ -21,17 +21,17 @@ const LONGEST_NAME: usize = 200;
 
 /// The house as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// All balances, by mode.
-    pub balances: Vec<BalanceSum>,
+    pub(crate) balances: Vec<BalanceSum>,
     /// When the oldest open hold was made, in microseconds UTC; 0: none is open.
-    pub oldest_hold: i64,
+    pub(crate) oldest_hold: i64,
     /// How work ended since the moment that was named, from the full hour before on.
-    pub served: Vec<ServedSum>,
+    pub(crate) served: Vec<ServedSum>,
     /// Orders since that moment that were paid.
-    pub sold: Vec<SoldSum>,
+    pub(crate) sold: Vec<SoldSum>,
     /// What webhooks are yet to be told.
-    pub outbox: Backlog,
+    pub(crate) outbox: Backlog,
 }
 
 /// Which accounts are looked for.

@@ -28,7 +28,6 @@ pub(crate) mod usage;
 pub use ledger::OpenHoldRow;
 pub use lot::LotRow;
 pub use operation::{OperationRow, Page};
-pub use overview::{BalanceSum, ServedSum, SoldSum};
 pub use row::{AccountRow, AuditLogRow, PriceListRow};
 pub(crate) use row::{KeyRow, PreviousSecret, mode_of};
 pub use tag::TagId;

@@ -184,8 +184,6 @@ mod tests {
              [storage.s3]
              access_key_id = 'hush'
              session_token = 12345678
-             [orders.stripe]
-             webhook_secret = 'hush'
              [limits.chat]
              max_tokens = 7
              [limits.key_cache]

@@ -2,7 +2,11 @@
 
 use db::Backlog;
 use domain::Micros;
-use proto::{billing::v1 as wire, common::v1 as common, id_from_wire, mode_to_wire};
+use proto::{
+    billing::v1::{self as wire, operators_server::OperatorsServer},
+    common::v1 as common,
+    id_from_wire, mode_to_wire,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Overview, Search};
@@ -12,17 +16,20 @@ use crate::{
     store::overview::{BalanceSum, ServedSum, SoldSum},
 };
 
-/// The server side of the service.
-#[derive(Clone, Debug)]
-pub struct OperatorsRpc(pub(crate) Billing);
+impl Billing {
+    /// The service for operators.
+    pub(crate) fn operators_server(&self) -> OperatorsServer<Self> {
+        OperatorsServer::new(self.clone())
+    }
+}
 
 #[tonic::async_trait]
-impl wire::operators_server::Operators for OperatorsRpc {
+impl wire::operators_server::Operators for Billing {
     async fn get_overview(
         &self,
         request: Request<wire::GetOverviewRequest>,
     ) -> Result<Response<wire::Overview>, Status> {
-        let seen = overview::overview(&self.0.db, request.into_inner().since).await?;
+        let seen = overview::overview(&self.db, request.into_inner().since).await?;
         Ok(Response::new(seen.into()))
     }
 
@@ -37,7 +44,7 @@ impl wire::operators_server::Operators for OperatorsRpc {
             before: before.map(|before| id_from_wire(&before)).transpose()?,
             limit: request.limit,
         };
-        let accounts = overview::find_accounts(&self.0.db, search).await?;
+        let accounts = overview::find_accounts(&self.db, search).await?;
         Ok(Response::new(wire::FindAccountsReply {
             accounts: accounts.into_iter().map(account_to_wire).collect(),
         }))
@@ -48,7 +55,7 @@ impl wire::operators_server::Operators for OperatorsRpc {
         request: Request<wire::GetAccountRequest>,
     ) -> Result<Response<wire::Account>, Status> {
         let id = id_from_wire(&request.into_inner().account_id)?;
-        let account = overview::account(&self.0.db, id).await?;
+        let account = overview::account(&self.db, id).await?;
         Ok(Response::new(account_to_wire(account)))
     }
 
@@ -56,7 +63,7 @@ impl wire::operators_server::Operators for OperatorsRpc {
         &self,
         request: Request<wire::ListPriceListsRequest>,
     ) -> Result<Response<wire::ListPriceListsReply>, Status> {
-        let lists = overview::price_lists(&self.0.db, request.into_inner().limit).await?;
+        let lists = overview::price_lists(&self.db, request.into_inner().limit).await?;
         let lists = lists
             .into_iter()
             .map(|(version, created_at)| wire::KeptPriceList {

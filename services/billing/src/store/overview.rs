@@ -11,57 +11,57 @@ const MOST_SUMS: i64 = 5_000;
 
 /// All balances of a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BalanceSum {
+pub(crate) struct BalanceSum {
     /// Which.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// How many there are: one of each account.
-    pub accounts: i64,
+    pub(crate) accounts: i64,
     /// How many of them are stopped.
-    pub frozen: i64,
+    pub(crate) frozen: i64,
     /// What they have, what is set aside of it, and for how many operations.
-    pub posted: Micros,
+    pub(crate) posted: Micros,
     /// Set aside.
-    pub held: Micros,
+    pub(crate) held: Micros,
     /// By so many holds.
-    pub open_holds: i64,
+    pub(crate) open_holds: i64,
 }
 
 /// Operations that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServedSum {
+pub(crate) struct ServedSum {
     /// Of which balances.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The model's slug; empty if no receipt says.
-    pub model: String,
+    pub(crate) model: String,
     /// Who served it; empty if nobody did.
-    pub provider: String,
+    pub(crate) provider: String,
     /// How their holds ended.
-    pub outcome: String,
+    pub(crate) outcome: String,
     /// How the work did, in the words of receipts.
-    pub class: String,
+    pub(crate) class: String,
     /// How many.
-    pub operations: i64,
+    pub(crate) operations: i64,
     /// What they were charged.
-    pub charged: Micros,
+    pub(crate) charged: Micros,
     /// Our loss beyond that.
-    pub written_off: Micros,
+    pub(crate) written_off: Micros,
 }
 
 /// Orders in a currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SoldSum {
+pub(crate) struct SoldSum {
     /// Three letters, lower case.
-    pub currency: String,
+    pub(crate) currency: String,
     /// How many.
-    pub orders: i64,
+    pub(crate) orders: i64,
     /// Credit that was given for them, and taken back.
-    pub credited: Micros,
+    pub(crate) credited: Micros,
     /// Taken back.
-    pub reversed: Micros,
+    pub(crate) reversed: Micros,
     /// Minor units of the currency: what was paid, and given back.
-    pub received: i64,
+    pub(crate) received: i64,
     /// Given back.
-    pub refunded: i64,
+    pub(crate) refunded: i64,
 }
 
 /// Every balance, by mode: one look at each.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use billing::{By, HoldRequest, Life, Outcome, SettleRequest, Standing};
+use billing::{By, HoldRequest, Life, Outcome, SettleRequest, Standing, ledger::BalanceId};
 use chassis::rpc;
 use db::Engine;
 use domain::{AccountId, OperationId, catalogue::version_of};
@@ -38,11 +38,16 @@ async fn overview(house: &House, since: i64) -> wire::Overview {
 }
 
 /// Settles with a receipt that says how the work ended.
-async fn settle_as(house: &House, hold: OperationId, outcome: Outcome, class: &str) {
+async fn settle_as(
+    house: &House,
+    (hold, payer): (OperationId, BalanceId),
+    outcome: Outcome,
+    class: &str,
+) {
     let request = SettleRequest {
         hold,
         outcome,
-        payer: None,
+        payer: Some(payer),
         receipt: format!(r#"{{"model":"flux-2","provider":"bfl","class":"{class}"}}"#),
     };
     house.billing.ledger().settle(request).await.unwrap();
@@ -76,8 +81,8 @@ async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
         ..media(ids[3], alice, 60)
     };
     house.billing.ledger().hold(request).await.unwrap();
-    settle_as(&house, ids[0], capture(10), "completed").await;
-    settle_as(&house, ids[1], Outcome::Release, "overloaded").await;
+    settle_as(&house, (ids[0], alice), capture(10), "completed").await;
+    settle_as(&house, (ids[1], bob), Outcome::Release, "overloaded").await;
     let now = house.db.now_micros();
     house.billing.sweep(now + 3_600_000_000).await.unwrap();
     catch_up(&house, 3).await;
@@ -106,7 +111,7 @@ async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
     assert_eq!(seen.sold, []);
 
     // What had expired was done after all.
-    settle_as(&house, ids[3], capture(60), "completed").await;
+    settle_as(&house, (ids[3], alice), capture(60), "completed").await;
     catch_up(&house, 4).await;
     let seen = overview(&house, now - 3_600_000_000).await;
     assert_eq!(

@@ -125,9 +125,12 @@ impl Stat {
         }
     }
 
-    /// Somebody should look, if that is so.
-    fn bad_if(self, bad: bool) -> Self {
-        Self { bad, ..self }
+    /// Somebody should look where this is above zero.
+    fn watched(self, figure: i64) -> Self {
+        Self {
+            bad: figure > 0,
+            ..self
+        }
     }
 
     /// What waits, and since when.
@@ -152,8 +155,8 @@ fn duration(micros: i64) -> String {
     let seconds = micros.div_euclid(SECOND);
     match seconds {
         ..120 => format!("{seconds} s"),
-        ..7_200 => format!("{} min", seconds.div_euclid(60)),
-        ..172_800 => format!("{} h", seconds.div_euclid(3_600)),
+        120..7_200 => format!("{} min", seconds.div_euclid(60)),
+        7_200..172_800 => format!("{} h", seconds.div_euclid(3_600)),
         _ => format!("{} d", seconds.div_euclid(86_400)),
     }
 }

@@ -145,7 +145,7 @@ async fn show(
         },
         keys: keys(&known.keys),
         people: people(&known.people),
-        pager: log::pager(site, &path, &entries, before.is_some()),
+        pager: log::pager(site, &path, &entries, before),
         log: log::table(&entries),
         wrong,
     };

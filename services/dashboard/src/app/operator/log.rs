@@ -48,7 +48,7 @@ pub(crate) async fn page(
     let html = Html {
         frame: Frame::new(&site, &member, PART, "Audit log"),
         tabs: Tabs("/operator/log"),
-        pager: pager(&site, "/operator/log", &entries, before.is_some()),
+        pager: pager(&site, "/operator/log", &entries, before),
         table: table(&entries),
     };
     Ok(Page::html(&html).into_response())
@@ -74,12 +74,17 @@ pub(super) async fn entries(
 }
 
 /// Links to the pages before and behind.
-pub(super) fn pager(site: &Site, path: &str, entries: &[AuditLogEntry], later: bool) -> Pager {
+pub(super) fn pager(
+    site: &Site,
+    path: &str,
+    entries: &[AuditLogEntry],
+    before: Option<EventId>,
+) -> Pager {
     let full = u32::try_from(entries.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = entries.last().filter(|_| full);
     let last = last.and_then(|entry| EventId::from_slice(&entry.entry_id));
     Pager {
-        first: later.then(|| path.to_owned()),
+        first: before.map(|_| path.to_owned()),
         older: last.map(|last| href(path, &[("before", &last.to_string())])),
     }
 }

@@ -247,7 +247,7 @@ impl Heard {
                     show::credits(margin),
                     "where the cost is known; at most this",
                 )
-                .bad_if(margin < 0),
+                .watched(0_i64.saturating_sub(margin)),
             )
         };
         let lost = live(|sum| sum.written_off);
@@ -260,8 +260,7 @@ impl Heard {
         stats.extend([
             cost,
             margin,
-            Stat::new("Written off", show::credits(lost), "live credits, our loss")
-                .bad_if(lost > 0),
+            Stat::new("Written off", show::credits(lost), "live credits, our loss").watched(lost),
         ]);
         stats
     }
@@ -277,24 +276,27 @@ impl Heard {
                 0 => "none".to_owned(),
                 oldest => format!("the oldest since {}", age(now, oldest)),
             };
-            let old = oldest > 0 && now.saturating_sub(oldest) > OLD_HOLD;
-            stats.push(Stat::new("Open holds", show::count(open), note).bad_if(old));
+            let over = match oldest {
+                0 => 0,
+                oldest => now.saturating_sub(oldest).saturating_sub(OLD_HOLD),
+            };
+            stats.push(Stat::new("Open holds", show::count(open), note).watched(over));
             stats.push(Stat::backlog("To be told by billing", seen.outbox, now));
         }
         if let Some(seen) = &self.media {
-            let unknown = seen.unknown.is_some_and(|waits| waits.count > 0);
+            let unknown = seen.unknown.map_or(0, |waits| waits.count);
             stats.extend([
                 Stat::backlog("Tasks queued", seen.queued, now),
                 Stat::backlog("Tasks processing", seen.processing, now),
-                Stat::backlog("Submits of unknown outcome", seen.unknown, now).bad_if(unknown),
+                Stat::backlog("Submits of unknown outcome", seen.unknown, now).watched(unknown),
                 Stat::backlog("To be told by media", seen.outbox, now),
             ]);
         }
         if let Some(seen) = &self.webhooks {
-            let dead = seen.dead.is_some_and(|waits| waits.count > 0);
+            let dead = seen.dead.map_or(0, |waits| waits.count);
             stats.extend([
                 Stat::backlog("Deliveries waiting", seen.due, now),
-                Stat::backlog("Deliveries given up", seen.dead, now).bad_if(dead),
+                Stat::backlog("Deliveries given up", seen.dead, now).watched(dead),
                 Stat::backlog("Endpoints disabled", seen.disabled, now),
             ]);
         }

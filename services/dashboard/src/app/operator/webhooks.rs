@@ -191,7 +191,7 @@ async fn show(site: &Site, member: &Member<Operates>, asked: &Asked, more: More<
     let last = last.and_then(|found| DeliveryId::from_slice(&found.delivery_id));
     let link = |before: &str| href(PATH, &[("account", &asked.account), ("before", before)]);
     let now = now();
-    let dead = seen.dead.is_some_and(|waits| waits.count > 0);
+    let dead = seen.dead.map_or(0, |waits| waits.count);
     let columns = [
         "Delivery",
         "Event",
@@ -206,13 +206,11 @@ async fn show(site: &Site, member: &Member<Operates>, asked: &Asked, more: More<
         stats: vec![
             Stat::backlog("Waiting", seen.due, now),
             Stat::backlog("Under way", seen.inflight, now),
-            Stat::backlog("Given up", seen.dead, now).bad_if(dead),
+            Stat::backlog("Given up", seen.dead, now).watched(dead),
             Stat::backlog("Endpoints disabled", seen.disabled, now),
         ],
         alerts: seen.alerts,
-        recovered: asked
-            .recovered
-            .map(|count| again(count, asked.more == Some(1))),
+        recovered: asked.recovered.map(|count| again(count, asked.more)),
         account: &asked.account,
         table: Table::new("Deliveries that were given up", &columns)
             .or("Nothing was given up.")
@@ -228,14 +226,14 @@ async fn show(site: &Site, member: &Member<Operates>, asked: &Asked, more: More<
     Ok(Page::html(&html).with(status).into_response())
 }
 
-/// What was sent again, in words.
-fn again(count: u32, more: bool) -> String {
+/// What was sent again, in words; `more`: 1 where there are more.
+fn again(count: u32, more: Option<u8>) -> String {
     let which = match count {
         0 => return "There was nothing to send again.".to_owned(),
         1 => "One delivery is sent again".to_owned(),
         count => format!("{} deliveries are sent again", show::count(count)),
     };
-    let more = if more {
+    let more = if more == Some(1) {
         "; there are more: press the button again."
     } else {
         "."
@@ -410,11 +408,11 @@ mod tests {
     #[test]
     fn what_is_sent_again_is_said_in_words() {
         for (count, more, words) in [
-            (0, false, "There was nothing to send again."),
-            (1, false, "One delivery is sent again."),
+            (0, None, "There was nothing to send again."),
+            (1, Some(0), "One delivery is sent again."),
             (
                 1_000,
-                true,
+                Some(1),
                 "1,000 deliveries are sent again; there are more: press the button again.",
             ),
         ] {
