@@ -128,9 +128,9 @@ exec setpriv --reuid redis --regid redis --init-groups "$@"' \
 customer() {
     local task status
     curl --fail --silent --show-error "http://localhost:$AIO_PORT/api/v1/chat/completions" --header "Authorization: Bearer $key" \
-        --header 'Content-Type: application/json' --data '{"model":"gemini","messages":[{"role":"user","content":"Hello"}]}' | grep --quiet '"content"'
+        --header 'Content-Type: application/json' --data '{"model":"gemini","messages":[{"role":"user","content":"Hello"}]}' | grep --quiet '"content"' || return 1
     task=$(curl --fail --silent --show-error "http://localhost:$AIO_PORT/api/v1/images/generations" --header "Authorization: Bearer $key" \
-        --header 'Content-Type: application/json' --data '{"model":"flux-2","prompt":"a red fox in the snow"}' | sed 's/.*"task_id":"\([^"]*\)".*/\1/')
+        --header 'Content-Type: application/json' --data '{"model":"flux-2","prompt":"a red fox in the snow"}' | sed 's/.*"task_id":"\([^"]*\)".*/\1/') || return 1
     for _ in $(seq 120); do
         status=$(curl --silent "http://localhost:$AIO_PORT/api/v1/tasks/$task" --header "Authorization: Bearer $key")
         case $status in *'"status":"completed"'*) return 0 ;; *'"status":"failed"'*) break ;; esac
