@@ -65,7 +65,9 @@ pub(crate) async fn pages(length: Length) -> anyhow::Result<Figures> {
     for path in &paths {
         let times = reader.times(path, rounds).await?;
         let (half, most) = (percentile_us(&times, 50), percentile_us(&times, 99));
-        progress(&format!("pages: {path}: p50 {half:.0} µs, p99 {most:.0} µs"));
+        progress(&format!(
+            "pages: {path}: p50 {half:.0} µs, p99 {most:.0} µs"
+        ));
         if most > worst.0 {
             worst = (most, path);
         }
@@ -109,7 +111,11 @@ async fn filled(operations: u64, tasks: u64) -> anyhow::Result<PathBuf> {
     let data = half.join("data");
     let books = data.join("billing.db");
     let operations = operations.to_string();
-    make("operations", &[text(&books)?, &operations, &account, "test"]).await?;
+    make(
+        "operations",
+        &[text(&books)?, &operations, &account, "test"],
+    )
+    .await?;
     make("tasks", &[text(&data)?, &tasks.to_string()]).await?;
     fs::rename(&half, &folder)?;
     Ok(folder)
@@ -118,7 +124,10 @@ async fn filled(operations: u64, tasks: u64) -> anyhow::Result<PathBuf> {
 /// Runs a program that lies beside this one.
 async fn make(name: &str, words: &[&str]) -> anyhow::Result<()> {
     let program = ourselves()?.with_file_name("examples").join(name);
-    let made = Command::new(program).args(words).kill_on_drop(true).status();
+    let made = Command::new(program)
+        .args(words)
+        .kill_on_drop(true)
+        .status();
     ensure!(made.await?.success(), "{name} could not be made");
     Ok(())
 }
@@ -136,9 +145,7 @@ async fn lives(admin: &Admin) -> anyhow::Result<String> {
     let account = field(own.context("nobody has signed up")?, "account_id")?;
     let scopes = ["inference", "read", "manage"];
     let key = serde_json::json!({ "name": "bench", "mode": "test", "scopes": scopes });
-    let key = admin
-        .post(&format!("accounts/{account}/keys"), key)
-        .await?;
+    let key = admin.post(&format!("accounts/{account}/keys"), key).await?;
     let customer = admin.with_key(field(&key, "key")?);
     let said = [("role", "user"), ("content", "Hello")];
     let said = serde_json::json!({ "model": "gemini", "messages": [BTreeMap::from(said)] });
@@ -163,7 +170,9 @@ async fn lives(admin: &Admin) -> anyhow::Result<String> {
 
 fn field(value: &serde_json::Value, name: &str) -> anyhow::Result<String> {
     let text = value.get(name).and_then(serde_json::Value::as_str);
-    Ok(text.with_context(|| format!("no {name} in {value}"))?.to_owned())
+    Ok(text
+        .with_context(|| format!("no {name} in {value}"))?
+        .to_owned())
 }
 
 // === impl House ===
@@ -274,7 +283,10 @@ impl Reader {
         let (_, text) = self.get(path).await?;
         let sources = text.split(" src=\"").skip(1);
         let sources = sources.filter_map(|rest| rest.split('"').next());
-        let mut parts: Vec<String> = links(&text).into_iter().chain(sources.map(str::to_owned)).collect();
+        let mut parts: Vec<String> = links(&text)
+            .into_iter()
+            .chain(sources.map(str::to_owned))
+            .collect();
         parts.retain(|part| part.starts_with("/assets/"));
         parts.push(path.to_owned());
         parts.sort_unstable();

@@ -61,7 +61,9 @@ async fn main() -> anyhow::Result<()> {
         .write(move |connection| {
             Box::pin(async move {
                 let last = whose.as_ref().map_or(LAST_DAY, |_| today());
-                let owner = whose.clone().map(|(account, mode)| (account.to_vec(), mode));
+                let owner = whose
+                    .clone()
+                    .map(|(account, mode)| (account.to_vec(), mode));
                 let (account, mode) = owner.unwrap_or((ACCOUNT.to_vec(), "live".to_owned()));
                 sqlx::query(OPERATIONS)
                     .bind(count)

@@ -32,10 +32,7 @@ type Made = (Vec<u8>, Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64);
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = arguments.next().context("tasks DIRECTORY COUNT")?;
-    let count: u64 = arguments
-        .next()
-        .context("tasks DIRECTORY COUNT")?
-        .parse()?;
+    let count: u64 = arguments.next().context("tasks DIRECTORY COUNT")?.parse()?;
     let directory = Path::new(&directory);
     let (settings, tasks) = (Settings::from_toml(""), Tasks::default());
     let secrets = Secrets::load_or_create(directory, &settings.section("secrets")?)?;
@@ -63,7 +60,9 @@ async fn fill(connection: &mut AnyConnection, sealer: &Sealer, count: u64) -> an
     for number in 0..count {
         let at = now - (count - number) * PAUSE;
         let turn = usize::try_from(number)?.checked_rem(patterns.len());
-        let pattern = turn.and_then(|turn| patterns.get(turn)).context("no pattern")?;
+        let pattern = turn
+            .and_then(|turn| patterns.get(turn))
+            .context("no pattern")?;
         rows.push(copy(pattern, sealer, at)?);
         if rows.len() == ROWS {
             write(connection, std::mem::take(&mut rows)).await?;
@@ -127,10 +126,7 @@ const TABLES: [(&str, &str, &[(&str, &str)]); 3] = [
 ];
 
 /// The tasks that have ended.
-async fn patterns(
-    connection: &mut AnyConnection,
-    sealer: &Sealer,
-) -> anyhow::Result<Vec<Pattern>> {
+async fn patterns(connection: &mut AnyConnection, sealer: &Sealer) -> anyhow::Result<Vec<Pattern>> {
     let rows = sqlx::query("select id, request, error from task where completed_at is not null")
         .fetch_all(connection)
         .await?;
@@ -177,13 +173,25 @@ async fn write(connection: &mut AnyConnection, rows: Vec<Made>) -> anyhow::Resul
     }
     let places = (0..rows.len()).map(|row| {
         let of = |column: usize| row * 5 + column;
-        format!("(${}, ${}, ${}, ${}, ${})", of(1), of(2), of(3), of(4), of(5))
+        format!(
+            "(${}, ${}, ${}, ${}, ${})",
+            of(1),
+            of(2),
+            of(3),
+            of(4),
+            of(5)
+        )
     });
     let places: Vec<String> = places.collect();
     let sql = format!("insert into made values {}", places.join(", "));
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (id, pattern, request, error, at) in rows {
-        query = query.bind(id).bind(pattern).bind(request).bind(error).bind(at);
+        query = query
+            .bind(id)
+            .bind(pattern)
+            .bind(request)
+            .bind(error)
+            .bind(at);
     }
     query.execute(connection).await?;
     Ok(())

@@ -20,7 +20,12 @@ const IN_TEST: &str = "zeisig-test";
 const IN_LIVE: &str = "zeisig-live";
 
 /// What viewers may send: it is about themselves alone.
-const THEIR_OWN: [&str; 4] = ["/mode", "/sign-out", "/settings/you/", "/settings/members/leave"];
+const THEIR_OWN: [&str; 4] = [
+    "/mode",
+    "/sign-out",
+    "/settings/you/",
+    "/settings/members/leave",
+];
 
 /// Nothing of the tenant's stands on it.
 fn tells_nothing(page: &WebPage, tenant: &Tenant) -> Result<()> {
@@ -73,8 +78,13 @@ async fn nobody(town: &mut Town, routes: &Routes, tenant: &Tenant, seen: &Seen) 
     let mut web = town.aio.browser().await?;
     let public = before_the_door();
     for route in routes.iter() {
-        let known = seen.pages.keys().find(|path| routes.of(path) == Some(route));
-        let path = known.cloned().unwrap_or_else(|| Routes::filled(route, &tenant.account));
+        let known = seen
+            .pages
+            .keys()
+            .find(|path| routes.of(path) == Some(route));
+        let path = known
+            .cloned()
+            .unwrap_or_else(|| Routes::filled(route, &tenant.account));
         for page in [web.get(&path).await?, web.post(&path, &[]).await?] {
             tells_nothing(&page, tenant).context(route)?;
             ensure!(public.contains(&route) || is_door(&page), "open: {page}");
@@ -200,6 +210,10 @@ async fn no_page_tells_what_is_anothers() -> Result<()> {
     the_other_mode(&mut tenant, test, live).await?;
     let mut viewer = town.viewer(&mut tenant, "star").await?;
     a_viewer(&mut viewer, &seen).await?;
-    assert_eq!(json!(possessions(&tenant).await?), json!(has), "nothing was done to it");
+    assert_eq!(
+        json!(possessions(&tenant).await?),
+        json!(has),
+        "nothing was done to it"
+    );
     town.aio.finish().await
 }

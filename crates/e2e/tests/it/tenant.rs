@@ -97,7 +97,8 @@ impl Town {
             admin.post(&path, &credits).await?.data(200)?;
             let path = format!("/admin/accounts/{account}/keys");
             let scopes = ["inference", "read", "manage"];
-            let key = json!({ "name": format!("{word}-{mode} key"), "mode": mode, "scopes": scopes });
+            let key =
+                json!({ "name": format!("{word}-{mode} key"), "mode": mode, "scopes": scopes });
             let key = admin.post(&path, &key).await?.data(201)?;
             keys.push(self.aio.api(Some(text(&key, "key")?)));
         }
@@ -162,7 +163,10 @@ impl Town {
         let said = tenant.test.post("/chat/completions", &chat).await?;
         ensure!(said.status == 200, "{said}");
         let made = [
-            ("/images/generations", json!({ "model": "z-image", "prompt": named })),
+            (
+                "/images/generations",
+                json!({ "model": "z-image", "prompt": named }),
+            ),
             (
                 "/images/generations",
                 json!({ "model": "z-image", "prompt": format!("{named} [sandbox outcome=fail]") }),
@@ -180,7 +184,8 @@ impl Town {
             let task = tenant.test.post(route, &body).await?.data(202)?;
             tenant.test.ended(text(&task, "task_id")?).await?;
         }
-        let hangs = json!({ "model": "z-image", "prompt": format!("{named} [sandbox outcome=hang]") });
+        let hangs =
+            json!({ "model": "z-image", "prompt": format!("{named} [sandbox outcome=hang]") });
         tenant.test.image(&hangs).await?;
         eventually("five operations are summed up", async || {
             let listed = tenant.test.get("/operations").await?.data(200)?;

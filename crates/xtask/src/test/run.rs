@@ -280,7 +280,9 @@ mod tests {
     fn three_processes_are_not_asked_what_one_has_answered() {
         for runner in [Runner::Nextest, Runner::CargoTest] {
             let words = |shape| runner.arguments(shape, &[]).join(" ");
-            assert!(words(Shape::Split3).contains("-- --skip browser:: --skip capabilities:: --skip"));
+            assert!(
+                words(Shape::Split3).contains("-- --skip browser:: --skip capabilities:: --skip")
+            );
             assert!(words(Shape::Split).ends_with("-- --skip browser::"));
             assert!(!words(Shape::Embedded).contains("--skip"));
         }

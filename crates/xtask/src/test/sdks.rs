@@ -66,7 +66,8 @@ impl Scripts {
             self.source
         ));
         if place.exists() {
-            fs::remove_dir_all(&place).with_context(|| format!("cannot empty {}", place.display()))?;
+            fs::remove_dir_all(&place)
+                .with_context(|| format!("cannot empty {}", place.display()))?;
         }
         fs::create_dir_all(place.join("scripts"))?;
         self.copy(&place)?;

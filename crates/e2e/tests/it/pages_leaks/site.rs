@@ -153,7 +153,8 @@ fn forms(html: &str, path: &str) -> Vec<Form> {
 
 /// Every id in a text.
 fn ids(text: &str) -> Vec<String> {
-    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let words =
+        text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     let is_id = |word: &&str| {
         let parts = word.split_once('_');
         parts.is_some_and(|(kind, rest)| KINDS.contains(&kind) && rest.len() == ID)
