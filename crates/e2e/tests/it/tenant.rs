@@ -26,7 +26,6 @@ pub(crate) struct Town {
 /// Somebody with an account.
 pub(crate) struct Tenant {
     pub(crate) web: Browser,
-    pub(crate) email: String,
     pub(crate) account: String,
     /// With a key that may do everything in test mode.
     pub(crate) test: Api,
@@ -107,7 +106,6 @@ impl Town {
         };
         Ok(Tenant {
             web,
-            email,
             account,
             test,
             live,
