@@ -242,7 +242,7 @@ impl Reader {
 
     /// A page of every route that links lead to.
     async fn walk(&mut self) -> anyhow::Result<Vec<String>> {
-        let routes = Routes::new(dashboard::paths().into_iter().map(|(_, path)| path));
+        let routes = Routes::new(dashboard::paths().map(|route| route.path));
         let mut found: BTreeMap<&str, String> = BTreeMap::new();
         let mut queue = VecDeque::from(["/home".to_owned(), "/".to_owned()]);
         while let Some(path) = queue.pop_front() {

@@ -90,7 +90,11 @@ class House {
 
   watch(page) {
     this.page = page;
-    const note = (what) => this.problems.push(`${this.step}: ${new URL(page.url()).pathname}: ${what}`);
+    const note = (what) => {
+      const url = new URL(page.url());
+      // What others say on their own pages is theirs.
+      if (url.origin === new URL(BASE).origin) this.problems.push(`${this.step}: ${url.pathname}: ${what}`);
+    };
     page.on("console", (message) => {
       if (message.type() === "error") note(message.text());
     });

@@ -18,6 +18,11 @@ function focused() {
   };
 }
 
+/** Waits until the page of this path is there. */
+async function arrives(page, path) {
+  await page.waitForURL((url) => url.pathname === path);
+}
+
 /** Presses Tab until what `is` wants has the focus. */
 async function to(page, what, is) {
   const passed = [];
@@ -58,13 +63,13 @@ await tell(async (house) => {
     await write(page, "E-mail", "keys@example.com");
     await write(page, "Password", wanted("AIO_PASSWORD"));
     await press(page, "button", "Sign up");
-    await page.waitForURL("**/home");
+    await arrives(page, "/home");
   });
   await house.does("make a key", async () => {
     await press(page, "a", "Keys");
-    await page.waitForURL("**/keys");
+    await arrives(page, "/keys");
     await press(page, "a", "New key");
-    await page.waitForURL("**/keys/new");
+    await arrives(page, "/keys/new");
     await write(page, "Name", "website");
     await press(page, "button", "Make the key");
     await page.locator(".secret").first().waitFor();
@@ -72,9 +77,9 @@ await tell(async (house) => {
   });
   await house.does("run a chat", async () => {
     await press(page, "a", "Playground");
-    await page.waitForURL("**/playground");
+    await arrives(page, "/playground");
     await press(page, "a", "Gemini");
-    await page.waitForURL("**/playground/gemini");
+    await arrives(page, "/playground/gemini");
     await to(page, "the prompt", (found) => found.id === "prompt");
     await page.keyboard.type("Say hello.");
     await to(page, "the button that runs it", (found) => found.id === "run");

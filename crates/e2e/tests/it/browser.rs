@@ -51,8 +51,7 @@ async fn no_page_keeps_anybody_out() -> Result<()> {
     let tenant = town.settle("ann").await?;
     town.live_through(&tenant, "ann").await?;
     let operator = town.operator().await?;
-    let routes = dashboard::paths().into_iter();
-    let routes: Vec<&str> = routes.map(|(_, path)| path).collect();
+    let routes: Vec<&str> = dashboard::paths().map(|route| route.path).collect();
     let more = [
         ("AIO_ROUTES", json!(routes).to_string()),
         ("AIO_COOKIE", tenant.web.cookie()),

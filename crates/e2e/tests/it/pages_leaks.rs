@@ -7,6 +7,7 @@ mod site;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use dashboard::Readers;
 use serde_json::{Value, json};
 use testkit::{Browser, Routes, WebPage};
 
@@ -18,25 +19,12 @@ const CANARY: &str = "zeisig";
 const IN_TEST: &str = "zeisig-test";
 const IN_LIVE: &str = "zeisig-live";
 
-/// What anybody may read; all else is behind the door.
-const PUBLIC: [&str; 17] = [
-    "/",
-    "/index.md",
-    "/models",
-    "/models.md",
-    "/models/compare",
-    "/models/compare.md",
-    "/models/{*slug}",
-    "/pricing",
-    "/pricing.md",
-    "/docs",
-    "/docs.md",
-    "/docs/{*name}",
-    "/llms.txt",
-    "/robots.txt",
-    "/assets/{name}",
-    "/sign-up",
-    "/sign-in",
+/// What viewers may send: it is about themselves alone.
+const THEIR_OWN: [&str; 4] = [
+    "/mode",
+    "/sign-out",
+    "/settings/you/",
+    "/settings/members/leave",
 ];
 
 /// Nothing of the tenant's stands on it.
@@ -48,6 +36,12 @@ fn tells_nothing(page: &WebPage, tenant: &Tenant) -> Result<()> {
         .find(|word| text.contains(*word));
     ensure!(told.is_none(), "{told:?} stands on {page}");
     Ok(())
+}
+
+/// What anybody may read.
+fn before_the_door() -> Vec<&'static str> {
+    let public = dashboard::paths().filter(|route| route.readers != Readers::Members);
+    public.map(|route| route.path).collect()
 }
 
 /// Whether a page says no more than that its reader is to sign in.
@@ -82,6 +76,7 @@ async fn look_at(web: &mut Browser, mode: &str) -> Result<()> {
 /// What is behind the door asks who is there before it says anything; what is before it knows no tenant.
 async fn nobody(town: &mut Town, routes: &Routes, tenant: &Tenant, seen: &Seen) -> Result<()> {
     let mut web = town.aio.browser().await?;
+    let public = before_the_door();
     for route in routes.iter() {
         let known = seen
             .pages
@@ -92,7 +87,7 @@ async fn nobody(town: &mut Town, routes: &Routes, tenant: &Tenant, seen: &Seen) 
             .unwrap_or_else(|| Routes::filled(route, &tenant.account));
         for page in [web.get(&path).await?, web.post(&path, &[]).await?] {
             tells_nothing(&page, tenant).context(route)?;
-            ensure!(PUBLIC.contains(&route) || is_door(&page), "open: {page}");
+            ensure!(public.contains(&route) || is_door(&page), "open: {page}");
         }
     }
     for form in &seen.forms {
@@ -174,9 +169,24 @@ async fn the_other_mode(tenant: &mut Tenant, test: &Seen, live: &Seen) -> Result
     Ok(())
 }
 
+/// Who may only look changes nothing, by no form that is shown to those who may.
+async fn a_viewer(viewer: &mut Browser, seen: &[Seen]) -> Result<()> {
+    for (mode, seen) in ["test", "live"].into_iter().zip(seen) {
+        look_at(viewer, mode).await?;
+        for form in &seen.forms {
+            if THEIR_OWN.iter().any(|own| form.action.starts_with(own)) {
+                continue;
+            }
+            let (status, path) = form.send(viewer).await?;
+            ensure!(status >= 400, "{form:?} in {mode}: {status} {path}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn no_page_tells_what_is_anothers() -> Result<()> {
-    let routes = Routes::new(dashboard::paths().into_iter().map(|(_, path)| path));
+    let routes = Routes::new(dashboard::paths().map(|route| route.path));
     let mut town = Town::of_this_run().await?;
     let mut tenant = town.settle(CANARY).await?;
     town.live_through(&tenant, CANARY).await?;
@@ -184,7 +194,7 @@ async fn no_page_tells_what_is_anothers() -> Result<()> {
     let mut seen = Vec::new();
     for mode in ["test", "live"] {
         look_at(&mut tenant.web, mode).await?;
-        let found = Seen::walk(&mut tenant.web, &routes, &PUBLIC, &["/home"]).await?;
+        let found = Seen::walk(&mut tenant.web, &routes, &before_the_door(), &["/home"]).await?;
         let text: String = found.pages.values().map(String::as_str).collect();
         let word = format!("{CANARY}-{mode}");
         ensure!(text.contains(&word), "the tenant does not see {word}");
@@ -198,6 +208,8 @@ async fn no_page_tells_what_is_anothers() -> Result<()> {
     a_stranger(&mut stranger, &routes, &tenant, &seen).await?;
     a_customer(&mut stranger, &routes, &tenant).await?;
     the_other_mode(&mut tenant, test, live).await?;
+    let mut viewer = town.viewer(&mut tenant, "star").await?;
+    a_viewer(&mut viewer, &seen).await?;
     assert_eq!(
         json!(possessions(&tenant).await?),
         json!(has),

@@ -26,7 +26,6 @@ pub(crate) struct Town {
 /// Somebody with an account.
 pub(crate) struct Tenant {
     pub(crate) web: Browser,
-    pub(crate) email: String,
     pub(crate) account: String,
     /// With a key that may do everything in test mode.
     pub(crate) test: Api,
@@ -107,11 +106,41 @@ impl Town {
         };
         Ok(Tenant {
             web,
-            email,
             account,
             test,
             live,
         })
+    }
+
+    /// Lets an operator in, by a link of theirs.
+    pub(crate) async fn operator(&mut self) -> Result<Browser> {
+        let made = self.aio.command(&["accounts", "sign-in-link"]).await?;
+        let link = String::from_utf8(made.stdout)?;
+        let (_, token) = link.trim().split_once("token=").context("no link")?;
+        let mut web = self.aio.browser().await?;
+        let page = web.post("/sign-in/first", &[("token", token)]).await?;
+        ensure!(page.status == 200, "no operator comes in: {page}");
+        Ok(web)
+    }
+
+    /// Lets somebody in who may look at a tenant's account and no more.
+    pub(crate) async fn viewer(&mut self, tenant: &mut Tenant, word: &str) -> Result<Browser> {
+        let (name, email) = (format!("{word} somebody"), format!("{word}@example.com"));
+        let invite = [("email", email.as_str()), ("role", "viewer")];
+        let made = tenant.web.post("/settings/members/invite", &invite).await?;
+        let link = made.shown();
+        let (_, token) = link.split_once("token=").context("no invitation")?;
+        let token = token.split(' ').next().unwrap_or_default();
+        let mut web = self.aio.browser().await?;
+        let fields = [
+            ("invite", token),
+            ("name", name.as_str()),
+            ("email", email.as_str()),
+            ("password", PASSWORD),
+        ];
+        let page = web.post("/sign-up", &fields).await?;
+        ensure!(page.status == 200, "no viewer comes in: {page}");
+        Ok(web)
     }
 
     /// Lets somebody do something of everything: in each mode, what is made there names it.
@@ -168,8 +197,10 @@ impl Town {
     }
 }
 
-fn settings(stripe: &str) -> [(&str, &str); 3] {
+fn settings(stripe: &str) -> [(&str, &str); 4] {
     [
+        // All come out of one network.
+        ("AIO_LIMITS__DOOR__NETWORK_PER_MINUTE", "1000"),
         ("AIO_ORDERS__STRIPE__BASE_URL", stripe),
         ("STRIPE_API_KEY", "canary-of-the-payments"),
         ("STRIPE_WEBHOOK_SECRET", SECRET),
