@@ -161,7 +161,7 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
         key_id: mint::<Key>().to_vec().into(),
         scopes: vec!["inference".to_owned()],
         request_id: "bench".to_owned(),
-        price_factor: 0,
+        ..Context::default()
     })
 }
 

@@ -64,7 +64,8 @@ async fn main() -> anyhow::Result<()> {
                 let owner = whose
                     .clone()
                     .map(|(account, mode)| (account.to_vec(), mode));
-                let (account, mode) = owner.unwrap_or((ACCOUNT.to_vec(), "live".to_owned()));
+                let (account, mode) =
+                    owner.unwrap_or_else(|| (ACCOUNT.to_vec(), "live".to_owned()));
                 sqlx::query(OPERATIONS)
                     .bind(count)
                     .bind(account.clone())

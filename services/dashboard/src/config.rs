@@ -9,12 +9,10 @@ use chassis::config::{Error, Settings, duration};
 use serde::Deserialize;
 
 use self::door::{Pages, Server};
-pub use self::{
+pub use self::parts::OperatorLimits;
+pub(crate) use self::{
     door::{Door, SignUp, Smtp},
-    parts::{
-        ModelsLimits, OperatorLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions,
-        Usage, Work,
-    },
+    parts::{ModelsLimits, PasswordLimits, PlaygroundLimits, RelayLimits, Sessions, Usage, Work},
 };
 
 /// Seconds.

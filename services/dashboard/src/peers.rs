@@ -9,7 +9,7 @@ use proto::{
         orders_caller::OrdersCaller, prices_caller::PricesCaller, usage_caller::UsageCaller,
     },
     chat::v1::{self as chat, chat_caller::ChatCaller},
-    media::v1::{self as media, files_client::FilesClient, media_caller::MediaCaller},
+    media::v1::{self as media, media_caller::MediaCaller},
     webhooks::v1::{manage_caller::ManageCaller, webhooks_caller::WebhooksCaller},
 };
 
@@ -50,7 +50,6 @@ pub(crate) struct Peers {
     pub(crate) prices: PricesCaller,
     pub(crate) chat: ChatCaller,
     pub(crate) media: MediaCaller,
-    pub(crate) files: FilesClient<Channel>,
     pub(crate) operators: Operators,
     pub(crate) webhooks: WebhooksCaller,
     pub(crate) manage: ManageCaller,
@@ -86,7 +85,6 @@ impl Peers {
             prices: PricesCaller::new(billing.clone()).max_decoding_message_size(most),
             billing: BillingCaller::new(billing).max_decoding_message_size(most),
             chat: ChatCaller::new(chat).max_decoding_message_size(most),
-            files: FilesClient::new(media.clone()).max_decoding_message_size(most),
             operators,
             media: MediaCaller::new(media).max_decoding_message_size(most),
             manage: ManageCaller::new(webhooks.clone()).max_decoding_message_size(most),

@@ -37,8 +37,6 @@ pub(crate) enum Refused {
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    /// The published code, if another service refused.
-    pub(crate) code: Option<&'static str>,
     /// One friendly, exact sentence.
     pub(crate) message: String,
     /// The field at fault, if one is.
@@ -64,7 +62,6 @@ impl Refused {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self::Told(Box::new(Refusal {
             status,
-            code: None,
             message: message.into(),
             param: None,
             violations: Vec::new(),
@@ -137,7 +134,7 @@ impl Refused {
     pub(crate) fn told(self) -> Result<Refusal, Self> {
         match self {
             Self::Told(refusal) if refusal.status.is_client_error() => Ok(*refusal),
-            other => Err(other),
+            other @ (Self::SignIn(_) | Self::Told(_)) => Err(other),
         }
     }
 }
@@ -162,7 +159,6 @@ impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
         Self::Told(Box::new(Refusal {
             status: fault.code.http_status(),
-            code: Some(fault.code.word),
             message: fault.message,
             param: fault.param,
             violations: fault.violations,

@@ -96,8 +96,11 @@ async fn fill(connection: &mut AnyConnection, sealer: &Sealer, count: u64) -> an
     Ok(())
 }
 
+/// Columns, and what stands in them.
+type Differences = &'static [(&'static str, &'static str)];
+
 /// The tables of a task, by which column they name it, and what of a row is not as the pattern's.
-const TABLES: [(&str, &str, &[(&str, &str)]); 3] = [
+const TABLES: [(&str, &str, Differences); 3] = [
     (
         "task",
         "id",

@@ -210,6 +210,17 @@ async fn comes_back(web: &mut Browser, endpoint: &str, sink: &Sink) -> Result<()
     Ok(())
 }
 
+async fn nobody_else_sees(aio: &mut Aio, endpoint: &str, delivery: &str) -> Result<()> {
+    let (mut other, _) = somebody(aio, "Bob").await?;
+    for path in [endpoint, delivery, &format!("{delivery}/state")] {
+        assert_eq!(other.get(path).await?.status, 404, "{path}");
+    }
+    let overlap = [("overlap", "0s")];
+    let foreign = other.post(&format!("{endpoint}/rotate"), &overlap);
+    assert_eq!(foreign.await?.status, 404);
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_endpoint_is_added_told_looked_at_rotated_and_mended() -> Result<()> {
     let mut aio = Aio::start().await?;
@@ -274,13 +285,8 @@ async fn an_endpoint_is_added_told_looked_at_rotated_and_mended() -> Result<()> 
     says(&mut web, &delivery, "sent anew 1 ×").await?;
     comes_back(&mut web, &endpoint, &sink).await?;
 
-    let (mut other, _) = somebody(&mut aio, "Bob").await?;
-    for path in [&endpoint, &delivery, &format!("{delivery}/state")] {
-        assert_eq!(other.get(path).await?.status, 404, "{path}");
-    }
     let overlap = [("overlap", "0s")];
-    let foreign = other.post(&format!("{endpoint}/rotate"), &overlap).await?;
-    assert_eq!(foreign.status, 404, "{foreign}");
+    nobody_else_sees(&mut aio, &endpoint, &delivery).await?;
     let callbacks = web.post("/webhooks/secret", &[]).await?;
     let rotated = web.post("/webhooks/secret/rotate", &overlap).await?;
     assert_ne!(secret(&callbacks)?, secret(&rotated)?);

@@ -1,6 +1,7 @@
 //! Customers' own labels: sums and pages of what has one.
 
-use billing::{Group, Page, SettleRequest, Span, TagId};
+use billing::{Group, Page, SettleRequest, Span, TagId, ledger::BalanceId};
+
 use db::Engine;
 use domain::{OperationId, Tag};
 
@@ -15,6 +16,27 @@ on_both_engines!(what_has_a_label_is_found_by_it);
 fn receipt(tags: &str) -> String {
     let long = "x".repeat(50_000);
     format!(r#"{{"route":"r","model":"m","provider":"p","long":"{long}","tags":{tags}}}"#)
+}
+
+/// The operations of a page with a label.
+async fn labelled(
+    house: &House,
+    (balance, tag): (BalanceId, Option<TagId>),
+    (model, limit): (Option<String>, i64),
+) -> Vec<OperationId> {
+    let page = Page {
+        balance,
+        before: None,
+        model,
+        key: None,
+        tag,
+        outcome: None,
+        since: 0,
+        until: 0,
+        limit,
+    };
+    let rows = house.billing.operations(page).await.unwrap();
+    rows.iter().map(|row| row.id).collect()
 }
 
 /// Labels narrow down sums and pages; what they are is no part of the tables.
@@ -70,24 +92,9 @@ async fn what_has_a_label_is_found_by_it(engine: Engine) {
             let sums = sums.iter().map(|sum| sum.charged.get());
             assert_eq!(sums.reduce(|sum, more| sum + more), charged, "{groups:?}");
         }
-        for (model, key, limit) in [(None, None, 100), (Some("m".to_owned()), None, 1)] {
-            let page = Page {
-                balance: payer,
-                before: None,
-                model,
-                key,
-                tag,
-                outcome: None,
-                since: 0,
-                until: 0,
-                limit,
-            };
-            let rows = house.billing.operations(page).await.unwrap();
-            let rows: Vec<_> = rows.iter().map(|row| row.id).collect();
-            assert_eq!(
-                rows,
-                found[..found.len().min(usize::try_from(limit).unwrap())]
-            );
+        for (model, limit) in [(None, 100), (Some("m".to_owned()), 1)] {
+            let found = &found[..found.len().min(usize::try_from(limit).unwrap())];
+            assert_eq!(labelled(&house, (payer, tag), (model, limit)).await, found);
         }
     }
     house.audit().await;

@@ -130,6 +130,7 @@ impl App {
                 scopes: vec!["inference".to_owned()],
                 request_id: "req_1".to_owned(),
                 price_factor: 0,
+                ..Context::default()
             }),
             operation_id: mint::<ids::Operation>().to_vec().into(),
             body: body.to_owned().into(),

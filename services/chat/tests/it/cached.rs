@@ -240,10 +240,11 @@ async fn an_account_keeps_what_it_has_room_for(engine: Engine) {
     let body = |place: usize| ASK.replace("foxes", &format!("fox {place}"));
     let mut kept = 0;
     loop {
-        // Looked at before: what is kept then is kept behind the answer.
         let (rows, rooms) = house.cached().await;
-        let each = rows.first().map_or(0, |row| row.answer.len());
-        let full = rooms.iter().sum::<i64>() + i64::try_from(each).unwrap() > 1_000;
+        let each = rows
+            .first()
+            .map_or(0, |row| row.answer.len().try_into().unwrap());
+        let full = rooms.iter().sum::<i64>() + each > 1_000;
         house.provider.will(whole());
         assert_eq!(had(&ask(&process, &body(kept)).await.unwrap()), MISS);
         if full || kept == 50 {

@@ -17,6 +17,7 @@ use crate::{
 on_both_engines!(
     pages_lead_from_the_newest_task_to_the_oldest,
     only_what_is_asked_for_is_listed,
+    whom_a_task_was_tried_with_is_told_its_owner,
     what_is_refused_is_in_no_list,
     a_list_goes_by_when_tasks_were_made,
 );
@@ -94,10 +95,20 @@ async fn only_what_is_asked_for_is_listed(engine: Engine) {
     let either = "flux-1 flux-2 flux-2";
     assert_eq!(of("", either).await.unwrap(), ids(&[open, done, failed]));
     assert_eq!(of("failed", either).await.unwrap(), ids(&[failed]));
+}
+
+async fn whom_a_task_was_tried_with_is_told_its_owner(engine: Engine) {
+    let refusal = Submit::Refuse(422, json!({"detail": "no"}));
+    let house = House::new(engine, vec![refusal]).await;
+    let running = house.start().await;
+    let failed = running.accepted().await;
+    running.reaches(failed, "failed").await;
+    house.provider.answer_polls("Pending");
+    let open = running.accepted().await;
+    running.reaches(open, "processing").await;
     let tried = runs(&running, failed).await.unwrap();
-    let [run] = tried.as_slice() else {
-        panic!("{tried:?}")
-    };
+    assert_eq!(tried.len(), 1);
+    let run = &tried[0];
     assert_eq!((run.number, run.outcome.as_str()), (1, "refused"));
     assert!(!run.provider.is_empty() && run.submitted_at > 0);
     let tried = runs(&running, open).await.unwrap();

@@ -18,7 +18,7 @@ use proto::{
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Semaphore};
 
 use crate::{
-    app::{FAST, Home, start, until},
+    app::{App, FAST, Home, start, until},
     database::on_both_engines,
     manage::{Owner, everybody, id, verifies},
     sink::{Reply, Sink},
@@ -260,12 +260,7 @@ async fn those_given_up_are_recovered_a_bounded_number_at_a_time(engine: Engine)
         events.push(event);
     }
     let newest = owner.of(events[2]).await.pop().unwrap().created_at;
-    let seen = app.manage.clone().get_overview(GetOverviewRequest {}).await;
-    let seen = seen.unwrap().into_inner();
-    let dead = seen.dead.unwrap();
-    assert_eq!((dead.count, dead.more, seen.alerts), (3, false, false));
-    assert!(dead.oldest > 0 && dead.oldest <= newest);
-    assert_eq!(seen.due.unwrap().count + seen.inflight.unwrap().count, 0);
+    three_are_given_up(&app, newest).await;
     works.store(1, Ordering::Relaxed);
     let since = |since, until| RecoverRequest {
         since,
@@ -286,6 +281,16 @@ async fn those_given_up_are_recovered_a_bounded_number_at_a_time(engine: Engine)
         let delivered = owner.event_reaches(event, "delivered").await;
         assert_eq!(delivered.delivery.unwrap().replays, 1);
     }
+}
+
+/// What operators see of them.
+async fn three_are_given_up(app: &App, newest: i64) {
+    let seen = app.manage.clone().get_overview(GetOverviewRequest {}).await;
+    let seen = seen.unwrap().into_inner();
+    let dead = seen.dead.unwrap();
+    assert_eq!((dead.count, dead.more, seen.alerts), (3, false, false));
+    assert!(dead.oldest > 0 && dead.oldest <= newest);
+    assert_eq!(seen.due.unwrap().count + seen.inflight.unwrap().count, 0);
 }
 
 /// Filters, and the events that they find.
