@@ -36,7 +36,8 @@ const WARM: usize = 5;
 
 /// `aio up` on a folder that stays.
 struct House {
-    process: Process,
+    /// Ended when this is dropped.
+    _process: Process,
     address: SocketAddr,
 }
 
@@ -197,7 +198,10 @@ impl House {
         let mut process = Process::start(&mut command)?;
         let ready = Admin::new(address).wait_until_ready(&mut process).await;
         ready.with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        Ok(Self { process, address })
+        Ok(Self {
+            _process: process,
+            address,
+        })
     }
 }
 
@@ -225,8 +229,7 @@ impl Reader {
     }
 
     /// What a browser sends; `packed`: that it takes gzip, as all do.
-    fn request(&self, path: &str, packed: bool) -> String {
-        let packing = if packed { "gzip" } else { "identity" };
+    fn request(&self, path: &str, packing: &str) -> String {
         format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\naccept-encoding: {packing}\r\n\r\n",
             self.address, self.cookie
@@ -235,7 +238,7 @@ impl Reader {
 
     /// Gets a page as text: its status, and head and body.
     async fn get(&mut self, path: &str) -> anyhow::Result<(u16, String)> {
-        let request = self.request(path, false);
+        let request = self.request(path, "identity");
         let answer = self.connection.exchange(request.as_bytes()).await?;
         Ok((answer.status, self.connection.text()))
     }
@@ -264,7 +267,7 @@ impl Reader {
 
     /// How long a page takes, sorted.
     async fn times(&mut self, path: &str, rounds: usize) -> anyhow::Result<Vec<Duration>> {
-        let request = self.request(path, true);
+        let request = self.request(path, "gzip");
         let mut times = Vec::new();
         for round in 0..WARM + rounds {
             let asked = Instant::now();
@@ -293,7 +296,7 @@ impl Reader {
         parts.dedup();
         let mut bytes = 0;
         for part in parts {
-            let request = self.request(&part, true);
+            let request = self.request(&part, "gzip");
             self.connection.exchange(request.as_bytes()).await?;
             bytes += self.connection.received();
         }

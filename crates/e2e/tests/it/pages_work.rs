@@ -216,8 +216,8 @@ async fn nobody_else_sees(aio: &mut Aio, endpoint: &str, delivery: &str) -> Resu
         assert_eq!(other.get(path).await?.status, 404, "{path}");
     }
     let overlap = [("overlap", "0s")];
-    let foreign = other.post(&format!("{endpoint}/rotate"), &overlap);
-    assert_eq!(foreign.await?.status, 404);
+    let rotate = format!("{endpoint}/rotate");
+    assert_eq!(other.post(&rotate, &overlap).await?.status, 404);
     Ok(())
 }
 

@@ -241,10 +241,8 @@ async fn an_account_keeps_what_it_has_room_for(engine: Engine) {
     let mut kept = 0;
     loop {
         let (rows, rooms) = house.cached().await;
-        let each = rows
-            .first()
-            .map_or(0, |row| row.answer.len().try_into().unwrap());
-        let full = rooms.iter().sum::<i64>() + each > 1_000;
+        let each = rows.first().map_or(0, |row| row.answer.len());
+        let full = rooms.iter().sum::<i64>() > 1_000 - i64::try_from(each).unwrap();
         house.provider.will(whole());
         assert_eq!(had(&ask(&process, &body(kept)).await.unwrap()), MISS);
         if full || kept == 50 {
