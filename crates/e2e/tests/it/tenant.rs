@@ -171,7 +171,7 @@ impl Town {
             ),
             (
                 "/videos/generations",
-                json!({ "model": "hailuo-2-3", "prompt": named }),
+                json!({ "model": "kling-3", "prompt": named }),
             ),
             (
                 "/audio/music",

@@ -107,8 +107,8 @@ impl Site {
                 .execute(&mut *connection)
                 .await?;
                 sqlx::query(
-                    "insert into session (mac, person_id, account_id, mode, created_at, seen_at, ends_at)
-                     values ($1, $2, $3, 'test', $4, $4, $5)",
+                    "insert into session (mac, id, person_id, account_id, mode, device, created_at, seen_at, ends_at)
+                     values ($1, $2, $2, $3, 'test', '', $4, $4, $5)",
                 )
                 .bind(mac)
                 .bind(person)
