@@ -31,8 +31,9 @@ await tell(async (house) => {
   });
   await house.does("the price of a song", async () => {
     await page.goto(`${BASE}/playground/kling-3`);
-    await page.getByRole("button", { name: "Say the price" }).click();
+    await page.getByRole("button", { name: "Calculate" }).click();
     sure(/\d/.test(await page.locator("#price").innerText()), "no price");
-    sure(await page.getByText("needs JavaScript").isVisible(), "nobody says what does not work");
+    // A browser that is told to run no scripts shows this; one that is driven does not.
+    sure((await page.content()).includes("needs JavaScript"), "nobody says what does not work");
   });
 });

@@ -2,7 +2,7 @@
 import { BASE } from "./house.mjs";
 
 /** What is no page to look at: files, and the same as text. */
-const FILES = /\.(md|txt|csv|json|zip)$|^\/assets\//;
+const FILES = /\.(md|txt|csv|json|zip)$|^\/assets\/|\/export$/;
 
 /** A route of the table as what paths of it look like. */
 function shape(route) {

@@ -123,8 +123,11 @@
   // --- price and code
 
   let pricing = null;
+  const isBlank = () => [...form.elements].some((one) => one.required && !one.value.trim());
   const quote = async () => {
     pricing?.abort();
+    // What is not there yet would be refused: the page's own price stands.
+    if (isBlank()) return;
     const mine = (pricing = new AbortController());
     try {
       const response = await send("/quote", { route, body: request() }, mine.signal);
