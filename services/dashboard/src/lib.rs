@@ -206,10 +206,9 @@ impl Dashboard {
             return Ok(None);
         }
         let life = site.config.door.limits.lives.sign_in_link;
-        Ok(Some(sign_in_link(
+        Ok(Some(sign::first::printed(
             &site.secrets,
             &site.public_url,
-            "",
             life,
         )))
     }

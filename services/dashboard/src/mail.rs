@@ -32,7 +32,12 @@ struct Way {
     from: Mailbox,
     /// For letters that are being sent.
     places: Semaphore,
+    /// For those and the ones that wait for it.
+    waiting: Arc<Semaphore>,
 }
+
+/// Letters that are sent or wait to be, at most: where a server is slow, more are not sent.
+const MOST_WAITING: usize = 256;
 
 /// A letter.
 pub(crate) struct Letter {
@@ -64,6 +69,7 @@ impl Mail {
             server: server.timeout(Some(config.timeout)).build(),
             from,
             places: Semaphore::new(config.at_once.max(1)),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         };
         Ok(Self {
             way: Some(Arc::new(way)),
@@ -78,10 +84,15 @@ impl Mail {
 
     /// Sends a letter behind what goes on, if letters can be sent.
     fn send(&self, letter: Letter) {
-        if let Some(way) = self.way.clone() {
-            self.tasks
-                .spawn(info_span!("mail"), async move { way.send(letter).await });
-        }
+        let Some(way) = self.way.clone() else { return };
+        let Ok(waits) = Arc::clone(&way.waiting).try_acquire_owned() else {
+            warn!("a letter is not sent: too many wait for the server");
+            return;
+        };
+        self.tasks.spawn(info_span!("mail"), async move {
+            way.send(letter).await;
+            drop(waits);
+        });
     }
 }
 

@@ -1,27 +1,62 @@
 //! Forms of other sites are refused before anybody looks at who sends them: by what the browser says of where a request comes from
 //! (Fetch Metadata, W3C), or by its `Origin` where a browser is older than that.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::Request,
+    body::{Body, to_bytes},
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use tokio::time::timeout;
 
-use crate::refused::Refused;
+use crate::{Site, refused::Refused};
 
-/// The layer.
-pub(crate) async fn own_only(request: Request, next: Next) -> Response {
+/// The layer. What a form of ours says is there as a whole before anybody looks at who sends it: whoever may no more when its last byte
+/// comes may not, and whoever sends none keeps no connection for long.
+pub(crate) async fn own_only(
+    State(site): State<Arc<Site>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    if safe || is_own(request.headers()) {
+    if safe {
         return next.run(request).await;
+    }
+    if is_own(request.headers()) {
+        return match whole(&site, request).await {
+            Ok(request) => next.run(request).await,
+            Err(refused) => refused.into_response(),
+        };
     }
     let told =
         "This came from another site, or from no browser. Open the page here and send its form.";
     Refused::new(StatusCode::FORBIDDEN, told).into_response()
+}
+
+/// The request with all of its body.
+async fn whole(site: &Site, request: Request) -> Result<Request, Refused> {
+    let config = &site.config;
+    // A request that is shown as code is written with up to three characters for a byte.
+    let most = config.playground.code_bytes.saturating_mul(3);
+    let most = most.saturating_add(config.door.limits.form_bytes);
+    let (head, body) = request.into_parts();
+    match timeout(config.door.limits.form_patience, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Ok(Err(_)) => {
+            let told = "That is more than a form may say.";
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, told))
+        }
+        Err(_) => {
+            let told = "The form did not arrive in time. Please send it again.";
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, told))
+        }
+    }
 }
 
 /// Whether a request comes from a page of ours.

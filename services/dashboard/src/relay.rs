@@ -165,7 +165,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|line| line.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named {
+    // What proxies before us said of who asks is not the asker's to take back.
+    for name in named.into_iter().filter(|name| *name != FORWARDED_FOR) {
         headers.remove(name);
     }
     for name in HOP_BY_HOP {

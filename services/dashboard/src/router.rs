@@ -103,7 +103,10 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         }
     }
     let private = private
-        .layer(middleware::from_fn(origin::own_only))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&site),
+            origin::own_only,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&site),
             refused::dressed,

@@ -171,8 +171,9 @@ pub(crate) async fn signed_in(
 
 /// Where to go next: a path of ours, never another site.
 pub(crate) fn own_path(next: &str) -> &str {
-    let own =
-        next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    // Browsers leave tabs and line ends out of addresses, and read a backslash as a slash.
+    let odd = |character: char| character == '\\' || character.is_control();
+    let own = next.starts_with('/') && !next.starts_with("//") && !next.contains(odd);
     if own { next } else { HOME }
 }
 
@@ -259,6 +260,7 @@ mod tests {
             ("/\\evil.example", HOME),
             ("https://evil.example", HOME),
             ("/a\r\nset-cookie: b", HOME),
+            ("/\t/evil.example", HOME),
         ] {
             assert_eq!(own_path(next), goes, "{next:?}");
         }

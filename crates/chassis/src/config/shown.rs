@@ -128,7 +128,18 @@ fn written(name: &str, value: &Value) -> String {
 
 /// A text with what may be shown of the addresses in it.
 fn addresses(name: &str, text: &str) -> String {
-    let parts = text.split(',').map(|part| address(name, part));
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match parts.last_mut() {
+            // A comma may stand in a password: another address begins with its scheme.
+            Some(last) if last.contains("://") && !part.contains("://") => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    let parts = parts.iter().map(|part| address(name, part));
     parts.collect::<Vec<_>>().join(",")
 }
 
@@ -168,7 +179,7 @@ mod tests {
              url = 'postgres://aio_billing:hush@db:5432/aio?password=hush'
              passwords.billing = 'hush'
              [redis]
-             url = 'redis://:hush@redis/0'
+             url = 'redis://:hush,hush@redis/0'
              [webhooks]
              alert_url = 'https://alerts.example/hook/hush?t=hush'
              [peers]

@@ -89,6 +89,7 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     lists(&mut web, "rotating").await?;
 
     strangers_see_nothing(&mut aio, &path).await?;
+    no_model_is_lost(&mut web).await?;
     let page = web
         .post("/mode", &[("mode", "live"), ("back", "/keys")])
         .await?;
@@ -110,6 +111,25 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
         .await?;
     }
     aio.finish().await
+}
+
+/// A model within another has a box only where a key's list holds it: whoever saves the form does not thereby let the key use all.
+async fn no_model_is_lost(web: &mut Browser) -> Result<()> {
+    let model = ("models", "imagen4-ultra");
+    web.post("/keys", &[("name", "pictures"), model]).await?;
+    let page = lists(web, "pictures").await?;
+    let path = page.link("pictures").context("no link to the key")?;
+    let page = web.get(&path).await?;
+    assert!(
+        page.text.contains("value=\"imagen4-ultra\" checked"),
+        "{page}"
+    );
+    let page = web.post(&path, &[("name", "paintings"), model]).await?;
+    assert!(
+        page.has("paintings") && page.has("Models imagen4-ultra"),
+        "{page}"
+    );
+    Ok(())
 }
 
 /// Somebody else's key is as unknown as one that nobody has.

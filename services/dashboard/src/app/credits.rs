@@ -2,7 +2,7 @@
 //! (`orders.rs`) have pages of their own.
 
 mod ledger;
-mod money;
+pub(super) mod money;
 mod orders;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! What keys are called, for pages that show what was done with them.
 
+use std::collections::HashMap;
+
 use domain::KeyId;
 use proto::billing::v1::{Key, ListKeysRequest};
 use tonic::Status;
@@ -13,7 +15,12 @@ const TAIL: usize = 6;
 
 /// An account's keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Keys(Vec<(KeyId, String)>);
+pub(crate) struct Keys {
+    /// Id, name.
+    named: Vec<(KeyId, String)>,
+    /// Whether there may be more than these.
+    is_cut: bool,
+}
 
 impl Keys {
     /// Asks for them.
@@ -31,7 +38,9 @@ impl Keys {
     /// # Errors
     /// Why there was none.
     pub(crate) fn of(keys: Result<Vec<Key>, Status>) -> Result<Self, Status> {
-        let named = keys?.into_iter().filter_map(|key| {
+        let keys = keys?;
+        let is_cut = usize::try_from(MOST).is_ok_and(|most| keys.len() >= most);
+        let named = keys.into_iter().filter_map(|key| {
             let id = KeyId::from_slice(&key.key_id)?;
             let name = match key.name.is_empty() {
                 true => format!("…{}", key.last_four),
@@ -39,33 +48,59 @@ impl Keys {
             };
             Some((id, name))
         });
-        Ok(Self(named.collect()))
+        let mut named: Vec<(KeyId, String)> = named.collect();
+        tell_apart(&mut named);
+        Ok(Self { named, is_cut })
     }
 
     /// Every key: id, name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (String, &str)> {
-        self.0
+        self.named
             .iter()
             .map(|(id, name)| (id.to_string(), name.as_str()))
     }
 
     /// Whether there is none.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.named.is_empty()
     }
 
-    /// What the key with this id, as services tell it, is called. One that was revoked is called by the end of its id.
+    /// What the key with this id, as services tell it, is called. One that was revoked is called by the end of its id; so is one that is
+    /// not told of as there are too many, which need not be revoked.
     pub(crate) fn name(&self, id: &[u8]) -> String {
         let Some(id) = KeyId::from_slice(id) else {
             return "No key".to_owned();
         };
-        let mut known = self.0.iter();
+        let mut known = self.named.iter();
         if let Some((_, name)) = known.find(|(known, _)| *known == id) {
             return name.clone();
         }
-        let text = id.to_string();
-        let tail = text.len().saturating_sub(TAIL);
-        format!("Revoked (…{})", text.get(tail..).unwrap_or_default())
+        let tail = tail(id);
+        match self.is_cut {
+            true => format!("Key {tail}"),
+            false => format!("Revoked ({tail})"),
+        }
+    }
+}
+
+/// The end of an id.
+fn tail(id: KeyId) -> String {
+    let text = id.to_string();
+    let start = text.len().saturating_sub(TAIL);
+    format!("…{}", text.get(start..).unwrap_or_default())
+}
+
+/// Adds the ends of their ids to keys of the same name, such as those of everybody's playground.
+fn tell_apart(named: &mut [(KeyId, String)]) {
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for (_, name) in named.iter() {
+        let times = times.entry(name.clone()).or_default();
+        *times = times.saturating_add(1);
+    }
+    for (id, name) in named {
+        if times.get(name.as_str()).is_some_and(|times| *times > 1) {
+            *name = format!("{name} ({})", tail(*id));
+        }
     }
 }
 
@@ -99,5 +134,16 @@ mod tests {
         let (text, name) = (gone.to_string(), keys.name(&gone.to_bytes()));
         assert_eq!(name, format!("Revoked (…{})", &text[text.len() - 6..]));
         assert_eq!(keys.iter().next(), Some((own.to_string(), "shop")));
+
+        let same = Keys::of(Ok(vec![key(own, "shop"), key(other, "shop")])).unwrap();
+        for id in [own, other] {
+            let name = format!("shop ({})", tail(id));
+            assert_eq!(same.name(&id.to_bytes()), name);
+        }
+        // A full answer does not tell of every key.
+        let many = (0..MOST).map(|place| key(chassis::mint(), &place.to_string()));
+        let many = Keys::of(Ok(many.collect())).unwrap();
+        let name = format!("Key …{}", &text[text.len() - 6..]);
+        assert_eq!(many.name(&gone.to_bytes()), name);
     }
 }

@@ -52,6 +52,9 @@ pub struct DoorLimits {
     pub mails_per_minute: u32,
     /// Bytes of a form of signing in and of settings. Default 64 KiB.
     pub form_bytes: usize,
+    /// How long a form may take to arrive. Default `10s`.
+    #[serde(with = "duration")]
+    pub form_patience: Duration,
     /// People and open invitations of one account. Default 100.
     pub members: usize,
     /// Operations that are written into an export before it asks for further ones. Default 1 000.
@@ -123,6 +126,7 @@ impl Default for DoorLimits {
             sign_ups_per_day: 30,
             mails_per_minute: 1,
             form_bytes: 64 * 1024,
+            form_patience: Duration::from_secs(10),
             members: 100,
             export_page: 1_000,
             sweep_every: Duration::from_secs(60),

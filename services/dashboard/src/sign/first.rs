@@ -36,6 +36,8 @@ use crate::{
 const ADDRESS: &str = "operator@localhost";
 /// What the account is called that a first start makes.
 const FIRST_ACCOUNT: &str = "First account";
+/// Stands for an address in a link that a first start prints: it is good until an operator has come in.
+const PRINTED: &str = "first";
 /// Bytes of a moment and of what makes a link different from all others.
 const HEAD: usize = 8 + 16;
 
@@ -46,6 +48,13 @@ struct Ticket {
     ends_at: i64,
     /// Whose password is set anew; empty: an operator comes in.
     email: String,
+    /// Whether it lets the first operator in, and nobody later.
+    printed: bool,
+}
+
+/// A link that lets the first operator in: once, for `life`, and not when one has come in.
+pub(crate) fn printed(secrets: &Secrets, public_url: &str, life: Duration) -> String {
+    link(secrets, public_url, PRINTED, life)
 }
 
 /// A link that lets an operator in, or somebody with this address set a new password: once, and for `life`.
@@ -77,10 +86,12 @@ fn read(secrets: &Secrets, token: &str, now: i64) -> Option<Ticket> {
     let (ends_at, _) = head.split_first_chunk::<8>()?;
     let ends_at = i64::from_be_bytes(*ends_at);
     let email = String::from_utf8(email.to_vec()).ok()?;
+    let printed = email == PRINTED;
     (ends_at > now).then_some(Ticket {
         mac,
         ends_at,
-        email,
+        email: if printed { String::new() } else { email },
+        printed,
     })
 }
 
@@ -116,7 +127,13 @@ pub(crate) async fn r#in(
         mac,
         ends_at,
         email,
+        printed,
     } = read(&site.secrets, &said.token, now).ok_or_else(gone)?;
+    // Each start prints one until somebody has come in: what others are kept in a log, open nothing then.
+    let known = site.db.read(person::operator(site.db.reader())).await?;
+    if printed && known.is_some() {
+        return Err(gone());
+    }
     // Asked before the link is spent: it is good again where billing does not answer.
     let accounts = if email.is_empty() {
         accounts(&site).await?

@@ -17,7 +17,7 @@ const DIFFERENT: usize = 5;
 /// What it takes to look at passwords.
 pub(crate) struct Passwords {
     /// For those that are being hashed: each takes 19 MiB and some 20 ms.
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// The hash of a password that nobody has.
     nobody: String,
 }
@@ -36,7 +36,7 @@ impl Passwords {
             .hash_password(&secret)
             .map_err(|_| Error::Hash)?;
         Ok(Self {
-            places: Semaphore::new(at_once),
+            places: Arc::new(Semaphore::new(at_once)),
             nobody: nobody.to_string(),
         })
     }
@@ -106,12 +106,15 @@ async fn away<T: Send + 'static>(
     };
     let place = time::timeout(
         site.config.passwords.patience,
-        site.door.passwords.places.acquire(),
+        Arc::clone(&site.door.passwords.places).acquire_owned(),
     );
-    let _place = place.await.map_err(|_| busy())?.map_err(|_| busy())?;
-    task::spawn_blocking(work)
-        .await
-        .map_err(|_| Refused::internal())
+    let place = place.await.map_err(|_| busy())?.map_err(|_| busy())?;
+    // The place is taken until the work is done, also where nobody waits for it any more.
+    let work = task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    work.await.map_err(|_| Refused::internal())
 }
 
 #[cfg(test)]

@@ -154,11 +154,14 @@ async fn renewed(site: &Arc<Site>, said: &Said) -> Result<UserId, Refused> {
             let Some((person, email)) = token::take(connection, mac, now).await? else {
                 return Ok::<_, Error>(None);
             };
+            // Whoever has an address that was left meanwhile sets nothing.
+            let has_it =
+                email.is_empty() || person::confirm(connection, (person, email), now).await?;
+            if !has_it {
+                return Ok(None);
+            }
             person::set_password(connection, person, hash).await?;
             crate::store::session::end_all(connection, person, None).await?;
-            if !email.is_empty() {
-                person::confirm(connection, (person, email), now).await?;
-            }
             Ok(Some(person))
         })
     });

@@ -15,6 +15,9 @@ macro_rules! columns {
     };
 }
 
+/// How far clocks may be apart, in microseconds: ten minutes.
+const CLOCKS: i64 = 10 * 60 * 1_000_000;
+
 /// Whose deliveries are.
 const OWNER: (&str, &str) = ("delivery.account_id =", "delivery.mode =");
 /// Whose deliveries are of a task or an endpoint that is named: said so that SQLite, which knows nothing of how many rows there are, does
@@ -107,6 +110,11 @@ fn statement(whose: Whose, filter: Filter) -> (String, Bound) {
     }
     if let Some(since) = filter.since {
         and("delivery.created_at >=", bound.number(since));
+        // So that the walk along an index ends there: ids rise with time, by the clock of whoever made them.
+        and(
+            "delivery.id >=",
+            bound.bytes(first_id(since.saturating_sub(CLOCKS))),
+        );
     }
     if let Some(until) = filter.until {
         and("delivery.created_at <", bound.number(until));
@@ -117,6 +125,14 @@ fn statement(whose: Whose, filter: Filter) -> (String, Bound) {
     let limit = bound.number(i64::from(filter.limit));
     sql += &format!(" order by delivery.id desc limit {limit}");
     (sql, bound)
+}
+
+/// The least id that is made at a moment, in microseconds UTC.
+fn first_id(micros: i64) -> Vec<u8> {
+    let millis = micros.div_euclid(1_000).max(0).to_be_bytes();
+    let mut id = millis.get(2..).unwrap_or_default().to_vec();
+    id.resize(16, 0);
+    id
 }
 
 /// That a delivery is in a state, which follows: also in the words of the index that has such ones alone. A value that is bound does not

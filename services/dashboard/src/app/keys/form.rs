@@ -142,7 +142,7 @@ impl Fields {
         let request = CreateKeyRequest {
             name: self.text("name").to_owned(),
             scopes: self.all("scopes").to_vec(),
-            models: self.models(site, &mut wrong),
+            models: self.models(&site.catalogue, &[], &mut wrong),
             rpm: self.count("rpm", &mut wrong),
             concurrency: self.count("concurrency", &mut wrong),
             max_open_tasks: self.count("max_open_tasks", &mut wrong),
@@ -178,7 +178,7 @@ impl Fields {
             context: None,
             key_id: key.key_id.clone(),
             name: Some(self.text("name").to_owned()),
-            models: words(self.models(site, &mut wrong)),
+            models: words(self.models(&site.catalogue, &key.models, &mut wrong)),
             ip_allow: words(self.addresses()),
             rpm: Some(self.count("rpm", &mut wrong)),
             concurrency: Some(self.count("concurrency", &mut wrong)),
@@ -194,12 +194,11 @@ impl Fields {
         Ok(request)
     }
 
-    fn models(&self, site: &Site, wrong: &mut Wrong) -> Vec<String> {
+    /// Models that are ticked. What the key has already stays, even if the model is gone: a list without it may be empty, which allows all.
+    fn models(&self, catalogue: &Catalogue, had: &[String], wrong: &mut Wrong) -> Vec<String> {
         let models = self.all("models").to_vec();
-        if let Some(unknown) = models
-            .iter()
-            .find(|model| site.catalogue.find(model).is_none())
-        {
+        let is_known = |model: &String| had.contains(model) || catalogue.find(model).is_some();
+        if let Some(unknown) = models.iter().find(|model| !is_known(model)) {
             wrong.add("models", format!("There is no model {unknown:?}."));
         }
         models
@@ -363,7 +362,7 @@ impl<'s> Form<'s> {
             .collect()
     }
 
-    /// Models by category.
+    /// Models by category, and what else is chosen: other names, models within one, models that are gone. What had no box would be lost.
     pub(crate) fn models(&self) -> Vec<(&'static str, Vec<Tick<'_>>)> {
         let chosen = self.fields.all("models");
         let of = |category: Category| {
@@ -376,11 +375,19 @@ impl<'s> Form<'s> {
                 })
                 .collect::<Vec<_>>()
         };
-        CATEGORIES
+        let mut groups: Vec<(&'static str, Vec<Tick<'_>>)> = CATEGORIES
             .iter()
             .map(|(category, _, name)| (*name, of(*category)))
-            .filter(|(_, models)| !models.is_empty())
-            .collect()
+            .collect();
+        let has_box = |entry: &str| {
+            let mut boxes = groups.iter().flat_map(|(_, models)| models);
+            boxes.any(|(slug, ..)| *slug == entry)
+        };
+        let rest = chosen.iter().filter(|entry| !has_box(entry));
+        let rest = rest.map(|one| (one.as_str(), one.as_str(), true)).collect();
+        groups.push(("Also chosen", rest));
+        groups.retain(|(_, models)| !models.is_empty());
+        groups
     }
 
     /// How many models are chosen; 0: all may be used.
@@ -468,5 +475,26 @@ mod tests {
         fields.expires_at(0, &mut wrong);
         let params: Vec<_> = wrong.0.iter().map(|one| one.param.as_str()).collect();
         assert_eq!(params, ["rpm", "caps.total", "expires_at"]);
+    }
+
+    #[test]
+    fn what_a_list_holds_besides_slugs_is_not_lost() {
+        let catalogue = &Catalogue::built_in().unwrap();
+        let models = ["gemini", "gemini-3-flash", "imagen4-ultra", "gone"].map(str::to_owned);
+        let (mut fields, mut wrong) = (Fields::default(), Wrong::default());
+        fields.put("models", models.iter().cloned());
+        assert_eq!(fields.models(catalogue, &models, &mut wrong), models);
+        assert!(wrong.0.is_empty());
+        // No other key is given what there is not.
+        fields.models(catalogue, &[], &mut wrong);
+        assert_eq!(wrong.0.len(), 1);
+        let form = Form {
+            catalogue,
+            fields,
+            wrong: None,
+        };
+        let ticks = form.models().into_iter().flat_map(|(_, models)| models);
+        let ticked = ticks.filter(|tick| tick.2).map(|tick| tick.0);
+        assert_eq!(ticked.collect::<Vec<_>>(), models);
     }
 }

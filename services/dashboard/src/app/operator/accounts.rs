@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Redirect},
 };
 use domain::{AccountId, ids};
+use http::StatusCode;
 use proto::{
     billing::v1::{Account, FindAccountsRequest, GetAccountRequest},
     price_factor_from_wire,
@@ -57,10 +58,10 @@ pub(crate) async fn page(
         return Ok(Redirect::to(&format!("/operator/accounts/{id}")).into_response());
     }
     let before = maybe_id::<ids::Account>(&asked.before)?;
-    let accounts = if q.contains('@') {
+    let (accounts, unopened) = if q.contains('@') {
         of_address(&site, &q.to_lowercase()).await?
     } else {
-        named(&site, q, before).await?
+        (named(&site, q, before).await?, Vec::new())
     };
     let full = u32::try_from(accounts.len()).is_ok_and(|count| count >= site.config.operator.rows);
     let last = accounts.last().filter(|_| full && !q.contains('@'));
@@ -70,7 +71,8 @@ pub(crate) async fn page(
         first: before.map(|_| href(path, &[("q", q)])),
         older: last.map(|last| href(path, &[("q", q), ("before", &last.to_string())])),
     };
-    let rows: Vec<Vec<Cell>> = accounts.iter().map(row).collect::<Result<_, _>>()?;
+    let mut rows: Vec<Vec<Cell>> = accounts.iter().map(row).collect::<Result<_, _>>()?;
+    rows.extend(unopened.into_iter().map(unopened_row));
     let columns = ["Name", "Account", "Made", "#Price factor"];
     let html = Html {
         frame: Frame::new(&site, &member, PART, "Accounts"),
@@ -99,14 +101,19 @@ async fn named(
     Ok(found.into_inner().accounts)
 }
 
-/// The accounts of whoever has an address.
-async fn of_address(site: &Site, email: &str) -> Result<Vec<Account>, Refused> {
+/// The accounts of whoever has an address, and those of them that billing has not opened yet.
+async fn of_address(site: &Site, email: &str) -> Result<(Vec<Account>, Vec<AccountId>), Refused> {
     let found = desk::accounts_of_address(site.db.reader(), email, OF_ONE);
-    let mut accounts = Vec::new();
+    let (mut accounts, mut unopened) = (Vec::new(), Vec::new());
     for id in site.db.read(found).await? {
-        accounts.push(one(site, id).await?);
+        match one(site, id).await {
+            Ok(account) => accounts.push(account),
+            // One that is missing hides none of the others.
+            Err(why) if why.is(StatusCode::NOT_FOUND) => unopened.push(id),
+            Err(why) => return Err(why),
+        }
     }
-    Ok(accounts)
+    Ok((accounts, unopened))
 }
 
 /// One account.
@@ -135,4 +142,14 @@ fn row(account: &Account) -> Result<Vec<Cell>, Refused> {
         Cell::time(account.created_at),
         Cell::text(factor.to_string()),
     ])
+}
+
+/// An account that billing does not know: it has no page to lead to.
+fn unopened_row(id: AccountId) -> Vec<Cell> {
+    vec![
+        Cell::text("not opened at billing yet"),
+        Cell::code(id.to_string()),
+        Cell::text("–"),
+        Cell::text("–"),
+    ]
 }

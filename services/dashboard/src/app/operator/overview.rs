@@ -2,13 +2,17 @@
 
 mod tables;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use askama::Template;
 use axum::{
     extract::{Query, State},
     response::IntoResponse as _,
 };
+use domain::catalogue::Category;
 use proto::{
     billing::v1::{self as billing, ServedSum, SoldSum},
     chat::v1::{GetHealthRequest, Health},
@@ -21,7 +25,7 @@ use self::tables::{earned, endings, models};
 use super::{Cell, DAY, PART, Stat, Table, Tabs, age, answered, now, providers::mode_word};
 use crate::{
     Site,
-    app::Frame,
+    app::{Frame, credits::money::money},
     page::Page,
     refused::Answer,
     show,
@@ -37,6 +41,9 @@ const SPANS: [(&str, &str, i64); 3] = [
 
 /// An open hold that is older than this is looked at, in microseconds: tasks may take hours, and no longer.
 const OLD_HOLD: i64 = DAY;
+
+/// Why nothing is said of what runs cost: media sums up the newest alone.
+const CUT: &str = "too many runs to sum up";
 
 /// What a link to the page says.
 #[derive(Debug, Default, Deserialize)]
@@ -60,6 +67,8 @@ struct Html<'s> {
     money: Stats,
     work: Stats,
     balances: Table,
+    /// There were too many runs to say what they cost.
+    is_cut: bool,
     earned: Table,
     endings: Table,
     models: Table,
@@ -72,6 +81,8 @@ struct Heard {
     media: Option<media::Overview>,
     webhooks: Option<webhooks::Overview>,
     chat: Option<Health>,
+    /// The models that chat serves: nobody tells what these cost.
+    chats: BTreeSet<String>,
 }
 
 /// What is earned and spent at a provider, of live keys.
@@ -80,6 +91,8 @@ struct Earned {
     operations: i64,
     /// Micro-credits, as what follows.
     charged: i64,
+    /// What of it media earned, whose costs are those below.
+    media: i64,
     runs: i64,
     /// Runs whose cost is known, and that.
     known: i64,
@@ -108,6 +121,7 @@ pub(crate) async fn page(
         money: heard.money(),
         work: heard.work(),
         balances: heard.balances(),
+        is_cut: heard.is_cut(),
         earned: earned(&heard.by_provider()),
         endings: endings(served),
         models: models(served),
@@ -139,12 +153,16 @@ async fn hear(site: &Site, now: i64, days: i64) -> Heard {
         ),
         answered("chat", chat.get_health(peers.ask(GetHealthRequest {}))),
     );
+    let models = site.catalogue.models().iter();
+    let of_chat =
+        models.filter(|model| matches!(model.category, Category::Chat | Category::Embedding));
     Heard {
         now,
         billing,
         media,
         webhooks,
         chat,
+        chats: of_chat.map(|model| model.slug.clone()).collect(),
     }
 }
 
@@ -197,8 +215,15 @@ impl Heard {
         self.billing.as_ref().map_or(&[], |seen| &seen.served)
     }
 
+    /// Whether media had more runs than it sums up.
+    fn is_cut(&self) -> bool {
+        self.media.as_ref().is_some_and(|seen| seen.cut)
+    }
+
+    /// All runs, or none: the cost of the newest alone would pass for that of all.
     fn runs(&self) -> &[RunSum] {
-        self.media.as_ref().map_or(&[], |seen| &seen.runs)
+        let whole = self.media.as_ref().filter(|seen| !seen.cut);
+        whole.map_or(&[], |seen| &seen.runs)
     }
 
     /// What is earned and spent at each provider.
@@ -208,6 +233,9 @@ impl Heard {
             let of = all.entry(sum.provider.clone()).or_default();
             of.operations = of.operations.saturating_add(sum.operations);
             of.charged = of.charged.saturating_add(sum.charged);
+            if !self.chats.contains(&sum.model) {
+                of.media = of.media.saturating_add(sum.charged);
+            }
         }
         for sum in self.runs().iter().filter(|sum| is_live(sum.mode)) {
             let of = all.entry(sum.provider.clone()).or_default();
@@ -226,30 +254,6 @@ impl Heard {
             let sums = seen.served.iter().filter(|sum| is_live(sum.mode));
             sums.map(pick).fold(0, i64::saturating_add)
         };
-        let of = self.by_provider();
-        let of: Vec<&Earned> = of.values().filter(|of| of.known > 0).collect();
-        let sum =
-            |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
-        let (known, runs) = (sum(|of| of.known), sum(|of| of.runs));
-        let (cost, margin) = if of.is_empty() {
-            let none = "no provider told what it bills";
-            (
-                Stat::new("Provider cost", "unknown", none),
-                Stat::new("Margin", "unknown", none),
-            )
-        } else {
-            let margin = sum(|of| of.charged).saturating_sub(sum(|of| of.cost));
-            let note = format!("credits; known of {known} of {runs} runs of those who tell");
-            (
-                Stat::new("Provider cost", show::credits(sum(|of| of.cost)), note),
-                Stat::new(
-                    "Margin",
-                    show::credits(margin),
-                    "where the cost is known; at most this",
-                )
-                .watched(0_i64.saturating_sub(margin)),
-            )
-        };
         let lost = live(|sum| sum.written_off);
         let mut stats = vec![Stat::new(
             "Charged",
@@ -257,12 +261,37 @@ impl Heard {
             "live credits",
         )];
         stats.extend(sold(&seen.sold));
-        stats.extend([
-            cost,
-            margin,
+        stats.extend(self.spent());
+        stats.push(
             Stat::new("Written off", show::credits(lost), "live credits, our loss").watched(lost),
-        ]);
+        );
         stats
+    }
+
+    /// What providers bill, and what is left of what their work earned.
+    fn spent(&self) -> [Stat; 2] {
+        let unknown = |why: &'static str| {
+            ["Provider cost", "Margin"].map(|name| Stat::new(name, "unknown", why))
+        };
+        if self.is_cut() {
+            return unknown(CUT);
+        }
+        let of = self.by_provider();
+        let of: Vec<&Earned> = of.values().filter(|of| of.known > 0).collect();
+        if of.is_empty() {
+            return unknown("no provider told what it bills");
+        }
+        let sum =
+            |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
+        let (known, runs, cost) = (sum(|of| of.known), sum(|of| of.runs), sum(|of| of.cost));
+        let margin = sum(|of| of.media).saturating_sub(cost);
+        let note = format!("credits; known of {known} of {runs} runs of those who tell");
+        let at_most = "of media, where the cost is known; at most this";
+        [
+            Stat::new("Provider cost", show::credits(cost), note),
+            Stat::new("Margin", show::credits(margin), at_most)
+                .watched(0_i64.saturating_sub(margin)),
+        ]
     }
 
     fn work(&self) -> Stats {
@@ -350,18 +379,6 @@ fn sold(sums: &[SoldSum]) -> Stats {
     sums.iter().map(stat).collect()
 }
 
-/// Minor units of a currency, of which a hundred are one: `12.34 EUR`.
-fn money(minor: i64, currency: &str) -> String {
-    let sign = if minor < 0 { "−" } else { "" };
-    let minor = minor.unsigned_abs();
-    let (whole, rest) = (minor / 100, minor % 100);
-    format!(
-        "{sign}{}.{rest:02} {}",
-        show::count(whole),
-        currency.to_uppercase()
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use domain::Mode;
@@ -393,6 +410,7 @@ mod tests {
             }),
             webhooks: None,
             chat: None,
+            chats: BTreeSet::from(["talker".to_owned()]),
         }
     }
 
@@ -420,9 +438,25 @@ mod tests {
             ..RunSum::default()
         };
         let runs = vec![run(Mode::Live, 2, 4_000_000), run(Mode::Test, 3, 7_000_000)];
-        let told = heard(sums, runs).money();
+        let talk = ServedSum {
+            model: "talker".to_owned(),
+            ..served(Mode::Live, "bfl", 3_000_000)
+        };
+        let mut heard = heard([sums, vec![talk]].concat(), runs);
+        let told = heard.money();
+        assert_eq!(value(&told, "Charged"), "18");
         assert_eq!(value(&told, "Provider cost"), "4");
-        assert_eq!(value(&told, "Margin"), "6", "of bfl alone");
+        assert_eq!(value(&told, "Margin"), "6", "of bfl alone, without chat");
+        if let Some(media) = &mut heard.media {
+            media.cut = true;
+        }
+        let told = heard.money();
+        for name in ["Provider cost", "Margin"] {
+            let stat = told.iter().find(|stat| stat.name == name);
+            let said = stat.map(|stat| (stat.value.as_str(), stat.note.as_str()));
+            assert_eq!(said, Some(("unknown", CUT)), "{name}");
+        }
+        assert!(heard.by_provider().values().all(|of| of.known == 0));
     }
 
     #[test]
@@ -431,8 +465,14 @@ mod tests {
     }
 
     #[test]
-    fn money_has_two_digits_behind_the_point() {
-        assert_eq!(money(123_405, "eur"), "1,234.05 EUR");
-        assert_eq!(money(-7, "usd"), "−0.07 USD");
+    fn what_is_sold_has_the_minor_units_of_its_currency() {
+        let sum = SoldSum {
+            currency: "jpy".to_owned(),
+            received: 123_400,
+            refunded: 400,
+            ..SoldSum::default()
+        };
+        let told = sold(&[sum]);
+        assert_eq!(value(&told, "Sold"), "123,000 JPY");
     }
 }

@@ -37,6 +37,8 @@ struct Html<'s> {
     silent: Vec<&'static str>,
     providers: Table,
     breakers: Table,
+    /// Only the newest runs are counted.
+    is_cut: bool,
     runs: Table,
     endings: Table,
 }
@@ -87,6 +89,7 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, member: Member<Operates>
             .collect(),
         providers: configured(&site, &credentials, &seen.providers),
         breakers: breakers(&credentials),
+        is_cut: seen.cut,
         runs: runs(&seen.runs),
         endings: endings(&sums.unwrap_or_default().served),
     };

@@ -23,7 +23,7 @@ use crate::{
     refused::{Answer, Refusal, Refused},
     session,
     show::Time,
-    sign::{self, enter::ends, invited},
+    sign::{self, enter::ends, invited, limits},
     store::{
         act, member, session as sessions,
         token::{self, Invite},
@@ -213,7 +213,11 @@ async fn made(
     });
     write.await?;
     let link = format!("{}/invite?token={secret}", site.public_url);
-    Letter::invite(site, email.clone(), (&member.view().name, &link));
+    // The link is shown as well: what is not mailed is handed over.
+    let whose = account.to_string();
+    if limits::may_mail(site, &whose).await && limits::may_mail(site, &email).await {
+        Letter::invite(site, email.clone(), (&member.view().name, &link));
+    }
     Ok((email, link))
 }
 

@@ -21,7 +21,11 @@ use crate::{
     refused::{Answer, Refusal, Refused},
     session::{self, idle_since},
     show::Time,
-    sign::{self, limits, password},
+    sign::{
+        self,
+        limits::{self, Network},
+        password,
+    },
     store::{
         act, person,
         session::{self as sessions, Listed},
@@ -162,9 +166,12 @@ pub(super) async fn rename(
 /// `POST /settings/you/email`.
 pub(super) async fn readdress(
     State(site): State<Arc<Site>>,
+    network: Network,
     member: Member,
     Form(said): Form<Said>,
 ) -> Answer {
+    // It tells who has signed up, as signing up does.
+    network.admit(&site).await?;
     match readdressed(&site, &member, &said).await {
         Ok(()) => Ok(done(PART, "email")),
         Err(refused) => show(&site, &member, None, Some(("email", refused.told()?))).await,
@@ -193,7 +200,10 @@ async fn readdressed(site: &Arc<Site>, member: &Member, said: &Said) -> Result<(
         let told = "Somebody else has signed up with this address.";
         return Err(sign::field("email", told));
     }
-    Ok(Letter::confirm(site, id, &email).await?)
+    if limits::may_mail(site, &account.to_string()).await {
+        Letter::confirm(site, id, &email).await?;
+    }
+    Ok(())
 }
 
 /// `POST /settings/you/confirm`: sends the link again.

@@ -34,12 +34,17 @@ pub(super) fn name(row: &UsageRow, by: By, keys: &Keys) -> String {
     }
 }
 
-/// Sums of groups, the dearest first.
+/// Sums of groups, the dearest first. Keys are told apart by their ids: names of several may be the same.
 pub(super) fn sums(rows: &[UsageRow], wanted: &Wanted, keys: &Keys) -> Vec<Sum> {
-    let mut groups: BTreeMap<String, Sum> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, &[u8]), Sum> = BTreeMap::new();
     for row in rows {
+        let id: &[u8] = match wanted.by {
+            By::Key => &row.key_id,
+            By::Model | By::Route => &[],
+        };
         let name = name(row, wanted.by, keys);
-        let group = groups.entry(name).or_insert_with_key(|name| Sum {
+        let group = groups.entry((name, id));
+        let group = group.or_insert_with_key(|(name, _)| Sum {
             name: name.clone(),
             values: vec![0; wanted.length()],
             ..Sum::default()
@@ -102,7 +107,8 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
-    use domain::Catalogue;
+    use domain::{Catalogue, KeyId};
+    use proto::billing::v1::Key;
 
     use super::*;
 
@@ -137,5 +143,32 @@ mod tests {
         assert_eq!((total.operations, total.free, total.charged), (8, 4, 33));
         assert_eq!((total.input_tokens, total.output_tokens), (12, 16));
         assert_eq!(series(&sums).len(), 2);
+    }
+
+    #[test]
+    fn keys_of_the_same_name_are_not_summed_up() {
+        let uri = "/usage?by=key&from=2024-10-04&to=2024-10-05"
+            .parse()
+            .unwrap();
+        let wanted = Wanted::read(&uri, &Catalogue::built_in().unwrap(), 366);
+        let ids: [KeyId; 2] = [chassis::mint(), chassis::mint()];
+        let named = ids.map(|id| Key {
+            key_id: id.to_vec().into(),
+            name: "Playground".to_owned(),
+            ..Key::default()
+        });
+        let keys = Keys::of(Ok(named.to_vec())).unwrap();
+        let row = |id: KeyId, charged: i64| UsageRow {
+            day: 20_000,
+            key_id: id.to_vec().into(),
+            charged,
+            ..UsageRow::default()
+        };
+        let rows = [row(ids[0], 1), row(ids[1], 5), row(ids[0], 2)];
+        let sums = sums(&rows, &wanted, &keys);
+        let charged: Vec<_> = sums.iter().map(|sum| sum.charged).collect();
+        assert_eq!(charged, [5, 3]);
+        assert_ne!(sums[0].name, sums[1].name);
+        assert!(sums.iter().all(|sum| sum.name.starts_with("Playground (…")));
     }
 }

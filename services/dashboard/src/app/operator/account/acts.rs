@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::{
     Form,
     extract::{Path, State},
@@ -18,10 +19,12 @@ use proto::{
 };
 use serde::Deserialize;
 
-use super::{DAY_SECONDS, accounts, id_of, refused};
+use super::{DAY_SECONDS, PART, Tabs, accounts, id_of, refused};
 use crate::{
     Site,
-    refused::{Answer, Refused},
+    app::Frame,
+    page::Page,
+    refused::{Answer, Refusal, Refused},
     who::{Member, Operates},
 };
 
@@ -37,6 +40,17 @@ pub(crate) struct Credits {
     #[serde(default)]
     expires: String,
     once: String,
+}
+
+/// What is shown where nobody knows whether credit was booked.
+#[derive(Template)]
+#[template(path = "app/operator/unsure.html")]
+struct Unsure<'s> {
+    frame: Frame<'s>,
+    tabs: Tabs,
+    id: AccountId,
+    said: &'s Credits,
+    told: &'s str,
 }
 
 /// Whether the account may ask for anything new.
@@ -74,8 +88,31 @@ pub(crate) async fn add_credits(
     Form(said): Form<Credits>,
 ) -> Answer {
     let account = id_of(&id)?;
-    let done = give(&site, &member, account, &said).await;
-    back(&site, &member, (account, "credits"), done).await
+    match give(&site, &member, account, &said).await {
+        // Billing may have booked it and not been heard.
+        Err(Refused::Told(why)) if !why.status.is_client_error() => {
+            Ok(unsure(&site, &member, (account, &said), &why))
+        }
+        done => back(&site, &member, (account, "credits"), done).await,
+    }
+}
+
+/// The form again, under the id that it had: under a new one it would be booked a second time. Billing is not asked for it, which may
+/// be down.
+fn unsure(
+    site: &Site,
+    member: &Member<Operates>,
+    (id, said): (AccountId, &Credits),
+    why: &Refusal,
+) -> Response {
+    let html = Unsure {
+        frame: Frame::new(site, member, PART, "It may be booked, or not"),
+        tabs: Tabs("/operator/accounts"),
+        id,
+        said,
+        told: &why.message,
+    };
+    why.on(Page::html(&html))
 }
 
 async fn give(

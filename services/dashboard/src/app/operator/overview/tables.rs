@@ -22,9 +22,15 @@ pub(super) fn earned(all: &BTreeMap<String, Earned>) -> Table {
             (Cell::text("unknown"), Cell::text("unknown"))
         } else {
             let cost = Cell::text(show::credits(of.cost));
-            let margin = show::credits(of.charged.saturating_sub(of.cost));
+            let margin = Cell::text(show::credits(of.media.saturating_sub(of.cost)));
+            // What chat's work costs is not known, so what it earned is no margin.
+            let margin = if of.media == of.charged {
+                margin
+            } else {
+                margin.over(format!("of {} for media", show::credits(of.media)))
+            };
             let known = format!("{} of {} runs", of.known, of.runs);
-            (cost.over(known), Cell::text(margin))
+            (cost.over(known), margin)
         };
         let name = match name.as_str() {
             "" => Cell::text("nobody was asked"),
