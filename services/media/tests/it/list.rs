@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     database::on_both_engines,
     fakes::Submit,
-    house::{House, Running},
+    house::{House, Running, eventually},
 };
 
 on_both_engines!(
@@ -105,14 +105,19 @@ async fn whom_a_task_was_tried_with_is_told_its_owner(engine: Engine) {
     running.reaches(failed, "failed").await;
     house.provider.answer_polls("Pending");
     let open = running.accepted().await;
-    running.reaches(open, "processing").await;
+    eventually("the provider has it", async || {
+        let tried = runs(&running, open).await.unwrap();
+        tried
+            .iter()
+            .map(|run| run.outcome.as_str())
+            .eq(["accepted"])
+    })
+    .await;
     let tried = runs(&running, failed).await.unwrap();
     assert_eq!(tried.len(), 1);
     let run = &tried[0];
     assert_eq!((run.number, run.outcome.as_str()), (1, "refused"));
     assert!(!run.provider.is_empty() && run.submitted_at > 0);
-    let tried = runs(&running, open).await.unwrap();
-    assert_eq!(tried[0].outcome, "accepted");
     let strangers = runs(&running.stranger(), open).await.unwrap_err();
     assert_eq!(strangers.kind(), Kind::NotFound);
 }

@@ -397,7 +397,7 @@ async fn what_is_known_of_songs_is_forgotten_with_their_job() {
 async fn stages_are_told_once_each_in_their_order() {
     let sandboxed = sandboxed().await;
     let body = json!({
-        "gpt_description_prompt": "a fox [sandbox delay=900ms]", "callback_url": "https://1.1.1.1/hook",
+        "gpt_description_prompt": "a fox [sandbox delay=4s]", "callback_url": "https://1.1.1.1/hook",
     });
     // Each is told as it was, although all are told when the task has ended.
     sandboxed.house.webhooks.leave();
@@ -466,7 +466,7 @@ async fn stages_are_told_once_each_in_their_order() {
 #[tokio::test]
 async fn stages_of_a_song_without_an_address_are_told_for_endpoints() {
     let sandboxed = sandboxed().await;
-    let body = json!({ "gpt_description_prompt": "a fox [sandbox delay=900ms]" });
+    let body = json!({ "gpt_description_prompt": "a fox [sandbox delay=4s]" });
     let task = sandboxed.ask("audio/music", &body).await.unwrap();
     let webhooks = &sandboxed.house.webhooks;
     eventually("told", async || webhooks.published_of(task).len() == 3).await;

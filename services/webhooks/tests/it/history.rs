@@ -99,11 +99,12 @@ async fn each_attempt_is_told_with_what_was_answered(engine: Engine) {
         let story = until("an attempt", async || {
             let delivery = owner.of(event).await.pop().unwrap();
             let story = owner.story(&delivery.delivery_id).await.unwrap();
-            let begun = story
+            // Read before its attempts: it may have been seen before it began.
+            let ended = story
                 .delivery
                 .as_ref()
-                .is_some_and(|one| one.state == "inflight");
-            (story.attempts.len() == 1 && !begun).then_some(story)
+                .is_some_and(|one| one.attempts == 1 && one.state != "inflight");
+            (story.attempts.len() == 1 && ended).then_some(story)
         })
         .await;
         let (delivery, attempt) = (story.delivery.unwrap(), &story.attempts[0]);
