@@ -291,7 +291,7 @@ mod tests {
         for runner in [Runner::Nextest, Runner::CargoTest] {
             let words = |shape| runner.arguments(shape, &[]).join(" ");
             assert!(
-                words(Shape::Split3).contains("-- --skip browser:: --skip capabilities:: --skip")
+                words(Shape::Split3).contains("-- --skip browser:: --skip callback_url:: --skip")
             );
             assert!(words(Shape::Split).ends_with("-- --skip browser::"));
             assert!(!words(Shape::Embedded).contains("--skip"));
