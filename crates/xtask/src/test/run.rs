@@ -13,7 +13,7 @@ pub(super) const SUITE: &str = "e2e";
 
 /// Rooms of the black-box suite that three processes of each role are not asked again: what a wire, a model or an SDK is told does
 /// not depend on how many there are, and one process for each role has answered.
-const ASKED_ONCE: [&str; 32] = [
+const ASKED_ONCE: [&str; 39] = [
     "browser::",
     "callback_url::",
     "capabilities::",
@@ -34,7 +34,14 @@ const ASKED_ONCE: [&str; 32] = [
     "natives::",
     "own_models::",
     "pages::",
-    "pages_",
+    "pages_credits::",
+    "pages_door::",
+    "pages_keys::",
+    "pages_leaks::",
+    "pages_operator::",
+    "pages_playground::",
+    "pages_usage::",
+    "pages_work::",
     "provider::",
     "quote::",
     "rebinding::",
