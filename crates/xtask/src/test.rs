@@ -29,9 +29,9 @@ pub(crate) struct Choice {
 enum Shape {
     /// One process, `aio up`: the whole workspace's tests.
     Embedded,
-    /// A process for each role: the black-box suite.
+    /// A process for each role: the black-box suite; beside the third shape, only what does not depend on how many there are.
     Split,
-    /// Three processes for each role: the black-box suite.
+    /// Three processes for each role: the rest of the black-box suite.
     Split3,
 }
 
@@ -52,7 +52,8 @@ pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
     let mut table = Vec::new();
     for shape in choice.shapes() {
         say(&format!("\ntest: {}", shape.title()));
-        let arguments = runner.arguments(shape, &choice.runner);
+        let by_name = choice.shape.contains(&shape);
+        let arguments = runner.arguments((shape, by_name), &choice.runner);
         let mut environment = servers.environment.clone();
         environment.push(("AIO_TEST_SHAPE".to_owned(), shape.name().to_owned()));
         table.push((shape, runner.run(&arguments, &environment)?));

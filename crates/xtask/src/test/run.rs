@@ -11,8 +11,9 @@ use std::{
 /// The package of the black-box suite.
 pub(super) const SUITE: &str = "e2e";
 
-/// Rooms of the black-box suite that three processes of each role are not asked again: what a wire, a model or an SDK is told does
-/// not depend on how many there are, and one process for each role has answered.
+/// Rooms of the black-box suite that one process for each role is asked and three are not: what a wire, a model or an SDK is told does
+/// not depend on how many there are. A run of all shapes asks three of them the others, and one of them only these; who names a shape
+/// has it asked everything that it can answer.
 const ASKED_ONCE: [&str; 39] = [
     "browser::",
     "callback_url::",
@@ -55,7 +56,7 @@ const ASKED_ONCE: [&str; 39] = [
     "verifying::",
 ];
 
-/// Those that one process alone is asked: what a browser makes of a page does not depend on who sent it.
+/// Those that `aio up` alone is asked: what a browser makes of a page does not depend on who sent it.
 const ASKED_EMBEDDED: [&str; 1] = ["browser::"];
 
 /// The program that runs the tests.
@@ -94,11 +95,15 @@ pub(super) fn packages(arguments: &[String]) -> Vec<&str> {
     named
 }
 
-/// The words that leave out tests whose names begin so; both runners know them.
+/// The words that leave out the tests of these rooms; both runners know them.
 fn skip(rooms: &[&str]) -> Vec<String> {
-    let skipped = rooms.iter().flat_map(|room| ["--skip", room]);
+    behind(rooms.iter().flat_map(|room| ["--skip", room]))
+}
+
+/// Words for the program of the tests, which takes the names of rooms as those to run.
+fn behind<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     std::iter::once("--")
-        .chain(skipped)
+        .chain(words)
         .map(str::to_owned)
         .collect()
 }
@@ -115,8 +120,9 @@ impl Runner {
         }
     }
 
-    /// The words after `cargo`; those of the caller come last.
-    pub(super) fn arguments(self, shape: Shape, extra: &[String]) -> Vec<String> {
+    /// The words after `cargo`; those of the caller come last. `by_name`: the caller
+    /// wants this shape, not all of them.
+    pub(super) fn arguments(self, (shape, by_name): (Shape, bool), extra: &[String]) -> Vec<String> {
         let named = !packages(extra).is_empty();
         let words: &[&str] = match self {
             Self::Nextest => &["nextest", "run"],
@@ -133,12 +139,16 @@ impl Runner {
         };
         let words = words.iter().chain(which).map(ToString::to_string);
         // Who asks for tests gets those.
-        let skipped = match shape {
-            Shape::Split if extra.is_empty() => skip(&ASKED_EMBEDDED),
+        let rooms = match shape {
+            Shape::Split if extra.is_empty() && by_name => skip(&ASKED_EMBEDDED),
+            Shape::Split if extra.is_empty() => {
+                let once = ASKED_ONCE.iter().copied();
+                behind(once.filter(|room| !ASKED_EMBEDDED.contains(room)))
+            }
             Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
             Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
         };
-        words.chain(extra.iter().cloned()).chain(skipped).collect()
+        words.chain(extra.iter().cloned()).chain(rooms).collect()
     }
 
     /// Runs it, shows what it prints, and reads its closing lines.
@@ -268,7 +278,7 @@ mod tests {
     #[test]
     fn the_callers_arguments_come_last() {
         let extra = ["ledger".to_owned()];
-        let words = |runner: Runner, shape| runner.arguments(shape, &extra).join(" ");
+        let words = |runner: Runner, shape| runner.arguments((shape, false), &extra).join(" ");
         for (runner, shape, expected) in [
             (
                 Runner::Nextest,
@@ -289,19 +299,24 @@ mod tests {
             assert_eq!(words(runner, shape), expected);
         }
         let extra = ["-p".to_owned(), "queue".to_owned()];
-        let words = Runner::Nextest.arguments(Shape::Embedded, &extra);
+        let words = Runner::Nextest.arguments((Shape::Embedded, false), &extra);
         assert_eq!(words.join(" "), "nextest run -p queue");
     }
 
     #[test]
-    fn three_processes_are_not_asked_what_one_has_answered() {
+    fn each_room_is_asked_once_of_the_shapes_of_many_processes() {
         for runner in [Runner::Nextest, Runner::CargoTest] {
-            let words = |shape| runner.arguments(shape, &[]).join(" ");
-            assert!(
-                words(Shape::Split3).contains("-- --skip browser:: --skip callback_url:: --skip")
-            );
-            assert!(words(Shape::Split).ends_with("-- --skip browser::"));
-            assert!(!words(Shape::Embedded).contains("--skip"));
+            let words = |shape, by_name| runner.arguments((shape, by_name), &[]).join(" ");
+            for by_name in [false, true] {
+                assert!(
+                    words(Shape::Split3, by_name)
+                        .contains("-- --skip browser:: --skip callback_url:: --skip")
+                );
+                assert!(!words(Shape::Embedded, by_name).contains("--skip"));
+            }
+            assert!(words(Shape::Split, false).contains(" -- callback_url:: capabilities:: "));
+            assert!(!words(Shape::Split, false).contains("browser::"));
+            assert!(words(Shape::Split, true).ends_with("-- --skip browser::"));
         }
         // A room that was renamed would be asked again, and nobody would notice.
         let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
