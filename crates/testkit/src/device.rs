@@ -109,7 +109,12 @@ impl Device {
         let (_, x) = x.split_first().context("no point")?;
         let length = u16::try_from(self.credential.len())?.to_be_bytes();
         // A map of five: kind, algorithm, curve and the two halves.
-        let key = [&b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20"[..], x, b"\x22\x58\x20", y];
+        let key = [
+            &b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20"[..],
+            x,
+            b"\x22\x58\x20",
+            y,
+        ];
         Ok([&[0; 16][..], &length, &self.credential, &key.concat()].concat())
     }
 }
@@ -117,7 +122,8 @@ impl Device {
 /// What the browser says of the page.
 fn client(kind: &str, asked: &Value, origin: &str) -> Result<Vec<u8>> {
     let challenge = text(&asked["challenge"])?;
-    let client = json!({ "type": kind, "challenge": challenge, "origin": origin, "crossOrigin": false });
+    let client =
+        json!({ "type": kind, "challenge": challenge, "origin": origin, "crossOrigin": false });
     Ok(client.to_string().into_bytes())
 }
 

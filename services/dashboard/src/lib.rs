@@ -184,10 +184,7 @@ impl Dashboard {
             door: Door {
                 passwords: Passwords::new(config.passwords.at_once)?,
                 mail: Mail::new(&config.door.smtp, deps.tasks.clone())?,
-                passkeys: Passkeys::new(
-                    &deps.public_url,
-                    config.door.limits.passkeys.challenge,
-                )?,
+                passkeys: Passkeys::new(&deps.public_url, config.door.limits.passkeys.challenge)?,
             },
             desk: Desk::new(&deps.settings, deps.tasks.clone())?,
             db: deps.db,

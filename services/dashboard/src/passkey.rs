@@ -280,8 +280,8 @@ pub(crate) fn unknown() -> Refused {
 }
 
 /// Reads what the database keeps.
-fn kept<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|_| Error::Damaged("a passkey"))
+fn kept<T: DeserializeOwned>(text: &str) -> Result<T, Refused> {
+    serde_json::from_str(text).map_err(|_| Error::Damaged("a passkey").into())
 }
 
 /// As the database keeps it.

@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Form,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{Form, extract::State, response::Response};
 use domain::{AccountId, UserId};
 use http::{HeaderMap, header};
 use serde::Deserialize;
@@ -78,10 +74,7 @@ pub(crate) async fn r#in(
     Ok(response)
 }
 
-fn keep(
-    response: &mut Response,
-    cookie: Result<http::HeaderValue, Error>,
-) -> Result<(), Refused> {
+fn keep(response: &mut Response, cookie: Result<http::HeaderValue, Error>) -> Result<(), Refused> {
     response.headers_mut().append(header::SET_COOKIE, cookie?);
     Ok(())
 }

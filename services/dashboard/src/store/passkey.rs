@@ -176,12 +176,11 @@ async fn lock(connection: &mut AnyConnection, person: UserId) -> Result<bool, Er
 
 /// The one that a device calls so.
 pub(crate) async fn find(reader: &AnyPool, credential: &[u8]) -> Result<Option<Found>, Error> {
-    let row = sqlx::query(
-        "select id, person_id, name, public_key from passkey where credential_id = $1",
-    )
-    .bind(credential.to_vec())
-    .fetch_optional(reader)
-    .await?;
+    let row =
+        sqlx::query("select id, person_id, name, public_key from passkey where credential_id = $1")
+            .bind(credential.to_vec())
+            .fetch_optional(reader)
+            .await?;
     let read = |row: AnyRow| {
         Ok(Found {
             id: id(&row, "id")?,

@@ -120,7 +120,10 @@ async fn a_device_signs_its_person_in_and_nobody_twice_by_the_same() {
 #[tokio::test]
 async fn what_a_device_did_not_sign_for_here_lets_nobody_in() {
     let site = Site::new().await;
-    let (ann, bob) = (Web::of(&site, "owner").await, Web::of(&site, "member").await);
+    let (ann, bob) = (
+        Web::of(&site, "owner").await,
+        Web::of(&site, "member").await,
+    );
     let mut device = ann.add("key").await;
     let bobs = bob.add("key").await;
     let (mut web, mut another) = (Web::new(&site), Web::new(&site));
@@ -184,7 +187,10 @@ async fn a_copy_of_a_device_is_refused_and_noted() {
 #[tokio::test]
 async fn a_passkey_is_added_and_removed_by_its_person_alone() {
     let site = Site::with("limits.door.passkeys.most = 2").await;
-    let (ann, bob) = (Web::of(&site, "owner").await, Web::of(&site, "member").await);
+    let (ann, bob) = (
+        Web::of(&site, "owner").await,
+        Web::of(&site, "member").await,
+    );
     // What one session was asked, another does not answer; nor does the same one twice.
     let options = serde_json::from_str(&ann.asked_for_one().await.text()).unwrap();
     let (_, said) = Device::make(&options, ORIGIN).unwrap();

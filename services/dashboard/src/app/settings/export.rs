@@ -150,7 +150,9 @@ async fn head(site: &Arc<Site>, member: &Member<Owns>) -> Result<Value, Refused>
     let people: Vec<Value> = people
         .into_iter()
         .map(|row| {
-            let own = passkeys.iter().filter(|passkey| passkey.person == row.person);
+            let own = passkeys
+                .iter()
+                .filter(|passkey| passkey.person == row.person);
             json!({
                 "user_id": row.person.to_string(), "name": row.name, "email": row.email,
                 "role": row.role.as_str(), "since": rfc3339(row.created_at),

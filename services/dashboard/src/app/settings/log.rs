@@ -178,7 +178,9 @@ fn told(what: &str, whole: &str, names: &HashMap<UserId, String>) -> String {
         // What people call things may have spaces in it.
         "passkey.add" => format!("Added the passkey {whole}"),
         "passkey.remove" => format!("Removed the passkey {whole}"),
-        "passkey.refused" => format!("Was not let in by the passkey {whole}, which may have been copied"),
+        "passkey.refused" => {
+            format!("Was not let in by the passkey {whole}, which may have been copied")
+        }
         "person.sign_up" => "Signed up".to_owned(),
         "person.sign_in" => "Signed in".to_owned(),
         "person.passkey" => "Signed in by a passkey".to_owned(),
