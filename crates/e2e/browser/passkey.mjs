@@ -34,7 +34,7 @@ async function copy({ session, authenticatorId }) {
 
 async function signOut(page) {
   await page.locator("details.me summary").click();
-  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.locator("details.me").getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL(`${BASE}/`);
   await page.goto(`${BASE}/sign-in`);
 }
