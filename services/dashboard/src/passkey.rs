@@ -174,12 +174,12 @@ impl Passkeys {
         let state: DiscoverableAuthentication = kept(state)?;
         let mut passkey: Passkey = kept(&found.public_key)?;
         let signed = here.finish_discoverable_authentication_v2(said, state, &passkey);
-        let signed = signed.map_err(|error| match error {
-            WebauthnError::CredentialPossibleCompromise => Unsigned::Regressed,
-            error => {
-                info!(%error, "a passkey signs nobody in");
-                unknown().into()
+        let signed = signed.map_err(|error| {
+            if matches!(error, WebauthnError::CredentialPossibleCompromise) {
+                return Unsigned::Regressed;
             }
+            info!(%error, "a passkey signs nobody in");
+            unknown().into()
         })?;
         passkey.update_credential(&signed);
         Ok(Signed {
