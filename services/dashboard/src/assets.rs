@@ -9,7 +9,10 @@ use http::{HeaderMap, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("../static/style.css");
-const SCRIPT: &str = include_str!("../static/app.js");
+const SCRIPT: &str = concat!(
+    include_str!("../static/app.js"),
+    include_str!("../static/passkey.js"),
+);
 /// Of the pages behind the door: what they share, and what each part has.
 const APP_STYLE: &str = concat!(
     include_str!("../static/app/app.css"),

@@ -24,6 +24,9 @@ pub enum Error {
     /// `smtp.url` is none, or `smtp.from` is missing or no address.
     #[error("smtp.{0}")]
     Smtp(&'static str),
+    /// The library of passkeys refuses what it is asked for.
+    #[error("passkeys cannot be used")]
+    Passkeys(#[source] webauthn_rs::prelude::WebauthnError),
     /// A password cannot be hashed.
     #[error("a password cannot be hashed")]
     Hash,

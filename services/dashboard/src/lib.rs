@@ -14,6 +14,7 @@
 //! | `calculator.rs`, `request.rs`, `examples.rs` | what a request costs, a request that can be sent, and it in four languages |
 //! | `docs.rs`, `markdown.rs`, `reference.rs` | the docs: which there are, how they become pages, the API's own document as one |
 //! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
+//! | `passkey.rs` | keys of people's devices: what these are asked to sign, and whether they have |
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
 //! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
 //! | `mail.rs`, `sweep.rs` | letters, and what ends by itself |
@@ -39,6 +40,7 @@ mod metrics;
 mod origin;
 mod page;
 mod pages;
+mod passkey;
 mod peers;
 mod people;
 mod prices;
@@ -73,6 +75,7 @@ use self::{
     docs::Docs,
     mail::Mail,
     metrics::Metrics,
+    passkey::Passkeys,
     peers::Peers,
     relay::Relay,
     sign::{Door, Passwords},
@@ -94,6 +97,11 @@ pub const MIGRATIONS: &[Migration] = &[
         2,
         "playground",
         include_str!("../migrations/0002_playground.sql"),
+    ),
+    Migration::both(
+        3,
+        "passkeys",
+        include_str!("../migrations/0003_passkeys.sql"),
     ),
 ];
 
@@ -176,6 +184,7 @@ impl Dashboard {
             door: Door {
                 passwords: Passwords::new(config.passwords.at_once)?,
                 mail: Mail::new(&config.door.smtp, deps.tasks.clone())?,
+                passkeys: Passkeys::new(&deps.public_url, config.door.limits.passkeys.challenge)?,
             },
             desk: Desk::new(&deps.settings, deps.tasks.clone())?,
             db: deps.db,

@@ -6,6 +6,8 @@ use domain::{AccountId, Id, Mode, Scope, UserId, ids::Kind};
 pub(crate) type SessionId = Id<SessionKind>;
 /// An invitation, as the list of an account names it.
 pub(crate) type InviteId = Id<InviteKind>;
+/// A passkey, as its person's list names it.
+pub(crate) type PasskeyId = Id<PasskeyKind>;
 /// What somebody did here.
 pub(crate) type ActId = Id<ActKind>;
 
@@ -15,6 +17,9 @@ pub(crate) enum SessionKind {}
 /// Names invitations.
 #[derive(Debug)]
 pub(crate) enum InviteKind {}
+/// Names passkeys.
+#[derive(Debug)]
+pub(crate) enum PasskeyKind {}
 /// Names acts.
 #[derive(Debug)]
 pub(crate) enum ActKind {}
@@ -61,6 +66,10 @@ impl Kind for SessionKind {
 
 impl Kind for InviteKind {
     const PREFIX: &'static str = "inv";
+}
+
+impl Kind for PasskeyKind {
+    const PREFIX: &'static str = "pass";
 }
 
 impl Kind for ActKind {

@@ -15,16 +15,18 @@ use crate::{
     origin,
     pages::{compare, docs, landing, lost, model, models, pricing, texts},
     refused, relay,
-    sign::{self, enter, first, invited, reset},
+    sign::{self, enter, first, invited, passkey, reset},
 };
 
 /// A path, and who answers it.
 pub(crate) type Row = (&'static str, fn() -> MethodRouter<Arc<Site>>);
 
 /// Signing up, in and out.
-const DOOR: [Row; 8] = [
+const DOOR: [Row; 10] = [
     ("/sign-up", || get(enter::page).post(enter::up)),
     ("/sign-in", || get(sign::in_page).post(sign::r#in)),
+    ("/sign-in/passkey", || post(passkey::r#in)),
+    ("/sign-in/passkey/begin", || post(passkey::begin)),
     ("/sign-in/first", || get(first::page).post(first::r#in)),
     ("/sign-out", || post(sign::out)),
     ("/forgot", || get(reset::forgot_page).post(reset::forgot)),

@@ -1,6 +1,6 @@
 //! Browsers that are signed in: a cookie that says 256 random bits, of which the database has a keyed MAC.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::clock::micros;
@@ -18,10 +18,14 @@ use crate::{
     },
 };
 
-/// The cookie where pages are read over TLS: browsers take this name only from us, and only so.
-const SECURE_COOKIE: &str = "__Host-aio";
-/// And where they are not, on somebody's own machine.
-const PLAIN_COOKIE: &str = "aio_session";
+/// What a browser keeps of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cookie {
+    /// Who is signed in.
+    Session,
+    /// Whose device is asked to sign somebody in.
+    Passkey,
+}
 
 /// Somebody's session.
 #[derive(Clone, Debug)]
@@ -43,7 +47,8 @@ pub(crate) async fn open(
     how: &'static str,
 ) -> Result<HeaderValue, Error> {
     let secret = secret();
-    let before = presented(site, headers).map(|secret| mac(site, secret));
+    let before = Cookie::Session.presented(site, headers);
+    let before = before.map(|secret| mac(site, secret));
     let now = site.db.now_micros();
     let life = site.config.sessions.life;
     let row = NewRow {
@@ -66,7 +71,7 @@ pub(crate) async fn open(
         })
     });
     write.await?;
-    cookie(site, &secret, life.as_secs())
+    Cookie::Session.keeping(site, &secret, life)
 }
 
 /// 256 random bits that fit into a cookie and a link.
@@ -121,7 +126,7 @@ fn device(headers: &HeaderMap) -> String {
 /// # Errors
 /// When the database fails.
 pub(crate) async fn find(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option<Session>, Error> {
-    let Some(secret) = presented(site, headers) else {
+    let Some(secret) = Cookie::Session.presented(site, headers) else {
         return Ok(None);
     };
     let mac = mac(site, secret);
@@ -148,14 +153,14 @@ pub(crate) async fn find(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option
 /// # Errors
 /// When the database fails.
 pub(crate) async fn close(site: &Arc<Site>, headers: &HeaderMap) -> Result<HeaderValue, Error> {
-    if let Some(secret) = presented(site, headers) {
+    if let Some(secret) = Cookie::Session.presented(site, headers) {
         let mac = mac(site, secret);
         let write = site
             .db
             .write(move |connection| Box::pin(session::delete(connection, mac)));
         write.await?;
     }
-    cookie(site, "", 0)
+    Cookie::Session.forgetting(site)
 }
 
 fn mac(site: &Site, secret: &str) -> Mac {
@@ -164,38 +169,65 @@ fn mac(site: &Site, secret: &str) -> Mac {
         .mac(&format!("dashboard/session/{secret}"))
 }
 
-/// What the cookie says.
-fn presented<'h>(site: &Site, headers: &'h HeaderMap) -> Option<&'h str> {
-    let name = name(site);
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, value)| *key == name && !value.is_empty())
-        .map(|(_, value)| value)
+// === impl Cookie ===
+
+impl Cookie {
+    /// What it says.
+    pub(crate) fn presented<'h>(self, site: &Site, headers: &'h HeaderMap) -> Option<&'h str> {
+        let name = self.name(site);
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, value)| *key == name && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+
+    /// Has a browser keep it, as a value of `set-cookie`.
+    ///
+    /// # Errors
+    /// Never in practice: a secret of ours fits into a header.
+    pub(crate) fn keeping(
+        self,
+        site: &Site,
+        secret: &str,
+        life: Duration,
+    ) -> Result<HeaderValue, Error> {
+        self.line(site, secret, life.as_secs())
+    }
+
+    /// Has a browser forget it.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub(crate) fn forgetting(self, site: &Site) -> Result<HeaderValue, Error> {
+        self.line(site, "", 0)
+    }
+
+    /// Where pages are read over TLS, browsers take the name only from us, and only so; where they are not, that is somebody's own machine.
+    fn name(self, site: &Site) -> &'static str {
+        match (self, is_secure(site)) {
+            (Self::Session, true) => "__Host-aio",
+            (Self::Session, false) => "aio_session",
+            (Self::Passkey, true) => "__Host-aio-passkey",
+            (Self::Passkey, false) => "aio_passkey",
+        }
+    }
+
+    /// `Lax`: a link in an e-mail, or the way back from a payment, finds its reader signed in; a form of another site does not.
+    fn line(self, site: &Site, secret: &str, seconds: u64) -> Result<HeaderValue, Error> {
+        let secure = if is_secure(site) { "; Secure" } else { "" };
+        let name = self.name(site);
+        let text =
+            format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        HeaderValue::from_str(&text).map_err(|_| Error::Damaged("a cookie"))
+    }
 }
 
 fn is_secure(site: &Site) -> bool {
     site.public_url.starts_with("https://")
-}
-
-fn name(site: &Site) -> &'static str {
-    if is_secure(site) {
-        SECURE_COOKIE
-    } else {
-        PLAIN_COOKIE
-    }
-}
-
-/// `Lax`: a link in an e-mail, or the way back from a payment, finds its reader signed in; a form of another site does not.
-fn cookie(site: &Site, secret: &str, seconds: u64) -> Result<HeaderValue, Error> {
-    let secure = if is_secure(site) { "; Secure" } else { "" };
-    let name = name(site);
-    let text =
-        format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::from_str(&text).map_err(|_| Error::Damaged("a cookie"))
 }
 
 #[cfg(test)]

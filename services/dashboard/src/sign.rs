@@ -5,6 +5,7 @@ pub(crate) mod first;
 pub(crate) mod invited;
 pub(crate) mod limits;
 pub(crate) mod opened;
+pub(crate) mod passkey;
 pub(crate) mod password;
 pub(crate) mod plain;
 pub(crate) mod reset;
@@ -29,6 +30,7 @@ use crate::{
     layout::{Frame, Part},
     mail::Mail,
     page::Page,
+    passkey::Passkeys,
     refused::{Answer, Refusal, Refused},
     session,
     store::{member, person},
@@ -41,6 +43,7 @@ const HOME: &str = "/home";
 pub(crate) struct Door {
     pub(crate) passwords: Passwords,
     pub(crate) mail: Mail,
+    pub(crate) passkeys: Passkeys,
 }
 
 /// What a link to these pages says.
@@ -77,6 +80,8 @@ struct Html<'s> {
     invite: &'s str,
     wrong: Option<&'s Refusal>,
     least: usize,
+    /// Where passkeys work; empty: nowhere.
+    passkeys: &'s str,
 }
 
 /// `GET /sign-in`. Whoever is in already goes on.
@@ -231,6 +236,7 @@ fn show_in(site: &Site, said: &Comer, wrong: Option<&Refusal>) -> Page {
         invite: "",
         wrong,
         least: site.config.passwords.characters,
+        passkeys: site.door.passkeys.origin().unwrap_or_default(),
     })
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod desk;
 pub(crate) mod member;
+pub(crate) mod passkey;
 pub(crate) mod person;
 pub(crate) mod playground;
 pub(crate) mod session;

@@ -1,4 +1,4 @@
-// The only script: it remembers the colours, and copies code. Pages work without it.
+// What all pages share: it remembers the colours, and copies code. Pages work without it.
 (() => {
   const root = document.documentElement;
   const read = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
@@ -6,6 +6,9 @@
   const kept = read();
   // Before the first paint, so that nothing flashes.
   if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+
+  // And what asks for passkeys is there from the start where there can be any.
+  if (window.PublicKeyCredential) root.dataset.passkeys = "";
 
   const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 

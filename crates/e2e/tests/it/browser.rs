@@ -74,3 +74,16 @@ async fn nothing_needs_a_script_but_the_playground() -> Result<()> {
     told(&mut town, "plain.mjs", &[]).await?;
     town.aio.finish().await
 }
+
+/// Pages on somebody's own machine have a name as well as a number; no browser keeps a passkey for a number.
+#[tokio::test]
+async fn a_device_is_enough_to_come_in() -> Result<()> {
+    let mut town = Town::embedded().await?;
+    let number = town.aio.pages().await?;
+    let more = [
+        ("AIO_PAGES", number.replace("127.0.0.1", "localhost")),
+        ("AIO_NUMBER", number),
+    ];
+    told(&mut town, "passkey.mjs", &more).await?;
+    town.aio.finish().await
+}

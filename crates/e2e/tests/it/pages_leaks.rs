@@ -205,6 +205,7 @@ async fn no_page_tells_what_is_anothers() -> Result<()> {
     let mut town = Town::of_this_run().await?;
     let mut tenant = town.settle(CANARY).await?;
     town.live_through(&tenant, CANARY).await?;
+    tenant.keep_passkey(&format!("{CANARY} device")).await?;
     let mut stranger = town.settle("amsel").await?;
     let mut seen = Vec::new();
     for mode in ["test", "live"] {

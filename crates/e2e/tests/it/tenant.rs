@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{Aio, Answer, Api, Browser, Sandbox, Sink, eventually};
+use testkit::{Aio, Answer, Api, Browser, Device, Sandbox, Sink, eventually};
 
 /// What people here sign in by.
 pub(crate) const PASSWORD: &str = "a sentence that nobody guesses";
@@ -35,6 +35,28 @@ pub(crate) struct Tenant {
 
 fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str> {
     value[name].as_str().with_context(|| format!("no {name}"))
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    /// Adds a passkey of a device that is called so.
+    pub(crate) async fn keep_passkey(&mut self, name: &str) -> Result<()> {
+        let page = self.web.get("/settings").await?;
+        let (_, origin) = page
+            .text
+            .split_once("data-origin=\"")
+            .context("no passkeys")?;
+        let origin = origin.split('"').next().unwrap_or_default();
+        let path = "/settings/you/passkeys";
+        let fields = [("name", name), ("password", PASSWORD)];
+        let asked = self.web.post(&format!("{path}/begin"), &fields).await?;
+        let (_, said) = Device::make(&serde_json::from_str(&asked.text)?, origin)?;
+        let fields = [("name", name), ("credential", said.as_str())];
+        let page = self.web.post(path, &fields).await?;
+        ensure!(page.has("The passkey is added."), "{page}");
+        Ok(())
+    }
 }
 
 // === impl Town ===

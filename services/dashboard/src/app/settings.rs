@@ -5,6 +5,7 @@ mod delete;
 mod export;
 mod log;
 mod members;
+mod passkeys;
 mod you;
 
 use axum::{
@@ -23,6 +24,9 @@ pub(crate) const ROUTES: &[Row] = &[
     ("/settings/you/confirm", || post(you::confirm)),
     ("/settings/you/password", || post(you::set_password)),
     ("/settings/you/sessions", || post(you::end_sessions)),
+    ("/settings/you/passkeys", || post(passkeys::add)),
+    ("/settings/you/passkeys/begin", || post(passkeys::begin)),
+    ("/settings/you/passkeys/remove", || post(passkeys::remove)),
     ("/settings/you/account", || post(account::switch)),
     ("/settings/members", || get(members::page)),
     ("/settings/members/invite", || post(members::invite)),
@@ -53,6 +57,8 @@ const SAID: &[(&str, &str)] = &[
     ),
     ("sessions", "The session is ended."),
     ("others", "Every other browser is signed out."),
+    ("passkey", "The passkey is added."),
+    ("no-passkey", "The passkey is removed."),
     ("uninvited", "The invitation is taken back."),
     ("role", "The role is changed."),
     ("removed", "They may use this account no more."),

@@ -62,8 +62,21 @@ pub struct DoorLimits {
     /// How often what has ended is removed. Default `1m`.
     #[serde(with = "duration")]
     pub sweep_every: Duration,
+    /// Passkeys.
+    pub passkeys: PasskeyLimits,
     /// How long links live, and what people did is kept.
     pub lives: Lives,
+}
+
+/// Passkeys: the section `limits.door.passkeys`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasskeyLimits {
+    /// How long a device may take to sign what it is asked to: what it signs is asked once. Default `5m`.
+    #[serde(with = "duration")]
+    pub challenge: Duration,
+    /// Passkeys of one person. Default 20.
+    pub most: u32,
 }
 
 /// How long links live, and what people did is kept: the section `limits.door.lives`.
@@ -130,7 +143,18 @@ impl Default for DoorLimits {
             members: 100,
             export_page: 1_000,
             sweep_every: Duration::from_secs(60),
+            passkeys: PasskeyLimits::default(),
             lives: Lives::default(),
+        }
+    }
+}
+
+impl Default for PasskeyLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            challenge: Duration::from_secs(5 * 60),
+            most: 20,
         }
     }
 }

@@ -248,6 +248,8 @@ fn show(site: &Site, said: &Newcomer, wrong: Option<&Refusal>) -> Page {
         invite: &said.invite,
         wrong,
         least: site.config.passwords.characters,
+        // Somebody new has none.
+        passkeys: "",
     })
 }
 

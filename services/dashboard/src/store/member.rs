@@ -225,6 +225,9 @@ pub(crate) async fn forget(
     for sql in [
         format!("delete from session where person_id in ({alone})"),
         format!("delete from email_token where person_id in ({alone})"),
+        format!(
+            "delete from passkey where person_id in (select id from person where operator = 0 and id in ({alone}))"
+        ),
         format!("delete from person where operator = 0 and id in ({alone})"),
         "delete from session where account_id = $1".to_owned(),
         "delete from invite where account_id = $1".to_owned(),
@@ -267,6 +270,7 @@ pub(crate) async fn forget_alone(
     for sql in [
         "delete from session where person_id = $1",
         "delete from email_token where person_id = $1",
+        "delete from passkey where person_id = $1",
     ] {
         sqlx::query(sql)
             .bind(person.to_vec())

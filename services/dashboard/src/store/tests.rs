@@ -4,10 +4,14 @@ use chassis::Tasks;
 use db::Db;
 use domain::{AccountId, Mode, UserId};
 
-use super::{act, member, person, session, sign_up, token};
+use super::{
+    act, member,
+    passkey::{self, Added, Removed},
+    person, session, sign_up, token,
+};
 use crate::{
     Error, MIGRATIONS,
-    people::{InviteKind, Role, SessionKind},
+    people::{InviteKind, PasskeyKind, Role, SessionKind},
 };
 
 /// Runs one piece of work in a transaction.
@@ -199,4 +203,90 @@ async fn sign_ups_are_counted_to_their_most() {
     });
     assert_eq!(counted, [true, true, false, true]);
     assert_eq!(write!(db, c => sign_up::clear(c, 100).await?), 2);
+}
+
+fn device(person: UserId, credential: u8) -> passkey::NewRow {
+    passkey::NewRow {
+        id: chassis::mint::<PasskeyKind>(),
+        credential: vec![credential; 16],
+        person,
+        name: format!("device {credential}"),
+        public_key: "{}".to_owned(),
+        now: i64::from(credential),
+    }
+}
+
+#[tokio::test]
+async fn passkeys_are_their_persons_and_end_with_them() {
+    let (db, _home) = open().await;
+    let (ann, account) = somebody(&db, "ann@example.com").await;
+    let (bob, _) = somebody(&db, "bob@example.com").await;
+    let reader = db.reader();
+    let added = write!(db, c => {
+        let mut added = Vec::new();
+        for row in [device(ann, 1), device(bob, 1), device(ann, 2), device(ann, 3), device(chassis::mint(), 4)] {
+            added.push(passkey::add(c, row, 2).await?);
+        }
+        added
+    });
+    let expected = [
+        Added::Done,
+        Added::Known,
+        Added::Done,
+        Added::TooMany,
+        Added::Nobody,
+    ];
+    assert_eq!(added, expected);
+    let found = passkey::find(reader, &[2; 16]).await.unwrap().unwrap();
+    assert_eq!((found.person, found.name.as_str()), (ann, "device 2"));
+    let id = found.id;
+    for (counter, goes_on) in [
+        (0, true),
+        (0, true),
+        (5, true),
+        (5, false),
+        (4, false),
+        (6, true),
+    ] {
+        let used = write!(db, c => passkey::used(c, id, ("{}".to_owned(), counter), 7).await?);
+        assert_eq!(used, goes_on, "{counter}");
+    }
+    let listed = passkey::of_account(reader, account).await.unwrap();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|row| (row.name.as_str(), row.used_at))
+        .collect();
+    assert_eq!(listed, [("device 1", None), ("device 2", Some(7))]);
+    // Whoever has a password comes in without any.
+    for (who, removed) in [
+        (bob, Removed::Unknown),
+        (ann, Removed::Done("device 1".to_owned())),
+        (ann, Removed::Done("device 2".to_owned())),
+    ] {
+        let id = passkey::of_person(reader, ann).await.unwrap()[0].id;
+        assert_eq!(write!(db, c => passkey::remove(c, who, id).await?), removed);
+    }
+    write!(db, c => {
+        passkey::add(c, device(ann, 5), 2).await?;
+        passkey::add(c, device(bob, 6), 2).await?;
+        member::forget(c, account).await?;
+    });
+    assert!(passkey::find(reader, &[5; 16]).await.unwrap().is_none());
+    assert!(passkey::find(reader, &[6; 16]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn devices_are_asked_once_and_for_a_time() {
+    let (db, _home) = open().await;
+    write!(db, c => {
+        for (mac, ends_at) in [(1, 100), (1, 200), (2, 100), (3, 300)] {
+            passkey::ask(c, ([mac; 32], format!("until {ends_at}")), ends_at).await?;
+        }
+        let asked = passkey::asked(c, [1; 32], 150).await?;
+        assert_eq!(asked.as_deref(), Some("until 200"), "what was asked last");
+        assert!(passkey::asked(c, [1; 32], 150).await?.is_none(), "once");
+        assert!(passkey::asked(c, [2; 32], 100).await?.is_none(), "its time is over");
+        assert_eq!(passkey::clear(c, 200).await?, 1);
+        assert!(passkey::asked(c, [3; 32], 200).await?.is_some());
+    });
 }

@@ -9,5 +9,6 @@ mod crawl;
 mod door;
 mod headers;
 mod models;
+mod passkeys;
 mod playground;
 mod site;

@@ -106,6 +106,12 @@ impl Site {
                 .bind(now)
                 .execute(&mut *connection)
                 .await?;
+                // Billing has it: nobody asks for it any more.
+                sqlx::query("insert into workspace (account_id, name, created_at, opened_at) values ($1, 'Ann', $2, $2)")
+                    .bind(account.clone())
+                    .bind(now)
+                    .execute(&mut *connection)
+                    .await?;
                 sqlx::query(
                     "insert into session (mac, id, person_id, account_id, mode, device, created_at, seen_at, ends_at)
                      values ($1, $2, $2, $3, 'test', '', $4, $4, $5)",
@@ -123,6 +129,12 @@ impl Site {
         write.await.unwrap();
         // The name where pages are read over TLS.
         format!("__Host-aio={secret}")
+    }
+
+    /// What people did, by its word and subject, the first first.
+    pub(crate) async fn acts(&self) -> Vec<(String, String)> {
+        let rows = sqlx::query_as("select what, subject from act order by id");
+        rows.fetch_all(self.db.reader()).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

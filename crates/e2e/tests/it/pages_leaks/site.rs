@@ -8,8 +8,8 @@ use testkit::{Browser, Routes, links};
 /// Pages of one route that are looked at.
 const MOST: usize = 4;
 /// What ids begin with, and the characters behind that and `_`.
-const KINDS: [&str; 11] = [
-    "acct", "key", "task", "op", "hold", "file", "evt", "ep", "dlv", "ord", "usr",
+const KINDS: [&str; 12] = [
+    "acct", "key", "task", "op", "hold", "file", "evt", "ep", "dlv", "ord", "usr", "pass",
 ];
 const ID: usize = 26;
 

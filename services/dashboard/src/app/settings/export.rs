@@ -26,7 +26,7 @@ use tracing::warn;
 use crate::{
     Site,
     refused::{Answer, Refused},
-    store::{act, member},
+    store::{act, member, passkey},
     who::{Member, Owns},
 };
 
@@ -145,12 +145,18 @@ async fn head(site: &Arc<Site>, member: &Member<Owns>) -> Result<Value, Refused>
     let view = member.view();
     let people = member::of_account(site.db.reader(), view.account);
     let people = site.db.read(people).await?;
+    let passkeys = passkey::of_account(site.db.reader(), view.account);
+    let passkeys = site.db.read(passkeys).await?;
     let people: Vec<Value> = people
         .into_iter()
         .map(|row| {
+            let own = passkeys
+                .iter()
+                .filter(|passkey| passkey.person == row.person);
             json!({
                 "user_id": row.person.to_string(), "name": row.name, "email": row.email,
                 "role": row.role.as_str(), "since": rfc3339(row.created_at),
+                "passkeys": own.map(named).collect::<Vec<_>>(),
             })
         })
         .collect();
@@ -170,6 +176,14 @@ async fn head(site: &Arc<Site>, member: &Member<Owns>) -> Result<Value, Refused>
         "keys": keys(site, member).await?,
         "orders": orders,
     }))
+}
+
+/// A passkey without its key.
+fn named(passkey: &passkey::Listed) -> Value {
+    json!({
+        "name": passkey.name, "created_at": rfc3339(passkey.created_at),
+        "used_at": passkey.used_at.map(rfc3339),
+    })
 }
 
 async fn balance(site: &Site, context: &Context, mode: Mode) -> Result<Value, Refused> {

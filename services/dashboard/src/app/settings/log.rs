@@ -170,13 +170,20 @@ fn pager<K: domain::ids::Kind>(list: &str, before: Option<Id<K>>, last: Option<I
 }
 
 /// What somebody did, in words.
-fn told(what: &str, subject: &str, names: &HashMap<UserId, String>) -> String {
-    let (person, rest) = subject.split_once(' ').unwrap_or((subject, ""));
+fn told(what: &str, whole: &str, names: &HashMap<UserId, String>) -> String {
+    let (person, rest) = whole.split_once(' ').unwrap_or((whole, ""));
     let named = UserId::parse(person).and_then(|person| names.get(&person));
     let subject = named.map_or(person, String::as_str);
     match what {
+        // What people call things may have spaces in it.
+        "passkey.add" => format!("Added the passkey {whole}"),
+        "passkey.remove" => format!("Removed the passkey {whole}"),
+        "passkey.refused" => {
+            format!("Was not let in by the passkey {whole}, which may have been copied")
+        }
         "person.sign_up" => "Signed up".to_owned(),
         "person.sign_in" => "Signed in".to_owned(),
+        "person.passkey" => "Signed in by a passkey".to_owned(),
         "person.sign_in_link" => "Signed in by an operator's link".to_owned(),
         "person.password_change" => "Changed their password".to_owned(),
         "person.password_reset" => "Set a new password by a link".to_owned(),

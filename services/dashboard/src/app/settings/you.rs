@@ -1,4 +1,4 @@
-//! `/settings`: name, address, password, sessions.
+//! `/settings`: name, address, password, sessions; the page shows passkeys as well.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use domain::Id;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use super::{PART, Wrong, answered, done, said, told};
+use super::{PART, Wrong, answered, done, passkeys::Passkeys, said, told};
 use crate::{
     Error, Site,
     app::Frame,
@@ -61,6 +61,7 @@ struct Html<'s> {
     /// Whether letters can be sent.
     mail: bool,
     sessions: Vec<SessionRow>,
+    passkeys: Passkeys<'s>,
     wrong: Option<&'s Wrong>,
     least: usize,
 }
@@ -82,7 +83,8 @@ pub(super) async fn page(
     show(&site, &member, said(&query.said), None).await
 }
 
-async fn show(
+/// The page, with what was done, or with what is wrong with one of its forms.
+pub(super) async fn show(
     site: &Arc<Site>,
     member: &Member,
     said: Option<&'static str>,
@@ -101,6 +103,7 @@ async fn show(
         has_password: hash_of(site, member).await?.is_some(),
         mail: site.door.mail.is_there(),
         sessions: listed.into_iter().map(|row| listing(row, member)).collect(),
+        passkeys: Passkeys::of(site, member).await?,
         wrong: wrong.as_ref(),
         least: site.config.passwords.characters,
     };
