@@ -75,18 +75,9 @@ async fn guarded(
         return Ok(next.run(request).await);
     };
     let mac = mac(&site, session.mac, request.uri().path(), &form);
-    let until = Instant::now() + site.config.patience;
     while !begin(&site, mac, session.mac).await? {
-        let now = site.db.now_micros();
-        let found = sent_form::find(site.db.reader(), mac, now);
-        match site.db.read(found).await? {
-            Sent::Answered(sealed) => return open(&site, mac, &sealed),
-            Sent::Open if Instant::now() >= until => {
-                let told = "This form was sent before, and how it ended is not known yet. Look whether what it makes is there; \
-                            if not, open the form anew.";
-                return Err(Refused::new(StatusCode::CONFLICT, told));
-            }
-            Sent::Open | Sent::Never => sleep(LOOK).await,
+        if let Some(sealed) = answer(&site, mac).await? {
+            return open(&site, mac, &sealed);
         }
     }
     // To its end: a browser that sends the form again has left the first time.
@@ -94,6 +85,22 @@ async fn guarded(
     let run = async move { run(&site, mac, next.run(request).await).await };
     let ran = tasks.run_to_end(Span::current(), run).await;
     ran.ok_or_else(Refused::internal)?.map_err(Refused::from)
+}
+
+/// Waits for the answer to the form that was sent first: sealed. `None`: it made nothing.
+async fn answer(site: &Site, mac: Mac) -> Result<Option<Vec<u8>>, Refused> {
+    let began = Instant::now();
+    while began.elapsed() < site.config.patience {
+        let found = sent_form::find(site.db.reader(), mac, site.db.now_micros());
+        match site.db.read(found).await? {
+            Sent::Answered(sealed) => return Ok(Some(sealed)),
+            Sent::Never => return Ok(None),
+            Sent::Open => sleep(LOOK).await,
+        }
+    }
+    let told = "This form was sent before, and how it ended is not known yet. Look whether what it makes is there; if it is not, \
+                open the form anew.";
+    Err(Refused::new(StatusCode::CONFLICT, told))
 }
 
 /// By what a form is known: whose it is, where it goes, and every word of it.

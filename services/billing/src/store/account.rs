@@ -100,9 +100,10 @@ pub(crate) async fn find(
     let before = before.map_or_else(|| vec![u8::MAX; 16], AccountId::to_vec);
     let capitals = capitals(pattern);
     // SQLite's `lower` knows no capitals but A to Z: those that matter are put into lower case one by one.
-    let name = (0..capitals.len()).fold("lower(name)".to_owned(), |name, letter| {
-        let first = 4 + 2 * letter;
-        format!("replace({name}, ${first}, ${})", first + 1)
+    // Their places are behind the three that there always are.
+    let places = (4_usize..).step_by(2).take(capitals.len());
+    let name = places.fold("lower(name)".to_owned(), |name, first| {
+        format!("replace({name}, ${first}, ${})", first.saturating_add(1))
     });
     let sql = format!(
         "select id, name, created_at, price_factor from account
