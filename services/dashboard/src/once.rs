@@ -55,9 +55,13 @@ pub(crate) async fn once(State(site): State<Arc<Site>>, request: Request, next: 
     if !has_word(&form) {
         return next.run(request).await;
     }
-    match guarded(site, request, (form, next)).await {
-        Ok(response) => response,
-        Err(refused) => refused.into_response(),
+    // To its end, from its first look on: a browser that sends the form again has left the first time.
+    let tasks = site.tasks.clone();
+    let work = guarded(site, request, (form, next));
+    match tasks.run_to_end(Span::current(), work).await {
+        Some(Ok(response)) => response,
+        Some(Err(refused)) => refused.into_response(),
+        None => Refused::internal().into_response(),
     }
 }
 
@@ -80,11 +84,8 @@ async fn guarded(
             return open(&site, mac, &sealed);
         }
     }
-    // To its end: a browser that sends the form again has left the first time.
-    let tasks = site.tasks.clone();
-    let run = async move { run(&site, mac, next.run(request).await).await };
-    let ran = tasks.run_to_end(Span::current(), run).await;
-    ran.ok_or_else(Refused::internal)?.map_err(Refused::from)
+    let response = next.run(request).await;
+    Ok(kept(&site, mac, response).await?)
 }
 
 /// Waits for the answer to the form that was sent first: sealed. `None`: it made nothing.
@@ -127,7 +128,7 @@ async fn begin(site: &Site, mac: Mac, session: Mac) -> Result<bool, Error> {
 }
 
 /// Keeps the answer, if something was made; else forgets the form.
-async fn run(site: &Site, mac: Mac, response: Response) -> Result<Response, Error> {
+async fn kept(site: &Site, mac: Mac, response: Response) -> Result<Response, Error> {
     let status = response.status();
     if !status.is_success() && !status.is_redirection() {
         let write = site
@@ -139,13 +140,13 @@ async fn run(site: &Site, mac: Mac, response: Response) -> Result<Response, Erro
     let (head, body) = response.into_parts();
     // Pages are made in memory, so that all of it is there.
     let page = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let kept = match head.headers.get(header::LOCATION) {
+    let answer = match head.headers.get(header::LOCATION) {
         Some(way) => [&[WAY], way.as_bytes()].concat(),
         None => [&[PAGE][..], &gzip(&page, Compression::default())?].concat(),
     };
     // A longer one is not given twice: who sends the form again is told that it was sent.
-    if kept.len() <= site.config.door.limits.form_bytes {
-        let sealed = site.secrets.content().seal(&aad(mac), &kept);
+    if answer.len() <= site.config.door.limits.form_bytes {
+        let sealed = site.secrets.content().seal(&aad(mac), &answer);
         let sealed = sealed.map_err(|_| Error::Damaged("an answer"))?;
         let write = site
             .db
