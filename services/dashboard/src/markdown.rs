@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn the_verb_of_a_route_stands_out() {
         let (html, _) = render("`GET /a/{id}?b<c` and `GET it`, `POST`\n");
-        let route = "<code class=\"route\"><b class=\"get\">GET</b> /<wbr>a/<wbr>{id}?b&lt;c</code>";
+        let route =
+            "<code class=\"route\"><b class=\"get\">GET</b> /<wbr>a/<wbr>{id}?b&lt;c</code>";
         assert!(html.contains(route), "{html}");
         assert!(html.contains("<code>GET it</code>") && html.contains("<code>POST</code>"));
     }

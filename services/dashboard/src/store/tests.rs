@@ -209,9 +209,7 @@ async fn sign_ups_are_counted_to_their_most() {
 async fn a_form_is_begun_once_and_answered_until_its_end() {
     let (db, _home) = open().await;
     let (reader, form, browser) = (db.reader(), [1; 32], [9; 32]);
-    let begin = async |mac: [u8; 32], now: i64, ends_at: i64| {
-        write!(db, c => sent_form::begin(c, (mac, browser), (now, ends_at), 2).await?)
-    };
+    let begin = async |mac: [u8; 32], now: i64, ends_at: i64| write!(db, c => sent_form::begin(c, (mac, browser), (now, ends_at), 2).await?);
     assert!(begin(form, 1, 100).await);
     assert!(!begin(form, 2, 200).await, "it is worked on");
     let found = async |now| sent_form::find(reader, form, now).await.unwrap();
@@ -221,7 +219,11 @@ async fn a_form_is_begun_once_and_answered_until_its_end() {
     assert_eq!(found(99).await, Sent::Answered(b"sealed".to_vec()));
     assert_eq!(found(100).await, Sent::Never, "its time is over");
     assert!(begin(form, 100, 200).await);
-    assert_eq!(found(101).await, Sent::Open, "of the answer nothing is left");
+    assert_eq!(
+        found(101).await,
+        Sent::Open,
+        "of the answer nothing is left"
+    );
     write!(db, c => sent_form::forget(c, form).await?);
     assert!(begin(form, 101, 201).await);
     // Two of a browser are kept.
