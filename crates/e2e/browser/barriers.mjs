@@ -1,5 +1,5 @@
 // Every page, public and behind the door, in light and in dark, by axe: nothing that keeps anybody out. What a page says to the console,
-// asks of others or moves while it loads is a mistake too.
+// asks of others or moves while it loads, and a page that is heavy, is a mistake too.
 import { BASE, equal, tell, wanted } from "./house.mjs";
 import { Routes } from "./routes.mjs";
 
@@ -28,6 +28,7 @@ await tell(async (house) => {
         equal(answer.status(), 200, path);
         await house.barriers(page);
         await house.still(page);
+        await house.light(page);
       }),
     );
   await visit(await house.visitor(), ["/", "/sign-in", "/sign-up"]);

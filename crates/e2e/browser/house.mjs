@@ -11,6 +11,8 @@ export const BASE = wanted("AIO_PAGES");
 const PATIENCE = 30_000;
 /** How much of a page may move while it loads; what browsers call good is 0.1. */
 const SHIFT = 0.02;
+/** Bytes that a page with its style and scripts may have over the wire, for who comes for the first time. */
+const BYTES = 100_000;
 /** What browsers are called. */
 const PROGRAMS = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -133,6 +135,17 @@ class House {
   async still(page) {
     const shifted = await page.evaluate(() => globalThis.shifted);
     if (shifted > SHIFT) this.problems.push(`${this.step}: ${new URL(page.url()).pathname} moves while it loads: ${shifted.toFixed(3)}`);
+  }
+
+  /** How much of the page goes over the wire: what tasks have made is not of the page. */
+  async light(page) {
+    const bytes = await page.evaluate(() => {
+      const parts = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+      const own = parts.filter(({ entryType, name }) => entryType === "navigation" || new URL(name).pathname.startsWith("/assets/"));
+      return own.reduce((sum, part) => sum + part.encodedBodySize, 0);
+    });
+    if (process.env.AIO_VERBOSE) console.error(`${bytes} bytes: ${new URL(page.url()).pathname}`);
+    if (bytes > BYTES) this.problems.push(`${this.step}: ${new URL(page.url()).pathname} has ${bytes} bytes`);
   }
 
   /** Fails if a page did what it should not. */

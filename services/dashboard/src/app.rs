@@ -17,7 +17,7 @@ pub(crate) mod webhooks;
 use domain::Mode;
 
 use crate::{
-    Site,
+    Site, once,
     people::{Person, Role},
     router::Row,
     who::Member,
@@ -92,6 +92,11 @@ impl<'s> Frame<'s> {
         PARTS
             .into_iter()
             .map(|(path, name)| (path, name, path == self.part))
+    }
+
+    /// A word of its own for a form that makes something: see `once.rs`.
+    pub(crate) fn once(&self) -> String {
+        once::word()
     }
 
     /// Whether the balance that is looked at is the one of play money.

@@ -16,7 +16,8 @@
 //! | `people.rs`, `session.rs`, `sign.rs`, `who.rs` | who people are, browsers that are signed in, the door, and who asks, in a handler's signature |
 //! | `passkey.rs` | keys of people's devices: what these are asked to sign, and whether they have |
 //! | `app.rs`, `app/` | the pages behind the door, a file for each part |
-//! | `peers.rs`, `refused.rs`, `origin.rs` | the other services, what they refuse as a page, and forms of other sites |
+//! | `peers.rs`, `refused.rs` | the other services, and what they refuse as a page |
+//! | `origin.rs`, `once.rs` | forms of other sites, and forms that are sent twice |
 //! | `mail.rs`, `sweep.rs` | letters, and what ends by itself |
 //! | `chart.rs`, `days.rs` | charts as SVG, and UTC days |
 //! | `relay.rs` | the API on the pages' own origin, where they are a process of their own |
@@ -37,6 +38,7 @@ mod layout;
 mod mail;
 mod markdown;
 mod metrics;
+mod once;
 mod origin;
 mod page;
 mod pages;
@@ -102,6 +104,11 @@ pub const MIGRATIONS: &[Migration] = &[
         3,
         "passkeys",
         include_str!("../migrations/0003_passkeys.sql"),
+    ),
+    Migration::both(
+        4,
+        "sent_form",
+        include_str!("../migrations/0004_sent_form.sql"),
     ),
 ];
 

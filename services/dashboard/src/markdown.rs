@@ -13,6 +13,9 @@ pub(crate) struct Heading {
     pub(crate) text: String,
 }
 
+/// What is done to a route.
+const VERBS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 /// What wide tables stand in: they are scrolled, and the page is not. Who has no mouse gets there by the keyboard, and hears which it is.
 fn scrolled(number: usize) -> String {
     format!("<div class=\"scroll\" role=\"region\" aria-label=\"Table {number}\" tabindex=\"0\">")
@@ -37,7 +40,7 @@ pub(crate) fn render(text: &str) -> (String, Vec<Heading>) {
             wrapped.push(Event::Html("<div class=\"code\">".into()));
         }
         let is_wrapped = matches!(event, Event::End(TagEnd::Table | TagEnd::CodeBlock));
-        wrapped.push(event);
+        wrapped.push(dressed(event));
         if is_wrapped {
             wrapped.push(Event::Html("</div>\n".into()));
         }
@@ -56,6 +59,34 @@ fn tamed(event: Event<'_>) -> Event<'_> {
     } else {
         event
     }
+}
+
+/// The same, where the verb of a route stands out, and its path may go on in another line behind a slash.
+fn dressed(event: Event<'_>) -> Event<'_> {
+    let Event::Code(text) = &event else {
+        return event;
+    };
+    let Some((verb, path)) = text.split_once(' ') else {
+        return event;
+    };
+    if !VERBS.contains(&verb) || !path.starts_with('/') {
+        return event;
+    }
+    let mut code = format!(
+        "<code class=\"route\"><b class=\"{}\">{verb}</b> ",
+        verb.to_lowercase()
+    );
+    for letter in path.chars() {
+        match letter {
+            '/' => code.push_str("/<wbr>"),
+            '&' => code.push_str("&amp;"),
+            '<' => code.push_str("&lt;"),
+            '>' => code.push_str("&gt;"),
+            letter => code.push(letter),
+        }
+    }
+    code.push_str("</code>");
+    Event::InlineHtml(code.into())
 }
 
 /// Gives every heading its anchor.
@@ -154,6 +185,15 @@ mod tests {
         assert_eq!(ids, ["a", "post-x-and-more", "a-1"]);
         assert!(html.contains("<h2 id=\"post-x-and-more\">"), "{html}");
         assert!(!html.contains("<script>"), "{html}");
+    }
+
+    #[test]
+    fn the_verb_of_a_route_stands_out() {
+        let (html, _) = render("`GET /a/{id}?b<c` and `GET it`, `POST`\n");
+        let route =
+            "<code class=\"route\"><b class=\"get\">GET</b> /<wbr>a/<wbr>{id}?b&lt;c</code>";
+        assert!(html.contains(route), "{html}");
+        assert!(html.contains("<code>GET it</code>") && html.contains("<code>POST</code>"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     Site, app,
     around::around,
-    origin,
+    once, origin,
     pages::{compare, docs, landing, lost, model, models, pricing, texts},
     refused, relay,
     sign::{self, enter, first, invited, passkey, reset},
@@ -105,6 +105,10 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
         }
     }
     let private = private
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&site),
+            once::once,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&site),
             origin::own_only,

@@ -6,6 +6,7 @@ pub(crate) mod member;
 pub(crate) mod passkey;
 pub(crate) mod person;
 pub(crate) mod playground;
+pub(crate) mod sent_form;
 pub(crate) mod session;
 pub(crate) mod sign_up;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What takes no input: removes sessions, links, challenges, counts and acts whose time is over, and opens accounts that were left unopened. Of several
+//! What takes no input: removes sessions, links, challenges, forms, counts and acts whose time is over, and opens accounts that were left unopened. Of several
 //! processes one does so at a time.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::{
     Error, Site,
     session::idle_since,
     sign::opened,
-    store::{act, passkey, session, sign_up, token},
+    store::{act, passkey, sent_form, session, sign_up, token},
 };
 
 /// Rows that are removed in one transaction.
@@ -60,6 +60,7 @@ async fn sweep(site: &Arc<Site>) -> Result<(), Error> {
             sign_up::clear(connection, now).await?;
             token::clear(connection, now).await?;
             passkey::clear(connection, now).await?;
+            sent_form::clear(connection, now).await?;
             Ok::<_, Error>(())
         })
     });

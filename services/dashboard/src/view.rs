@@ -23,6 +23,19 @@ pub(crate) const CATEGORIES: [(Category, &str, &str); 8] = [
     (Category::Embedding, "embedding", "Embeddings"),
 ];
 
+/// Makers whose names are not their words with a capital: of files that are built in.
+const MAKERS: [(&str, &str); 9] = [
+    ("black-forest-labs", "Black Forest Labs"),
+    ("bytedance", "ByteDance"),
+    ("elevenlabs", "ElevenLabs"),
+    ("minimax", "MiniMax"),
+    ("openai", "OpenAI"),
+    ("pixverse", "PixVerse"),
+    ("piapi", "PiAPI"),
+    ("xai", "xAI"),
+    ("deepseek", "DeepSeek"),
+];
+
 /// A model at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'m> {
@@ -110,8 +123,16 @@ impl<'m> View<'m> {
         &self.model.name
     }
 
-    pub(crate) fn maker(&self) -> &'m str {
-        &self.model.owned_by
+    /// Who made it, as they write themselves.
+    pub(crate) fn maker(&self) -> String {
+        let word = &self.model.owned_by;
+        let known = MAKERS.iter().find(|(maker, _)| maker == word);
+        if let Some((_, name)) = known {
+            return (*name).to_owned();
+        }
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect()
     }
 
     pub(crate) fn route(&self) -> &'m str {
@@ -247,7 +268,10 @@ impl<'m> View<'m> {
             self.category_name(),
             self.route(),
         ]);
-        let text = own.collect::<Vec<_>>().join("\n").to_lowercase();
+        let mut text = own.collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        text.push_str(&self.maker());
+        let text = text.to_lowercase();
         let search = search.to_lowercase();
         search.split_whitespace().all(|word| text.contains(word))
     }

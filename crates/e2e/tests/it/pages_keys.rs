@@ -32,6 +32,28 @@ async fn lists(web: &mut Browser, words: &str) -> Result<WebPage> {
     .await
 }
 
+/// The same form sent twice at once, and once more: one key, which every answer shows. Another form makes another key.
+async fn a_double_click_makes_one_key(web: &mut Browser) -> Result<()> {
+    let once = web.get("/keys/new").await?.field("once");
+    let once = once.context("the form has no word of its own")?;
+    let typed = [("once", once.as_str()), ("name", "twice")];
+    let (mut first, mut second) = (web.clone(), web.clone());
+    let (first, second) = tokio::join!(first.post("/keys", &typed), second.post("/keys", &typed));
+    let key = shown_key(&first?)?;
+    assert_eq!(shown_key(&second?)?, key);
+    assert_eq!(shown_key(&web.post("/keys", &typed).await?)?, key);
+    let another = web.post("/keys", &[typed[0], ("name", "another")]).await?;
+    assert_ne!(shown_key(&another)?, key);
+    let listed = web.get("/keys").await?;
+    assert_eq!(listed.shown().matches(" twice ").count(), 1, "{listed}");
+    // What was refused made nothing: it may be sent again, and is looked at again.
+    let wrong = [typed[0], ("name", "third"), ("rpm", "many")];
+    for _ in 0..2 {
+        assert_eq!(web.post("/keys", &wrong).await?.status, 400);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     let mut aio = Aio::start().await?;
@@ -88,6 +110,7 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     }
     lists(&mut web, "rotating").await?;
 
+    a_double_click_makes_one_key(&mut web).await?;
     strangers_see_nothing(&mut aio, &path).await?;
     no_model_is_lost(&mut web).await?;
     let page = web

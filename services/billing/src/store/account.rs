@@ -2,10 +2,13 @@
 
 use db::Engine;
 use domain::{AccountId, KeyId, PriceFactor};
-use sqlx::{AnyConnection, Row as _, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
 use super::row::{self, AccountRow};
 use crate::Error;
+
+/// Letters of one search whose capitals are found as well, besides A to Z.
+const MOST_CAPITALS: usize = 16;
 
 /// A row of `operator`.
 #[derive(Clone, Copy, Debug)]
@@ -95,16 +98,42 @@ pub(crate) async fn find(
     limit: i64,
 ) -> Result<Vec<AccountRow>, Error> {
     let before = before.map_or_else(|| vec![u8::MAX; 16], AccountId::to_vec);
-    let rows = sqlx::query(
+    let capitals = capitals(pattern);
+    // SQLite's `lower` knows no capitals but A to Z: those that matter are put into lower case one by one.
+    // Their places are behind the three that there always are.
+    let places = (4_usize..).step_by(2).take(capitals.len());
+    let name = places.fold("lower(name)".to_owned(), |name, first| {
+        format!("replace({name}, ${first}, ${})", first.saturating_add(1))
+    });
+    let sql = format!(
         "select id, name, created_at, price_factor from account
-         where id < $1 and lower(name) like $2 escape '\\' order by id desc limit $3",
-    )
-    .bind(before)
-    .bind(pattern.to_owned())
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+         where id < $1 and {name} like $2 escape '\\' order by id desc limit $3"
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(before)
+        .bind(pattern.to_owned())
+        .bind(limit);
+    for (capital, letter) in capitals {
+        query = query.bind(capital.to_string()).bind(letter.to_string());
+    }
+    let rows = query.fetch_all(connection).await?;
     rows.iter().map(read).collect()
+}
+
+/// Letters of a pattern that are not A to Z, behind their capitals: at most so many different ones as a search has a use for.
+fn capitals(pattern: &str) -> Vec<(char, char)> {
+    let mut capitals: Vec<(char, char)> = Vec::new();
+    for letter in pattern.chars().filter(|letter| !letter.is_ascii()) {
+        let mut upper = letter.to_uppercase();
+        if let (Some(capital), None) = (upper.next(), upper.next())
+            && capital != letter
+            && capitals.len() < MOST_CAPITALS
+            && !capitals.contains(&(capital, letter))
+        {
+            capitals.push((capital, letter));
+        }
+    }
+    capitals
 }
 
 /// What an account pays of a price. `None`: there is no such account.

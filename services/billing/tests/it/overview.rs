@@ -130,7 +130,7 @@ async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
 async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {
     let house = House::open(engine).await;
     let mut made = Vec::new();
-    for name in ["Alpha 50%", "beta_x", "ALPHA two"] {
+    for name in ["Alpha 50%", "beta_x", "ALPHA two", "ÖL ÅBO"] {
         let account = house.billing.create_account(name, None, By::operator());
         made.push(account.await.unwrap().id);
     }
@@ -151,7 +151,11 @@ async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {
     assert_eq!(find("0%", 9, None).await, ["Alpha 50%"]);
     assert_eq!(find("a_x", 9, None).await, ["beta_x"]);
     assert_eq!(find("a%x", 9, None).await, [""; 0]);
-    assert!(find("", 9, None).await.len() >= 3);
+    // Whatever case they are in, and whoever looks.
+    for name in ["öl", "Öl åbo", "ÅB"] {
+        assert_eq!(find(name, 9, None).await, ["ÖL ÅBO"], "{name}");
+    }
+    assert!(find("", 9, None).await.len() >= 4);
 
     let one = async |id: AccountId| {
         let request = wire::GetAccountRequest {

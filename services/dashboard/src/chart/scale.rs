@@ -2,6 +2,8 @@
 
 /// Gaps between the figures, at most.
 const GAPS: i64 = 4;
+/// How far the side of a chart of nothing reaches: one credit.
+const NOTHING: i64 = 1_000_000;
 
 /// So much of a length as a part is of a whole. Without a whole there is nothing.
 pub(super) fn part(part: i64, whole: i64, length: i64) -> i64 {
@@ -12,6 +14,9 @@ pub(super) fn part(part: i64, whole: i64, length: i64) -> i64 {
 
 /// Round figures from 0 to the first that is not below the largest: 1, 2 or 5, with zeros behind it, apart.
 pub(super) fn ticks(most: i64) -> Vec<i64> {
+    if most <= 0 {
+        return vec![0, NOTHING];
+    }
     let mut steps = (0..18).flat_map(|zeros| [1, 2, 5].map(|digit| digit * 10_i64.pow(zeros)));
     let step = steps.find(|step| step.saturating_mul(GAPS) >= most);
     let step = step.unwrap_or(i64::MAX / GAPS);

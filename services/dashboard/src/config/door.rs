@@ -50,7 +50,7 @@ pub struct DoorLimits {
     pub sign_ups_per_day: u32,
     /// E-mails to one address a minute; three times as many may come at once. Default 1.
     pub mails_per_minute: u32,
-    /// Bytes of a form of signing in and of settings. Default 64 KiB.
+    /// Bytes of a form of signing in and of settings, and of an answer that is kept, packed. Default 64 KiB.
     pub form_bytes: usize,
     /// How long a form may take to arrive. Default `10s`.
     #[serde(with = "duration")]
@@ -59,6 +59,8 @@ pub struct DoorLimits {
     pub members: usize,
     /// Operations that are written into an export before it asks for further ones. Default 1 000.
     pub export_page: u32,
+    /// Forms of one browser that are kept with their answers, so that one that is sent twice makes one thing. Default 20.
+    pub sent_forms: u32,
     /// How often what has ended is removed. Default `1m`.
     #[serde(with = "duration")]
     pub sweep_every: Duration,
@@ -95,6 +97,9 @@ pub struct Lives {
     /// An invitation. Default `7d`.
     #[serde(with = "duration")]
     pub invite: Duration,
+    /// A form that makes something, with its answer: so long it is answered the same when it is sent again. Default `10m`.
+    #[serde(with = "duration")]
+    pub form: Duration,
     /// What people did, in the audit log. Default `365d`.
     #[serde(with = "duration")]
     pub acts: Duration,
@@ -142,6 +147,7 @@ impl Default for DoorLimits {
             form_patience: Duration::from_secs(10),
             members: 100,
             export_page: 1_000,
+            sent_forms: 20,
             sweep_every: Duration::from_secs(60),
             passkeys: PasskeyLimits::default(),
             lives: Lives::default(),
@@ -167,6 +173,7 @@ impl Default for Lives {
             reset: Duration::from_secs(60 * 60),
             confirm: Duration::from_secs(3 * DAY),
             invite: Duration::from_secs(7 * DAY),
+            form: Duration::from_secs(10 * 60),
             acts: Duration::from_secs(365 * DAY),
         }
     }

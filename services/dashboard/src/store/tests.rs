@@ -7,7 +7,9 @@ use domain::{AccountId, Mode, UserId};
 use super::{
     act, member,
     passkey::{self, Added, Removed},
-    person, session, sign_up, token,
+    person,
+    sent_form::{self, Sent},
+    session, sign_up, token,
 };
 use crate::{
     Error, MIGRATIONS,
@@ -289,4 +291,33 @@ async fn devices_are_asked_once_and_for_a_time() {
         assert_eq!(passkey::clear(c, 200).await?, 1);
         assert!(passkey::asked(c, [3; 32], 200).await?.is_some());
     });
+}
+
+#[tokio::test]
+async fn a_form_is_begun_once_and_answered_until_its_end() {
+    let (db, _home) = open().await;
+    let (reader, form, browser) = (db.reader(), [1; 32], [9; 32]);
+    let begin = async |mac: [u8; 32], now: i64, ends_at: i64| write!(db, c => sent_form::begin(c, (mac, browser), (now, ends_at), 2).await?);
+    assert!(begin(form, 1, 100).await);
+    assert!(!begin(form, 2, 200).await, "it is worked on");
+    let found = async |now| sent_form::find(reader, form, now).await.unwrap();
+    assert_eq!(found(2).await, Sent::Open);
+    write!(db, c => sent_form::answered(c, form, b"sealed".to_vec()).await?);
+    assert!(!begin(form, 3, 200).await, "it was answered");
+    assert_eq!(found(99).await, Sent::Answered(b"sealed".to_vec()));
+    assert_eq!(found(100).await, Sent::Never, "its time is over");
+    assert!(begin(form, 100, 200).await);
+    assert_eq!(
+        found(101).await,
+        Sent::Open,
+        "of the answer nothing is left"
+    );
+    write!(db, c => sent_form::forget(c, form).await?);
+    assert!(begin(form, 101, 201).await);
+    // Two of a browser are kept.
+    assert!(begin([2; 32], 102, 202).await && begin([3; 32], 103, 203).await);
+    assert_eq!(found(103).await, Sent::Never);
+    write!(db, c => sent_form::clear(c, 203).await?);
+    let last = sent_form::find(reader, [3; 32], 104).await.unwrap();
+    assert_eq!(last, Sent::Never);
 }

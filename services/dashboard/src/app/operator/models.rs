@@ -59,7 +59,7 @@ pub(crate) async fn list(State(site): State<Arc<Site>>, member: Member<Operates>
             Cell::text(duration(
                 i64::from(model.deadline_seconds).saturating_mul(super::SECOND),
             )),
-            Cell::text(providers.collect::<Vec<_>>().join(", ")),
+            Cell::text(in_turn(providers)),
             Cell::text(view.from()),
         ]
     };
@@ -125,6 +125,22 @@ pub(crate) async fn page(
         prices: Table::new("Prices", &["In force", "Credits", "Also"]).with(prices),
     };
     Ok(Page::html(&html).into_response())
+}
+
+/// Names in their order; what stands several times in a row is said once, with how often.
+fn in_turn<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut all: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match all.last_mut() {
+            Some((last, times)) if *last == name => *times = times.saturating_add(1),
+            Some(_) | None => all.push((name, 1)),
+        }
+    }
+    let said = all.into_iter().map(|(name, times)| match times {
+        1 => name.to_owned(),
+        times => format!("{name} ×{times}"),
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn life(model: &Model) -> Cell {
