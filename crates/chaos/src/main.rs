@@ -12,6 +12,7 @@ mod leave;
 mod pay;
 mod race;
 mod report;
+mod rolling;
 mod stand_still;
 mod storm;
 mod zombie;

@@ -113,6 +113,10 @@ pub struct KeyCache {
     /// How long a good key is believed without asking billing; a revocation tells us sooner. Default `5s`.
     #[serde(with = "duration")]
     pub life: Duration,
+    /// How long a good key is believed after that while billing cannot be asked, unless notices of revocations may have been missed:
+    /// customers still see their tasks, and whatever costs money asks billing itself. Default `10m`; `0s`: not at all.
+    #[serde(with = "duration")]
+    pub grace: Duration,
     /// How long a refused key stays refused without asking billing. Default `2s`.
     #[serde(with = "duration")]
     pub refused_life: Duration,
@@ -237,6 +241,7 @@ impl Default for KeyCache {
     fn default() -> Self {
         Self {
             life: Duration::from_secs(5),
+            grace: Duration::from_secs(10 * 60),
             refused_life: Duration::from_secs(2),
             entries: 10_000,
         }
@@ -283,6 +288,7 @@ mod tests {
         assert_eq!(config.limits.bodies.media, 2 << 20);
         assert_eq!(config.limits.bodies.other, 64 << 10);
         assert_eq!(config.limits.key_cache.life, Duration::from_secs(5));
+        assert_eq!(config.limits.key_cache.grace, Duration::from_secs(600));
         assert_eq!(config.limits.rates.slot_life, Duration::from_secs(60));
         assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
         assert_eq!(config.limits.deadlines.listen, Duration::from_secs(1));

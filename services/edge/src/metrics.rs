@@ -29,6 +29,8 @@ pub(crate) struct Metrics {
     pub(crate) key_hits: Counter,
     /// Keys that billing was asked about.
     pub(crate) key_misses: Counter,
+    /// Keys believed because billing could not be asked.
+    pub(crate) key_graces: Counter,
     /// Keys refused without asking billing.
     pub(crate) key_refusals: Counter,
     /// Requests let through because the shared state could not count them.
@@ -111,6 +113,7 @@ impl Metrics {
             other: of(OTHER),
             key_hits: key("hit"),
             key_misses: key("miss"),
+            key_graces: key("grace"),
             key_refusals: key("refused"),
             uncounted,
             heartbeats,
