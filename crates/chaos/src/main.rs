@@ -9,6 +9,7 @@ mod case;
 mod crash;
 mod customer;
 mod leave;
+mod overload;
 mod pay;
 mod race;
 mod report;

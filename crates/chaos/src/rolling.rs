@@ -24,7 +24,7 @@ pub(crate) async fn rolling(length: Length) -> Result<String> {
     let mut aio = Aio::in_shape(Shape::Split3, &Traffic::SETTINGS).await?;
     let account = aio.account(CREDITS).await?;
     let balancer = aio.balancer().await?;
-    let traffic = Traffic::new(aio.kept_api(&balancer, &account.key)?).await?;
+    let traffic = Traffic::new(aio.kept_api(balancer.base(), &account.key)?).await?;
     let replicas = aio.replicas(Role::Edge);
     let mut stopped = 0_usize;
     let rolled = async {

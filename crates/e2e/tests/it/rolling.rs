@@ -22,7 +22,7 @@ async fn a_rolling_restart_of_everything_fails_no_request() -> Result<()> {
     let mut aio = Aio::in_shape(Shape::Split3, &settings).await?;
     let account = aio.account(CREDITS).await?;
     let balancer = aio.balancer().await?;
-    let traffic = Traffic::new(aio.kept_api(&balancer, &account.key)?).await?;
+    let traffic = Traffic::new(aio.kept_api(balancer.base(), &account.key)?).await?;
     let rolled = async {
         for number in 1..=aio.replicas(Role::Edge) {
             aio.roll(&ROLES, number).await?;

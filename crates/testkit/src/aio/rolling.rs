@@ -25,14 +25,14 @@ impl Aio {
         Balancer::start(&self.house.edges()).await
     }
 
-    /// A client with this key that keeps its connections, which are made by way of the balancer.
+    /// A client with this key that keeps its connections, as SDKs do. `base`: of a balancer, or of an edge.
     ///
     /// # Errors
     /// When the client cannot be made.
-    pub fn kept_api(&self, balancer: &Balancer, key: &str) -> Result<Api> {
+    pub fn kept_api(&self, base: String, key: &str) -> Result<Api> {
         let http = api::keeping_client()?;
         let told = Arc::clone(&self.told);
-        Ok(Api::new(http, vec![balancer.base()], told, Some(key)))
+        Ok(Api::new(http, vec![base], told, Some(key)))
     }
 
     /// Lets one process of a role, counted from 1, stand still (SIGSTOP), until [`Aio::go_on`].

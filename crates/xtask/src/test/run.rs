@@ -55,6 +55,10 @@ const ASKED_ONCE: [&str; 39] = [
     "verifying::",
 ];
 
+/// Rooms that take a shape of their own, whatever the run's is: they are asked with that one.
+const ASKED_SPLIT: [&str; 1] = ["degraded::"];
+const ASKED_SPLIT3: [&str; 1] = ["rolling::"];
+
 /// Those that one process alone is asked: what a browser makes of a page does not depend on who sent it.
 const ASKED_EMBEDDED: [&str; 1] = ["browser::"];
 
@@ -133,10 +137,15 @@ impl Runner {
         };
         let words = words.iter().chain(which).map(ToString::to_string);
         // Who asks for tests gets those.
-        let skipped = match shape {
-            Shape::Split if extra.is_empty() => skip(&ASKED_EMBEDDED),
-            Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
-            Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
+        let left_out = match shape {
+            Shape::Embedded => [&ASKED_SPLIT[..], &ASKED_SPLIT3].concat(),
+            Shape::Split => [&ASKED_EMBEDDED[..], &ASKED_SPLIT3].concat(),
+            Shape::Split3 => [&ASKED_ONCE[..], &ASKED_SPLIT].concat(),
+        };
+        let skipped = if extra.is_empty() {
+            skip(&left_out)
+        } else {
+            vec![]
         };
         words.chain(extra.iter().cloned()).chain(skipped).collect()
     }
@@ -300,12 +309,14 @@ mod tests {
             assert!(
                 words(Shape::Split3).contains("-- --skip browser:: --skip callback_url:: --skip")
             );
-            assert!(words(Shape::Split).ends_with("-- --skip browser::"));
-            assert!(!words(Shape::Embedded).contains("--skip"));
+            assert!(words(Shape::Split3).ends_with("--skip degraded::"));
+            assert!(words(Shape::Split).ends_with("-- --skip browser:: --skip rolling::"));
+            assert!(words(Shape::Embedded).ends_with("-- --skip degraded:: --skip rolling::"));
         }
         // A room that was renamed would be asked again, and nobody would notice.
         let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
-        for room in ASKED_ONCE.iter().chain(&ASKED_EMBEDDED) {
+        let own = ASKED_SPLIT.iter().chain(&ASKED_SPLIT3);
+        for room in ASKED_ONCE.iter().chain(&ASKED_EMBEDDED).chain(own) {
             let file = format!("{rooms}/{}.rs", room.trim_end_matches("::"));
             assert!(std::path::Path::new(&file).is_file(), "{file}");
         }
