@@ -129,6 +129,8 @@ impl Aio {
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
             ("AIO_EGRESS__ALLOW", "127.0.0.1/32"),
+            // Slowness is what few tests are about.
+            ("AIO_LIMITS__OVERLOAD__DELAY", "0s"),
             ("AIO_BOOTSTRAP_KEY", operator.as_str()),
         ];
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());

@@ -55,13 +55,13 @@ impl Traffic {
     /// requests have less time than the longest streams take, and the holds of those that are cut off end soon.
     pub const SETTINGS: [(&str, &str); 8] = [
         ("AIO_SERVER__DRAIN_DELAY", "3s"),
-        ("AIO_SERVER__SHUTDOWN_GRACE", "6s"),
-        ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "27s"),
+        ("AIO_SERVER__SHUTDOWN_GRACE", "4s"),
+        ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "17s"),
         ("AIO_LIMITS__CHAT__BILLING__SETTLE_WINDOW", "2s"),
         ("AIO_LIMITS__CHAT__FAILOVER__WINDOW", "1s"),
         ("AIO_LIMITS__CHAT__SLOW_READER_TIMEOUT", "1s"),
         ("AIO_LIMITS__CHAT__REPLAY__STORE_WINDOW", "1s"),
-        ("AIO_LIMITS__UPSTREAM__TOTAL_TIMEOUT", "20s"),
+        ("AIO_LIMITS__UPSTREAM__TOTAL_TIMEOUT", "10s"),
     ];
 
     /// Customers with one key.
@@ -98,7 +98,7 @@ impl Traffic {
             tokio::join!(
                 join_all((0..chats).map(|_| self.chats())),
                 join_all((0..streams).map(|_| self.streams("tokens=20 chunk_delay=50ms"))),
-                join_all((0..long).map(|_| self.streams("tokens=50 chunk_delay=200ms"))),
+                join_all((0..long).map(|_| self.streams("tokens=40 chunk_delay=200ms"))),
                 join_all((0..images).map(|worker| self.images(worker))),
             )
         };

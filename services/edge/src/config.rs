@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::config::{Error, Settings, duration};
+use chassis::{
+    OverloadLimits,
+    config::{Error, Settings, duration},
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -42,6 +45,8 @@ pub struct Limits {
     pub streams: Streams,
     /// How long other services may take.
     pub deadlines: Deadlines,
+    /// Who is refused when there is more to do than can be done in time.
+    pub overload: OverloadLimits,
 }
 
 /// `limits.recordings`: recordings that come within a request.
@@ -292,6 +297,8 @@ mod tests {
         assert_eq!(config.limits.rates.slot_life, Duration::from_secs(60));
         assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
         assert_eq!(config.limits.deadlines.listen, Duration::from_secs(1));
+        assert_eq!(config.limits.overload.delay, Duration::from_millis(200));
+        assert_eq!(config.limits.overload.least, 512);
         assert_eq!(config.server.public_url, None);
     }
 

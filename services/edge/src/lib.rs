@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
 use bytes::Bytes;
-use chassis::{LinkSigner, Tasks, config::Settings, rpc::Channel};
+use chassis::{LinkSigner, Overload, Tasks, config::Settings, rpc::Channel};
 use domain::Catalogue;
 use live::SharedLive;
 use prometheus_client::registry::Registry;
@@ -208,6 +208,7 @@ impl Edge {
         let slots = Slots::new(
             Arc::clone(&deps.live),
             limits.rates.clone(),
+            Overload::watch(limits.overload.clone(), &deps.tasks),
             deps.tasks.clone(),
         );
         slots.keep();

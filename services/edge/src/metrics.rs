@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) key_refusals: Counter,
     /// Requests let through because the shared state could not count them.
     pub(crate) uncounted: Counter,
+    /// Requests refused because there was more to do than could be done in time.
+    pub(crate) overloaded: Counter,
     /// Heartbeats sent on open streams.
     pub(crate) heartbeats: Counter,
     /// Responses that were to be kept, and could not be.
@@ -75,7 +77,12 @@ impl Metrics {
         let durations = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
         let keys = Family::<ResultLabel, Counter>::default();
         let (uncounted, heartbeats) = (Counter::default(), Counter::default());
-        let unkept = Counter::default();
+        let (unkept, overloaded) = (Counter::default(), Counter::default());
+        registry.register(
+            "aio_edge_overloaded",
+            "Requests refused because there was more to do than could be done in time",
+            overloaded.clone(),
+        );
         registry.register(
             "aio_edge_requests",
             "Requests answered, by route and class of status",
@@ -116,6 +123,7 @@ impl Metrics {
             key_graces: key("grace"),
             key_refusals: key("refused"),
             uncounted,
+            overloaded,
             heartbeats,
             unkept,
         }
