@@ -58,11 +58,17 @@ async fn without_redis_and_rabbitmq_everything_goes_on() -> Result<()> {
     everything_is_served(&api).await?;
     aio.servers()?.rabbit.restart_full().await?;
     let stopped = unrung(&aio)?;
-    assert!(stopped > before, "nobody rang, and nothing was taken without that");
-    eventually("tasks are taken without a broker that takes no bells", async || {
-        everything_is_served(&api).await?;
-        Ok((unrung(&aio)? > stopped).then_some(()))
-    })
+    assert!(
+        stopped > before,
+        "nobody rang, and nothing was taken without that"
+    );
+    eventually(
+        "tasks are taken without a broker that takes no bells",
+        async || {
+            everything_is_served(&api).await?;
+            Ok((unrung(&aio)? > stopped).then_some(()))
+        },
+    )
     .await?;
     aio.servers()?.rabbit.restart().await?;
     everything_is_served(&api).await?;
@@ -76,10 +82,19 @@ fn unrung(aio: &Aio) -> Result<usize> {
 
 /// A chat, a stream and an image, to their ends.
 async fn everything_is_served(api: &Api) -> Result<()> {
-    let reply = api.post("/chat/completions", &chat("Hello [sandbox tokens=4]")).await?;
+    let reply = api
+        .post("/chat/completions", &chat("Hello [sandbox tokens=4]"))
+        .await?;
     ensure!(reply.status == 200, "{reply}");
-    let events = api.stream(&chat("Hello [sandbox tokens=4]")).await?.rest().await?;
-    ensure!(events.last().is_some_and(|event| event.data == "[DONE]"), "{events:?}");
+    let events = api
+        .stream(&chat("Hello [sandbox tokens=4]"))
+        .await?
+        .rest()
+        .await?;
+    ensure!(
+        events.last().is_some_and(|event| event.data == "[DONE]"),
+        "{events:?}"
+    );
     let id = api.image(&image("a fox [sandbox delay=10ms]")).await?;
     let task = api.ended(&id).await?;
     ensure!(task["status"] == "completed", "{task}");
@@ -88,7 +103,10 @@ async fn everything_is_served(api: &Api) -> Result<()> {
 
 /// Whoever is refused for now is told when to come again.
 fn says_when(reply: &Reply) -> Result<()> {
-    let wait: u64 = reply.header("retry-after").parse().context("no Retry-After")?;
+    let wait: u64 = reply
+        .header("retry-after")
+        .parse()
+        .context("no Retry-After")?;
     ensure!((1..=60).contains(&wait), "Retry-After: {wait}");
     Ok(())
 }
@@ -105,7 +123,10 @@ async fn without_webhooks_billing_and_postgresql_looks_and_streams_go_on() -> Re
     assert_eq!(api.ended(&told).await?["status"], "completed");
     assert!(sink.received().is_empty(), "webhooks is away");
     aio.restart_role(Role::Webhooks).await?;
-    assert_eq!(sink.wait_for(1).await?[0].json()?["data"]["task_id"], told.as_str());
+    assert_eq!(
+        sink.wait_for(1).await?[0].json()?["data"]["task_id"],
+        told.as_str()
+    );
 
     let open = api.image(&image("a fox [sandbox delay=40s]")).await?;
     api.reaches(&open, "processing").await?;
@@ -116,13 +137,19 @@ async fn without_webhooks_billing_and_postgresql_looks_and_streams_go_on() -> Re
     aio.kill_role(Role::Billing)?;
     nothing_is_sold(&api, "billing_unavailable").await?;
     let task = api.task(&open).await?;
-    assert_eq!((&task["status"], &task["stale"]), (&json!("processing"), &Value::Null));
+    assert_eq!(
+        (&task["status"], &task["stale"]),
+        (&json!("processing"), &Value::Null)
+    );
     aio.restart_role(Role::Billing).await?;
     let rest = events.rest().await?;
     let [.., usage, done] = rest.as_slice() else {
         anyhow::bail!("{rest:?}");
     };
-    assert_eq!(done.data, "[DONE]", "what was streamed is charged once billing is back");
+    assert_eq!(
+        done.data, "[DONE]",
+        "what was streamed is charged once billing is back"
+    );
     let streamed = testkit::micros(&usage.json()?["credits_consumed"])?;
 
     let ended = api.task(&told).await?;
@@ -142,7 +169,9 @@ async fn without_webhooks_billing_and_postgresql_looks_and_streams_go_on() -> Re
     aio.servers()?.postgres.restart().await?;
     assert_eq!(api.ended(&open).await?["status"], "completed");
     eventually("new work is taken again", async || {
-        let reply = api.post("/chat/completions", &chat("Hello [sandbox outcome=fail]")).await?;
+        let reply = api
+            .post("/chat/completions", &chat("Hello [sandbox outcome=fail]"))
+            .await?;
         Ok((reply.status == 502).then_some(()))
     })
     .await?;
