@@ -445,8 +445,15 @@ mod tests {
         let mut last = String::new();
         kept.read_to_string(&mut last).await.unwrap();
         let last = last.to_lowercase();
-        assert!(last.contains("connection: close") && last.ends_with("hello"), "{last}");
+        assert!(
+            last.contains("connection: close") && last.ends_with("hello"),
+            "{last}"
+        );
         // New connections are taken still.
-        assert!(talk(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.ends_with("hello"));
+        assert!(
+            talk(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                .await
+                .ends_with("hello")
+        );
     }
 }

@@ -117,7 +117,11 @@ impl Overload {
         self.allowed.store(next, Ordering::Relaxed);
         if allowed == usize::MAX && next < allowed {
             let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-            info!(begun, late_ms = late, "more to do than can be done in time; the newest requests are refused");
+            info!(
+                begun,
+                late_ms = late,
+                "more to do than can be done in time; the newest requests are refused"
+            );
         }
     }
 }
@@ -176,7 +180,11 @@ mod tests {
             ((100, 79), in_time, 100),
             ((usize::MAX, 1000), in_time, usize::MAX),
         ] {
-            assert_eq!(next(&LIMITS, before, lateness), after, "{before:?} {lateness:?}");
+            assert_eq!(
+                next(&LIMITS, before, lateness),
+                after,
+                "{before:?} {lateness:?}"
+            );
         }
     }
 
@@ -208,7 +216,10 @@ mod tests {
             std::thread::sleep(Duration::from_millis(120));
             tokio::task::yield_now().await;
         }
-        assert!(overload.begin().is_none(), "50 were begun, and that was too much");
+        assert!(
+            overload.begin().is_none(),
+            "50 were begun, and that was too much"
+        );
         assert!(tasks.stop(Duration::from_secs(5)).await);
     }
 }

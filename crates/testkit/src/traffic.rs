@@ -18,8 +18,11 @@ use crate::{Answer, Api, Reply, Sink, eventually, micros};
 
 /// What an image costs, in micro-credits.
 const IMAGE: i64 = 5_000_000;
-/// How many customers do each thing: whole chats, short streams, long ones, images.
-const EACH: [usize; 4] = [3, 3, 2, 2];
+/// How many customers do each thing: whole chats, short streams, long ones where there are any, images.
+const CHATS: usize = 3;
+const STREAMS: usize = 3;
+const LONG_STREAMS: usize = 2;
+const IMAGES: usize = 2;
 /// Failures that are shown.
 const SHOWN: usize = 5;
 
@@ -28,6 +31,8 @@ pub struct Traffic {
     api: Api,
     /// Where they are told how their images ended.
     sink: Sink,
+    /// How many of them ask for long streams.
+    long: usize,
     seen: Mutex<Seen>,
     is_over: AtomicBool,
 }
@@ -51,19 +56,6 @@ struct Seen {
 // === impl Traffic ===
 
 impl Traffic {
-    /// Settings for processes that are replaced meanwhile: who is to stop says so for a while before it takes nothing more; then open
-    /// requests have less time than the longest streams take, and the holds of those that are cut off end soon.
-    pub const SETTINGS: [(&str, &str); 8] = [
-        ("AIO_SERVER__DRAIN_DELAY", "3s"),
-        ("AIO_SERVER__SHUTDOWN_GRACE", "4s"),
-        ("AIO_LIMITS__CHAT__BILLING__HOLD_TTL", "17s"),
-        ("AIO_LIMITS__CHAT__BILLING__SETTLE_WINDOW", "2s"),
-        ("AIO_LIMITS__CHAT__FAILOVER__WINDOW", "1s"),
-        ("AIO_LIMITS__CHAT__SLOW_READER_TIMEOUT", "1s"),
-        ("AIO_LIMITS__CHAT__REPLAY__STORE_WINDOW", "1s"),
-        ("AIO_LIMITS__UPSTREAM__TOTAL_TIMEOUT", "10s"),
-    ];
-
     /// Customers with one key.
     ///
     /// # Errors
@@ -72,9 +64,17 @@ impl Traffic {
         Ok(Self {
             api,
             sink: Sink::start(Answer::Status(200)).await?,
+            long: 0,
             seen: Mutex::default(),
             is_over: AtomicBool::new(false),
         })
+    }
+
+    /// Some of them ask for streams of eight seconds, which may be told that the process has to end.
+    #[must_use]
+    pub const fn with_long_streams(mut self) -> Self {
+        self.long = LONG_STREAMS;
+        self
     }
 
     /// They ask from before this work until after it.
@@ -93,13 +93,12 @@ impl Traffic {
             self.is_over.store(true, Ordering::Relaxed);
             done
         };
-        let [chats, streams, long, images] = EACH;
         let asking = async {
             tokio::join!(
-                join_all((0..chats).map(|_| self.chats())),
-                join_all((0..streams).map(|_| self.streams("tokens=20 chunk_delay=50ms"))),
-                join_all((0..long).map(|_| self.streams("tokens=40 chunk_delay=200ms"))),
-                join_all((0..images).map(|worker| self.images(worker))),
+                join_all((0..CHATS).map(|_| self.chats())),
+                join_all((0..STREAMS).map(|_| self.streams("tokens=20 chunk_delay=50ms"))),
+                join_all((0..self.long).map(|_| self.streams("tokens=40 chunk_delay=200ms"))),
+                join_all((0..IMAGES).map(|worker| self.images(worker))),
             )
         };
         join(work, asking).await.0
@@ -118,7 +117,10 @@ impl Traffic {
         };
         let before = counts();
         eventually("everything is served", async || {
-            let more = before.iter().zip(counts()).all(|(before, now)| now > *before);
+            let more = before
+                .iter()
+                .zip(counts())
+                .all(|(before, now)| now > *before);
             Ok(more.then_some(()))
         })
         .await
@@ -173,7 +175,10 @@ impl Traffic {
             for received in self.sink.received() {
                 let event = received.json()?;
                 let id = event["data"]["task_id"].as_str().context("no task_id")?;
-                ensure!(ends.get(id) == Some(&event["data"]), "told otherwise: {event}");
+                ensure!(
+                    ends.get(id) == Some(&event["data"]),
+                    "told otherwise: {event}"
+                );
                 let event = received.header("webhook-id").to_owned();
                 told.entry(id.to_owned()).or_default().insert(event);
             }

@@ -154,7 +154,11 @@ impl Keys {
     /// Asks billing, once for all who wait for the same key.
     async fn ask(&self, digest: Digest, key: &ApiKey) -> Result<Arc<Identity>, ApiError> {
         for _ in 0..ATTEMPTS {
-            match self.known.try_get_with(digest, self.fetch(digest, key)).await {
+            match self
+                .known
+                .try_get_with(digest, self.fetch(digest, key))
+                .await
+            {
                 Ok(entry) if self.is_fresh(&entry).await => return Ok(Arc::clone(&entry.identity)),
                 Ok(_stale) => self.known.invalidate(&digest).await,
                 Err(error) => return self.do_without(digest, ApiError::clone(&error)).await,
@@ -167,11 +171,7 @@ impl Keys {
     }
 
     /// What is believed of a key that billing says no good of, or nothing.
-    async fn do_without(
-        &self,
-        digest: Digest,
-        error: ApiError,
-    ) -> Result<Arc<Identity>, ApiError> {
+    async fn do_without(&self, digest: Digest, error: ApiError) -> Result<Arc<Identity>, ApiError> {
         let kind = error.fault().kind();
         if kind == Kind::Authentication {
             self.lately.invalidate(&digest).await;

@@ -342,7 +342,11 @@ pub(super) async fn look<N>(
 }
 
 /// The same of media itself.
-pub(super) async fn ask<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
+pub(super) async fn ask<N>(
+    app: &App,
+    caller: &Scoped<N>,
+    task: TaskId,
+) -> Result<TaskSnapshot, ApiError> {
     let request = GetTaskRequest {
         context: Some(caller.context()),
         task_id: task.to_vec().into(),

@@ -27,21 +27,37 @@ async fn who_was_known_sees_his_tasks_and_whether_that_may_be_old() {
     let house = House::with(FORGETFUL).await;
     let key = house.usual_key();
     let (open, ended) = (house.task(), house.task());
-    house.world.tasks.lock().unwrap().get_mut(&ended).unwrap().terminal = true;
+    house
+        .world
+        .tasks
+        .lock()
+        .unwrap()
+        .get_mut(&ended)
+        .unwrap()
+        .terminal = true;
     let told = async |task| {
         let (status, body) = read(house.get(&format!("/v1/tasks/{task}"), &key)).await;
         assert_eq!(status, 200);
         body.get("data").cloned().unwrap_or_default()
     };
-    let (now, old) = (json!({ "status": "queued" }), json!({ "status": "queued", "stale": true }));
-    assert_eq!((told(open).await, told(ended).await), (now.clone(), now.clone()));
+    let (now, old) = (
+        json!({ "status": "queued" }),
+        json!({ "status": "queued", "stale": true }),
+    );
+    assert_eq!(
+        (told(open).await, told(ended).await),
+        (now.clone(), now.clone())
+    );
     go_away(&house);
     until("an open task may be old", async || told(open).await == old).await;
     assert_eq!(told(ended).await, now, "an end is final");
     let looks = house.world.looks.load(Ordering::SeqCst);
     assert!(looks > 2, "media was asked");
     let stranger = house.usual_key();
-    assert_eq!(refusal(house.get(&format!("/v1/tasks/{open}"), &stranger)).await, unavailable());
+    assert_eq!(
+        refusal(house.get(&format!("/v1/tasks/{open}"), &stranger)).await,
+        unavailable()
+    );
     house.world.is_away.store(false, Ordering::SeqCst);
     until("media answers again", async || told(open).await == now).await;
 }
@@ -50,13 +66,21 @@ async fn who_was_known_sees_his_tasks_and_whether_that_may_be_old() {
 async fn known(house: &House) -> (String, KeyId) {
     let known = house.key_with(&[Scope::Read], |_| {});
     let task = house.task();
-    assert_eq!(read(house.get(&format!("/v1/tasks/{task}"), &known.0)).await.0, 200);
+    assert_eq!(
+        read(house.get(&format!("/v1/tasks/{task}"), &known.0))
+            .await
+            .0,
+        200
+    );
     known
 }
 
 async fn until_it_opens_nothing(house: &House, key: &str) {
     let (path, refused) = (format!("/v1/tasks/{}", house.task()), unavailable());
-    until("it opens nothing", async || refusal(house.get(&path, key)).await == refused).await;
+    until("it opens nothing", async || {
+        refusal(house.get(&path, key)).await == refused
+    })
+    .await;
 }
 
 #[tokio::test]
