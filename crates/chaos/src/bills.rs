@@ -134,7 +134,8 @@ fn pick<'a>(texts: &[&'a str], number: usize) -> &'a str {
     texts.get(at).copied().unwrap_or_default()
 }
 
-fn whole(text: &str) -> Value {
+/// A chat that is answered in one piece.
+pub(crate) fn whole(text: &str) -> Value {
     let mut body = chat(text);
     if let Value::Object(fields) = &mut body {
         fields.remove("stream_options");

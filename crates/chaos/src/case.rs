@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use testkit::{Point, Shape, servers};
 
 use crate::{
-    Length, bills, crash, leave, pay, race, stand_still,
+    Length, bills, crash, leave, overload, pay, race, rolling, stand_still,
     storm::{self, Engine},
     zombie,
 };
@@ -30,6 +30,10 @@ enum Fault {
     Zombie,
     /// PostgreSQL stands still for a while.
     StandStill,
+    /// Three times as much comes as can be answered.
+    Overload,
+    /// Every process of every role is replaced.
+    Rolling,
     /// Many operations, each with its bill.
     Bills,
     Storm(Engine),
@@ -77,9 +81,9 @@ impl Case {
             faults.extend([Fault::Leave(shape), Fault::Race(shape)]);
         }
         if has_servers {
-            faults.extend([Fault::Zombie, Fault::StandStill]);
+            faults.extend([Fault::Zombie, Fault::StandStill, Fault::Rolling]);
         }
-        faults.push(Fault::Bills);
+        faults.extend([Fault::Bills, Fault::Overload]);
         faults.extend([Fault::Storm(Engine::Sqlite), Fault::Storm(Engine::Postgres)]);
         let cases = faults.into_iter();
         cases.map(|fault| Self { fault, length }).collect()
@@ -99,6 +103,8 @@ impl Case {
             Fault::Race(shape) => format!("{}/cancel_race", word(shape)),
             Fault::Zombie => "split3/zombie".to_owned(),
             Fault::StandStill => "split/stand_still".to_owned(),
+            Fault::Rolling => "split3/rolling".to_owned(),
+            Fault::Overload => "up/overload".to_owned(),
             Fault::Bills => "up/bills".to_owned(),
             Fault::Storm(engine) => format!("storm/{}", engine.as_str()),
         }
@@ -114,6 +120,10 @@ impl Case {
                 "F23: media sleeps past its lease, others complete its tasks, and it wakes up"
             }
             Fault::StandStill => "F12: PostgreSQL stands still under load, and goes on",
+            Fault::Rolling => {
+                "D01-D03: every process of every role is told to stop and replaced, under load"
+            }
+            Fault::Overload => "L07: three times as many chats as can be answered",
             Fault::Bills => {
                 "no fault: every operation's receipt, its list, its sums and the balance agree"
             }
@@ -135,6 +145,8 @@ impl Case {
             Fault::Race(shape) => Box::pin(race::cancel_race(shape, self.length)).await,
             Fault::Zombie => Box::pin(zombie::zombie()).await,
             Fault::StandStill => Box::pin(stand_still::stand_still(self.length)).await,
+            Fault::Rolling => Box::pin(rolling::rolling(self.length)).await,
+            Fault::Overload => Box::pin(overload::overload(self.length)).await,
             Fault::Bills => Box::pin(bills::bills(self.length)).await,
             Fault::Storm(engine) => storm::storm(engine, self.length).await,
         };

@@ -1,6 +1,7 @@
 //! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
 
 use std::{
+    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -8,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, http::HeaderMap};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Version, header::CONNECTION},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -118,10 +123,11 @@ impl Limits {
     }
 }
 
-/// Serves until told to stop; then takes no new connection, and lets open ones finish their request.
+/// Serves until told to stop; then takes no new connection, and lets open ones finish their request. From the moment when the process
+/// is to leave, every answer is the last one of its connection, so that clients who keep theirs open go elsewhere before it closes.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
-    let builders = Arc::new(Builders::of(&limits));
+    let builders = Arc::new(Builders::new(&limits));
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &slots) => accepted,
@@ -168,6 +174,13 @@ struct Builders {
     any: auto::Builder<TokioExecutor>,
 }
 
+/// What a connection speaks, by its first bytes.
+#[derive(Clone, Copy, Debug)]
+enum Spoken {
+    Http1,
+    PerhapsHttp2,
+}
+
 struct Connection {
     router: Router,
     builders: Arc<Builders>,
@@ -179,18 +192,32 @@ struct Connection {
 // === impl Builders ===
 
 impl Builders {
-    fn of(limits: &Limits) -> Self {
+    fn new(limits: &Limits) -> Self {
         Self {
             http1: limits.builder().http1_only(),
             any: limits.builder(),
         }
     }
 
-    /// By the first bytes. HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113, 3.4); of HTTP/1's methods in use only PROPFIND and PROPPATCH begin
-    /// alike, and hyper tells those apart.
-    fn by(&self, beginning: &[u8]) -> &auto::Builder<TokioExecutor> {
-        let may_be_http2 = beginning.starts_with(HTTP2) || HTTP2.starts_with(beginning);
-        if may_be_http2 { &self.any } else { &self.http1 }
+    const fn of(&self, spoken: Spoken) -> &auto::Builder<TokioExecutor> {
+        match spoken {
+            Spoken::Http1 => &self.http1,
+            Spoken::PerhapsHttp2 => &self.any,
+        }
+    }
+}
+
+// === impl Spoken ===
+
+impl Spoken {
+    /// HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113, 3.4); of HTTP/1's methods in use only PROPFIND and PROPPATCH begin alike, and hyper
+    /// tells those apart.
+    fn by(beginning: &[u8]) -> Self {
+        if beginning.starts_with(HTTP2) || HTTP2.starts_with(beginning) {
+            Self::PerhapsHttp2
+        } else {
+            Self::Http1
+        }
     }
 }
 
@@ -201,22 +228,36 @@ impl Connection {
         if self.prepare(&stream).is_err() {
             return;
         }
-        let Some(builder) = self.speaks(&stream).await else {
+        let Some(spoken) = self.speaks(&stream).await else {
             return;
         };
-        let router = self.router.clone();
+        let (router, tasks) = (self.router.clone(), self.tasks.clone());
         let service =
             TowerToHyperService::new(service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
-                router.clone().oneshot(request)
+                let says_so = request.version() < Version::HTTP_2;
+                let (answer, tasks) = (router.clone().oneshot(request), tasks.clone());
+                async move {
+                    let mut answer = answer.await?;
+                    if says_so && tasks.is_leaving() {
+                        let last = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(CONNECTION, last);
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             }));
+        let builder = self.builders.of(spoken);
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.tasks.stopping() => {
+            () = self.is_to_close(spoken) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    // Bodies are looked at once more: those that last say their last word.
+                    () = self.tasks.ending() => connection.await,
+                }
             }
         };
         if let Err(error) = ended {
@@ -230,15 +271,24 @@ impl Connection {
         SockRef::from(stream).set_tcp_user_timeout(Some(self.write_timeout))
     }
 
-    /// Waits for the first byte, and says by what the connection is served: hyper's look at the protocol has no timeout of its own.
-    async fn speaks(&self, stream: &TcpStream) -> Option<&auto::Builder<TokioExecutor>> {
+    /// Completes when no further request should come by it. HTTP/2 has a frame to say so, and nothing that is on its way is lost by it; an
+    /// HTTP/1 connection that waits for its next request can only be closed, perhaps in the face of one: so it is left until the end.
+    async fn is_to_close(&self, spoken: Spoken) {
+        match spoken {
+            Spoken::Http1 => self.tasks.stopping().await,
+            Spoken::PerhapsHttp2 => self.tasks.leaving().await,
+        }
+    }
+
+    /// Waits for the first byte, and says what is spoken: hyper's look at the protocol has no timeout of its own.
+    async fn speaks(&self, stream: &TcpStream) -> Option<Spoken> {
         let mut beginning = [0; HTTP2.len()];
         let length = tokio::select! {
             peeked = timeout(self.first_byte_timeout, stream.peek(&mut beginning)) => peeked.ok()?.ok()?,
             () = self.tasks.stopping() => return None,
         };
         let beginning = beginning.get(..length).filter(|read| !read.is_empty())?;
-        Some(self.builders.by(beginning))
+        Some(Spoken::by(beginning))
     }
 }
 
@@ -378,5 +428,32 @@ mod tests {
         kept.read_exact(&mut first).await.unwrap();
         assert!(tasks.stop(Duration::from_secs(5)).await);
         assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_comes_again_while_it_leaves_is_answered_for_the_last_time() {
+        let (address, tasks) = start(limits()).await;
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        let ask = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        kept.write_all(ask).await.unwrap();
+        let mut first = vec![0; 1024];
+        let length = kept.read(&mut first).await.unwrap();
+        let first = String::from_utf8_lossy(&first[..length]).to_lowercase();
+        assert!(!first.contains("connection: close"), "{first}");
+        tasks.leave();
+        kept.write_all(ask).await.unwrap();
+        let mut last = String::new();
+        kept.read_to_string(&mut last).await.unwrap();
+        let last = last.to_lowercase();
+        assert!(
+            last.contains("connection: close") && last.ends_with("hello"),
+            "{last}"
+        );
+        // New connections are taken still.
+        assert!(
+            talk(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                .await
+                .ends_with("hello")
+        );
     }
 }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod failpoint;
 pub mod http;
 mod link;
+mod overload;
 pub mod rpc;
 pub mod secrets;
 mod tasks;
@@ -13,4 +14,5 @@ pub mod telemetry;
 
 pub use clock::mint;
 pub use link::{LinkClaim, LinkSigner};
+pub use overload::{Begun, Overload, OverloadLimits};
 pub use tasks::Tasks;

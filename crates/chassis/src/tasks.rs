@@ -1,6 +1,15 @@
 //! Every task of a service is spawned here, so that stopping can wait for it.
 
-use std::{future::Future, io, thread, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -8,12 +17,28 @@ use tracing::{Instrument, Span, error, info, warn};
 
 /// How long a loop that panicked stays away.
 const LOOP_PAUSE: Duration = Duration::from_secs(1);
+/// How long before the end of the grace what is still open is told to end, at most; it is a quarter of a shorter grace.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The running tasks of one service, and the word to stop.
+/// The running tasks of one service, and the words on its way to the end.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    words: Arc<Words>,
+}
+
+/// What the tasks are told, one after another.
+#[derive(Debug, Default)]
+struct Words {
+    /// Everything is served still, but whoever comes again should go elsewhere.
+    leaving: CancellationToken,
+    /// Take nothing new.
     stopping: CancellationToken,
+    /// What is open has to end now.
+    ending: CancellationToken,
+    /// The first and the last once more, for those who ask with every answer: a token's lock is one for all threads.
+    leaves: AtomicBool,
+    ends: AtomicBool,
 }
 
 // === impl Tasks ===
@@ -84,14 +109,34 @@ impl Tasks {
         });
     }
 
+    /// Completes when whoever comes again should go elsewhere; everything is served still.
+    pub async fn leaving(&self) {
+        self.words.leaving.cancelled().await;
+    }
+
+    /// Whether whoever comes again should go elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        self.words.leaves.load(Ordering::Relaxed)
+    }
+
     /// Completes when the service should take no new work.
     pub async fn stopping(&self) {
-        self.stopping.cancelled().await;
+        self.words.stopping.cancelled().await;
     }
 
     /// Whether the service should take no new work.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
+        self.words.stopping.is_cancelled()
+    }
+
+    /// Completes when what is still open has to end: there is just time to say so.
+    pub async fn ending(&self) {
+        self.words.ending.cancelled().await;
+    }
+
+    /// Whether what is still open has to end.
+    pub fn is_ending(&self) -> bool {
+        self.words.ends.load(Ordering::Relaxed)
     }
 
     /// How many tasks have not ended yet.
@@ -99,11 +144,25 @@ impl Tasks {
         self.tracker.len()
     }
 
-    /// Says stop, waits for the tasks, and reports whether all ended within `grace`.
+    /// Says that the service will stop soon.
+    pub fn leave(&self) {
+        self.words.leaves.store(true, Ordering::Relaxed);
+        self.words.leaving.cancel();
+    }
+
+    /// Says stop, waits for the tasks, tells those that last too long to end, and reports whether all ended within `grace`.
     pub async fn stop(&self, grace: Duration) -> bool {
-        self.stopping.cancel();
+        self.leave();
+        self.words.stopping.cancel();
         self.tracker.close();
-        let finished = timeout(grace, self.tracker.wait()).await.is_ok();
+        let last = LAST_WORDS.min(grace / 4);
+        let patience = grace.saturating_sub(last);
+        let mut finished = timeout(patience, self.tracker.wait()).await.is_ok();
+        if !finished {
+            self.words.ends.store(true, Ordering::Relaxed);
+            self.words.ending.cancel();
+            finished = timeout(last, self.tracker.wait()).await.is_ok();
+        }
         if finished {
             info!("all tasks ended");
         } else {
@@ -173,5 +232,19 @@ mod tests {
         let tasks = Tasks::default();
         tasks.spawn(Span::none(), std::future::pending());
         assert!(!tasks.stop(Duration::from_millis(10)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_too_long_is_told_to_end_and_may_still_say_so() {
+        let tasks = Tasks::default();
+        let told = tasks.clone();
+        tasks.spawn(Span::none(), async move {
+            told.leaving().await;
+            assert!(!told.is_ending());
+            told.ending().await;
+            assert!(told.is_leaving() && told.is_stopping() && told.is_ending());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        });
+        assert!(tasks.stop(Duration::from_secs(10)).await);
     }
 }

@@ -5,6 +5,7 @@ mod alone;
 mod engines;
 mod house;
 mod instance;
+mod rolling;
 mod shape;
 
 use std::{
@@ -115,11 +116,21 @@ impl Aio {
         Self::open(shape, Access::Private, env).await
     }
 
+    /// Starts it in this shape, on the servers of the run, with more environment variables.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn in_shape(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(shape, Access::Shared, env).await
+    }
+
     async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
         let operator = operator_key();
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
             ("AIO_EGRESS__ALLOW", "127.0.0.1/32"),
+            // Slowness is what few tests are about.
+            ("AIO_LIMITS__OVERLOAD__DELAY", "0s"),
             ("AIO_BOOTSTRAP_KEY", operator.as_str()),
         ];
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -231,22 +242,6 @@ impl Aio {
     pub async fn restart_role(&mut self, role: Role) -> Result<()> {
         self.kill_role(role)?;
         self.house.launch(Some(role)).await
-    }
-
-    /// Lets one process of a role, counted from 1, stand still (SIGSTOP), until [`Aio::go_on`].
-    ///
-    /// # Errors
-    /// When there is none, as in the embedded shape, or it does not run.
-    pub fn pause(&self, role: Role, number: usize) -> Result<()> {
-        self.house.one(role, number)?.pause()
-    }
-
-    /// Lets it go on (SIGCONT).
-    ///
-    /// # Errors
-    /// As [`Aio::pause`].
-    pub fn go_on(&self, role: Role, number: usize) -> Result<()> {
-        self.house.one(role, number)?.go_on()
     }
 
     /// What a simulated provider was asked, each in a job of its bill: those that make no chat and no embedding, in order.

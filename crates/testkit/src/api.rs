@@ -74,6 +74,15 @@ pub fn micros(credits: &Value) -> Result<i64> {
 
 /// A client for plain HTTP on loopback. No connection is kept: the process at the other end is killed now and then.
 pub(crate) fn client() -> Result<reqwest::Client> {
+    Ok(builder()?.pool_max_idle_per_host(0).build()?)
+}
+
+/// A client that keeps its connections, as SDKs do.
+pub(crate) fn keeping_client() -> Result<reqwest::Client> {
+    Ok(builder()?.build()?)
+}
+
+fn builder() -> Result<reqwest::ClientBuilder> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -81,11 +90,10 @@ pub(crate) fn client() -> Result<reqwest::Client> {
         .with_no_client_auth();
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .pool_max_idle_per_host(0)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .read_timeout(SILENCE);
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 // === impl Api ===

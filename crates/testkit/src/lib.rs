@@ -9,6 +9,7 @@
 mod account;
 mod aio;
 mod api;
+mod balancer;
 mod binary;
 mod browser;
 mod bucket;
@@ -21,11 +22,13 @@ mod providers;
 mod routes;
 pub mod servers;
 mod sink;
+mod traffic;
 mod wait;
 
 pub use account::Account;
 pub use aio::{Aio, FirstStart, Role, Sandbox, Servers, Shape, Signal};
 pub use api::{Api, Credits, Reply, micros};
+pub use balancer::Balancer;
 pub use binary::binary;
 pub use browser::{Browser, WebPage};
 pub use bucket::Bucket;
@@ -38,4 +41,5 @@ pub use http::Method;
 pub use providers::every_provider;
 pub use routes::{Routes, links};
 pub use sink::{Answer, Received, Sink};
+pub use traffic::Traffic;
 pub use wait::{PATIENCE, eventually};

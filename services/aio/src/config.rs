@@ -62,6 +62,7 @@ const LIMITS: &[&str] = &[
     "webhooks",
     "upstream",
     "outbox",
+    "overload",
     "dashboard",
     "door",
 ];

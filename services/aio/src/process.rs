@@ -127,7 +127,8 @@ pub(crate) async fn run(
     say::line(ready);
     word.heard().await;
     state.0.store(false, Ordering::Relaxed);
-    // Whoever sends requests here sees that, and stops sending, before the doors close.
+    parts.front.leave();
+    // Whoever sends requests here sees that, or is told by an answer, and stops sending, before the doors close.
     tokio::time::sleep(config.drain_delay).await;
     say::line("stopping: open requests may finish");
     let drained = tokio::select! {

@@ -27,6 +27,8 @@ pub(crate) struct Scoped<N> {
 pub(crate) trait Need: 'static {
     /// One of these scopes; none when any key will do.
     const SCOPES: &'static [Scope];
+    /// Whether it costs so much work that it is refused first when there is too much of it.
+    const IS_WORK: bool = matches!(Self::SCOPES, [Scope::Inference]);
 }
 
 macro_rules! needs {
@@ -123,7 +125,12 @@ impl<N: Need> FromRequestParts<Gate> for Scoped<N> {
             .ok_or_else(ApiError::internal)?;
         let identity = match gate.door {
             Door::Operator => Arc::clone(&gate.app.operator),
-            Door::Public => identify(&gate.app, parts).await?,
+            Door::Public => {
+                if N::IS_WORK {
+                    limits::take_on(&gate.app, ticket)?;
+                }
+                identify(&gate.app, parts).await?
+            }
         };
         let mut needed = N::SCOPES.iter();
         if !N::SCOPES.is_empty() && !needed.any(|scope| identity.scopes.contains(scope)) {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::config::{Error, Settings, duration};
+use chassis::{
+    OverloadLimits,
+    config::{Error, Settings, duration},
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -42,6 +45,8 @@ pub struct Limits {
     pub streams: Streams,
     /// How long other services may take.
     pub deadlines: Deadlines,
+    /// Who is refused when there is more to do than can be done in time.
+    pub overload: OverloadLimits,
 }
 
 /// `limits.recordings`: recordings that come within a request.
@@ -113,6 +118,10 @@ pub struct KeyCache {
     /// How long a good key is believed without asking billing; a revocation tells us sooner. Default `5s`.
     #[serde(with = "duration")]
     pub life: Duration,
+    /// How long a good key is believed after that while billing cannot be asked, unless notices of revocations may have been missed:
+    /// customers still see their tasks, and whatever costs money asks billing itself. Default `10m`; `0s`: not at all.
+    #[serde(with = "duration")]
+    pub grace: Duration,
     /// How long a refused key stays refused without asking billing. Default `2s`.
     #[serde(with = "duration")]
     pub refused_life: Duration,
@@ -237,6 +246,7 @@ impl Default for KeyCache {
     fn default() -> Self {
         Self {
             life: Duration::from_secs(5),
+            grace: Duration::from_secs(10 * 60),
             refused_life: Duration::from_secs(2),
             entries: 10_000,
         }
@@ -283,9 +293,12 @@ mod tests {
         assert_eq!(config.limits.bodies.media, 2 << 20);
         assert_eq!(config.limits.bodies.other, 64 << 10);
         assert_eq!(config.limits.key_cache.life, Duration::from_secs(5));
+        assert_eq!(config.limits.key_cache.grace, Duration::from_secs(600));
         assert_eq!(config.limits.rates.slot_life, Duration::from_secs(60));
         assert_eq!(config.limits.streams.heartbeat, Duration::from_secs(10));
         assert_eq!(config.limits.deadlines.listen, Duration::from_secs(1));
+        assert_eq!(config.limits.overload.delay, Duration::from_millis(200));
+        assert_eq!(config.limits.overload.least, 512);
         assert_eq!(config.server.public_url, None);
     }
 

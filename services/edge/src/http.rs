@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod callback;
 pub(crate) mod chat;
 pub(crate) mod cover;
+pub(crate) mod doubt;
 mod ended;
 pub(crate) mod fields;
 pub(crate) mod file;

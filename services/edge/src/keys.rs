@@ -1,4 +1,6 @@
-//! What this process remembers about keys: a few seconds, and not past a revocation it hears of.
+//! What this process remembers about keys: a few seconds, and not past a revocation it hears of. While billing cannot be asked, it is
+//! believed for longer, so that customers see how their tasks stand; what costs money asks billing itself, and whoever may have missed a
+//! revocation believes nothing.
 //!
 //! Keys are remembered by their SHA-256, never as text. Every revocation has a number; an entry remembers how many there
 //! were when billing was asked, so an answer that was under way while its key was revoked is not believed.
@@ -7,7 +9,7 @@ use std::{
     hash::Hash,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +38,10 @@ type Digest = [u8; 32];
 /// What this process remembers about keys.
 pub(crate) struct Keys {
     known: Cache<Digest, Arc<Entry>>,
+    /// Those that were known lately, for as long as they may be believed while billing cannot be asked.
+    lately: Cache<Digest, Arc<Entry>>,
+    /// Whether billing could not be asked when somebody had to.
+    unasked: AtomicBool,
     refused: Cache<Digest, ApiError>,
     revoked: Cache<KeyId, u64>,
     revocations: AtomicU64,
@@ -63,10 +69,13 @@ impl Keys {
         deadline: Duration,
         metrics: Metrics,
     ) -> Self {
+        let longest = config.life.saturating_add(config.grace);
         Self {
             known: cache(config.entries, config.life),
+            lately: cache(config.entries, config.grace),
+            unasked: AtomicBool::new(false),
             refused: cache(config.entries, config.refused_life),
-            revoked: cache(config.entries, config.life.saturating_mul(REVOCATION_LIVES)),
+            revoked: cache(config.entries, longest.saturating_mul(REVOCATION_LIVES)),
             revocations: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
             billing,
@@ -96,6 +105,11 @@ impl Keys {
         self.metrics.key_misses.inc();
         // Rare, and large: requests whose key is known need not carry it with them.
         Box::pin(self.ask(digest, &key)).await
+    }
+
+    /// Whether billing could not be asked when somebody had to: then its database may be away, and others' with it.
+    pub(crate) fn is_billing_away(&self) -> bool {
+        self.unasked.load(Ordering::Relaxed)
     }
 
     /// Forgets a key that was revoked or changed: from now on, nothing that billing said before counts.
@@ -140,16 +154,14 @@ impl Keys {
     /// Asks billing, once for all who wait for the same key.
     async fn ask(&self, digest: Digest, key: &ApiKey) -> Result<Arc<Identity>, ApiError> {
         for _ in 0..ATTEMPTS {
-            match self.known.try_get_with(digest, self.fetch(key)).await {
+            match self
+                .known
+                .try_get_with(digest, self.fetch(digest, key))
+                .await
+            {
                 Ok(entry) if self.is_fresh(&entry).await => return Ok(Arc::clone(&entry.identity)),
                 Ok(_stale) => self.known.invalidate(&digest).await,
-                Err(error) => {
-                    let error = ApiError::clone(&error);
-                    if error.fault().kind() == Kind::Authentication {
-                        self.refused.insert(digest, error.clone()).await;
-                    }
-                    return Err(error);
-                }
+                Err(error) => return self.do_without(digest, ApiError::clone(&error)).await,
             }
         }
         Err(ApiError::new(
@@ -158,7 +170,28 @@ impl Keys {
         ))
     }
 
-    async fn fetch(&self, key: &ApiKey) -> Result<Arc<Entry>, ApiError> {
+    /// What is believed of a key that billing says no good of, or nothing.
+    async fn do_without(&self, digest: Digest, error: ApiError) -> Result<Arc<Identity>, ApiError> {
+        let kind = error.fault().kind();
+        if kind == Kind::Authentication {
+            self.lately.invalidate(&digest).await;
+            self.refused.insert(digest, error.clone()).await;
+        }
+        if matches!(kind, Kind::Unavailable | Kind::Timeout) {
+            self.unasked.store(true, Ordering::Relaxed);
+            if let Some(entry) = self.lately.get(&digest).await
+                && self.is_fresh(&entry).await
+            {
+                // For a few seconds nobody asks again, and nobody waits.
+                self.known.insert(digest, Arc::clone(&entry)).await;
+                self.metrics.key_graces.inc();
+                return Ok(Arc::clone(&entry.identity));
+            }
+        }
+        Err(error)
+    }
+
+    async fn fetch(&self, digest: Digest, key: &ApiKey) -> Result<Arc<Entry>, ApiError> {
         let seen = self.revocations.load(Ordering::SeqCst);
         let request = AuthenticateRequest {
             key: key.expose().to_owned(),
@@ -168,10 +201,13 @@ impl Keys {
             .clone()
             .authenticate(rpc::request(request, self.deadline))
             .await?;
-        Ok(Arc::new(Entry {
+        let entry = Arc::new(Entry {
             identity: Arc::new(Identity::from_wire(answer.into_inner())?),
             seen,
-        }))
+        });
+        self.unasked.store(false, Ordering::Relaxed);
+        self.lately.insert(digest, Arc::clone(&entry)).await;
+        Ok(entry)
     }
 
     /// Whether billing was asked after the key's last revocation.

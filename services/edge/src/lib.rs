@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
 use bytes::Bytes;
-use chassis::{LinkSigner, Tasks, config::Settings, rpc::Channel};
+use chassis::{LinkSigner, Overload, Tasks, config::Settings, rpc::Channel};
 use domain::Catalogue;
 use live::SharedLive;
 use prometheus_client::registry::Registry;
@@ -50,7 +50,13 @@ use proto::{
 use tokio::sync::Semaphore;
 use tracing::info_span;
 
-use self::{auth::Identity, http::models::Listings, keys::Keys, limits::Slots, metrics::Metrics};
+use self::{
+    auth::Identity,
+    http::{doubt::Doubt, models::Listings},
+    keys::Keys,
+    limits::Slots,
+    metrics::Metrics,
+};
 pub use self::{
     config::{Bodies, Config, Deadlines, KeyCache, Limits, Rates, Server, Streams},
     http::health::{MetricsText, Readiness, Ready, health_router},
@@ -139,6 +145,8 @@ struct Clients {
     operators: OperatorsCaller,
     webhooks: WebhooksCaller,
     manage: ManageCaller,
+    /// Whether media is there, while billing is not.
+    doubt: Doubt,
 }
 
 /// Which listener a request came through.
@@ -200,6 +208,7 @@ impl Edge {
         let slots = Slots::new(
             Arc::clone(&deps.live),
             limits.rates.clone(),
+            Overload::watch(limits.overload.clone(), &deps.tasks),
             deps.tasks.clone(),
         );
         slots.keep();
@@ -219,6 +228,7 @@ impl Edge {
                 manage: ManageCaller::new(deps.webhooks.clone())
                     .max_decoding_message_size(LARGEST_ANSWER),
                 webhooks: WebhooksCaller::new(deps.webhooks),
+                doubt: Doubt::default(),
             },
             live: deps.live,
             prepared: Prepared {

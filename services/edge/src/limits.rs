@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::Tasks;
+use chassis::{Overload, Tasks};
 use futures::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use live::{Admission, Rate, SharedLive};
 use proto::{Fault, code};
@@ -24,6 +24,9 @@ use crate::{
 /// How long a key with too many open requests is told to wait: nobody knows when one of them ends.
 const OPEN_REQUESTS_WAIT: Duration = Duration::from_secs(1);
 
+/// How long who comes when there is too much to do is told to wait: it is caught up with within that time.
+const OVERLOAD_WAIT: Duration = Duration::from_secs(1);
+
 /// How often slots are renewed in the time after which they would be lost.
 const RENEWALS: u32 = 3;
 /// Parts that the open requests are kept in. Each is renewed at a time of its own: nobody waits long for one of these locks,
@@ -39,6 +42,8 @@ pub(crate) struct Slots {
     tasks: Tasks,
     rates: Rates,
     open: Vec<Part>,
+    /// What this process takes on at once.
+    overload: Arc<Overload>,
 }
 
 /// Some of the open requests.
@@ -69,6 +74,18 @@ enum Whose {
 
 /// A request that was counted, and how many more would have been let through then.
 type Counted<'a> = (Limit<'a>, u32);
+
+/// Takes a request on that costs work, whoever sent it, unless there is more to do than can be done in time. Asked before all else, so that
+/// a refusal is worth little.
+pub(crate) fn take_on(app: &App, ticket: &Ticket) -> Result<(), ApiError> {
+    let Some(begun) = app.slots.overload.begin() else {
+        app.metrics.overloaded.inc();
+        let fault = Fault::of(code::OVERLOADED).retry_after(OVERLOAD_WAIT);
+        return Err(fault.into());
+    };
+    let _ = ticket.begun.set(begun);
+    Ok(())
+}
 
 /// Lets a request in, or says how long to wait. A request that is refused counts against nothing: whatever one limit took, the
 /// refusal of another gives back.
@@ -254,13 +271,19 @@ impl Whose {
 
 impl Slots {
     /// None are open yet.
-    pub(crate) fn new(live: SharedLive, rates: Rates, tasks: Tasks) -> Arc<Self> {
+    pub(crate) fn new(
+        live: SharedLive,
+        rates: Rates,
+        overload: Arc<Overload>,
+        tasks: Tasks,
+    ) -> Arc<Self> {
         let open = (0..PARTS).map(|_| Mutex::default()).collect();
         Arc::new(Self {
             live,
             tasks,
             rates,
             open,
+            overload,
         })
     }
 

@@ -29,10 +29,14 @@ pub(crate) struct Metrics {
     pub(crate) key_hits: Counter,
     /// Keys that billing was asked about.
     pub(crate) key_misses: Counter,
+    /// Keys believed because billing could not be asked.
+    pub(crate) key_graces: Counter,
     /// Keys refused without asking billing.
     pub(crate) key_refusals: Counter,
     /// Requests let through because the shared state could not count them.
     pub(crate) uncounted: Counter,
+    /// Requests refused because there was more to do than could be done in time.
+    pub(crate) overloaded: Counter,
     /// Heartbeats sent on open streams.
     pub(crate) heartbeats: Counter,
     /// Responses that were to be kept, and could not be.
@@ -73,7 +77,12 @@ impl Metrics {
         let durations = Durations::new_with_constructor(|| Histogram::new(BUCKETS));
         let keys = Family::<ResultLabel, Counter>::default();
         let (uncounted, heartbeats) = (Counter::default(), Counter::default());
-        let unkept = Counter::default();
+        let (unkept, overloaded) = (Counter::default(), Counter::default());
+        registry.register(
+            "aio_edge_overloaded",
+            "Requests refused because there was more to do than could be done in time",
+            overloaded.clone(),
+        );
         registry.register(
             "aio_edge_requests",
             "Requests answered, by route and class of status",
@@ -111,8 +120,10 @@ impl Metrics {
             other: of(OTHER),
             key_hits: key("hit"),
             key_misses: key("miss"),
+            key_graces: key("grace"),
             key_refusals: key("refused"),
             uncounted,
+            overloaded,
             heartbeats,
             unkept,
         }

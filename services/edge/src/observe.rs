@@ -107,6 +107,9 @@ where
         let span = &this.ticket.span;
         let _entered = span.enter();
         let Ok(mut response) = ready!(this.inner.poll(context));
+        if let Some(begun) = this.ticket.begun.get() {
+            begun.answered();
+        }
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
             let path = this.path.as_ref().map(MatchedPath::as_str);
             let route = path.map(router::below_prefix).unwrap_or_default();

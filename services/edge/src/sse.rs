@@ -28,6 +28,7 @@ use proto::{
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep};
+use tracing::Span;
 
 use crate::{
     App, anthropic, error,
@@ -232,6 +233,19 @@ impl Form {
 // === impl ChatBody ===
 
 impl ChatBody {
+    /// Ends the stream because this process ends. Chat is not told that the customer left, who would be charged for that: what we hold of the
+    /// call goes with the process, and chat sees the line cut.
+    fn break_off(&mut self, buffer: &mut BytesMut) {
+        let open = std::mem::replace(&mut self.stage, Stage::Ended);
+        let held = async move {
+            let _open = open;
+            std::future::pending::<()>().await;
+        };
+        self.app.tasks.spawn_detached(Span::none(), held);
+        let message = "the server that answers is being stopped; ask again";
+        self.fail(&Fault::new(code::SERVICE_UNAVAILABLE, message), buffer);
+    }
+
     /// Takes in one event.
     fn take(&mut self, event: CompleteEvent, buffer: &mut BytesMut) {
         match event.event {
@@ -335,6 +349,10 @@ impl HttpBody for ChatBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut buffer = BytesMut::new();
         self.advance(context, &mut buffer);
+        // Who always has something to say is told as well.
+        if self.app.tasks.is_ending() && !matches!(self.stage, Stage::Ended) {
+            self.break_off(&mut buffer);
+        }
         if !buffer.is_empty() {
             self.sent = Some(self.heard);
             return Poll::Ready(Some(Ok(Frame::data(buffer.freeze()))));

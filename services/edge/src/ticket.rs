@@ -8,6 +8,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
+use chassis::Begun;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tracing::Span;
@@ -33,6 +34,8 @@ pub(crate) struct Ticket {
     pub(crate) rate: OnceLock<RateState>,
     /// The key's slot, once it was taken. Given back when the ticket is dropped.
     pub(crate) slot: OnceLock<Slot>,
+    /// That it was taken on, if it costs work; until its answer begins.
+    pub(crate) begun: OnceLock<Begun>,
     /// What a trace calls it.
     pub(crate) span: Span,
 }
@@ -63,6 +66,7 @@ impl Ticket {
             bytes: id.to_bytes(),
             rate: OnceLock::new(),
             slot: OnceLock::new(),
+            begun: OnceLock::new(),
             span,
         })
     }

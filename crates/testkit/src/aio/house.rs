@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Write as _, process::ExitStatus};
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 
 use super::{
     instance::{Instance, Program, Signal},
@@ -72,6 +73,24 @@ impl House {
             .rev()
             .try_for_each(Instance::cut)?;
         playing(&mut self.instances, role).try_for_each(Instance::kill)
+    }
+
+    /// Tells those of these roles to stop that have this number; each is started again in its place when it has.
+    pub(super) async fn roll(&mut self, roles: &[Role], number: usize) -> Result<()> {
+        let program = &self.program;
+        let those = self.instances.iter_mut().filter(|instance| {
+            let plays = instance.role().is_some_and(|role| roles.contains(&role));
+            plays && instance.number() == number
+        });
+        let rolled = those.map(|instance| async move {
+            instance.signal(Signal::Terminate)?;
+            let status = instance.exited().await?;
+            ensure!(status.success(), "{} ends with {status}", instance.name());
+            instance.launch(program)?;
+            instance.ready(program).await
+        });
+        try_join_all(rolled).await?;
+        Ok(())
     }
 
     /// Sends a signal to those that stop first.

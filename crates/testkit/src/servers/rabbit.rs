@@ -28,11 +28,13 @@ const SETTINGS: &str = "\
 loopback_users.guest = true
 raft.wal_max_size_bytes = 67108864
 vm_memory_high_watermark.absolute = 512MiB
-disk_free_limit.absolute = 50MB
 log.console = true
 log.console.level = warning
 log.file = false
 ";
+/// How much of the disk must be free for it to take messages; the second is more than any disk has.
+const ROOM: &str = "50MB";
+const MORE_THAN_THERE_IS: &str = "1000000GB";
 /// What a client says first, by which protocol it speaks.
 const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";
 /// The first byte of a method frame: the server's `connection.start`.
@@ -87,7 +89,6 @@ impl Rabbit {
     /// When RabbitMQ is not installed or does not start; says what it printed.
     pub async fn start() -> Result<Self> {
         let home = folder("rabbitmq")?;
-        fs::write(home.path().join("rabbitmq.conf"), SETTINGS)?;
         fs::write(home.path().join("enabled_plugins"), "[].\n")?;
         let ports = Ports {
             amqp: free_port()?,
@@ -165,7 +166,16 @@ impl Rabbit {
     /// When it is not one's own, or does not start; says what it printed.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        self.private()?.launch().await
+        self.private()?.launch(ROOM).await
+    }
+
+    /// Starts it again on a disk that is full, as far as it knows: it takes nothing from publishers, until [`Rabbit::restart`].
+    ///
+    /// # Errors
+    /// As [`Rabbit::restart`].
+    pub async fn restart_full(&mut self) -> Result<()> {
+        self.kill()?;
+        self.private()?.launch(MORE_THAN_THERE_IS).await
     }
 
     fn private(&mut self) -> Result<&mut Private> {
@@ -181,7 +191,9 @@ impl Private {
         self.home.path().join("mnesia")
     }
 
-    async fn launch(&mut self) -> Result<()> {
+    async fn launch(&mut self, free: &str) -> Result<()> {
+        let settings = format!("{SETTINGS}disk_free_limit.absolute = {free}\n");
+        fs::write(self.home.path().join("rabbitmq.conf"), settings)?;
         let mut process = Process::spawn("rabbitmq", &mut self.command()?, self.home.path())?;
         let address = loopback(self.ports.amqp);
         process.ready(async || answers(address).await).await?;

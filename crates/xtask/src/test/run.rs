@@ -56,6 +56,10 @@ const ASKED_ONCE: [&str; 39] = [
     "verifying::",
 ];
 
+/// Rooms that take a shape of their own, whatever the run's is: they are asked with that one.
+const ASKED_SPLIT: [&str; 1] = ["degraded::"];
+const ASKED_SPLIT3: [&str; 1] = ["rolling::"];
+
 /// Those that `aio up` alone is asked: what a browser makes of a page does not depend on who sent it.
 const ASKED_EMBEDDED: [&str; 1] = ["browser::"];
 
@@ -140,13 +144,14 @@ impl Runner {
         let words = words.iter().chain(which).map(ToString::to_string);
         // Who asks for tests gets those.
         let rooms = match shape {
-            Shape::Split if extra.is_empty() && by_name => skip(&ASKED_EMBEDDED),
-            Shape::Split if extra.is_empty() => {
-                let once = ASKED_ONCE.iter().copied();
-                behind(once.filter(|room| !ASKED_EMBEDDED.contains(room)))
+            _ if !extra.is_empty() => vec![],
+            Shape::Embedded => skip(&[&ASKED_SPLIT[..], &ASKED_SPLIT3].concat()),
+            Shape::Split if by_name => skip(&[&ASKED_EMBEDDED[..], &ASKED_SPLIT3].concat()),
+            Shape::Split => {
+                let rooms = ASKED_ONCE.iter().chain(&ASKED_SPLIT).copied();
+                behind(rooms.filter(|room| !ASKED_EMBEDDED.contains(room)))
             }
-            Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
-            Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
+            Shape::Split3 => skip(&[&ASKED_ONCE[..], &ASKED_SPLIT].concat()),
         };
         words.chain(extra.iter().cloned()).chain(rooms).collect()
     }
@@ -308,19 +313,22 @@ mod tests {
         for runner in [Runner::Nextest, Runner::CargoTest] {
             let words = |shape, by_name| runner.arguments((shape, by_name), &[]).join(" ");
             for by_name in [false, true] {
-                assert!(
-                    words(Shape::Split3, by_name)
-                        .contains("-- --skip browser:: --skip callback_url:: --skip")
-                );
-                assert!(!words(Shape::Embedded, by_name).contains("--skip"));
+                let three = words(Shape::Split3, by_name);
+                assert!(three.contains("-- --skip browser:: --skip callback_url:: --skip"));
+                assert!(three.ends_with("--skip degraded::"));
+                let one = words(Shape::Embedded, by_name);
+                assert!(one.ends_with("-- --skip degraded:: --skip rolling::"));
             }
-            assert!(words(Shape::Split, false).contains(" -- callback_url:: capabilities:: "));
-            assert!(!words(Shape::Split, false).contains("browser::"));
-            assert!(words(Shape::Split, true).ends_with("-- --skip browser::"));
+            let rest = words(Shape::Split, false);
+            assert!(rest.contains(" -- callback_url:: capabilities:: "));
+            assert!(rest.ends_with(" degraded::") && !rest.contains("browser::"));
+            let all = words(Shape::Split, true);
+            assert!(all.ends_with("-- --skip browser:: --skip rolling::"));
         }
         // A room that was renamed would be asked again, and nobody would notice.
         let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
-        for room in ASKED_ONCE.iter().chain(&ASKED_EMBEDDED) {
+        let own = ASKED_SPLIT.iter().chain(&ASKED_SPLIT3);
+        for room in ASKED_ONCE.iter().chain(&ASKED_EMBEDDED).chain(own) {
             let file = format!("{rooms}/{}.rs", room.trim_end_matches("::"));
             assert!(std::path::Path::new(&file).is_file(), "{file}");
         }

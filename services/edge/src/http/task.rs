@@ -26,7 +26,7 @@ use crate::{
     auth::{Identity, Inference, Read, Scoped},
     error::ApiError,
     http::{
-        Segments, enveloped,
+        Segments, doubt, enveloped,
         query::{Page, Params},
         success,
         usage::canonical,
@@ -47,7 +47,8 @@ pub(crate) async fn get(
     Segments(id): Segments<String>,
 ) -> Result<Response, ApiError> {
     let snapshot = look(&app, &caller, parse(&id)?).await?;
-    Ok(enveloped(StatusCode::OK, &snapshot.view))
+    let view = doubt::view(&app, &caller, snapshot).await;
+    Ok(enveloped(StatusCode::OK, &view))
 }
 
 /// `GET /tasks`.
@@ -341,7 +342,11 @@ pub(super) async fn look<N>(
 }
 
 /// The same of media itself.
-async fn ask<N>(app: &App, caller: &Scoped<N>, task: TaskId) -> Result<TaskSnapshot, ApiError> {
+pub(super) async fn ask<N>(
+    app: &App,
+    caller: &Scoped<N>,
+    task: TaskId,
+) -> Result<TaskSnapshot, ApiError> {
     let request = GetTaskRequest {
         context: Some(caller.context()),
         task_id: task.to_vec().into(),

@@ -102,6 +102,8 @@ pub(super) struct Task {
     /// How often a provider was asked.
     attempts: i64,
     callback: Option<Callback>,
+    /// `true`, in polls alone: the platform cannot look now whether it has got further.
+    stale: Option<bool>,
 }
 
 /// What a task makes.

@@ -59,6 +59,9 @@ impl FakeMedia {
         context: Option<common::Context>,
     ) -> Result<media::TaskSnapshot, Status> {
         self.0.looks.fetch_add(1, Ordering::SeqCst);
+        if self.0.is_away.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("no database"));
+        }
         let id = TaskId::from_slice(task).unwrap();
         let found = self.0.tasks.lock().unwrap().get(&id).cloned();
         let unknown =

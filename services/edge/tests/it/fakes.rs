@@ -23,6 +23,8 @@ use tonic::{Request, Response, Status};
 pub(crate) struct World {
     /// Who is behind which key.
     pub(crate) identities: Mutex<HashMap<String, billing::Identity>>,
+    /// Whether nobody is told anything of keys and tasks, as the database is away.
+    pub(crate) is_away: AtomicBool,
     /// How often billing was asked about a key.
     pub(crate) authentications: AtomicUsize,
     /// What chat does next.
@@ -129,6 +131,9 @@ impl billing::billing_server::Billing for FakeBilling {
         request: Request<billing::AuthenticateRequest>,
     ) -> Result<Response<billing::Identity>, Status> {
         self.0.authentications.fetch_add(1, Ordering::SeqCst);
+        if self.0.is_away.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("no database"));
+        }
         let key = request.into_inner().key;
         let known = self.0.identities.lock().unwrap().get(&key).cloned();
         known

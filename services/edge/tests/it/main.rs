@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod admin_tasks;
 mod audit_log;
+mod away;
 mod broken;
 mod cache;
 mod callbacks;
