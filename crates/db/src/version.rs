@@ -69,7 +69,9 @@ pub(crate) async fn applied(connection: &mut AnyConnection) -> Result<Applied, E
     let rows = match read {
         Ok(rows) => rows,
         // The table is not there: PostgreSQL has a state for that, SQLite only its most general code.
-        Err(error) if matches!(error.state().as_deref(), Some("42P01" | "1")) => return Ok(Vec::new()),
+        Err(error) if matches!(error.state().as_deref(), Some("42P01" | "1")) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error),
     };
     let read = |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, row.try_get(1)?));

@@ -99,11 +99,13 @@ impl Moment {
         {
             let backup = Backup::new(source, &mut copy)?;
             loop {
-                match backup.step(PAGES)? {
-                    StepResult::Done => break,
-                    StepResult::More => {}
+                let step = backup.step(PAGES)?;
+                if step == StepResult::Done {
+                    break;
+                }
+                if step != StepResult::More {
                     // Nobody else has the copy, and the other file is being read already: this is not for long.
-                    _ => sleep(ASK_AGAIN),
+                    sleep(ASK_AGAIN);
                 }
                 let (all, left) = (backup.progress().pagecount, backup.progress().remaining);
                 let count = |pages: i32| u64::try_from(pages).unwrap_or_default();
@@ -211,9 +213,8 @@ fn hold(writers: &[Connection]) -> Result<(), rusqlite::Error> {
 
 /// Gives back what is held. Nothing was written.
 fn release(writers: &[Connection]) -> Result<(), rusqlite::Error> {
-    let held = writers.iter().filter(|writer| !writer.is_autocommit());
-    held.map(|writer| writer.execute_batch("rollback"))
-        .collect()
+    let mut held = writers.iter().filter(|writer| !writer.is_autocommit());
+    held.try_for_each(|writer| writer.execute_batch("rollback"))
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

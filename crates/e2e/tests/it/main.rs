@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod backup;
 mod browser;
 mod bucket;
 mod cached;
@@ -21,6 +22,7 @@ mod crash_storm;
 mod credit_limit;
 mod cuts;
 mod declared;
+mod doctor;
 mod egress;
 mod embeddings;
 mod engine;
