@@ -64,4 +64,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod upgrade;
+mod tests;

@@ -141,7 +141,8 @@ async fn check_told(
         );
         last = Some(received);
     }
-    verify(api, last.context("nobody was told after the restore")?).await
+    verify(api, last.context("nobody was told after the restore")?).await?;
+    Ok(())
 }
 
 /// What all tasks cost together is what is missing of the credit.
