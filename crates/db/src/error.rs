@@ -80,6 +80,14 @@ pub enum Error {
         /// The step.
         version: i64,
     },
+    /// A file is not sound, by SQLite's own check.
+    #[error("{file} is damaged: {found}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What was found first.
+        found: String,
+    },
     /// A setting cannot be used.
     #[error("{0}")]
     Setting(&'static str),

@@ -12,14 +12,15 @@ mod postgres;
 mod reader;
 mod relay;
 mod sqlite;
+mod version;
 
 pub use backlog::Backlog;
 pub use config::{Config, Limits, Migrated, Postgres, Schema};
 pub use engine::{Engine, Migration};
 pub use error::Error;
-pub use postgres::migrate;
+pub use postgres::{Look, look, migrate};
 pub use relay::{Deliver, Relay, RelayLimits, RetryLater};
-pub use sqlite::File;
+pub use sqlite::{Contents, File, Moment, contents, standing};
 
 use std::{future::Future, path::Path, time::Duration};
 

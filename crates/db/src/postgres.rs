@@ -1,10 +1,11 @@
 //! A PostgreSQL server: how its connections are made and kept, waiting for one that is not there yet, and the pools.
 
+mod look;
 mod migrate;
 mod role;
-mod version;
 mod writers;
 
+pub use look::{Look, look};
 pub use migrate::migrate;
 pub(crate) use writers::Writers;
 
@@ -19,7 +20,7 @@ use sqlx::{
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::{Error, Limits, Migration, Postgres, clock::Anchor};
+use crate::{Error, Limits, Migration, Postgres, clock::Anchor, version};
 
 /// How long one try to connect may take while starting.
 const TRY: Duration = Duration::from_secs(5);

@@ -1,9 +1,11 @@
 //! Opening a SQLite file: WAL, every commit on disk before it is answered, one writer, several readers.
 
 mod file;
+mod moment;
 mod writer;
 
 pub use file::File;
+pub use moment::{Contents, Moment, contents, standing};
 pub(crate) use writer::Writer;
 
 use std::path::Path;
@@ -15,7 +17,7 @@ use sqlx::{
 
 use file::Turns;
 
-use crate::{Engine, Error, Limits, Migration};
+use crate::{Engine, Error, Limits, Migration, version};
 
 /// What every connection is told. `synchronous = full`: a commit that was answered survives a power cut.
 const PRAGMAS: &str = "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; \
@@ -35,7 +37,7 @@ pub(crate) async fn open(
     sqlx::any::install_default_drivers();
     let url = format!("sqlite://{}?mode=rwc", path.display());
     let mut connection = writing(&url).await?;
-    migrate(&mut connection, migrations).await?;
+    migrate(&mut connection, &name(path), migrations).await?;
     let readers = AnyPoolOptions::new()
         .max_connections(limits.readers)
         .acquire_timeout(limits.acquire_timeout)
@@ -62,7 +64,19 @@ async fn writing(url: &str) -> Result<AnyConnection, Error> {
     Ok(connection)
 }
 
-async fn migrate(connection: &mut AnyConnection, migrations: &[Migration]) -> Result<(), Error> {
+/// What a file's schema is called: as the file is.
+fn name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+async fn migrate(
+    connection: &mut AnyConnection,
+    name: &str,
+    migrations: &[Migration],
+) -> Result<(), Error> {
+    let applied = version::applied(connection).await?;
+    version::fits(name, &applied, migrations, Engine::Sqlite)?;
     let steps = migrations
         .iter()
         .map(|step| step.step(Engine::Sqlite))

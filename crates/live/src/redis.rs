@@ -19,6 +19,7 @@ mod config;
 mod ears;
 mod keys;
 mod link;
+mod look;
 mod owed;
 mod scripts;
 mod sealed;
@@ -32,7 +33,10 @@ use futures::stream::BoxStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::info_span;
 
-pub use self::config::Config;
+pub use self::{
+    config::Config,
+    look::{Look, look},
+};
 use self::{
     ears::Ears,
     keys::Names,

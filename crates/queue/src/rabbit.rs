@@ -35,11 +35,13 @@ mod caretaker;
 mod config;
 mod consumer;
 mod link;
+mod look;
 mod publisher;
 mod selftest;
 mod topology;
 
 pub use config::{Config, Reconnect};
+pub use look::{Look, look};
 
 /// A queue in RabbitMQ, kept up by tasks of its own until [`Tasks::stopping`].
 pub struct RabbitQueue {

@@ -49,7 +49,8 @@ pub(crate) struct Listing {
     limit: Option<u32>,
 }
 
-const MIGRATIONS: [db::Migration; 2] = [
+/// The steps of the schema of its bill.
+pub const MIGRATIONS: &[db::Migration] = &[
     db::Migration::both(1, "job", include_str!("../migrations/0001_job.sql")),
     db::Migration::both(
         2,
@@ -115,7 +116,7 @@ impl Bill {
         limits: &db::Limits,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let db = db::Db::open(path, &MIGRATIONS, limits, tasks).await?;
+        let db = db::Db::open(path, MIGRATIONS, limits, tasks).await?;
         let tasks = tasks.clone();
         Ok(Self { db, tasks })
     }

@@ -102,7 +102,7 @@ use axum::{
 use chassis::Tasks;
 use tokio::sync::Semaphore;
 
-pub use crate::{config::Config, error::Error, stripe::StripeConfig};
+pub use crate::{bill::MIGRATIONS, config::Config, error::Error, stripe::StripeConfig};
 
 /// What the sandbox is made of.
 #[derive(Clone, Debug)]

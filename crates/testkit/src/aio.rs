@@ -2,6 +2,7 @@
 //! role, is a matter of this room alone: a test that does not ask runs in all of them.
 
 mod alone;
+mod care;
 mod engines;
 mod house;
 mod instance;

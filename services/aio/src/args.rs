@@ -1,5 +1,6 @@
 //! The command line.
 
+mod care;
 mod keys;
 mod tasks;
 mod webhooks;
@@ -12,6 +13,7 @@ use chassis::{
 };
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(crate) use care::{Backup, Care, Doctor, Paper, Part, Restore};
 pub(crate) use keys::{Keys, Limits};
 pub(crate) use tasks::Tasks;
 pub(crate) use webhooks::{Deliveries, Endpoints, Webhooks};
@@ -58,6 +60,10 @@ pub(crate) enum Command {
     Health,
     /// Print a new key for AIO_BOOTSTRAP_KEY: the operator's, from the first start of billing on.
     OperatorKey,
+    #[command(flatten)]
+    Care(Care),
+    #[command(flatten)]
+    Paper(Paper),
     #[command(flatten)]
     Operator(Operator),
 }

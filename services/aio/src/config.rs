@@ -1,6 +1,8 @@
 //! The section `server`: where the process listens, and how it stops. And what no section can check alone: that every section
 //! is one somebody reads, and that settings of different services agree.
 
+mod mistakes;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -9,7 +11,7 @@ use std::{
 
 use anyhow::ensure;
 use chassis::{
-    config::{Providers, Settings, duration},
+    config::{Settings, duration},
     http::Limits,
 };
 use domain::Secret;
@@ -18,6 +20,8 @@ use upstream::EgressConfig;
 use url::Url;
 
 use crate::{args::Role, models};
+
+pub(crate) use mistakes::mistakes;
 
 /// Every section somebody reads.
 const SECTIONS: &[&str] = &[
@@ -196,21 +200,6 @@ pub(crate) fn with_own_host(settings: &Settings) -> anyhow::Result<Settings> {
     Ok(settings.clone().with("egress.own_hosts", &own.join(",")))
 }
 
-/// Everything that can be said to be wrong before anything starts: each section on its own, and all together.
-pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
-    let own = |section: Result<(), anyhow::Error>| section.err().map(|error| format!("{error:#}"));
-    let checks = [
-        check_names(settings).map_err(Into::into),
-        settings
-            .section::<Config>("server")
-            .map(drop)
-            .map_err(Into::into),
-        check_agreement(settings),
-        models::read(settings).and_then(|models| check_providers(settings, &models)),
-    ];
-    checks.into_iter().filter_map(own).collect()
-}
-
 /// What works, and not as its operator may think.
 pub(crate) fn warnings(settings: &Settings) -> anyhow::Result<Vec<String>> {
     let server: Config = settings.section("server")?;
@@ -224,15 +213,6 @@ pub(crate) fn warnings(settings: &Settings) -> anyhow::Result<Vec<String>> {
         ));
     }
     Ok(warnings)
-}
-
-/// Every provider that a model names can be reached as far as the settings tell.
-fn check_providers(settings: &Settings, models: &media::Models) -> anyhow::Result<()> {
-    let models = models.catalogue.models().iter();
-    let routes = models.flat_map(|model| &model.providers);
-    let names = routes.map(|route| route.provider.as_str());
-    Providers::read(settings, names, None)?;
-    Ok(())
 }
 
 /// The operator's key for the first start, if one was given.

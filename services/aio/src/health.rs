@@ -31,6 +31,11 @@ pub(crate) fn health(settings: &Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Whether somebody who speaks as we do listens for questions about health.
+pub(crate) fn is_there(admin_listen: SocketAddr) -> bool {
+    ask(near(admin_listen)).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 "))
+}
+
 /// How this machine reaches an address that is listened on: one that stands for all of its own is none to connect to.
 fn near(listened: SocketAddr) -> SocketAddr {
     let ip = match listened.ip() {

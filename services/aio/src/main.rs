@@ -3,17 +3,21 @@
 
 mod args;
 mod assemble;
+mod backup;
 mod config;
+mod doctor;
 mod first_start;
 mod front;
 mod health;
 mod migrate;
 mod models;
 mod operator;
+mod paper;
 mod process;
 mod receipt;
 mod role;
 mod say;
+mod stores;
 mod up;
 
 use std::process::ExitCode;
@@ -27,7 +31,7 @@ use clap::Parser as _;
 use domain::{ApiKey, Mode};
 use tokio::runtime::Runtime;
 
-use crate::args::{Args, Command, Operator, Role};
+use crate::args::{Args, Care, Command, Operator, Role};
 
 /// Much of a request is making and freeing small things, on one thread and another: glibc's allocator is slow at that.
 /// It asks for no huge pages: with them, memory of many open streams is half as much again, and the time is the same.
@@ -46,14 +50,20 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse().with_environment();
+    if let Some(Command::Paper(asked)) = &args.command {
+        return paper::paper(asked);
+    }
     let settings = args.settings()?;
-    match args.command {
+    match &args.command {
         Some(Command::Config(args::Config::Check)) => return Ok(check(&settings)),
         Some(Command::Config(args::Config::Print)) => return print(&settings),
+        Some(Command::Health) => return health::health(&settings),
+        // Whatever is wrong with the configuration, it says itself.
+        Some(Command::Care(Care::Doctor(asked))) => {
+            let runtime = start_runtime()?;
+            return Ok(runtime.block_on(doctor::doctor(&settings, &args.data_dir(), asked)));
+        }
         _ => {}
-    }
-    if let Some(Command::Health) = args.command {
-        return health::health(&settings);
     }
     config::check_names(&settings)?;
     let runtime = start_runtime()?;
@@ -79,6 +89,12 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Config(args::Config::Check) => Ok(check(&settings)),
         Command::Config(args::Config::Print) => print(&settings),
         Command::Health => health::health(&settings),
+        Command::Paper(asked) => paper::paper(&asked),
+        Command::Care(Care::Backup(asked)) => backup::backup(&settings, &args.data_dir(), &asked),
+        Command::Care(Care::Restore(asked)) => backup::restore(&settings, &args.data_dir(), &asked),
+        Command::Care(Care::Doctor(asked)) => {
+            Ok(runtime.block_on(doctor::doctor(&settings, &args.data_dir(), &asked)))
+        }
         Command::Receipt(command) => receipt::run(&command),
         Command::Migrate => {
             let _telemetry = start_telemetry(&settings, "aio-migrate", &runtime)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use chassis::config::Settings;
 use db::{Migrated, Postgres, Schema};
 
-use crate::{process::Word, say};
+use crate::{process::Word, say, stores::STORES};
 
 /// Brings every schema to this version, one after another, each under a lock that keeps other migrations out.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -23,19 +23,14 @@ async fn all(settings: &Settings) -> anyhow::Result<ExitCode> {
     let url = database
         .url
         .context("database.url is not set: postgres://owner:password@host/name, as the owner of the database")?;
-    for (name, migrations, append_only) in [
-        ("billing", billing::MIGRATIONS, billing::APPEND_ONLY),
-        ("chat", chat::MIGRATIONS, [].as_slice()),
-        ("media", media::MIGRATIONS, [].as_slice()),
-        ("webhooks", webhooks::MIGRATIONS, [].as_slice()),
-        (dashboard::SCHEMA, dashboard::MIGRATIONS, [].as_slice()),
-    ] {
+    for store in STORES {
+        let name = store.name;
         let schema = Schema {
             name,
             role: format!("aio_{name}"),
             role_password: database.passwords.get(name).cloned(),
-            migrations,
-            append_only,
+            migrations: store.migrations,
+            append_only: store.append_only,
         };
         let place = Postgres {
             url: url.clone(),

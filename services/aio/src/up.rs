@@ -20,6 +20,7 @@ use tracing::{info_span, warn};
 use crate::{
     args::Role,
     assemble::{Parts, Places},
+    backup,
     config::{self, Config},
     first_start, front,
     process::{self, State, Word},
@@ -101,6 +102,10 @@ pub(crate) fn own(data_dir: &Path) -> anyhow::Result<File> {
         .mode(0o700)
         .create(data_dir)
         .with_context(|| format!("cannot make the data directory {shown}"))?;
+    ensure!(
+        !data_dir.join(backup::UNFINISHED).exists(),
+        "a restore into {shown} was not finished, or is on its way: empty it and restore again"
+    );
     // The directory may have been there before, open to others, and is not ours to close; what we make in it is.
     rustix::process::umask(Mode::RWXG.union(Mode::RWXO));
     let lock =

@@ -7,8 +7,8 @@ use sqlx::{
 };
 use tracing::info;
 
-use super::{Door, checked_name, role, version, wait};
-use crate::{Engine, Error, Limits, Migrated, Postgres, Schema};
+use super::{Door, checked_name, role, wait};
+use crate::{Engine, Error, Limits, Migrated, Postgres, Schema, version};
 
 /// The advisory lock of everybody who changes schemas of a database: "aio" and a dice roll.
 const LOCK: i64 = 0x61_69_6f_5d;
@@ -43,7 +43,7 @@ async fn locked(connection: &mut AnyConnection, schema: &Schema) -> Result<Migra
     lock(connection).await?;
     create(connection, schema.name).await?;
     let applied = version::applied(connection).await?;
-    version::fits(schema.name, &applied, schema.migrations)?;
+    version::fits(schema.name, &applied, schema.migrations, Engine::Postgres)?;
     let steps = schema
         .migrations
         .iter()

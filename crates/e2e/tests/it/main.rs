@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod backup;
 mod browser;
 mod bucket;
 mod cached;
@@ -22,6 +23,7 @@ mod credit_limit;
 mod cuts;
 mod declared;
 mod degraded;
+mod doctor;
 mod egress;
 mod embeddings;
 mod engine;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chassis::config::duration;
 use domain::Secret;
+use redis::IntoConnectionInfo as _;
 use serde::Deserialize;
+
+use crate::Error;
 
 /// The section `redis`. What a field is when it is left out, its `Default` says, and nothing else.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,5 +56,19 @@ impl Default for Config {
             poll: Duration::from_secs(5),
             replicas: 1,
         }
+    }
+}
+
+impl Config {
+    /// Checks the address, if there is one, and opens nothing.
+    ///
+    /// # Errors
+    /// [`Error::Address`].
+    pub fn validate(&self) -> Result<(), Error> {
+        let info = self
+            .url
+            .as_ref()
+            .map(|url| url.expose().into_connection_info());
+        info.transpose().map_err(|_| Error::Address).map(drop)
     }
 }

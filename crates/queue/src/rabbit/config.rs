@@ -91,6 +91,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Checks every field, and opens nothing.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], which names the field.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.check().map(drop)
+    }
+
     /// Checks every field, and reads the URL.
     pub(super) fn check(&self) -> Result<AMQPUri, Error> {
         let wrong = |what: &str| Err(Error::Setting(format!("rabbitmq.{what}")));

@@ -37,7 +37,7 @@ pub(super) struct Engines {
     pub(super) servers: Servers,
     pub(super) access: Access,
     /// The owner's URL of the house's database.
-    database: String,
+    pub(super) database: String,
     /// The house's secrets: what is in the database was written with them, also by a first try to start.
     secrets: BTreeMap<String, String>,
 }

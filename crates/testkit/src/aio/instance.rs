@@ -83,6 +83,11 @@ impl Instance {
         self
     }
 
+    /// What it is told beside what all are.
+    pub(super) const fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
     /// One that has not been started and does the same in its place.
     pub(super) fn stand_in(&self) -> Self {
         Self {

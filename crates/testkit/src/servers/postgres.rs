@@ -136,6 +136,47 @@ impl Postgres {
         ))
     }
 
+    /// Dumps a database into a file, as the owner of this URL.
+    ///
+    /// # Errors
+    /// When it cannot be dumped; says what was printed.
+    pub async fn dump(&self, url: &str, to: &Path) -> Result<()> {
+        let mut dump = command(&self.programs.join("pg_dump"));
+        dump.args(["--format", "custom", "--file"]).arg(to).arg(url);
+        let output = tokio::process::Command::from(dump).output().await?;
+        succeeded(&output, "pg_dump")
+    }
+
+    /// Deletes the database of this URL, whoever is connected, and makes it again, empty.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn renew(&self, url: &str) -> Result<()> {
+        let (_, name) = url.rsplit_once('/').context("no database in the URL")?;
+        // Neither may be done in a transaction, as several statements at once would be.
+        for sql in [
+            format!("drop database {name} with (force)"),
+            format!("create database {name} owner {OWNER}"),
+        ] {
+            let mut psql = tokio::process::Command::from(self.psql_command(&sql));
+            succeeded(&psql.output().await?, &sql)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a dump into the database of this URL, as its owner, in the place of what is there.
+    ///
+    /// # Errors
+    /// When it cannot be put there; says what was printed.
+    pub async fn load(&self, url: &str, from: &Path) -> Result<()> {
+        let mut restore = command(&self.programs.join("pg_restore"));
+        restore
+            .args(["--clean", "--if-exists", "--dbname", url])
+            .arg(from);
+        let output = tokio::process::Command::from(restore).output().await?;
+        succeeded(&output, "pg_restore")
+    }
+
     /// The URL of its superuser.
     pub fn superuser_url(&self) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/postgres", self.port)

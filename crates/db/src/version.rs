@@ -1,23 +1,23 @@
-//! Whether a schema is the one this program was made for.
+//! Whether a schema is the one this program was made for, on either engine.
 
 use sqlx::{AnyConnection, Row as _};
 
 use crate::{Engine, Error, Migration};
 
 /// Steps that were applied: version and checksum, rising.
-pub(super) type Applied = Vec<(i64, Vec<u8>)>;
+pub(crate) type Applied = Vec<(i64, Vec<u8>)>;
 
 /// Refuses a schema that is not exactly at the program's version.
 ///
 /// # Errors
 /// When it is older, newer or another, or cannot be read.
-pub(super) async fn check(
+pub(crate) async fn check(
     connection: &mut AnyConnection,
     schema: &str,
     migrations: &[Migration],
 ) -> Result<(), Error> {
     let applied = applied(connection).await?;
-    fits(schema, &applied, migrations)?;
+    fits(schema, &applied, migrations, Engine::Postgres)?;
     let (found, needed) = (newest(&applied), needed(migrations));
     if applied.len() == migrations.len() {
         return Ok(());
@@ -33,10 +33,11 @@ pub(super) async fn check(
 ///
 /// # Errors
 /// When it is newer or another.
-pub(super) fn fits(
+pub(crate) fn fits(
     schema: &str,
     applied: &[(i64, Vec<u8>)],
     migrations: &[Migration],
+    engine: Engine,
 ) -> Result<(), Error> {
     for (version, checksum) in applied {
         let Some(known) = migrations.iter().find(|step| step.version == *version) else {
@@ -46,7 +47,7 @@ pub(super) fn fits(
                 needed: needed(migrations),
             });
         };
-        if *known.step(Engine::Postgres).checksum != **checksum {
+        if *known.step(engine).checksum != **checksum {
             return Err(Error::Altered {
                 schema: schema.to_owned(),
                 version: *version,
@@ -60,15 +61,17 @@ pub(super) fn fits(
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) async fn applied(connection: &mut AnyConnection) -> Result<Applied, Error> {
+pub(crate) async fn applied(connection: &mut AnyConnection) -> Result<Applied, Error> {
     let read = sqlx::query("select version, checksum from _sqlx_migrations order by version")
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .map_err(Error::from);
     let rows = match read {
         Ok(rows) => rows,
-        // The table is not there.
-        Err(error) if error.state().as_deref() == Some("42P01") => return Ok(Vec::new()),
+        // The table is not there: PostgreSQL has a state for that, SQLite only its most general code.
+        Err(error) if matches!(error.state().as_deref(), Some("42P01" | "1")) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error),
     };
     let read = |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, row.try_get(1)?));
@@ -76,11 +79,12 @@ pub(super) async fn applied(connection: &mut AnyConnection) -> Result<Applied, E
 }
 
 /// The version a schema is at; 0 for none.
-pub(super) fn newest(applied: &[(i64, Vec<u8>)]) -> i64 {
+pub(crate) fn newest(applied: &[(i64, Vec<u8>)]) -> i64 {
     applied.last().map_or(0, |(version, _)| *version)
 }
 
-fn needed(migrations: &[Migration]) -> i64 {
+/// The version that a program with these steps needs; 0 for none.
+pub(crate) fn needed(migrations: &[Migration]) -> i64 {
     migrations
         .iter()
         .map(|step| step.version)
