@@ -1,10 +1,12 @@
 //! The real program as child processes: started, killed, started again. Which shape it takes, `aio up` or a process for each
-//! role, is a matter of this room alone: a test that does not ask runs in all of them.
+//! role, is a matter of this room alone: a test that does not ask runs in all of them. Where a run names a system that runs already,
+//! it is that one that tests are given.
 
 mod alone;
 mod engines;
 mod house;
 mod instance;
+mod running;
 mod shape;
 
 use std::{
@@ -22,6 +24,7 @@ use crate::{Account, Api, api, binary, openapi::Told, servers::free_port};
 use engines::{Access, Engines};
 use house::House;
 use instance::{Instance, Program};
+use running::Running;
 
 pub use alone::Sandbox;
 pub use engines::Servers;
@@ -42,6 +45,8 @@ pub struct Aio {
     told: Arc<Told>,
     first: Option<FirstStart>,
     verdict: Verdict,
+    /// Whether this test may start it, stop it and read what it prints.
+    ours: bool,
     /// Declared last, so that it is deleted when nobody writes to it any more.
     home: TempDir,
 }
@@ -116,6 +121,12 @@ impl Aio {
     }
 
     async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
+        if let Some(running) = Running::of_this_run()? {
+            let usual = access == Access::Shared && shape == Shape::of_this_run()?;
+            ensure!(usual, "this test starts a system of its own");
+            running.was_told(env)?;
+            return Self::of(running);
+        }
         let operator = operator_key();
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -162,6 +173,7 @@ impl Aio {
                 http: api::client()?,
                 told: Arc::default(),
                 verdict: Verdict::Open,
+                ours: true,
                 home,
             });
         }
@@ -182,12 +194,12 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn pages(&mut self) -> Result<String> {
-        let Some(engines) = &self.engines else {
-            return Ok(self.base().to_owned());
-        };
         if let Ok(pages) = self.house.one(Role::Dashboard, 1) {
             return Ok(pages.base());
         }
+        let Some(engines) = &self.engines else {
+            return Ok(self.base().to_owned());
+        };
         let instance = engines.instance(Role::Dashboard, 1)?;
         let base = instance.base();
         self.house.add(instance).await?;
@@ -205,6 +217,7 @@ impl Aio {
     /// # Errors
     /// When the system refuses.
     pub fn kill(&mut self) -> Result<()> {
+        self.is_ours()?;
         self.house.kill(None)
     }
 
@@ -213,6 +226,7 @@ impl Aio {
     /// # Errors
     /// When the system does not say.
     pub fn has_lost_one(&mut self) -> Result<bool> {
+        self.is_ours()?;
         self.house.has_lost_one()
     }
 
@@ -221,6 +235,7 @@ impl Aio {
     /// # Errors
     /// When the system refuses.
     pub fn kill_role(&mut self, role: Role) -> Result<()> {
+        self.is_ours()?;
         self.house.kill(Some(role))
     }
 
@@ -238,6 +253,7 @@ impl Aio {
     /// # Errors
     /// When there is none, as in the embedded shape, or it does not run.
     pub fn pause(&self, role: Role, number: usize) -> Result<()> {
+        self.is_ours()?;
         self.house.one(role, number)?.pause()
     }
 
@@ -246,6 +262,7 @@ impl Aio {
     /// # Errors
     /// As [`Aio::pause`].
     pub fn go_on(&self, role: Role, number: usize) -> Result<()> {
+        self.is_ours()?;
         self.house.one(role, number)?.go_on()
     }
 
@@ -254,6 +271,7 @@ impl Aio {
     /// # Errors
     /// When the sandbox does not say; in the embedded shape, when nobody told it where to listen.
     pub async fn jobs(&self) -> Result<Vec<Value>> {
+        self.is_ours()?;
         let base = match self.house.one(Role::Sandbox, 1) {
             Ok(sandbox) => sandbox.base(),
             Err(_) => {
@@ -293,6 +311,7 @@ impl Aio {
     /// # Errors
     /// When it does not run.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.is_ours()?;
         self.house.signal(signal)
     }
 
@@ -315,7 +334,7 @@ impl Aio {
     }
 
     /// What every test that went well ends with: the ledger holds, the program stops with success, and its logs, from its first
-    /// start on, tell of no panic, of no key or secret, and of no prompt.
+    /// start on, tell of no panic, of no key or secret, and of no prompt. Of a system that runs, that the ledger holds.
     ///
     /// # Errors
     /// Whichever of these is not so.
@@ -373,7 +392,7 @@ impl Aio {
         let offline = arguments.first() == Some(&"receipt") || arguments.contains(&"sign-in-link");
         if self.shape != Shape::Embedded && !offline {
             words.extend(["--url", base.as_str()]);
-            if !self.house.runs() {
+            if self.ours && !self.house.runs() {
                 open = self.house.open_books().await?;
             }
         }
@@ -430,6 +449,7 @@ impl Aio {
     /// # Errors
     /// When that cannot be read.
     pub fn stdout(&self) -> Result<String> {
+        self.is_ours()?;
         self.house.printed("stdout")
     }
 
@@ -438,6 +458,7 @@ impl Aio {
     /// # Errors
     /// When that cannot be read.
     pub fn stderr(&self) -> Result<String> {
+        self.is_ours()?;
         self.house.printed("stderr")
     }
 }
@@ -445,7 +466,7 @@ impl Aio {
 impl Drop for Aio {
     fn drop(&mut self) {
         // There is nobody to tell that even this failed.
-        let _ = self.kill();
+        let _ = self.house.kill(None);
         if self.verdict == Verdict::Open {
             let _ = self.house.show_logs();
         }

@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::{Aio, Api, Browser, WebPage, eventually};
 
+use crate::say::unique;
+
 const PASSWORD: &str = "correct horse battery";
 
 /// The key that a page shows this once.
@@ -36,7 +38,8 @@ async fn lists(web: &mut Browser, words: &str) -> Result<WebPage> {
 async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     let mut aio = Aio::start().await?;
     let mut web = aio.browser().await?;
-    web.sign_up("Ann", "ann@example.com", PASSWORD).await?;
+    let email = format!("{}@example.com", unique("ann"));
+    web.sign_up("Ann", &email, PASSWORD).await?;
     assert!(web.get("/keys").await?.has("No keys yet"));
     // What is wrong stands beside its field, and what was typed is not lost.
     let wrong = [
@@ -137,7 +140,8 @@ async fn strangers_see_nothing(aio: &mut Aio, path: &str) -> Result<()> {
     let mut nobody = aio.browser().await?;
     assert_eq!(nobody.get(path).await?.status, 303);
     let mut other = aio.browser().await?;
-    other.sign_up("Bob", "bob@example.com", PASSWORD).await?;
+    let email = format!("{}@example.com", unique("bob"));
+    other.sign_up("Bob", &email, PASSWORD).await?;
     assert_eq!(other.get(path).await?.status, 404);
     for act in ["", "/rotate", "/revoke"] {
         let page = other

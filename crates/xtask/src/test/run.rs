@@ -1,6 +1,6 @@
 //! One run of the test runner: what it is told, and how many tests it says it ran. It must not judge tests itself.
 
-use super::Shape;
+use super::{Shape, against};
 use crate::command::cargo_has;
 use anyhow::Context;
 use std::{
@@ -136,6 +136,10 @@ impl Runner {
         let skipped = match shape {
             Shape::Split if extra.is_empty() => skip(&ASKED_EMBEDDED),
             Shape::Split3 if extra.is_empty() => skip(&ASKED_ONCE),
+            Shape::Running => {
+                let those = against::NOT_ASKED.iter().flat_map(|(_, those)| *those);
+                skip(&those.copied().collect::<Vec<_>>())
+            }
             Shape::Embedded | Shape::Split | Shape::Split3 => vec![],
         };
         words.chain(extra.iter().cloned()).chain(skipped).collect()
