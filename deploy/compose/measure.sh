@@ -16,7 +16,7 @@ sizes() {
 
 # ask COUNT AT_ONCE PATH BODY: the same request so often.
 ask() {
-    curl --fail --silent --show-error --parallel --parallel-immediate --parallel-max "$2" --output /dev/null --header "Authorization: Bearer $key" \
+    curl --fail --no-progress-meter --parallel --parallel-immediate --parallel-max "$2" --output /dev/null --header "Authorization: Bearer $key" \
         --header 'Content-Type: application/json' --data "$4" "http://localhost:$AIO_PORT/api/v1/$3#[1-$1]"
 }
 

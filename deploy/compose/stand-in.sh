@@ -187,7 +187,7 @@ crashes() {
 # suite WORDS…: the black-box suite, with more words for its runner.
 suite() {
     (cd "$root" && PATH=$paths && cargo xtask test --against "$AIO_PUBLIC_URL" --pages "http://localhost:$AIO_DASHBOARD_PORT" \
-        --operator-key "$work/operator_key" --sink "$host" --settings "$here/suite.env" -- "$@")
+        --operator-key "$work/operator_key" --sink "$host" --settings "$here/suite.env" --program "$program" -- "$@")
 }
 
 # Prometheus hears every role and the broker.

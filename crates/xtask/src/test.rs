@@ -46,8 +46,10 @@ enum Shape {
 /// Builds what the tests start, then runs each shape and says at the end how many tests ran.
 pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
     // The black-box suite starts the real binary, which no dependency between crates would build.
-    say("test: building aio");
-    cargo(&["build", "--package", "aio", "--package", "testkit"])?;
+    if choice.against.needs_program() {
+        say("test: building aio");
+        cargo(&["build", "--package", "aio", "--package", "testkit"])?;
+    }
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     if choice.against.is_named() {
         sdks::install(target.as_std_path())?;
@@ -77,11 +79,17 @@ pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
 fn running(choice: &Choice) -> anyhow::Result<ExitCode> {
     say(&format!("\ntest: {}", Shape::Running.title()));
     for (reason, those) in against::NOT_ASKED {
-        say(&format!("test: not asked, as {reason}: {}", those.join(" ")));
+        say(&format!(
+            "test: not asked, as {reason}: {}",
+            those.join(" ")
+        ));
     }
     let runner = Runner::installed();
     let mut environment = choice.against.environment()?;
-    environment.push(("AIO_TEST_SHAPE".to_owned(), Shape::Running.name().to_owned()));
+    environment.push((
+        "AIO_TEST_SHAPE".to_owned(),
+        Shape::Running.name().to_owned(),
+    ));
     let arguments = runner.arguments(Shape::Running, &choice.runner);
     let counts = runner.run(&arguments, &environment)?;
     Ok(told(&[(Shape::Running, counts)]))

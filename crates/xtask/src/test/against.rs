@@ -23,13 +23,22 @@ pub(super) struct Against {
     /// What it was told: lines of NAME=value. Tests that want the same are asked.
     #[arg(long, value_name = "FILE", requires = "against")]
     settings: Option<PathBuf>,
+    /// The `aio` that runs the operator's commands; it is built when none is named.
+    #[arg(long, value_name = "FILE", requires = "against")]
+    program: Option<PathBuf>,
 }
 
 /// Tests that are not asked of a system that runs, and why. One that is missing here fails there, and says the same.
 pub(super) const NOT_ASKED: [(&str, &[&str]); 4] = [
     ("they kill, stop and start processes", &STOPS),
-    ("they want settings of their own, or a provider's", &SETTINGS),
-    ("they read logs, files and what the sandbox was asked", &INSIDE),
+    (
+        "they want settings of their own, or a provider's",
+        &SETTINGS,
+    ),
+    (
+        "they read logs, files and what the sandbox was asked",
+        &INSIDE,
+    ),
     ("they take for granted that nobody else is there", &ALONE),
 ];
 
@@ -124,16 +133,23 @@ impl Against {
         self.against.is_some()
     }
 
+    /// Whether `aio` has to be built.
+    pub(super) const fn needs_program(&self) -> bool {
+        self.program.is_none()
+    }
+
     /// What tests are told of it.
     pub(super) fn environment(&self) -> anyhow::Result<Vec<(String, String)>> {
         let key = self.operator_key.as_deref().map(whole).transpose()?;
         let settings = self.settings.as_deref().map(whole).transpose()?;
+        let program = self.program.as_deref().map(whole).transpose()?;
         let told = [
             ("AIO_TEST_EDGE", self.against.clone()),
             ("AIO_TEST_PAGES", self.pages.clone()),
             ("AIO_TEST_OPERATOR_KEY_FILE", key),
             ("AIO_TEST_SINK", self.sink.clone()),
             ("AIO_TEST_SETTINGS", settings),
+            ("AIO_TEST_BINARY", program),
         ];
         let told = told
             .into_iter()
@@ -146,7 +162,10 @@ impl Against {
 fn whole(path: &Path) -> anyhow::Result<String> {
     let whole = path.canonicalize();
     let whole = whole.with_context(|| format!("cannot find {}", path.display()))?;
-    Ok(whole.to_str().context("a path that is not text")?.to_owned())
+    Ok(whole
+        .to_str()
+        .context("a path that is not text")?
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -164,16 +183,25 @@ mod tests {
                 Some(name.strip_suffix(".rs")?.to_owned())
             })
             .collect();
-        let all: Vec<&str> = NOT_ASKED.iter().flat_map(|(_, those)| *those).copied().collect();
+        let all: Vec<&str> = NOT_ASKED
+            .iter()
+            .flat_map(|(_, those)| *those)
+            .copied()
+            .collect();
         for pattern in &all {
             let (room, test) = pattern.split_once("::").unwrap();
             assert!(rooms.iter().any(|known| known == room), "{pattern}");
             let text = fs::read_to_string(format!("{folder}/{room}.rs")).unwrap();
             assert!(text.contains(&format!("fn {test}")), "{pattern}");
             // The runners look for these words anywhere in a name.
-            let hit = rooms.iter().filter(|known| *known != room && known.ends_with(room));
+            let hit = rooms
+                .iter()
+                .filter(|known| *known != room && known.ends_with(room));
             for other in hit.filter(|_| test.is_empty()) {
-                assert!(all.contains(&&*format!("{other}::")), "{pattern} hits {other}");
+                assert!(
+                    all.contains(&&*format!("{other}::")),
+                    "{pattern} hits {other}"
+                );
             }
         }
     }
