@@ -32,8 +32,13 @@ async fn the_api_and_the_pages_share_one_address() -> Result<()> {
         (404, "text/html; charset=utf-8")
     );
     // Programs are answered in their own words, whatever they mistype.
-    for path in ["/api/v1/nowhere", "/v1/nowhere", "/api"] {
-        let reply = nobody.get(&format!("{base}{path}")).await?;
+    let edge = aio.base();
+    for (place, path) in [
+        (&base, "/api/v1/nowhere"),
+        (&base, "/v1/nowhere"),
+        (&edge, "/api"),
+    ] {
+        let reply = nobody.get(&format!("{place}{path}")).await?;
         reply.error(404, "unknown_route").context(path)?;
     }
     aio.finish().await

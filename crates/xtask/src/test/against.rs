@@ -39,7 +39,7 @@ pub(super) const NOT_ASKED: [(&str, &[&str]); 4] = [
         "they read logs, files and what the sandbox was asked",
         &INSIDE,
     ),
-    ("they take for granted that nobody else is there", &ALONE),
+    ("they take for granted that nobody else is there, and nothing between", &ALONE),
 ];
 
 const STOPS: [&str; 31] = [
@@ -76,11 +76,13 @@ const STOPS: [&str; 31] = [
     "webhooks::an_undelivered_callback_is_delivered_after_a_restart",
 ];
 
-const SETTINGS: [&str; 37] = [
+const SETTINGS: [&str; 39] = [
     "browser::",
     "bucket::",
     "callback_url::a_callback_into_a_private_place_is_refused_at_submit",
     "callback_url::inputs_are_looked_at_as_well_and_all_are_named",
+    "cuts::the_customer_leaves_behind_each_event",
+    "cuts::the_customer_leaves_behind_each_event_of_an_answer_that_is_kept",
     "declared::",
     "egress::",
     "engine::a_callback_after_the_end_changes_nothing",
@@ -123,7 +125,14 @@ const INSIDE: [&str; 4] = [
     "start::what_is_on_the_disk_is_the_owners_alone",
 ];
 
-const ALONE: [&str; 1] = ["pages_door::"];
+const ALONE: [&str; 6] = [
+    "admin::accounts_are_made_and_listed",
+    "admin::the_audit_is_told_with_its_figures",
+    "keys::a_key_may_be_bound_to_models_and_addresses",
+    "keys_own::a_customer_makes_lists_changes_and_revokes_keys",
+    "pages_door::",
+    "transcriptions::where_its_maker_fails_who_resells_it_is_asked",
+];
 
 // === impl Against ===
 
