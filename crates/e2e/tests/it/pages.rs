@@ -68,9 +68,7 @@ async fn a_price_on_a_page_is_the_quote() -> Result<()> {
         let asked = json!({ "route": route, "body": body });
         let quote = api.post("/quote", &asked).await?.data(200)?;
         let credits = micros(&quote["max_credits"])?;
-        let page = api
-            .get(&format!("{base}/models/{slug}?{query}"))
-            .await?;
+        let page = api.get(&format!("{base}/models/{slug}?{query}")).await?;
         let sum = format!(
             "<output class=\"sum\">{} credits</output>",
             credits / 1_000_000
@@ -101,9 +99,7 @@ async fn the_reference_has_every_route_of_the_api() -> Result<()> {
     for link in page.split("](/docs/api/").skip(1) {
         let link = link.split(')').next().unwrap_or_default();
         let (part, id) = link.split_once('#').unwrap_or((link, ""));
-        let part = nobody
-            .get(&format!("{base}/docs/api/{part}"))
-            .await?;
+        let part = nobody.get(&format!("{base}/docs/api/{part}")).await?;
         let is_there = id.is_empty() || text(&part).contains(&format!(" id=\"{id}\""));
         assert!(part.status == 200 && is_there, "{link}");
         links += 1;

@@ -18,7 +18,9 @@ async fn somebody(aio: &mut Aio, name: &str) -> Result<(Browser, Api)> {
     let listed = aio.admin().get("/admin/accounts?limit=1000").await?;
     let listed = listed.data(200)?;
     let accounts = listed["items"].as_array().context("no accounts")?;
-    let own = accounts.iter().find(|account| account["name"] == name.as_str());
+    let own = accounts
+        .iter()
+        .find(|account| account["name"] == name.as_str());
     let id = text(own.context("no account")?, "account_id")?;
     let scopes = json!(["inference", "read", "manage"]);
     let body = json!({ "name": "all", "mode": "test", "scopes": scopes });

@@ -140,7 +140,10 @@ mod tests {
 
     #[test]
     fn a_system_is_asked_what_it_was_told_for() -> Result<()> {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/compose/suite.env");
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../deploy/compose/suite.env"
+        );
         let running = Running {
             edge: "http://localhost:8080".to_owned(),
             pages: "http://localhost:8081/".to_owned(),

@@ -39,7 +39,10 @@ pub(super) const NOT_ASKED: [(&str, &[&str]); 4] = [
         "they read logs, files and what the sandbox was asked",
         &INSIDE,
     ),
-    ("they take for granted that nobody else is there, and nothing between", &ALONE),
+    (
+        "they take for granted that nobody else is there, and nothing between",
+        &ALONE,
+    ),
 ];
 
 const STOPS: [&str; 31] = [
