@@ -1,5 +1,6 @@
 //! The real program as child processes: started, killed, started again. Which shape it takes, `aio up` or a process for each
-//! role, is a matter of this room alone: a test that does not ask runs in all of them.
+//! role, is a matter of this room alone: a test that does not ask runs in all of them. Where a run names a system that runs already,
+//! it is that one that tests are given.
 
 mod alone;
 mod care;
@@ -7,6 +8,7 @@ mod engines;
 mod house;
 mod instance;
 mod rolling;
+mod running;
 mod shape;
 
 use std::{
@@ -24,6 +26,7 @@ use crate::{Account, Api, api, binary, openapi::Told, servers::free_port};
 use engines::{Access, Engines};
 use house::House;
 use instance::{Instance, Program};
+use running::Running;
 
 pub use alone::Sandbox;
 pub use engines::Servers;
@@ -44,6 +47,8 @@ pub struct Aio {
     told: Arc<Told>,
     first: Option<FirstStart>,
     verdict: Verdict,
+    /// Whether this test may start it, stop it and read what it prints.
+    ours: bool,
     /// Declared last, so that it is deleted when nobody writes to it any more.
     home: TempDir,
 }
@@ -126,6 +131,12 @@ impl Aio {
     }
 
     async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
+        if let Some(running) = Running::of_this_run()? {
+            let usual = access == Access::Shared && shape == Shape::of_this_run()?;
+            ensure!(usual, "this test starts a system of its own");
+            running.was_told(env)?;
+            return Self::of(running);
+        }
         let operator = operator_key();
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -174,6 +185,7 @@ impl Aio {
                 http: api::client()?,
                 told: Arc::default(),
                 verdict: Verdict::Open,
+                ours: true,
                 home,
             });
         }
@@ -194,12 +206,12 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn pages(&mut self) -> Result<String> {
-        let Some(engines) = &self.engines else {
-            return Ok(self.base().to_owned());
-        };
         if let Ok(pages) = self.house.one(Role::Dashboard, 1) {
             return Ok(pages.base());
         }
+        let Some(engines) = &self.engines else {
+            return Ok(self.base().to_owned());
+        };
         let instance = engines.instance(Role::Dashboard, 1)?;
         let base = instance.base();
         self.house.add(instance).await?;
@@ -217,6 +229,7 @@ impl Aio {
     /// # Errors
     /// When the system refuses.
     pub fn kill(&mut self) -> Result<()> {
+        self.is_ours()?;
         self.house.kill(None)
     }
 
@@ -225,6 +238,7 @@ impl Aio {
     /// # Errors
     /// When the system does not say.
     pub fn has_lost_one(&mut self) -> Result<bool> {
+        self.is_ours()?;
         self.house.has_lost_one()
     }
 
@@ -233,6 +247,7 @@ impl Aio {
     /// # Errors
     /// When the system refuses.
     pub fn kill_role(&mut self, role: Role) -> Result<()> {
+        self.is_ours()?;
         self.house.kill(Some(role))
     }
 
@@ -250,6 +265,7 @@ impl Aio {
     /// # Errors
     /// When the sandbox does not say; in the embedded shape, when nobody told it where to listen.
     pub async fn jobs(&self) -> Result<Vec<Value>> {
+        self.is_ours()?;
         let base = match self.house.one(Role::Sandbox, 1) {
             Ok(sandbox) => sandbox.base(),
             Err(_) => {
@@ -289,6 +305,7 @@ impl Aio {
     /// # Errors
     /// When it does not run.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.is_ours()?;
         self.house.signal(signal)
     }
 
@@ -311,7 +328,7 @@ impl Aio {
     }
 
     /// What every test that went well ends with: the ledger holds, the program stops with success, and its logs, from its first
-    /// start on, tell of no panic, of no key or secret, and of no prompt.
+    /// start on, tell of no panic, of no key or secret, and of no prompt. Of a system that runs, that the ledger holds.
     ///
     /// # Errors
     /// Whichever of these is not so.
@@ -369,7 +386,7 @@ impl Aio {
         let offline = arguments.first() == Some(&"receipt") || arguments.contains(&"sign-in-link");
         if self.shape != Shape::Embedded && !offline {
             words.extend(["--url", base.as_str()]);
-            if !self.house.runs() {
+            if self.ours && !self.house.runs() {
                 open = self.house.open_books().await?;
             }
         }
@@ -426,6 +443,7 @@ impl Aio {
     /// # Errors
     /// When that cannot be read.
     pub fn stdout(&self) -> Result<String> {
+        self.is_ours()?;
         self.house.printed("stdout")
     }
 
@@ -434,6 +452,7 @@ impl Aio {
     /// # Errors
     /// When that cannot be read.
     pub fn stderr(&self) -> Result<String> {
+        self.is_ours()?;
         self.house.printed("stderr")
     }
 }
@@ -441,7 +460,7 @@ impl Aio {
 impl Drop for Aio {
     fn drop(&mut self) {
         // There is nobody to tell that even this failed.
-        let _ = self.kill();
+        let _ = self.house.kill(None);
         if self.verdict == Verdict::Open {
             let _ = self.house.show_logs();
         }

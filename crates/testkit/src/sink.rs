@@ -76,12 +76,15 @@ struct Waiting(Sink);
 // === impl Sink ===
 
 impl Sink {
-    /// Starts an endpoint that answers everything like this.
+    /// Starts an endpoint that answers everything like this: on loopback, or where `AIO_TEST_SINK` says that a system that runs
+    /// elsewhere reaches this machine.
     ///
     /// # Errors
     /// When there is no port.
     pub async fn start(otherwise: Answer) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = chassis::config::variable_value("AIO_TEST_SINK");
+        let address = address.as_deref().unwrap_or("127.0.0.1");
+        let listener = TcpListener::bind((address, 0)).await?;
         let sink = Self {
             address: listener.local_addr()?,
             state: Arc::new(Mutex::new(Memory {
@@ -109,7 +112,7 @@ impl Sink {
         self.memory().otherwise = otherwise;
     }
 
-    /// Where it is: `http://127.0.0.1:PORT` and the path.
+    /// Where it is: `http://127.0.0.1:PORT`, and the path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

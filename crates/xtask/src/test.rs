@@ -1,12 +1,15 @@
 //! `cargo xtask test`: the whole suite on a fresh machine that has only Rust. Installs the servers that tests need, starts
 //! private ones, installs the SDKs that customers use, runs every test, and then the black-box suite again over the other shapes of the program.
+//! Or, of a system that runs already, what may be asked of it.
 
+mod against;
 mod install;
 mod run;
 mod sdks;
 mod servers;
 
 use crate::{command::cargo, say::say};
+use against::Against;
 use cargo_metadata::MetadataCommand;
 use clap::ValueEnum;
 use run::{Counts, Runner};
@@ -19,6 +22,8 @@ pub(crate) struct Choice {
     /// Which shapes to test; all of them when none is named.
     #[arg(long, value_enum, value_name = "SHAPE")]
     shape: Vec<Shape>,
+    #[command(flatten)]
+    against: Against,
     /// Arguments for `cargo nextest run` (or `cargo test` where nextest is missing).
     #[arg(last = true)]
     runner: Vec<String>,
@@ -33,14 +38,23 @@ enum Shape {
     Split,
     /// Three processes for each role: the rest of the black-box suite.
     Split3,
+    /// A system that somebody else has started: what of the black-box suite may be asked of it.
+    #[value(skip)]
+    Running,
 }
 
 /// Builds what the tests start, then runs each shape and says at the end how many tests ran.
 pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
     // The black-box suite starts the real binary, which no dependency between crates would build.
-    say("test: building aio");
-    cargo(&["build", "--package", "aio", "--package", "testkit"])?;
+    if choice.against.needs_program() {
+        say("test: building aio");
+        cargo(&["build", "--package", "aio", "--package", "testkit"])?;
+    }
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    if choice.against.is_named() {
+        sdks::install(target.as_std_path())?;
+        return running(choice);
+    }
     let program = target.join("debug/test-servers");
     install::missing(program.as_str())?;
     if choice.has_suite() {
@@ -59,12 +73,37 @@ pub(crate) fn test(choice: &Choice) -> anyhow::Result<ExitCode> {
         table.push((shape, runner.run(&arguments, &environment)?));
     }
     drop(servers);
+    Ok(told(&table))
+}
+
+/// Asks a system that runs already.
+fn running(choice: &Choice) -> anyhow::Result<ExitCode> {
+    say(&format!("\ntest: {}", Shape::Running.title()));
+    for (reason, those) in against::NOT_ASKED {
+        say(&format!(
+            "test: not asked, as {reason}: {}",
+            those.join(" ")
+        ));
+    }
+    let runner = Runner::installed();
+    let mut environment = choice.against.environment()?;
+    environment.push((
+        "AIO_TEST_SHAPE".to_owned(),
+        Shape::Running.name().to_owned(),
+    ));
+    let arguments = runner.arguments(Shape::Running, &choice.runner);
+    let counts = runner.run(&arguments, &environment)?;
+    Ok(told(&[(Shape::Running, counts)]))
+}
+
+/// Says what each run came to.
+fn told(table: &[(Shape, Counts)]) -> ExitCode {
     say("");
-    for (shape, counts) in &table {
+    for (shape, counts) in table {
         say(&line(*shape, counts));
     }
     let passed = table.iter().all(|(_, counts)| counts.success);
-    Ok(ExitCode::from(u8::from(!passed)))
+    ExitCode::from(u8::from(!passed))
 }
 
 fn line(shape: Shape, counts: &Counts) -> String {
@@ -109,6 +148,7 @@ impl Shape {
             Self::Embedded => "embedded",
             Self::Split => "split",
             Self::Split3 => "split3",
+            Self::Running => "running",
         }
     }
 
@@ -117,6 +157,7 @@ impl Shape {
             Self::Embedded => "everything, with `aio up`",
             Self::Split => "the black-box suite, with one process for each role",
             Self::Split3 => "the black-box suite, with three processes for each role",
+            Self::Running => "the black-box suite, asked of a system that runs",
         }
     }
 }
@@ -128,7 +169,13 @@ mod tests {
     fn shapes(shape: &[Shape], runner: &[&str]) -> Vec<Shape> {
         let runner = runner.iter().map(ToString::to_string).collect();
         let shape = shape.to_vec();
-        Choice { shape, runner }.shapes()
+        let against = Against::default();
+        Choice {
+            shape,
+            against,
+            runner,
+        }
+        .shapes()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The web pages, beside the API and alone. `aio up` has both on one address; of the roles a proxy does that, so that these run in that shape always.
+//! The web pages, beside the API and alone. `aio up` has both on one address, and so has the role: it hands the API on to an edge.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ fn text(reply: &Reply) -> String {
 
 #[tokio::test]
 async fn the_api_and_the_pages_share_one_address() -> Result<()> {
-    let aio = Aio::embedded().await?;
-    let (base, nobody) = (aio.base(), aio.api(None));
+    let mut aio = Aio::start().await?;
+    let (base, nobody) = (aio.pages().await?, aio.api(None));
     for (path, begins) in [
         ("/", "<!doctype html>"),
         ("/models/kling-3", "<!doctype html>"),
@@ -23,7 +23,7 @@ async fn the_api_and_the_pages_share_one_address() -> Result<()> {
         assert!(text(&reply).starts_with(begins), "{path}");
     }
     let start = nobody.get(&format!("{base}/")).await?;
-    assert!(text(&start).contains(&format!("curl {base}/api/v1/chat/completions")));
+    assert!(text(&start).contains(&format!("curl {}/api/v1/chat/completions", aio.base())));
     let policy = start.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none';"), "{policy}");
     let lost = nobody.get(&format!("{base}/nowhere")).await?;
@@ -32,8 +32,13 @@ async fn the_api_and_the_pages_share_one_address() -> Result<()> {
         (404, "text/html; charset=utf-8")
     );
     // Programs are answered in their own words, whatever they mistype.
-    for path in ["/api/v1/nowhere", "/v1/nowhere", "/api"] {
-        let reply = nobody.get(&format!("{base}{path}")).await?;
+    let edge = aio.base();
+    for (place, path) in [
+        (&base, "/api/v1/nowhere"),
+        (&base, "/v1/nowhere"),
+        (&edge, "/api"),
+    ] {
+        let reply = nobody.get(&format!("{place}{path}")).await?;
         reply.error(404, "unknown_route").context(path)?;
     }
     aio.finish().await
@@ -41,7 +46,8 @@ async fn the_api_and_the_pages_share_one_address() -> Result<()> {
 
 #[tokio::test]
 async fn a_price_on_a_page_is_the_quote() -> Result<()> {
-    let aio = Aio::embedded().await?;
+    let mut aio = Aio::start().await?;
+    let base = aio.pages().await?;
     let api = aio.account(1_000).await?.api;
     for (slug, route, query, parameters) in [
         (
@@ -62,9 +68,7 @@ async fn a_price_on_a_page_is_the_quote() -> Result<()> {
         let asked = json!({ "route": route, "body": body });
         let quote = api.post("/quote", &asked).await?.data(200)?;
         let credits = micros(&quote["max_credits"])?;
-        let page = api
-            .get(&format!("{}/models/{slug}?{query}", aio.base()))
-            .await?;
+        let page = api.get(&format!("{base}/models/{slug}?{query}")).await?;
         let sum = format!(
             "<output class=\"sum\">{} credits</output>",
             credits / 1_000_000
@@ -77,10 +81,11 @@ async fn a_price_on_a_page_is_the_quote() -> Result<()> {
 
 #[tokio::test]
 async fn the_reference_has_every_route_of_the_api() -> Result<()> {
-    let aio = Aio::embedded().await?;
+    let mut aio = Aio::start().await?;
+    let base = aio.pages().await?;
     let nobody = aio.api(None);
     let document: Value = nobody.get("/openapi.json").await?.json()?;
-    let page = nobody.get(&format!("{}/docs/api.md", aio.base())).await?;
+    let page = nobody.get(&format!("{base}/docs/api.md")).await?;
     let page = text(&page);
     let paths = document["paths"].as_object().context("no paths")?;
     for (path, item) in paths {
@@ -94,9 +99,7 @@ async fn the_reference_has_every_route_of_the_api() -> Result<()> {
     for link in page.split("](/docs/api/").skip(1) {
         let link = link.split(')').next().unwrap_or_default();
         let (part, id) = link.split_once('#').unwrap_or((link, ""));
-        let part = nobody
-            .get(&format!("{}/docs/api/{part}", aio.base()))
-            .await?;
+        let part = nobody.get(&format!("{base}/docs/api/{part}")).await?;
         let is_there = id.is_empty() || text(&part).contains(&format!(" id=\"{id}\""));
         assert!(part.status == 200 && is_there, "{link}");
         links += 1;

@@ -4,7 +4,14 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::{Aio, Api, Browser, WebPage, eventually};
 
+use crate::say::unique;
+
 const PASSWORD: &str = "correct horse battery";
+
+/// An address that nobody has signed up with.
+fn email(name: &str) -> String {
+    format!("{}@example.com", unique(name))
+}
 
 /// The key that a page shows this once.
 fn shown_key(page: &WebPage) -> Result<String> {
@@ -58,7 +65,7 @@ async fn a_double_click_makes_one_key(web: &mut Browser) -> Result<()> {
 async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
     let mut aio = Aio::start().await?;
     let mut web = aio.browser().await?;
-    web.sign_up("Ann", "ann@example.com", PASSWORD).await?;
+    web.sign_up("Ann", &email("ann"), PASSWORD).await?;
     assert!(web.get("/keys").await?.has("No keys yet"));
     // What is wrong stands beside its field, and what was typed is not lost.
     let wrong = [
@@ -160,7 +167,7 @@ async fn strangers_see_nothing(aio: &mut Aio, path: &str) -> Result<()> {
     let mut nobody = aio.browser().await?;
     assert_eq!(nobody.get(path).await?.status, 303);
     let mut other = aio.browser().await?;
-    other.sign_up("Bob", "bob@example.com", PASSWORD).await?;
+    other.sign_up("Bob", &email("bob"), PASSWORD).await?;
     assert_eq!(other.get(path).await?.status, 404);
     for act in ["", "/rotate", "/revoke"] {
         let page = other

@@ -5,6 +5,8 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Aio, Browser, eventually};
 
+use crate::say::unique;
+
 const PASSWORD: &str = "a lighthouse at dawn";
 
 /// The key that the page's script is given, with what is said of it.
@@ -34,7 +36,8 @@ fn names(above: &str, parameters: &Value) -> Vec<String> {
 async fn a_form_has_every_parameter_and_its_page_calls_the_api_by_itself() -> Result<()> {
     let mut aio = Aio::start().await?;
     let mut web = aio.browser().await?;
-    web.sign_up("Ann", "ann@example.com", PASSWORD).await?;
+    let email = format!("{}@example.com", unique("ann"));
+    web.sign_up("Ann", &email, PASSWORD).await?;
     let first = key(&mut web).await?;
     assert_eq!(
         (&first["mode"], &first["scopes"], &first["expires_in"]),

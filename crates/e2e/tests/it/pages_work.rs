@@ -5,17 +5,22 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::{Aio, Answer, Api, Browser, Sink, WebPage, eventually};
 
+use crate::say::unique;
+
 const PASSWORD: &str = "correct horse battery";
 
 /// Somebody who has signed up, and a key of theirs in test mode.
 async fn somebody(aio: &mut Aio, name: &str) -> Result<(Browser, Api)> {
     let mut web = aio.browser().await?;
+    let name = unique(name);
     let email = format!("{name}@example.com");
-    web.sign_up(name, &email, PASSWORD).await?;
-    let listed = aio.admin().get("/admin/accounts?limit=100").await?;
+    web.sign_up(&name, &email, PASSWORD).await?;
+    let listed = aio.admin().get("/admin/accounts?limit=1000").await?;
     let listed = listed.data(200)?;
     let accounts = listed["items"].as_array().context("no accounts")?;
-    let own = accounts.iter().find(|account| account["name"] == name);
+    let own = accounts
+        .iter()
+        .find(|account| account["name"] == name.as_str());
     let id = text(own.context("no account")?, "account_id")?;
     let scopes = json!(["inference", "read", "manage"]);
     let body = json!({ "name": "all", "mode": "test", "scopes": scopes });

@@ -1,6 +1,7 @@
 //! What the tests say to the program again and again.
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 /// What an image costs that says nothing but its prompt, in micro-credits.
 pub(crate) const IMAGE: i64 = 5_000_000;
@@ -22,6 +23,12 @@ pub(crate) const SOON: (&str, &str) = (
     "AIO_WEBHOOKS__SCHEDULE",
     r#"["0s", "200ms", "1s", "1s", "1s", "1s"]"#,
 );
+
+/// A name that nobody has, also where others were before.
+pub(crate) fn unique(name: &str) -> String {
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    format!("{name}-{now}")
+}
 
 /// A chat request with this text.
 pub(crate) fn chat(text: &str) -> Value {

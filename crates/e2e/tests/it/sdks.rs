@@ -18,9 +18,9 @@ pub(crate) fn installed() -> Result<PathBuf> {
 
 /// Where `cargo xtask test` has put what a folder of scripts needs, and the scripts.
 pub(crate) fn place(name: &str) -> Result<PathBuf> {
-    // Beside `debug`, where the program is.
-    let program = testkit::binary()?;
-    let target = program.ancestors().nth(2).context("no target folder")?;
+    // target/<profile>/deps/it-0123456789abcdef
+    let test = std::env::current_exe()?;
+    let target = test.ancestors().nth(3).context("no target folder")?;
     let place = target.join(name);
     ensure!(
         place.join("installed").exists(),

@@ -6,13 +6,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use testkit::{Aio, Answer, Api, Received, Sink, eventually};
 
-use crate::say::{IMAGE, image, image_calling};
-
-/// Retries come soon.
-const SOON: (&str, &str) = (
-    "AIO_WEBHOOKS__SCHEDULE",
-    r#"["0s", "100ms", "100ms", "100ms", "100ms"]"#,
-);
+use crate::say::{IMAGE, SOON, image, image_calling};
 
 /// Checks a delivery as a customer does: by the public library and the secret.
 pub(crate) async fn verify(api: &Api, received: &Received) -> Result<Value> {

@@ -76,6 +76,18 @@ impl Instance {
         }
     }
 
+    /// One that somebody else has started, at `host:port`.
+    pub(super) fn at(role: Role, place: &str) -> Self {
+        Self {
+            role: Some(role),
+            number: 1,
+            listen: place.to_owned(),
+            env: BTreeMap::new(),
+            child: None,
+            starts: 0,
+        }
+    }
+
     /// Tells it alone something.
     #[must_use]
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {

@@ -40,6 +40,7 @@ impl Aio {
     /// # Errors
     /// When there is none, as in the embedded shape, or it does not run.
     pub fn pause(&self, role: Role, number: usize) -> Result<()> {
+        self.is_ours()?;
         self.house.one(role, number)?.pause()
     }
 
@@ -48,6 +49,7 @@ impl Aio {
     /// # Errors
     /// As [`Aio::pause`].
     pub fn go_on(&self, role: Role, number: usize) -> Result<()> {
+        self.is_ours()?;
         self.house.one(role, number)?.go_on()
     }
 }

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use super::running;
+
 /// How the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -45,7 +47,7 @@ pub(super) const STAGES: [&[Role]; 6] = [
 // === impl Shape ===
 
 impl Shape {
-    /// The shape that `AIO_TEST_SHAPE` names; embedded when it is absent.
+    /// The shape that `AIO_TEST_SHAPE` names; embedded when it is absent. A system that runs already has a process for each role.
     ///
     /// # Errors
     /// When it names no shape.
@@ -53,9 +55,9 @@ impl Shape {
         let name = chassis::config::variable_value("AIO_TEST_SHAPE");
         Ok(match name.as_deref() {
             None | Some("embedded") => Self::Embedded,
-            Some("split") => Self::Split,
+            Some("split" | running::NAME) => Self::Split,
             Some("split3") => Self::Split3,
-            Some(other) => bail!("AIO_TEST_SHAPE is {other}: embedded, split or split3"),
+            Some(other) => bail!("AIO_TEST_SHAPE is {other}: embedded, split, split3 or running"),
         })
     }
 

@@ -1,6 +1,6 @@
 //! One run of the test runner: what it is told, and how many tests it says it ran. It must not judge tests itself.
 
-use super::Shape;
+use super::{Shape, against};
 use crate::command::cargo_has;
 use anyhow::Context;
 use std::{
@@ -144,6 +144,10 @@ impl Runner {
         let words = words.iter().chain(which).map(ToString::to_string);
         // Who asks for tests gets those.
         let rooms = match shape {
+            Shape::Running => {
+                let those = against::NOT_ASKED.iter().flat_map(|(_, those)| *those);
+                skip(&those.copied().collect::<Vec<_>>())
+            }
             _ if !extra.is_empty() => vec![],
             Shape::Embedded => skip(&[&ASKED_SPLIT[..], &ASKED_SPLIT3].concat()),
             Shape::Split if by_name => skip(&[&ASKED_EMBEDDED[..], &ASKED_SPLIT3].concat()),
