@@ -1,5 +1,7 @@
 //! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
 
+mod preface;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -26,6 +28,7 @@ use tokio::{
 use tower::{ServiceExt as _, service_fn};
 use tracing::{Span, debug, warn};
 
+use self::preface::Prefaced;
 use crate::{Tasks, config::duration};
 
 /// How HTTP/2 begins.
@@ -65,7 +68,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 pub struct Limits {
     /// Open connections.
     pub max_connections: usize,
-    /// From accept to the first byte of a request.
+    /// From accept to the first byte of a request; and as long from there, where that byte may be HTTP/2's, until it is known whether it is.
     #[serde(with = "duration")]
     pub first_byte_timeout: Duration,
     /// From a request's first byte to the end of its head.
@@ -168,6 +171,15 @@ struct Builders {
     any: auto::Builder<TokioExecutor>,
 }
 
+/// What the first bytes of a connection say of its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    /// HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113, 3.4); of HTTP/1's methods in use only PROPFIND and PROPPATCH begin alike, and hyper
+    /// tells those apart.
+    Unsure,
+}
+
 struct Connection {
     router: Router,
     builders: Arc<Builders>,
@@ -186,11 +198,11 @@ impl Builders {
         }
     }
 
-    /// By the first bytes. HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113, 3.4); of HTTP/1's methods in use only PROPFIND and PROPPATCH begin
-    /// alike, and hyper tells those apart.
-    fn by(&self, beginning: &[u8]) -> &auto::Builder<TokioExecutor> {
-        let may_be_http2 = beginning.starts_with(HTTP2) || HTTP2.starts_with(beginning);
-        if may_be_http2 { &self.any } else { &self.http1 }
+    fn by(&self, protocol: Protocol) -> &auto::Builder<TokioExecutor> {
+        match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Unsure => &self.any,
+        }
     }
 }
 
@@ -201,9 +213,14 @@ impl Connection {
         if self.prepare(&stream).is_err() {
             return;
         }
-        let Some(builder) = self.speaks(&stream).await else {
+        let Some(protocol) = self.speaks(&stream).await else {
             return;
         };
+        let stream = match protocol {
+            Protocol::Http1 => Prefaced::known(stream),
+            Protocol::Unsure => Prefaced::within(stream, self.first_byte_timeout),
+        };
+        let builder = self.builders.by(protocol);
         let router = self.router.clone();
         let service =
             TowerToHyperService::new(service_fn(move |mut request: Request<Incoming>| {
@@ -231,14 +248,19 @@ impl Connection {
     }
 
     /// Waits for the first byte, and says by what the connection is served: hyper's look at the protocol has no timeout of its own.
-    async fn speaks(&self, stream: &TcpStream) -> Option<&auto::Builder<TokioExecutor>> {
+    async fn speaks(&self, stream: &TcpStream) -> Option<Protocol> {
         let mut beginning = [0; HTTP2.len()];
         let length = tokio::select! {
             peeked = timeout(self.first_byte_timeout, stream.peek(&mut beginning)) => peeked.ok()?.ok()?,
             () = self.tasks.stopping() => return None,
         };
         let beginning = beginning.get(..length).filter(|read| !read.is_empty())?;
-        Some(self.builders.by(beginning))
+        let may_be_http2 = beginning.starts_with(HTTP2) || HTTP2.starts_with(beginning);
+        Some(if may_be_http2 {
+            Protocol::Unsure
+        } else {
+            Protocol::Http1
+        })
     }
 }
 
@@ -348,6 +370,17 @@ mod tests {
             answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
             "{answer}"
         );
+    }
+
+    #[tokio::test]
+    async fn who_begins_as_http2_does_and_falls_silent_is_cut() {
+        let (address, _tasks) = start(limits()).await;
+        for beginning in ["P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            assert_eq!(talk(address, beginning).await, "", "{beginning:?}");
+        }
+        // What only began alike is answered.
+        let answer = talk(address, "PROPFIND / HTTP/1.0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.0 405"), "{answer}");
     }
 
     #[tokio::test]

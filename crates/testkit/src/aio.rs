@@ -6,6 +6,7 @@ mod engines;
 mod house;
 mod instance;
 mod shape;
+mod system;
 
 use std::{
     path::PathBuf,

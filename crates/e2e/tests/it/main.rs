@@ -4,6 +4,7 @@
     reason = "JSON values are indexed, where what is absent is null, and a test may end by an index"
 )]
 
+mod abuse;
 mod admin;
 mod browser;
 mod bucket;
