@@ -10,6 +10,7 @@ mod browser;
 mod bucket;
 mod cached;
 mod callback_url;
+mod canaries;
 mod capabilities;
 mod charges;
 mod chat;
