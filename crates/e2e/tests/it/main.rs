@@ -68,6 +68,7 @@ mod speech;
 mod stages;
 mod start;
 mod stop;
+mod strangers;
 mod tenant;
 mod tools;
 mod traces;
