@@ -39,6 +39,7 @@ mod keys;
 mod keys_limits;
 mod keys_own;
 mod leaving;
+mod made_up;
 mod media;
 mod messages;
 mod models;
