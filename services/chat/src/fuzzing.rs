@@ -91,8 +91,8 @@ fn handed_on(chunk: &Chunk) {
 }
 
 /// What is JSON stays JSON when we add to it; of what is none, no more is promised than an end.
-pub fn added(json: impl AsRef<[u8]>) {
-    let json = Bytes::copy_from_slice(json.as_ref());
+pub fn added(json: &[u8]) {
+    let json = Bytes::copy_from_slice(json);
     if let Reported::Usage(usage) = usage::read(&json) {
         // Sums of what is reported fit.
         let sum = usage.input.checked_add(usage.output);

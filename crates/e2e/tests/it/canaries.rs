@@ -76,7 +76,7 @@ async fn secrets(aio: &Aio, api: &Api, sink: &Sink) -> Result<Vec<Canary>> {
     let rotated = api.post(&path, &json!({ "overlap": "1h" })).await?.data(200)?;
     let code = json!({ "credits": 1, "mode": "live" });
     let codes = aio.admin().post("/admin/redeem-codes", &code).await?.json()?;
-    let code = codes.pointer("/data/codes/0/code").or(codes.pointer("/data/code"));
+    let code = codes.pointer("/data/items/0/code");
     let code = code.and_then(Value::as_str).context("no code")?;
     Ok(vec![
         Canary::new("the secret of callbacks", &text(&callbacks, "secret")?),
@@ -93,10 +93,12 @@ async fn person(aio: &mut Aio) -> Result<Vec<Canary>> {
     web.sign_up("somebody", "somebody@example.com", PASSWORD).await?;
     web.post("/sign-in", &[("email", "nobody@example.com"), ("password", PASSWORD)]).await?;
     let cookie = web.cookie();
-    let (_, session) = cookie.split_once('=').context("no cookie")?;
+    let session = cookie
+        .split("; ")
+        .find_map(|pair| pair.strip_prefix("aio_session="));
     Ok(vec![
         Canary::new("a password", PASSWORD),
-        Canary::new("a session", session.split(';').next().unwrap_or_default()),
+        Canary::new("a session", session.context("no session")?),
     ])
 }
 

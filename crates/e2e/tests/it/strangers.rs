@@ -26,13 +26,13 @@ const NONSENSE: [&str; 4] = ["nonsense", "%27%3B%20drop%20table%20task", "%ff", 
 /// Routes whose ids are everybody's.
 const EVERYBODYS: [&str; 2] = ["/models/", "/callbacks/"];
 
-/// A route of the document: its method, its path, and where ids begin with what.
+/// A route of the document.
 struct Route {
     method: Method,
     path: String,
 }
 
-/// What a tenant has, by where it is found, with a mode in which it is theirs.
+/// What a tenant has, by where it is found.
 struct Possessions {
     ids: Vec<(&'static str, String)>,
 }

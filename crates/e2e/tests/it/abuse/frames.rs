@@ -17,8 +17,6 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `GET /healthz` by HPACK's table, with a host of one letter.
 const GET: &[u8] = b"\x82\x86\x04\x08/healthz\x41\x01x";
-/// A field that HPACK is not asked to remember, of a long value.
-const FIELD: &[u8] = b"\x00\x03x-a\x7fxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 /// How often a flood repeats itself, if nobody cuts it.
 const FLOOD: u32 = 100_000;
 /// Frames that are sent in one piece.
@@ -36,8 +34,8 @@ const fn stream(number: u32) -> u32 {
     number.wrapping_mul(2).wrapping_add(1)
 }
 
-/// What a flood consists of.
-type Drop = fn(u32) -> Vec<u8>;
+/// What a flood consists of, one after another.
+type Drops = fn(u32) -> Vec<u8>;
 
 /// Requests that are taken back at once.
 fn reset(number: u32) -> Vec<u8> {
@@ -52,12 +50,13 @@ fn request(number: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream(number), GET)
 }
 
-/// A head that does not end.
+/// A head that does not end, of fields that HPACK is not asked to remember.
 fn continuation(number: u32) -> Vec<u8> {
     if number == 0 {
         frame(HEADERS, END_STREAM, 1, GET)
     } else {
-        frame(CONTINUATION, 0, 1, FIELD)
+        let field = [&b"\x00\x03x-a\x64"[..], &[b'x'; 100]].concat();
+        frame(CONTINUATION, 0, 1, &field)
     }
 }
 
@@ -72,7 +71,7 @@ fn settings(_: u32) -> Vec<u8> {
 }
 
 /// Sends a flood to its end, or until the line is cut: whether it was. Nothing is read meanwhile.
-async fn flood(base: &str, drop: Drop) -> Result<(Raw, bool)> {
+async fn flood(base: &str, drop: Drops) -> Result<(Raw, bool)> {
     let mut raw = Raw::connect(base).await?;
     raw.say(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat())
         .await?;
@@ -91,7 +90,7 @@ async fn flood(base: &str, drop: Drop) -> Result<(Raw, bool)> {
 pub(crate) async fn floods(aio: &Aio) -> Result<()> {
     let base = aio.base();
     let api = aio.account(1).await?.api;
-    let floods: [(&str, Drop); 5] = [
+    let floods: [(&str, Drops); 5] = [
         ("requests that are taken back", reset),
         ("more requests than may be open", request),
         ("a head without an end", continuation),

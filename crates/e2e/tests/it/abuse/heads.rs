@@ -2,6 +2,7 @@
 //! one could be hidden in another: so each is refused, or read in one way and the line cut behind it.
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 use serde_json::json;
 use testkit::Aio;
 
@@ -68,7 +69,7 @@ fn bodies(key: &str) -> Vec<Lie> {
         lie("a length in hex", length("0x2"), &[400]),
         lie("a length beyond all numbers", length("18446744073709551616"), &[400]),
         lie("two lengths", post(two, "{}"), &[400]),
-        lie("more promised than sent", length("9"), &[400]),
+        lie("more promised than sent", length("9"), &[504]),
         lie("an unknown coding", post("transfer-encoding: gzip\r\n", "{}"), &[400]),
         lie("chunks that are not last", post("transfer-encoding: chunked, gzip\r\n", "2\r\n{}\r\n0\r\n\r\n"), &[400]),
         lie("chunks in HTTP/1.0", old, &[400]),
@@ -82,19 +83,18 @@ fn bodies(key: &str) -> Vec<Lie> {
     ]
 }
 
-/// One request after another, each on a line of its own.
-pub(crate) async fn lies(aio: &Aio) -> Result<()> {
-    let account = aio.account(1).await?;
-    let base = aio.base();
-    for Lie {
-        what,
-        sent,
-        answers,
-    } in heads().into_iter().chain(bodies(&account.key))
-    {
-        let mut raw = Raw::connect(&base).await?;
+// === impl Lie ===
+
+impl Lie {
+    /// Tells it, on a line of its own.
+    async fn told(self, base: &str) -> Result<()> {
+        let Self {
+            what,
+            sent,
+            answers,
+        } = self;
+        let mut raw = Raw::connect(base).await?;
         raw.say(sent.as_bytes()).await?;
-        raw.close().await;
         let answer = raw.end().await?;
         let statuses: Vec<&str> = answer
             .split("HTTP/1.1 ")
@@ -105,7 +105,16 @@ pub(crate) async fn lies(aio: &Aio) -> Result<()> {
         ensure!(statuses.len() <= 1, "{what} is {} requests", statuses.len());
         let status = statuses.first().map_or(Ok(CUT), |status| status.parse())?;
         ensure!(answers.contains(&status), "{what}: {answer}");
+        Ok(())
     }
+}
+
+/// All of them, at once.
+pub(crate) async fn lies(aio: &Aio) -> Result<()> {
+    let account = aio.account(1).await?;
+    let base = aio.base();
+    let all = heads().into_iter().chain(bodies(&account.key));
+    try_join_all(all.map(|lie| lie.told(&base))).await?;
     byte_by_byte(&base, &account.key).await?;
     account.api.settled().await?;
     Ok(())

@@ -32,12 +32,6 @@ impl Raw {
         Ok(said.is_ok())
     }
 
-    /// Says that nothing more comes.
-    pub(crate) async fn close(&mut self) {
-        // The other side may have left already.
-        let _ = self.0.shutdown().await;
-    }
-
     /// Reads until the other side has cut the line, and gives what it said before.
     pub(crate) async fn end(mut self) -> Result<String> {
         let mut answer = Vec::new();

@@ -23,6 +23,12 @@ pub(crate) struct Scan {
     files: usize,
 }
 
+/// A text as it stands in JSON.
+fn inside(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.get(1..json.len() - 1).unwrap_or_default().to_owned()
+}
+
 /// Every way in which a word is written.
 pub(crate) fn forms(word: &str) -> BTreeSet<Vec<u8>> {
     let bytes = word.as_bytes();
@@ -36,8 +42,7 @@ pub(crate) fn forms(word: &str) -> BTreeSet<Vec<u8>> {
         };
         bytes.iter().map(letter).collect()
     };
-    let json = serde_json::Value::from(word).to_string();
-    let json = json.trim_matches('"').to_owned();
+    let json = inside(word);
     let ascii = |c: char| match c {
         c if c.is_ascii() => c.to_string(),
         c => format!("\\u{:04x}", u32::from(c)),
@@ -49,9 +54,8 @@ pub(crate) fn forms(word: &str) -> BTreeSet<Vec<u8>> {
         percent("%20"),
         percent("+"),
         json.chars().map(ascii).collect(),
-        json.replace('"', "\\\""),
+        inside(&json),
         json,
-        format!("{word:?}").trim_matches('"').to_owned(),
     ];
     let texts = texts.into_iter().map(String::into_bytes);
     texts.chain(in_base64(bytes)).collect()
