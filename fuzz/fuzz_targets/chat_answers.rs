@@ -10,12 +10,15 @@ static HOUSE: LazyLock<Option<House>> = LazyLock::new(House::start);
 static ADAPTERS: LazyLock<Option<Adapters>> = LazyLock::new(Adapters::new);
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some(((first, body), (house, adapters))) =
-        data.split_first().zip(HOUSE.as_ref().zip(ADAPTERS.as_ref()))
+    let Some(((first, body), (house, adapters))) = data
+        .split_first()
+        .zip(HOUSE.as_ref().zip(ADAPTERS.as_ref()))
     else {
         return;
     };
     added(body);
-    house.parrot.says(if first % 4 == 3 { 429 } else { 200 }, body);
+    house
+        .parrot
+        .says(if first % 4 == 3 { 429 } else { 200 }, body);
     house.runtime.block_on(adapters.meet(&house.origin));
 });

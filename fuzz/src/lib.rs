@@ -35,7 +35,11 @@ mod house {
             let (parrot, listener) = runtime.block_on(Parrot::start()).ok()?;
             runtime.spawn(parrot.clone().serve(listener));
             let origin = Url::parse(&parrot.base()).ok()?;
-            Some(Self { parrot, origin, runtime })
+            Some(Self {
+                parrot,
+                origin,
+                runtime,
+            })
         }
     }
 }

@@ -132,9 +132,13 @@ fn key_like(key: &str, alike: usize) -> String {
     let mut numbers: [u8; ApiKey::RANDOM_LEN] = rand::random();
     for (number, digit) in numbers.iter_mut().zip(random).take(alike) {
         let place = DIGITS.iter().position(|known| *known == digit);
-        *number = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(0);
+        *number = place
+            .and_then(|place| u8::try_from(place).ok())
+            .unwrap_or(0);
     }
-    ApiKey::from_random(Mode::Test, &numbers).expose().to_owned()
+    ApiKey::from_random(Mode::Test, &numbers)
+        .expose()
+        .to_owned()
 }
 
 /// A form of the pages.
@@ -168,7 +172,11 @@ async fn all(aio: &mut Aio, samples: usize) -> Result<bool> {
     let first = link.rfind('=').context("no signature")?.saturating_add(1);
     aio.browser()
         .await?
-        .sign_up("somebody", "somebody@example.com", "a sentence that nobody guesses")
+        .sign_up(
+            "somebody",
+            "somebody@example.com",
+            "a sentence that nobody guesses",
+        )
         .await?;
     let nobodys = mistyped(&task, task.len().saturating_sub(1));
     let pairs = [
@@ -197,7 +205,10 @@ async fn all(aio: &mut Aio, samples: usize) -> Result<bool> {
             other: Box::new(|| get(&mistyped(link, first), "")),
         },
     ];
-    writeln!(io::stdout(), "| what | samples of each | one, µs | other, µs | t | times are |")?;
+    writeln!(
+        io::stdout(),
+        "| what | samples of each | one, µs | other, µs | t | times are |"
+    )?;
     writeln!(io::stdout(), "| --- | --- | --- | --- | --- | --- |")?;
     let base = aio.base();
     let address = base.strip_prefix("http://").context("no address")?;

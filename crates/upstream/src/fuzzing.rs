@@ -39,7 +39,9 @@ pub fn url(data: &[u8]) {
         }
         None => assert!(url.has_host(), "{url} has no host"),
     }
-    let again = POLICY.check_form(url.as_str()).map(|again| again.as_url().clone());
+    let again = POLICY
+        .check_form(url.as_str())
+        .map(|again| again.as_url().clone());
     assert_eq!(again.as_ref().ok(), Some(url), "it does not pass again");
 }
 

@@ -101,7 +101,8 @@ pub fn added(json: &[u8]) {
     let _ = reply::model_of(&json);
     let priced = reply::with_credits(&json, Micros::new(1_500_000));
     let named = reply::with_model(&priced, "our-name");
-    let is_object = |json: &[u8]| serde_json::from_slice::<Value>(json).is_ok_and(|json| json.is_object());
+    let is_object =
+        |json: &[u8]| serde_json::from_slice::<Value>(json).is_ok_and(|json| json.is_object());
     assert!(!is_object(&json) || is_object(&named), "JSON was spoilt");
 }
 

@@ -95,10 +95,7 @@ async fn who_takes_all_connections_has_them_for_a_moment_only() -> Result<()> {
     aio.spare_files(Role::Edge, SPARE)?;
     let base = aio.base();
     let crowd = try_join_all((0..TOO_MANY).map(|_| Raw::connect(&base))).await?;
-    eventually("it serves again", async || {
-        Ok(api.credits().await.ok())
-    })
-    .await?;
+    eventually("it serves again", async || Ok(api.credits().await.ok())).await?;
     drop(crowd);
     ensure!(!aio.has_lost_one()?, "a process did not survive it");
     aio.finish().await

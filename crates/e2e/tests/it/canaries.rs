@@ -30,15 +30,24 @@ fn text(value: &Value, name: &str) -> Result<String> {
 /// Whatever can go wrong with something that names the prompt, and what goes well.
 async fn mishaps(api: &Api, live: &Api, sink: &Sink) -> Result<()> {
     let chat = |more: &str| json!({ "model": "gemini", "messages": [{ "role": "user", "content": format!("{PROMPT} {more}") }] });
-    for outcome in ["success", "fail", "malformed", "moderated", "rate_limited", "cut"] {
+    for outcome in [
+        "success",
+        "fail",
+        "malformed",
+        "moderated",
+        "rate_limited",
+        "cut",
+    ] {
         let body = chat(&format!("[sandbox outcome={outcome} delay=0s]"));
         // Any answer will do.
         api.post("/chat/completions", &body).await?;
     }
     let cached = [("x-aio-cache", "on")];
-    api.post_with("/chat/completions", &cached, &chat("")).await?;
+    api.post_with("/chat/completions", &cached, &chat(""))
+        .await?;
     let keyed = [("idempotency-key", "zeisig-1")];
-    api.post_with("/chat/completions", &keyed, &chat("")).await?;
+    api.post_with("/chat/completions", &keyed, &chat(""))
+        .await?;
     let kept = json!({ "model": "gemini", "input": PROMPT });
     api.post("/responses", &kept).await?;
     let embedded = json!({ "model": "text-embedding-3-small", "input": PROMPT });
@@ -47,11 +56,20 @@ async fn mishaps(api: &Api, live: &Api, sink: &Sink) -> Result<()> {
     // Wrong requests that quote it, to every reader.
     for body in [
         format!("{{\"model\": {PROMPT}"),
-        json!({ "model": PROMPT, "prompt": PROMPT, "messages": PROMPT, PROMPT: PROMPT }).to_string(),
+        json!({ "model": PROMPT, "prompt": PROMPT, "messages": PROMPT, PROMPT: PROMPT })
+            .to_string(),
     ] {
-        for route in ["/chat/completions", "/images/generations", "/messages", "/quote", "/keys"] {
+        for route in [
+            "/chat/completions",
+            "/images/generations",
+            "/messages",
+            "/quote",
+            "/keys",
+        ] {
             let headers = [("content-type", "application/json")];
-            let reply = api.send(Method::POST, route, &headers, body.clone()).await?;
+            let reply = api
+                .send(Method::POST, route, &headers, body.clone())
+                .await?;
             ensure!((400..500).contains(&reply.status), "{route}: {reply}");
         }
     }
@@ -69,13 +87,23 @@ async fn mishaps(api: &Api, live: &Api, sink: &Sink) -> Result<()> {
 async fn secrets(aio: &Aio, api: &Api, sink: &Sink) -> Result<Vec<Canary>> {
     let callbacks = api.get("/webhooks/secret").await?.data(200)?;
     let endpoint = json!({ "url": sink.url(&format!("/all?{CALLBACK}")) });
-    let endpoint = api.post("/webhooks/endpoints", &endpoint).await?.data(201)?;
+    let endpoint = api
+        .post("/webhooks/endpoints", &endpoint)
+        .await?
+        .data(201)?;
     let key = json!({ "name": "another" });
     let key = api.post("/keys", &key).await?.data(201)?;
     let path = format!("/keys/{}/rotate", text(&key, "key_id")?);
-    let rotated = api.post(&path, &json!({ "overlap": "1h" })).await?.data(200)?;
+    let rotated = api
+        .post(&path, &json!({ "overlap": "1h" }))
+        .await?
+        .data(200)?;
     let code = json!({ "credits": 1, "mode": "live" });
-    let codes = aio.admin().post("/admin/redeem-codes", &code).await?.json()?;
+    let codes = aio
+        .admin()
+        .post("/admin/redeem-codes", &code)
+        .await?
+        .json()?;
     let code = codes.pointer("/data/items/0/code");
     let code = code.and_then(Value::as_str).context("no code")?;
     Ok(vec![
@@ -90,8 +118,13 @@ async fn secrets(aio: &Aio, api: &Api, sink: &Sink) -> Result<Vec<Canary>> {
 /// Somebody's password, and what their browser keeps.
 async fn person(aio: &mut Aio) -> Result<Vec<Canary>> {
     let mut web = aio.browser().await?;
-    web.sign_up("somebody", "somebody@example.com", PASSWORD).await?;
-    web.post("/sign-in", &[("email", "nobody@example.com"), ("password", PASSWORD)]).await?;
+    web.sign_up("somebody", "somebody@example.com", PASSWORD)
+        .await?;
+    web.post(
+        "/sign-in",
+        &[("email", "nobody@example.com"), ("password", PASSWORD)],
+    )
+    .await?;
     let cookie = web.cookie();
     let session = cookie
         .split("; ")

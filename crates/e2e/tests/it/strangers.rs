@@ -18,11 +18,22 @@ const BODIES: [(&str, &str); 5] = [
     ("patch /keys/{id}", r#"{"rpm":5}"#),
     ("post /keys/{id}/rotate", r#"{"overlap":"1h"}"#),
     ("patch /webhooks/endpoints/{id}", r#"{"disabled":true}"#),
-    ("post /webhooks/endpoints/{id}/rotate-secret", r#"{"overlap":"1h"}"#),
-    ("post /webhooks/endpoints/{id}/recover", r#"{"since":"2030-01-31T12:00:00Z"}"#),
+    (
+        "post /webhooks/endpoints/{id}/rotate-secret",
+        r#"{"overlap":"1h"}"#,
+    ),
+    (
+        "post /webhooks/endpoints/{id}/recover",
+        r#"{"since":"2030-01-31T12:00:00Z"}"#,
+    ),
 ];
 /// What is no id, in the place of one.
-const NONSENSE: [&str; 4] = ["nonsense", "%27%3B%20drop%20table%20task", "%ff", "..%2f..%2fetc"];
+const NONSENSE: [&str; 4] = [
+    "nonsense",
+    "%27%3B%20drop%20table%20task",
+    "%ff",
+    "..%2f..%2fetc",
+];
 /// Routes whose ids are everybody's.
 const EVERYBODYS: [&str; 2] = ["/models/", "/callbacks/"];
 
@@ -52,23 +63,38 @@ impl Possessions {
         api.ended(&task).await?;
         let receipt = task.replacen("task_", "op_", 1);
         let kept = api
-            .post("/responses", &json!({ "model": "gemini", "input": "a fox" }))
+            .post(
+                "/responses",
+                &json!({ "model": "gemini", "input": "a fox" }),
+            )
             .await?;
         let endpoint = json!({ "url": town.sink.url("/theirs") });
-        let endpoint = api.post("/webhooks/endpoints", &endpoint).await?.data(201)?;
+        let endpoint = api
+            .post("/webhooks/endpoints", &endpoint)
+            .await?
+            .data(201)?;
         let endpoint = text(&endpoint, "endpoint_id")?;
         let tested = api
-            .post(&format!("/webhooks/endpoints/{endpoint}/test"), &Value::Null)
+            .post(
+                &format!("/webhooks/endpoints/{endpoint}/test"),
+                &Value::Null,
+            )
             .await?;
         let key = api.post("/keys", &json!({ "name": "theirs" })).await?;
-        let order = tenant.live.post("/orders", &json!({ "pack": "small" })).await?;
+        let order = tenant
+            .live
+            .post("/orders", &json!({ "pack": "small" }))
+            .await?;
         let ids = vec![
             ("/tasks/", task),
             ("/operations/", receipt),
             ("/responses/", text(&kept.json()?, "id")?),
             ("/files/", upload(api, "theirs.png", PNG).await?),
             ("/webhooks/endpoints/", endpoint),
-            ("/webhooks/deliveries/", text(&tested.json()?["data"], "delivery_id")?),
+            (
+                "/webhooks/deliveries/",
+                text(&tested.json()?["data"], "delivery_id")?,
+            ),
             ("/keys/", text(&key.data(201)?, "key_id")?),
             ("/orders/", text(&order.data(201)?, "order_id")?),
         ];
@@ -90,7 +116,8 @@ async fn routes(api: &Api) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for (path, operations) in paths {
         let path = path.strip_prefix("/api/v1").unwrap_or(path);
-        let others = path.starts_with("/admin") || EVERYBODYS.iter().any(|own| path.starts_with(own));
+        let others =
+            path.starts_with("/admin") || EVERYBODYS.iter().any(|own| path.starts_with(own));
         if !path.contains('{') || others {
             continue;
         }
@@ -145,7 +172,12 @@ async fn what_is_anothers_and_what_is_nobodys_are_the_same() -> Result<()> {
         let id = theirs.id(&route.path)?;
         let nobodys = unknown(id);
         let first = route.ask(&stranger.test, &nobodys).await?;
-        ensure!(first.status == 404, "{} {}: {first}", route.method, route.path);
+        ensure!(
+            first.status == 404,
+            "{} {}: {first}",
+            route.method,
+            route.path
+        );
         let expected = shown(&first, &nobodys);
         let (own, other) = if route.path.starts_with("/orders") {
             (&stranger.live, &owner.test)

@@ -32,19 +32,39 @@ fn heads() -> Vec<Lie> {
     let long = format!("x-a: {}\r\n", "b".repeat(1 << 20));
     vec![
         lie("as it should be", get("connection: close\r\n"), &[200]),
-        lie("10 000 fields", get(&"x-a: b\r\n".repeat(10_000)), &[431, CUT]),
+        lie(
+            "10 000 fields",
+            get(&"x-a: b\r\n".repeat(10_000)),
+            &[431, CUT],
+        ),
         lie("a field of 1 MB", get(&long), &[431, CUT]),
         lie("a field of two lines", get("x-a: b\r\n c: d\r\n"), &[400]),
         lie("a blank before the colon", get("x-a : b\r\n"), &[400]),
         lie("a field without a name", get(": b\r\n"), &[400]),
         lie("a zero in a value", get("x-a: b\0c\r\n"), &[400]),
         lie("a return alone", get("x-a: b\rc: d\r\n"), &[400]),
-        lie("another version", "GET / HTTP/3.9\r\nhost: x\r\n\r\n", &[400]),
+        lie(
+            "another version",
+            "GET / HTTP/3.9\r\nhost: x\r\n\r\n",
+            &[400],
+        ),
         lie("no version", "GET /\r\nhost: x\r\n\r\n", &[400]),
         lie("no method", "G\x01T / HTTP/1.1\r\nhost: x\r\n\r\n", &[400]),
-        lie("a zero in the path", "GET /\0 HTTP/1.1\r\nhost: x\r\n\r\n", &[400]),
-        lie("another protocol", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03", &[400, CUT]),
-        lie("a tunnel", "CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", &[400, 404, 405]),
+        lie(
+            "a zero in the path",
+            "GET /\0 HTTP/1.1\r\nhost: x\r\n\r\n",
+            &[400],
+        ),
+        lie(
+            "another protocol",
+            "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03",
+            &[400, CUT],
+        ),
+        lie(
+            "a tunnel",
+            "CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            &[400, 404, 405],
+        ),
     ]
 }
 
@@ -67,17 +87,44 @@ fn bodies(key: &str) -> Vec<Lie> {
         lie("a negative length", length("-2"), &[400]),
         lie("two lengths in one", length("2, 3"), &[400]),
         lie("a length in hex", length("0x2"), &[400]),
-        lie("a length beyond all numbers", length("18446744073709551616"), &[400]),
+        lie(
+            "a length beyond all numbers",
+            length("18446744073709551616"),
+            &[400],
+        ),
         lie("two lengths", post(two, "{}"), &[400]),
         lie("more promised than sent", length("9"), &[504]),
-        lie("an unknown coding", post("transfer-encoding: gzip\r\n", "{}"), &[400]),
-        lie("chunks that are not last", post("transfer-encoding: chunked, gzip\r\n", "2\r\n{}\r\n0\r\n\r\n"), &[400]),
+        lie(
+            "an unknown coding",
+            post("transfer-encoding: gzip\r\n", "{}"),
+            &[400],
+        ),
+        lie(
+            "chunks that are not last",
+            post(
+                "transfer-encoding: chunked, gzip\r\n",
+                "2\r\n{}\r\n0\r\n\r\n",
+            ),
+            &[400],
+        ),
         lie("chunks in HTTP/1.0", old, &[400]),
         // The chunks count, and what is behind them is never read.
         lie("chunks and a length", post(both, hidden), &[400]),
-        lie("a chunk beyond all numbers", chunked("FFFFFFFFFFFFFFFFFF\r\n{}"), &[400]),
-        lie("a chunk of no length", chunked("zz\r\n{}\r\n0\r\n\r\n"), &[400]),
-        lie("a chunk longer than it says", chunked("1\r\n{}\r\n0\r\n\r\n"), &[400]),
+        lie(
+            "a chunk beyond all numbers",
+            chunked("FFFFFFFFFFFFFFFFFF\r\n{}"),
+            &[400],
+        ),
+        lie(
+            "a chunk of no length",
+            chunked("zz\r\n{}\r\n0\r\n\r\n"),
+            &[400],
+        ),
+        lie(
+            "a chunk longer than it says",
+            chunked("1\r\n{}\r\n0\r\n\r\n"),
+            &[400],
+        ),
         lie("an extension of 64 KiB", chunked(&extension), &[400, CUT]),
         lie("10 000 trailers", chunked(&trailers), &[400, CUT]),
     ]

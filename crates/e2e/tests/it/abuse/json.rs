@@ -44,7 +44,10 @@ fn wrong() -> Vec<(&'static str, Vec<u8>)> {
     let bytes = [
         ("UTF-16", utf16.flat_map(u16::to_le_bytes).collect()),
         ("no UTF-8", b"{\"model\":\"\xff\xfe\"}".to_vec()),
-        ("a longer spelling of a zero", b"{\"model\":\"\xc0\x80\"}".to_vec()),
+        (
+            "a longer spelling of a zero",
+            b"{\"model\":\"\xc0\x80\"}".to_vec(),
+        ),
     ];
     texts.chain(bytes).collect()
 }
@@ -62,7 +65,10 @@ fn odd() -> Vec<(&'static str, String)> {
         ("a negative one", "-1"),
         ("a fraction of nothing", "1e-400"),
         ("minus zero", "-0"),
-        ("a number of forty digits", "9999999999999999999999999999999999999999"),
+        (
+            "a number of forty digits",
+            "9999999999999999999999999999999999999999",
+        ),
         ("half a character", r#""\ud800""#),
         ("half a character behind another", r#""\udfff\ud800 a fox""#),
         ("a zero in a text", r#""\u0000""#),
@@ -73,7 +79,9 @@ fn odd() -> Vec<(&'static str, String)> {
     let texts = texts
         .into_iter()
         .map(|(what, text)| (what, text.to_owned()));
-    texts.chain([("a deep one", deep), ("many zeros", long)]).collect()
+    texts
+        .chain([("a deep one", deep), ("many zeros", long)])
+        .collect()
 }
 
 /// The requests that hold it. What is after the first is what is asked: the same name twice is one question or none.
@@ -82,19 +90,53 @@ fn requests(odd: &str) -> Vec<(&'static str, String)> {
         format!(r#"{{"model":"gemini","messages":[{{"role":"user","content":"a fox"}}]{rest}}}"#)
     };
     vec![
-        ("/chat/completions", chat(&format!(r#","max_tokens":{odd}"#))),
+        (
+            "/chat/completions",
+            chat(&format!(r#","max_tokens":{odd}"#)),
+        ),
         ("/chat/completions", chat(&format!(r#","seed":{odd}"#))),
         ("/chat/completions", chat(&format!(r#","model":{odd}"#))),
         ("/chat/completions", chat(&format!(r#","metadata":{odd}"#))),
-        ("/chat/completions", format!(r#"{{"model":"gemini","messages":[{{"role":"user","content":{odd}}}]}}"#)),
-        ("/messages", format!(r#"{{"model":"gemini","max_tokens":{odd},"messages":[{{"role":"user","content":"a"}}]}}"#)),
-        ("/messages", format!(r#"{{"model":"gemini","max_tokens":9,"messages":[{{"role":"user","content":{odd}}}]}}"#)),
-        ("/responses", format!(r#"{{"model":"gemini","input":{odd}}}"#)),
-        ("/embeddings", format!(r#"{{"model":"text-embedding-3-small","input":{odd}}}"#)),
-        ("/images/generations", format!(r#"{{"model":"z-image","prompt":"a fox","seed":{odd}}}"#)),
-        ("/images/generations", format!(r#"{{"model":"z-image","prompt":{odd}}}"#)),
-        ("/images/generations", format!(r#"{{"model":"z-image","prompt":"a fox","callback_url":{odd}}}"#)),
-        ("/quote", format!(r#"{{"route":"images/generations","body":{odd}}}"#)),
+        (
+            "/chat/completions",
+            format!(r#"{{"model":"gemini","messages":[{{"role":"user","content":{odd}}}]}}"#),
+        ),
+        (
+            "/messages",
+            format!(
+                r#"{{"model":"gemini","max_tokens":{odd},"messages":[{{"role":"user","content":"a"}}]}}"#
+            ),
+        ),
+        (
+            "/messages",
+            format!(
+                r#"{{"model":"gemini","max_tokens":9,"messages":[{{"role":"user","content":{odd}}}]}}"#
+            ),
+        ),
+        (
+            "/responses",
+            format!(r#"{{"model":"gemini","input":{odd}}}"#),
+        ),
+        (
+            "/embeddings",
+            format!(r#"{{"model":"text-embedding-3-small","input":{odd}}}"#),
+        ),
+        (
+            "/images/generations",
+            format!(r#"{{"model":"z-image","prompt":"a fox","seed":{odd}}}"#),
+        ),
+        (
+            "/images/generations",
+            format!(r#"{{"model":"z-image","prompt":{odd}}}"#),
+        ),
+        (
+            "/images/generations",
+            format!(r#"{{"model":"z-image","prompt":"a fox","callback_url":{odd}}}"#),
+        ),
+        (
+            "/quote",
+            format!(r#"{{"route":"images/generations","body":{odd}}}"#),
+        ),
         ("/keys", format!(r#"{{"name":"a","caps":{{"day":{odd}}}}}"#)),
         ("/keys", format!(r#"{{"name":{odd},"rpm":{odd}}}"#)),
     ]
@@ -111,7 +153,10 @@ pub(crate) async fn traps(aio: &Aio) -> Result<()> {
             ensure!(refused, "{what} at {route}: {reply}");
         }
     }
-    ensure!(api.credits().await?.held == 0, "what was refused holds something");
+    ensure!(
+        api.credits().await?.held == 0,
+        "what was refused holds something"
+    );
     for (what, odd) in odd() {
         for (route, body) in requests(&odd) {
             let reply = send(api, route, body.into_bytes()).await?;

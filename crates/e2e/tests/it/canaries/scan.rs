@@ -93,7 +93,9 @@ impl Scan {
     pub(crate) fn new(canaries: &[Canary]) -> Result<Self> {
         let forms = |canary: &Canary| {
             let what = canary.what;
-            forms(&canary.word).into_iter().map(move |form| (what, form))
+            forms(&canary.word)
+                .into_iter()
+                .map(move |form| (what, form))
         };
         let (whats, forms): (Vec<_>, Vec<_>) = canaries.iter().flat_map(forms).unzip();
         Ok(Self {
