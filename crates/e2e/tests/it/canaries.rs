@@ -5,6 +5,7 @@
 mod scan;
 
 use anyhow::{Context as _, Result, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Aio, Answer, Api, Collector, Role, Shape, Sink, eventually, servers::free_port};
@@ -233,7 +234,6 @@ fn a_canary_is_found_however_it_is_written() -> Result<()> {
         scan.bytes("here", b"before canary/prom behind")?;
     }
     // Wherever in a longer text it stands.
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
     for before in ["", "a", "ab", "abc"] {
         let text = STANDARD.encode(format!("{before}{PROMPT}, and more"));
         let mut scan = Scan::new(std::slice::from_ref(&canary))?;

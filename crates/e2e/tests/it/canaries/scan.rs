@@ -68,7 +68,7 @@ fn in_base64(word: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         .into_iter()
         .flat_map(|engine| [0_usize, 1, 2].map(|before| (engine, before)));
     places.map(|(engine, before)| {
-        let text = engine.encode([&vec![0; before], word].concat());
+        let text = engine.encode([&vec![0; before][..], word].concat());
         let first = (before * 8).div_ceil(6);
         let last = (before + word.len()) * 8 / 6;
         text.as_bytes()[first..last].to_vec()
