@@ -16,7 +16,6 @@ command = [
     "--workers", "2",
     "--continue-on-failure",
     "--generation-deterministic",
-    "--generation-database", "none",
     "--suppress-health-check", "all",
     "--request-timeout", "70",
     "--warnings", "off",
