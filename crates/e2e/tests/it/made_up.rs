@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use testkit::{Aio, Shape};
+use testkit::{Aio, Sandbox, Shape};
 use tokio::process::Command;
 
-use crate::sdks::{PYTHON, installed};
+use crate::{
+    say::UNHURRIED,
+    sdks::{PYTHON, installed},
+};
 
 /// How long it may take. It depends on how many there are, and on the machine.
 const PATIENCE: Duration = Duration::from_secs(6 * 60);
@@ -19,7 +22,16 @@ async fn whatever_is_made_up_is_answered_as_documented() -> Result<()> {
         return Ok(());
     }
     let place = installed()?;
-    let aio = Aio::start().await?;
+    // With payments, and without haste: it is made up faster than a busy machine answers.
+    let sandbox = Sandbox::start().await?;
+    let stripe = format!("{}/stripe", sandbox.base());
+    let settings = [
+        ("AIO_ORDERS__STRIPE__BASE_URL", stripe.as_str()),
+        ("STRIPE_API_KEY", "canary-of-the-payments"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_sandbox"),
+        ("AIO_LIMITS__DEADLINES__WEBHOOKS", "60s"),
+    ];
+    let aio = Aio::embedded_with(&[&UNHURRIED[..], &settings[..]].concat()).await?;
     let account = aio.account(1_000_000).await?;
     // One that may do everything, so that nothing is refused before it is read.
     let path = format!("/admin/accounts/{}/keys", account.id);
