@@ -13,7 +13,7 @@ use crate::{
     alpha,
     kind::Look,
     measure::{self, By, HEAD_BYTES},
-    providers::{self, Callback, Declared, Heard, MediaProvider, Order, Progress},
+    providers::{self, Callback, Declared, Heard, Order, Progress},
 };
 
 /// When a callback that is tried comes, in seconds since 1970.
