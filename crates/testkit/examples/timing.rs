@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use domain::{ApiKey, Mode};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Account, Aio};
 
 /// How many of each sort, unless somebody says it; of those that hash a password, so much less.
@@ -165,7 +165,8 @@ async fn all(aio: &mut Aio, samples: usize) -> Result<bool> {
     let task = json!({ "model": "z-image", "prompt": "a fox [sandbox delay=0s]" });
     let task = owner.api.image(&task).await?;
     let ended = owner.api.ended(&task).await?;
-    let link = ended["response"][0].as_str().context("no link")?;
+    let link = ended.pointer("/response/0").and_then(Value::as_str);
+    let link = link.context("no link")?;
     let (_, link) = link.split_once("/api/v1").context("no link of ours")?;
     let last = link.len().saturating_sub(1);
     // Behind the last `=` is the signature.
