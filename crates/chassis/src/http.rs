@@ -1,5 +1,7 @@
 //! The HTTP listener: our own accept loop, because every wait on a client must have an end (`axum::serve` sets none).
 
+mod preface;
+
 use std::{
     convert::Infallible,
     io,
@@ -31,6 +33,7 @@ use tokio::{
 use tower::{ServiceExt as _, service_fn};
 use tracing::{Span, debug, warn};
 
+use self::preface::Prefaced;
 use crate::{Tasks, config::duration};
 
 /// How HTTP/2 begins.
@@ -70,7 +73,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 pub struct Limits {
     /// Open connections.
     pub max_connections: usize,
-    /// From accept to the first byte of a request.
+    /// From accept to the first byte of a request; and as long from there, where that byte may be HTTP/2's, until it is known whether it is.
     #[serde(with = "duration")]
     pub first_byte_timeout: Duration,
     /// From a request's first byte to the end of its head.
@@ -230,6 +233,10 @@ impl Connection {
         }
         let Some(spoken) = self.speaks(&stream).await else {
             return;
+        };
+        let stream = match spoken {
+            Spoken::Http1 => Prefaced::known(stream),
+            Spoken::PerhapsHttp2 => Prefaced::within(stream, self.first_byte_timeout),
         };
         let (router, tasks) = (self.router.clone(), self.tasks.clone());
         let service =
@@ -398,6 +405,17 @@ mod tests {
             answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
             "{answer}"
         );
+    }
+
+    #[tokio::test]
+    async fn who_begins_as_http2_does_and_falls_silent_is_cut() {
+        let (address, _tasks) = start(limits()).await;
+        for beginning in ["P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            assert_eq!(talk(address, beginning).await, "", "{beginning:?}");
+        }
+        // What only began alike is answered.
+        let answer = talk(address, "PROPFIND / HTTP/1.0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.0 405"), "{answer}");
     }
 
     #[tokio::test]

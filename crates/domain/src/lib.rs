@@ -6,6 +6,9 @@ mod caller;
 pub mod catalogue;
 pub mod charge;
 mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod json;
 mod key;

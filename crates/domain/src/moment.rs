@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Nanoseconds in a microsecond.
 const NANOS: i128 = 1000;
@@ -28,6 +28,9 @@ impl Moment {
     /// Reads RFC 3339, of any zone: `2026-03-01T00:00:00Z`.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        // Near the ends of the calendar a zone leads out of it, to where nothing can be written.
+        let moment = moment.checked_to_offset(UtcOffset::UTC)?;
+        moment.format(&Rfc3339).ok()?;
         let micros = moment.unix_timestamp_nanos().checked_div(NANOS)?;
         i64::try_from(micros).ok().map(Self)
     }
@@ -72,5 +75,8 @@ mod tests {
         let east = Moment::parse("2026-03-01T02:00:00+02:00").unwrap();
         assert_eq!(east.to_string(), "2026-03-01T00:00:00Z");
         assert_eq!(Moment::parse("2026-03-01"), None);
+        // What a zone leads out of the calendar could not be written.
+        assert_eq!(Moment::parse("9999-12-31T23:59:59-00:01"), None);
+        assert_eq!(Moment::parse("0000-01-01T00:00:00+00:01"), None);
     }
 }

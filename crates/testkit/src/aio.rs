@@ -10,6 +10,7 @@ mod instance;
 mod rolling;
 mod running;
 mod shape;
+mod system;
 
 use std::{
     path::PathBuf,

@@ -14,6 +14,7 @@
 //! | `client.rs`, `client/reply.rs` | calls to providers; the reply, buffered or streamed |
 //! | `failure.rs` | what went wrong with a provider call, in classes |
 //! | `fault.rs` | what of it a customer reads and an operator is told: one table |
+//! | `fuzzing.rs` | what is promised about any bytes: for fuzzers and tests alone |
 //! | `span.rs` | a call to a provider, as a trace tells of it |
 //! | `sse.rs` | server-sent events out of byte chunks |
 //! | `egress.rs`, `egress/` | the guard: address rule, URL rule, resolver, client |
@@ -28,6 +29,9 @@ mod config;
 mod egress;
 mod failure;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod span;
 mod sse;
 mod tls;

@@ -23,6 +23,9 @@ mod caps;
 mod config;
 mod credits;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hold;
 mod job;
 mod key;

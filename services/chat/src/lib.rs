@@ -66,6 +66,9 @@ mod estimate;
 mod fault;
 mod figures;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod kept;
 mod keyed;

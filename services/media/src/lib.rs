@@ -56,6 +56,9 @@ mod error;
 mod execute;
 mod files;
 mod finish;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heard;
 mod hold;
 mod inline_room;

@@ -4,12 +4,14 @@
     reason = "JSON values are indexed, where what is absent is null, and a test may end by an index"
 )]
 
+mod abuse;
 mod admin;
 mod backup;
 mod browser;
 mod bucket;
 mod cached;
 mod callback_url;
+mod canaries;
 mod capabilities;
 mod charges;
 mod chat;
@@ -40,6 +42,7 @@ mod keys;
 mod keys_limits;
 mod keys_own;
 mod leaving;
+mod made_up;
 mod media;
 mod messages;
 mod models;
@@ -70,6 +73,7 @@ mod speech;
 mod stages;
 mod start;
 mod stop;
+mod strangers;
 mod tenant;
 mod tools;
 mod traces;

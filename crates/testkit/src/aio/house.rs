@@ -142,6 +142,10 @@ impl House {
         found.with_context(|| format!("there is no {} {number}", role.as_str()))
     }
 
+    pub(super) fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter()
+    }
+
     pub(super) fn runs(&self) -> bool {
         self.instances.iter().any(Instance::runs)
     }

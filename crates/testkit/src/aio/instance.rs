@@ -213,8 +213,12 @@ impl Instance {
     }
 
     fn send(&self, signal: rustix::process::Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    pub(super) fn pid(&self) -> Result<Pid> {
         let child = self.child.as_ref().context("it does not run")?;
-        Ok(kill_process(Pid::from_child(child), signal)?)
+        Ok(Pid::from_child(child))
     }
 
     /// Waits until it has ended by itself; kills it if it does not.

@@ -83,6 +83,16 @@ impl Redis {
         Ok(())
     }
 
+    /// Writes everything it holds into its folder, as it is.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn save(&self) -> Result<()> {
+        let answer = say(self.address(), "SAVE").await?;
+        ensure!(answer == "+OK", "{answer}");
+        Ok(())
+    }
+
     fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
@@ -92,6 +102,7 @@ impl Redis {
         redis
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(["--rdbcompression", "no"])
             .arg("--dir")
             .arg(self.home.path());
         let mut process = Process::spawn("redis", &mut redis, self.home.path())?;

@@ -41,7 +41,7 @@ pub(crate) fn is_genuine(
 }
 
 /// The signature in hex. HMAC takes keys of any length, so there always is one.
-fn sign(secret: &Secret, moment: &str, body: &[u8]) -> Option<String> {
+pub(crate) fn sign(secret: &Secret, moment: &str, body: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
     mac.update(moment.as_bytes());
     mac.update(b".");

@@ -3,14 +3,13 @@
 
 use std::{collections::HashSet, fmt};
 
-use domain::{Micros, MoneyError, PriceFactor};
+use domain::{Micros, Moment, MoneyError, PriceFactor};
 use proto::{Code, Fault, Violation, code};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 use serde_json::{error::Category, value::RawValue};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::error::ApiError;
 
@@ -101,8 +100,7 @@ impl<'a> Fields<'a> {
         let allowed = "be a moment in RFC 3339, such as 2030-01-31T12:00:00Z";
         self.read(name, allowed, |raw| {
             let text: String = serde_json::from_str(raw).ok()?;
-            let moment = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
-            i64::try_from(moment.unix_timestamp_nanos() / 1000).ok()
+            Moment::parse(&text).map(Moment::micros)
         })
     }
 

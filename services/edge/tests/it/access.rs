@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::{ApiKey, Mode, Scope};
 use edge::router::{Access, Route, routes};
+use live::Notice;
 use reqwest::{Method, RequestBuilder};
 
-use crate::house::{House, read, refusal};
+use crate::house::{House, read, refusal, until};
 
 /// A form with a file, whose boundary is `b`.
 const FORM: &str = "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nvision\r\n--b\r\n\
@@ -337,6 +338,40 @@ async fn every_route_demands_what_it_says() {
                 let id = answer.headers()["x-request-id"].to_str().unwrap();
                 assert!(id.starts_with("req_") && id.len() == 30, "{id}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_route_opens_to_a_key_from_elsewhere_or_to_one_that_was_taken_away() {
+    let house = House::start().await;
+    let (elsewhere, _) = house.key_with(&Scope::ALL, |identity| {
+        identity.ip_allow = vec!["10.0.0.0/8".into()];
+    });
+    // Billing says of keys that have expired what it says of those that were revoked.
+    let (revoked, id) = house.key_with(&Scope::ALL, |_| {});
+    let credits = || refusal(house.get("/api/v1/credits", &revoked));
+    assert_eq!(credits().await.0, 200);
+    house.world.identities.lock().unwrap().remove(&revoked);
+    house.live.notify(Notice::KeyChanged(id)).await.unwrap();
+    until("the key stops", async || credits().await.0 == 401).await;
+    for route in routes() {
+        let needs_a_key = without_a_key(route.access).is_none()
+            && !matches!(route.access, Access::Open | Access::Public);
+        if !needs_a_key {
+            continue;
+        }
+        let (_, _, body) = *CALLS
+            .iter()
+            .find(|(m, p, _)| *m == route.method.as_str() && *p == route.path)
+            .unwrap();
+        let path = format!("/api/v1{}", filled(&house, route.path));
+        for (key, expected) in [
+            (&elsewhere, (403, "address_not_allowed".to_owned())),
+            (&revoked, (401, "invalid_key".to_owned())),
+        ] {
+            let asked = call(&house, &route.method, &path, body).bearer_auth(key);
+            assert_eq!(refusal(asked).await, expected, "{path}");
         }
     }
 }
