@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Account, Api, api, binary, openapi::Told, servers::free_port};
-use engines::{Access, Engines};
+use engines::{Access, Engines, Via};
 use house::House;
 use instance::{Instance, Program};
 
@@ -80,7 +80,7 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn with(env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(Shape::of_this_run()?, Access::Shared, env).await
+        Self::open(Shape::of_this_run()?, Access::Shared, env, &mut straight).await
     }
 
     /// Starts `aio up`, whatever the shape of this run: for tests that are about its command line and its data directory.
@@ -96,7 +96,7 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn embedded_with(env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(Shape::Embedded, Access::Shared, env).await
+        Self::open(Shape::Embedded, Access::Shared, env, &mut straight).await
     }
 
     /// Starts it in this shape on servers of its own, which [`Aio::servers`] gives to kill and to wipe.
@@ -112,10 +112,27 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn private_with(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(shape, Access::Private, env).await
+        Self::open(shape, Access::Private, env, &mut straight).await
     }
 
-    async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
+    /// The same, where whoever calls a process of a role calls the address that `via` gives for its own: a way on which calls get lost.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn private_via(
+        shape: Shape,
+        env: &[(&str, &str)],
+        mut via: impl FnMut(Role, String) -> Result<String>,
+    ) -> Result<Self> {
+        Self::open(shape, Access::Private, env, &mut via).await
+    }
+
+    async fn open(
+        shape: Shape,
+        access: Access,
+        env: &[(&str, &str)],
+        via: &mut Via<'_>,
+    ) -> Result<Self> {
         let operator = operator_key();
         let usual = [
             ("AIO_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -145,7 +162,7 @@ impl Aio {
             match &engines {
                 None => house.settle(vec![Instance::new(None, 1, free_port()?)], [].into()),
                 Some(engines) => {
-                    let (instances, env) = engines.plan(shape)?;
+                    let (instances, env) = engines.plan(shape, via)?;
                     house.settle(instances, env);
                 }
             }
@@ -464,6 +481,11 @@ impl FirstStart {
             curl: curl.to_owned(),
         })
     }
+}
+
+/// Whoever calls a process calls it where it is.
+fn straight(_role: Role, address: String) -> Result<String> {
+    Ok(address)
 }
 
 /// A well-formed live key of our own making.
