@@ -9,6 +9,8 @@ const STREAM: &str = r#""stream":true,"messages":[{"role":"user","content":"Whic
 const OPEN: &str = r#""stream":true,"messages":[{"role":"user","content":"Tell me about rivers, slowly. @n=30@ @int=1000@"}],"max_tokens":256}"#;
 /// A question for another model, whose provider does not answer within a day.
 const HANGING: &str = r#"{"model":"gemini","messages":[{"role":"user","content":"@lat=86400000@"}],"max_tokens":256}"#;
+/// The model that is asked for.
+pub(crate) const MODEL_NAME: &str = "gpt-6-1-sol";
 const MODEL: &str = r#"{"model":"gpt-6-1-sol","#;
 /// Events of a stream: its chunks, and what ends it.
 pub(crate) const EVENTS: u32 = 101;
@@ -61,7 +63,7 @@ mod tests {
         for body in [Body::Short, Body::Prompt, Body::Stream, Body::Open] {
             let text = body.text();
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(json.get("model").unwrap(), "gpt-6-1-sol");
+            assert_eq!(json.get("model").unwrap(), MODEL_NAME);
         }
         assert!(Body::Prompt.text().len() > PROMPT);
     }

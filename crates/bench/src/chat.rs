@@ -7,7 +7,7 @@ use crate::{
     figures::Figures,
     gateway::Gateway,
     load::Watched,
-    phases::{Bench, Beside, Phases, Target},
+    phases::{Bench, Phases, Target},
     process::{Build, Core, Server, can_pin},
     procfs::rss_mb,
     progress,
@@ -42,21 +42,26 @@ pub(crate) async fn unbilled(length: Length) -> anyhow::Result<Figures> {
     let gateway = Gateway::start_with(upstream.address, Build::Unbilled, Vec::new()).await?;
     let bench = bench("unbilled", length, [&upstream, &proxy], &gateway);
     let [many, steady] = bench.run_costs().await?;
-    let errors = |phase: &Beside| phase.aio.errors() as f64;
     Ok(vec![
-        ("requests_per_s", many.aio.requests_per_s),
-        ("cpu_us_per_request", many.aio.cpu_us()),
         (
-            "cpu_ratio_to_bare_proxy",
-            many.aio.cpu_us() / many.proxy.cpu_us(),
+            "requests_per_s",
+            many.median(|turn| turn.aio.requests_per_s),
         ),
-        ("over_proxy_p50_us", steady.aio.p50_us - steady.proxy.p50_us),
-        ("over_proxy_p99_us", steady.aio.p99_us - steady.proxy.p99_us),
-        ("errors", errors(&many) + errors(&steady)),
+        ("cpu_us_per_request", many.median(|turn| turn.aio.cpu_us())),
+        ("cpu_ratio_to_bare_proxy", many.cpu_ratio()),
+        (
+            "over_proxy_p50_us",
+            steady.median(|turn| turn.aio.p50_us - turn.proxy.p50_us),
+        ),
+        (
+            "over_proxy_p99_us",
+            steady.median(|turn| turn.aio.p99_us - turn.proxy.p99_us),
+        ),
+        ("errors", many.errors() + steady.errors()),
     ])
 }
 
-fn bench(
+pub(crate) fn bench(
     name: &'static str,
     length: Length,
     [upstream, proxy]: [&Server; 2],
@@ -73,6 +78,7 @@ fn bench(
             name: "aio",
             address: gateway.address,
             key: Some(gateway.key.clone()),
+            head: String::new(),
             processes: vec![Watched::new("aio", gateway.process.pid())],
         },
     }
@@ -80,19 +86,21 @@ fn bench(
 
 fn figures(idle_mb: f64, phases: &Phases) -> Figures {
     let Phases { many, steady, .. } = phases;
-    let ratio = many.aio.cpu_us() / many.proxy.cpu_us();
     let mut figures = vec![
-        ("requests_per_s", many.aio.requests_per_s),
-        ("cpu_us_per_request", many.aio.cpu_us()),
-        ("cpu_ratio_to_bare_proxy", ratio),
+        (
+            "requests_per_s",
+            many.median(|turn| turn.aio.requests_per_s),
+        ),
+        ("cpu_us_per_request", many.median(|turn| turn.aio.cpu_us())),
+        ("cpu_ratio_to_bare_proxy", many.cpu_ratio()),
     ];
     figures.extend(phases.latencies());
     figures.extend(phases.bodies());
     figures.extend(phases.counts());
     figures.extend([
         ("rss_idle_mb", idle_mb),
-        ("rss_1000_per_s_mb", steady.aio.rss_mb()),
-        ("rss_c64_mb", many.aio.rss_mb()),
+        ("rss_1000_per_s_mb", steady.median(|turn| turn.aio.rss_mb())),
+        ("rss_c64_mb", many.median(|turn| turn.aio.rss_mb())),
     ]);
     figures.extend(phases.surroundings());
     figures

@@ -1,26 +1,66 @@
-//! What a benchmark found, and how it is printed. Nothing is measured here.
+//! What the benchmarks found, and how it is printed. Nothing is measured here.
 
 use crate::{
     floors::{Floor, floor},
     peers::peers,
 };
+use report::{Bars, Plot};
 use std::fmt::Write;
 
 /// The figures of one benchmark, in the order in which they are worth reading.
 pub(crate) type Figures = Vec<(&'static str, f64)>;
 
-/// The figures of every benchmark that ran.
+/// What one benchmark found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// In the order in which they are worth reading.
+    pub(crate) figures: Vec<(String, f64)>,
+    /// What is better seen than read.
+    pub(crate) plots: Vec<Plot>,
+    pub(crate) bars: Vec<Bars>,
+    /// What has to be known to read them: versions, and what was left out.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What every benchmark that ran has found.
 #[derive(Default)]
 pub(crate) struct Report {
-    benches: Vec<(&'static str, Figures)>,
+    benches: Vec<(&'static str, Found)>,
+    /// Benchmarks that came to no end.
+    broken: Vec<String>,
+}
+
+// === impl Found ===
+
+impl Found {
+    /// Adds a figure.
+    pub(crate) fn note(&mut self, name: impl Into<String>, value: f64) {
+        self.figures.push((name.into(), value));
+    }
+}
+
+impl From<Figures> for Found {
+    fn from(figures: Figures) -> Self {
+        let owned = figures.into_iter();
+        let owned = owned.map(|(name, value)| (name.to_owned(), value));
+        Self {
+            figures: owned.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 // === impl Report ===
 
 impl Report {
     /// Adds what the benchmark `name` found.
-    pub(crate) fn add(&mut self, name: &'static str, figures: Figures) {
-        self.benches.push((name, figures));
+    pub(crate) fn add(&mut self, name: &'static str, found: Found) {
+        self.benches.push((name, found));
+    }
+
+    /// Notes that a benchmark came to no end: the run has failed.
+    pub(crate) fn broke(&mut self, why: String) {
+        self.broken.push(why);
     }
 
     /// One markdown table.
@@ -34,52 +74,56 @@ impl Report {
                 Some(floor) => bound(floor, value),
                 None => "| |".to_owned(),
             };
-            // Writing to a string cannot fail.
             let peers = match peers(bench, figure) {
                 "" => String::new(),
                 text => format!("{text} "),
             };
+            // Writing to a string cannot fail.
             let _ = write!(
                 table,
                 "\n| {bench} | {figure} | {value_text} | {bound} | {peers}|"
             );
+        }
+        for why in &self.broken {
+            let _ = write!(table, "\n\nNO END: {why}");
         }
         table
     }
 
     /// `{name:{figure:value}}`.
     pub(crate) fn json(&self) -> String {
-        let figures = |figures: &Figures| -> serde_json::Map<_, _> {
-            let rounded = figures
-                .iter()
-                .map(|(name, value)| (*name, (value * 1e3).round() / 1e3));
-            rounded
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect()
-        };
         let benches = self.benches.iter();
-        let benches = benches.map(|(name, found)| ((*name).to_owned(), figures(found).into()));
+        let benches =
+            benches.map(|(name, found)| ((*name).to_owned(), rounded(&found.figures).into()));
         serde_json::Value::Object(benches.collect()).to_string()
     }
 
-    /// Whether no figure is below its floor.
+    /// Whether every benchmark came to its end, and no figure is below its floor.
     pub(crate) fn meets_all_floors(&self) -> bool {
         let judged = self
             .rows()
             .filter_map(|(bench, figure, value)| Some((floor(bench, figure)?, value)));
-        judged
+        let all = judged
             .into_iter()
-            .all(|(floor, value)| floor.is_met_by(value))
+            .all(|(floor, value)| floor.is_met_by(value));
+        all && self.broken.is_empty()
     }
 
-    fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, f64)> {
+    fn rows(&self) -> impl Iterator<Item = (&'static str, &str, f64)> {
         let benches = self.benches.iter();
-        benches.flat_map(|(bench, figures)| {
-            figures
-                .iter()
-                .map(|(figure, value)| (*bench, *figure, *value))
+        benches.flat_map(|(bench, found)| {
+            let figures = found.figures.iter();
+            figures.map(|(figure, value)| (*bench, figure.as_str(), *value))
         })
     }
+}
+
+/// Figures as JSON, to the thousandth.
+pub(crate) fn rounded(figures: &[(String, f64)]) -> serde_json::Map<String, serde_json::Value> {
+    let rounded = figures
+        .iter()
+        .map(|(name, value)| (name.clone(), ((value * 1e3).round() / 1e3).into()));
+    rounded.collect()
 }
 
 fn bound(floor: &Floor, value: f64) -> String {
@@ -94,7 +138,7 @@ fn bound(floor: &Floor, value: f64) -> String {
 }
 
 /// As many digits as mean something.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.abs() >= 100.0 || value.fract() == 0.0 {
         format!("{value:.0}")
     } else {
@@ -104,14 +148,12 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Report;
+    use super::*;
 
     fn report(requests_per_s: f64) -> Report {
         let mut report = Report::default();
-        report.add(
-            "chat",
-            vec![("requests_per_s", requests_per_s), ("noise", 0.256)],
-        );
+        let figures = vec![("requests_per_s", requests_per_s), ("noise", 0.256)];
+        report.add("chat", figures.into());
         report
     }
 
@@ -131,10 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_below_its_floor_fails_the_report() {
+    fn a_figure_below_its_floor_or_a_benchmark_without_an_end_fails_the_report() {
         assert!(report(12_000.0).meets_all_floors());
         assert!(!report(9_000.0).meets_all_floors());
         assert!(!report(f64::NAN).meets_all_floors());
+        let mut broken = report(12_000.0);
+        broken.broke("media: no studio".to_owned());
+        assert!(!broken.meets_all_floors());
+        assert!(broken.table().ends_with("NO END: media: no studio"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ enum Better {
     Less,
 }
 
-const FLOORS: [Floor; 50] = [
+const FLOORS: [Floor; 52] = [
     Floor::new("chat", "requests_per_s", Better::More, 18_000.0, 10_000.0),
     Floor::new("chat", "cpu_ratio_to_bare_proxy", Better::Less, 2.5, 4.0),
     // Two group commits lie between a request and its answer.
@@ -120,6 +120,21 @@ const FLOORS: [Floor; 50] = [
     Floor::new("open", "latency_ratio_to_1000_open", Better::Less, 1.5, 3.0),
     Floor::new("open", "errors", Better::Less, 0.0, 0.0),
     Floor::new("ledger", "pairs_per_s", Better::More, 40_000.0, 25_000.0),
+    // At half of the pace that was reached.
+    Floor::new(
+        "ledger",
+        "hold_p99_us_at_half",
+        Better::Less,
+        10_000.0,
+        20_000.0,
+    ),
+    Floor::new(
+        "ledger_postgres",
+        "hold_p99_us_at_half",
+        Better::Less,
+        10_000.0,
+        20_000.0,
+    ),
     // Over a thousand accounts as over one: although a batch then writes 64 balances and as many sums of days, not one of each.
     Floor::new(
         "ledger",
@@ -191,6 +206,27 @@ impl Floor {
         match self.better {
             Better::More => value >= self.floor,
             Better::Less => value <= self.floor,
+        }
+    }
+
+    /// Whether `value` is what we are after.
+    pub(crate) fn reaches_goal(&self, value: f64) -> bool {
+        self.margin(value) >= 0.0
+    }
+
+    /// How much better than the goal `value` is; below 0, how much worse.
+    pub(crate) fn margin(&self, value: f64) -> f64 {
+        match self.better {
+            Better::More => value - self.goal,
+            Better::Less => self.goal - value,
+        }
+    }
+
+    /// In a word, which values are better.
+    pub(crate) const fn better(&self) -> &'static str {
+        match self.better {
+            Better::More => "more",
+            Better::Less => "less",
         }
     }
 

@@ -93,6 +93,7 @@ impl Gateway {
             name: "aio",
             address: self.address,
             key: Some(self.key.clone()),
+            head: String::new(),
             processes: Vec::new(),
         };
         let request = target.request(Body::Short);

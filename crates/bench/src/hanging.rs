@@ -135,6 +135,7 @@ impl Bench {
             name: "aio",
             address: self.gateway.address,
             key: Some(self.gateway.key.clone()),
+            head: String::new(),
             processes: vec![Watched::new("aio", self.gateway.process.pid())],
         };
         Window {

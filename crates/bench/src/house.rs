@@ -35,9 +35,18 @@ pub(crate) struct House {
     _postgres: Postgres,
     /// A live key that may spend.
     pub(crate) key: String,
-    /// Where customers reach it.
+    /// Where customers reach it: its first edge, and all of them.
     pub(crate) address: SocketAddr,
+    pub(crate) edges: Vec<SocketAddr>,
     _site: Site,
+}
+
+/// Which roles there are beside the edge, in the order in which they start, and what all are told.
+struct Plan<'p> {
+    names: &'p [&'static str],
+    /// Processes of each, and of the edge.
+    count: usize,
+    settings: &'p [(&'static str, String)],
 }
 
 /// `aio webhooks` alone, and what it stands on. Dropping it ends them and removes their data.
@@ -51,6 +60,8 @@ pub(crate) struct Dispatcher {
 /// One running role.
 struct Role {
     name: &'static str,
+    /// Counted from 1 among those of its name.
+    number: usize,
     process: Process,
     address: SocketAddr,
 }
@@ -66,7 +77,17 @@ struct Site {
 impl House {
     /// Starts what chat needs, with `upstream` as OpenAI, and makes the key.
     pub(crate) async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
-        Self::start_roles(upstream, None, &["billing", "chat"], &[]).await
+        Self::start_replicas(upstream, 1).await
+    }
+
+    /// The same, with so many processes of each role.
+    pub(crate) async fn start_replicas(upstream: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        let plan = Plan {
+            names: &["billing", "chat"],
+            count,
+            settings: &[("AIO_REDIS__REPLICAS", count.to_string())],
+        };
+        Self::start_roles(upstream, None, plan).await
     }
 
     /// Starts what media needs, with these settings.
@@ -76,27 +97,25 @@ impl House {
     ) -> anyhow::Result<Self> {
         progress("media_split: starting RabbitMQ");
         let rabbit = Rabbit::start().await?;
-        Self::start_roles(
-            upstream,
-            Some(rabbit),
-            &["billing", "webhooks", "media"],
+        let plan = Plan {
+            names: &["billing", "webhooks", "media"],
+            count: 1,
             settings,
-        )
-        .await
+        };
+        Self::start_roles(upstream, Some(rabbit), plan).await
     }
 
     /// Starts these, in their order, and the edge before them.
     async fn start_roles(
         upstream: SocketAddr,
         rabbit: Option<Rabbit>,
-        names: &[&'static str],
-        settings: &[(&'static str, String)],
+        plan: Plan<'_>,
     ) -> anyhow::Result<Self> {
         progress("split: starting PostgreSQL and Redis");
         let postgres = Postgres::start().await?;
         let redis = Redis::start().await?;
         let mut site = Site::new(upstream, &redis)?;
-        for (name, value) in settings {
+        for (name, value) in plan.settings {
             site.tell(name, value.clone());
         }
         let mut engines = vec![postgres.process.clone(), redis.process.clone()];
@@ -105,19 +124,38 @@ impl House {
             engines.push(rabbit.process.clone());
         }
         site.migrate(&postgres).await?;
-        progress(&format!("split: starting {} and edge", names.join(", ")));
+        progress(&format!(
+            "split: starting {} and edge",
+            plan.names.join(", ")
+        ));
         let mut roles = Vec::new();
-        for name in names {
+        for name in plan.names {
             let database = ("AIO_DATABASE__URL", postgres.url(&format!("aio_{name}"))?);
-            let role = site.start(name, &[database]).await?;
+            let mut addresses = Vec::new();
+            for number in 1..=plan.count {
+                let role = site
+                    .start(name, number, std::slice::from_ref(&database))
+                    .await?;
+                addresses.push(format!("http://{}", role.address));
+                roles.push(role);
+            }
             let peer = format!("AIO_PEERS__{}", name.to_uppercase());
-            site.tell(&peer, format!("http://{}", role.address));
-            roles.push(role);
+            site.tell(&peer, addresses.join(","));
         }
-        let mut edge = site.start("edge", &[]).await?;
-        let key = Admin::new(edge.address).prepare(&mut edge.process).await;
-        let (key, address) = (key.with_context(|| site.said("edge"))?, edge.address);
-        roles.push(edge);
+        let mut edges = Vec::new();
+        let mut key = String::new();
+        for number in 1..=plan.count {
+            let mut edge = site.start("edge", number, &[]).await?;
+            let admin = Admin::new(edge.address);
+            if number == 1 {
+                let made = admin.prepare(&mut edge.process).await;
+                key = made.with_context(|| site.said("edge", number))?;
+            } else {
+                admin.wait_until_ready(&mut edge.process).await?;
+            }
+            edges.push(edge.address);
+            roles.push(edge);
+        }
         roles.reverse();
         Ok(Self {
             roles,
@@ -126,14 +164,21 @@ impl House {
             _redis: redis,
             _postgres: postgres,
             key,
-            address,
+            address: *edges.first().context("no edge")?,
+            edges,
             _site: site,
         })
     }
 
-    /// Our own processes.
+    /// Our own processes, each by a name of its own.
     pub(crate) fn roles(&self) -> Vec<Watched> {
-        let watched = |role: &Role| Watched::new(role.name, role.process.pid());
+        let watched = |role: &Role| {
+            let name = match role.number {
+                1 => role.name.to_owned(),
+                number => format!("{}-{number}", role.name),
+            };
+            Watched::new(&name, role.process.pid())
+        };
         self.roles.iter().map(watched).collect()
     }
 
@@ -160,7 +205,7 @@ impl Dispatcher {
         site.tell("AIO_EGRESS__ALLOW", "127.0.0.0/8".to_owned());
         site.migrate(&postgres).await?;
         let database = ("AIO_DATABASE__URL", postgres.url("aio_webhooks")?);
-        let role = site.start("webhooks", &[database]).await?;
+        let role = site.start("webhooks", 1, &[database]).await?;
         Ok(Self {
             role,
             postgres,
@@ -224,36 +269,42 @@ impl Site {
 
     /// `aio migrate`, as the database's owner.
     async fn migrate(&self, postgres: &Postgres) -> anyhow::Result<()> {
-        let mut command = self.command("migrate")?;
+        let mut command = self.command("migrate", 1)?;
         command.env("AIO_DATABASE__URL", postgres.owner_url());
         let status = tokio::process::Command::from(command).status().await?;
-        ensure!(status.success(), self.said("migrate"));
+        ensure!(status.success(), self.said("migrate", 1));
         Ok(())
     }
 
-    /// Starts a role on a free port, with these settings for it alone, and waits until it serves.
-    async fn start(&self, name: &'static str, settings: &[(&str, String)]) -> anyhow::Result<Role> {
-        let mut command = self.command(name)?;
+    /// Starts a role, one of several that are numbered, on a free port, with these settings for it alone, and waits until it serves.
+    async fn start(
+        &self,
+        name: &'static str,
+        number: usize,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Role> {
+        let mut command = self.command(name, number)?;
         command
             .args(["--listen", "127.0.0.1:0"])
             .envs(settings.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start(&mut command)?;
         let deadline = Instant::now() + START;
         while !process.has_ended() && Instant::now() < deadline {
-            let printed = fs::read_to_string(self.file(name, "stdout"))?;
+            let printed = fs::read_to_string(self.file(name, number, "stdout"))?;
             if let Some(address) = ready_at(&printed) {
                 return Ok(Role {
                     name,
+                    number,
                     process,
                     address,
                 });
             }
             sleep(LOOK).await;
         }
-        bail!(self.said(name))
+        bail!(self.said(name, number))
     }
 
-    fn command(&self, name: &str) -> anyhow::Result<Command> {
+    fn command(&self, name: &str, number: usize) -> anyhow::Result<Command> {
         let mut command = aio(Core::Any, Build::Release)?;
         command
             .arg(name)
@@ -261,17 +312,17 @@ impl Site {
             .arg(self.folder.path().join("data"))
             .envs(&self.settings)
             .current_dir(self.folder.path())
-            .stdout(File::create(self.file(name, "stdout"))?)
-            .stderr(File::create(self.file(name, "stderr"))?);
+            .stdout(File::create(self.file(name, number, "stdout"))?)
+            .stderr(File::create(self.file(name, number, "stderr"))?);
         Ok(command)
     }
 
-    fn file(&self, name: &str, stream: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.{stream}"))
+    fn file(&self, name: &str, number: usize, stream: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}-{number}.{stream}"))
     }
 
-    fn said(&self, name: &str) -> String {
-        let read = |stream| fs::read_to_string(self.file(name, stream)).unwrap_or_default();
+    fn said(&self, name: &str, number: usize) -> String {
+        let read = |stream| fs::read_to_string(self.file(name, number, stream)).unwrap_or_default();
         format!("aio {name} said:\n{}{}", read("stdout"), read("stderr"))
     }
 }

@@ -1,7 +1,7 @@
 //! `bench ledger`: pairs of hold and capture per second on one hot account, through the real billing service: with its SQLite file,
 //! and with its schema on PostgreSQL, in one lane. Every answer that is counted is on disk. 64 callers wait for their answers, so
-//! that batches of 64 form by themselves. Then the same over a thousand accounts. At the end the accounts must hold exactly what the
-//! captures left, and the audit must find nothing.
+//! that batches of 64 form by themselves. Then the same at half of that pace, for how long a hold takes, and over a thousand accounts. At
+//! the end the accounts must hold exactly what the captures left, and the audit must find nothing.
 
 use crate::{
     Length, engines::Postgres, figures::Figures, load::percentile_us, procfs::Processes, progress,
@@ -15,7 +15,7 @@ use domain::{
     Secret,
     ids::{Key, Operation},
 };
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use prometheus_client::registry::Registry;
 use proto::{
     billing::v1::{
@@ -26,7 +26,7 @@ use proto::{
 };
 use std::{io::Write, path::Path, time::Duration};
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tonic::Request;
 
 /// Callers at once, and so the operations of a batch.
@@ -46,6 +46,15 @@ const LIFE: i64 = 600_000;
 struct Seen {
     pairs: u64,
     holds: Vec<Duration>,
+}
+
+/// How fast pairs are asked for, and how long.
+#[derive(Clone, Copy)]
+struct Plan {
+    begun: Instant,
+    until: Instant,
+    /// From one pair of a caller to the next, as far as it keeps up; nothing: one after another.
+    pause: Duration,
 }
 
 /// One measurement.
@@ -165,6 +174,28 @@ async fn account<B: Billing>(billing: &B) -> anyhow::Result<Context> {
     })
 }
 
+// === impl Plan ===
+
+impl Plan {
+    /// As fast as they are answered.
+    fn fast(window: Duration) -> Self {
+        let begun = Instant::now();
+        Self {
+            begun,
+            until: begun + window,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// So many in a second, by all callers together.
+    fn at(per_second: f64, window: Duration) -> Self {
+        Self {
+            pause: Duration::from_secs_f64(CALLERS as f64 / per_second.max(1.0)),
+            ..Self::fast(window)
+        }
+    }
+}
+
 // === impl Run ===
 
 impl Run {
@@ -183,18 +214,22 @@ impl Run {
     async fn measure<B: Billing>(&self, billing: &B) -> anyhow::Result<Figures> {
         let hot = [account(billing).await?];
         self.tell("warming up");
-        let warm = callers(billing, &hot, Duration::from_secs(1)).await?;
+        let warm = callers(billing, &hot, Plan::fast(Duration::from_secs(1))).await?;
         self.tell("64 callers, one account");
         let (start, before) = (Instant::now(), self.cpu_us());
-        let seen = callers(billing, &hot, self.window).await?;
+        let seen = callers(billing, &hot, Plan::fast(self.window)).await?;
         let (elapsed, after) = (start.elapsed(), self.cpu_us());
+        self.tell("the same at half of that pace");
+        let half = Plan::at(seen.pairs as f64 / elapsed.as_secs_f64() / 2.0, self.window);
+        let mut calm = callers(billing, &hot, half).await?;
+        calm.holds.sort_unstable();
         self.tell("64 callers, a thousand accounts");
         let many = try_join_all((0..ACCOUNTS).map(|_| account(billing))).await?;
         let spread_start = Instant::now();
-        let spread = callers(billing, &many, self.window).await?;
+        let spread = callers(billing, &many, Plan::fast(self.window)).await?;
         let spread_rate = spread.pairs as f64 / spread_start.elapsed().as_secs_f64();
         self.tell("audit");
-        check(billing, &hot, warm.pairs + seen.pairs).await?;
+        check(billing, &hot, warm.pairs + seen.pairs + calm.pairs).await?;
         check(billing, &many, spread.pairs).await?;
         audit(billing).await?;
         let mut holds = seen.holds;
@@ -204,6 +239,8 @@ impl Run {
             ("pairs_per_s", pairs / elapsed.as_secs_f64()),
             ("hold_p50_us", percentile_us(&holds, 50)),
             ("hold_p99_us", percentile_us(&holds, 99)),
+            ("hold_p50_us_at_half", percentile_us(&calm.holds, 50)),
+            ("hold_p99_us_at_half", percentile_us(&calm.holds, 99)),
             ("pairs", pairs),
             ("cpu_us_per_pair", (after.0 - before.0) / pairs),
             ("pairs_per_s_1000_accounts", spread_rate),
@@ -232,13 +269,43 @@ impl Run {
     }
 }
 
+/// Pairs per second, and CPU microseconds for each, in SQLite, over so many accounts.
+pub(crate) async fn over_accounts(
+    length: Length,
+    counts: &[usize],
+) -> anyhow::Result<Vec<(usize, f64, f64)>> {
+    let data = TempDir::with_prefix("bench-")?;
+    let billing = in_file(&data.path().join("billing.db")).await?;
+    let run = Run::new("growth", length);
+    let mut accounts = Vec::new();
+    let mut seen = Vec::new();
+    for count in counts {
+        run.tell(&format!("64 callers, {count} accounts"));
+        let more = (accounts.len()..*count).map(|_| account(&billing));
+        accounts.extend(
+            stream::iter(more)
+                .buffer_unordered(CALLERS)
+                .try_collect::<Vec<_>>()
+                .await?,
+        );
+        callers(&billing, &accounts, Plan::fast(Duration::from_secs(1))).await?;
+        let (start, before) = (Instant::now(), run.cpu_us().0);
+        let pairs = callers(&billing, &accounts, Plan::fast(run.window))
+            .await?
+            .pairs as f64;
+        let cpu_us = (run.cpu_us().0 - before) / pairs;
+        seen.push((*count, pairs / start.elapsed().as_secs_f64(), cpu_us));
+    }
+    audit(&billing).await?;
+    Ok(seen)
+}
+
 async fn callers<B: Billing>(
     billing: &B,
     accounts: &[Context],
-    window: Duration,
+    plan: Plan,
 ) -> anyhow::Result<Seen> {
-    let until = Instant::now() + window;
-    let callers = (0..CALLERS).map(|place| caller(billing, accounts, (place, until)));
+    let callers = (0..CALLERS).map(|place| caller(billing, accounts, (place, plan)));
     let mut all = Seen::default();
     for seen in try_join_all(callers).await? {
         all.pairs += seen.pairs;
@@ -251,11 +318,16 @@ async fn callers<B: Billing>(
 async fn caller<B: Billing>(
     billing: &B,
     accounts: &[Context],
-    (place, until): (usize, Instant),
+    (place, plan): (usize, Plan),
 ) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
+    let mut next = plan.begun + plan.pause.mul_f64(place as f64 / CALLERS as f64);
     for context in accounts.iter().cycle().skip(place) {
-        if Instant::now() >= until {
+        if !plan.pause.is_zero() {
+            sleep_until(next).await;
+            next += plan.pause;
+        }
+        if Instant::now() >= plan.until {
             break;
         }
         let hold_id = mint_bytes();

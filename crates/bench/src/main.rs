@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod benches;
 mod body;
 mod chat;
 mod customer;
@@ -18,9 +19,11 @@ mod engines;
 mod figures;
 mod floors;
 mod gateway;
+mod growth;
 mod hanging;
 mod hooks;
 mod house;
+mod kept;
 mod ledger;
 mod load;
 mod media;
@@ -39,8 +42,11 @@ mod studio;
 mod usage;
 mod webhooks;
 mod window;
+mod written;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use ::report::Machine;
+use benches::{BENCHES, Bench};
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 use figures::Report;
 use std::{io::Write, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,7 +57,8 @@ struct Cli {
     #[command(subcommand)]
     part: Option<Part>,
     /// Which benchmarks to run; all of them when none is named.
-    names: Vec<Name>,
+    #[arg(value_parser = PossibleValuesParser::new(benches::names()))]
+    names: Vec<String>,
     /// Short phases: for a look, not for a claim.
     #[arg(long)]
     quick: bool,
@@ -69,33 +76,6 @@ enum Part {
     Proxy(proxy::Arguments),
     #[command(hide = true)]
     Load(load::Arguments),
-}
-
-/// The benchmarks there are.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Name {
-    /// Chat completions through `aio up` with money on, beside a bare proxy.
-    Chat,
-    /// The same without the ledger: what everything else costs.
-    Unbilled,
-    /// The latency of one model while the provider of another one hangs.
-    Hanging,
-    /// Chat completions through edge, chat and billing on PostgreSQL and Redis, beside a bare proxy.
-    Split,
-    /// Tasks from submit to webhook, through `aio up` and through roles.
-    Media,
-    /// Events from publish to their first attempt, and the same while endpoints hang.
-    Webhooks,
-    /// Looks at a task, and the same while media is away.
-    Polls,
-    /// What a hundred thousand open tasks cost.
-    Open,
-    /// Hold and capture on one hot account, every answer on disk: in SQLite, and on PostgreSQL.
-    Ledger,
-    /// What was used, out of ten million operations of one account.
-    Usage,
-    /// Every web page of an account with as many, and a million tasks.
-    Pages,
 }
 
 /// How much time a benchmark takes.
@@ -154,55 +134,26 @@ async fn run(cli: &Cli) -> anyhow::Result<Report> {
     } else {
         Length::Full
     };
-    let wanted = |name| cli.names.is_empty() || cli.names.contains(&name);
+    let machine = Machine::look();
     let mut report = Report::default();
-    if wanted(Name::Chat) {
-        report.add("chat", chat::chat(length).await?);
+    for Bench { name, command, .. } in &BENCHES {
+        if !cli.names.is_empty() && !cli.names.iter().any(|wanted| wanted == command) {
+            continue;
+        }
+        // One that breaks keeps no other from being measured.
+        match Box::pin(benches::measure(name, length)).await {
+            Ok(found) => {
+                kept::keep(name, &machine.commit, length, &found)?;
+                report.add(name, found);
+            }
+            Err(error) => {
+                progress(&format!("{name}: {error:#}"));
+                report.broke(format!("{name}: {error:#}"));
+            }
+        }
     }
-    if wanted(Name::Unbilled) {
-        report.add("unbilled", chat::unbilled(length).await?);
-    }
-    if wanted(Name::Hanging) {
-        report.add("hanging", hanging::hanging(length).await?);
-    }
-    if wanted(Name::Split) {
-        report.add("split", split::split(length).await?);
-    }
-    tasks(length, wanted, &mut report).await?;
-    if wanted(Name::Open) {
-        report.add("open", open::open(length).await?);
-    }
-    if wanted(Name::Ledger) {
-        report.add("ledger", ledger::sqlite(length).await?);
-        report.add("ledger_postgres", ledger::postgres(length).await?);
-    }
-    if wanted(Name::Usage) {
-        report.add("usage", usage::usage(length).await?);
-    }
-    if wanted(Name::Pages) {
-        report.add("pages", pages::pages(length).await?);
-    }
+    progress(&written::write(&machine)?);
     Ok(report)
-}
-
-/// Runs those about tasks and what is told of them.
-async fn tasks(
-    length: Length,
-    wanted: impl Fn(Name) -> bool,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    if wanted(Name::Media) {
-        report.add("media", media::in_one(length).await?);
-        report.add("media_split", media::split(length).await?);
-    }
-    if wanted(Name::Webhooks) {
-        report.add("webhooks", webhooks::webhooks(length).await?);
-    }
-    if wanted(Name::Polls) {
-        report.add("polls", polls::in_one(length).await?);
-        report.add("polls_split", polls::split(length).await?);
-    }
-    Ok(())
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -1,17 +1,18 @@
 //! `bench open`: what a hundred thousand open tasks cost. Half of them run at a provider that never ends one; the other half stands in line
-//! for one that takes a hundred at once. Tasks of a third one go through the whole pipeline while a thousand are open, and while all are:
-//! what each of those costs should not change.
+//! for one that takes a hundred at once. Tasks of a third one go through the whole pipeline while a thousand are open, while ten times as
+//! many are, and while all are: what each of those costs should not change.
 
 use crate::{
     Length,
     customer::{Customer, Order, Pace, Seen},
-    figures::Figures,
+    figures::Found,
     gateway::Gateway,
     process::{Build, Core, Server},
     procfs::{Processes, rss_mb},
     progress,
     studio::PATH,
 };
+use report::{Axis, Plot, Series};
 use std::{fs, net::SocketAddr, time::Duration};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -27,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The providers: one that hangs, one with a line, one that is quick.
 const PROVIDERS: [&str; 3] = ["slow", "narrow", "quick"];
 
+/// Between those and all.
+const SOME: u64 = 10_000;
+
 /// What tasks cost while so many others are open.
 struct Cost {
     cpu_us: f64,
@@ -41,17 +45,13 @@ struct Bench {
 }
 
 /// Opens them, and returns the figures.
-pub(crate) async fn open(length: Length) -> anyhow::Result<Figures> {
-    let many = match length {
-        Length::Full => 100_000,
-        Length::Quick => 4_000,
+pub(crate) async fn open(length: Length) -> anyhow::Result<Found> {
+    let (some, many) = match length {
+        Length::Full => (SOME, 100_000),
+        Length::Quick => (2_000, 4_000),
     };
     let upstream = Server::start(Core::Any, &["mock"])?;
-    let models = TempDir::with_prefix("bench-")?;
-    for provider in PROVIDERS {
-        let file = models.path().join(format!("bench-{provider}.toml"));
-        fs::write(file, model(provider))?;
-    }
+    let models = models()?;
     progress("open: starting aio up");
     let more = settings(upstream.address, &models);
     let gateway = Gateway::start_on(Core::Any, upstream.address, Build::Release, more).await?;
@@ -64,11 +64,15 @@ pub(crate) async fn open(length: Length) -> anyhow::Result<Figures> {
     bench.open(0, FEW).await?;
     let few = bench.cost().await?;
     let idle_few = bench.idle().await?.0;
-    let submits_per_s = bench.open(FEW, many).await?;
+    let rss_few = rss_mb(bench.pid);
+    bench.open(FEW, some).await?;
+    let between = bench.cost().await?;
+    let rss_between = rss_mb(bench.pid);
+    let submits_per_s = bench.open(some, many).await?;
     let (idle_many, seen) = bench.idle().await?;
     let rss = rss_mb(bench.pid);
     let all = bench.cost().await?;
-    Ok(vec![
+    let mut found = Found::from(vec![
         ("open", many as f64),
         ("rss_mb", rss),
         ("most_looks_per_s", seen.number("most_looks_per_s")),
@@ -85,8 +89,52 @@ pub(crate) async fn open(length: Length) -> anyhow::Result<Figures> {
             "latency_ratio_to_1000_open",
             all.completed_p50_ms / few.completed_p50_ms,
         ),
-        ("errors", few.errors + all.errors),
-    ])
+        ("errors", few.errors + between.errors + all.errors),
+    ]);
+    let curve = |values: [f64; 3]| {
+        let counts = [FEW, some, many].map(|count| count as f64);
+        counts.into_iter().zip(values).collect()
+    };
+    let costs = [&few, &between, &all];
+    found.plots = vec![
+        plot(
+            "open-cost",
+            "What a task costs while others are open",
+            "µs CPU",
+            curve(costs.map(|cost| cost.cpu_us)),
+        ),
+        plot(
+            "open-memory",
+            "Memory while tasks are open",
+            "MB",
+            curve([rss_few, rss_between, rss]),
+        ),
+    ];
+    Ok(found)
+}
+
+/// A curve over how many are open.
+fn plot(name: &str, title: &str, unit: &str, points: Vec<(f64, f64)>) -> Plot {
+    Plot {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        x: Axis::log("open tasks"),
+        y: Axis::linear(unit),
+        series: vec![Series {
+            name: "aio up".to_owned(),
+            points,
+        }],
+    }
+}
+
+/// A directory with the model of each provider.
+fn models() -> anyhow::Result<TempDir> {
+    let models = TempDir::with_prefix("bench-")?;
+    for provider in PROVIDERS {
+        let file = models.path().join(format!("bench-{provider}.toml"));
+        fs::write(file, model(provider))?;
+    }
+    Ok(models)
 }
 
 /// A model that one provider alone serves.

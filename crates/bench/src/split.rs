@@ -6,8 +6,8 @@ use crate::{
     Length,
     figures::Figures,
     house::House,
-    load::{OURSELVES, Sample, Watched},
-    phases::{Bench, Phases, Target},
+    load::{OURSELVES, Watched},
+    phases::{Bench, Beside, Phases, Target},
     process::{Core, Server},
     progress,
 };
@@ -31,6 +31,7 @@ pub(crate) async fn split(length: Length) -> anyhow::Result<Figures> {
             name: "aio",
             address: house.address,
             key: Some(house.key.clone()),
+            head: String::new(),
             processes: house.roles(),
         },
     };
@@ -38,11 +39,15 @@ pub(crate) async fn split(length: Length) -> anyhow::Result<Figures> {
 }
 
 fn figures(phases: &Phases) -> Figures {
-    let (many, steady) = (&phases.many.aio, &phases.steady.aio);
-    let cpu = |sample: &Sample, name| sample.usage(name).cpu_us;
+    let (many, steady) = (&phases.many, &phases.steady);
+    let cpu = |beside: &Beside, name| beside.median(|turn| turn.aio.usage(name).cpu_us);
+    let rss = |name| many.median(|turn| turn.aio.usage(name).rss_mb);
     let mut figures = vec![
-        ("requests_per_s", many.requests_per_s),
-        ("cpu_us_per_request", many.cpu_us()),
+        (
+            "requests_per_s",
+            many.median(|turn| turn.aio.requests_per_s),
+        ),
+        ("cpu_us_per_request", many.median(|turn| turn.aio.cpu_us())),
         ("edge_cpu_us", cpu(many, "edge")),
         ("chat_cpu_us", cpu(many, "chat")),
         ("billing_cpu_us", cpu(many, "billing")),
@@ -50,17 +55,20 @@ fn figures(phases: &Phases) -> Figures {
         ("redis_cpu_us", cpu(many, "redis")),
         ("mock_cpu_us", cpu(many, "mock")),
         ("load_cpu_us", cpu(many, OURSELVES)),
-        ("cpu_us_per_request_1000_per_s", steady.cpu_us()),
+        (
+            "cpu_us_per_request_1000_per_s",
+            steady.median(|turn| turn.aio.cpu_us()),
+        ),
         ("postgres_cpu_us_1000_per_s", cpu(steady, "postgres")),
     ];
     figures.extend(phases.latencies());
     figures.extend(phases.bodies());
     figures.extend(phases.counts());
     figures.extend([
-        ("edge_rss_mb", many.usage("edge").rss_mb),
-        ("chat_rss_mb", many.usage("chat").rss_mb),
-        ("billing_rss_mb", many.usage("billing").rss_mb),
-        ("redis_rss_mb", many.usage("redis").rss_mb),
+        ("edge_rss_mb", rss("edge")),
+        ("chat_rss_mb", rss("chat")),
+        ("billing_rss_mb", rss("billing")),
+        ("redis_rss_mb", rss("redis")),
     ]);
     figures.extend(phases.surroundings());
     figures

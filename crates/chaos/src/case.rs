@@ -1,24 +1,28 @@
 //! The matrix: which faults there are, and which were asked for.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use testkit::{Point, Shape, servers};
 
 use crate::{
-    Length, bills, crash, leave, overload, pay, race, rolling, stand_still,
+    Length, bills, calls, crash, kills, leave, overload, pay, poison, race, rolling, sick, skew,
+    stand_still,
     storm::{self, Engine},
-    zombie,
+    ways, zombie,
 };
 
 /// One fault.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Case {
     fault: Fault,
     length: Length,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Fault {
     /// The process dies when it comes to a point for so many times.
     Crash(Shape, Point, u32),
@@ -26,18 +30,103 @@ enum Fault {
     Leave(Shape),
     /// Customers cancel their tasks at about the time when these are done.
     Race(Shape),
-    /// A process of media sleeps past its lease, and wakes up.
-    Zombie,
-    /// PostgreSQL stands still for a while.
-    StandStill,
-    /// Three times as much comes as can be answered.
-    Overload,
-    /// Every process of every role is replaced.
-    Rolling,
-    /// Many operations, each with its bill.
-    Bills,
     Storm(Engine),
+    /// One that there is only once.
+    Single(&'static Single),
 }
+
+/// A fault that there is only once.
+struct Single {
+    name: &'static str,
+    /// What happens in it.
+    what: &'static str,
+    run: fn(Length) -> Running,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<String>>>>;
+
+/// Those of the split shapes, which need servers.
+const SPLIT: [Single; 13] = [
+    Single::new(
+        "split3/zombie",
+        "F23: media sleeps past its lease, others complete its tasks, and it wakes up",
+        |_| Box::pin(zombie::zombie()),
+    ),
+    Single::new(
+        "split3/rolling",
+        "D01-D03: every process of every role is told to stop and replaced, under load",
+        |length| Box::pin(rolling::rolling(length)),
+    ),
+    Single::new(
+        "split/stand_still",
+        "F12: PostgreSQL stands still under load, and goes on",
+        |length| Box::pin(stand_still::stand_still(length)),
+    ),
+    Single::new(
+        "split/holes",
+        "N01: on one way after another nothing passes, and nobody is told",
+        |length| Box::pin(ways::wrong(ways::Wrong::Hole, length)),
+    ),
+    Single::new(
+        "split/deaf",
+        "N07: on one way after another questions pass and answers do not",
+        |length| Box::pin(ways::wrong(ways::Wrong::Deaf, length)),
+    ),
+    Single::new(
+        "split/crumbs",
+        "N05: on one way after another bytes come in crumbs",
+        |length| Box::pin(ways::wrong(ways::Wrong::Crumbs, length)),
+    ),
+    Single::new(
+        "split/twice",
+        "N03: every call to billing and webhooks is made twice",
+        |length| Box::pin(calls::wrong(calls::Wrong::Twice, length)),
+    ),
+    Single::new(
+        "split/lost_answers",
+        "N02: answers of billing and webhooks are lost after the call was answered",
+        |length| Box::pin(calls::wrong(calls::Wrong::Lost, length)),
+    ),
+    Single::new(
+        "split/poison",
+        "Q01, Q02: messages that are none of ours, and ours three times more, last first",
+        |length| Box::pin(poison::poison(length)),
+    ),
+    Single::new(
+        "split/sick_redis",
+        "F28: Redis answers late, refuses to write, is full, forgets its scripts",
+        |length| Box::pin(sick::redis(length)),
+    ),
+    Single::new(
+        "split/full_disk",
+        "F26: RabbitMQ has no room on its disk, and has it again",
+        |length| Box::pin(sick::broker(length)),
+    ),
+    Single::new(
+        "split/skew",
+        "C01-C03: the clock of one role after another is wrong",
+        |length| Box::pin(skew::skew(length)),
+    ),
+    Single::new(
+        "split/kills",
+        "F30: one service after another is killed, again and again, under load",
+        |length| Box::pin(kills::kills(length)),
+    ),
+];
+
+/// Those that need nothing.
+const UP: [Single; 2] = [
+    Single::new(
+        "up/bills",
+        "no fault: every operation's receipt, its list, its sums and the balance agree",
+        |length| Box::pin(bills::bills(length)),
+    ),
+    Single::new(
+        "up/overload",
+        "L07: three times as many chats as can be answered",
+        |length| Box::pin(overload::overload(length)),
+    ),
+];
 
 /// What came of one fault.
 #[derive(Debug)]
@@ -63,27 +152,30 @@ impl Case {
 
     /// The split shape takes part if the servers it needs are on this machine.
     fn all(length: Length) -> Vec<Self> {
-        let mut shapes = vec![Shape::Embedded];
-        let has_servers = servers::programs::missing().is_empty();
-        if has_servers {
-            shapes.push(Shape::Split);
+        if servers::programs::missing().is_empty() {
+            Self::of(length, &[Shape::Embedded, Shape::Split])
+        } else {
+            Self::of(length, &[Shape::Embedded])
         }
+    }
+
+    fn of(length: Length, shapes: &[Shape]) -> Vec<Self> {
         let times: &[u32] = match length {
             Length::Full => &[1, 2],
             Length::Quick => &[1],
         };
         let mut faults = Vec::new();
-        for shape in shapes {
+        for shape in shapes.iter().copied() {
             for point in Point::ALL {
                 let crashes = times.iter().map(|time| Fault::Crash(shape, *point, *time));
                 faults.extend(crashes);
             }
             faults.extend([Fault::Leave(shape), Fault::Race(shape)]);
         }
-        if has_servers {
-            faults.extend([Fault::Zombie, Fault::StandStill, Fault::Rolling]);
+        if shapes.contains(&Shape::Split) {
+            faults.extend(SPLIT.iter().map(Fault::Single));
         }
-        faults.extend([Fault::Bills, Fault::Overload]);
+        faults.extend(UP.iter().map(Fault::Single));
         faults.extend([Fault::Storm(Engine::Sqlite), Fault::Storm(Engine::Postgres)]);
         let cases = faults.into_iter();
         cases.map(|fault| Self { fault, length }).collect()
@@ -101,12 +193,8 @@ impl Case {
             }
             Fault::Leave(shape) => format!("{}/leave", word(shape)),
             Fault::Race(shape) => format!("{}/cancel_race", word(shape)),
-            Fault::Zombie => "split3/zombie".to_owned(),
-            Fault::StandStill => "split/stand_still".to_owned(),
-            Fault::Rolling => "split3/rolling".to_owned(),
-            Fault::Overload => "up/overload".to_owned(),
-            Fault::Bills => "up/bills".to_owned(),
             Fault::Storm(engine) => format!("storm/{}", engine.as_str()),
+            Fault::Single(single) => single.name.to_owned(),
         }
     }
 
@@ -116,21 +204,11 @@ impl Case {
             Fault::Crash(_, point, _) => about(point),
             Fault::Leave(_) => "F10: customers leave at every event of a stream",
             Fault::Race(_) => "F24: customers cancel tasks at about the time when they are done",
-            Fault::Zombie => {
-                "F23: media sleeps past its lease, others complete its tasks, and it wakes up"
-            }
-            Fault::StandStill => "F12: PostgreSQL stands still under load, and goes on",
-            Fault::Rolling => {
-                "D01-D03: every process of every role is told to stop and replaced, under load"
-            }
-            Fault::Overload => "L07: three times as many chats as can be answered",
-            Fault::Bills => {
-                "no fault: every operation's receipt, its list, its sums and the balance agree"
-            }
             Fault::Storm(Engine::Sqlite) => "R01-R05: random operations at once, many twice",
             Fault::Storm(Engine::Postgres) => {
                 "F05, R12: the same through three processes, their sessions killed"
             }
+            Fault::Single(single) => single.what,
         }
     }
 
@@ -143,17 +221,30 @@ impl Case {
             Fault::Crash(shape, point, time) => Box::pin(crash::crash(shape, point, time)).await,
             Fault::Leave(shape) => Box::pin(leave::leave(shape)).await,
             Fault::Race(shape) => Box::pin(race::cancel_race(shape, self.length)).await,
-            Fault::Zombie => Box::pin(zombie::zombie()).await,
-            Fault::StandStill => Box::pin(stand_still::stand_still(self.length)).await,
-            Fault::Rolling => Box::pin(rolling::rolling(self.length)).await,
-            Fault::Overload => Box::pin(overload::overload(self.length)).await,
-            Fault::Bills => Box::pin(bills::bills(self.length)).await,
             Fault::Storm(engine) => storm::storm(engine, self.length).await,
+            Fault::Single(single) => (single.run)(self.length).await,
         };
         Ran {
             took: begun.elapsed(),
             outcome,
         }
+    }
+}
+
+/// What every case is called, whether it can run on this machine or not.
+#[cfg(test)]
+pub(crate) fn names(length: Length) -> Vec<String> {
+    Case::of(length, &[Shape::Embedded, Shape::Split])
+        .iter()
+        .map(Case::name)
+        .collect()
+}
+
+// === impl Single ===
+
+impl Single {
+    const fn new(name: &'static str, what: &'static str, run: fn(Length) -> Running) -> Self {
+        Self { name, what, run }
     }
 }
 

@@ -1,6 +1,10 @@
 //! A customer who remembers what was said: every request, its answer, what that cost, and what his endpoint was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -9,13 +13,19 @@ use testkit::{Aio, Answer, Api, Reply, Sink, eventually, micros};
 /// What an image costs, in micro-credits.
 const IMAGE: i64 = 5_000_000;
 
+/// How many customers there have been: no two ask for the same image.
+static CUSTOMERS: AtomicUsize = AtomicUsize::new(0);
+
 /// One customer, from the first request to the bill.
 pub(crate) struct Customer {
     api: Api,
+    number: usize,
     /// Micro-credits that complete answers said they cost.
     paid: i64,
     /// Chats that were not answered to their end.
     broken: i64,
+    /// How the last whole answer that was none was put.
+    refusal: String,
     images: Vec<Image>,
     /// Images that were made, once that was checked.
     completed: usize,
@@ -51,12 +61,37 @@ impl Customer {
     pub(crate) async fn new(api: Api) -> Result<Self> {
         Ok(Self {
             api,
+            number: CUSTOMERS.fetch_add(1, Ordering::Relaxed),
             paid: 0,
             broken: 0,
+            refusal: String::new(),
             images: Vec::new(),
             completed: 0,
             sink: Sink::start(Answer::Status(200)).await?,
         })
+    }
+
+    /// Chats so far that were not answered to their end.
+    pub(crate) const fn broken(&self) -> i64 {
+        self.broken
+    }
+
+    /// How the last whole answer that was none was put; empty: there was none.
+    pub(crate) fn refusal(&self) -> &str {
+        &self.refusal
+    }
+
+    /// Asks for a whole answer, a stream and an image, and says how long the slowest of the three took.
+    pub(crate) async fn round(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.chat().await;
+        let chat = begun.elapsed();
+        let begun = Instant::now();
+        self.stream().await;
+        let stream = begun.elapsed();
+        let begun = Instant::now();
+        self.image().await;
+        chat.max(stream).max(begun.elapsed())
     }
 
     /// Asks for a whole answer.
@@ -65,8 +100,13 @@ impl Customer {
         if let Value::Object(fields) = &mut body {
             fields.remove("stream_options");
         }
-        let reply = self.api.post("/chat/completions", &body).await.ok();
-        self.note(reply.as_ref().and_then(cost));
+        let reply = self.api.post("/chat/completions", &body).await;
+        match &reply {
+            Ok(reply) if reply.status != 200 => self.refusal = reply.to_string(),
+            Ok(_) => {}
+            Err(error) => self.refusal = format!("{error:#}"),
+        }
+        self.note(reply.ok().as_ref().and_then(cost));
     }
 
     /// Asks for a stream, and reads it to its end.
@@ -102,7 +142,7 @@ impl Customer {
         let body = json!({
             "model": "flux-2",
             // No two are alike, so that the provider's bill tells them apart.
-            "prompt": format!("{key} of a fox [sandbox delay={delay}]"),
+            "prompt": format!("{key} of a fox for {} [sandbox delay={delay}]", self.number),
             "callback_url": self.sink.url("/"),
         });
         let task = self.submit(&key, &body).await.ok().flatten();
@@ -207,21 +247,27 @@ impl Customer {
     /// No image was submitted twice, and none to a second provider: the simulated ones have each job on their bill. To be asked after
     /// [`Customer::check`].
     pub(crate) async fn submitted_once(&self, aio: &Aio) -> Result<String> {
-        let jobs = aio.jobs().await?;
-        let prompts: BTreeSet<_> = jobs.iter().map(|job| text(job, "prompt_hash")).collect();
-        let elsewhere = jobs.iter().any(|job| text(job, "provider") != "bfl");
-        ensure!(
-            prompts.len() == jobs.len() && !elsewhere,
-            "an image was submitted twice: {jobs:?}"
-        );
-        let (completed, asked) = (self.completed, self.images.len());
-        ensure!(
-            (completed..=asked).contains(&jobs.len()) && !jobs.is_empty(),
-            "{asked} images were asked for, {completed} made, and {} submitted",
-            jobs.len()
-        );
-        Ok(format!("{} submits on the provider's bill", jobs.len()))
+        submitted_once(aio, std::slice::from_ref(self)).await
     }
+}
+
+/// The same of these customers, who are all there are.
+pub(crate) async fn submitted_once(aio: &Aio, customers: &[Customer]) -> Result<String> {
+    let jobs = aio.jobs().await?;
+    let prompts: BTreeSet<_> = jobs.iter().map(|job| text(job, "prompt_hash")).collect();
+    let elsewhere = jobs.iter().any(|job| text(job, "provider") != "bfl");
+    ensure!(
+        prompts.len() == jobs.len() && !elsewhere,
+        "an image was submitted twice: {jobs:?}"
+    );
+    let sum = |of: fn(&Customer) -> usize| customers.iter().map(of).sum::<usize>();
+    let (completed, asked) = (sum(|one| one.completed), sum(|one| one.images.len()));
+    ensure!(
+        (completed..=asked).contains(&jobs.len()) && !jobs.is_empty(),
+        "{asked} images were asked for, {completed} made, and {} submitted",
+        jobs.len()
+    );
+    Ok(format!("{} submits on the provider's bill", jobs.len()))
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {

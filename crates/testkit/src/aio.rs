@@ -24,7 +24,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Account, Api, api, binary, openapi::Told, servers::free_port};
-use engines::{Access, Engines};
+use engines::{Access, Engines, Via};
 use house::House;
 use instance::{Instance, Program};
 use running::Running;
@@ -88,7 +88,7 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn with(env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(Shape::of_this_run()?, Access::Shared, env).await
+        Self::open(Shape::of_this_run()?, Access::Shared, env, &mut straight).await
     }
 
     /// Starts `aio up`, whatever the shape of this run: for tests that are about its command line and its data directory.
@@ -104,7 +104,7 @@ impl Aio {
     /// # Errors
     /// When it does not get ready; says what it printed.
     pub async fn embedded_with(env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(Shape::Embedded, Access::Shared, env).await
+        Self::open(Shape::Embedded, Access::Shared, env, &mut straight).await
     }
 
     /// Starts it in this shape on servers of its own, which [`Aio::servers`] gives to kill and to wipe.
@@ -115,23 +115,12 @@ impl Aio {
         Self::private_with(shape, &[]).await
     }
 
-    /// Starts it in this shape on servers of its own, with more environment variables.
-    ///
-    /// # Errors
-    /// When it does not get ready; says what it printed.
-    pub async fn private_with(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(shape, Access::Private, env).await
-    }
-
-    /// Starts it in this shape, on the servers of the run, with more environment variables.
-    ///
-    /// # Errors
-    /// When it does not get ready; says what it printed.
-    pub async fn in_shape(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
-        Self::open(shape, Access::Shared, env).await
-    }
-
-    async fn open(shape: Shape, access: Access, env: &[(&str, &str)]) -> Result<Self> {
+    async fn open(
+        shape: Shape,
+        access: Access,
+        env: &[(&str, &str)],
+        via: &mut Via<'_>,
+    ) -> Result<Self> {
         if let Some(running) = Running::of_this_run()? {
             let usual = access == Access::Shared && shape == Shape::of_this_run()?;
             ensure!(usual, "this test starts a system of its own");
@@ -169,7 +158,7 @@ impl Aio {
             match &engines {
                 None => house.settle(vec![Instance::new(None, 1, free_port()?)], [].into()),
                 Some(engines) => {
-                    let (instances, env) = engines.plan(shape)?;
+                    let (instances, env) = engines.plan(shape, via)?;
                     house.settle(instances, env);
                 }
             }
@@ -480,6 +469,11 @@ impl FirstStart {
             curl: curl.to_owned(),
         })
     }
+}
+
+/// Whoever calls a process calls it where it is.
+fn straight(_role: Role, address: String) -> Result<String> {
+    Ok(address)
 }
 
 /// A well-formed live key of our own making.

@@ -10,7 +10,7 @@ const UNBILLED: &str = "unbilled";
 /// What to measure, and how to print it.
 #[derive(clap::Args)]
 pub(crate) struct Choice {
-    /// Which benchmarks to run (`chat`, `unbilled`, `hanging`, `split`, `media`, `webhooks`, `polls`, `open`, `ledger`, `usage`, `pages`); all of them when none is named.
+    /// Which benchmarks to run (`chat`, `unbilled`, `hanging`, `split`, `media`, `webhooks`, `polls`, `open`, `ledger`, `usage`, `pages`, `growth`, `peers`); all of them when none is named.
     names: Vec<String>,
     /// Short phases: for a look, not for a claim.
     #[arg(long)]

@@ -51,6 +51,9 @@ pub(super) enum Access {
     Private,
 }
 
+/// By which address whoever calls a process of a role calls it, for its own.
+pub(super) type Via<'v> = dyn FnMut(Role, String) -> Result<String> + 'v;
+
 // === impl Engines ===
 
 impl Engines {
@@ -103,7 +106,11 @@ impl Engines {
     }
 
     /// The processes of the house, in the order in which they stop, and what all of them are told.
-    pub(super) fn plan(&self, shape: Shape) -> Result<(Vec<Instance>, BTreeMap<String, String>)> {
+    pub(super) fn plan(
+        &self,
+        shape: Shape,
+        via: &mut Via<'_>,
+    ) -> Result<(Vec<Instance>, BTreeMap<String, String>)> {
         let mut env = self.environment(shape);
         let mut instances: Vec<Instance> = Vec::new();
         let roles = STAGES.into_iter().flatten().copied();
@@ -111,7 +118,7 @@ impl Engines {
             let mut addresses = Vec::new();
             for number in 1..=shape.replicas(role) {
                 let instance = self.instance(role, number)?;
-                addresses.push(instance.base());
+                addresses.push(via(role, instance.base())?);
                 instances.push(instance);
             }
             let name = role.as_str().to_uppercase();

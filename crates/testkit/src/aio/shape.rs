@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::running;
+use super::{Aio, engines::Access, running, straight};
 
 /// How the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,36 @@ pub(super) const STAGES: [&[Role]; 6] = [
 ];
 
 // === impl Shape ===
+
+impl Aio {
+    /// Starts it in this shape on servers of its own, with more environment variables.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn private_with(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(shape, Access::Private, env, &mut straight).await
+    }
+
+    /// Starts it in this shape, on the servers of the run, with more environment variables.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn in_shape(shape: Shape, env: &[(&str, &str)]) -> Result<Self> {
+        Self::open(shape, Access::Shared, env, &mut straight).await
+    }
+
+    /// Starts it in this shape on servers of its own, where whoever calls a process of a role calls the address that `via` gives for its own: a way on which calls get lost.
+    ///
+    /// # Errors
+    /// When it does not get ready; says what it printed.
+    pub async fn private_via(
+        shape: Shape,
+        env: &[(&str, &str)],
+        mut via: impl FnMut(Role, String) -> Result<String>,
+    ) -> Result<Self> {
+        Self::open(shape, Access::Private, env, &mut via).await
+    }
+}
 
 impl Shape {
     /// The shape that `AIO_TEST_SHAPE` names; embedded when it is absent. A system that runs already has a process for each role.
