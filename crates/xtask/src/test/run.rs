@@ -126,7 +126,11 @@ impl Runner {
 
     /// The words after `cargo`; those of the caller come last. `by_name`: the caller
     /// wants this shape, not all of them.
-    pub(super) fn arguments(self, (shape, by_name): (Shape, bool), extra: &[String]) -> Vec<String> {
+    pub(super) fn arguments(
+        self,
+        (shape, by_name): (Shape, bool),
+        extra: &[String],
+    ) -> Vec<String> {
         let named = !packages(extra).is_empty();
         let words: &[&str] = match self {
             Self::Nextest => &["nextest", "run"],
