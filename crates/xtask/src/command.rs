@@ -26,12 +26,27 @@ pub(crate) fn run_with(
 
 /// Runs cargo and turns a failure into an error, for steps that the next one needs.
 pub(crate) fn cargo(args: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new("cargo")
+    let status = cargo_command()
         .args(args)
         .status()
         .context("cannot start cargo")?;
     anyhow::ensure!(status.success(), "cargo {} failed", args.join(" "));
     Ok(())
+}
+
+/// Cargo, as somebody would start it at a prompt. What `cargo xtask` tells this program of its own package is kept from it: build scripts
+/// of others look at that, and everything on them would be built anew whenever cargo is called the other way.
+pub(crate) fn cargo_command() -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let of_a_package = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if of_a_package {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Whether `cargo <subcommand>` is installed.

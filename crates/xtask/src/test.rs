@@ -91,7 +91,7 @@ fn running(choice: &Choice) -> anyhow::Result<ExitCode> {
         "AIO_TEST_SHAPE".to_owned(),
         Shape::Running.name().to_owned(),
     ));
-    let arguments = runner.arguments(Shape::Running, &choice.runner);
+    let arguments = runner.arguments((Shape::Running, true), &choice.runner);
     let counts = runner.run(&arguments, &environment)?;
     Ok(told(&[(Shape::Running, counts)]))
 }

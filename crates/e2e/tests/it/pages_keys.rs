@@ -125,14 +125,12 @@ async fn a_key_is_made_used_limited_rotated_and_revoked() -> Result<()> {
         .await?;
     assert!(page.has("Live keys need providers"), "{page}");
     assert_eq!(web.get(&path).await?.status, 404, "it is a test key");
-    web.post("/mode", &[("mode", "test"), ("back", "/keys")])
-        .await?;
+    let back = [("mode", "test"), ("back", "/keys")];
+    web.post("/mode", &back).await?;
 
     let page = web.post(&format!("{path}/revoke"), &[]).await?;
-    assert!(
-        page.has("The key is revoked.") && page.has("Revoked keys"),
-        "{page}"
-    );
+    assert!(page.has("The key is revoked."), "{page}");
+    assert!(page.has("Revoked keys"), "{page}");
     assert_eq!(web.get(&path).await?.status, 404);
     for key in [&old, &new] {
         key.everywhere("a revoked key opens nothing", async || {

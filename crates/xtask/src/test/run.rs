@@ -1,11 +1,11 @@
 //! One run of the test runner: what it is told, and how many tests it says it ran. It must not judge tests itself.
 
 use super::{Shape, against};
-use crate::command::cargo_has;
+use crate::command::{cargo_command, cargo_has};
 use anyhow::Context;
 use std::{
     io::{BufRead, BufReader, IsTerminal, Write},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 /// The package of the black-box suite.
@@ -170,7 +170,7 @@ impl Runner {
         arguments: &[String],
         environment: &[(String, String)],
     ) -> anyhow::Result<Counts> {
-        let mut command = Command::new("cargo");
+        let mut command = cargo_command();
         command
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)));
