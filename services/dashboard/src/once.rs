@@ -1,6 +1,6 @@
 //! Forms that make something are sent twice by a double click, or by a browser that is not sure of the first time. Such a form carries a
 //! word of its own, `once`: the same form of the same browser with the same word makes one thing, and is answered as it was the first
-//! time, for as long as `limits.door.lives.form`. What was refused made nothing, and may be sent again.
+//! time, for as long as `limits.door.forms.life`. What was refused made nothing, and may be sent again.
 
 use std::{io::Read as _, sync::Arc, time::Duration};
 
@@ -114,8 +114,8 @@ fn mac(site: &Site, session: Mac, path: &str, form: &[u8]) -> Mac {
 
 async fn begin(site: &Site, mac: Mac, session: Mac) -> Result<bool, Error> {
     let (now, limits) = (site.db.now_micros(), &site.config.door.limits);
-    let ends_at = now.saturating_add(micros(limits.lives.form));
-    let most = i64::from(limits.sent_forms);
+    let ends_at = now.saturating_add(micros(limits.forms.life));
+    let most = i64::from(limits.forms.kept);
     let write = site.db.write(move |connection| {
         Box::pin(sent_form::begin(
             connection,
@@ -145,7 +145,7 @@ async fn kept(site: &Site, mac: Mac, response: Response) -> Result<Response, Err
         None => [&[PAGE][..], &gzip(&page, Compression::default())?].concat(),
     };
     // A longer one is not given twice: who sends the form again is told that it was sent.
-    if answer.len() <= site.config.door.limits.form_bytes {
+    if answer.len() <= site.config.door.limits.forms.bytes {
         let sealed = site.secrets.content().seal(&aad(mac), &answer);
         let sealed = sealed.map_err(|_| Error::Damaged("an answer"))?;
         let write = site

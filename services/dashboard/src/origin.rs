@@ -44,9 +44,9 @@ async fn whole(site: &Site, request: Request) -> Result<Request, Refused> {
     let config = &site.config;
     // A request that is shown as code is written with up to three characters for a byte.
     let most = config.playground.code_bytes.saturating_mul(3);
-    let most = most.saturating_add(config.door.limits.form_bytes);
+    let most = most.saturating_add(config.door.limits.forms.bytes);
     let (head, body) = request.into_parts();
-    match timeout(config.door.limits.form_patience, to_bytes(body, most)).await {
+    match timeout(config.door.limits.forms.patience, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
         Ok(Err(_)) => {
             let told = "That is more than a form may say.";

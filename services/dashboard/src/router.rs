@@ -93,7 +93,7 @@ pub(crate) fn router(site: Arc<Site>) -> Router {
     }
     // Pages for one reader: of those who are signed in, or about to be.
     let mut private = Router::new();
-    let form_bytes = site.config.door.limits.form_bytes;
+    let form_bytes = site.config.door.limits.forms.bytes;
     for (path, serve) in DOOR.iter().chain(app::settings::ROUTES) {
         let small = DefaultBodyLimit::max(form_bytes);
         private = private.route(path, serve().layer(small));

@@ -50,17 +50,12 @@ pub struct DoorLimits {
     pub sign_ups_per_day: u32,
     /// E-mails to one address a minute; three times as many may come at once. Default 1.
     pub mails_per_minute: u32,
-    /// Bytes of a form of signing in and of settings, and of an answer that is kept, packed. Default 64 KiB.
-    pub form_bytes: usize,
-    /// How long a form may take to arrive. Default `10s`.
-    #[serde(with = "duration")]
-    pub form_patience: Duration,
+    /// Forms.
+    pub forms: FormLimits,
     /// People and open invitations of one account. Default 100.
     pub members: usize,
     /// Operations that are written into an export before it asks for further ones. Default 1 000.
     pub export_page: u32,
-    /// Forms of one browser that are kept with their answers, so that one that is sent twice makes one thing. Default 20.
-    pub sent_forms: u32,
     /// How often what has ended is removed. Default `1m`.
     #[serde(with = "duration")]
     pub sweep_every: Duration,
@@ -68,6 +63,22 @@ pub struct DoorLimits {
     pub passkeys: PasskeyLimits,
     /// How long links live, and what people did is kept.
     pub lives: Lives,
+}
+
+/// Forms: the section `limits.door.forms`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FormLimits {
+    /// Bytes of a form of signing in and of settings, and of an answer that is kept, packed. Default 64 KiB.
+    pub bytes: usize,
+    /// How long a form may take to arrive. Default `10s`.
+    #[serde(with = "duration")]
+    pub patience: Duration,
+    /// Forms of one browser that are kept with their answers, so that one that is sent twice makes one thing. Default 20.
+    pub kept: u32,
+    /// How long they are kept: so long a form is answered the same when it is sent again. Default `10m`.
+    #[serde(with = "duration")]
+    pub life: Duration,
 }
 
 /// Passkeys: the section `limits.door.passkeys`.
@@ -97,9 +108,6 @@ pub struct Lives {
     /// An invitation. Default `7d`.
     #[serde(with = "duration")]
     pub invite: Duration,
-    /// A form that makes something, with its answer: so long it is answered the same when it is sent again. Default `10m`.
-    #[serde(with = "duration")]
-    pub form: Duration,
     /// What people did, in the audit log. Default `365d`.
     #[serde(with = "duration")]
     pub acts: Duration,
@@ -143,14 +151,24 @@ impl Default for DoorLimits {
             sign_ups_per_hour: 10,
             sign_ups_per_day: 30,
             mails_per_minute: 1,
-            form_bytes: 64 * 1024,
-            form_patience: Duration::from_secs(10),
+            forms: FormLimits::default(),
             members: 100,
             export_page: 1_000,
-            sent_forms: 20,
             sweep_every: Duration::from_secs(60),
             passkeys: PasskeyLimits::default(),
             lives: Lives::default(),
+        }
+    }
+}
+
+impl Default for FormLimits {
+    /// The defaults that the fields document.
+    fn default() -> Self {
+        Self {
+            bytes: 64 * 1024,
+            patience: Duration::from_secs(10),
+            kept: 20,
+            life: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -173,7 +191,6 @@ impl Default for Lives {
             reset: Duration::from_secs(60 * 60),
             confirm: Duration::from_secs(3 * DAY),
             invite: Duration::from_secs(7 * DAY),
-            form: Duration::from_secs(10 * 60),
             acts: Duration::from_secs(365 * DAY),
         }
     }

@@ -82,7 +82,7 @@ async fn nobody_sees_what_is_behind_the_door() {
 
 #[tokio::test]
 async fn forms_at_the_door_are_small_and_pages_for_one_reader_are_kept_by_nobody() {
-    let site = Site::with("limits.door.form_bytes = 1000").await;
+    let site = Site::with("limits.door.forms.bytes = 1000").await;
     for (size, status) in [
         (900, StatusCode::UNAUTHORIZED),
         (1100, StatusCode::PAYLOAD_TOO_LARGE),
