@@ -116,7 +116,7 @@ mod tests {
     fn every_section_has_its_mistakes_named_and_all_come_at_once() {
         let cases = [
             ("[server]\nlisten = 'here'", "server.listen"),
-            ("[database]\nwriters = 'many'", "database.writers"),
+            ("[database]\nwriters = 'many'", "database"),
             (
                 "[rabbitmq]\nurl = 'amqps://me:secret@broker'",
                 "rabbitmq.url",
