@@ -64,7 +64,7 @@ async fn what_is_wrong_is_found_and_what_is_right_is_said() -> Result<()> {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
     fs::set_permissions(aio.data_dir(), fs::Permissions::from_mode(0o755))?;
     let _taken = TcpListener::bind(&listen)?;
-    aio.set("AIO_LIMITS__MEDIA__MAX_STEPS", "many");
+    aio.set("AIO_LIMITS__WEBHOOKS__AT_ONCE", "many");
     aio.set("AIO_PROVIDERS__OPENAI__API_KEY", "canary-of-a-provider");
     aio.set(
         "AIO_PROVIDERS__OPENAI__BASE_URL",
@@ -72,7 +72,7 @@ async fn what_is_wrong_is_found_and_what_is_right_is_said() -> Result<()> {
     );
     let ill = told(&aio.command(&doctor).await?)?;
     for (name, status, words) in [
-        ("configuration", "failed", "limits.media.max_steps"),
+        ("configuration", "failed", "limits.webhooks.at_once"),
         ("secrets", "failed", "0644"),
         ("data directory", "warning", "0755"),
         ("ports", "failed", "cannot listen"),
@@ -93,7 +93,7 @@ async fn what_is_wrong_is_found_and_what_is_right_is_said() -> Result<()> {
     // A role names its servers, and a wish for one that is none is told with the rest.
     let check = aio.command(&["config", "check"]).await?;
     assert_eq!(check.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&check.stderr).contains("max_steps"));
+    assert!(String::from_utf8_lossy(&check.stderr).contains("at_once"));
     Ok(())
 }
 

@@ -184,8 +184,11 @@ impl House {
             let name = instance.name();
             for (start, log) in (1..).zip(instance.logs(&self.program)?) {
                 for word in words {
-                    let clean = !log.contains(word);
-                    ensure!(clean, "the log of start {start} of {name} says {word:?}");
+                    let line = log.lines().find(|line| line.contains(word));
+                    ensure!(
+                        line.is_none(),
+                        "the log of start {start} of {name} says {word:?}: {line:?}"
+                    );
                 }
             }
         }
