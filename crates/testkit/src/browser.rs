@@ -176,6 +176,8 @@ impl WebPage {
     /// The value of the first input or button of this name: of boxes and choices, that of the first, chosen or not.
     pub fn field(&self, name: &str) -> Option<String> {
         tags(&self.text)
+            // What the head says of the page has names as well.
+            .filter(|tag| !tag.starts_with("meta"))
             .find(|tag| attribute(tag, "name").as_deref() == Some(name))
             .and_then(|tag| attribute(tag, "value"))
     }

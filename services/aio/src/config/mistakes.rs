@@ -147,7 +147,8 @@ mod tests {
         }
         let all: Vec<&str> = cases.iter().map(|(text, _)| *text).collect();
         let said = mistakes(&Settings::from_toml(&all.join("\n")));
-        assert_eq!(said.len(), cases.len(), "{said:#?}");
+        // What is read behind another mistake is told once that one is mended.
+        assert_eq!(said.len(), cases.len() - 3, "{said:#?}");
         assert_eq!(mistakes(&Settings::from_toml("")), [""; 0]);
     }
 }
