@@ -75,11 +75,9 @@ impl Possessions {
             .data(201)?;
         let endpoint = text(&endpoint, "endpoint_id")?;
         let tested = api
-            .post(
-                &format!("/webhooks/endpoints/{endpoint}/test"),
-                &Value::Null,
-            )
-            .await?;
+            .post(&format!("/webhooks/endpoints/{endpoint}/test"), &json!({}))
+            .await?
+            .data(202)?;
         let key = api.post("/keys", &json!({ "name": "theirs" })).await?;
         let order = tenant
             .live
@@ -91,10 +89,7 @@ impl Possessions {
             ("/responses/", text(&kept.json()?, "id")?),
             ("/files/", upload(api, "theirs.png", PNG).await?),
             ("/webhooks/endpoints/", endpoint),
-            (
-                "/webhooks/deliveries/",
-                text(&tested.json()?["data"], "delivery_id")?,
-            ),
+            ("/webhooks/deliveries/", text(&tested, "delivery_id")?),
             ("/keys/", text(&key.data(201)?, "key_id")?),
             ("/orders/", text(&order.data(201)?, "order_id")?),
         ];
