@@ -176,7 +176,7 @@ TRAFFIC = dashboard(
     ("Keys and limits",
      panel("Checks of keys", "reqps", (rate("aio_edge_key_checks_total", "result"), "{{result}}")),
      panel("Requests that nobody counted, limits counted alone", "reqps",
-           (rate("aio_edge_uncounted_requests_total"), "uncounted"), (rate("aio_live_local_limits_total", "role"), "{{role}} alone"), text="Redis is away, or slow."),
+           (rate("aio_edge_uncounted_requests_total"), "uncounted"), (rate("aio_edge_overloaded_total"), "too much at once"), (rate("aio_live_local_limits_total", "role"), "{{role}} alone"), text="Uncounted: Redis is away, or slow. Too much at once: refused, because the edge is behind with its work."),
      panel("Streams: heartbeats, responses not kept", "reqps", (rate("aio_edge_heartbeats_total"), "heartbeats"), (rate("aio_edge_unkept_responses_total"), "not kept"))),
     ("Between services",
      panel("Calls, p99", "s", (quantile(0.99, "rpc_call_seconds", "peer"), "to {{peer}}")),
