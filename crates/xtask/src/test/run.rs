@@ -14,15 +14,19 @@ pub(super) const SUITE: &str = "e2e";
 /// Rooms of the black-box suite that one process for each role is asked and three are not: what a wire, a model or an SDK is told does
 /// not depend on how many there are. A run of all shapes asks three of them the others, and one of them only these; who names a shape
 /// has it asked everything that it can answer.
-const ASKED_ONCE: [&str; 39] = [
+const ASKED_ONCE: [&str; 45] = [
+    "abuse::",
+    "backup::",
     "browser::",
     "callback_url::",
+    "canaries::",
     "capabilities::",
     "charges::",
     "chat_outcomes::",
     "claude::",
     "clear::",
     "declared::",
+    "doctor::",
     "egress::",
     "embeddings::",
     "errors::",
@@ -30,6 +34,7 @@ const ASKED_ONCE: [&str; 39] = [
     "fal::",
     "heard::",
     "inputs::",
+    "made_up::",
     "messages::",
     "models::",
     "natives::",
@@ -51,6 +56,7 @@ const ASKED_ONCE: [&str; 39] = [
     "sdks::",
     "songs::",
     "speech::",
+    "strangers::",
     "tools::",
     "transcriptions::",
     "verifying::",
@@ -60,8 +66,8 @@ const ASKED_ONCE: [&str; 39] = [
 const ASKED_SPLIT: [&str; 1] = ["degraded::"];
 const ASKED_SPLIT3: [&str; 1] = ["rolling::"];
 
-/// Those that `aio up` alone is asked: what a browser makes of a page does not depend on who sent it.
-const ASKED_EMBEDDED: [&str; 1] = ["browser::"];
+/// Those that `aio up` alone is asked: what a browser makes of a page, and what a machine makes up, does not depend on who answers.
+const ASKED_EMBEDDED: [&str; 2] = ["browser::", "made_up::"];
 
 /// The program that runs the tests.
 #[derive(Clone, Copy)]
@@ -322,16 +328,16 @@ mod tests {
             let words = |shape, by_name| runner.arguments((shape, by_name), &[]).join(" ");
             for by_name in [false, true] {
                 let three = words(Shape::Split3, by_name);
-                assert!(three.contains("-- --skip browser:: --skip callback_url:: --skip"));
+                assert!(three.contains("-- --skip abuse:: --skip backup:: --skip"));
                 assert!(three.ends_with("--skip degraded::"));
                 let one = words(Shape::Embedded, by_name);
                 assert!(one.ends_with("-- --skip degraded:: --skip rolling::"));
             }
             let rest = words(Shape::Split, false);
-            assert!(rest.contains(" -- callback_url:: capabilities:: "));
+            assert!(rest.contains(" -- abuse:: backup:: callback_url:: "));
             assert!(rest.ends_with(" degraded::") && !rest.contains("browser::"));
             let all = words(Shape::Split, true);
-            assert!(all.ends_with("-- --skip browser:: --skip rolling::"));
+            assert!(all.ends_with("-- --skip browser:: --skip made_up:: --skip rolling::"));
         }
         // A room that was renamed would be asked again, and nobody would notice.
         let rooms = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/it");
