@@ -1,7 +1,9 @@
 // By hand, while the machine has nothing else to do: what Lighthouse says of the pages that people see first, in all four categories, with
-// their bytes over the wire and how much they move. No test needs Lighthouse, so that package.json does not have it: run
-// `npm install --no-save lighthouse` in target/browser/scripts, where `cargo xtask test` puts these scripts, and this there. AIO_PAGES says where the pages are; with AIO_COOKIE, as the tests give it, home is looked at
-// too; AIO_FORM=desktop looks at them on a wide screen. It fails if a score is below 95.
+// their bytes over the wire and how much they move. No test of CI needs Lighthouse, so that package.json does not have it: run
+// `npm install --no-save lighthouse` in target/browser/scripts, where `cargo xtask test` puts these scripts, and then
+// `cargo xtask test --shape embedded -- -E 'test(lighthouse_)' --run-ignored only --no-capture`, which gives it pages that are lived in.
+// AIO_PAGES says where the pages are; with AIO_COOKIE home is looked at too; AIO_FORM=desktop looks at them on a wide screen. It fails if
+// a score is below 95.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";

@@ -1,5 +1,6 @@
-// By hand: pictures of every page, at three widths, in light and in dark, in the folder AIO_SHOTS. AIO_PAGES, AIO_ROUTES and the cookies are
-// as the tests give them; without a cookie the pages behind that door are left out.
+// By hand: pictures of every page, at three widths, in light and in dark, in the folder AIO_SHOTS:
+// `cargo xtask test --shape embedded -- -E 'test(every_page_has_its_picture_taken)' --run-ignored only`. Without a cookie the pages behind
+// that door are left out.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { BASE, tell, wanted } from "./house.mjs";

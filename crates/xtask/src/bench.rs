@@ -40,25 +40,16 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
         let unbilled = target.join(UNBILLED).join("release/aio");
         fs::copy(unbilled, release.join("aio-unbilled"))?;
     }
+    // By itself, as the README has it built: beside others it would have their features, and be built anew.
+    cargo(&["build", "--release", "--package", "aio"])?;
+    // The benchmarks, and what makes the databases of `usage` and `pages`.
     cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "aio",
-        "--package",
-        "bench",
-    ])?;
-    // What makes the databases of `usage` and `pages`.
-    for (package, example) in [("billing", "operations"), ("media", "tasks")] {
-        cargo(&[
-            "build",
-            "--release",
-            "--package",
-            package,
-            "--example",
-            example,
-        ])?;
-    }
+        &["build", "--release"],
+        &["--package", "bench", "--bin", "bench"],
+        &["--package", "billing", "--example", "operations"],
+        &["--package", "media", "--example", "tasks"],
+    ]
+    .concat())?;
     let flags = [("--quick", choice.quick), ("--json", choice.json)];
     let flags = flags.into_iter().filter(|(_, on)| *on);
     let flags = flags.map(|(flag, _)| flag.to_owned());

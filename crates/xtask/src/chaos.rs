@@ -29,8 +29,9 @@ pub(crate) struct Choice {
 pub(crate) fn chaos(choice: Choice) -> anyhow::Result<ExitCode> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let place = if choice.names.iter().any(|name| name.starts_with("soak")) {
-        let packages = ["--package", "aio", "--package", "chaos"];
-        cargo(&[&["build", "--release", "--bins"], &packages[..]].concat())?;
+        for package in ["aio", "chaos"] {
+            cargo(&["build", "--release", "--package", package])?;
+        }
         target.join("release")
     } else {
         // So that nobody ships such a build by mistake.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chassis::Tasks;
 use db::Db;
 use domain::{Micros, OperationId};
+use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -95,11 +96,20 @@ impl Movements {
                 return Ok(());
             }
             let to = upto.min(from.saturating_add(self.batch));
-            let written: Result<(), Error> = self
-                .db
-                .write(move |connection| Box::pin(movement::advance(connection, (from, to))))
-                .await;
-            written?;
+            match self.db.file() {
+                Some(file) => {
+                    let step = move |connection: &Connection| {
+                        movement::advance_in_file(connection, (from, to))
+                    };
+                    file.write(step).await
+                }
+                None => {
+                    let step = self.db.write(move |connection| {
+                        Box::pin(movement::advance(connection, (from, to)))
+                    });
+                    step.await
+                }
+            }?;
         }
     }
 }

@@ -3,7 +3,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use argon2::{
-    Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash,
+    Algorithm, Argon2, PasswordHasher as _, PasswordVerifier as _, Version,
+    password_hash::{
+        self,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 use http::StatusCode;
 use rand::Rng as _;
@@ -28,18 +32,27 @@ impl Passwords {
     /// Room for so many at once.
     ///
     /// # Errors
-    /// Never in practice: there is nothing wrong with what is hashed.
+    /// Never in practice: there is nothing wrong with the hash that is made up.
     pub(crate) fn new(at_once: usize) -> Result<Self, Error> {
-        let mut secret = [0; 32];
-        rand::rng().fill_bytes(&mut secret);
-        let nobody = Argon2::default()
-            .hash_password(&secret)
-            .map_err(|_| Error::Hash)?;
         Ok(Self {
             places: Arc::new(Semaphore::new(at_once)),
-            nobody: nobody.to_string(),
+            nobody: nobody().map_err(|_| Error::Hash)?.to_string(),
         })
     }
+}
+
+/// A hash that takes as long to look at as any other and that no password has: it is random, and nothing was hashed for it.
+fn nobody() -> password_hash::Result<PasswordHash> {
+    let (mut salt, mut hash) = ([0; 16], [0; 32]);
+    rand::rng().fill_bytes(&mut salt);
+    rand::rng().fill_bytes(&mut hash);
+    Ok(PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(Argon2::default().params())?,
+        salt: Some(Salt::new(&salt)?),
+        hash: Some(Output::new(&hash)?),
+    })
 }
 
 /// The hash of a new password.
@@ -120,6 +133,32 @@ async fn away<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hash_of_nobody_is_made_as_any_other() {
+        let (made_up, real) = (
+            nobody().unwrap(),
+            Argon2::default().hash_password(b"a sentence").unwrap(),
+        );
+        let made_up = PasswordHash::new(&made_up.to_string()).unwrap();
+        assert_eq!(
+            (made_up.algorithm, made_up.version, made_up.params),
+            (real.algorithm, real.version, real.params)
+        );
+        assert_eq!(
+            made_up.salt.map(|salt| salt.len()),
+            real.salt.map(|salt| salt.len())
+        );
+        assert_eq!(
+            made_up.hash.map(|hash| hash.len()),
+            real.hash.map(|hash| hash.len())
+        );
+        assert!(
+            Argon2::default()
+                .verify_password(b"a sentence", &made_up)
+                .is_err()
+        );
+    }
 
     #[test]
     fn the_same_few_characters_are_no_password() {
