@@ -44,7 +44,7 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
     cargo(&["build", "--release", "--package", "aio"])?;
     // The benchmarks, and what makes the databases of `usage` and `pages`.
     cargo(&[
-        &["build", "--release"],
+        &["build", "--release"][..],
         &["--package", "bench", "--bin", "bench"],
         &["--package", "billing", "--example", "operations"],
         &["--package", "media", "--example", "tasks"],
