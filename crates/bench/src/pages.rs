@@ -29,8 +29,13 @@ use crate::{
 const PERSON: &str = "name=bench&email=bench%40example.com&password=a+sentence+that+nobody+guesses";
 /// How long what was asked for may take to be done.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What nobody behind the door is shown, and what is no page.
-const ASIDE: [&str; 3] = ["/assets/", "/operator", "/sign-"];
+/// What nobody behind the door is shown, and what is no page: files, and all there is of an account as one.
+const ASIDE: [&str; 4] = [
+    "/assets/",
+    "/operator",
+    "/sign-",
+    "/settings/account/export",
+];
 /// Looks before those that count.
 const WARM: usize = 5;
 

@@ -43,13 +43,15 @@ pub(crate) fn bench(choice: Choice) -> anyhow::Result<ExitCode> {
     // By itself, as the README has it built: beside others it would have their features, and be built anew.
     cargo(&["build", "--release", "--package", "aio"])?;
     // The benchmarks, and what makes the databases of `usage` and `pages`.
-    cargo(&[
-        &["build", "--release"][..],
-        &["--package", "bench", "--bin", "bench"],
-        &["--package", "billing", "--example", "operations"],
-        &["--package", "media", "--example", "tasks"],
-    ]
-    .concat())?;
+    cargo(
+        &[
+            &["build", "--release"][..],
+            &["--package", "bench", "--bin", "bench"],
+            &["--package", "billing", "--example", "operations"],
+            &["--package", "media", "--example", "tasks"],
+        ]
+        .concat(),
+    )?;
     let flags = [("--quick", choice.quick), ("--json", choice.json)];
     let flags = flags.into_iter().filter(|(_, on)| *on);
     let flags = flags.map(|(flag, _)| flag.to_owned());

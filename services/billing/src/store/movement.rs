@@ -134,9 +134,7 @@ fn end(connection: &Connection, of: BalanceId) -> Result<(i64, i64), Error> {
         connection,
         "select n, balance from movement where account = ?1 and mode = ?2 order by n desc limit 1",
     )?;
-    let end = last.query_row(Value::of_balance(of), |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    });
+    let end = last.query_row(Value::of_balance(of), |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(end.optional().map_err(db::Error::from)?.unwrap_or_default())
 }
 
