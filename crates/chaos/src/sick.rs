@@ -1,12 +1,9 @@
 //! Servers that are there and not well. Redis that answers late, refuses to write, is full, or has forgotten every script: no request fails,
 //! and none waits long. RabbitMQ whose disk is full takes nothing: tasks are accepted all the same and end by nobody's bell.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use testkit::{
     Aio, Shape,
     servers::{Rabbit, Redis},
@@ -30,9 +27,6 @@ const CREDIT: i64 = CREDITS * 1_000_000;
 const LATE: Duration = Duration::from_millis(500);
 /// By when any call is answered meanwhile, on a machine that has other things to do.
 const ANSWERED: Duration = Duration::from_secs(20);
-/// A disk with so much room left is as good as full.
-const ROOM: &str = "disk_free_limit.absolute = 50MB";
-const NO_ROOM: &str = "disk_free_limit.absolute = 100000GB";
 
 /// What Redis suffers from: what makes it ill, what makes it well, and what it says then.
 const ILLNESSES: [(&str, &[&str], &[&str]); 4] = [
@@ -143,7 +137,8 @@ pub(crate) async fn broker(length: Length) -> Result<String> {
     let aio = Aio::private_with(Shape::Split, &env).await?;
     let mut customer = Customer::new(aio.account(CREDITS).await?.api).await?;
     customer.image().await;
-    room(&mut rabbit, ROOM, NO_ROOM).await?;
+    rabbit.stop().await?;
+    rabbit.restart_full().await?;
     let mut slowest = Duration::ZERO;
     for _ in 0..images {
         let begun = Instant::now();
@@ -157,7 +152,8 @@ pub(crate) async fn broker(length: Length) -> Result<String> {
         images + 1
     );
     let seen = customer.check(CREDIT, 0).await?;
-    room(&mut rabbit, NO_ROOM, ROOM).await?;
+    rabbit.stop().await?;
+    rabbit.restart().await?;
     customer.image().await;
     customer.check(CREDIT, 0).await?;
     let submits = customer.submitted_once(&aio).await?;
@@ -166,17 +162,4 @@ pub(crate) async fn broker(length: Length) -> Result<String> {
         "{images} images accepted and ended while the broker took nothing, the slowest submit after {} ms; {seen}; {submits}",
         slowest.as_millis()
     ))
-}
-
-/// Starts the broker again with another idea of how much room there is.
-async fn room(rabbit: &mut Rabbit, from: &str, to: &str) -> Result<()> {
-    rabbit.stop().await?;
-    let settings = rabbit
-        .folder()
-        .context("not our own")?
-        .join("rabbitmq.conf");
-    let text = fs::read_to_string(&settings)?;
-    ensure!(text.contains(from), "RabbitMQ is told otherwise: {text}");
-    fs::write(&settings, text.replace(from, to))?;
-    rabbit.restart().await
 }
