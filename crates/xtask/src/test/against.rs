@@ -83,7 +83,7 @@ const STOPS: [&str; 35] = [
     "webhooks::an_undelivered_callback_is_delivered_after_a_restart",
 ];
 
-const SETTINGS: [&str; 39] = [
+const SETTINGS: [&str; 40] = [
     "browser::",
     "bucket::",
     "callback_url::a_callback_into_a_private_place_is_refused_at_submit",
@@ -118,6 +118,7 @@ const SETTINGS: [&str; 39] = [
     "provider::",
     "rebinding::",
     "start::a_setting_that_cannot_be_read_is_named",
+    "strangers::",
     "traces::",
     "transcriptions::what_cannot_be_heard_is_refused_and_costs_nothing",
     "uploads::a_provider_is_sent_the_bytes_and_no_id",
