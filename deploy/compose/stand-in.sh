@@ -237,8 +237,11 @@ say "Prometheus hears all of it"
 if [ -n "$suite" ]; then
     suite
     say "the suite passed"
+    : > "$keep/suite.log"
     suite --retries 4 > "$keep/suite.log" 2>&1 &
     asked=$!
+    # Not while its runner is still being built.
+    until_it 900 grep --quiet 'PASS \[' "$keep/suite.log"
     crashes
     wait "$asked" || { tail --lines=60 "$keep/suite.log"; exit 1; }
     tail --lines=1 "$keep/suite.log"
