@@ -22,10 +22,8 @@ use crate::{Engine, Error, Limits, Migration, version};
 /// What every connection is told. `synchronous = full`: a commit that was answered survives a power cut.
 const PRAGMAS: &str = "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; \
                        pragma foreign_keys = on; pragma temp_store = memory";
-/// The writer keeps so many KiB of pages: it comes back to the ends of a few tables and indexes. The log of what is written takes so
-/// many pages before they are copied into the file: the same few come again and again, and are copied once. (One block of the log's
-/// index holds 4062.)
-const WRITERS_PAGES: &str = "pragma cache_size = -16000; pragma wal_autocheckpoint = 4000";
+/// The writer keeps so many KiB of pages: it comes back to the ends of a few tables and indexes.
+const WRITERS_PAGES: &str = "pragma cache_size = -16000";
 /// A reader keeps few: there are several, they come back to little, and what a connection has once taken it never gives back.
 const READERS_PAGES: &str = "pragma cache_size = -2000; pragma query_only = on";
 

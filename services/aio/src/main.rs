@@ -20,7 +20,7 @@ mod say;
 mod stores;
 mod up;
 
-use std::{process::ExitCode, thread};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use chassis::{
@@ -150,13 +150,7 @@ fn print(settings: &Settings) -> anyhow::Result<ExitCode> {
 /// written in longer batches. Measured with 64 connections: 7 % less CPU for a request, a quarter less for a chunk of a stream.
 /// Tokio calls that unstable; a build without its flag, which `.cargo/config.toml` sets, does without.
 fn start_runtime() -> anyhow::Result<Runtime> {
-    let is_alone = thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
-    let mut builder = if is_alone {
-        // Nobody can take work from the only thread, and it need not guard against that.
-        tokio::runtime::Builder::new_current_thread()
-    } else {
-        tokio::runtime::Builder::new_multi_thread()
-    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
     #[cfg(tokio_unstable)]
     builder.disable_lifo_slot();
     builder
