@@ -347,16 +347,16 @@ fn run(row: &AnyRow) -> Result<Run, Error> {
     })
 }
 
-/// Runs whose submit has an unknown outcome, the latest first, of tasks that are over.
+/// Runs whose submit has an unknown outcome, the latest first, of tasks that are over. (SQLite would begin with all tasks that are over;
+/// it takes a `cross join` in the order in which it stands.)
+pub(super) const UNKNOWN: &str =
+    "select a.task_id, a.number, a.provider, a.submitted_at from attempt a cross join task t
+     where t.id = a.task_id and a.outcome = 'unknown' and t.state in ('completed', 'failed')
+     order by a.submitted_at desc limit $1";
+
+/// Asks for [`UNKNOWN`].
 pub(crate) async fn unknown(pool: &AnyPool, limit: i64) -> Result<Vec<Unknown>, Error> {
-    let rows = sqlx::query(
-        "select a.task_id, a.number, a.provider, a.submitted_at from attempt a join task t on t.id = a.task_id
-         where a.outcome = 'unknown' and t.state in ('completed', 'failed')
-         order by a.submitted_at desc limit $1",
-    )
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
+    let rows = sqlx::query(UNKNOWN).bind(limit).fetch_all(pool).await?;
     rows.iter()
         .map(|row| {
             Ok(Unknown {

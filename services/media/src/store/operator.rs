@@ -193,6 +193,7 @@ mod tests {
     use testkit::servers;
 
     use super::*;
+    use crate::store::attempt::UNKNOWN;
 
     /// What operators look for, and the index that has it in order.
     const LOOKS: [([bool; 3], &str); 6] = [
@@ -272,6 +273,14 @@ mod tests {
             assert!(steps.starts_with(&expected), "{asked}: {steps}");
             assert!(!steps.contains("TEMP B-TREE"), "{asked}: {steps}");
         }
+        let asked = UNKNOWN.replace("$1", "50");
+        let explain = format!("explain query plan {asked}");
+        let steps = steps(&mut connection, &explain, "detail").await;
+        assert!(
+            steps.starts_with("SCAN a USING INDEX attempt_unknown"),
+            "{asked}: {steps}"
+        );
+        assert!(!steps.contains("TEMP B-TREE"), "{asked}: {steps}");
     }
 
     #[tokio::test]
