@@ -12,8 +12,8 @@ use crate::{
     tenant::{PASSWORD, Town},
 };
 
-/// How long a story may take: that of every page looks at a hundred of them, twice each; pictures are six of each.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// How long a story may take: that of every page looks at a hundred of them, twice each.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Has a script told before these pages, with more of what it needs to know.
 async fn told(town: &mut Town, script: &str, more: &[(&str, String)]) -> Result<()> {
