@@ -12,7 +12,7 @@ use std::{
 
 use chassis::Tasks;
 use db::Db;
-use domain::{Micros, Tags};
+use domain::{Micros, Tags, TokenClass, Usage};
 use rusqlite::Connection;
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -230,7 +230,16 @@ fn explain(ending: Ending) -> Explained {
         reasoning,
         audio_output,
     } = receipt.usage;
+    let usage = Usage {
+        input,
+        cached,
+        audio_input,
+        output,
+        reasoning,
+        audio_output,
+    };
     Explained {
+        usage,
         operation: OperationRow {
             route: receipt.route,
             model: receipt.model,
@@ -269,12 +278,13 @@ fn served<'a>(
     known: &'a [OperationRow],
     rows: &'a [Explained],
 ) -> Result<BTreeMap<Served<'a>, ServedSums>, Error> {
-    let known = known.iter().map(|row| (row, "", -1));
+    // What ended by time is without a receipt, so that none of its tokens are in the sums.
+    let known = known.iter().map(|row| (row, "", Usage::default(), -1));
     let rows = rows
         .iter()
-        .map(|row| (&row.operation, row.class.as_str(), 1));
+        .map(|row| (&row.operation, row.class.as_str(), row.usage, 1));
     let mut served: BTreeMap<Served<'a>, ServedSums> = BTreeMap::new();
-    for (row, class, sign) in known.chain(rows) {
+    for (row, class, usage, sign) in known.chain(rows) {
         let of = Served {
             hour: row.ended_at.div_euclid(HOUR),
             mode: row.balance.mode.as_str(),
@@ -288,8 +298,12 @@ fn served<'a>(
             (&mut sum.operations, 1),
             (&mut sum.charged, row.charged.get()),
             (&mut sum.written_off, row.written_off.get()),
+            (&mut sum.counted, i64::from(!class.is_empty())),
         ] {
             add(to, by, sign)?;
+        }
+        for (to, class) in sum.tokens.iter_mut().zip(TokenClass::ALL) {
+            add(to, i64::try_from(usage.of(class)).unwrap_or(i64::MAX), sign)?;
         }
     }
     served.retain(|_, sums| *sums != ServedSums::default());

@@ -82,6 +82,11 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration::both(17, "served", include_str!("../migrations/0017_served.sql")),
     Migration::both(18, "ended", include_str!("../migrations/0018_ended.sql")),
+    Migration::both(
+        19,
+        "served_tokens",
+        include_str!("../migrations/0019_served_tokens.sql"),
+    ),
 ];
 
 /// Tables whose rows are never changed and never removed: on PostgreSQL this service's role has no right to.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{Param, ParamType, Rule, earlier, param, place};
 use crate::{
-    Moment,
-    price::{Price, Tariff},
+    Micros, Moment, Usage,
+    price::{Price, Tariff, TokenPrices},
 };
 
 /// The route of chat, and of nothing else.
@@ -183,6 +183,8 @@ pub struct ProviderRoute {
     pub costly: bool,
     /// What it bills for each unit of the price, in millionths of a US dollar, where it does not say so itself.
     pub bills_micro_usd: Option<i64>,
+    /// What it bills for each token, in micro-credits as in the model's own price, where that is by token: for the margin that operators are shown.
+    pub bills: Option<TokenPrices>,
     /// What the provider is sent, see `input.rs`; the parameters as they are where the row says nothing.
     pub input: Option<Map<String, Value>>,
 }
@@ -301,6 +303,16 @@ impl Model {
             .chunk_by(|before, after| before.order.is_some() && before.order == after.order)
     }
 
+    /// What a provider bills for this usage: the most that its rows say; nothing if none says it, or it does not fit.
+    pub fn billed(&self, provider: &str, usage: Usage) -> Option<Micros> {
+        let rows = self
+            .providers
+            .iter()
+            .filter(|route| route.provider == provider);
+        let bills = rows.filter_map(|route| route.bills?.total(usage).ok());
+        bills.max()
+    }
+
     /// Every price, in the order in which they come into force.
     pub fn prices(&self) -> impl Iterator<Item = &Price> {
         self.price.iter().chain(&self.prices)
@@ -369,18 +381,7 @@ impl Model {
         if !self.providers.iter().is_sorted_by_key(|route| route.costly) {
             return Err("providers that are costly stand behind those that are not".to_owned());
         }
-        let mut bills = self
-            .providers
-            .iter()
-            .filter_map(|route| route.bills_micro_usd);
-        if bills.any(|bill| bill < 1) {
-            return Err("bills_micro_usd is at least 1".to_owned());
-        }
-        let is_chat = [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&self.route.as_str());
-        let of_tasks = |route: &ProviderRoute| route.costly || route.bills_micro_usd.is_some();
-        if is_chat && self.providers.iter().any(of_tasks) {
-            return Err("costly and bills_micro_usd are for models of tasks".to_owned());
-        }
+        self.check_bills()?;
         let orders = self.providers.iter().filter_map(|route| route.order);
         if !orders.is_sorted() {
             return Err("the orders of the providers rise from one to the next".to_owned());
@@ -391,6 +392,25 @@ impl Model {
         given.dedup();
         if given.len() < tiers {
             return Err("providers of the same order stand together".to_owned());
+        }
+        Ok(())
+    }
+
+    /// That what providers bill is said in the units of the model's price.
+    fn check_bills(&self) -> Result<(), String> {
+        let is_chat = matches!(self.category, Category::Chat | Category::Embedding);
+        for route in &self.providers {
+            if route.bills_micro_usd.is_some_and(|bill| bill < 1) {
+                return Err("bills_micro_usd is at least 1".to_owned());
+            }
+            if is_chat && (route.costly || route.bills_micro_usd.is_some()) {
+                return Err("costly and bills_micro_usd are for models of tasks".to_owned());
+            }
+            if !is_chat && route.bills.is_some() {
+                return Err("bills are for models that are priced by token".to_owned());
+            }
+            let bills = route.bills.map_or(Ok(()), |bills| bills.check());
+            bills.map_err(|error| format!("bills of {}: {error}", route.provider))?;
         }
         Ok(())
     }

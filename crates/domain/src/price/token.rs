@@ -85,7 +85,18 @@ impl TokenPrices {
         text.plus(Micros::new(self.dearest_media()).times(media)?)
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// What this usage comes to.
+    ///
+    /// # Errors
+    /// When the sum does not fit.
+    pub fn total(&self, usage: Usage) -> Result<Micros, MoneyError> {
+        let mut classes = TokenClass::ALL.into_iter();
+        classes.try_fold(Micros::ZERO, |sum, class| {
+            sum.plus(Micros::new(self.of(class)).times(usage.of(class))?)
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
         let own = [self.reasoning, self.audio_input, self.audio_output];
         let free = own.into_iter().flatten().any(|price| price <= 0);
         if free || self.input <= 0 || self.output < 0 || self.cached < 0 {

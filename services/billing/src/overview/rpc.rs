@@ -122,6 +122,8 @@ impl From<ServedSum> for wire::ServedSum {
             operations: sum.operations,
             charged: sum.charged.get(),
             written_off: sum.written_off.get(),
+            counted: sum.counted,
+            tokens: sum.tokens.to_vec(),
         }
     }
 }

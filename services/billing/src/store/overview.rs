@@ -1,6 +1,6 @@
 //! The house as a whole: sums over everybody's balances, orders, and work that has ended.
 
-use domain::{Micros, Mode};
+use domain::{Micros, Mode, TokenClass};
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 
 use super::row;
@@ -45,6 +45,10 @@ pub(crate) struct ServedSum {
     pub(crate) charged: Micros,
     /// Our loss beyond that.
     pub(crate) written_off: Micros,
+    /// Of how many the tokens are known.
+    pub(crate) counted: i64,
+    /// Their tokens, in the order of [`TokenClass::ALL`](domain::TokenClass::ALL).
+    pub(crate) tokens: [i64; 6],
 }
 
 /// Orders in a currency.
@@ -103,7 +107,11 @@ pub(crate) async fn served(
 ) -> Result<Vec<ServedSum>, Error> {
     let rows = sqlx::query(
         "select mode, model, provider, outcome, class, cast(sum(operations) as bigint) as operations,
-             cast(sum(charged) as bigint) as charged, cast(sum(written_off) as bigint) as written_off
+             cast(sum(charged) as bigint) as charged, cast(sum(written_off) as bigint) as written_off,
+             cast(sum(counted) as bigint) as counted, cast(sum(input_tokens) as bigint) as input,
+             cast(sum(cached_tokens) as bigint) as cached, cast(sum(audio_input_tokens) as bigint) as audio_input,
+             cast(sum(output_tokens) as bigint) as output, cast(sum(reasoning_tokens) as bigint) as reasoning,
+             cast(sum(audio_output_tokens) as bigint) as audio_output
          from served_hour where hour >= $1 group by mode, model, provider, outcome, class
          having sum(operations) <> 0 order by mode, model, provider, outcome, class limit $2",
     )
@@ -113,6 +121,10 @@ pub(crate) async fn served(
     .await?;
     let read = |row: &AnyRow| {
         let mode: String = row.try_get("mode")?;
+        let mut tokens = [0; 6];
+        for (to, class) in tokens.iter_mut().zip(TokenClass::ALL) {
+            *to = row.try_get(class.as_str())?;
+        }
         Ok(ServedSum {
             mode: row::mode_of(&mode)?,
             model: row.try_get("model")?,
@@ -122,6 +134,8 @@ pub(crate) async fn served(
             operations: row.try_get("operations")?,
             charged: row::micros(row, "charged")?,
             written_off: row::micros(row, "written_off")?,
+            counted: row.try_get("counted")?,
+            tokens,
         })
     };
     rows.iter().map(read).collect()

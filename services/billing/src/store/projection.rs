@@ -4,7 +4,7 @@
 pub(crate) mod file;
 pub(crate) mod postgres;
 
-use domain::KeyId;
+use domain::{KeyId, Usage};
 
 use super::{
     columns::Columns,
@@ -42,6 +42,8 @@ pub(crate) struct Explained {
     pub(crate) tags: Vec<TagId>,
     /// A word of the receipt; empty if it has none.
     pub(crate) class: String,
+    /// The tokens of the receipt.
+    pub(crate) usage: Usage,
 }
 
 /// A row of `served_hour`, but for its sums.
@@ -62,6 +64,9 @@ pub(crate) struct ServedSums {
     pub(crate) operations: i64,
     pub(crate) charged: i64,
     pub(crate) written_off: i64,
+    /// Operations whose tokens are in these sums, and the tokens, in the order of [`TokenClass::ALL`](domain::TokenClass::ALL).
+    pub(crate) counted: i64,
+    pub(crate) tokens: [i64; 6],
 }
 
 /// Whose, when and with what: a row of `usage_day`, or of `usage_tag_day` if it is of a label, but for its sums.

@@ -19,6 +19,7 @@ use crate::{
 
 on_both_engines!(
     everybody_is_summed_up_and_what_comes_late_moves,
+    tokens_are_summed_up_of_what_has_a_receipt,
     accounts_are_found_by_what_their_names_contain,
     price_lists_are_told_the_newest_first,
 );
@@ -48,7 +49,9 @@ async fn settle_as(
         hold,
         outcome,
         payer: Some(payer),
-        receipt: format!(r#"{{"model":"flux-2","provider":"bfl","class":"{class}"}}"#),
+        receipt: format!(
+            r#"{{"model":"gemini","provider":"gemini","class":"{class}","usage":{{"input":5,"cached":4,"output":3,"reasoning":2}}}}"#
+        ),
     };
     house.billing.ledger().settle(request).await.unwrap();
 }
@@ -64,6 +67,12 @@ fn endings(seen: &wire::Overview) -> Vec<(&str, &str, i64, i64)> {
         )
     });
     of.collect()
+}
+
+/// How many operations' tokens are known, and those.
+fn tokens(seen: &wire::Overview) -> Vec<(i64, &[i64])> {
+    let of = seen.served.iter();
+    of.map(|sum| (sum.counted, sum.tokens.as_slice())).collect()
 }
 
 async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
@@ -125,6 +134,32 @@ async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
     // From a later hour on there is nothing, and the sums stay equal to the operations.
     assert_eq!(endings(&overview(&house, now + 7_200_000_000).await), []);
     house.audit().await;
+}
+
+async fn tokens_are_summed_up_of_what_has_a_receipt(engine: Engine) {
+    let house = House::open(engine).await;
+    let alice = house.account_with(1_000).await;
+    let ids: [OperationId; 3] = std::array::from_fn(|_| chassis::mint());
+    for id in &ids[..2] {
+        house.hold(*id, alice, 50).await.unwrap();
+        settle_as(&house, (*id, alice), capture(10), "completed").await;
+    }
+    let request = HoldRequest {
+        life: Life::Chat(Duration::from_millis(1)),
+        ..media(ids[2], alice, 60)
+    };
+    house.billing.ledger().hold(request).await.unwrap();
+    let now = house.db.now_micros();
+    house.billing.sweep(now + 3_600_000_000).await.unwrap();
+    catch_up(&house, 3).await;
+    // Who ended by time said nothing of tokens.
+    let seen = overview(&house, now - 3_600_000_000).await;
+    assert_eq!(tokens(&seen), [(0, &[0; 6][..]), (2, &[10, 8, 0, 6, 4, 0])]);
+    settle_as(&house, (ids[2], alice), capture(60), "completed").await;
+    catch_up(&house, 4).await;
+    let seen = overview(&house, now - 3_600_000_000).await;
+    let sums = [(2, &[10, 8, 0, 6, 4, 0][..]), (1, &[5, 4, 0, 3, 2, 0])];
+    assert_eq!(tokens(&seen), sums);
 }
 
 async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {

@@ -1,6 +1,6 @@
 //! What a model file may say, and who may use what it says.
 
-use crate::Catalogue;
+use crate::{Catalogue, Micros, Usage};
 
 const CHAT: &str = include_str!("../../../catalogue/gemini.toml");
 const IMAGE: &str = include_str!("../../../catalogue/flux-2.toml");
@@ -72,6 +72,46 @@ fn a_row_that_costs_more_than_it_brings_is_a_task_s_and_stands_last() {
         let error = with_rows("", &[own]).unwrap_err();
         assert!(error.contains("models of tasks"), "{own}: {error}");
     }
+}
+
+#[test]
+fn what_a_provider_bills_for_tokens_is_the_dearest_of_its_rows() {
+    let row = |bills: &str| {
+        format!(
+            "[[providers]]\nadapter = \"openai\"\nprovider = \"them\"\nmodel = \"m\"\n{bills}\n"
+        )
+    };
+    let text = [
+        CHAT.to_owned(),
+        row("bills = { input = 40, cached = 4, output = 200 }"),
+        row("bills = { input = 50, cached = 5, output = 100, reasoning = 300 }"),
+        row(""),
+    ];
+    let catalogue = Catalogue::parse(&[("a.toml", &text.join("\n"))]).unwrap();
+    let model = catalogue.find("gemini").unwrap();
+    let used = |output, reasoning| Usage {
+        input: 10,
+        cached: 100,
+        output,
+        reasoning,
+        ..Usage::default()
+    };
+    let billed = |usage| model.billed("them", usage).map(Micros::get);
+    assert_eq!(billed(used(7, 0)), Some(400 + 400 + 1_400));
+    assert_eq!(billed(used(0, 7)), Some(500 + 500 + 2_100));
+    assert_eq!(billed(Usage::default()), Some(0));
+    assert_eq!(model.billed("nobody", used(7, 0)), None);
+
+    let error = with_rows("", &["bills = { input = 0, cached = 0 }"]).unwrap_err();
+    assert!(error.contains("above zero"), "{error}");
+    let text = IMAGE.replace(
+        "[[providers]]",
+        "[[providers]]\nbills = { input = 1, cached = 1 }",
+    );
+    let error = Catalogue::parse(&[("a.toml", &text)])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("priced by token"), "{error}");
 }
 
 #[test]

@@ -45,11 +45,16 @@ const ADD_TO_LABEL: &str =
        input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens";
 
 const ADD_TO_HOUR: &str =
-    "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off)
-     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, input_tokens,
+                              cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
      on conflict (hour, mode, model, provider, outcome, class) do update set
        operations = operations + excluded.operations, charged = charged + excluded.charged,
-       written_off = written_off + excluded.written_off";
+       written_off = written_off + excluded.written_off, counted = counted + excluded.counted,
+       input_tokens = input_tokens + excluded.input_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
+       audio_input_tokens = audio_input_tokens + excluded.audio_input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+       reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+       audio_output_tokens = audio_output_tokens + excluded.audio_output_tokens";
 
 const LABEL: &str = "insert into operation_tag (account, mode, tag, operation) values (?1, ?2, ?3, ?4) on conflict do nothing";
 
@@ -149,6 +154,8 @@ pub(crate) fn serve(
 ) -> Result<(), Error> {
     let mut statement = prepared(connection, ADD_TO_HOUR)?;
     for (of, sums) in sums {
+        let [input, cached, audio_input, output, reasoning, audio_output] =
+            sums.tokens.map(Value::Int);
         let values = [
             Value::Int(of.hour),
             Value::Text(of.mode),
@@ -159,6 +166,13 @@ pub(crate) fn serve(
             Value::Int(sums.operations),
             Value::Int(sums.charged),
             Value::Int(sums.written_off),
+            Value::Int(sums.counted),
+            input,
+            cached,
+            audio_input,
+            output,
+            reasoning,
+            audio_output,
         ];
         run(&mut statement, &values)?;
     }

@@ -202,11 +202,18 @@ pub(crate) async fn serve(
     let sums: Vec<_> = sums.iter().collect();
     for sums in portions(&sums) {
         let sql = format!(
-            "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off)
+            "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, input_tokens,
+                                      cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
              values {} on conflict (hour, mode, model, provider, outcome, class) do update set
                operations = served_hour.operations + excluded.operations, charged = served_hour.charged + excluded.charged,
-               written_off = served_hour.written_off + excluded.written_off",
-            rows(sums.len(), 9)
+               written_off = served_hour.written_off + excluded.written_off, counted = served_hour.counted + excluded.counted,
+               input_tokens = served_hour.input_tokens + excluded.input_tokens,
+               cached_tokens = served_hour.cached_tokens + excluded.cached_tokens,
+               audio_input_tokens = served_hour.audio_input_tokens + excluded.audio_input_tokens,
+               output_tokens = served_hour.output_tokens + excluded.output_tokens,
+               reasoning_tokens = served_hour.reasoning_tokens + excluded.reasoning_tokens,
+               audio_output_tokens = served_hour.audio_output_tokens + excluded.audio_output_tokens",
+            rows(sums.len(), 16)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (of, sums) in sums {
@@ -219,7 +226,12 @@ pub(crate) async fn serve(
                 .bind(of.class.to_owned())
                 .bind(sums.operations)
                 .bind(sums.charged)
-                .bind(sums.written_off);
+                .bind(sums.written_off)
+                .bind(sums.counted);
+            query = sums
+                .tokens
+                .into_iter()
+                .fold(query, |query, tokens| query.bind(tokens));
         }
         query.execute(&mut *connection).await?;
     }

@@ -197,7 +197,7 @@ fn routes(model: &Model) -> impl Iterator<Item = Vec<Cell>> {
                 Cell::text(place.to_string()),
                 Cell::text(weight),
                 Cell::text(only(route)),
-                Cell::text(route.bills_micro_usd.map_or_else(|| "–".to_owned(), usd)),
+                Cell::text(bills(route)),
             ]
         })
     })
@@ -220,6 +220,20 @@ fn only(route: &ProviderRoute) -> String {
 fn conditions(when: &Map<String, Value>) -> impl Iterator<Item = String> {
     when.iter()
         .map(|(name, value)| format!("{name} {}", plain(value)))
+}
+
+/// What it bills, where the file says so.
+fn bills(route: &ProviderRoute) -> String {
+    match (route.bills_micro_usd, route.bills) {
+        (Some(micro), _) => usd(micro),
+        // As many credits for a million tokens as there are micro-credits for one, and a credit is a cent.
+        (None, Some(bills)) => {
+            let million = |micro: i64| usd(micro.saturating_mul(10_000));
+            let [input, cached, output] = [bills.input, bills.cached, bills.output].map(million);
+            format!("{input} in, {cached} cached, {output} out, a million")
+        }
+        (None, None) => "–".to_owned(),
+    }
 }
 
 /// Millionths of a US dollar as dollars.

@@ -1,18 +1,20 @@
 //! `/operator`: the house as a whole.
 
 mod tables;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
     extract::{Query, State},
     response::IntoResponse as _,
 };
-use domain::catalogue::Category;
+use domain::{
+    Catalogue, TokenClass, Usage,
+    catalogue::{Category, Model},
+};
 use proto::{
     billing::v1::{self as billing, ServedSum, SoldSum},
     chat::v1::{GetHealthRequest, Health},
@@ -81,8 +83,8 @@ struct Heard {
     media: Option<media::Overview>,
     webhooks: Option<webhooks::Overview>,
     chat: Option<Health>,
-    /// The models that chat serves: nobody tells what these cost.
-    chats: BTreeSet<String>,
+    /// What chat's work costs stands in the models' files; what media's does, media says.
+    catalogue: Arc<Catalogue>,
 }
 
 /// What is earned and spent at a provider, of live keys.
@@ -91,10 +93,11 @@ struct Earned {
     operations: i64,
     /// Micro-credits, as what follows.
     charged: i64,
-    /// What of it media earned, whose costs are those below.
-    media: i64,
+    /// What of it was earned by work whose cost can be known.
+    told: i64,
+    /// Media's runs, and operations of chat whose models' files say what providers bill.
     runs: i64,
-    /// Runs whose cost is known, and that.
+    /// Those whose cost is known, and that.
     known: i64,
     cost: i64,
 }
@@ -153,16 +156,13 @@ async fn hear(site: &Site, now: i64, days: i64) -> Heard {
         ),
         answered("chat", chat.get_health(peers.ask(GetHealthRequest {}))),
     );
-    let models = site.catalogue.models().iter();
-    let of_chat =
-        models.filter(|model| matches!(model.category, Category::Chat | Category::Embedding));
     Heard {
         now,
         billing,
         media,
         webhooks,
         chat,
-        chats: of_chat.map(|model| model.slug.clone()).collect(),
+        catalogue: Arc::clone(&site.catalogue),
     }
 }
 
@@ -233,8 +233,13 @@ impl Heard {
             let of = all.entry(sum.provider.clone()).or_default();
             of.operations = of.operations.saturating_add(sum.operations);
             of.charged = of.charged.saturating_add(sum.charged);
-            if !self.chats.contains(&sum.model) {
-                of.media = of.media.saturating_add(sum.charged);
+            match self
+                .catalogue
+                .find(&sum.model)
+                .filter(|model| is_chat(model))
+            {
+                Some(model) => of.talked(model, sum),
+                None => of.told = of.told.saturating_add(sum.charged),
             }
         }
         for sum in self.runs().iter().filter(|sum| is_live(sum.mode)) {
@@ -284,9 +289,9 @@ impl Heard {
         let sum =
             |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
         let (known, runs, cost) = (sum(|of| of.known), sum(|of| of.runs), sum(|of| of.cost));
-        let margin = sum(|of| of.media).saturating_sub(cost);
-        let note = format!("credits; known of {known} of {runs} runs of those who tell");
-        let at_most = "of media, where the cost is known; at most this";
+        let margin = sum(|of| of.told).saturating_sub(cost);
+        let note = format!("credits; known of {known} of {runs} runs where it is told");
+        let at_most = "where the cost is told; at most this";
         [
             Stat::new("Provider cost", show::credits(cost), note),
             Stat::new("Margin", show::credits(margin), at_most)
@@ -356,6 +361,29 @@ impl Heard {
     }
 }
 
+// === impl Earned ===
+
+impl Earned {
+    /// Adds what chat did with a model whose file says what it costs.
+    fn talked(&mut self, model: &Model, sum: &ServedSum) {
+        let mut usage = Usage::default();
+        for (class, tokens) in TokenClass::ALL.into_iter().zip(&sum.tokens) {
+            *usage.of_mut(class) = u64::try_from(*tokens).unwrap_or_default();
+        }
+        let Some(cost) = model.billed(&sum.provider, usage) else {
+            return;
+        };
+        self.told = self.told.saturating_add(sum.charged);
+        self.runs = self.runs.saturating_add(sum.operations);
+        self.known = self.known.saturating_add(sum.counted);
+        self.cost = self.cost.saturating_add(cost.get());
+    }
+}
+
+fn is_chat(model: &Model) -> bool {
+    matches!(model.category, Category::Chat | Category::Embedding)
+}
+
 fn is_live(mode: i32) -> bool {
     mode_word(mode) == "live"
 }
@@ -377,102 +405,4 @@ fn sold(sums: &[SoldSum]) -> Stats {
         return vec![Stat::new("Sold", "nothing", "no order was paid")];
     }
     sums.iter().map(stat).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::Mode;
-    use proto::mode_to_wire;
-
-    use super::*;
-
-    fn served(mode: Mode, provider: &str, charged: i64) -> ServedSum {
-        ServedSum {
-            mode: mode_to_wire(mode).into(),
-            provider: provider.to_owned(),
-            class: "completed".to_owned(),
-            operations: 2,
-            charged,
-            ..ServedSum::default()
-        }
-    }
-
-    fn heard(served: Vec<ServedSum>, runs: Vec<RunSum>) -> Heard {
-        Heard {
-            now: 0,
-            billing: Some(billing::Overview {
-                served,
-                ..billing::Overview::default()
-            }),
-            media: Some(media::Overview {
-                runs,
-                ..media::Overview::default()
-            }),
-            webhooks: None,
-            chat: None,
-            chats: BTreeSet::from(["talker".to_owned()]),
-        }
-    }
-
-    fn value<'s>(stats: &'s [Stat], name: &str) -> &'s str {
-        let found = stats.iter().find(|stat| stat.name == name);
-        found.map_or("", |stat| &stat.value)
-    }
-
-    #[test]
-    fn a_margin_is_said_only_where_the_cost_is_known_and_of_live_keys() {
-        let sums = vec![
-            served(Mode::Live, "bfl", 10_000_000),
-            served(Mode::Live, "gemini", 5_000_000),
-            served(Mode::Test, "bfl", 99_000_000),
-        ];
-        let told = heard(sums.clone(), Vec::new()).money();
-        assert_eq!(value(&told, "Charged"), "15");
-        assert_eq!(value(&told, "Margin"), "unknown");
-        let run = |mode, known, cost| RunSum {
-            mode: mode_to_wire(mode).into(),
-            provider: "bfl".to_owned(),
-            runs: 3,
-            known,
-            cost,
-            ..RunSum::default()
-        };
-        let runs = vec![run(Mode::Live, 2, 4_000_000), run(Mode::Test, 3, 7_000_000)];
-        let talk = ServedSum {
-            model: "talker".to_owned(),
-            ..served(Mode::Live, "bfl", 3_000_000)
-        };
-        let mut heard = heard([sums, vec![talk]].concat(), runs);
-        let told = heard.money();
-        assert_eq!(value(&told, "Charged"), "18");
-        assert_eq!(value(&told, "Provider cost"), "4");
-        assert_eq!(value(&told, "Margin"), "6", "of bfl alone, without chat");
-        if let Some(media) = &mut heard.media {
-            media.cut = true;
-        }
-        let told = heard.money();
-        for name in ["Provider cost", "Margin"] {
-            let stat = told.iter().find(|stat| stat.name == name);
-            let said = stat.map(|stat| (stat.value.as_str(), stat.note.as_str()));
-            assert_eq!(said, Some(("unknown", CUT)), "{name}");
-        }
-        assert!(heard.by_provider().values().all(|of| of.known == 0));
-    }
-
-    #[test]
-    fn who_does_not_answer_is_named() {
-        assert_eq!(heard(Vec::new(), Vec::new()).silent(), ["chat", "webhooks"]);
-    }
-
-    #[test]
-    fn what_is_sold_has_the_minor_units_of_its_currency() {
-        let sum = SoldSum {
-            currency: "jpy".to_owned(),
-            received: 123_400,
-            refunded: 400,
-            ..SoldSum::default()
-        };
-        let told = sold(&[sum]);
-        assert_eq!(value(&told, "Sold"), "123,000 JPY");
-    }
 }

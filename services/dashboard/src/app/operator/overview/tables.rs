@@ -22,12 +22,12 @@ pub(super) fn earned(all: &BTreeMap<String, Earned>) -> Table {
             (Cell::text("unknown"), Cell::text("unknown"))
         } else {
             let cost = Cell::text(show::credits(of.cost));
-            let margin = Cell::text(show::credits(of.media.saturating_sub(of.cost)));
-            // What chat's work costs is not known, so what it earned is no margin.
-            let margin = if of.media == of.charged {
+            let margin = Cell::text(show::credits(of.told.saturating_sub(of.cost)));
+            // What was earned by work of unknown cost is no margin.
+            let margin = if of.told == of.charged {
                 margin
             } else {
-                margin.over(format!("of {} for media", show::credits(of.media)))
+                margin.over(format!("of {} whose cost is told", show::credits(of.told)))
             };
             let known = format!("{} of {} runs", of.known, of.runs);
             (cost.over(known), margin)
