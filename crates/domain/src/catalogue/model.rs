@@ -398,7 +398,8 @@ impl Model {
 
     /// That what providers bill is said in the units of the model's price.
     fn check_bills(&self) -> Result<(), String> {
-        let is_chat = matches!(self.category, Category::Chat | Category::Embedding);
+        let by_token = self.prices().any(|price| price.tokens().is_some());
+        let is_chat = [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&self.route.as_str());
         for route in &self.providers {
             if route.bills_micro_usd.is_some_and(|bill| bill < 1) {
                 return Err("bills_micro_usd is at least 1".to_owned());
@@ -406,7 +407,7 @@ impl Model {
             if is_chat && (route.costly || route.bills_micro_usd.is_some()) {
                 return Err("costly and bills_micro_usd are for models of tasks".to_owned());
             }
-            if !is_chat && route.bills.is_some() {
+            if !by_token && route.bills.is_some() {
                 return Err("bills are for models that are priced by token".to_owned());
             }
             let bills = route.bills.map_or(Ok(()), |bills| bills.check());
