@@ -2,10 +2,11 @@
 // asks of others or moves while it loads, and a page that is heavy, is a mistake too.
 import { BASE, equal, tell, wanted } from "./house.mjs";
 import { Routes } from "./routes.mjs";
+import { buyLive } from "./shop.mjs";
 
 /** Pages of one route that are looked at: models and guides differ. */
 const MOST = 3;
-/** Routes that no link of a page leads to: links in letters, what scripts ask, what only those have whose events were given up, or who have paid. */
+/** Routes that no link of a page leads to: links in letters, what scripts ask, what only those have whose events were given up. */
 const ALONE = [
   "/sign-in/first",
   "/reset",
@@ -14,7 +15,6 @@ const ALONE = [
   "/tasks/{id}/state",
   "/webhooks/deliveries/{id}/state",
   "/operator/webhooks/{id}",
-  "/credits/orders/{id}/invoice",
 ];
 /** What a route without a page of its own to look at is: forms are sent there, and programs ask there. */
 const PAGES = JSON.parse(wanted("AIO_ROUTES"));
@@ -35,7 +35,7 @@ await tell(async (house) => {
   const member = await house.signedIn(wanted("AIO_COOKIE"));
   await visit(member, ["/home"]);
   // Orders are paid for with money.
-  await member.getByRole("button", { name: "Live", exact: true }).click();
+  await house.does("buy credit", () => buyLive(house, member));
   await visit(member, ["/credits/orders"]);
   await visit(await house.signedIn(wanted("AIO_OPERATOR_COOKIE")), ["/operator"]);
   await house.does("a page that is not there", async () => {

@@ -2,9 +2,8 @@
 // was used, hear of it by a webhook and have that told again, change the key's secret, buy credit.
 import { BASE, equal, sure, tell, wanted } from "./house.mjs";
 import { goTo, signUp } from "./door.mjs";
+import { buy } from "./shop.mjs";
 
-/** Where the simulated Stripe is. */
-const STRIPE = new URL(wanted("AIO_STRIPE")).origin;
 /** An endpoint that is told what happens, and answers 200. */
 const HOOK = wanted("AIO_HOOK");
 
@@ -172,20 +171,10 @@ async function rotate(house, page, key) {
 
 /** Buys the smallest pack at the simulated Stripe. */
 async function topUp(house, page) {
-  house.origins.push(STRIPE);
   await page.getByRole("button", { name: "Live", exact: true }).click();
   await goTo(page, "Credits");
   await house.barriers(page);
-  await page.getByRole("button", { name: /^Buy/ }).first().click();
-  const pay = page.getByRole("link", { name: /pay/i }).first();
-  await Promise.race([page.waitForURL(`${STRIPE}/**`), pay.waitFor()]);
-  if (!page.url().startsWith(STRIPE)) {
-    await house.barriers(page);
-    await pay.click();
-    await page.waitForURL(`${STRIPE}/**`);
-  }
-  await page.getByRole("button", { name: /^Pay/ }).click();
-  await page.waitForURL(`${BASE}/**`);
+  await buy(house, page);
   await goTo(page, "Credits");
   await until(page, async () => /1.?000/.test(await page.locator(".stat dd").first().innerText()), "the credit");
   await house.barriers(page);

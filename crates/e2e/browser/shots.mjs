@@ -5,6 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { BASE, tell, wanted } from "./house.mjs";
 import { Routes } from "./routes.mjs";
+import { buyLive } from "./shop.mjs";
 
 const WIDTHS = [390, 820, 1440];
 const FOLDER = wanted("AIO_SHOTS");
@@ -14,13 +15,17 @@ const MOST = Number(process.env.AIO_MOST ?? 1);
 await tell(async (house) => {
   mkdirSync(FOLDER, { recursive: true });
   const routes = new Routes(JSON.parse(wanted("AIO_ROUTES")), MOST);
-  for (const [cookie, starts] of [
-    ["", ["/", "/sign-in", "/sign-up"]],
-    [process.env.AIO_COOKIE, ["/home"]],
-    [process.env.AIO_OPERATOR_COOKIE, ["/operator"]],
+  const none = async () => {};
+  for (const [cookie, starts, before] of [
+    ["", ["/", "/sign-in", "/sign-up"], none],
+    [process.env.AIO_COOKIE, ["/home"], none],
+    // Orders belong to the live balance.
+    [process.env.AIO_COOKIE, ["/credits/orders"], buyLive],
+    [process.env.AIO_OPERATOR_COOKIE, ["/operator"], none],
   ]) {
     if (cookie === undefined) continue;
     const page = cookie ? await house.signedIn(cookie) : await house.visitor();
+    await before(house, page);
     const paths = [];
     await routes.walk(page, starts, async (_, path) => paths.push(path));
     for (const path of paths) {

@@ -46,6 +46,7 @@ async fn lived_in() -> Result<(Town, Vec<(&'static str, String)>)> {
         ("AIO_ROUTES", json!(routes).to_string()),
         ("AIO_COOKIE", tenant.web.cookie()),
         ("AIO_OPERATOR_COOKIE", operator.cookie()),
+        ("AIO_STRIPE", town.stripe.clone()),
     ];
     Ok((town, more))
 }
