@@ -21,8 +21,8 @@ export async function buy(house, page) {
 
 /** Looks at what is live, buys there, and waits until the order has an invoice. */
 export async function buyLive(house, page) {
-  await page.getByRole("button", { name: "Live", exact: true }).click();
   await page.goto(`${BASE}/credits`);
+  await page.getByRole("button", { name: "Live", exact: true }).click();
   await buy(house, page);
   // The page looks again by itself until the payment is known.
   await page.getByRole("link", { name: "Invoice" }).waitFor();

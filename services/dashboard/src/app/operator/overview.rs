@@ -395,9 +395,10 @@ fn sold(sums: &[SoldSum]) -> Stats {
             "Sold",
             money(sum.received.saturating_sub(sum.refunded), &sum.currency),
             format!(
-                "{} credits in {} orders",
+                "{} credits in {} {}",
                 show::credits(credited),
-                show::count(sum.orders)
+                show::count(sum.orders),
+                if sum.orders == 1 { "order" } else { "orders" },
             ),
         )
     };
