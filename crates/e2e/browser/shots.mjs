@@ -14,14 +14,16 @@ const MOST = Number(process.env.AIO_MOST ?? 1);
 
 await tell(async (house) => {
   mkdirSync(FOLDER, { recursive: true });
-  const routes = new Routes(JSON.parse(wanted("AIO_ROUTES")), MOST);
+  const all = JSON.parse(wanted("AIO_ROUTES"));
   const none = async () => {};
-  for (const [cookie, starts, before] of [
-    ["", ["/", "/sign-in", "/sign-up"], none],
-    [process.env.AIO_COOKIE, ["/home"], none],
-    // Orders belong to the live balance.
-    [process.env.AIO_COOKIE, ["/credits/orders"], buyLive],
-    [process.env.AIO_OPERATOR_COOKIE, ["/operator"], none],
+  const ours = new Routes(all, MOST);
+  // Orders belong to the live balance, whose pages of credits have more to show than those of play money.
+  const live = new Routes(all.filter((route) => route.startsWith("/credits")), MOST);
+  for (const [cookie, routes, starts, before] of [
+    ["", ours, ["/", "/sign-in", "/sign-up"], none],
+    [process.env.AIO_COOKIE, ours, ["/home"], none],
+    [process.env.AIO_COOKIE, live, ["/credits", "/credits/orders"], buyLive],
+    [process.env.AIO_OPERATOR_COOKIE, ours, ["/operator"], none],
   ]) {
     if (cookie === undefined) continue;
     const page = cookie ? await house.signedIn(cookie) : await house.visitor();
@@ -30,7 +32,8 @@ await tell(async (house) => {
     await routes.walk(page, starts, async (_, path) => paths.push(path));
     for (const path of paths) {
       house.step = path;
-      const name = path === "/" ? "start" : path.slice(1).replace(/[/?=&]/g, "-");
+      const plain = path === "/" ? "start" : path.slice(1).replace(/[/?=&]/g, "-");
+      const name = routes === live ? `live-${plain}` : plain;
       for (const width of WIDTHS) {
         await page.setViewportSize({ width, height: 900 });
         await page.goto(BASE + path);

@@ -1,5 +1,7 @@
--- What providers bill for tokens: the tokens of receipts, by class, and of how many operations. What was summed up before counts none.
+-- For what providers bill for tokens: those of receipts, by class, of how many operations they are, and what these were charged. What was
+-- summed up before counts none.
 alter table served_hour add column counted bigint not null default 0;
+alter table served_hour add column counted_charged bigint not null default 0;
 alter table served_hour add column input_tokens bigint not null default 0;
 alter table served_hour add column cached_tokens bigint not null default 0;
 alter table served_hour add column audio_input_tokens bigint not null default 0;

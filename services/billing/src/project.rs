@@ -49,7 +49,8 @@ struct Receipt {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Tokens {
-    input: u64,
+    /// Whatever is counted in tokens says this one.
+    input: Option<u64>,
     cached: u64,
     audio_input: u64,
     output: u64,
@@ -230,14 +231,15 @@ fn explain(ending: Ending) -> Explained {
         reasoning,
         audio_output,
     } = receipt.usage;
-    let usage = Usage {
+    let usage = input.map(|input| Usage {
         input,
         cached,
         audio_input,
         output,
         reasoning,
         audio_output,
-    };
+    });
+    let input = input.unwrap_or_default();
     Explained {
         usage,
         operation: OperationRow {
@@ -278,8 +280,8 @@ fn served<'a>(
     known: &'a [OperationRow],
     rows: &'a [Explained],
 ) -> Result<BTreeMap<Served<'a>, ServedSums>, Error> {
-    // What ended by time is without a receipt, so that none of its tokens are in the sums.
-    let known = known.iter().map(|row| (row, "", Usage::default(), -1));
+    // What ended by time is without a receipt, so that no tokens of it are in the sums.
+    let known = known.iter().map(|row| (row, "", None, -1));
     let rows = rows
         .iter()
         .map(|row| (&row.operation, row.class.as_str(), row.usage, 1));
@@ -298,12 +300,15 @@ fn served<'a>(
             (&mut sum.operations, 1),
             (&mut sum.charged, row.charged.get()),
             (&mut sum.written_off, row.written_off.get()),
-            (&mut sum.counted, i64::from(!class.is_empty())),
         ] {
             add(to, by, sign)?;
         }
+        let Some(usage) = usage else { continue };
+        add(&mut sum.counted, 1, sign)?;
+        add(&mut sum.counted_charged, row.charged.get(), sign)?;
         for (to, class) in sum.tokens.iter_mut().zip(TokenClass::ALL) {
-            add(to, i64::try_from(usage.of(class)).unwrap_or(i64::MAX), sign)?;
+            let tokens = i64::try_from(usage.of(class)).unwrap_or(i64::MAX);
+            add(to, tokens, sign)?;
         }
     }
     served.retain(|_, sums| *sums != ServedSums::default());

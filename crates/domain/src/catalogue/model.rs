@@ -183,7 +183,8 @@ pub struct ProviderRoute {
     pub costly: bool,
     /// What it bills for each unit of the price, in millionths of a US dollar, where it does not say so itself.
     pub bills_micro_usd: Option<i64>,
-    /// What it bills for each token, in micro-credits as in the model's own price, where that is by token: for the margin that operators are shown.
+    /// What it bills for each token, in micro-credits as in the model's own price, where that is by token: for the margin that operators are shown, of all they look at as the file says
+    /// it then.
     pub bills: Option<TokenPrices>,
     /// What the provider is sent, see `input.rs`; the parameters as they are where the row says nothing.
     pub input: Option<Map<String, Value>>,
@@ -399,12 +400,11 @@ impl Model {
     /// That what providers bill is said in the units of the model's price.
     fn check_bills(&self) -> Result<(), String> {
         let by_token = self.prices().any(|price| price.tokens().is_some());
-        let is_chat = [CHAT_ROUTE, EMBEDDINGS_ROUTE].contains(&self.route.as_str());
         for route in &self.providers {
             if route.bills_micro_usd.is_some_and(|bill| bill < 1) {
                 return Err("bills_micro_usd is at least 1".to_owned());
             }
-            if is_chat && (route.costly || route.bills_micro_usd.is_some()) {
+            if by_token && (route.costly || route.bills_micro_usd.is_some()) {
                 return Err("costly and bills_micro_usd are for models of tasks".to_owned());
             }
             if !by_token && route.bills.is_some() {

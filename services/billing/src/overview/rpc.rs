@@ -123,6 +123,7 @@ impl From<ServedSum> for wire::ServedSum {
             charged: sum.charged.get(),
             written_off: sum.written_off.get(),
             counted: sum.counted,
+            counted_charged: sum.counted_charged.get(),
             tokens: sum.tokens.to_vec(),
         }
     }

@@ -47,6 +47,8 @@ pub(crate) struct ServedSum {
     pub(crate) written_off: Micros,
     /// Of how many the tokens are known.
     pub(crate) counted: i64,
+    /// What those were charged.
+    pub(crate) counted_charged: Micros,
     /// Their tokens, in the order of [`TokenClass::ALL`](domain::TokenClass::ALL).
     pub(crate) tokens: [i64; 6],
 }
@@ -108,7 +110,8 @@ pub(crate) async fn served(
     let rows = sqlx::query(
         "select mode, model, provider, outcome, class, cast(sum(operations) as bigint) as operations,
              cast(sum(charged) as bigint) as charged, cast(sum(written_off) as bigint) as written_off,
-             cast(sum(counted) as bigint) as counted, cast(sum(input_tokens) as bigint) as input,
+             cast(sum(counted) as bigint) as counted, cast(sum(counted_charged) as bigint) as counted_charged,
+             cast(sum(input_tokens) as bigint) as input,
              cast(sum(cached_tokens) as bigint) as cached, cast(sum(audio_input_tokens) as bigint) as audio_input,
              cast(sum(output_tokens) as bigint) as output, cast(sum(reasoning_tokens) as bigint) as reasoning,
              cast(sum(audio_output_tokens) as bigint) as audio_output
@@ -135,6 +138,7 @@ pub(crate) async fn served(
             charged: row::micros(row, "charged")?,
             written_off: row::micros(row, "written_off")?,
             counted: row.try_get("counted")?,
+            counted_charged: row::micros(row, "counted_charged")?,
             tokens,
         })
     };

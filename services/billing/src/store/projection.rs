@@ -42,8 +42,8 @@ pub(crate) struct Explained {
     pub(crate) tags: Vec<TagId>,
     /// A word of the receipt; empty if it has none.
     pub(crate) class: String,
-    /// The tokens of the receipt.
-    pub(crate) usage: Usage,
+    /// The tokens of the receipt, if it says any.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// A row of `served_hour`, but for its sums.
@@ -64,8 +64,9 @@ pub(crate) struct ServedSums {
     pub(crate) operations: i64,
     pub(crate) charged: i64,
     pub(crate) written_off: i64,
-    /// Operations whose tokens are in these sums, and the tokens, in the order of [`TokenClass::ALL`](domain::TokenClass::ALL).
+    /// Operations whose receipts say tokens, what they were charged, and the tokens, in the order of [`TokenClass::ALL`](domain::TokenClass::ALL).
     pub(crate) counted: i64,
+    pub(crate) counted_charged: i64,
     pub(crate) tokens: [i64; 6],
 }
 

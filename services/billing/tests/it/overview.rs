@@ -19,7 +19,7 @@ use crate::{
 
 on_both_engines!(
     everybody_is_summed_up_and_what_comes_late_moves,
-    tokens_are_summed_up_of_what_has_a_receipt,
+    tokens_are_summed_up_where_receipts_say_them,
     accounts_are_found_by_what_their_names_contain,
     price_lists_are_told_the_newest_first,
 );
@@ -69,10 +69,11 @@ fn endings(seen: &wire::Overview) -> Vec<(&str, &str, i64, i64)> {
     of.collect()
 }
 
-/// How many operations' tokens are known, and those.
-fn tokens(seen: &wire::Overview) -> Vec<(i64, &[i64])> {
+/// Of how many operations the tokens are known, what those were charged, and the tokens.
+fn tokens(seen: &wire::Overview) -> Vec<(i64, i64, &[i64])> {
     let of = seen.served.iter();
-    of.map(|sum| (sum.counted, sum.tokens.as_slice())).collect()
+    of.map(|sum| (sum.counted, sum.counted_charged, sum.tokens.as_slice()))
+        .collect()
 }
 
 async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
@@ -136,30 +137,47 @@ async fn everybody_is_summed_up_and_what_comes_late_moves(engine: Engine) {
     house.audit().await;
 }
 
-async fn tokens_are_summed_up_of_what_has_a_receipt(engine: Engine) {
+async fn tokens_are_summed_up_where_receipts_say_them(engine: Engine) {
     let house = House::open(engine).await;
     let alice = house.account_with(1_000).await;
-    let ids: [OperationId; 3] = std::array::from_fn(|_| chassis::mint());
-    for id in &ids[..2] {
+    let ids: [OperationId; 4] = std::array::from_fn(|_| chassis::mint());
+    for id in &ids[..3] {
         house.hold(*id, alice, 50).await.unwrap();
+    }
+    for id in &ids[..2] {
         settle_as(&house, (*id, alice), capture(10), "completed").await;
     }
+    let free = SettleRequest {
+        hold: ids[2],
+        outcome: Outcome::Release,
+        payer: Some(alice),
+        receipt: r#"{"model":"gemini","provider":"gemini","class":"unknown","usage":{}}"#
+            .to_owned(),
+    };
+    house.billing.ledger().settle(free).await.unwrap();
     let request = HoldRequest {
         life: Life::Chat(Duration::from_millis(1)),
-        ..media(ids[2], alice, 60)
+        ..media(ids[3], alice, 60)
     };
     house.billing.ledger().hold(request).await.unwrap();
     let now = house.db.now_micros();
     house.billing.sweep(now + 3_600_000_000).await.unwrap();
-    catch_up(&house, 3).await;
-    // Who ended by time said nothing of tokens.
-    let seen = overview(&house, now - 3_600_000_000).await;
-    assert_eq!(tokens(&seen), [(0, &[0; 6][..]), (2, &[10, 8, 0, 6, 4, 0])]);
-    settle_as(&house, (ids[2], alice), capture(60), "completed").await;
     catch_up(&house, 4).await;
+    // Who ended by time said nothing at all, and who was free nothing of tokens.
+    let (none, twice) = ([0; 6], [10, 8, 0, 6, 4, 0]);
     let seen = overview(&house, now - 3_600_000_000).await;
-    let sums = [(2, &[10, 8, 0, 6, 4, 0][..]), (1, &[5, 4, 0, 3, 2, 0])];
-    assert_eq!(tokens(&seen), sums);
+    assert_eq!(
+        tokens(&seen),
+        [(0, 0, &none[..]), (2, 20, &twice), (0, 0, &none)]
+    );
+    settle_as(&house, (ids[3], alice), capture(60), "completed").await;
+    catch_up(&house, 5).await;
+    let seen = overview(&house, now - 3_600_000_000).await;
+    let once = [5, 4, 0, 3, 2, 0];
+    assert_eq!(
+        tokens(&seen),
+        [(2, 20, &twice[..]), (1, 60, &once), (0, 0, &none)]
+    );
 }
 
 async fn accounts_are_found_by_what_their_names_contain(engine: Engine) {

@@ -45,12 +45,13 @@ const ADD_TO_LABEL: &str =
        input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens";
 
 const ADD_TO_HOUR: &str =
-    "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, input_tokens,
-                              cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
-     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, counted_charged,
+                              input_tokens, cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
      on conflict (hour, mode, model, provider, outcome, class) do update set
        operations = operations + excluded.operations, charged = charged + excluded.charged,
        written_off = written_off + excluded.written_off, counted = counted + excluded.counted,
+       counted_charged = counted_charged + excluded.counted_charged,
        input_tokens = input_tokens + excluded.input_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
        audio_input_tokens = audio_input_tokens + excluded.audio_input_tokens, output_tokens = output_tokens + excluded.output_tokens,
        reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
@@ -167,6 +168,7 @@ pub(crate) fn serve(
             Value::Int(sums.charged),
             Value::Int(sums.written_off),
             Value::Int(sums.counted),
+            Value::Int(sums.counted_charged),
             input,
             cached,
             audio_input,

@@ -202,18 +202,19 @@ pub(crate) async fn serve(
     let sums: Vec<_> = sums.iter().collect();
     for sums in portions(&sums) {
         let sql = format!(
-            "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, input_tokens,
-                                      cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
+            "insert into served_hour (hour, mode, model, provider, outcome, class, operations, charged, written_off, counted, counted_charged,
+                                      input_tokens, cached_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens)
              values {} on conflict (hour, mode, model, provider, outcome, class) do update set
                operations = served_hour.operations + excluded.operations, charged = served_hour.charged + excluded.charged,
                written_off = served_hour.written_off + excluded.written_off, counted = served_hour.counted + excluded.counted,
+               counted_charged = served_hour.counted_charged + excluded.counted_charged,
                input_tokens = served_hour.input_tokens + excluded.input_tokens,
                cached_tokens = served_hour.cached_tokens + excluded.cached_tokens,
                audio_input_tokens = served_hour.audio_input_tokens + excluded.audio_input_tokens,
                output_tokens = served_hour.output_tokens + excluded.output_tokens,
                reasoning_tokens = served_hour.reasoning_tokens + excluded.reasoning_tokens,
                audio_output_tokens = served_hour.audio_output_tokens + excluded.audio_output_tokens",
-            rows(sums.len(), 16)
+            rows(sums.len(), 17)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (of, sums) in sums {
@@ -227,7 +228,8 @@ pub(crate) async fn serve(
                 .bind(sums.operations)
                 .bind(sums.charged)
                 .bind(sums.written_off)
-                .bind(sums.counted);
+                .bind(sums.counted)
+                .bind(sums.counted_charged);
             query = sums
                 .tokens
                 .into_iter()

@@ -15,7 +15,7 @@ use crate::{
     Site,
     app::Frame,
     page::Page,
-    prices::PriceTable,
+    prices::{self, PriceTable},
     refused::{Answer, Refused},
     view::{View, plain},
     who::{Member, Operates},
@@ -95,7 +95,7 @@ pub(crate) async fn page(
         "Place",
         "#Weight",
         "Only",
-        "#Bills, $ a unit",
+        "Bills, $",
     ];
     let prices = model.prices().map(|price| {
         let from = price.effective_from.map(|from| from.to_string());
@@ -224,13 +224,16 @@ fn conditions(when: &Map<String, Value>) -> impl Iterator<Item = String> {
 
 /// What it bills, where the file says so.
 fn bills(route: &ProviderRoute) -> String {
-    match (route.bills_micro_usd, route.bills) {
-        (Some(micro), _) => usd(micro),
-        // As many credits for a million tokens as there are micro-credits for one, and a credit is a cent.
+    match (route.bills_micro_usd, &route.bills) {
+        (Some(micro), _) => format!("{} a unit", usd(micro)),
+        // A credit is a cent, so that micro-credits for a token are as many ten thousandths of a dollar for a million of them.
         (None, Some(bills)) => {
-            let million = |micro: i64| usd(micro.saturating_mul(10_000));
-            let [input, cached, output] = [bills.input, bills.cached, bills.output].map(million);
-            format!("{input} in, {cached} cached, {output} out, a million")
+            let all = prices::classes(bills).into_iter().map(|class| {
+                let million = bills.of(class).saturating_mul(10_000);
+                format!("{} {}", usd(million), class.as_str().replace('_', " "))
+            });
+            let all: Vec<String> = all.collect();
+            format!("{} a million", all.join(", "))
         }
         (None, None) => "–".to_owned(),
     }

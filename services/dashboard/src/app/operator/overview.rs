@@ -91,13 +91,22 @@ struct Heard {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Earned {
     operations: i64,
-    /// Micro-credits, as what follows.
+    /// Micro-credits.
     charged: i64,
-    /// What of it was earned by work whose cost can be known.
-    told: i64,
-    /// Media's runs, and operations of chat whose models' files say what providers bill.
+    /// What media tells: all that it charged, and what its runs cost.
+    media: Work,
+    /// What the models' files say of chat: what was charged for operations whose tokens are known, and what these cost.
+    chat: Work,
+}
+
+/// Work and what it cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Work {
+    /// Micro-credits.
+    charged: i64,
+    /// Media's runs, or operations of chat.
     runs: i64,
-    /// Those whose cost is known, and that.
+    /// Those whose cost is known, and that in micro-credits.
     known: i64,
     cost: i64,
 }
@@ -233,20 +242,20 @@ impl Heard {
             let of = all.entry(sum.provider.clone()).or_default();
             of.operations = of.operations.saturating_add(sum.operations);
             of.charged = of.charged.saturating_add(sum.charged);
-            match self
-                .catalogue
-                .find(&sum.model)
-                .filter(|model| is_chat(model))
-            {
-                Some(model) => of.talked(model, sum),
-                None => of.told = of.told.saturating_add(sum.charged),
+            let model = self.catalogue.find(&sum.model);
+            match model.filter(|model| is_chat(model)) {
+                Some(model) => of.chat = of.chat.plus(talked(model, sum)),
+                None => of.media.charged = of.media.charged.saturating_add(sum.charged),
             }
         }
         for sum in self.runs().iter().filter(|sum| is_live(sum.mode)) {
             let of = all.entry(sum.provider.clone()).or_default();
-            of.runs = of.runs.saturating_add(sum.runs);
-            of.known = of.known.saturating_add(sum.known);
-            of.cost = of.cost.saturating_add(sum.cost);
+            of.media = of.media.plus(Work {
+                charged: 0,
+                runs: sum.runs,
+                known: sum.known,
+                cost: sum.cost,
+            });
         }
         all
     }
@@ -281,21 +290,22 @@ impl Heard {
         if self.is_cut() {
             return unknown(CUT);
         }
-        let of = self.by_provider();
-        let of: Vec<&Earned> = of.values().filter(|of| of.known > 0).collect();
-        if of.is_empty() {
+        let told = self.by_provider();
+        let told = told.values().map(Earned::told);
+        let told = told.fold(Work::default(), Work::plus);
+        if told.known == 0 {
             return unknown("no provider told what it bills");
         }
-        let sum =
-            |pick: fn(&Earned) -> i64| of.iter().map(|of| pick(of)).fold(0, i64::saturating_add);
-        let (known, runs, cost) = (sum(|of| of.known), sum(|of| of.runs), sum(|of| of.cost));
-        let margin = sum(|of| of.told).saturating_sub(cost);
-        let note = format!("credits; known of {known} of {runs} runs where it is told");
+        let note = format!(
+            "credits; known of {} of {} runs where it is told",
+            show::count(told.known),
+            show::count(told.runs)
+        );
         let at_most = "where the cost is told; at most this";
         [
-            Stat::new("Provider cost", show::credits(cost), note),
-            Stat::new("Margin", show::credits(margin), at_most)
-                .watched(0_i64.saturating_sub(margin)),
+            Stat::new("Provider cost", show::credits(told.cost), note),
+            Stat::new("Margin", show::credits(told.margin()), at_most)
+                .watched(0_i64.saturating_sub(told.margin())),
         ]
     }
 
@@ -364,19 +374,45 @@ impl Heard {
 // === impl Earned ===
 
 impl Earned {
-    /// Adds what chat did with a model whose file says what it costs.
-    fn talked(&mut self, model: &Model, sum: &ServedSum) {
-        let mut usage = Usage::default();
-        for (class, tokens) in TokenClass::ALL.into_iter().zip(&sum.tokens) {
-            *usage.of_mut(class) = u64::try_from(*tokens).unwrap_or_default();
+    /// The work whose cost is told: what else was earned is no margin.
+    fn told(&self) -> Work {
+        let sides = [self.media, self.chat].into_iter();
+        let told = sides.filter(|side| side.known > 0);
+        told.fold(Work::default(), Work::plus)
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            charged: self.charged.saturating_add(other.charged),
+            runs: self.runs.saturating_add(other.runs),
+            known: self.known.saturating_add(other.known),
+            cost: self.cost.saturating_add(other.cost),
         }
-        let Some(cost) = model.billed(&sum.provider, usage) else {
-            return;
-        };
-        self.told = self.told.saturating_add(sum.charged);
-        self.runs = self.runs.saturating_add(sum.operations);
-        self.known = self.known.saturating_add(sum.counted);
-        self.cost = self.cost.saturating_add(cost.get());
+    }
+
+    const fn margin(self) -> i64 {
+        self.charged.saturating_sub(self.cost)
+    }
+}
+
+/// What chat did with a model, as far as its file says what that costs.
+fn talked(model: &Model, sum: &ServedSum) -> Work {
+    let mut usage = Usage::default();
+    for (class, tokens) in TokenClass::ALL.into_iter().zip(&sum.tokens) {
+        *usage.of_mut(class) = u64::try_from(*tokens).unwrap_or_default();
+    }
+    match model.billed(&sum.provider, usage) {
+        Some(cost) => Work {
+            charged: sum.counted_charged,
+            runs: sum.operations,
+            known: sum.counted,
+            cost: cost.get(),
+        },
+        None => Work::default(),
     }
 }
 

@@ -18,19 +18,22 @@ use crate::{
 /// What is earned and spent at each provider.
 pub(super) fn earned(all: &BTreeMap<String, Earned>) -> Table {
     let row = |(name, of): (&String, &Earned)| {
-        let (cost, margin) = if of.known == 0 {
+        let told = of.told();
+        let (cost, margin) = if told.known == 0 {
             (Cell::text("unknown"), Cell::text("unknown"))
         } else {
-            let cost = Cell::text(show::credits(of.cost));
-            let margin = Cell::text(show::credits(of.told.saturating_sub(of.cost)));
-            // What was earned by work of unknown cost is no margin.
-            let margin = if of.told == of.charged {
+            let cost = Cell::text(show::credits(told.cost));
+            let margin = Cell::text(show::credits(told.margin()));
+            let margin = if told.charged == of.charged {
                 margin
             } else {
-                margin.over(format!("of {} whose cost is told", show::credits(of.told)))
+                margin.over(format!(
+                    "of {} whose cost is told",
+                    show::credits(told.charged)
+                ))
             };
-            let known = format!("{} of {} runs", of.known, of.runs);
-            (cost.over(known), margin)
+            let (known, runs) = (show::count(told.known), show::count(told.runs));
+            (cost.over(format!("{known} of {runs} runs")), margin)
         };
         let name = match name.as_str() {
             "" => Cell::text("nobody was asked"),

@@ -105,35 +105,71 @@ fn a_margin_is_said_only_where_the_cost_is_known_and_of_live_keys() {
         let said = stat.map(|stat| (stat.value.as_str(), stat.note.as_str()));
         assert_eq!(said, Some(("unknown", CUT)), "{name}");
     }
-    assert!(heard.by_provider().values().all(|of| of.known == 0));
+    let told = heard.by_provider();
+    assert!(told.values().all(|of| of.told() == Work::default()));
 }
+
+/// Two operations of chat, of one of which the tokens are known.
+fn talk(mode: Mode, provider: &str) -> ServedSum {
+    ServedSum {
+        model: "talker".to_owned(),
+        counted: 1,
+        counted_charged: 4_000_000,
+        tokens: vec![100_000, 50_000, 0, 20_000, 5_000, 0],
+        ..served(mode, provider, 5_000_000)
+    }
+}
+
+/// What they cost.
+const TALK: i64 = 100_000 * 10 + 50_000 + 25_000 * 40;
 
 #[test]
 fn what_chat_costs_is_what_the_model_s_file_says_of_its_tokens() {
-    let sum = |mode, provider, tokens: [i64; 6]| ServedSum {
-        model: "talker".to_owned(),
-        counted: 1,
-        tokens: tokens.to_vec(),
-        ..served(mode, provider, 5_000_000)
-    };
-    let tokens = [100_000, 50_000, 0, 20_000, 5_000, 0];
     let sums = vec![
-        sum(Mode::Live, "told", tokens),
-        sum(Mode::Test, "told", tokens),
-        sum(Mode::Live, "bfl", tokens),
+        talk(Mode::Live, "told"),
+        talk(Mode::Test, "told"),
+        talk(Mode::Live, "bfl"),
     ];
     let heard = heard(sums, Vec::new());
-    let cost = 100_000 * 10 + 50_000 + 25_000 * 40;
-    let of = heard.by_provider()["told"];
-    assert_eq!(
-        (of.runs, of.known, of.cost),
-        (2, 1, cost),
-        "two operations, of one the tokens"
-    );
-    assert_eq!(heard.by_provider()["bfl"].known, 0, "its row does not say");
+    let of = heard.by_provider();
+    let known = Work {
+        charged: 4_000_000,
+        runs: 2,
+        known: 1,
+        cost: TALK,
+    };
+    assert_eq!(of["told"].told(), known, "of two operations one");
+    assert_eq!(of["bfl"].told(), Work::default(), "its row does not say");
     let told = heard.money();
     assert_eq!(value(&told, "Provider cost"), "2.05");
-    assert_eq!(value(&told, "Margin"), "2.95");
+    assert_eq!(value(&told, "Margin"), "1.95");
+}
+
+#[test]
+fn what_media_earned_is_no_margin_because_chat_s_cost_is_known() {
+    let sums = vec![
+        talk(Mode::Live, "told"),
+        served(Mode::Live, "told", 70_000_000),
+    ];
+    let run = |known, cost| RunSum {
+        mode: mode_to_wire(Mode::Live).into(),
+        provider: "told".to_owned(),
+        runs: 2,
+        known,
+        cost,
+        ..RunSum::default()
+    };
+    let margin = |heard: &Heard| heard.by_provider()["told"].told().margin();
+    let mut silent = heard(sums.clone(), vec![run(0, 0)]);
+    assert_eq!(
+        margin(&silent),
+        4_000_000 - TALK,
+        "no run says what it cost"
+    );
+    silent.media = None;
+    assert_eq!(margin(&silent), 4_000_000 - TALK, "nobody says it");
+    let told = heard(sums, vec![run(2, 60_000_000)]);
+    assert_eq!(margin(&told), 74_000_000 - TALK - 60_000_000);
 }
 
 #[test]
