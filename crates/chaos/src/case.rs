@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 use testkit::{Point, Shape, servers};
 
 use crate::{
-    Length, bills, calls, crash, kills, leave, overload, pay, poison, race, rolling, sick, skew,
-    stand_still,
+    Length, bills, calls, crash, kills, leave, overload, pay, poison, race, redis_clock, rolling,
+    sick, skew, stand_still,
     storm::{self, Engine},
     ways, zombie,
 };
@@ -46,7 +46,7 @@ struct Single {
 type Running = Pin<Box<dyn Future<Output = Result<String>>>>;
 
 /// Those of the split shapes, which need servers.
-const SPLIT: [Single; 13] = [
+const SPLIT: [Single; 14] = [
     Single::new(
         "split3/zombie",
         "F23: media sleeps past its lease, others complete its tasks, and it wakes up",
@@ -106,6 +106,11 @@ const SPLIT: [Single; 13] = [
         "split/skew",
         "C01-C03: the clock of one role after another is wrong",
         |length| Box::pin(skew::skew(length)),
+    ),
+    Single::new(
+        "split/redis_clock",
+        "C05: the clock of Redis jumps by hours and a day, forwards and back",
+        |length| Box::pin(redis_clock::jumps(length)),
     ),
     Single::new(
         "split/kills",

@@ -1,19 +1,14 @@
 //! C01: the clock of one role is five minutes ahead, or behind, or an hour behind from one moment to the next. Nobody is charged for
-//! anything else, nothing ends too soon, and every end is told. The clocks are libfaketime's; it is fetched from the system's archive where
-//! it is not installed.
+//! anything else, nothing ends too soon, and every end is told.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use testkit::{Aio, Role, Shape};
 
 use crate::{
     Length,
     crash::SHORT_HOLDS,
     customer::{Customer, DEAR},
+    faketime::library,
     progress,
 };
 
@@ -29,8 +24,6 @@ const ROLES: [Role; 5] = [
 /// How wrong a clock is.
 const FULL: [&str; 4] = ["+5m", "-5m", "-1h", "+1d"];
 const QUICK: [&str; 2] = ["+5m", "-5m"];
-/// Where packages of the system put the library, below the folder of the machine's kind.
-const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
 /// One role after another has a wrong clock.
 pub(crate) async fn skew(length: Length) -> Result<String> {
@@ -74,35 +67,4 @@ pub(crate) async fn skew(length: Length) -> Result<String> {
         ROLES.len(),
         skews.join(", ")
     ))
-}
-
-/// The library: the system's, or that of the package, unpacked beside this program.
-fn library() -> Result<PathBuf> {
-    let this = std::env::current_exe().context("who am I?")?;
-    let folder = this.parent().context("no folder")?.join("faketime");
-    let own = folder.join("usr/lib");
-    let find = || found(Path::new("/usr/lib")).or_else(|| found(&own));
-    if let Some(library) = find() {
-        return Ok(library);
-    }
-    std::fs::create_dir_all(&folder)?;
-    progress("fetching libfaketime from the system's archive");
-    let script = "apt-get download libfaketime && dpkg -x libfaketime_*.deb .";
-    let fetched = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(&folder)
-        .output()?;
-    match find() {
-        Some(library) => Ok(library),
-        None => bail!(
-            "libfaketime is not installed and cannot be fetched: apt-get install libfaketime: {}",
-            String::from_utf8_lossy(&fetched.stderr)
-        ),
-    }
-}
-
-fn found(base: &Path) -> Option<PathBuf> {
-    let folders = std::fs::read_dir(base).ok()?;
-    let mut places = folders.filter_map(|folder| Some(folder.ok()?.path().join(LIBRARY)));
-    places.find(|place| place.is_file())
 }

@@ -19,6 +19,8 @@ use super::{
 pub struct Redis {
     process: Option<Process>,
     port: u16,
+    /// What its environment has besides.
+    env: Vec<(String, String)>,
     /// Declared last, so that it is deleted when nobody writes to it any more.
     home: TempDir,
 }
@@ -31,9 +33,18 @@ impl Redis {
     /// # Errors
     /// When Redis is not installed or does not start; says what it printed.
     pub async fn start() -> Result<Self> {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// Starts one, with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(env: Vec<(String, String)>) -> Result<Self> {
         let mut server = Self {
             process: None,
             port: 0,
+            env,
             home: folder("redis")?,
         };
         for _ in 1..TRIES {
@@ -104,7 +115,8 @@ impl Redis {
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(["--rdbcompression", "no"])
             .arg("--dir")
-            .arg(self.home.path());
+            .arg(self.home.path())
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn("redis", &mut redis, self.home.path())?;
         let address = self.address();
         let ready = async || matches!(say(address, "PING").await.as_deref(), Ok("+PONG"));
