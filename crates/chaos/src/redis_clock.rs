@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Account, Aio, Api, Shape, eventually, servers::Redis};
 
 use crate::{Length, customer::Customer, faketime::Clock, progress};
@@ -78,7 +78,8 @@ async fn limited(aio: &Aio, account: &Account) -> Result<Api> {
     let body = json!({ "name": "slow", "mode": "test", "rpm": RATE });
     let path = format!("/admin/accounts/{}/keys", account.id);
     let made = aio.admin().post(&path, &body).await?.data(201)?;
-    let key = made["key"].as_str().context("no key")?;
+    let key = made.get("key").and_then(Value::as_str);
+    let key = key.context("no key")?;
     Ok(aio.api(Some(key)))
 }
 
