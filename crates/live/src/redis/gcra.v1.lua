@@ -11,9 +11,13 @@ end
 local interval, reach = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local ahead = (tonumber(redis.call('GET', KEYS[1]) or '') or now) - now
--- Farther ahead than calls can bring it: the limit was lowered, or the clock was set back. Nobody is shut out for that.
-ahead = math.min(math.max(ahead, 0), reach)
+local ahead = math.max((tonumber(redis.call('GET', KEYS[1]) or '') or now) - now, 0)
+-- Farther ahead than calls can bring it: the limit was lowered, or the clock was set back. Nobody is shut out for that, so it is kept
+-- where calls can bring it: what is not kept would be as far ahead when it is asked for the next time.
+if ahead > reach then
+  ahead = reach
+  redis.call('SET', KEYS[1], string.format('%.0f', now + reach), 'PX', string.format('%.0f', math.ceil(reach / 1000)))
+end
 local after = ahead + interval
 if after > reach then
   return {0, after - reach}

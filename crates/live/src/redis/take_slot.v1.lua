@@ -12,6 +12,11 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
+  -- A slot that lives longer than a life was taken before the clock was set back: from now on it has one.
+  local last = string.format('%.0f', now + life)
+  for _, slot in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. last, '+inf')) do
+    redis.call('ZADD', KEYS[1], last, slot)
+  end
   return 0
 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + life), ARGV[1])

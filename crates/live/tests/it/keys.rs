@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use live::{Error, Live as _, Notice, Rate, Terminal};
+use live::{Admission, Error, Live as _, Notice, Rate, Terminal};
 
 use crate::house::{CONTENT, House, LONG, id, open, snapshot};
 
@@ -100,6 +100,51 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
         live.admit("key", RATE).await.unwrap();
         assert!(live.take_slot("key", [1; 16], 1, LONG).await.unwrap());
     }
+}
+
+/// As if the clock had been an hour ahead when the key was used last.
+#[tokio::test]
+async fn a_clock_that_was_set_back_shuts_nobody_out() {
+    const HOUR: u64 = 3_600;
+    let house = House::start().await;
+    let live = house.process().await;
+    let fast = Rate {
+        per_minute: 600,
+        burst: 5,
+    };
+    live.admit("key", fast).await.unwrap();
+    let life = Duration::from_millis(200);
+    let (held, wanted) = ([b'a'; 16], [b'b'; 16]);
+    assert!(live.take_slot("key", held, 1, life).await.unwrap());
+    let time: Vec<u64> = house.say(&["TIME"]).await;
+    let then = time[0] + HOUR;
+    let () = house
+        .say(&["SET", "aio:rate:{key}", &format!("{then}000000")])
+        .await;
+    let slot = "a".repeat(16);
+    let _: i64 = house
+        .say(&["ZADD", "aio:slots:{key}", &format!("{then}000"), &slot])
+        .await;
+    let _: i64 = house.say(&["PERSIST", "aio:slots:{key}"]).await;
+
+    let refused = live.admit("key", fast).await.unwrap();
+    let interval = Duration::from_millis(100);
+    assert!(
+        matches!(refused, Admission::Refused { retry_after } if retry_after <= interval),
+        "{refused:?}"
+    );
+    testkit::eventually("the key is served", async || {
+        let answer = live.admit("key", fast).await.unwrap();
+        Ok(matches!(answer, Admission::Allowed { .. }).then_some(()))
+    })
+    .await
+    .unwrap();
+    testkit::eventually("there is room", async || {
+        let taken = live.take_slot("key", wanted, 1, life).await.unwrap();
+        Ok(taken.then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
