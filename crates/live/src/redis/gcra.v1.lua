@@ -12,11 +12,10 @@ local interval, reach = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local ahead = math.max((tonumber(redis.call('GET', KEYS[1]) or '') or now) - now, 0)
--- Farther ahead than calls can bring it: the limit was lowered, or the clock was set back. Nobody is shut out for that, so it is kept
--- where calls can bring it: what is not kept would be as far ahead when it is asked for the next time.
+-- Farther ahead than calls can bring it: the clock was set back, or there is less reach than there was. What was used before is then not
+-- known, and nobody is shut out for that: a burst begins anew.
 if ahead > reach then
-  ahead = reach
-  redis.call('SET', KEYS[1], string.format('%.0f', now + reach), 'PX', string.format('%.0f', math.ceil(reach / 1000)))
+  ahead = 0
 end
 local after = ahead + interval
 if after > reach then

@@ -108,11 +108,7 @@ async fn a_clock_that_was_set_back_shuts_nobody_out() {
     const HOUR: u64 = 3_600;
     let house = House::start().await;
     let live = house.process().await;
-    let fast = Rate {
-        per_minute: 600,
-        burst: 5,
-    };
-    live.admit("key", fast).await.unwrap();
+    live.admit("key", RATE).await.unwrap();
     let life = Duration::from_millis(200);
     let (held, wanted) = ([b'a'; 16], [b'b'; 16]);
     assert!(live.take_slot("key", held, 1, life).await.unwrap());
@@ -127,18 +123,12 @@ async fn a_clock_that_was_set_back_shuts_nobody_out() {
         .await;
     let _: i64 = house.say(&["PERSIST", "aio:slots:{key}"]).await;
 
-    let refused = live.admit("key", fast).await.unwrap();
-    let interval = Duration::from_millis(100);
-    assert!(
-        matches!(refused, Admission::Refused { retry_after } if retry_after <= interval),
-        "{refused:?}"
-    );
-    testkit::eventually("the key is served", async || {
-        let answer = live.admit("key", fast).await.unwrap();
-        Ok(matches!(answer, Admission::Allowed { .. }).then_some(()))
-    })
-    .await
-    .unwrap();
+    let mut served = 0;
+    while let Admission::Allowed { .. } = live.admit("key", RATE).await.unwrap() {
+        served += 1;
+    }
+    // A burst, and what comes back while it is asked for.
+    assert!((5..50).contains(&served), "{served}");
     testkit::eventually("there is room", async || {
         let taken = live.take_slot("key", wanted, 1, life).await.unwrap();
         Ok(taken.then_some(()))
