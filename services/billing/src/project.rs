@@ -70,6 +70,21 @@ pub(crate) struct Projection {
     busy: AtomicBool,
 }
 
+// === impl Tokens ===
+
+impl Tokens {
+    fn known(self) -> Option<Usage> {
+        Some(Usage {
+            input: self.input?,
+            cached: self.cached,
+            audio_input: self.audio_input,
+            output: self.output,
+            reasoning: self.reasoning,
+            audio_output: self.audio_output,
+        })
+    }
+}
+
 // === impl Projection ===
 
 impl Projection {
@@ -223,31 +238,16 @@ fn explained(endings: Vec<Ending>) -> Vec<Explained> {
 fn explain(ending: Ending) -> Explained {
     // What a receipt does not say, or says otherwise than expected, stays empty: the operation counts all the same.
     let receipt: Receipt = serde_json::from_str(&ending.receipt).unwrap_or_default();
-    let Tokens {
-        input,
-        cached,
-        audio_input,
-        output,
-        reasoning,
-        audio_output,
-    } = receipt.usage;
-    let usage = input.map(|input| Usage {
-        input,
-        cached,
-        audio_input,
-        output,
-        reasoning,
-        audio_output,
-    });
-    let input = input.unwrap_or_default();
+    let usage = receipt.usage.known();
+    let all = usage.unwrap_or_default();
     Explained {
         usage,
         operation: OperationRow {
             route: receipt.route,
             model: receipt.model,
             provider: receipt.provider,
-            input_tokens: tokens([input, cached, audio_input]),
-            output_tokens: tokens([output, reasoning, audio_output]),
+            input_tokens: tokens([all.input, all.cached, all.audio_input]),
+            output_tokens: tokens([all.output, all.reasoning, all.audio_output]),
             ..ending.operation
         },
         tags: receipt.tags.iter().map(|tag| TagId::from(&tag)).collect(),

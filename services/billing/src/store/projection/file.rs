@@ -155,8 +155,6 @@ pub(crate) fn serve(
 ) -> Result<(), Error> {
     let mut statement = prepared(connection, ADD_TO_HOUR)?;
     for (of, sums) in sums {
-        let [input, cached, audio_input, output, reasoning, audio_output] =
-            sums.tokens.map(Value::Int);
         let values = [
             Value::Int(of.hour),
             Value::Text(of.mode),
@@ -169,14 +167,9 @@ pub(crate) fn serve(
             Value::Int(sums.written_off),
             Value::Int(sums.counted),
             Value::Int(sums.counted_charged),
-            input,
-            cached,
-            audio_input,
-            output,
-            reasoning,
-            audio_output,
         ];
-        run(&mut statement, &values)?;
+        let values = values.into_iter().chain(sums.tokens.map(Value::Int));
+        run(&mut statement, &values.collect::<Vec<_>>())?;
     }
     Ok(())
 }
