@@ -124,8 +124,9 @@ async fn a_clock_that_was_set_back_shuts_nobody_out() {
     let _: i64 = house.say(&["PERSIST", "aio:slots:{key}"]).await;
 
     let mut served = 0;
-    while let Admission::Allowed { .. } = live.admit("key", RATE).await.unwrap() {
-        served += 1;
+    for _ in 0..50 {
+        let answer = live.admit("key", RATE).await.unwrap();
+        served += u32::from(matches!(answer, Admission::Allowed { .. }));
     }
     // A burst, and what comes back while it is asked for.
     assert!((5..50).contains(&served), "{served}");

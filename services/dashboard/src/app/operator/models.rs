@@ -226,7 +226,7 @@ fn conditions(when: &Map<String, Value>) -> impl Iterator<Item = String> {
 fn bills(route: &ProviderRoute) -> String {
     match (route.bills_micro_usd, &route.bills) {
         (Some(micro), _) => format!("{} a unit", usd(micro)),
-        // A credit is a cent, so that micro-credits for a token are as many ten thousandths of a dollar for a million of them.
+        // A credit is a cent: so many micro-credits for a token are as many cents for a million of them.
         (None, Some(bills)) => {
             let all = prices::classes(bills).into_iter().map(|class| {
                 let million = bills.of(class).saturating_mul(10_000);
